@@ -1,0 +1,1 @@
+"""The database: engine, map of the schema, migrations and the private server."""

@@ -1,0 +1,151 @@
+"""Connections to Postgres: the pooled ones for work, and single direct ones; libpq's words end here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jobsync.errors import ConfigurationProblem, Unavailable
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy import Connection, Engine
+
+# A dead peer is noticed after about 15 s, also with bytes in flight, where keepalives alone would take minutes.
+_NETWORK: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+}
+
+
+def connect(url: str, *, application_name: str, autocommit: bool = True, **parameters: Any) -> psycopg.Connection[Any]:
+    """
+    Open one direct connection.
+
+    Args:
+        url: a libpq URL.
+        application_name: shown in pg_stat_activity; Postgres keeps 63 bytes of it.
+        parameters: further libpq parameters; they win over the URL's, but `options` joins the URL's own.
+
+    Raises:
+        Unavailable: nobody answers, or the server does not let us in now.
+        ConfigurationProblem: the URL is not one, or the server says that role, password or database are wrong.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        given = conninfo_to_dict(url)
+        if "options" in parameters and given.get("options"):
+            parameters["options"] = f"{given['options']} {parameters['options']}"
+        merged = {**_NETWORK, **given, "application_name": application_name, **parameters}
+        conninfo = make_conninfo("", **merged)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationProblem(f"database URL: {visible(error)}") from None
+    try:
+        # Prepared statements would not survive a transaction pooler.
+        return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        raise _translate(error) from None
+
+
+def _translate(error: Exception) -> Exception:
+    text = visible(error, most=500)
+    for words in ("password authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry"):
+        if words in text:
+            return ConfigurationProblem(f"database: {text}")
+    if "session is read-only" in text or "server is in hot standby mode" in text:
+        return ConfigurationProblem(f"database: this server is read-only (a standby?); connect to the primary ({text})")
+    return Unavailable(f"database: {text}")
+
+
+def make_engine(url: str, *, application_name: str, connections: int = 5) -> Engine:
+    """Return a pool of at most `connections` work connections; it opens the first when asked for it."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import QueuePool
+
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(url, application_name=application_name, autocommit=False),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a connection that dies under a statement into Unavailable; other database errors are bugs and pass."""
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError):
+            raise Unavailable(f"database: {visible(error.orig, most=500)}") from error
+        raise
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"database: {visible(error, most=500)}") from error
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """Return psycopg's connection below SQLAlchemy's, for COPY and bulk reads inside the same transaction."""
+    raw: Any = connection.connection.driver_connection
+    return raw  # type: ignore[no-any-return]
+
+
+class Database:
+    """
+    One Postgres database as a command sees it.
+
+    Args:
+        url: libpq URL for work; may lead through a pooler.
+        lock_url: libpq URL for locks; must lead to the server itself.
+    """
+
+    def __init__(self, url: str, lock_url: str | None = None) -> None:
+        self.url = url
+        self.lock_url = lock_url or url
+        self._engines: list[Engine] = []
+
+    def engine(self, *, application_name: str = "jobsync", connections: int = 5) -> Engine:
+        """Return a new pool; it is closed with the database."""
+        engine = make_engine(self.url, application_name=application_name, connections=connections)
+        self._engines.append(engine)
+        return engine
+
+    def direct(self, *, application_name: str = "jobsync") -> psycopg.Connection[Any]:
+        """Open one connection outside every pool, in autocommit."""
+        return connect(self.url, application_name=application_name)
+
+    def lock_connection(self, *, application_name: str) -> psycopg.Connection[Any]:
+        """
+        Open the connection whose life is the life of its advisory locks.
+
+        Server and role settings that end idle sessions are switched off for it, a standby is refused.
+        """
+        server = (
+            "-c statement_timeout=10s -c lock_timeout=4s -c idle_session_timeout=0"
+            " -c idle_in_transaction_session_timeout=0 -c client_connection_check_interval=10s"
+            " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+            " -c tcp_user_timeout=15000"
+        )
+        return connect(
+            self.lock_url,
+            application_name=application_name,
+            target_session_attrs="read-write",
+            options=server,
+        )
+
+    def close(self) -> None:
+        """Close every pool."""
+        for engine in self._engines:
+            engine.dispose()
+        self._engines.clear()

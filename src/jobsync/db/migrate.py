@@ -1,0 +1,110 @@
+"""Brings the schema to this version of the code, and says where a database stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobsync.errors import ConfigurationProblem
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection, Engine
+
+# Not alembic's default: the host application may use alembic in the same database.
+VERSION_TABLE = "jobsync_schema_version"
+HEAD = "0001"
+# Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
+_UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
+
+
+@dataclass(frozen=True)
+class SchemaStatus:
+    """`current` is None in a database without our schema; `pending` lists the revisions an upgrade would run."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether code and schema are of one version."""
+        return self.current == self.head
+
+
+def migrations_folder() -> Path:
+    """Return the folder of migrations: inside the installed package, or beside `src/` in a checkout."""
+    packaged = Path(__file__).parents[1] / "_migrations"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
+
+
+def read_version(connection: Connection) -> str | None:
+    """Return the schema's revision, None where there is none."""
+    from sqlalchemy import text
+
+    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
+        return None
+    version: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return version
+
+
+def check_schema(connection: Connection) -> None:
+    """
+    Refuse a schema that this code was not written for.
+
+    Raises:
+        ConfigurationProblem: with the command that mends it.
+    """
+    current = read_version(connection)
+    if current == HEAD:
+        return
+    if current is None:
+        raise ConfigurationProblem("the database has no jobsync tables yet; run: jobsync db upgrade")
+    if current > HEAD:
+        raise ConfigurationProblem(
+            f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too"
+        )
+    raise ConfigurationProblem(f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade")
+
+
+def schema_status(engine: Engine) -> SchemaStatus:
+    """Return where the database stands and what an upgrade would do."""
+    from alembic.script import ScriptDirectory
+
+    with engine.connect() as connection:
+        current = read_version(connection)
+    script = ScriptDirectory.from_config(_config())
+    known = [revision.revision for revision in script.walk_revisions()][::-1]
+    after = known.index(current) + 1 if current in known else 0
+    newer = current is not None and current not in known
+    return SchemaStatus(current, HEAD, () if newer else tuple(known[after:]))
+
+
+def upgrade(engine: Engine) -> SchemaStatus:
+    """
+    Run what is missing, all of it in one transaction; a second upgrade at the same time waits, then finds nothing.
+
+    Raises:
+        ConfigurationProblem: the schema is newer than this code.
+    """
+    from alembic import command
+    from sqlalchemy import text
+
+    config = _config()
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        current = read_version(connection)
+        if current is not None and current > HEAD:
+            check_schema(connection)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return schema_status(engine)
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config

@@ -1,0 +1,230 @@
+"""The catalogue of system settings: what each means, what it may be, and how a stored text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobsync.errors import UsageProblem
+from jobsync.logs import get_logger, visible
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_ON = ("true", "1", "on", "yes")
+_OFF = ("false", "0", "off", "no")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """On or off; a text that says neither counts as off, since nobody can have meant it to run."""
+
+    default: bool
+    description: str
+    expected: str = "true or false"
+    fallback_is = "off"
+
+    def read(self, text: str) -> bool | None:
+        """Return what the text says, None if it says neither."""
+        word = text.strip().lower()
+        return True if word in _ON else False if word in _OFF else None
+
+    def spell(self, text: str) -> str:
+        """Return the text as it is stored."""
+        return "true" if self.read(text) else "false"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A whole number within a range; an unreadable one counts as the default."""
+
+    default: int
+    least: int
+    most: int
+    description: str
+
+    @property
+    def expected(self) -> str:
+        """The range in words."""
+        return f"a whole number from {self.least} to {self.most}"
+
+    def read(self, text: str) -> int | None:
+        """Return the number, None if it is none or out of range."""
+        word = text.strip()
+        if not word.isascii() or not word.lstrip("-").isdigit() or len(word) > 12:
+            return None
+        return int(word) if self.least <= int(word) <= self.most else None
+
+    def spell(self, text: str) -> str:
+        """Return the text as it is stored."""
+        return str(int(text))
+
+
+@dataclass(frozen=True)
+class Cron:
+    """A cron expression of five fields; an unreadable one leaves the last good one in force."""
+
+    default: str
+    description: str
+    expected: str = "five cron fields, for example: 0 2 * * *"
+
+    def read(self, text: str) -> str | None:
+        """Return the expression with single blanks, None if it is none."""
+        return text_of_cron(text)
+
+    def spell(self, text: str) -> str:
+        """Return the text as it is stored."""
+        return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A time zone of the tz database; an unreadable one counts as the default."""
+
+    default: str
+    description: str
+    expected: str = "a time zone such as Australia/Sydney"
+
+    def read(self, text: str) -> str | None:
+        """Return the zone's name, None if there is no such zone."""
+        return text.strip() if is_zone(text.strip()) else None
+
+    def spell(self, text: str) -> str:
+        """Return the text as it is stored."""
+        return text.strip()
+
+
+Kind = Switch | Number | Cron | Zone
+
+CATALOGUE: Mapping[str, Kind] = {
+    "easycar_sync_enabled": Switch(True, "switch: stock sync of all dealerships"),
+    "easycar_sync_cron": Cron("0 2 * * *", "when each dealership is synced, in its own time zone"),
+    "easycar_sync_timezone": Zone("UTC", "time zone of dealerships that name none"),
+    "easycar_sync_concurrency": Number(1, 1, 32, "dealerships worked on at once"),
+    "easycar_removal_limit_percent": Number(
+        30, 0, 100, "removals of more than this share of the listed vehicles wait for approval"
+    ),
+    "easycar_removal_limit_floor": Number(5, 0, 1000000, "removals of up to this many vehicles never wait"),
+    "easycar_removal_grace_days": Number(0, 0, 365, "days a vehicle may be missing before it counts as removed"),
+    "sri_check_enabled": Switch(True, "switch: authorization checks"),
+    "sri_check_interval_s": Number(30, 1, 86400, "seconds between two rounds of authorization checks"),
+    "sri_call_delay_ms": Number(500, 0, 60000, "milliseconds between the starts of two calls to one SRI host"),
+    "sri_check_concurrency": Number(8, 1, 64, "SRI calls in flight at once"),
+    "ride_enabled": Switch(True, "switch: RIDE rendering"),
+    "ride_interval_s": Number(60, 1, 86400, "seconds between two rounds of RIDE rendering"),
+    "ride_delay_ms": Number(200, 0, 60000, "milliseconds between two RIDE documents"),
+    "ride_attach_xml": Switch(True, "attach the authorized XML to the RIDE"),
+    "alert_after_failures": Number(5, 1, 1000, "failed runs in a row before an alert"),
+    "alert_run_minutes": Number(5, 1, 1440, "minutes a run of a frequent job may take before an alert"),
+    "alert_queue_length": Number(100, 1, 1000000, "due invoices waiting before an alert"),
+    "alert_silence_hours": Number(26, 1, 8760, "hours without a success beyond the expected slot before an alert"),
+    "alert_reminder_hours": Number(24, 1, 8760, "hours between two reminders of an open alert"),
+    "runs_retention_days": Number(400, 1, 36500, "days that runs are kept"),
+    "items_retention_days": Number(90, 1, 36500, "days that items of runs are kept"),
+    "events_retention_days": Number(400, 1, 36500, "days that SRI events are kept"),
+}
+
+
+def text_of_cron(text: str) -> str | None:
+    """Return a cron expression with single blanks, None if it is not one of five fields that ever comes."""
+    from datetime import UTC, datetime
+
+    from cronsim import CronSim, CronSimError
+
+    fields = text.split()
+    if len(fields) != 5:
+        return None
+    try:
+        next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration):
+        return None
+    return " ".join(fields)
+
+
+def is_zone(name: str) -> bool:
+    """Whether the tz database knows the zone."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):  # no such zone is a KeyError below; a strange name is one of these
+        return False
+    except KeyError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class SystemSettings:
+    """The settings as stored, read once a run; what cannot be read is reported and never a crash."""
+
+    texts: Mapping[str, str]
+
+    def switch(self, key: str) -> bool:
+        """Return a switch; unreadable counts as off."""
+        kind = CATALOGUE[key]
+        if key not in self.texts:
+            return bool(kind.default)
+        value = kind.read(self.texts[key])
+        if value is None:
+            _report(key, self.texts[key], kind, "it counts as off")
+        return bool(value)
+
+    def number(self, key: str) -> int:
+        """Return a number; unreadable or out of range counts as its default."""
+        kind = CATALOGUE[key]
+        value = kind.read(self.texts[key]) if key in self.texts else kind.default
+        if value is None:
+            _report(key, self.texts[key], kind, f"{kind.default} is used")
+            value = kind.default
+        return int(value)
+
+    def zone(self, key: str) -> str:
+        """Return a time zone; unreadable counts as its default."""
+        kind = CATALOGUE[key]
+        value = kind.read(self.texts[key]) if key in self.texts else kind.default
+        if value is None:
+            _report(key, self.texts[key], kind, f"{kind.default} is used")
+        return str(value if value is not None else kind.default)
+
+    def cron(self, key: str) -> str | None:
+        """Return a cron expression, None if the stored one cannot be read (the last good one stays in force)."""
+        kind = CATALOGUE[key]
+        value = kind.read(self.texts[key]) if key in self.texts else kind.default
+        if value is None:
+            _report(key, self.texts[key], kind, "the last good one stays in force")
+        return None if value is None else str(value)
+
+
+def _report(key: str, text: str, kind: Kind, consequence: str) -> None:
+    get_logger().warning(
+        "settings.unreadable", key=key, value=visible(text, most=80), expected=kind.expected, consequence=consequence
+    )
+
+
+def read_system_settings(connection: Connection) -> SystemSettings:
+    """Read all stored settings."""
+    from sqlalchemy import text
+
+    rows = connection.execute(text("SELECT key, value FROM system_settings")).all()
+    return SystemSettings({row.key: row.value for row in rows})
+
+
+def check_setting(key: str, value: str) -> str:
+    """
+    Return a value as it is to be stored.
+
+    Raises:
+        UsageProblem: there is no such setting, or it cannot have this value; the range is named.
+    """
+    kind = CATALOGUE.get(key)
+    if kind is None:
+        import difflib
+
+        near = difflib.get_close_matches(key, CATALOGUE, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; jobsync settings list shows them all"
+        raise UsageProblem(f"no setting {visible(key, most=80)}{hint}")
+    if kind.read(value) is None:
+        raise UsageProblem(f"{key}: {visible(value, most=80)!r} cannot be used, expected {kind.expected}")
+    return kind.spell(value)

@@ -1,0 +1,522 @@
+"""The map of the schema; the migrations in migrations/ must build exactly this from nothing."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(), primary_key=True)
+
+
+def _instant(name: str, *, required: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=not required)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
+
+
+def _text(name: str, *, default: str | None = None, required: bool = True) -> Column[str]:
+    return Column(name, Text, nullable=not required, server_default=default)
+
+
+def _number(name: str, default: int = 0) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text(str(default)))
+
+
+def _one_of(name: str, column: str, *words: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=name)
+
+
+def _dealership(*, primary_key: bool = False, unique: bool = False) -> Column[int]:
+    return Column(
+        "dealership_id",
+        BigInteger,
+        ForeignKey("dealerships.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        unique=unique or None,
+        nullable=False,
+    )
+
+
+def _tenant() -> Column[int]:
+    return Column("tenant_id", BigInteger, ForeignKey("tenants.id"), nullable=False)
+
+
+_EMPTY_OBJECT = text("'{}'::jsonb")
+_EMPTY_LIST = text("'[]'::jsonb")
+
+system_settings = Table(
+    "system_settings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _text("value"),
+    _text("description", default=""),
+    _now("created_at"),
+    _now("updated_at"),
+)
+
+# --- stock sync ------------------------------------------------------------------------------------------------------
+
+dealerships = Table(
+    "dealerships",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("email", required=False),
+    _text("timezone", required=False),
+    _now("created_at"),
+    _now("updated_at"),
+)
+
+dealership_settings = Table(
+    "dealership_settings",
+    metadata,
+    _id(),
+    _dealership(unique=True),
+    Column("easycar_auto_sync_enabled", Boolean, nullable=False, server_default=text("true")),
+    _text("sync_cron", required=False),
+    _instant("paused_until"),
+    _text("paused_reason", required=False),
+    _now("created_at"),
+    _now("updated_at"),
+    Index("dealership_settings_enabled_idx", "dealership_id", postgresql_where=text("easycar_auto_sync_enabled")),
+)
+
+sync_schedule = Table(
+    "sync_schedule",
+    metadata,
+    _dealership(primary_key=True),
+    _text("cron", required=False),
+    _text("timezone", required=False),
+    _now("first_seen_at"),
+    _instant("slot_at"),
+    _instant("next_at"),
+    _number("attempt"),
+    _instant("retry_at"),
+    _instant("last_success_at"),
+    # when the last attempt began: the second key of "fewest attempts first"
+    _instant("attempted_at"),
+)
+
+easycar_credentials = Table(
+    "easycar_credentials",
+    metadata,
+    _id(),
+    _dealership(unique=True),
+    _text("client_id_encrypted"),
+    _text("client_secret_encrypted"),
+    _text("account_number_encrypted"),
+    _text("account_secret_encrypted"),
+    _text("environment"),
+    _text("yard_code", required=False),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    _number("key_version", 1),
+    _now("created_at"),
+    _now("updated_at"),
+    _one_of("environment", "environment", "Test", "Production"),
+)
+
+vehicles = Table(
+    "vehicles",
+    metadata,
+    _id(),
+    _dealership(),
+    # NULL only for a manual row that has none
+    _text("stock_number", required=False),
+    _text("vin", required=False),
+    _text("make", required=False),
+    _text("model", required=False),
+    _text("badge", required=False),
+    _text("series", required=False),
+    Column("year", Integer),
+    _text("body", required=False),
+    _text("colour", required=False),
+    _text("interior_colour", required=False),
+    Column("price", Numeric),
+    Column("special_price", Numeric),
+    Column("is_drive_away", Boolean),
+    Column("odometer", Integer),
+    _text("odometer_unit", required=False),
+    _text("condition", required=False),
+    _text("stock_type", required=False),
+    _text("stock_status", required=False),
+    _text("status", default="active"),
+    _text("title", required=False),
+    _text("description", required=False),
+    _text("short_description", required=False),
+    _text("registration", required=False),
+    _text("registration_state", required=False),
+    _text("fuel_type", required=False),
+    _text("transmission", required=False),
+    _text("drive_train", required=False),
+    _text("engine_capacity", required=False),
+    Column("doors", Integer),
+    Column("seats", Integer),
+    _text("yard_code", required=False),
+    _text("video_link", required=False),
+    Column("features", JSONB, nullable=False, server_default=_EMPTY_LIST),
+    Column("images", JSONB, nullable=False, server_default=_EMPTY_LIST),
+    _text("data_source", default="manual"),
+    Column("locked_fields", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    Column("content_hash", LargeBinary),
+    _now("first_seen_at"),
+    _instant("missing_since"),
+    _instant("removed_at"),
+    _now("created_at"),
+    _now("updated_at"),
+    _one_of("odometer_unit", "odometer_unit", "km", "mi"),
+    _one_of("condition", "condition", "new", "used", "demo"),
+    _one_of("status", "status", "active", "deposit", "sold", "removed"),
+    _one_of("data_source", "data_source", "easycars", "manual", "import"),
+    CheckConstraint("data_source <> 'easycars' OR stock_number IS NOT NULL", name="easycars_stock_number"),
+    Index(
+        "vehicles_dealership_id_stock_number_easycars_key",
+        "dealership_id",
+        "stock_number",
+        unique=True,
+        postgresql_where=text("data_source = 'easycars'"),
+    ),
+    # the few rows of people that a sync must step round
+    Index("vehicles_others_idx", "dealership_id", postgresql_where=text("data_source <> 'easycars'")),
+)
+
+easycar_stock_data = Table(
+    "easycar_stock_data",
+    metadata,
+    _id(),
+    Column("vehicle_id", BigInteger, ForeignKey("vehicles.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("stock_item_json", JSONB, nullable=False),
+    _text("api_version", default="1.01"),
+    _now("synced_at"),
+    _now("created_at"),
+    _now("updated_at"),
+)
+
+vehicle_changes = Table(
+    "vehicle_changes",
+    metadata,
+    _id(),
+    Column("vehicle_id", BigInteger, ForeignKey("vehicles.id", ondelete="CASCADE"), nullable=False),
+    Column("run_id", Uuid),
+    _now("changed_at"),
+    _text("field"),
+    _text("old", required=False),
+    _text("new", required=False),
+    Index(None, "vehicle_id", "changed_at"),
+)
+
+easycar_sync_logs = Table(
+    "easycar_sync_logs",
+    metadata,
+    _id(),
+    _dealership(),
+    Column("run_id", Uuid),
+    _text("sync_type", default="stock"),
+    _text("status"),
+    _instant("started_at"),
+    _now("synced_at"),
+    Column("duration_ms", BigInteger, nullable=False, server_default=text("0")),
+    _number("items_processed"),
+    _number("items_succeeded"),
+    _number("items_failed"),
+    _number("created"),
+    _number("updated"),
+    _number("unchanged"),
+    _number("revived"),
+    _number("refused"),
+    _number("skipped"),
+    _number("removed"),
+    _number("held"),
+    _text("yard_code", required=False),
+    # why nothing could be removed this time; NULL when removals were possible
+    _text("removals_blocked", required=False),
+    Column("error_messages", JSONB, nullable=False, server_default=_EMPTY_LIST),
+    Column("warnings", JSONB, nullable=False, server_default=_EMPTY_LIST),
+    _text("api_version", default="1.01"),
+    _one_of("status", "status", "Success", "PartialSuccess", "Held", "Failed"),
+    Index(None, "dealership_id", "sync_type", "synced_at"),
+    Index(None, "run_id"),
+)
+
+held_removals = Table(
+    "held_removals",
+    metadata,
+    _id(),
+    _dealership(),
+    Column("run_id", Uuid),
+    Column("stock_numbers", ARRAY(Text), nullable=False),
+    _number("listed_before"),
+    _number("listed_now"),
+    _text("reason"),
+    _text("status", default="pending"),
+    _now("created_at"),
+    _instant("decided_at"),
+    _text("decided_by", required=False),
+    # an approval is spent by the complete sync that carries it out
+    _instant("applied_at"),
+    _one_of("status", "status", "pending", "approved", "rejected", "superseded"),
+    Index("held_removals_one_pending_key", "dealership_id", unique=True, postgresql_where=text("status = 'pending'")),
+    Index(None, "dealership_id", "created_at"),
+)
+
+refused_items = Table(
+    "refused_items",
+    metadata,
+    _id(),
+    _dealership(),
+    Column("run_id", Uuid),
+    # place in the feed, counted from 1
+    _number("position"),
+    _text("stock_number", required=False),
+    _text("reason_code"),
+    _text("reason"),
+    _text("raw", required=False),
+    _now("created_at"),
+    Index(None, "dealership_id", "created_at"),
+)
+
+# --- authorization checks and RIDE -----------------------------------------------------------------------------------
+
+tenants = Table(
+    "tenants",
+    metadata,
+    _id(),
+    Column("ruc", Text, nullable=False, unique=True),
+    _text("name"),
+    _text("environment", default="production"),
+    _text("logo_path", required=False),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    _instant("paused_until"),
+    _now("created_at"),
+    _now("updated_at"),
+    CheckConstraint("ruc ~ '^[0-9]{13}$'", name="ruc"),
+    _one_of("environment", "environment", "test", "production"),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    _id(),
+    _tenant(),
+    _text("document_type", required=False),
+    Column("access_key", Text, nullable=False, unique=True),
+    _text("series_number", required=False),
+    Column("issue_date", Date),
+    _text("customer_name", required=False),
+    _text("customer_id", required=False),
+    Column("total", Numeric),
+    _text("status", default="pending_authorization"),
+    _text("confirmed_by", required=False),
+    _instant("submitted_at"),
+    Column("next_check_at", DateTime(timezone=True), server_default=text("now()")),
+    _number("check_count"),
+    _instant("empty_since"),
+    _text("sri_authorization", required=False),
+    _instant("authorized_at"),
+    _text("ride_path", required=False),
+    _text("ride_sha256", required=False),
+    _instant("ride_generated_at"),
+    _number("ride_attempts"),
+    Column("ride_next_at", DateTime(timezone=True), server_default=text("now()")),
+    _text("ride_error", required=False),
+    _instant("deleted_at"),
+    _now("created_at"),
+    _now("updated_at"),
+    CheckConstraint("access_key ~ '^[0-9]{49}$'", name="access_key"),
+    _one_of("status", "status", "pending_authorization", "authorized", "rejected", "needs_attention", "cancelled"),
+    _one_of("confirmed_by", "confirmed_by", "sri", "file"),
+    Index(
+        "invoices_check_due_idx",
+        "next_check_at",
+        postgresql_where=text(
+            "status IN ('pending_authorization', 'needs_attention') AND next_check_at IS NOT NULL"
+            " AND deleted_at IS NULL"
+        ),
+    ),
+    Index(
+        "invoices_ride_due_idx",
+        "ride_next_at",
+        postgresql_where=text(
+            "status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at IS NOT NULL AND deleted_at IS NULL"
+        ),
+    ),
+    Index(None, "tenant_id", "status"),
+)
+
+invoice_documents = Table(
+    "invoice_documents",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoices.id", ondelete="CASCADE"), primary_key=True),
+    Column("submitted_xml", LargeBinary),
+    Column("authorized_answer", LargeBinary),
+    Column("authorized_xml", LargeBinary),
+    _now("created_at"),
+    _now("updated_at"),
+)
+
+sri_events = Table(
+    "sri_events",
+    metadata,
+    _id(),
+    Column("tenant_id", BigInteger, ForeignKey("tenants.id")),
+    Column("invoice_id", BigInteger, ForeignKey("invoices.id", ondelete="CASCADE")),
+    Column("run_id", Uuid),
+    _now("at"),
+    _text("kind"),
+    _text("code", required=False),
+    _text("message", required=False),
+    _text("additional_info", required=False),
+    _text("severity", required=False),
+    _text("class", required=False),
+    Column("http_status", SmallInteger),
+    Column("duration_ms", BigInteger),
+    _text("raw", required=False),
+    Index(None, "invoice_id", "at"),
+)
+
+sri_hosts = Table(
+    "sri_hosts",
+    metadata,
+    Column("host", Text, primary_key=True),
+    _number("faults_in_a_row"),
+    _instant("opened_at"),
+    _instant("last_probe_at"),
+)
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+run_locks = Table(
+    "run_locks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("fence", BigInteger, nullable=False, server_default=text("0")),
+    Column("run_id", Uuid),
+    _text("holder", required=False),
+    _instant("acquired_at"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _instant("last_tick_at"),
+    _instant("last_started_at"),
+    _instant("last_finished_at"),
+    _instant("last_success_at"),
+    _text("last_status", required=False),
+    _number("consecutive_failures"),
+    _number("consecutive_skips"),
+    _text("skipped_by", required=False),
+)
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _text("job"),
+    _text("trigger"),
+    _text("host"),
+    Column("pid", Integer, nullable=False),
+    _text("invocation_id", required=False),
+    _text("version"),
+    _text("status", default="running"),
+    Column("exit_code", SmallInteger),
+    _now("started_at"),
+    _instant("finished_at"),
+    Column("counts", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    _text("error", required=False),
+    _text("traceback", required=False),
+    _one_of("trigger", "trigger", "timer", "manual", "cron"),
+    _one_of(
+        "status",
+        "status",
+        "running",
+        "succeeded",
+        "partial",
+        "held",
+        "failed",
+        "cancelled",
+        "timed_out",
+        "lock_lost",
+        "crashed",
+    ),
+    Index(None, "job", "started_at"),
+    Index("job_runs_running_idx", "job", postgresql_where=text("status = 'running'")),
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    _id(),
+    Column("run_id", Uuid, ForeignKey("job_runs.id", ondelete="CASCADE"), nullable=False),
+    _text("item_key"),
+    _text("label", required=False),
+    _text("status", default="running"),
+    _number("attempt", 1),
+    _now("started_at"),
+    Column("duration_ms", BigInteger),
+    Column("counts", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    _text("error", required=False),
+    UniqueConstraint("run_id", "item_key"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    _now("at"),
+    _text("actor"),
+    _text("host"),
+    _text("action"),
+    _text("subject", required=False),
+    Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    Index(None, "at"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    _text("subject"),
+    _text("kind"),
+    _now("opened_at"),
+    _instant("notified_at"),
+    _instant("reminded_at"),
+    _instant("closed_at"),
+    Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    Index("alerts_one_open_key", "subject", "kind", unique=True, postgresql_where=text("closed_at IS NULL")),
+)

@@ -1,0 +1,1 @@
+"""Stock in: each dealership's EasyCars feed becomes rows."""

@@ -1,0 +1,285 @@
+"""The EasyCars Stock API: addresses, token, timeouts, and what deserves a retry."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobsync.easycars.credentials import Credentials
+from jobsync.easycars.model import Envelope
+from jobsync.easycars.parse import UnreadableAnswer, parse_envelope
+from jobsync.http import Answer, HttpClient, NoAnswer
+from jobsync.logs import get_logger, register_secret, visible
+from jobsync.runner.items import ItemFailure
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+# Source: docs/facts/easycars.md, "Addresses"; note .com.au and .net.au.
+ADDRESSES = {
+    "Test": "https://testmy.easycars.com.au/TestECService/StockService/",
+    "Production": "https://my.easycars.net.au/ECService/StockService/",
+}
+SUCCESS, AUTHENTICATION, WARNING, FAILED, SYSTEM_ERROR = 0, 1, 5, 7, 9
+DEADLINE_S = 60.0
+TRIES = 3
+_TOKEN_LIFE_S = 600.0  # the printed example's; the paper states none
+_TOKEN_MARGIN_S = 30.0
+_RETRY_AFTER_LEAST_S = 1.0
+_RETRY_AFTER_MOST_S = 60.0
+
+
+class EasyCarsFailure(ItemFailure):
+    """The vendor answered no, or not at all; `retry_after_s` is what it asked for."""
+
+    retry_after_s: float | None = None
+
+
+@dataclass
+class _Token:
+    """One client pair's token; its lock makes refreshing single-flight."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    text: str | None = None
+    good_until: float = 0.0
+    refused: EasyCarsFailure | None = None
+
+
+class EasyCarsClient:
+    """
+    Args:
+        http: where requests go.
+        base_url: replaces both built-in addresses.
+        pause: waits that many seconds; False if the wait was cut short and nothing further should be tried.
+        tries: attempts for each request while faults are transient.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        *,
+        base_url: str | None = None,
+        pause: Callable[[float], bool],
+        tries: int = TRIES,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._http = http
+        self._base_url = base_url
+        self._pause = pause
+        self._tries = tries
+        self._deadline_s = deadline_s
+        self._tokens: dict[tuple[str, str, str], _Token] = {}
+        self._tokens_lock = threading.Lock()
+
+    def fetch_stock(self, credentials: Credentials) -> Envelope:
+        """
+        Return one dealership's feed: Code 0 or 5, with a list.
+
+        Raises:
+            EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `vendor_failed`,
+                `vendor_error`, `no_list`, or a transport fault (`unreachable`, retried).
+        """
+        envelope = self._retried(lambda: self._ask_for_stock(credentials))
+        if envelope.items is None:
+            raise EasyCarsFailure(
+                "the answer has no list of vehicles (StockList is null or missing); nothing was changed",
+                reason="no_list",
+            )
+        return envelope
+
+    def check_client(self, credentials: Credentials) -> None:
+        """Ask for a fresh token only; raises as `fetch_stock` does."""
+        self._retried(lambda: self._token(credentials, stale=None))
+
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    def _ask_for_stock(self, credentials: Credentials) -> Envelope:
+        token = self._token(credentials, stale=None)
+        envelope, status = self._request_stock(credentials, token)
+        if envelope.code == AUTHENTICATION or (status == 401 and envelope.code is None):
+            # Expired or withdrawn: one refresh. A second no is about the account, since the client pair got a token.
+            token = self._token(credentials, stale=token)
+            envelope, status = self._request_stock(credentials, token)
+        if envelope.code == AUTHENTICATION or status == 401:
+            raise EasyCarsFailure(
+                f"EasyCars refuses the account (AccountNumber, AccountSecret): {_said(envelope)}",
+                reason="credentials_account",
+            )
+        _judge(envelope, status)
+        return envelope
+
+    def _request_stock(self, credentials: Credentials, token: str) -> tuple[Envelope, int]:
+        body: dict[str, Any] = {
+            "AccountNumber": credentials.account_number,
+            "AccountSecret": credentials.account_secret,
+        }
+        if credentials.yard_code:
+            body["YardCode"] = credentials.yard_code
+        answer = self._post(
+            credentials,
+            "GetAdvertisementStocks",
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            content=json.dumps(body).encode(),
+        )
+        return _read(answer), answer.status
+
+    def _token(self, credentials: Credentials, *, stale: str | None) -> str:
+        """Return a token that is not the stale one; whoever comes first asks, the others wait for the answer."""
+        key = (credentials.environment, credentials.client_id, credentials.client_secret)
+        with self._tokens_lock:
+            slot = self._tokens.setdefault(key, _Token())
+        with slot.lock:
+            if slot.refused is not None:
+                raise slot.refused
+            if slot.text is not None and slot.text != stale and time.monotonic() < slot.good_until:
+                return slot.text
+            answer = self._post(
+                credentials,
+                "RequestToken",
+                params={"ClientID": credentials.client_id, "ClientSecret": credentials.client_secret},
+            )
+            envelope = _read(answer)
+            if envelope.code == AUTHENTICATION or (answer.status == 401 and envelope.code is None):
+                slot.refused = EasyCarsFailure(
+                    f"EasyCars refuses the client (ClientID, ClientSecret): {_said(envelope)}",
+                    reason="credentials_client",
+                )
+                raise slot.refused
+            _judge(envelope, answer.status)
+            if not envelope.token:
+                raise EasyCarsFailure("the token answer has no Token", reason="vendor_failed")
+            register_secret(envelope.token)
+            slot.text = envelope.token
+            slot.good_until = time.monotonic() + _life_s(envelope.token) - _TOKEN_MARGIN_S
+            return slot.text
+
+    def _post(self, credentials: Credentials, operation: str, **request: Any) -> Answer:
+        base = self._base_url or ADDRESSES[credentials.environment]
+        try:
+            return self._http.post(f"{base.rstrip('/')}/{operation}", deadline_s=self._deadline_s, **request)
+        except NoAnswer as fault:
+            raise EasyCarsFailure(
+                f"EasyCars {operation}: {fault}",
+                reason="unreachable",
+                unreachable=True,
+                transient=fault.kind != "too_large",
+            ) from None
+
+    # --- retries -----------------------------------------------------------------------------------------------------
+
+    def _retried(self, ask: Callable[[], T]) -> T:
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
+        ended = False
+
+        def pause(seconds: float) -> None:
+            nonlocal ended
+            ended = not self._pause(seconds)
+
+        retrying = Retrying(
+            retry=retry_if_exception(_transient),
+            stop=lambda state: ended or stop_after_attempt(self._tries)(state),
+            wait=_wait_s,
+            sleep=pause,
+            before_sleep=log_retry,
+            reraise=True,
+        )
+        return retrying(ask)
+
+
+def _transient(error: BaseException) -> bool:
+    return isinstance(error, ItemFailure) and error.transient
+
+
+def _wait_s(state: RetryCallState) -> float:
+    """Return how long to wait: about 1, then 2 s with jitter, or what the vendor asked for within reason."""
+    from tenacity import wait_exponential_jitter
+
+    error = state.outcome.exception() if state.outcome else None
+    asked = getattr(error, "retry_after_s", None)
+    if asked is not None:
+        return float(min(max(asked, _RETRY_AFTER_LEAST_S), _RETRY_AFTER_MOST_S))
+    return float(wait_exponential_jitter(initial=1, max=30, jitter=1)(state))
+
+
+def _read(answer: Answer) -> Envelope:
+    """Read the body first and the HTTP status second: the vendor's paper does not say which it uses for errors."""
+    try:
+        return parse_envelope(answer.body)
+    except UnreadableAnswer as problem:
+        if answer.status in (429, 503) or answer.status >= 500:
+            failure = EasyCarsFailure(
+                f"EasyCars answers HTTP {answer.status}", reason="unreachable", unreachable=True, transient=True
+            )
+            failure.retry_after_s = _retry_after_s(answer)
+            raise failure from None
+        if answer.status == 401:
+            return Envelope(None, None, None)
+        if answer.status >= 400:
+            raise EasyCarsFailure(
+                f"EasyCars answers HTTP {answer.status} without an explanation", reason="http_status", unreachable=True
+            ) from None
+        raise EasyCarsFailure(f"EasyCars: {problem}", reason=problem.reason, unreachable=True, transient=True) from None
+
+
+def _judge(envelope: Envelope, status: int) -> None:
+    """Raise for every code but success and warning; Code 9 deserves another try, Code 7 does not."""
+    if envelope.code in (SUCCESS, WARNING):
+        return
+    if envelope.code == SYSTEM_ERROR:
+        raise EasyCarsFailure(
+            f"EasyCars reports a system error (Code 9): {_said(envelope)}", reason="vendor_error", transient=True
+        )
+    if envelope.code is None:
+        raise EasyCarsFailure(
+            f"EasyCars answers HTTP {status} with JSON that has no Code",
+            reason="unreadable",
+            unreachable=True,
+            transient=status >= 500 or status == 429,
+        )
+    raise EasyCarsFailure(
+        f"EasyCars reports a failure (Code {envelope.code}): {_said(envelope)}", reason="vendor_failed"
+    )
+
+
+def _said(envelope: Envelope) -> str:
+    return f"“{visible(envelope.message, most=300)}”" if envelope.message else "without an explanation"
+
+
+def _retry_after_s(answer: Answer) -> float | None:
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _life_s(token: str) -> float:
+    """Return the token's own lifetime, exp - iat, so that our clock need not agree with theirs."""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        life = float(claims["exp"]) - float(claims["iat"])
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        return _TOKEN_LIFE_S
+    return life if life > 0 else _TOKEN_LIFE_S
+
+
+def log_retry(state: RetryCallState) -> None:
+    """Say that another try follows, and why."""
+    error = state.outcome.exception() if state.outcome else None
+    wait_s = round(state.next_action.sleep, 1) if state.next_action else 0.0
+    get_logger().warning("easycars.retry", attempt=state.attempt_number, wait_s=wait_s, error=visible(error))

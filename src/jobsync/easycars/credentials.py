@@ -1,0 +1,142 @@
+"""A dealership's EasyCars credentials: their shape, and the cipher that keeps them in the database."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jobsync.errors import ConfigurationProblem, UsageProblem
+from jobsync.logs import register_secret
+from jobsync.runner.items import ItemFailure
+
+ENVIRONMENTS = ("Test", "Production")
+_NONCE = 12
+_TAG = 16
+# name in the JSON form -> most characters (limits of the system that was replaced)
+_REQUIRED = {"client_id": 200, "client_secret": 200, "account_number": 100, "account_secret": 100}
+_YARD_MOST = 50
+
+
+class CredentialsUnreadable(ItemFailure):
+    """Stored credentials cannot be decrypted with the key at hand."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, reason="credentials")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What one dealership signs in with; only environment and yard are ever shown."""
+
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+    account_number: str = field(repr=False)
+    account_secret: str = field(repr=False)
+    environment: str
+    yard_code: str | None = None
+
+    def __post_init__(self) -> None:
+        for secret in (self.client_id, self.client_secret, self.account_number, self.account_secret):
+            register_secret(secret)
+
+
+def parse_credentials(document: object) -> Credentials:
+    """
+    Check what somebody wants to store.
+
+    Args:
+        document: {client_id, client_secret, account_number, account_secret, environment, yard_code?}.
+
+    Raises:
+        UsageProblem: one message that names every field that is wrong; never a value.
+    """
+    if not isinstance(document, Mapping):
+        raise UsageProblem("credentials: expected one JSON object")
+    problems = []
+    texts: dict[str, str] = {}
+    for name, most in _REQUIRED.items():
+        value = document.get(name)
+        if not isinstance(value, str) or not value.strip():
+            problems.append(f"{name}: required, expected text")
+        elif len(value.strip()) > most:
+            problems.append(f"{name}: {len(value.strip())} characters, at most {most}")
+        else:
+            texts[name] = value.strip()
+    environment = document.get("environment")
+    if environment not in ENVIRONMENTS:
+        problems.append("environment: expected Test or Production")
+    yard = document.get("yard_code")
+    if yard is not None and (not isinstance(yard, str) or len(yard.strip()) > _YARD_MOST):
+        problems.append(f"yard_code: expected text of at most {_YARD_MOST} characters")
+    unknown = sorted(str(key) for key in document if key not in (*_REQUIRED, "environment", "yard_code"))
+    if unknown:
+        problems.append(f"unknown field {', '.join(unknown)}")
+    if problems:
+        raise UsageProblem("credentials: " + "; ".join(problems))
+    return Credentials(
+        **texts, environment=str(environment), yard_code=yard.strip() or None if isinstance(yard, str) else None
+    )
+
+
+class Cipher:
+    """
+    AES-256-GCM as the replaced system stored it: base64(nonce | tag | ciphertext), no associated data.
+
+    Args:
+        key: 32 bytes, encrypts and decrypts.
+        previous: 32 bytes, only decrypts, while a rotation is under way.
+    """
+
+    def __init__(self, key: bytes, previous: bytes | None = None) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._aead = AESGCM(key)
+        self._older = [AESGCM(previous)] if previous else []
+
+    def encrypt(self, text: str) -> str:
+        """Encrypt under a fresh random nonce."""
+        nonce = os.urandom(_NONCE)
+        sealed = self._aead.encrypt(nonce, text.encode(), None)
+        return base64.b64encode(nonce + sealed[-_TAG:] + sealed[:-_TAG]).decode()
+
+    def decrypt(self, stored: str) -> str:
+        """
+        Decrypt what `encrypt` or the replaced system stored.
+
+        Raises:
+            CredentialsUnreadable: wrong key, or damaged text.
+        """
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            raw = base64.b64decode(stored, validate=True)
+        except (binascii.Error, ValueError):
+            raise CredentialsUnreadable("stored credentials are damaged (not base64); set them again") from None
+        nonce, tag, sealed = raw[:_NONCE], raw[_NONCE : _NONCE + _TAG], raw[_NONCE + _TAG :]
+        for aead in (self._aead, *self._older):
+            try:
+                return aead.decrypt(nonce, sealed + tag, None).decode()
+            except (InvalidTag, ValueError):
+                continue
+        raise CredentialsUnreadable(
+            "stored credentials cannot be decrypted with this JOBSYNC_ENCRYPTION_KEY; use the key they were stored"
+            " with, or set them again"
+        )
+
+
+def require_cipher(key: bytes | None, previous: bytes | None) -> Cipher:
+    """
+    Return the cipher.
+
+    Raises:
+        ConfigurationProblem: there is no key.
+    """
+    if key is None:
+        raise ConfigurationProblem(
+            "JOBSYNC_ENCRYPTION_KEY is not set (expected the base64 of 32 bytes; make one with:"
+            " python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())')"
+        )
+    return Cipher(key, previous)

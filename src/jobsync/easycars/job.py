@@ -1,0 +1,313 @@
+"""Stock sync in its order: who is due -> fetch -> sort -> plan -> apply, each dealership in isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jobsync.db.engine import driver, translated
+from jobsync.db.system_settings import SystemSettings
+from jobsync.easycars import store
+from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
+from jobsync.easycars.credentials import Cipher, Credentials
+from jobsync.easycars.model import Envelope, Policy, StockPlan
+from jobsync.easycars.parse import refuse_car
+from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
+from jobsync.errors import UsageProblem
+from jobsync.logs import get_logger
+from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, work_items
+from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
+from jobsync.runner.run import Run, database_now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
+SWITCH = "easycar_sync_enabled"
+_LOG_STATUS = {
+    ItemStatus.SUCCESS: "Success",
+    ItemStatus.PARTIAL: "PartialSuccess",
+    ItemStatus.HELD: "Held",
+    ItemStatus.FAILED: "Failed",
+}
+
+
+def lock_name(dealership_id: int) -> str:
+    """Return the name of a dealership's lock."""
+    return f"{SPEC.name}:dealership:{dealership_id}"
+
+
+@dataclass(frozen=True)
+class StockSync:
+    """
+    The work of one run.
+
+    Args:
+        make_client: gets a pause function that ends with the run.
+        named: the dealerships asked for by hand; empty means all that are eligible.
+    """
+
+    cipher: Cipher
+    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]
+    settings: SystemSettings
+    named: tuple[int, ...] = ()
+    concurrency: int = 1
+
+    def __call__(self, run: Run) -> list[ItemResult]:
+        """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
+        with run.writing([]) as connection:
+            store.log_crashed(driver(connection))
+            items, skipped = choose(driver(connection), self.named)
+        run.eligible = len(items)
+        get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
+        work = _Work(self, self.make_client(run.pause), run.engine)
+        return [*work_items(run, items, work, concurrency=self.concurrency), *skipped]
+
+    @property
+    def policy(self) -> Policy:
+        """The settings that plans follow."""
+        return Policy(
+            limit_percent=self.settings.number("easycar_removal_limit_percent"),
+            limit_floor=self.settings.number("easycar_removal_limit_floor"),
+            grace_days=self.settings.number("easycar_removal_grace_days"),
+        )
+
+
+def choose(connection: Any, named: Sequence[int]) -> tuple[list[Item], list[ItemResult]]:
+    """
+    Return what to work on, in order, and what is left out with the reason.
+
+    Raises:
+        UsageProblem: a named dealership does not exist.
+    """
+    dealerships = store.read_dealerships(connection)
+    if named:
+        known = {dealership.id for dealership in dealerships}
+        unknown = [str(number) for number in named if number not in known]
+        if unknown:
+            raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
+        chosen = [dealership for dealership in dealerships if dealership.id in set(named)]
+        for dealership in chosen:
+            if dealership.why_not in ("auto_sync_off", "paused"):
+                get_logger().warning(
+                    "stock_sync.overridden", dealership_id=dealership.id, name=dealership.name, why=dealership.why_not
+                )
+    else:
+        chosen = [dealership for dealership in dealerships if dealership.why_not is None]
+    items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named)) for d in chosen]
+    left_out = [
+        ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
+        for d in dealerships
+        if d.why_not is not None and not named
+    ]
+    return items, left_out
+
+
+class _Work:
+    """Stock sync's side of runner.items.Work."""
+
+    def __init__(self, job: StockSync, client: EasyCarsClient, engine: Engine) -> None:
+        self._job = job
+        self._client = client
+        self._engine = engine
+
+    def begin(self, connection: Connection, item: Item) -> int:
+        return store.begin_attempt(driver(connection), int(item.key))
+
+    def do(self, attempt: Attempt) -> ItemResult:
+        dealership_id = int(attempt.item.key)
+        log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
+        log.info("stock_sync.dealership_started", attempt=attempt.number)
+        with translated(), self._engine.connect() as connection:
+            credentials = load_credentials(connection, dealership_id, self._job.cipher)
+        envelope = self._client.fetch_stock(credentials)
+
+        def apply(connection: Connection, plan: StockPlan) -> ItemResult:
+            raw = driver(connection)
+            run_id = attempt.run.who.run_id
+            store.apply_plan(raw, dealership_id, plan, run_id=run_id, now=database_now(connection))
+            store.write_log(
+                raw,
+                dealership_id,
+                run_id=run_id,
+                status=_LOG_STATUS[plan.status],
+                duration_ms=attempt.elapsed_ms,
+                counts=plan.counts,
+                yard_code=plan.yard_code,
+                blocked=plan.blocked,
+                errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
+                warnings=plan.warnings,
+            )
+            store.end_attempt(raw, dealership_id)
+            result = _result(attempt.item, plan)
+            attempt.record(connection, result)
+            return result
+
+        plan, result = plan_and(
+            apply, attempt.writing, dealership_id, envelope, credentials.yard_code, self._job.policy
+        )
+        for warning in plan.warnings:
+            log.warning("stock_sync.warning", warning=warning)
+        log.info(
+            "stock_sync.dealership_finished",
+            status=str(result.status),
+            received=plan.received,
+            **plan.counts,
+            duration_ms=attempt.elapsed_ms,
+        )
+        return result
+
+    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+        get_logger().error(
+            "stock_sync.dealership_failed",
+            dealership_id=int(attempt.item.key),
+            name=attempt.item.label,
+            reason=result.reason,
+            error=result.error,
+            duration_ms=attempt.elapsed_ms,
+        )
+        store.write_log(
+            driver(connection),
+            int(attempt.item.key),
+            run_id=attempt.run.who.run_id,
+            status="Failed",
+            duration_ms=attempt.elapsed_ms,
+            counts={},
+            errors=[result.error or result.reason or "unknown"],
+        )
+
+
+def plan_and(
+    apply: Callable[[Connection, StockPlan], ItemResult],
+    transaction: Callable[[], Any],
+    dealership_id: int,
+    envelope: Envelope,
+    yard_code: str | None,
+    policy: Policy,
+    *,
+    for_update: bool = True,
+) -> tuple[StockPlan, ItemResult]:
+    """
+    Read, plan and apply inside one transaction.
+
+    If the database refuses a value that no check foresaw, the items to blame are found and refused, and all is done
+    once more; so one strange item never costs the feed.
+    """
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    blamed: dict[int, str] = {}
+    while True:
+        plan: StockPlan | None = None
+        try:
+            with transaction() as connection:
+                raw = driver(connection)
+                listed = store.read_listed(raw, dealership_id)
+                incoming = sort_feed(envelope.items or (), listed, yard_code=yard_code, warned=envelope.code == WARNING)
+                if blamed:
+                    refused = [
+                        refuse_car(car, "unstorable", f"is refused by the database: {blamed[car.position]}")
+                        for car in incoming.cars
+                        if car.position in blamed
+                    ]
+                    cars = [car for car in incoming.cars if car.position not in blamed]
+                    incoming = replace(incoming, cars=cars, refused=[*incoming.refused, *refused])
+                current = store.read_current(
+                    raw, dealership_id, listed, [car.stock_number for car in incoming.cars], for_update=for_update
+                )
+                plan = plan_stock(incoming, current, policy, database_now(connection))
+                return plan, apply(connection, plan)
+        except (psycopg.DataError, DBAPIError) as error:
+            if plan is None or blamed or not isinstance(getattr(error, "orig", error), psycopg.DataError):
+                raise
+            with transaction() as connection:
+                suspects = [*plan.created, *(change.car for change in plan.changed)]
+                blamed = store.find_unstorable(driver(connection), suspects)
+            if not blamed:
+                raise
+
+
+def load_credentials(connection: Connection, dealership_id: int, cipher: Cipher) -> Credentials:
+    """
+    Read and decrypt a dealership's credentials.
+
+    Raises:
+        ItemFailure: there are none, or they cannot be decrypted.
+    """
+    stored = store.read_credentials(driver(connection), dealership_id)
+    if stored is None:
+        raise ItemFailure(
+            f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
+        )
+    client_id, client_secret, account_number, account_secret = (cipher.decrypt(text) for text in stored[:4])
+    return Credentials(client_id, client_secret, account_number, account_secret, stored[4], stored[5] or None)
+
+
+def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
+    """Do everything up to the plan, in read-only transactions and without a lock; nothing is written."""
+    from sqlalchemy import text
+
+    @contextmanager
+    def reading() -> Iterator[Connection]:
+        with translated(), engine.connect() as connection:
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+            yield connection
+
+    client = job.make_client(pause)
+    with reading() as connection:
+        items, skipped = choose(driver(connection), job.named)
+    results = []
+    for item in items:
+        try:
+            with reading() as connection:
+                credentials = load_credentials(connection, int(item.key), job.cipher)
+            envelope = client.fetch_stock(credentials)
+            _, result = plan_and(
+                lambda _connection, plan, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
+                reading,
+                int(item.key),
+                envelope,
+                credentials.yard_code,
+                job.policy,
+                for_update=False,
+            )
+        except (ItemFailure, EasyCarsFailure) as error:
+            result = ItemResult(
+                item.key,
+                item.label,
+                ItemStatus.FAILED,
+                reason=error.reason,
+                error=str(error),
+                unreachable=error.unreachable,
+                named=item.named,
+            )
+        results.append(result)
+    status, code = judge_run(results)
+    return Report(SPEC.name, status, code, None, count_items(results, eligible=len(items)), (*results, *skipped))
+
+
+def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
+    details: dict[str, Any] = {"received": plan.received}
+    if plan.warnings:
+        details["warnings"] = list(plan.warnings)
+    if shown:
+        details["plan"] = show_plan(plan)
+    return ItemResult(
+        item.key, item.label, plan.status, reason=plan.reason, counts=plan.counts, details=details, named=item.named
+    )
+
+
+def item_json(result: ItemResult) -> dict[str, Any]:
+    """Return one dealership's result in the shape of the contract."""
+    numbers = {name: result.counts.get(name, 0) for name in store.COUNT_NAMES}
+    return {
+        "dealership_id": int(result.key),
+        "name": result.label,
+        **as_json(result),
+        **numbers,
+        **result.details,
+    }

@@ -1,0 +1,433 @@
+"""The business rule of stock sync, pure: what of a feed is new, changed, protected, gone, or held for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from jobsync.easycars.model import (
+    FEED_COLUMNS,
+    Car,
+    Change,
+    Current,
+    Hold,
+    Incoming,
+    Listed,
+    Policy,
+    Refused,
+    Row,
+    Skipped,
+    StockPlan,
+)
+from jobsync.easycars.parse import fingerprint, parse_item, refuse_car, watched_of
+from jobsync.runner.job import ItemStatus
+
+BLOCKED_MOST = 7
+_KEPT_WARNINGS = 20
+
+
+# --- sorting the feed ------------------------------------------------------------------------------------------------
+
+
+def sort_feed(
+    items: Sequence[bytes], listed: Mapping[str, Listed], *, yard_code: str | None, warned: bool = False
+) -> Incoming:
+    """
+    Find what came again byte for byte, read the rest, and settle duplicates.
+
+    Identical copies collapse into one; copies of one stock number that differ are all refused. With a yard asked for,
+    items that name another yard are refused.
+    """
+    by_hash = {row.content_hash: row for row in listed.values() if row.content_hash and not row.locked}
+    same: dict[str, tuple[int, bytes]] = {}
+    cars: dict[str, list[Car]] = {}
+    refused: list[Refused] = []
+    seen: set[bytes] = set()
+    received = 0
+    for position, raw in enumerate(items, 1):
+        digest = fingerprint(raw)
+        if digest in seen:
+            continue
+        seen.add(digest)
+        received += 1
+        row = by_hash.get(digest)
+        if row is not None and (yard_code is None or row.yard_code in (None, yard_code)):
+            same[row.stock_number] = (position, raw)
+            continue
+        item = parse_item(raw, position, content_hash=digest)
+        if isinstance(item, Refused):
+            refused.append(item)
+        elif yard_code is not None and item.yard_code is not None and item.yard_code != yard_code:
+            refused.append(refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}"))
+        else:
+            cars.setdefault(item.stock_number, []).append(item)
+    kept: list[Car] = []
+    for number, copies in cars.items():
+        if number in same:
+            position, raw = same[number]
+            twin = parse_item(raw, position)
+            if isinstance(twin, Car):
+                copies.insert(0, twin)
+        distinct = _distinct(copies)
+        received -= len(copies) - len(distinct)
+        if len(distinct) == 1:
+            if number not in same:
+                kept.append(distinct[0])
+            continue
+        same.pop(number, None)
+        places = ", ".join(str(car.position) for car in distinct)
+        refused += [
+            refuse_car(car, "conflicting_duplicate", f"stock number {number} stands at places {places}, differently")
+            for car in distinct
+        ]
+    return Incoming(
+        same=[listed[number] for number in same],
+        cars=kept,
+        refused=sorted(refused, key=lambda item: item.position),
+        received=received,
+        yard_code=yard_code,
+        warned=warned,
+    )
+
+
+def _distinct(copies: Sequence[Car]) -> list[Car]:
+    """Drop copies that say the same, however their JSON is written."""
+    kept: list[Car] = []
+    for car in copies:
+        if not any(car.values == other.values and car.watched == other.watched for other in kept):
+            kept.append(car)
+    return kept
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: datetime) -> StockPlan:
+    """
+    Decide everything that one dealership's sync will do.
+
+    The same function serves the sync, its dry run and the tests. `now` is the database's clock.
+    """
+    found = _Found()
+    for row in incoming.same:
+        found.add_same(row, current)
+    for car in incoming.cars:
+        found.add_car(car, current)
+    seen = {row.stock_number for row in incoming.same} | {car.stock_number for car in incoming.cars}
+    seen |= {item.stock_number for item in incoming.refused if item.stock_number is not None}
+    going = _Removals(incoming, current, policy, now, absent=[r for n, r in current.listed.items() if n not in seen])
+    warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *going.warnings]
+    if incoming.received == 0 and not current.listed and not current.rows:
+        warnings.append(
+            "the feed is empty and nothing was ever listed: nothing published yet, or a wrong AccountSecret"
+        )
+    revived = sum(change.revived for change in found.changed)
+    counts = {
+        "created": len(found.created),
+        "updated": len(found.changed) - revived,
+        "unchanged": found.unchanged,
+        "revived": revived,
+        "refused": len(incoming.refused),
+        "skipped": len(found.skipped),
+        "removed": len(going.removed),
+        "held": len(going.hold.stock_numbers) if going.hold else 0,
+    }
+    status, reason = _status(incoming, going)
+    return StockPlan(
+        received=incoming.received,
+        unchanged=found.unchanged,
+        created=found.created,
+        changed=found.changed,
+        skipped=found.skipped,
+        refused=incoming.refused,
+        returned=found.returned,
+        retired=found.retired,
+        missing=going.missing,
+        removed=going.removed,
+        hold=going.hold,
+        spent=going.spent,
+        superseded=going.superseded,
+        blocked=going.blocked,
+        warnings=warnings,
+        yard_code=incoming.yard_code,
+        status=status,
+        reason=reason,
+        counts=counts,
+    )
+
+
+class _Found:
+    """What becomes of the items that the feed does name."""
+
+    def __init__(self) -> None:
+        self.created: list[Car] = []
+        self.changed: list[Change] = []
+        self.skipped: list[Skipped] = []
+        self.returned: list[Listed] = []
+        self.retired: list[Listed] = []
+        self.unchanged = 0
+
+    def add_same(self, row: Listed, current: Current) -> None:
+        protection = _protection(row.stock_number, row.vin, current) or ("locally_sold" if row.locally_sold else None)
+        if protection:
+            self.skipped.append(Skipped(row.stock_number, protection))
+        else:
+            self.unchanged += 1
+        if row.missing_since is not None:
+            self.returned.append(row)
+
+    def add_car(self, car: Car, current: Current) -> None:
+        protection = _protection(car.stock_number, car.vin, current)
+        known = current.rows.get(car.stock_number)
+        if protection:
+            self.skipped.append(Skipped(car.stock_number, protection))
+        elif known is None:
+            self.created.append(car)
+        elif known.listed.status == "removed" and _other_vehicle(known.listed.vin, car.vin):
+            self.retired.append(known.listed)
+            self.created.append(car)
+        elif known.listed.locally_sold and not car.says_sold:
+            self.skipped.append(Skipped(car.stock_number, "locally_sold"))
+        else:
+            self._add_known(known, car)
+        if known is not None and known.listed.missing_since is not None and known.listed.status != "removed":
+            self.returned.append(known.listed)
+
+    def _add_known(self, known: Row, car: Car) -> None:
+        change, held_back = _compare(known.listed, known.values, known.document, car)
+        if change.changes:
+            self.changed.append(change)
+        elif held_back:
+            self.skipped.append(Skipped(car.stock_number, "locked_fields"))
+        else:
+            self.unchanged += 1
+
+
+def _status(incoming: Incoming, going: _Removals) -> tuple[ItemStatus, str | None]:
+    if going.hold:
+        return ItemStatus.HELD, going.hold.reason
+    if incoming.warned:
+        return ItemStatus.PARTIAL, "vendor_warning"
+    if incoming.refused:
+        return ItemStatus.PARTIAL, "refused_items"
+    return ItemStatus.SUCCESS, None
+
+
+def _protection(stock_number: str, vin: str | None, current: Current) -> str | None:
+    if stock_number in current.other_stock_numbers or (vin and vin in current.other_vins):
+        return "manual_row"
+    return None
+
+
+def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
+    return bool(ours and theirs and ours != theirs)
+
+
+def _compare(row: Listed, values: Mapping[str, Any], document: Mapping[str, Any], car: Car) -> tuple[Change, bool]:
+    """Return the change that the item asks for, and whether a lock held something of it back."""
+    revived = row.status == "removed"
+    final: dict[str, Any] = {}
+    changes: dict[str, tuple[Any, Any]] = {}
+    held_back = False
+    for column in FEED_COLUMNS:
+        old, new = values[column], car.values[column]
+        if column in car.absent and not (revived and column == "status"):
+            new = old
+        elif old != new and column in row.locked and not (revived and column == "status"):
+            held_back = True
+            new = old
+        elif old != new:
+            changes[column] = (old, new)
+        final[column] = new
+    before = watched_of(document)
+    for key, new in car.watched.items():
+        if key not in car.missing_keys and not _equal(before[key], new):
+            changes[key] = (before[key], new)
+    return Change(row, car, final, changes, revived), held_back
+
+
+def _equal(old: Any, new: Any) -> bool:
+    """Compare two JSON values of an item; a blank text and null are the same nothing, 1.50 and 1.5 the same number."""
+    if isinstance(old, str):
+        old = old.strip() or None
+    if isinstance(new, str):
+        new = new.strip() or None
+    if isinstance(old, int | float | Decimal) and isinstance(new, int | float | Decimal):
+        return Decimal(str(old)) == Decimal(str(new)) and isinstance(old, bool) == isinstance(new, bool)
+    return bool(old == new)
+
+
+# --- removals --------------------------------------------------------------------------------------------------------
+
+
+class _Removals:
+    """What becomes of our listed rows that the feed does not name; a value object computed once."""
+
+    def __init__(
+        self, incoming: Incoming, current: Current, policy: Policy, now: datetime, *, absent: Sequence[Listed]
+    ) -> None:
+        self.missing: list[Listed] = []
+        self.removed: list[Listed] = []
+        self.hold: Hold | None = None
+        self.spent: int | None = None
+        self.superseded: int | None = None
+        self.warnings: list[str] = []
+        self.blocked = _why_blocked(incoming, current)
+        self._incoming, self._current, self._policy = incoming, current, policy
+        fresh = self._carry_out_approval(absent)
+        if self.blocked:
+            self._wait_or_ask(fresh)
+            return
+        settled = [row for row in fresh if row.missing_since is not None]
+        fresh = [row for row in fresh if row.missing_since is None]
+        grace = timedelta(days=policy.grace_days)
+        self.removed += [row for row in settled if row.missing_since is not None and row.missing_since + grace <= now]
+        reason = self._why_held(fresh)
+        if reason and not self._was_rejected(fresh):
+            self._ask(fresh, reason)
+            return
+        if current.pending is not None:
+            self.superseded = current.pending.id
+        if reason:  # rejected before: the rows stay listed and nobody is asked again
+            return
+        if policy.grace_days:
+            self.missing += fresh
+        else:
+            self.removed += fresh
+
+    def _carry_out_approval(self, absent: Sequence[Listed]) -> list[Listed]:
+        approved = self._current.approved
+        if approved is None or (self.blocked and not approved.reason.startswith("blocked")):
+            return list(absent)
+        self.spent = approved.id
+        self.removed += [row for row in absent if row.stock_number in approved.stock_numbers]
+        return [row for row in absent if row.stock_number not in approved.stock_numbers]
+
+    def _wait_or_ask(self, fresh: Sequence[Listed]) -> None:
+        """After seven syncs in a row without removals a person is asked; until then what is missing just stays."""
+        if not fresh:
+            return
+        if self._current.blocked_in_a_row + 1 >= BLOCKED_MOST and not self._was_rejected(fresh):
+            self._ask(fresh, f"blocked_{self.blocked}")
+        else:
+            self.warnings.append(f"{len(fresh)} missing vehicles stay listed: {_BLOCKED[str(self.blocked)]}")
+
+    def _why_held(self, fresh: Sequence[Listed]) -> str | None:
+        if not fresh:
+            return None
+        if self._incoming.received == 0:
+            return "empty_feed"
+        listed = len(self._current.listed) - len([row for row in self.removed if row.missing_since is None])
+        over_share = len(fresh) * 100 > listed * self._policy.limit_percent
+        return "limit" if over_share and len(fresh) > self._policy.limit_floor else None
+
+    def _was_rejected(self, fresh: Sequence[Listed]) -> bool:
+        rejected = self._current.rejected
+        return rejected is not None and {row.stock_number for row in fresh} <= rejected.stock_numbers
+
+    def _ask(self, fresh: Sequence[Listed], reason: str) -> None:
+        numbers = tuple(sorted(row.stock_number for row in fresh))
+        pending = self._current.pending
+        same = pending is not None and pending.stock_numbers == frozenset(numbers)
+        if pending is not None and not same:
+            self.superseded = pending.id
+        self.hold = Hold(
+            stock_numbers=numbers,
+            reason=reason,
+            listed_before=len(self._current.listed),
+            listed_now=self._incoming.received,
+            pending_id=pending.id if pending is not None and same else None,
+        )
+
+
+_BLOCKED = {
+    "vendor_warning": "the vendor answered with a warning (Code 5), the list may be incomplete",
+    "no_stock_number": "an item had no readable stock number, it could be any of them",
+    "yard_filter_changed": "the yard asked for is not that of the last sync",
+}
+
+
+def _why_blocked(incoming: Incoming, current: Current) -> str | None:
+    """Return why nothing may be removed from this answer, None if it is complete."""
+    if incoming.warned:
+        return "vendor_warning"
+    if any(item.stock_number is None for item in incoming.refused):
+        return "no_stock_number"
+    if current.synced_before and current.yard_code != incoming.yard_code:
+        return "yard_filter_changed"
+    return None
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _drift(cars: Iterable[Car]) -> list[str]:
+    """Report keys that differ from the documented ones, once for the feed."""
+    missing: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    for car in cars:
+        missing.update(car.missing_keys)
+        unknown.update(car.unknown_keys)
+    lines = []
+    for word, keys in (("lack a documented key, what is stored stays", missing), ("have a new key, kept", unknown)):
+        if keys:
+            named = ", ".join(f"{key} ({number})" for key, number in keys.most_common(_KEPT_WARNINGS))
+            lines.append(f"drift: items {word}: {named}")
+    return lines
+
+
+def _item_warnings(cars: Iterable[Car]) -> list[str]:
+    lines = [f"{car.stock_number}: {warning}" for car in cars for warning in car.warnings]
+    more = len(lines) - _KEPT_WARNINGS
+    return [*lines[:_KEPT_WARNINGS], f"and {more} more warnings"] if more > 0 else lines
+
+
+def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
+    """Return the plan in the shape of `--dry-run --json`: one entry for every stock number that is touched."""
+    shown: list[dict[str, Any]] = []
+
+    def add(number: str | None, action: str, changes: Mapping[str, tuple[Any, Any]] | None, reason: str | None) -> None:
+        entry: dict[str, Any] = {
+            "stock_number": number,
+            "action": action,
+            "changes": {name: [show(old), show(new)] for name, (old, new) in (changes or {}).items()},
+        }
+        if reason:
+            entry["reason"] = reason
+        shown.append(entry)
+
+    for car in plan.created:
+        values = {name: (None, value) for name, value in car.values.items() if value not in (None, [])}
+        add(car.stock_number, "create", values, None)
+    for change in plan.changed:
+        add(change.row.stock_number, "revive" if change.revived else "update", change.changes, None)
+    for row in plan.removed:
+        add(row.stock_number, "remove", {"status": (row.status, "removed")}, None)
+    for number in plan.hold.stock_numbers if plan.hold else ():
+        add(number, "hold", None, plan.hold.reason if plan.hold else None)
+    for item in plan.refused:
+        add(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
+    for skip in plan.skipped:
+        add(skip.stock_number, "skip", None, skip.reason)
+    return shown
+
+
+def show(value: Any) -> Any:
+    """Return a value as JSON shows it: decimals as plain text, all else as it is."""
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def spell(value: Any) -> str | None:
+    """Return a value as vehicle_changes keeps it: text, decimals in plain form, lists as JSON."""
+    import json
+
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,229 @@
+"""The SQL of what people do: dealerships, their credentials, their decisions on held removals, and their questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from jobsync.db.audit import actor, write_audit
+from jobsync.easycars.credentials import Cipher, Credentials
+from jobsync.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+Rows = Sequence[dict[str, Any]]
+
+
+def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
+
+
+def require_dealership(connection: Connection, dealership_id: int) -> str:
+    """
+    Return the dealership's name.
+
+    Raises:
+        UsageProblem: there is none with this number.
+    """
+    name: str | None = connection.scalar(text("SELECT name FROM dealerships WHERE id = :id"), {"id": dealership_id})
+    if name is None:
+        raise UsageProblem(f"no dealership {dealership_id}; jobsync dealership list shows them")
+    return name
+
+
+def add_dealership(
+    connection: Connection, name: str, *, timezone: str | None, email: str | None
+) -> dict[str, Any]:
+    """Insert a dealership; returns {id, name, timezone}."""
+    [row] = _rows(
+        connection,
+        "INSERT INTO dealerships (name, timezone, email) VALUES (:name, :timezone, :email)"
+        " RETURNING id, name, timezone",
+        name=name,
+        timezone=timezone,
+        email=email,
+    )
+    write_audit(connection, "dealership.add", str(row["id"]), {"name": name, "timezone": timezone})
+    return row
+
+
+_OVERVIEW = """
+    SELECT d.id, d.name, d.email, d.timezone,
+           coalesce(s.easycar_auto_sync_enabled, true) AS auto_sync,
+           s.sync_cron, s.paused_until, s.paused_reason,
+           c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
+           l.status AS last_status, l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt,
+           h.next_at, h.retry_at,
+           (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
+           (SELECT count(*) FROM held_removals r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
+    FROM dealerships d
+    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
+    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+    LEFT JOIN LATERAL (
+        SELECT status, synced_at FROM easycar_sync_logs WHERE dealership_id = d.id AND sync_type = 'stock'
+        ORDER BY synced_at DESC, id DESC LIMIT 1
+    ) l ON true
+"""
+
+
+def list_dealerships(connection: Connection) -> Rows:
+    """Return every dealership with its switches, credentials (never the secrets), last sync and stock."""
+    return _rows(connection, _OVERVIEW + " ORDER BY d.id")
+
+
+def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any]:
+    """Return one dealership as `list_dealerships` does, with its last ten syncs."""
+    require_dealership(connection, dealership_id)
+    [row] = _rows(connection, _OVERVIEW + " WHERE d.id = :id", id=dealership_id)
+    row["syncs"] = _rows(
+        connection,
+        "SELECT run_id, status, synced_at, duration_ms, items_processed, created, updated, unchanged, revived,"
+        " refused, skipped, removed, held, removals_blocked, error_messages, warnings FROM easycar_sync_logs"
+        " WHERE dealership_id = :id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 10",
+        id=dealership_id,
+    )
+    return row
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+
+def set_credentials(connection: Connection, dealership_id: int, credentials: Credentials, cipher: Cipher) -> None:
+    """Store credentials in place of whatever was there; an omitted yard code clears the old one."""
+    require_dealership(connection, dealership_id)
+    connection.execute(
+        text(
+            "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
+            " account_number_encrypted, account_secret_encrypted, environment, yard_code, is_active)"
+            " VALUES (:id, :ci, :cs, :an, :as, :environment, :yard, true) ON CONFLICT (dealership_id) DO UPDATE SET"
+            " client_id_encrypted = excluded.client_id_encrypted,"
+            " client_secret_encrypted = excluded.client_secret_encrypted,"
+            " account_number_encrypted = excluded.account_number_encrypted,"
+            " account_secret_encrypted = excluded.account_secret_encrypted, environment = excluded.environment,"
+            " yard_code = excluded.yard_code, is_active = true, updated_at = now()"
+        ),
+        {
+            "id": dealership_id,
+            "ci": cipher.encrypt(credentials.client_id),
+            "cs": cipher.encrypt(credentials.client_secret),
+            "an": cipher.encrypt(credentials.account_number),
+            "as": cipher.encrypt(credentials.account_secret),
+            "environment": credentials.environment,
+            "yard": credentials.yard_code,
+        },
+    )
+    write_audit(
+        connection,
+        "credentials.set",
+        str(dealership_id),
+        {"environment": credentials.environment, "yard_code": credentials.yard_code},
+    )
+
+
+def delete_credentials(connection: Connection, dealership_id: int) -> bool:
+    """Delete the credentials; False if there were none."""
+    require_dealership(connection, dealership_id)
+    gone = connection.execute(
+        text("DELETE FROM easycar_credentials WHERE dealership_id = :id"), {"id": dealership_id}
+    ).rowcount
+    if gone:
+        write_audit(connection, "credentials.delete", str(dealership_id))
+    return bool(gone)
+
+
+# --- held removals ---------------------------------------------------------------------------------------------------
+
+_REMOVALS = """
+    SELECT r.id, r.dealership_id, d.name, r.status, r.reason, r.stock_numbers, r.listed_before, r.listed_now,
+           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at
+    FROM held_removals r JOIN dealerships d ON d.id = r.dealership_id
+"""
+
+
+def list_removals(connection: Connection, *, every: bool) -> Rows:
+    """Return the held removals that wait for somebody, or all of them."""
+    where = "" if every else " WHERE r.status = 'pending' OR (r.status = 'approved' AND r.applied_at IS NULL)"
+    return _rows(connection, _REMOVALS + where + " ORDER BY r.id")
+
+
+def show_removal(connection: Connection, removal_id: int) -> dict[str, Any]:
+    """
+    Return one held removal with the vehicles it is about.
+
+    Raises:
+        UsageProblem: there is none with this number.
+    """
+    rows = _rows(connection, _REMOVALS + " WHERE r.id = :id", id=removal_id)
+    if not rows:
+        raise UsageProblem(f"no held removal {removal_id}; jobsync removals list shows them")
+    rows[0]["vehicles"] = _rows(
+        connection,
+        "SELECT stock_number, title, price, status, missing_since FROM vehicles WHERE dealership_id = :dealership"
+        " AND data_source = 'easycars' AND stock_number = ANY(:numbers) ORDER BY stock_number",
+        dealership=rows[0]["dealership_id"],
+        numbers=rows[0]["stock_numbers"],
+    )
+    return rows[0]
+
+
+def decide_removal(connection: Connection, removal_id: int, decision: str) -> dict[str, Any]:
+    """
+    Approve or reject a pending set; the next sync of that dealership acts on it.
+
+    Raises:
+        UsageProblem: there is none, or it is not pending any more.
+    """
+    decided = connection.execute(
+        text(
+            "UPDATE held_removals SET status = :decision, decided_at = now(), decided_by = :who"
+            " WHERE id = :id AND status = 'pending'"
+        ),
+        {"id": removal_id, "decision": decision, "who": actor()},
+    ).rowcount
+    shown = show_removal(connection, removal_id)
+    if not decided:
+        raise UsageProblem(f"held removal {removal_id} is {shown['status']}, only a pending one can be {decision}")
+    write_audit(
+        connection,
+        f"removals.{'approve' if decision == 'approved' else 'reject'}",
+        str(removal_id),
+        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"])},
+    )
+    return shown
+
+
+# --- stock -----------------------------------------------------------------------------------------------------------
+
+
+def list_changes(connection: Connection, dealership_id: int, stock_number: str | None, *, limit: int) -> Rows:
+    """Return the latest changes, newest first; with a stock number, those of its vehicles also under retired numbers."""
+    require_dealership(connection, dealership_id)
+    return _rows(
+        connection,
+        "SELECT c.changed_at, v.stock_number, v.title, c.field, c.old, c.new, c.run_id"
+        " FROM vehicle_changes c JOIN vehicles v ON v.id = c.vehicle_id"
+        " WHERE v.dealership_id = :id AND (CAST(:number AS text) IS NULL OR v.stock_number = :number"
+        " OR v.stock_number LIKE replace(replace(replace(:number, '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '~%')"
+        " ORDER BY c.changed_at DESC, c.id DESC LIMIT :limit",
+        id=dealership_id,
+        number=stock_number,
+        limit=limit,
+    )
+
+
+def list_refused(connection: Connection, dealership_id: int | None, *, limit: int) -> Rows:
+    """Return the latest refused items, newest first."""
+    if dealership_id is not None:
+        require_dealership(connection, dealership_id)
+    return _rows(
+        connection,
+        "SELECT r.id, r.dealership_id, d.name, r.run_id, r.created_at, r.position, r.stock_number, r.reason_code,"
+        " r.reason, r.raw FROM refused_items r JOIN dealerships d ON d.id = r.dealership_id"
+        " WHERE CAST(:id AS bigint) IS NULL OR r.dealership_id = :id ORDER BY r.id DESC LIMIT :limit",
+        id=dealership_id,
+        limit=limit,
+    )

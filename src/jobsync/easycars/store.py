@@ -1,0 +1,437 @@
+"""The SQL of stock sync, on the connection it is given: it never commits, and it decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import UUID
+
+import msgspec
+
+from jobsync.easycars.model import (
+    FEED_COLUMNS,
+    Car,
+    Change,
+    Current,
+    HeldSet,
+    Listed,
+    Refused,
+    Row,
+    StockPlan,
+)
+from jobsync.easycars.parse import fingerprint
+from jobsync.easycars.plan import spell
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+API_VERSION = "1.01"
+_BATCH = 1000
+
+# How each feed column travels inside one JSON document (see _write_changes).
+_TYPES: Mapping[str, LiteralString] = {
+    "year": "integer",
+    "price": "numeric",
+    "special_price": "numeric",
+    "is_drive_away": "boolean",
+    "odometer": "integer",
+    "doors": "integer",
+    "seats": "integer",
+    "features": "jsonb",
+    "images": "jsonb",
+}
+
+
+@dataclass(frozen=True)
+class Dealership:
+    """One dealership as the job sees it; `why_not` says why a run that names nobody leaves it out."""
+
+    id: int
+    name: str
+    why_not: str | None
+    attempt: int
+
+
+# --- who is to be synced ---------------------------------------------------------------------------------------------
+
+
+def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
+    """Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest."""
+    rows = connection.execute(
+        """
+        SELECT d.id, d.name,
+               CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
+                    WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
+                    WHEN s.paused_until > now() THEN 'paused' END,
+               coalesce(h.attempt, 0)
+        FROM dealerships d
+        LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
+        LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+        LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+        ORDER BY coalesce(h.attempt, 0), h.attempted_at NULLS FIRST, d.id
+        """
+    ).fetchall()
+    return [Dealership(*row) for row in rows]
+
+
+def read_credentials(connection: Connection[Any], dealership_id: int) -> tuple[str, ...] | None:
+    """
+    Return the active credentials as stored: four ciphertexts (client id and secret, account number and secret),
+    environment, yard code; None if there are none.
+    """
+    return connection.execute(
+        "SELECT client_id_encrypted, client_secret_encrypted, account_number_encrypted, account_secret_encrypted,"
+        " environment, yard_code FROM easycar_credentials WHERE dealership_id = %s AND is_active",
+        [dealership_id],
+    ).fetchone()
+
+
+def begin_attempt(connection: Connection[Any], dealership_id: int) -> int:
+    """Count an attempt before it starts; one that never finishes stays counted."""
+    row = connection.execute(
+        "INSERT INTO sync_schedule AS s (dealership_id, attempt, attempted_at) VALUES (%s, 1, now())"
+        " ON CONFLICT (dealership_id) DO UPDATE SET attempt = s.attempt + 1, attempted_at = now() RETURNING attempt",
+        [dealership_id],
+    ).fetchone()
+    return int(row[0]) if row else 1
+
+
+def end_attempt(connection: Connection[Any], dealership_id: int) -> None:
+    """Forget the attempts: this one got through."""
+    connection.execute(
+        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL, last_success_at = now() WHERE dealership_id = %s",
+        [dealership_id],
+    )
+
+
+# --- what we have ----------------------------------------------------------------------------------------------------
+
+_LOCALLY_SOLD: LiteralString = (
+    "(v.status = 'sold' AND lower(btrim(coalesce(d.stock_item_json->>'StockStatus', ''))) <> 'sold')"
+)
+
+
+def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Listed]:
+    """Return our rows that are not removed, by stock number."""
+    rows = connection.execute(
+        f"""
+        SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
+               {_LOCALLY_SOLD}, v.yard_code
+        FROM vehicles v LEFT JOIN easycar_stock_data d ON v.status = 'sold' AND d.vehicle_id = v.id
+        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status <> 'removed'
+        """,
+        [dealership_id],
+        binary=True,
+    ).fetchall()
+    return {row[1]: Listed(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), *row[6:]) for row in rows}
+
+
+def read_rows(
+    connection: Connection[Any], dealership_id: int, stock_numbers: Sequence[str], *, for_update: bool
+) -> dict[str, Row]:
+    """Return our rows of these stock numbers in full, removed ones too; `for_update` keeps other writers out."""
+    if not stock_numbers:
+        return {}
+    columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
+    rows = connection.execute(
+        f"""
+        SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
+               {_LOCALLY_SOLD}, v.yard_code, coalesce(d.stock_item_json, '{{}}'), {columns}
+        FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
+        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.stock_number = ANY(%s)
+        {"FOR NO KEY UPDATE OF v" if for_update else ""}
+        """,
+        [dealership_id, list(stock_numbers)],
+    ).fetchall()
+    found = {}
+    for row in rows:
+        listed = Listed(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), *row[6:9])
+        found[listed.stock_number] = Row(listed, dict(zip(FEED_COLUMNS, row[10:], strict=True)), row[9])
+    return found
+
+
+def read_current(
+    connection: Connection[Any],
+    dealership_id: int,
+    listed: Mapping[str, Listed],
+    stock_numbers: Sequence[str],
+    *,
+    for_update: bool,
+) -> Current:
+    """Return all that the plan compares with; `stock_numbers` are those of the items that need full rows."""
+    others = connection.execute(
+        "SELECT btrim(stock_number), upper(btrim(vin)) FROM vehicles"
+        " WHERE dealership_id = %s AND data_source <> 'easycars'",
+        [dealership_id],
+    ).fetchall()
+    last = connection.execute(
+        "SELECT yard_code FROM easycar_sync_logs WHERE dealership_id = %s AND sync_type = 'stock'"
+        " AND status <> 'Failed' ORDER BY synced_at DESC, id DESC LIMIT 1",
+        [dealership_id],
+    ).fetchone()
+    blocked = connection.execute(
+        "SELECT removals_blocked IS NOT NULL FROM easycar_sync_logs WHERE dealership_id = %s AND sync_type = 'stock'"
+        " AND status <> 'Failed' ORDER BY synced_at DESC, id DESC LIMIT 30",
+        [dealership_id],
+    ).fetchall()
+    run_of_blocked = next((n for n, (was,) in enumerate(blocked) if not was), len(blocked))
+    held = _read_held(connection, dealership_id)
+    return Current(
+        listed=listed,
+        rows=read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
+        other_stock_numbers=frozenset(number for number, _ in others if number),
+        other_vins=frozenset(vin for _, vin in others if vin),
+        synced_before=last is not None,
+        yard_code=last[0] if last else None,
+        blocked_in_a_row=run_of_blocked,
+        **held,
+    )
+
+
+def _read_held(connection: Connection[Any], dealership_id: int) -> dict[str, HeldSet]:
+    """Return the question that is open, the approval not yet carried out, and the refusal if it was the last word."""
+    found: dict[str, HeldSet] = {}
+    rows = connection.execute(
+        "SELECT id, stock_numbers, status, reason FROM held_removals"
+        " WHERE dealership_id = %s AND applied_at IS NULL AND status <> 'superseded' ORDER BY id DESC LIMIT 20",
+        [dealership_id],
+    ).fetchall()
+    for number, stock_numbers, status, reason in rows:
+        found.setdefault(status, HeldSet(number, frozenset(stock_numbers), status, reason))
+    return found
+
+
+# --- what the plan changes -------------------------------------------------------------------------------------------
+
+
+def apply_plan(
+    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
+) -> None:
+    """Carry out everything in the plan; the caller's transaction makes it all true at once."""
+    changes: list[tuple[Any, ...]] = []
+    for row in plan.retired:
+        connection.execute(
+            "UPDATE vehicles SET stock_number = %s, updated_at = now() WHERE id = %s",
+            [f"{row.stock_number}~{row.id}", row.id],
+        )
+        changes.append((row.id, run_id, now, "stock_number", row.stock_number, f"{row.stock_number}~{row.id}"))
+    _write_created(connection, dealership_id, plan.created)
+    _write_changed(connection, plan.changed)
+    for change in plan.changed:
+        changes += [
+            (change.row.id, run_id, now, name, spell(old), spell(new)) for name, (old, new) in change.changes.items()
+        ]
+    for row in plan.removed:
+        changes.append((row.id, run_id, now, "status", row.status, "removed"))
+    _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
+    _mark(connection, "missing_since = %(now)s", plan.missing, now)
+    _mark(connection, "missing_since = NULL", plan.returned, now)
+    if changes:
+        with connection.cursor().copy(
+            "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
+        ) as copy:
+            for line in changes:
+                copy.write_row(line)
+    write_refused(connection, dealership_id, plan.refused, run_id=run_id)
+    _write_held(connection, dealership_id, plan, run_id=run_id)
+
+
+def _mark(
+    connection: Connection[Any],
+    assignment: LiteralString,
+    rows: Iterable[Listed],
+    now: datetime,
+    *,
+    since: datetime | None = None,
+) -> None:
+    ids = [row.id for row in rows]
+    if ids:
+        also: LiteralString = ", missing_since = coalesce(missing_since, %(now)s)" if since else ""
+        connection.execute(
+            f"UPDATE vehicles SET {assignment}{also}, updated_at = now()"
+            " WHERE id = ANY(%(ids)s) AND status <> 'removed'",
+            {"now": now, "ids": ids},
+        )
+
+
+def _encoded(value: list[str]) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[Car]) -> None:
+    """COPY new rows straight in, with ids drawn beforehand so that their documents can follow."""
+    if not cars:
+        return
+    ids = connection.execute(
+        "SELECT nextval(pg_get_serial_sequence('vehicles', 'id')) FROM generate_series(1, %s)", [len(cars)]
+    ).fetchall()
+    columns: LiteralString = ", ".join(FEED_COLUMNS)
+    with connection.cursor().copy(
+        f"COPY vehicles (id, dealership_id, stock_number, data_source, content_hash, {columns}) FROM STDIN"
+    ) as copy:
+        for (vehicle_id,), car in zip(ids, cars, strict=True):
+            values = [car.values[column] for column in FEED_COLUMNS]
+            values[-2:] = [_encoded(values[-2]), _encoded(values[-1])]
+            copy.write_row((vehicle_id, dealership_id, car.stock_number, "easycars", car.content_hash, *values))
+    with connection.cursor().copy(
+        "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN"
+    ) as copy:
+        for (vehicle_id,), car in zip(ids, cars, strict=True):
+            copy.write_row((vehicle_id, car.document, API_VERSION))
+
+
+def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> None:
+    """Update rows in batches: each batch travels as one JSON document that the server takes apart."""
+    columns: LiteralString = ", ".join(FEED_COLUMNS)
+    sources: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
+    typed: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
+    for start in range(0, len(changes), _BATCH):
+        batch = changes[start : start + _BATCH]
+        document = msgspec.json.encode(
+            [
+                {
+                    **change.values,
+                    "id": change.row.id,
+                    "hash": fingerprint_of(change).hex(),
+                }
+                for change in batch
+            ]
+        ).decode()
+        connection.execute(
+            f"""
+            UPDATE vehicles v SET ({columns}) = ROW({sources}), content_hash = decode(n.hash, 'hex'),
+                   missing_since = NULL, removed_at = NULL, updated_at = now()
+            FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, {typed})
+            WHERE v.id = n.id
+            """,
+            [document],
+        )
+        connection.execute(
+            """
+            INSERT INTO easycar_stock_data (vehicle_id, stock_item_json, api_version, synced_at)
+            SELECT n.id, n.document::jsonb, %s, now() FROM unnest(%s::bigint[], %s::text[]) AS n (id, document)
+            ON CONFLICT (vehicle_id) DO UPDATE SET stock_item_json = excluded.stock_item_json,
+                   api_version = excluded.api_version, synced_at = excluded.synced_at, updated_at = now()
+            """,
+            [API_VERSION, [change.row.id for change in batch], [change.car.document for change in batch]],
+        )
+
+
+def fingerprint_of(change: Change) -> bytes:
+    """Return the fingerprint to store with a change; the row's locks are part of it."""
+    return change.car.content_hash if not change.row.locked else fingerprint(change.car.content_hash, change.row.locked)
+
+
+def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequence[Refused], *, run_id: UUID) -> None:
+    """Keep each refused item with its reason and its text."""
+    if not refused:
+        return
+    with connection.cursor().copy(
+        "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
+    ) as copy:
+        for item in refused:
+            copy.write_row(
+                (dealership_id, run_id, item.position, item.stock_number, item.code, visible(item.reason), item.raw)
+            )
+
+
+def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
+    if plan.superseded is not None:
+        connection.execute(
+            "UPDATE held_removals SET status = 'superseded', decided_at = now() WHERE id = %s AND status = 'pending'",
+            [plan.superseded],
+        )
+    if plan.spent is not None:
+        connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.spent])
+    if plan.hold is not None and plan.hold.pending_id is None:
+        connection.execute(
+            "INSERT INTO held_removals (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            [
+                dealership_id,
+                run_id,
+                list(plan.hold.stock_numbers),
+                plan.hold.listed_before,
+                plan.hold.listed_now,
+                plan.hold.reason,
+            ],
+        )
+
+
+def find_unstorable(connection: Connection[Any], cars: Iterable[Car]) -> dict[int, str]:
+    """Return position -> reason of the items whose document the database refuses, each tried in a savepoint."""
+    import psycopg
+
+    found = {}
+    for car in cars:
+        try:
+            with connection.transaction():
+                connection.execute("SELECT %s::jsonb", [car.document])
+        except psycopg.DataError as error:
+            found[car.position] = visible(error, most=200)
+    return found
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+
+def write_log(
+    connection: Connection[Any],
+    dealership_id: int,
+    *,
+    run_id: UUID,
+    status: str,
+    duration_ms: int,
+    counts: Mapping[str, int],
+    yard_code: str | None = None,
+    blocked: str | None = None,
+    errors: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write the dealership's line of this run: processed = received, failed = refused."""
+    numbers = {name: counts.get(name, 0) for name in COUNT_NAMES}
+    received = sum(numbers[name] for name in COUNT_NAMES[:6])
+    columns: LiteralString = ", ".join(COUNT_NAMES)
+    connection.execute(
+        f"INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, synced_at, duration_ms,"
+        f" items_processed, items_succeeded, items_failed, {columns}, yard_code, removals_blocked,"
+        f" error_messages, warnings, api_version) VALUES (%s, %s, %s, clock_timestamp() - %s * interval '1 ms',"
+        f" clock_timestamp(), %s, %s, %s, %s, {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s)",
+        [
+            dealership_id,
+            run_id,
+            status,
+            duration_ms,
+            duration_ms,
+            received,
+            received - numbers["refused"],
+            numbers["refused"],
+            *numbers.values(),
+            yard_code,
+            blocked,
+            json.dumps([visible(error) for error in errors], ensure_ascii=False),
+            json.dumps([visible(warning, most=500) for warning in warnings], ensure_ascii=False),
+            API_VERSION,
+        ],
+    )
+
+
+COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
+
+
+def log_crashed(connection: Connection[Any]) -> None:
+    """Give each dealership at which a process died its line in the log, so that the history has no hole."""
+    connection.execute(
+        """
+        INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)
+        SELECT i.item_key::bigint, i.run_id, 'Failed', i.started_at, jsonb_build_array(i.error)
+        FROM job_items i JOIN job_runs r ON r.id = i.run_id AND r.job = 'stock-sync'
+        JOIN dealerships d ON d.id = i.item_key::bigint
+        WHERE i.status = 'crashed'
+          AND NOT EXISTS (SELECT 1 FROM easycar_sync_logs l WHERE l.run_id = i.run_id AND l.dealership_id = d.id)
+        """
+    )

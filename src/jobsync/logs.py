@@ -1,0 +1,100 @@
+"""structlog set up once per process, and visible(): the one door for text that came from outside."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+# Control characters (C0, DEL, C1), line and paragraph separators, direction overrides, lone surrogates:
+# each could forge a line, colour a terminal or break an encoder.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_MASK = "•••"
+_secrets: set[str] = set()
+
+
+def register_secret(text: str) -> None:
+    """From now on `visible` masks `text`; one of under 4 characters would mask half of every sentence: ignored."""
+    if len(text) >= 4:
+        _secrets.add(text)
+
+
+def visible(text: object, *, most: int = 2000) -> str:
+    """
+    Return text from a vendor, a file or a database in a form that is safe to show anywhere.
+
+    Known secrets are masked, control characters become spaces, runs of blanks collapse, and what is longer than
+    `most` characters is cut with an ellipsis.
+
+    >>> visible("sold\\x1b[31m\\n\\tout")
+    'sold [31m out'
+    """
+    shown = str(text)
+    for secret in _secrets:
+        if secret in shown:
+            shown = shown.replace(secret, _MASK)
+    shown = " ".join(_UNPRINTABLE.sub(" ", shown).split())
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str) and key not in ("exception", "timestamp", "level"):
+            event[key] = visible(value)
+        elif isinstance(value, str):
+            for secret in _secrets:
+                value = value.replace(secret, _MASK)  # noqa: PLW2901 - a traceback keeps its lines, not its secrets
+            event[key] = value
+    return event
+
+
+def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
+    """
+    Send log events to standard error: coloured on a terminal, one JSON object a line elsewhere.
+
+    Args:
+        level: debug, info, warning, error or critical.
+        style: auto, json or console.
+    """
+    import structlog
+
+    out = stream if stream is not None else sys.stderr
+    console = style == "console" or (style == "auto" and out.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
+    for noisy in ("httpx", "httpcore", "waitress"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=not console),
+        structlog.processors.format_exc_info,
+        _make_visible,
+    ]
+    if console:
+        processors.append(
+            structlog.dev.ConsoleRenderer(
+                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+            )
+        )
+    else:
+        processors.append(structlog.processors.JSONRenderer(ensure_ascii=False, default=str))
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_logger() -> FilteringBoundLogger:
+    """Return the process's logger; events are named `room.what_happened` and carry fields, never secrets."""
+    import structlog
+
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger

@@ -1,0 +1,102 @@
+"""What ran, how it ended, and who holds a lock now; a row that says running is checked against its lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from jobsync.db.engine import driver
+from jobsync.errors import UsageProblem
+from jobsync.runner.lock import held_names, read_holder
+from jobsync.runner.record import living_runs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_RUN = """
+    SELECT id AS run_id, job, trigger, status, exit_code, started_at, finished_at,
+           round(extract(epoch FROM coalesce(finished_at, now()) - started_at)::numeric, 3)::float8 AS duration_s,
+           counts, error, host, pid, version, invocation_id
+    FROM job_runs
+"""
+
+
+def list_runs(connection: Connection, *, job: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return the latest runs, newest first; one whose process is gone is shown as crashed at once."""
+    rows = connection.execute(
+        text(_RUN + " WHERE CAST(:job AS text) IS NULL OR job = :job ORDER BY started_at DESC, id LIMIT :limit"),
+        {"job": job, "limit": limit},
+    ).mappings()
+    return _tell_dead(connection, [dict(row) for row in rows])
+
+
+def show_run(connection: Connection, name: str) -> dict[str, Any]:
+    """
+    Return one run with its items.
+
+    Args:
+        name: the run's id, or as many of its first characters as make it unique.
+
+    Raises:
+        UsageProblem: no run, or more than one, has such an id.
+    """
+    found = connection.execute(
+        text("SELECT id FROM job_runs WHERE id::text LIKE :name || '%' LIMIT 2"),
+        {"name": name.lower().replace("%", "").replace("_", "")},
+    ).all()
+    if len(found) != 1 or not name:
+        raise UsageProblem(f"{'more than one' if len(found) > 1 else 'no'} run {name}; jobsync runs list shows them")
+    rows = connection.execute(text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": found[0][0]})
+    [run] = _tell_dead(connection, [dict(row) for row in rows.mappings()])
+    items = connection.execute(
+        text(
+            "SELECT item_key, label, status, attempt, started_at, duration_ms, counts, error FROM job_items"
+            " WHERE run_id = :id ORDER BY id"
+        ),
+        {"id": run["run_id"]},
+    ).mappings()
+    run["items"] = [dict(item) for item in items]
+    if run["status"] == "crashed":
+        for item in run["items"]:
+            item["status"] = "crashed" if item["status"] == "running" else item["status"]
+    return run
+
+
+def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    open_runs: list[UUID] = [run["run_id"] for run in runs if run["status"] == "running"]
+    alive = living_runs(driver(connection), open_runs) if open_runs else set()
+    # A run may have closed its row between the two looks.
+    still_open = {
+        row[0]
+        for row in connection.execute(
+            text("SELECT id FROM job_runs WHERE id = ANY(:ids) AND status = 'running'"), {"ids": open_runs}
+        )
+    }
+    for run in runs:
+        if run["status"] == "running" and run["run_id"] not in alive and run["run_id"] in still_open:
+            run["status"] = "crashed"
+            run["error"] = run["error"] or "the process died without a word; the run's lock is free"
+    return runs
+
+
+def list_locks(connection: Connection) -> list[dict[str, Any]]:
+    """Return every lock that somebody holds now, with the holder."""
+    raw = driver(connection)
+    names = [name for (name,) in connection.execute(text("SELECT name FROM run_locks ORDER BY name"))]
+    held = held_names(raw, names) if names else set()
+    shown = []
+    for name in sorted(held):
+        holder = read_holder(raw, name)
+        shown.append(
+            {
+                "name": name,
+                "run_id": holder.run_id,
+                "holder": holder.holder,
+                "acquired_at": holder.acquired_at,
+                "backend_pid": holder.pid,
+                "application_name": holder.application_name,
+            }
+        )
+    return shown

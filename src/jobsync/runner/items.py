@@ -1,0 +1,208 @@
+"""Each item in isolation: attempt committed first, worked on under its own lock, recorded; nothing stops the others."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobsync.db.engine import driver
+from jobsync.errors import JobsyncError, Unavailable
+from jobsync.logs import get_logger, visible
+from jobsync.runner import record
+from jobsync.runner.job import ItemResult, ItemStatus
+from jobsync.runner.lock import Fence, LockLost, OldWriter
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from jobsync.runner.run import Run
+
+
+class ItemFailure(JobsyncError):
+    """
+    One item failed for a foreseen reason.
+
+    Args:
+        reason: a short stable code, for example `credentials`.
+        unreachable: nobody gave a usable answer.
+        transient: the same attempt may succeed a little later.
+    """
+
+    def __init__(self, text: str, *, reason: str, unreachable: bool = False, transient: bool = False) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.unreachable = unreachable
+        self.transient = transient
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work; `lock_name` is taken while it is worked on, unless the run holds it already."""
+
+    key: str
+    label: str
+    lock_name: str | None = None
+    named: bool = False
+
+
+@dataclass
+class Attempt:
+    """What the work on one item may use."""
+
+    run: Run
+    item: Item
+    number: int
+    fences: Sequence[Fence]
+    started: float = field(default_factory=time.monotonic)
+    recorded: bool = False
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the attempt began."""
+        return round((time.monotonic() - self.started) * 1000)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open one fenced write transaction; it commits at the end of the block."""
+        with self.run.writing(self.fences) as connection:
+            yield connection
+
+    def record(self, connection: Connection, result: ItemResult) -> None:
+        """Record the result inside the transaction that did the work, so that both are true or neither."""
+        record.finish_item(driver(connection), self.run.who.run_id, result, self.elapsed_ms)
+        self.recorded = True
+
+
+class Work(Protocol):
+    """What a slice supplies for its items."""
+
+    def begin(self, connection: Connection, item: Item) -> int:
+        """Commit the attempt (count, next time) before it starts; return its number."""
+
+    def do(self, attempt: Attempt) -> ItemResult:
+        """Do the work; raise ItemFailure for what was foreseen."""
+
+    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+        """Record the slice's own view of a failure."""
+
+
+def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int) -> list[ItemResult]:
+    """Work on the items in their order, `concurrency` at once, until all are done or the run must stop."""
+    run.progress.start(len(items))
+    results: list[ItemResult] = []
+    queue = iter(items)
+    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="jobsync-item") as pool:
+        flying: set[Future[ItemResult]] = set()
+        exhausted = False
+        while True:
+            while not exhausted and len(flying) < concurrency and not run.must_stop():
+                item = next(queue, None)
+                if item is None:
+                    exhausted = True
+                else:
+                    flying.add(pool.submit(contextvars.copy_context().run, _work_one, run, item, work))
+            if not flying:
+                return results
+            done, flying = wait(flying, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                results.append(result)
+                run.progress.advance(failed=result.status is ItemStatus.FAILED)
+            run.progress.beat()
+
+
+def _work_one(run: Run, item: Item, work: Work) -> ItemResult:
+    import structlog
+
+    with structlog.contextvars.bound_contextvars(item=item.key):
+        try:
+            with run.holding(item.lock_name) as fences:
+                if fences is None:
+                    return _skipped(run, item)
+                return _attempt(run, item, work, fences)
+        except OldWriter as error:
+            return ItemResult(
+                item.key, item.label, ItemStatus.SKIPPED, reason="locked", error=str(error), named=item.named
+            )
+        except LockLost as error:
+            run.lose(str(error))
+            return ItemResult(
+                item.key,
+                item.label,
+                ItemStatus.FAILED,
+                reason="lock_lost",
+                error=f"{error}; nothing was written",
+                named=item.named,
+            )
+        except Unavailable as error:
+            return ItemResult(
+                item.key,
+                item.label,
+                ItemStatus.FAILED,
+                reason="database",
+                error=str(error),
+                unreachable=True,
+                named=item.named,
+            )
+
+
+def _skipped(run: Run, item: Item) -> ItemResult:
+    holder = run.locks.holder(item.lock_name or "")
+    get_logger().info("item.locked", label=item.label, holder=str(holder))
+    return ItemResult(
+        item.key,
+        item.label,
+        ItemStatus.SKIPPED,
+        reason="locked",
+        error=f"{holder} works on it",
+        named=item.named,
+    )
+
+
+def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemResult:
+    """Run one attempt; whatever goes wrong inside becomes the item's result."""
+    with run.writing(fences) as connection:
+        number = work.begin(connection, item)
+        record.begin_item(driver(connection), run.who.run_id, item.key, item.label, number)
+    attempt = Attempt(run, item, number, fences)
+    transient = False
+    try:
+        result = work.do(attempt)
+    except (LockLost, OldWriter):
+        raise
+    except ItemFailure as error:
+        transient = error.transient
+        result = _failure(item, error.reason, str(error), unreachable=error.unreachable)
+    except Unavailable as error:
+        transient = True
+        result = _failure(item, "database", str(error), unreachable=True)
+    except Exception as error:  # noqa: BLE001 - one item's bug must not stop the others; it keeps its traceback
+        get_logger().exception("item.bug", label=item.label)
+        run.keep_traceback()
+        result = _failure(item, "bug", f"{type(error).__name__}: {visible(error)}")
+    result = replace(result, named=item.named)
+    if not attempt.recorded:
+        with run.writing(fences) as connection:
+            if result.status is ItemStatus.FAILED:
+                work.failed(connection, attempt, result, transient=transient)
+            attempt.record(connection, result)
+    return result
+
+
+def _failure(item: Item, reason: str, error: str, *, unreachable: bool = False) -> ItemResult:
+    return ItemResult(item.key, item.label, ItemStatus.FAILED, reason=reason, error=error, unreachable=unreachable)
+
+
+def as_json(result: ItemResult) -> Mapping[str, Any]:
+    """Return what every job's items have in common; a slice adds its identity and numbers."""
+    shown: dict[str, Any] = {"status": str(result.status)}
+    if result.reason:
+        shown["reason"] = result.reason
+    if result.error:
+        shown["error"] = visible(result.error)
+    return shown

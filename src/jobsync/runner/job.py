@@ -1,0 +1,158 @@
+"""What a job is to the runner, what an item's result looks like, and the verdict over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from jobsync.errors import ExitCode
+
+
+class ItemStatus(StrEnum):
+    """How one item ended; the order of precedence is failed > held > partial > success."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    HELD = "held"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class RunStatus(StrEnum):
+    """How a run ended; `disabled` and `skipped` open no row in job_runs."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    HELD = "held"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    LOCK_LOST = "lock_lost"
+    CRASHED = "crashed"
+    DISABLED = "disabled"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """
+    One kind of job.
+
+    Args:
+        name: of the job and of its lock.
+        noun: what its items are called, plural, in progress and summary lines.
+        deadline_s: after this long no further item is started; None means never.
+    """
+
+    name: str
+    noun: str
+    deadline_s: float | None
+
+
+@dataclass(frozen=True)
+class ItemResult:
+    """
+    One item's outcome.
+
+    Args:
+        key: the item's identity in job_items and locks.
+        unreachable: it failed because nobody gave a usable answer, not because of what was answered.
+        counts: the item's own numbers, by name.
+        details: further keys of the item's JSON shape.
+        named: the caller asked for this very item.
+    """
+
+    key: str
+    label: str
+    status: ItemStatus
+    reason: str | None = None
+    error: str | None = None
+    unreachable: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Items of a run by outcome; `remaining` were due but not started."""
+
+    eligible: int = 0
+    succeeded: int = 0
+    partial: int = 0
+    held: int = 0
+    failed: int = 0
+    skipped: int = 0
+    remaining: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        """Return the shape of the contract."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run tells its caller, its row, the log and the shell: one verdict for all four."""
+
+    job: str
+    status: RunStatus
+    exit_code: ExitCode
+    run_id: UUID | None = None
+    counts: Counts = Counts()
+    items: tuple[ItemResult, ...] = ()
+    error: str | None = None
+    duration_s: float = 0.0
+
+
+def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:
+    """Count by outcome; what is eligible and has no result is remaining."""
+    results = list(results)
+    by_status = {status: sum(1 for result in results if result.status is status) for status in ItemStatus}
+    attempted = len(results) - by_status[ItemStatus.SKIPPED]
+    skipped_eligible = sum(1 for r in results if r.status is ItemStatus.SKIPPED and r.reason == "locked")
+    return Counts(
+        eligible=eligible,
+        succeeded=by_status[ItemStatus.SUCCESS],
+        partial=by_status[ItemStatus.PARTIAL],
+        held=by_status[ItemStatus.HELD],
+        failed=by_status[ItemStatus.FAILED],
+        skipped=by_status[ItemStatus.SKIPPED],
+        remaining=max(0, eligible - attempted - skipped_eligible),
+    )
+
+
+def judge_run(
+    results: Iterable[ItemResult], *, lock_lost: bool = False, cancelled: bool = False, timed_out: bool = False
+) -> tuple[RunStatus, ExitCode]:
+    """
+    Return the verdict over a run's items.
+
+    Precedence: lock_lost > cancelled > timed_out > failed > partial > held > succeeded. A run failed only if nothing
+    in it went through; failures beside anything that did make it partial.
+
+    >>> judge_run([])
+    (<RunStatus.SUCCEEDED: 'succeeded'>, <ExitCode.DONE: 0>)
+    """
+    results = list(results)
+    failed = [result for result in results if result.status is ItemStatus.FAILED]
+    statuses = {result.status for result in results}
+    named_skipped = any(result.named and result.status is ItemStatus.SKIPPED for result in results)
+    if lock_lost:
+        return RunStatus.LOCK_LOST, ExitCode.LOCK_LOST
+    if cancelled:
+        return RunStatus.CANCELLED, ExitCode.DONE
+    if timed_out:
+        return RunStatus.TIMED_OUT, ExitCode.NEEDS_ATTENTION
+    if failed and not statuses & {ItemStatus.SUCCESS, ItemStatus.PARTIAL, ItemStatus.HELD}:
+        if all(result.unreachable for result in failed):
+            return RunStatus.FAILED, ExitCode.UNAVAILABLE
+        return RunStatus.FAILED, ExitCode.FAILED
+    if failed or ItemStatus.PARTIAL in statuses or named_skipped:
+        return RunStatus.PARTIAL, ExitCode.NEEDS_ATTENTION
+    if ItemStatus.HELD in statuses:
+        return RunStatus.HELD, ExitCode.NEEDS_ATTENTION
+    return RunStatus.SUCCEEDED, ExitCode.DONE

@@ -1,0 +1,367 @@
+"""
+The lock connection and its one thread, and the fence that every write transaction passes.
+
+A session advisory lock lives exactly as long as its connection: it cannot outlive a killed process, but it can vanish
+behind a living one. Hence two things beside it: a watch that notices, and a fence that refuses a write in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+
+CHECK_EVERY_S = 10.0
+_HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_OURS = (
+    "locktype = 'advisory' AND objsubid = 1 AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_KEY = "((classid::bigint << 32) | objid::bigint)"
+
+
+class LockLost(JobsyncError):
+    """The lock that protects a write is no longer ours: nothing was written after it went."""
+
+    exit_code = ExitCode.LOCK_LOST
+
+
+class OldWriter(JobsyncError):
+    """The lock is free, but a transaction of the run that had it is still writing."""
+
+    exit_code = ExitCode.LOCKED
+
+
+def lock_key(name: str) -> int:
+    """
+    Return the 64-bit advisory key of a lock name; a hash keeps clear of small numbers other programs choose.
+
+    >>> lock_key("stock-sync")
+    4758895846196107687
+    """
+    return int.from_bytes(blake2b(b"jobsync:v1:" + name.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def run_lock_name(run_id: UUID) -> str:
+    """Return the name of the lock that says "this run lives"."""
+    return f"run:{run_id}"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One held lock: its number grows by one each time somebody takes it."""
+
+    name: str
+    number: int
+    backend_pid: int
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock; fields are None where the server does not know or tell."""
+
+    name: str
+    run_id: UUID | None
+    holder: str | None
+    acquired_at: Any
+    pid: int | None
+    application_name: str | None
+
+    def __str__(self) -> str:
+        since = f" since {self.acquired_at.isoformat(timespec='seconds')}" if self.acquired_at else ""
+        run = f"run {self.run_id}" if self.run_id else "an unknown run"
+        return f"{run} ({self.holder or self.application_name or 'unknown'}){since}"
+
+
+class LockSession:
+    """
+    A dedicated connection, owned by one thread that runs every statement on it and watches it in between.
+
+    `lost` is set once and for good when the connection or a lock on it is gone; `on_lost` is called then.
+    """
+
+    def __init__(
+        self, open_connection: Callable[[], psycopg.Connection[Any]], *, on_lost: Callable[[str], None] | None = None
+    ) -> None:
+        self._connection = open_connection()
+        self.backend_pid: int = self._connection.info.backend_pid
+        self.lost = threading.Event()
+        self.why_lost = ""
+        self._on_lost = on_lost
+        self._held: dict[str, int] = {}
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="jobsync-lock", daemon=True)
+        self._thread.start()
+
+    # --- what callers ask for; each of these runs on the lock thread ---------------------------------------------
+
+    def try_lock(self, name: str) -> bool:
+        """Take the lock without waiting; it must not be held by this session already (session locks stack)."""
+
+        def take() -> bool:
+            if name in self._held:
+                raise RuntimeError(f"lock {name} taken twice by one session")
+            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(name)]).fetchone()
+            if row is None or not row[0]:
+                return False
+            self._held[name] = lock_key(name)
+            return True
+
+        return self._call(take)
+
+    def raise_fence(self, name: str, *, run_id: UUID, holder: str) -> Fence:
+        """
+        Number this possession of the lock, so that writes of earlier ones are refused.
+
+        Raises:
+            OldWriter: a transaction of an earlier holder is still open; the lock has been given back.
+        """
+
+        def bump() -> Fence:
+            import psycopg.errors
+
+            try:
+                row = self._connection.execute(
+                    "INSERT INTO run_locks AS l (name, fence, run_id, holder, acquired_at)"
+                    " VALUES (%s, 1, %s, %s, now()) ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1,"
+                    " run_id = excluded.run_id, holder = excluded.holder, acquired_at = excluded.acquired_at"
+                    " RETURNING fence",
+                    [name, run_id, holder],
+                ).fetchone()
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+                old = self._connection.execute(
+                    "SELECT run_id, holder FROM run_locks WHERE name = %s", [name]
+                ).fetchone()
+                self._release(name)
+                who = f"run {old[0]} ({old[1]})" if old else "an earlier run"
+                raise OldWriter(f"{name}: {who} is still writing; the next tick tries again") from None
+            assert row is not None  # noqa: S101 - INSERT … RETURNING
+            return Fence(name, row[0], self.backend_pid)
+
+        return self._call(bump)
+
+    def unlock(self, name: str) -> None:
+        """Give the lock back; nothing happens if it is not held."""
+        if not self.lost.is_set():
+            self._call(lambda: self._release(name))
+
+    def holder(self, name: str) -> Holder:
+        """Say who holds the lock."""
+        return self._call(lambda: read_holder(self._connection, name))
+
+    def check(self) -> None:
+        """
+        Prove now that every lock is still held.
+
+        Raises:
+            LockLost: it is not so.
+        """
+        self._call(self._verify)
+
+    def close(self) -> None:
+        """End the connection, and with it every lock. Idempotent."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._jobs.put(None)
+        self._wake()
+        self._thread.join(timeout=15)
+        os.close(self._wake_write)
+        os.close(self._wake_read)
+
+    # --- the lock thread -----------------------------------------------------------------------------------------
+
+    def _call(self, job: Callable[[], T]) -> T:
+        if self.lost.is_set():
+            raise LockLost(self.why_lost)
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        self._wake()
+        return future.result()
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b"\0")
+
+    def _loop(self) -> None:
+        watch = select.poll()
+        watch.register(self._wake_read, select.POLLIN)
+        watch.register(self._connection.fileno(), _HANG_UP)
+        next_check = time.monotonic() + CHECK_EVERY_S
+        while True:
+            for descriptor, _event in watch.poll(max(0.0, next_check - time.monotonic()) * 1000):
+                if descriptor == self._wake_read:
+                    os.read(self._wake_read, 4096)
+                else:
+                    next_check = 0.0  # the server said something unasked, or hung up: ask it
+            if not self._work_off():
+                break
+            if time.monotonic() >= next_check:
+                if not self.lost.is_set():
+                    self._attempt(self._verify)
+                next_check = time.monotonic() + CHECK_EVERY_S
+            if self.lost.is_set():
+                watch = select.poll()
+                watch.register(self._wake_read, select.POLLIN)
+        self._connection.close()
+
+    def _work_off(self) -> bool:
+        while True:
+            try:
+                entry = self._jobs.get_nowait()
+            except queue.Empty:
+                return True
+            if entry is None:
+                return False
+            job, future = entry
+            self._attempt(job, future)
+
+    def _attempt(self, job: Callable[[], Any], future: Future[Any] | None = None) -> None:
+        import psycopg
+
+        try:
+            result = job()
+        except psycopg.OperationalError as error:
+            if self._connection.closed or self._connection.broken or not self._answers():
+                self._lose(f"the lock connection is gone ({type(error).__name__})")
+                problem: BaseException = LockLost(self.why_lost)
+            else:
+                problem = error
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asked
+            problem = error
+        else:
+            if future is not None:
+                future.set_result(result)
+            return
+        if future is not None:
+            future.set_exception(problem)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def _verify(self) -> None:
+        row = self._connection.execute(
+            f"SELECT count(DISTINCT {_KEY}) FROM pg_locks WHERE {_OURS}"
+            f" AND pid = pg_backend_pid() AND {_KEY} = ANY(%s)",
+            [list(self._held.values())],
+        ).fetchone()
+        if row is None or row[0] != len(self._held):
+            self._lose("a lock was taken from the lock connection")
+            raise LockLost(self.why_lost)
+
+    def _release(self, name: str) -> None:
+        if self._held.pop(name, None) is not None:
+            self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name)])
+
+    def _lose(self, why: str) -> None:
+        if not self.lost.is_set():
+            self.why_lost = why
+            self.lost.set()
+            if self._on_lost is not None:
+                self._on_lost(why)
+
+
+def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
+    """
+    Prove, as the first statements of a write transaction, that every lock protecting it is still ours.
+
+    The fence rows stay share-locked until the transaction ends, so the next holder waits for this write; and the
+    lock connection's own rows must still be in pg_locks, so that nothing is written after it went although nobody
+    has taken the lock since.
+
+    Raises:
+        LockLost: it is not so; the transaction must be rolled back.
+    """
+    rows = connection.execute(
+        "SELECT l.name FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
+        " ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
+        [[fence.name for fence in fences], [fence.number for fence in fences]],
+    ).fetchall()
+    missing = sorted({fence.name for fence in fences} - {name for (name,) in rows})
+    if missing:
+        raise LockLost(f"another run has taken the lock {missing[0]}")
+    row = connection.execute(
+        f"SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
+        f" ON pid = mine.backend AND {_KEY} = mine.key WHERE {_OURS}",
+        [[fence.backend_pid for fence in fences], [lock_key(fence.name) for fence in fences]],
+    ).fetchone()
+    if row is None or row[0] < len(fences):
+        raise LockLost("the lock connection is gone")
+
+
+def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
+    """Return who holds the lock `name`, as far as an ordinary role may see it."""
+    row = connection.execute(
+        "SELECT r.run_id, r.holder, r.acquired_at, l.pid, a.application_name FROM (SELECT 1) one"
+        " LEFT JOIN run_locks r ON r.name = %s"
+        f" LEFT JOIN (SELECT pid FROM pg_locks WHERE {_OURS} AND {_KEY} = %s) l ON true"
+        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
+        [name, lock_key(name)],
+    ).fetchone()
+    return Holder(name, *(row or (None, None, None, None, None)))
+
+
+def held_names(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:
+    """Return those of the lock names that somebody holds now."""
+    by_key = {lock_key(name): name for name in names}
+    rows = connection.execute(
+        f"SELECT DISTINCT {_KEY} FROM pg_locks WHERE {_OURS} AND {_KEY} = ANY(%s)",
+        [list(by_key)],
+    ).fetchall()
+    return {by_key[key] for (key,) in rows}
+
+
+def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> None:
+    """
+    Prove that session locks mean something on this connection: a second session must not get the same lock.
+
+    Through a pooler in transaction mode both sessions share server connections, and each gets the lock.
+
+    Raises:
+        ConfigurationProblem: they mean nothing here.
+    """
+    key = int.from_bytes(os.urandom(8), "big", signed=True)
+    refused = ConfigurationProblem(
+        "the lock connection leads through a pooler in transaction mode, where session locks protect nothing;"
+        " set JOBSYNC_LOCK_DATABASE_URL to a direct connection"
+    )
+    import psycopg
+
+    def ask(connection: psycopg.Connection[Any], function: str) -> bool:
+        row = connection.execute(f"SELECT {function}(%s)", [key]).fetchone()
+        return bool(row and row[0])
+
+    try:
+        with open_connection() as first, open_connection() as second:
+            if not ask(first, "pg_try_advisory_lock"):
+                raise refused
+            both = ask(second, "pg_try_advisory_lock")
+            if not ask(first, "pg_advisory_unlock") or both:
+                second.execute("SELECT pg_advisory_unlock_all()")
+                raise refused
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"database: {error}") from None

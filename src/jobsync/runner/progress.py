@@ -1,0 +1,75 @@
+"""Progress outward: systemd's STATUS= and WATCHDOG=1, a log line now and then, the counts in the run's row."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+from jobsync.logs import get_logger, visible
+
+ROW_EVERY_S = 2.0
+LOG_EVERY_S = 300.0
+
+
+def notify_systemd(environ: Mapping[str, str], *lines: str) -> None:
+    """
+    Send state lines to systemd as UTF-8; nothing happens where nobody listens.
+
+    Source: sd_notify(3): datagrams of newline-separated assignments to $NOTIFY_SOCKET, "@" for the abstract space.
+    """
+    address = environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.sendto("\n".join(lines).encode("utf-8", "replace"), address)
+
+
+class Progress:
+    """
+    Counts finished items of one run and tells whoever listens.
+
+    Args:
+        noun: what the items are, plural.
+        write_row: called with (done, failed) at most every two seconds, and only after a change.
+    """
+
+    def __init__(self, *, noun: str, environ: Mapping[str, str], write_row: Callable[[int, int], None]) -> None:
+        self._noun = noun
+        self._environ = environ
+        self._write_row = write_row
+        self._watched = "WATCHDOG_USEC" in environ and environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.total = 0
+        self.done = 0
+        self.failed = 0
+        self._told = (0, 0)
+        self._row_at = self._log_at = time.monotonic()
+
+    def start(self, total: int) -> None:
+        """Say how much there is to do."""
+        self.total = total
+        notify_systemd(self._environ, f"STATUS=0/{total} {self._noun}")
+
+    def advance(self, *, failed: bool) -> None:
+        """One item is finished; only this, never the passing of time, feeds the watchdog."""
+        self.done += 1
+        self.failed += failed
+        tail = f", {self.failed} failed" if self.failed else ""
+        lines = [f"STATUS={visible(f'{self.done}/{self.total} {self._noun}{tail}')}"]
+        if self._watched:
+            lines.append("WATCHDOG=1")
+        notify_systemd(self._environ, *lines)
+
+    def beat(self) -> None:
+        """Called about once a second while the run waits."""
+        now = time.monotonic()
+        if (self.done, self.failed) != self._told and now - self._row_at >= ROW_EVERY_S:
+            self._told, self._row_at = (self.done, self.failed), now
+            self._write_row(self.done, self.failed)
+        if now - self._log_at >= LOG_EVERY_S:
+            self._log_at = now
+            get_logger().info("run.progress", done=self.done, total=self.total, failed=self.failed)

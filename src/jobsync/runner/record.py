@@ -1,0 +1,209 @@
+"""The rows a run leaves: job_runs opened, in progress and closed; its items; the job's streaks; who was found dead."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from jobsync import __version__
+from jobsync.errors import Unavailable
+from jobsync.logs import get_logger, visible
+from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
+from jobsync.runner.lock import LockSession, held_names, run_lock_name
+
+if TYPE_CHECKING:
+    import psycopg
+
+CLOSE_FOR_S = 10.0
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Who this run is, for its row and for the people who meet its locks."""
+
+    run_id: UUID
+    job: str
+    trigger: str
+    host: str
+    pid: int
+    invocation_id: str | None
+
+    @property
+    def holder(self) -> str:
+        """The words that run_locks shows."""
+        return f"{self.job} on {self.host}, pid {self.pid}, {self.trigger}"
+
+    @property
+    def application_name(self) -> str:
+        """The words that pg_stat_activity shows; Postgres keeps 63 bytes."""
+        return f"jobsync:{self.job}:{str(self.run_id)[:8]}:{self.host}"[:63]
+
+
+def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:
+    """Return this process's identity for the run."""
+    host = socket.gethostname().split(".")[0]
+    return RunIdentity(run_id, job, trigger, host, os.getpid(), environ.get("INVOCATION_ID"))
+
+
+def open_run(connection: psycopg.Connection[Any], who: RunIdentity) -> None:
+    """Insert the row; the lock `run:<id>` must be held by now."""
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
+            [who.run_id, who.job, who.trigger, who.host, who.pid, who.invocation_id, __version__],
+        )
+        connection.execute(
+            "INSERT INTO jobs (name, last_started_at) VALUES (%s, now())"
+            " ON CONFLICT (name) DO UPDATE SET last_started_at = now(), consecutive_skips = 0, skipped_by = NULL",
+            [who.job],
+        )
+
+
+def write_progress(connection: psycopg.Connection[Any], run_id: UUID, counts: Mapping[str, int]) -> None:
+    """Show how far the run is."""
+    connection.execute(
+        "UPDATE job_runs SET counts = %s WHERE id = %s AND status = 'running'", [json.dumps(counts), run_id]
+    )
+
+
+def begin_item(connection: psycopg.Connection[Any], run_id: UUID, key: str, label: str, attempt: int) -> None:
+    """Commit the attempt before it starts: one that never finishes is then known."""
+    connection.execute(
+        "INSERT INTO job_items (run_id, item_key, label, attempt) VALUES (%s, %s, %s, %s)",
+        [run_id, key, visible(label), attempt],
+    )
+
+
+def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
+    """Record how the item ended."""
+    connection.execute(
+        "UPDATE job_items SET status = %s, duration_ms = %s, counts = %s, error = %s"
+        " WHERE run_id = %s AND item_key = %s",
+        [
+            str(result.status),
+            duration_ms,
+            json.dumps(dict(result.counts)),
+            visible(result.error) if result.error else result.reason,
+            run_id,
+            result.key,
+        ],
+    )
+
+
+def count_skip(connection: psycopg.Connection[Any], job: str, by: str) -> None:
+    """A tick found the lock taken: no row for it, only a count and the holder."""
+    connection.execute(
+        "INSERT INTO jobs (name, consecutive_skips, skipped_by) VALUES (%s, 1, %s)"
+        " ON CONFLICT (name) DO UPDATE SET consecutive_skips = jobs.consecutive_skips + 1,"
+        " skipped_by = excluded.skipped_by",
+        [job, by],
+    )
+
+
+def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> list[UUID]:
+    """
+    Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
+
+    Its unfinished items are marked with it. Returns the runs that were found dead.
+    """
+    dead = []
+    for (run_id,) in connection.execute("SELECT id FROM job_runs WHERE status = 'running'").fetchall():
+        name = run_lock_name(run_id)
+        if not locks.try_lock(name):
+            continue
+        try:
+            with connection.transaction():
+                closed = connection.execute(
+                    "UPDATE job_runs SET status = 'crashed', finished_at = now(),"
+                    " error = coalesce(error, 'the process died without a word; the run''s lock was free')"
+                    " WHERE id = %s AND status = 'running' RETURNING job, trigger",
+                    [run_id],
+                ).fetchone()
+                connection.execute(
+                    "UPDATE job_items SET status = 'crashed', error = 'the process died while working on it'"
+                    " WHERE run_id = %s AND status = 'running'",
+                    [run_id],
+                )
+                if closed:
+                    connection.execute(
+                        "UPDATE jobs SET last_status = 'crashed', last_finished_at = now(),"
+                        " consecutive_failures = consecutive_failures + %s WHERE name = %s",
+                        [int(closed[1] != "manual"), closed[0]],
+                    )
+        finally:
+            locks.unlock(name)
+        if closed:
+            dead.append(run_id)
+            get_logger().warning("run.found_crashed", crashed_run=str(run_id))
+    return dead
+
+
+def living_runs(connection: psycopg.Connection[Any], run_ids: list[UUID]) -> set[UUID]:
+    """Return those runs whose own lock is held, that is whose process lives."""
+    names = {run_lock_name(run_id): run_id for run_id in run_ids}
+    return {names[name] for name in held_names(connection, names)}
+
+
+def close_run(
+    open_connection: Callable[[], psycopg.Connection[Any]],
+    report: Report,
+    *,
+    traceback: str | None = None,
+    counts_for_streak: bool,
+) -> bool:
+    """
+    Write the verdict by compare-and-set on a fresh connection, trying for ten seconds.
+
+    No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns whether
+    the verdict was written; if not, the next run finds this one crashed.
+    """
+    import psycopg
+
+    deadline = time.monotonic() + CLOSE_FOR_S
+    while True:
+        try:
+            with open_connection() as connection, connection.transaction():
+                row = connection.execute(
+                    "UPDATE job_runs SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
+                    " traceback = %s WHERE id = %s AND status IN ('running', 'crashed') RETURNING job",
+                    [
+                        str(report.status),
+                        int(report.exit_code),
+                        json.dumps(report.counts.as_json()),
+                        visible(report.error) if report.error else None,
+                        traceback,
+                        report.run_id,
+                    ],
+                ).fetchone()
+                connection.execute(
+                    "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
+                    [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
+                )
+                if row:
+                    _write_job(connection, report, counts_for_streak=counts_for_streak)
+        except (psycopg.OperationalError, Unavailable) as error:
+            if time.monotonic() >= deadline:
+                get_logger().error("run.verdict_not_recorded", error=visible(error))
+                return False
+            time.sleep(0.2)
+        else:
+            return row is not None
+
+
+def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool) -> None:
+    """Keep the job's streak: only whole runs that had work count, hand runs and retries do not."""
+    good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD)
+    bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
+    connection.execute(
+        "UPDATE jobs SET last_finished_at = now(), last_status = %(status)s,"
+        " last_success_at = CASE WHEN %(good)s THEN now() ELSE last_success_at END,"
+        " consecutive_failures = CASE WHEN NOT %(streak)s THEN consecutive_failures WHEN %(good)s THEN 0"
+        " WHEN %(bad)s THEN consecutive_failures + 1 ELSE consecutive_failures END WHERE name = %(job)s",
+        {"status": str(report.status), "good": good, "bad": bad, "streak": counts_for_streak, "job": report.job},
+    )

@@ -1,0 +1,355 @@
+"""One run from start to exit code: lock -> record -> work -> close."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from jobsync.db.engine import Database, driver, translated
+from jobsync.errors import ExitCode, JobsyncError, Unavailable
+from jobsync.logs import get_logger, visible
+from jobsync.runner import record
+from jobsync.runner.job import ItemResult, JobSpec, Report, RunStatus, count_items, judge_run
+from jobsync.runner.lock import (
+    Fence,
+    LockLost,
+    LockSession,
+    OldWriter,
+    pass_fence,
+    refuse_pooler,
+    run_lock_name,
+)
+from jobsync.runner.progress import Progress, notify_systemd
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+_WAIT_STEP_S = 0.25
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    How a run was asked for.
+
+    Args:
+        scheduled: a timer or cron asked; counts for the job's streak.
+        wait_s: how long to wait for a lock that another run holds.
+        named_locks: work under these locks only, not under the job's (a hand run of named items).
+    """
+
+    scheduled: bool = False
+    wait_s: float = 0.0
+    named_locks: tuple[str, ...] = ()
+
+
+class Run:
+    """What the work of one run may use; made by `run_job`."""
+
+    def __init__(
+        self,
+        *,
+        spec: JobSpec,
+        request: Request,
+        who: record.RunIdentity,
+        engine: Engine,
+        locks: LockSession,
+        environ: Mapping[str, str],
+    ) -> None:
+        self.spec = spec
+        self.request = request
+        self.who = who
+        self.engine = engine
+        self.locks = locks
+        self.started = time.monotonic()
+        self.eligible = 0
+        self.streak = request.scheduled
+        self.traceback: str | None = None
+        self.progress = Progress(noun=spec.noun, environ=environ, write_row=self._write_progress)
+        self._fences: dict[str, Fence] = {}
+        self._wake = threading.Event()
+        self.cancelled = False
+        self.why_lost: str | None = None
+
+    # --- stopping ------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Stop starting items; those that run finish."""
+        self.cancelled = True
+        self._wake.set()
+
+    def lose(self, why: str) -> None:
+        """The lock is gone: nothing may be written any more."""
+        self.why_lost = self.why_lost or why
+        self._wake.set()
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the job's deadline has passed."""
+        return self.spec.deadline_s is not None and time.monotonic() - self.started >= self.spec.deadline_s
+
+    def must_stop(self) -> bool:
+        """Whether no further item may be started."""
+        return self.cancelled or self.why_lost is not None or self.timed_out
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, but not beyond the run's end; returns whether the whole time has passed."""
+        return not self._wake.wait(seconds) and not self.timed_out
+
+    # --- locks and writes ----------------------------------------------------------------------------------------
+
+    def take(self, name: str) -> bool:
+        """Take a lock and raise its fence; False if another run holds it."""
+        if not self.locks.try_lock(name):
+            return False
+        self._fences[name] = self.locks.raise_fence(name, run_id=self.who.run_id, holder=self.who.holder)
+        return True
+
+    @contextmanager
+    def holding(self, name: str | None) -> Iterator[Sequence[Fence] | None]:
+        """Hold an item's lock for the block; yields all fences that protect the item, None if it is taken."""
+        base = [fence for key, fence in self._fences.items() if key == self.spec.name]
+        if name is None:
+            yield base
+        elif name in self.request.named_locks:
+            yield [self._fences[name]]
+        elif not self.take(name):
+            yield None
+        else:
+            try:
+                yield [*base, self._fences[name]]
+            finally:
+                self._fences.pop(name, None)
+                try:
+                    self.locks.unlock(name)
+                except LockLost as error:
+                    self.lose(str(error))
+
+    @contextmanager
+    def writing(self, fences: Sequence[Fence]) -> Iterator[Connection]:
+        """Open a write transaction behind the fence; commits at the end of the block, rolls back on any exception."""
+        if self.why_lost is not None:
+            raise LockLost(self.why_lost)
+        with translated(), self.engine.begin() as connection:
+            pass_fence(driver(connection), fences)
+            yield connection
+
+    def keep_traceback(self) -> None:
+        """Keep the traceback being handled for the run's row (the first one)."""
+        self.traceback = self.traceback or visible_traceback()
+
+    def _write_progress(self, done: int, failed: int) -> None:
+        try:
+            with translated(), self.engine.begin() as connection:
+                counts = {"eligible": self.eligible, "done": done, "failed": failed}
+                record.write_progress(driver(connection), self.who.run_id, counts)
+        except Unavailable as error:
+            get_logger().warning("run.progress_not_written", error=str(error))
+
+
+def run_job(
+    spec: JobSpec,
+    request: Request,
+    work: Callable[[Run], list[ItemResult]],
+    *,
+    database: Database,
+    environ: Mapping[str, str],
+    connections: int = 4,
+) -> Report:
+    """
+    Do one run and return its verdict; never raises for what happens inside the work.
+
+    Args:
+        work: gets the run, sets `run.eligible`, returns the items' results.
+        connections: work connections the run may open.
+
+    Raises:
+        Unavailable, ConfigurationProblem: the run could not even begin; no row was opened.
+    """
+    import structlog
+
+    trigger = "manual" if not request.scheduled else "timer" if "INVOCATION_ID" in environ else "cron"
+    who = record.identify(uuid4(), spec.name, trigger, environ)
+    with (
+        structlog.contextvars.bound_contextvars(job=spec.name, run_id=str(who.run_id)),
+        ExitStack() as stack,
+        translated(),
+    ):
+        started = time.monotonic()
+        refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
+        engine = database.engine(application_name=who.application_name, connections=connections)
+        holder: list[Run] = []
+        locks = LockSession(
+            lambda: database.lock_connection(application_name=who.application_name),
+            on_lost=lambda why: holder[0].lose(why) if holder else None,
+        )
+        stack.callback(locks.close)
+        run = Run(spec=spec, request=request, who=who, engine=engine, locks=locks, environ=environ)
+        holder.append(run)
+        stack.enter_context(_stopped_by_signals(run))
+        taken = _take_locks(run)
+        if taken is not None:
+            return _report_skip(run, taken)
+        if not locks.try_lock(run_lock_name(who.run_id)):
+            raise AssertionError("a new run's lock is taken")
+        with engine.begin() as connection:
+            record.bury_crashed(driver(connection), locks)
+            record.open_run(driver(connection), who)
+        report = _work(run, work, started)
+        recorded = record.close_run(
+            lambda: database.direct(application_name=who.application_name),
+            report,
+            traceback=run.traceback,
+            counts_for_streak=run.streak,
+        )
+        _say(report, spec, recorded=recorded)
+        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")
+        return report
+
+
+def disabled_report(job: str) -> Report:
+    """Return what a run says whose job is switched off; no row is opened."""
+    get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
+    return Report(job, RunStatus.DISABLED, ExitCode.DONE)
+
+
+def visible_traceback() -> str:
+    """Return the traceback being handled, with known secrets masked, its lines kept."""
+    return "\n".join(visible(line.rstrip()) if line.strip() else "" for line in traceback.format_exc().splitlines())
+
+
+def _take_locks(run: Run) -> str | None:
+    """Take the job's lock, or those of the named items; returns None, or who is in the way of all of them."""
+    names = run.request.named_locks or (run.spec.name,)
+    deadline = time.monotonic() + run.request.wait_s
+    refused: dict[str, str] = {}
+    for name in names:
+        while True:
+            try:
+                if run.take(name):
+                    break
+                reason = f"{run.locks.holder(name)} holds the lock {name}"
+            except OldWriter as error:
+                reason = str(error)
+            if time.monotonic() >= deadline or run.must_stop():
+                refused[name] = reason
+                break
+            run.pause(_WAIT_STEP_S)
+    if len(refused) == len(names):
+        return next(iter(refused.values()))
+    if refused:
+        kept = tuple(name for name in names if name not in refused)
+        run.request = Request(run.request.scheduled, run.request.wait_s, kept)
+    return None
+
+
+def _report_skip(run: Run, by: str) -> Report:
+    get_logger().warning("run.skipped", reason=by)
+    with run.engine.begin() as connection:
+        if run.request.scheduled:
+            record.count_skip(driver(connection), run.spec.name, visible(by))
+    return Report(run.spec.name, RunStatus.SKIPPED, ExitCode.LOCKED, error=by)
+
+
+def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> Report:
+    results: list[ItemResult] = []
+    error: str | None = None
+    try:
+        results = work(run)
+    except LockLost as problem:
+        run.lose(str(problem))
+    except JobsyncError as problem:
+        error = str(problem)
+        status, code = RunStatus.FAILED, problem.exit_code
+        get_logger().error("run.failed", error=error)
+        return _make_report(run, status, code, results, error, started)
+    except Exception as problem:  # noqa: BLE001 - a bug in the work still closes its row, with the traceback
+        get_logger().exception("run.bug")
+        run.keep_traceback()
+        error = f"{type(problem).__name__}: {visible(problem)}"
+        return _make_report(run, RunStatus.FAILED, ExitCode.FAILED, results, error, started)
+    unfinished = run.must_stop() and len(results) < run.eligible
+    status, code = judge_run(
+        results,
+        lock_lost=run.why_lost is not None,
+        cancelled=run.cancelled,
+        timed_out=run.timed_out and unfinished,
+    )
+    return _make_report(run, status, code, results, run.why_lost, started)
+
+
+def _make_report(
+    run: Run, status: RunStatus, code: ExitCode, results: list[ItemResult], error: str | None, started: float
+) -> Report:
+    return Report(
+        job=run.spec.name,
+        status=status,
+        exit_code=code,
+        run_id=run.who.run_id,
+        counts=count_items(results, eligible=run.eligible),
+        items=tuple(results),
+        error=error,
+        duration_s=time.monotonic() - started,
+    )
+
+
+def _summary(report: Report, spec: JobSpec) -> str:
+    counts = report.counts
+    parts = [f"{counts.eligible} {spec.noun}", f"{counts.succeeded} succeeded"]
+    parts += [f"{number} {word}" for word, number in counts.as_json().items() if number and word not in _SAID]
+    return ", ".join([*parts, f"{report.duration_s:.1f} s"])
+
+
+_SAID = ("eligible", "succeeded")
+
+
+def _say(report: Report, spec: JobSpec, *, recorded: bool) -> None:
+    level = "info" if report.exit_code is ExitCode.DONE else "warning"
+    fields: dict[str, Any] = {
+        "status": str(report.status),
+        "exit_code": int(report.exit_code),
+        **report.counts.as_json(),
+        "duration_s": round(report.duration_s, 3),
+        "summary": _summary(report, spec),
+    }
+    if report.error:
+        fields["error"] = report.error
+    if not recorded:
+        fields["recorded"] = False
+    getattr(get_logger(), level)("run.finished", **fields)
+
+
+@contextmanager
+def _stopped_by_signals(run: Run) -> Iterator[None]:
+    """SIGTERM and SIGINT let current items finish; handlers can be set in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        get_logger().warning("run.stopping", signal=signal.Signals(number).name)
+        run.cancel()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def database_now(connection: Connection) -> datetime:
+    """Return the database's clock, read once a run and handed down."""
+    from sqlalchemy import text
+
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return now

@@ -1,0 +1,177 @@
+"""Serves a stand-in over HTTP/1.1 on a port of this machine, in this process or as a command."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobsync.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+EASYCARS_PATH = "/ECService/StockService/"
+
+
+class ServeProblem(UsageProblem):
+    """The stand-in cannot listen where it was told to."""
+
+
+class Served:
+    """
+    A running stand-in; leaving the `with` block closes its socket and ends its threads, cutting requests under way.
+
+    `origin` is `http://host:port`, `url` the origin and the path below which the service lives.
+    """
+
+    def __init__(self, app: WSGIApplication, listener: socket.socket, *, path: str, threads: int) -> None:
+        import waitress
+
+        # waitress tells at WARNING about every body that is shorter than declared, which here is meant
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        host, port = listener.getsockname()[:2]
+        self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.url = self.origin + path
+        self._app = app
+        self._workers = _Workers(threads)
+        self._sockets: dict[int, Any] = {}
+        self._stopping = False
+        self._server = waitress.create_server(
+            app,
+            map=self._sockets,
+            _dispatcher=self._workers,
+            sockets=[listener],
+            ident=None,
+            connection_limit=2000,
+            asyncore_use_poll=True,
+            outbuf_overflow=256 * 1024 * 1024,  # no temporary files
+            max_request_body_size=1024 * 1024,
+            log_socket_errors=False,  # an app that raises ConnectionError closes the connection without an answer
+        )
+        self._loop = threading.Thread(target=self._run, name="sandbox-http", daemon=True)
+        self._loop.start()
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening, cut what is under way, end the threads; a second call does nothing."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._server.pull_trigger()
+        self._loop.join()
+
+    def _run(self) -> None:
+        from waitress import wasyncore
+
+        while not self._stopping:
+            wasyncore.loop(timeout=1, use_poll=True, map=self._sockets, count=1)
+        self._server.accepting = False
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()
+        self._workers.stop(getattr(self._app, "interrupt", lambda: None))
+        self._server.close()
+        wasyncore.close_all(self._sockets, ignore_all=True)
+
+
+class _Task(Protocol):
+    def service(self) -> None: ...
+
+
+class _Workers:
+    """The threads that run the application; unlike waitress's own, they can be waited for."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sandbox-worker")
+        self._running: set[Future[None]] = set()
+
+    def add_task(self, task: _Task) -> None:
+        future = self._pool.submit(task.service)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
+    def stop(self, interrupt: Callable[[], object]) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while wait(list(self._running), timeout=0.02).not_done:
+            interrupt()
+        self._pool.shutdown()
+
+
+def serve(
+    app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path: str = EASYCARS_PATH, threads: int = 16
+) -> Served:
+    """
+    Serve `app` until the returned context manager is left.
+
+    Args:
+        app: if it has a method `interrupt()`, that is called on closing until no request is under way.
+        host: only this machine can reach the default.
+        port: 0 takes any that is free.
+        path: joined to the origin to make `Served.url`.
+        threads: requests answered at once, at most.
+
+    Raises:
+        ServeProblem: the address is in use, or not one of this machine's.
+    """
+    return Served(app, _listen(host, port), path=path, threads=threads)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise ServeProblem(f"port {port} does not exist: expected 0 (any free one) to 65535")
+    listener: socket.socket | None = None
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        if listener is not None:
+            listener.close()
+        raise ServeProblem(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+    return listener
+
+
+def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int = 0) -> None:
+    """
+    Serve the EasyCars stand-in until SIGTERM or SIGINT, then return; call it from the main thread.
+
+    One line on stdout tells the URL, as the environment variable that makes jobsync use it.
+
+    Args:
+        scenario_path: None plays the demo's scenario.
+
+    Raises:
+        ScenarioError, ServeProblem: nothing was served.
+    """
+    from jobsync.sandbox.easycars import EasyCarsSandbox
+    from jobsync.sandbox.scenario import default_scenario, load_scenario
+
+    app = EasyCarsSandbox(load_scenario(scenario_path) if scenario_path else default_scenario())
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with serve(app, host, port) as served:
+            sys.stdout.write(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}\n")
+            sys.stdout.flush()
+            stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,186 @@
+"""Environment, credentials folder and configuration file -> one frozen Settings; all that is wrong is named at once."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jobsync.errors import ConfigurationProblem
+
+CONFIG_FILE = "/etc/jobsync/config.toml"
+_POSTGRES_SCHEMES = ("postgresql", "postgres")
+_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+_LOG_FORMATS = ("auto", "json", "console")
+_NAMES = (
+    "JOBSYNC_DATABASE_URL",
+    "JOBSYNC_LOCK_DATABASE_URL",
+    "JOBSYNC_ENCRYPTION_KEY",
+    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
+    "JOBSYNC_EASYCARS_URL",
+    "JOBSYNC_SRI_URL",
+    "JOBSYNC_STORAGE",
+    "JOBSYNC_LOG_LEVEL",
+    "JOBSYNC_LOG_FORMAT",
+    "JOBSYNC_SMTP_URL",
+    "JOBSYNC_ALERT_TO",
+    "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_PING_URL",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    What the outside told this process.
+
+    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
+    (None: the user's data folder). Keys are 32 bytes. Fields that may hold a secret stay out of `repr`.
+    """
+
+    database_url: str | None = field(default=None, repr=False)
+    embedded_folder: Path | None = None
+    lock_database_url: str | None = field(default=None, repr=False)
+    encryption_key: bytes | None = field(default=None, repr=False)
+    encryption_key_previous: bytes | None = field(default=None, repr=False)
+    easycars_url: str | None = None
+    sri_url: str | None = None
+    storage: Path | None = None
+    log_level: str = "info"
+    log_format: str = "auto"
+    smtp_url: str | None = field(default=None, repr=False)
+    alert_to: str | None = None
+    alert_webhook: str | None = field(default=None, repr=False)
+    ping_url: str | None = field(default=None, repr=False)
+    under_systemd: bool = False
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """
+    Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
+
+    The file is `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without
+    the `jobsync_` prefix.
+
+    Raises:
+        ConfigurationProblem: one message that names everything that is wrong, a line each.
+    """
+    problems: list[str] = []
+    raw = _collect(environ, problems)
+
+    def key_of(name: str) -> bytes | None:
+        text = raw.get(name)
+        if text is None:
+            return None
+        try:
+            key = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            problems.append(f"{name}: not base64 (expected the base64 of 32 bytes)")
+            return None
+        if len(key) != 32:
+            problems.append(f"{name}: {len(key)} bytes (expected the base64 of 32 bytes)")
+            return None
+        return key
+
+    def url_of(name: str, schemes: tuple[str, ...]) -> str | None:
+        text = raw.get(name)
+        if text is None:
+            return None
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            problems.append(f"{name}: not a URL (expected {' or '.join(s + '://…' for s in schemes)})")
+            return None
+        if parts.scheme not in schemes or (parts.scheme in ("http", "https") and not parts.netloc):
+            problems.append(f"{name}: expected {' or '.join(s + '://…' for s in schemes)}")
+            return None
+        return text
+
+    def choice_of(name: str, choices: tuple[str, ...], default: str) -> str:
+        text = raw.get(name, default).strip().lower()
+        if text not in choices:
+            problems.append(f"{name}: expected one of {', '.join(choices)}")
+            return default
+        return text
+
+    database_url, embedded_folder = _database(raw, problems)
+    settings = Settings(
+        database_url=database_url,
+        embedded_folder=embedded_folder,
+        lock_database_url=url_of("JOBSYNC_LOCK_DATABASE_URL", _POSTGRES_SCHEMES),
+        encryption_key=key_of("JOBSYNC_ENCRYPTION_KEY"),
+        encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),
+        easycars_url=url_of("JOBSYNC_EASYCARS_URL", ("http", "https")),
+        sri_url=url_of("JOBSYNC_SRI_URL", ("http", "https")),
+        storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
+        log_level=choice_of("JOBSYNC_LOG_LEVEL", _LOG_LEVELS, "info"),
+        log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
+        smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
+        alert_to=raw.get("JOBSYNC_ALERT_TO"),
+        alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
+        ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
+        under_systemd="INVOCATION_ID" in environ,
+    )
+    if problems:
+        raise ConfigurationProblem("configuration: " + "; ".join(problems))
+    return settings
+
+
+def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Gather the raw texts by name; an empty text counts as unset."""
+    values = dict(_from_file(environ, problems))
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    for name in _NAMES:
+        if folder:
+            path = Path(folder) / name.lower()
+            try:
+                values[name] = path.read_text(encoding="utf-8").strip()
+            except FileNotFoundError:
+                pass
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{name}: credential file {path} cannot be read ({type(error).__name__})")
+        if environ.get(name):
+            values[name] = environ[name]
+    if not values.get("JOBSYNC_ENCRYPTION_KEY") and environ.get("EASYCARS_ENCRYPTION_KEY"):
+        values["JOBSYNC_ENCRYPTION_KEY"] = environ["EASYCARS_ENCRYPTION_KEY"]
+    return {name: text for name, text in values.items() if text}
+
+
+def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
+    named = environ.get("JOBSYNC_CONFIG")
+    path = Path(named or CONFIG_FILE)
+    if not named and not os.access(path, os.R_OK):
+        return  # the system's file is optional, and closed to people who are not the service
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"{path}: cannot be read as TOML ({error})")
+        return
+    for key, value in table.items():
+        name = key.upper() if key.upper().startswith("JOBSYNC_") else f"JOBSYNC_{key.upper()}"
+        if name not in _NAMES:
+            problems.append(f"{path}: unknown key {key!r}")
+        elif not isinstance(value, str):
+            problems.append(f"{path}: {key}: expected text in quotes")
+        else:
+            yield name, value
+
+
+def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:
+    text = raw.get("JOBSYNC_DATABASE_URL", "embedded:")
+    if text == "embedded:":
+        return None, None
+    if text.startswith("embedded:"):
+        folder = Path(text.removeprefix("embedded:"))
+        if not folder.is_absolute():
+            problems.append("JOBSYNC_DATABASE_URL: embedded:/path needs an absolute path")
+        return None, folder
+    if not text.startswith(tuple(f"{scheme}://" for scheme in _POSTGRES_SCHEMES)):
+        problems.append("JOBSYNC_DATABASE_URL: expected postgresql://…, embedded: or embedded:/path")
+    return text, None

@@ -1,0 +1,128 @@
+"""The one place that builds the real world (database, HTTP, waits) for the commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from jobsync.db.engine import Database
+from jobsync.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import httpx
+    from sqlalchemy import Connection, Engine
+
+    from jobsync.db.system_settings import SystemSettings
+    from jobsync.easycars.client import EasyCarsClient
+    from jobsync.easycars.credentials import Cipher
+    from jobsync.easycars.job import StockSync
+
+
+class Tools:
+    """
+    The world as commands use it; everything is built when it is first asked for.
+
+    Args:
+        environ: the process's environment.
+        transport: for tests, where HTTP goes instead of the network.
+        pause: for tests, instead of waiting between tries.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        pause: Callable[[float], bool] | None = None,
+    ) -> None:
+        self.environ = dict(os.environ if environ is None else environ)
+        self._transport = transport
+        self._pause = pause
+        self._stack = ExitStack()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Raises ConfigurationProblem naming all that is wrong."""
+        return load_settings(self.environ)
+
+    @cached_property
+    def database(self) -> Database:
+        """The database, started first if it is the embedded one, whose schema keeps itself up to date."""
+        settings = self.settings
+        if settings.database_url is not None:
+            return self._keep(Database(settings.database_url, settings.lock_database_url))
+        from jobsync.db import embedded
+
+        lease = self._stack.enter_context(
+            embedded.acquire(settings.embedded_folder or embedded.default_folder(self.environ))
+        )
+        database = self._keep(Database(lease.url))
+        self._upgrade_embedded(database)
+        return database
+
+    def _keep(self, database: Database) -> Database:
+        self._stack.callback(database.close)
+        return database
+
+    def _upgrade_embedded(self, database: Database) -> None:
+        from jobsync.db import migrate
+
+        engine = database.engine(connections=1)
+        with engine.connect() as connection:
+            current = migrate.read_version(connection)
+        if current is None or current < migrate.HEAD:
+            migrate.upgrade(engine)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """A small pool for commands that read and change a little; the schema has been checked."""
+        from jobsync.db.engine import translated
+        from jobsync.db.migrate import check_schema
+
+        engine = self.database.engine(connections=2)
+        with translated(), engine.connect() as connection:
+            check_schema(connection)
+        return engine
+
+    @property
+    def cipher(self) -> Cipher:
+        """Raises ConfigurationProblem where no key is set."""
+        from jobsync.easycars.credentials import require_cipher
+
+        return require_cipher(self.settings.encryption_key, self.settings.encryption_key_previous)
+
+    def easycars(self, pause: Callable[[float], bool], *, connections: int) -> EasyCarsClient:
+        """Return a client for the EasyCars API; `pause` ends with the run."""
+        from jobsync.easycars.client import EasyCarsClient
+        from jobsync.http import HttpClient
+
+        http = HttpClient(connections=connections, transport=self._transport)
+        self._stack.callback(http.close)
+        return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
+
+    def stock_sync(
+        self, connection: Connection, settings: SystemSettings, *, named: tuple[int, ...], concurrency: int | None
+    ) -> StockSync:
+        """Return stock sync's work."""
+        from jobsync.easycars.job import StockSync
+        from jobsync.easycars.registry import require_dealership
+
+        for dealership_id in named:
+            require_dealership(connection, dealership_id)
+        workers = concurrency or settings.number("easycar_sync_concurrency")
+        return StockSync(
+            cipher=self.cipher,
+            make_client=lambda pause: self.easycars(pause, connections=workers),
+            settings=settings,
+            named=named,
+            concurrency=workers,
+        )
+
+    def close(self) -> None:
+        """Give everything back; the embedded server goes with its last user."""
+        self._stack.close()
+
+

@@ -124,5 +124,3 @@ class Tools:
     def close(self) -> None:
         """Give everything back; the embedded server goes with its last user."""
         self._stack.close()
-
-

@@ -29,9 +29,7 @@ def write_audit(
     from sqlalchemy import text
 
     connection.execute(
-        text(
-            "INSERT INTO audit (actor, host, action, subject, details) VALUES (:actor, :host, :action, :subject, :d)"
-        ),
+        text("INSERT INTO audit (actor, host, action, subject, details) VALUES (:actor, :host, :action, :subject, :d)"),
         {
             "actor": actor(),
             "host": socket.gethostname(),

@@ -23,7 +23,7 @@ class Switch:
     default: bool
     description: str
     expected: str = "true or false"
-    fallback_is = "off"
+    consequence: str = "it counts as off"
 
     def read(self, text: str) -> bool | None:
         """Return what the text says, None if it says neither."""
@@ -43,6 +43,11 @@ class Number:
     least: int
     most: int
     description: str
+
+    @property
+    def consequence(self) -> str:
+        """What an unreadable value leads to."""
+        return f"{self.default} is used"
 
     @property
     def expected(self) -> str:
@@ -68,6 +73,7 @@ class Cron:
     default: str
     description: str
     expected: str = "five cron fields, for example: 0 2 * * *"
+    consequence: str = "the last good one stays in force"
 
     def read(self, text: str) -> str | None:
         """Return the expression with single blanks, None if it is none."""
@@ -85,6 +91,7 @@ class Zone:
     default: str
     description: str
     expected: str = "a time zone such as Australia/Sydney"
+    consequence: str = "the default is used"
 
     def read(self, text: str) -> str | None:
         """Return the zone's name, None if there is no such zone."""
@@ -148,9 +155,7 @@ def is_zone(name: str) -> bool:
 
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):  # no such zone is a KeyError below; a strange name is one of these
-        return False
-    except KeyError:
+    except (KeyError, ValueError, OSError):  # unknown, or not even the form of a name
         return False
     return True
 
@@ -168,7 +173,7 @@ class SystemSettings:
             return bool(kind.default)
         value = kind.read(self.texts[key])
         if value is None:
-            _report(key, self.texts[key], kind, "it counts as off")
+            _report(key, self.texts[key], kind)
         return bool(value)
 
     def number(self, key: str) -> int:
@@ -176,7 +181,7 @@ class SystemSettings:
         kind = CATALOGUE[key]
         value = kind.read(self.texts[key]) if key in self.texts else kind.default
         if value is None:
-            _report(key, self.texts[key], kind, f"{kind.default} is used")
+            _report(key, self.texts[key], kind)
             value = kind.default
         return int(value)
 
@@ -185,7 +190,7 @@ class SystemSettings:
         kind = CATALOGUE[key]
         value = kind.read(self.texts[key]) if key in self.texts else kind.default
         if value is None:
-            _report(key, self.texts[key], kind, f"{kind.default} is used")
+            _report(key, self.texts[key], kind)
         return str(value if value is not None else kind.default)
 
     def cron(self, key: str) -> str | None:
@@ -193,13 +198,17 @@ class SystemSettings:
         kind = CATALOGUE[key]
         value = kind.read(self.texts[key]) if key in self.texts else kind.default
         if value is None:
-            _report(key, self.texts[key], kind, "the last good one stays in force")
+            _report(key, self.texts[key], kind)
         return None if value is None else str(value)
 
 
-def _report(key: str, text: str, kind: Kind, consequence: str) -> None:
+def _report(key: str, text: str, kind: Kind) -> None:
     get_logger().warning(
-        "settings.unreadable", key=key, value=visible(text, most=80), expected=kind.expected, consequence=consequence
+        "settings.unreadable",
+        key=key,
+        value=visible(text, most=80),
+        expected=kind.expected,
+        consequence=kind.consequence,
     )
 
 
@@ -218,6 +227,19 @@ def check_setting(key: str, value: str) -> str:
     Raises:
         UsageProblem: there is no such setting, or it cannot have this value; the range is named.
     """
+    kind = require_setting(key)
+    if kind.read(value) is None:
+        raise UsageProblem(f"{key}: {visible(value, most=80)!r} cannot be used, expected {kind.expected}")
+    return kind.spell(value)
+
+
+def require_setting(key: str) -> Kind:
+    """
+    Return the kind of a setting.
+
+    Raises:
+        UsageProblem: there is no such setting; a near name is offered.
+    """
     kind = CATALOGUE.get(key)
     if kind is None:
         import difflib
@@ -225,6 +247,49 @@ def check_setting(key: str, value: str) -> str:
         near = difflib.get_close_matches(key, CATALOGUE, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; jobsync settings list shows them all"
         raise UsageProblem(f"no setting {visible(key, most=80)}{hint}")
-    if kind.read(value) is None:
-        raise UsageProblem(f"{key}: {visible(value, most=80)!r} cannot be used, expected {kind.expected}")
-    return kind.spell(value)
+    return kind
+
+
+def list_settings(connection: Connection) -> list[dict[str, object]]:
+    """Return every setting: key, value as stored, default, what is expected, whether the value can be read."""
+    from sqlalchemy import text
+
+    stored = {row.key: row for row in connection.execute(text("SELECT key, value, updated_at FROM system_settings"))}
+    rows: list[dict[str, object]] = []
+    for key, kind in CATALOGUE.items():
+        row = stored.get(key)
+        default = kind.spell(str(kind.default))
+        readable = row is None or kind.read(row.value) is not None
+        rows.append(
+            {
+                "key": key,
+                "value": row.value if row else default,
+                "default": default,
+                "expected": kind.expected,
+                "description": kind.description,
+                "readable": readable,
+                "in_force": "the stored value" if readable else kind.consequence,
+                "updated_at": row.updated_at if row else None,
+            }
+        )
+    return rows
+
+
+def write_setting(connection: Connection, key: str, value: str) -> str | None:
+    """Store a checked value and record who did it; returns the old one."""
+    from sqlalchemy import text
+
+    from jobsync.db.audit import write_audit
+
+    old: str | None = connection.scalar(
+        text("SELECT value FROM system_settings WHERE key = :key FOR UPDATE"), {"key": key}
+    )
+    connection.execute(
+        text(
+            "INSERT INTO system_settings (key, value, description) VALUES (:key, :value, :description)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = now()"
+        ),
+        {"key": key, "value": value, "description": CATALOGUE[key].description},
+    )
+    write_audit(connection, "settings.set", key, {"old": old, "new": value})
+    return old

@@ -255,8 +255,10 @@ def _equal(old: Any, new: Any) -> bool:
         old = old.strip() or None
     if isinstance(new, str):
         new = new.strip() or None
-    if isinstance(old, int | float | Decimal) and isinstance(new, int | float | Decimal):
-        return Decimal(str(old)) == Decimal(str(new)) and isinstance(old, bool) == isinstance(new, bool)
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    if isinstance(old, int | float) and isinstance(new, int | float | Decimal):
+        return Decimal(str(old)) == Decimal(str(new))
     return bool(old == new)
 
 

@@ -34,9 +34,7 @@ def require_dealership(connection: Connection, dealership_id: int) -> str:
     return name
 
 
-def add_dealership(
-    connection: Connection, name: str, *, timezone: str | None, email: str | None
-) -> dict[str, Any]:
+def add_dealership(connection: Connection, name: str, *, timezone: str | None, email: str | None) -> dict[str, Any]:
     """Insert a dealership; returns {id, name, timezone}."""
     [row] = _rows(
         connection,
@@ -200,7 +198,7 @@ def decide_removal(connection: Connection, removal_id: int, decision: str) -> di
 
 
 def list_changes(connection: Connection, dealership_id: int, stock_number: str | None, *, limit: int) -> Rows:
-    """Return the latest changes, newest first; with a stock number, those of its vehicles also under retired numbers."""
+    """Return the latest changes, newest first; those of a stock number also under its retired forms."""
     require_dealership(connection, dealership_id)
     return _rows(
         connection,

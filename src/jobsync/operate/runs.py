@@ -48,7 +48,9 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
     ).all()
     if len(found) != 1 or not name:
         raise UsageProblem(f"{'more than one' if len(found) > 1 else 'no'} run {name}; jobsync runs list shows them")
-    rows = connection.execute(text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": found[0][0]})
+    rows = connection.execute(
+        text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": found[0][0]}
+    )
     [run] = _tell_dead(connection, [dict(row) for row in rows.mappings()])
     items = connection.execute(
         text(

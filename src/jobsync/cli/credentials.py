@@ -1,0 +1,83 @@
+"""jobsync credentials: what a dealership signs in with; stored encrypted, never shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from jobsync.cli.options import DealershipId, Json, group, tools_of, transaction
+from jobsync.cli.output import say, show
+from jobsync.errors import UsageProblem
+
+app = group("EasyCars credentials of dealerships.")
+
+
+@app.command("set")
+def set_(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    from_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--from-stdin",
+            help="Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Store credentials, replacing all that was there; an omitted yard code clears the old one."""
+    from jobsync.easycars import registry
+    from jobsync.easycars.credentials import parse_credentials
+
+    cipher = tools_of(context).cipher
+    with transaction(context) as connection:
+        name = registry.require_dealership(connection, dealership_id)
+    credentials = parse_credentials(_read_stdin() if from_stdin else _ask())
+    with transaction(context) as connection:
+        registry.set_credentials(connection, dealership_id, credentials, cipher)
+    document = {
+        "dealership_id": dealership_id,
+        "environment": credentials.environment,
+        "yard_code": credentials.yard_code,
+    }
+    show(document, as_json=as_json, otherwise=lambda: say(f"credentials of {dealership_id} {name} stored"))
+
+
+@app.command()
+def delete(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+    """Delete a dealership's credentials; it is not synced any more."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        gone = registry.delete_credentials(connection, dealership_id)
+    words = "deleted" if gone else "there were none"
+    show(
+        {"dealership_id": dealership_id, "deleted": gone},
+        as_json=as_json,
+        otherwise=lambda: say(f"credentials of {dealership_id}: {words}"),
+    )
+
+
+def _read_stdin() -> Any:
+    try:
+        return json.loads(sys.stdin.read())
+    except (ValueError, RecursionError):
+        # the decoder's own message could quote a secret
+        raise UsageProblem("credentials: standard input is not JSON; expected one object") from None
+
+
+def _ask() -> dict[str, str]:
+    if not sys.stdin.isatty():
+        raise UsageProblem("credentials: standard input is no terminal to ask on; use --from-stdin with JSON")
+    answers = {
+        "client_id": typer.prompt("ClientID", err=True),
+        "client_secret": typer.prompt("ClientSecret", hide_input=True, err=True),
+        "account_number": typer.prompt("AccountNumber", err=True),
+        "account_secret": typer.prompt("AccountSecret", hide_input=True, err=True),
+        "environment": typer.prompt("Environment (Test or Production)", err=True),
+    }
+    yard = typer.prompt("YardCode (empty: all yards)", default="", show_default=False, err=True)
+    return answers | ({"yard_code": yard} if yard.strip() else {})

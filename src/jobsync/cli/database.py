@@ -1,0 +1,46 @@
+"""jobsync db: bring the schema up to date, and say where it stands."""
+
+from __future__ import annotations
+
+import typer
+
+from jobsync.cli.options import Json, group, tools_of
+from jobsync.cli.output import print_facts, say, show
+from jobsync.errors import ExitCode
+
+app = group("The database's schema.")
+
+
+@app.command()
+def upgrade(context: typer.Context, as_json: Json = False) -> None:
+    """Create or upgrade the tables; safe to run twice, and two at once."""
+    from jobsync.db import migrate
+    from jobsync.db.engine import translated
+
+    with translated():
+        engine = tools_of(context).database.engine(connections=1)
+        before = migrate.schema_status(engine)
+        after = migrate.upgrade(engine)
+    document = {"from": before.current, "to": after.current, "applied": list(before.pending)}
+    done = f"applied {', '.join(before.pending)}" if before.pending else "up to date"
+    show(document, as_json=as_json, otherwise=lambda: say(f"schema {after.current}: {done}"))
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Say which schema the database has; exit 78 if it is not this version's."""
+    from jobsync.db import migrate
+    from jobsync.db.engine import translated
+
+    with translated():
+        engine = tools_of(context).database.engine(connections=1)
+        found = migrate.schema_status(engine)
+    document = {
+        "current": found.current,
+        "head": found.head,
+        "up_to_date": found.up_to_date,
+        "pending": list(found.pending),
+    }
+    show(document, as_json=as_json, otherwise=lambda: print_facts(document))
+    if not found.up_to_date:
+        raise typer.Exit(int(ExitCode.CONFIGURATION))

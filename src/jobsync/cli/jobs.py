@@ -1,0 +1,139 @@
+"""The jobs themselves: options in, one run, exit code out."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobsync.cli.options import Json, tools_of
+from jobsync.cli.output import print_json, print_table, say
+from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.runner.job import Report, RunStatus
+
+if TYPE_CHECKING:
+    from jobsync.wiring import Tools
+
+
+def stock_sync(
+    context: typer.Context,
+    dealership: Annotated[
+        list[int] | None,
+        typer.Option("--dealership", metavar="ID", help="Only this dealership, now (repeatable).", show_default=False),
+    ] = None,
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships at once.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SEC", help="Wait for a lock that is taken.", show_default=False)
+    ] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Bring each dealership's EasyCars stock into Postgres."""
+    tools = tools_of(context)
+    named = tuple(dict.fromkeys(dealership or ()))
+    try:
+        if scheduled and named:
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --dealership")
+        report = _run_stock_sync(
+            tools, named=named, scheduled=scheduled, dry_run=dry_run, concurrency=concurrency, wait_s=wait
+        )
+    except JobsyncError as error:
+        if not as_json:
+            raise
+        report = Report("stock-sync", RunStatus.FAILED, error.exit_code, error=str(error))
+    _print(report, as_json=as_json, dry_run=dry_run)
+    raise typer.Exit(int(report.exit_code))
+
+
+def _run_stock_sync(
+    tools: Tools, *, named: tuple[int, ...], scheduled: bool, dry_run: bool, concurrency: int | None, wait_s: float
+) -> Report:
+    from jobsync.db.engine import translated
+    from jobsync.db.system_settings import read_system_settings
+    from jobsync.easycars import job
+    from jobsync.runner.run import Request, disabled_report, run_job
+
+    with translated(), tools.engine.begin() as connection:
+        settings = read_system_settings(connection)
+        work = tools.stock_sync(connection, settings, named=named, concurrency=concurrency)
+    if not settings.switch(job.SWITCH):
+        return disabled_report(job.SPEC.name)
+    if dry_run:
+        return job.dry_run(work, tools.engine, pause=lambda seconds: not threading.Event().wait(seconds))
+    return run_job(
+        job.SPEC,
+        Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),
+        work,
+        database=tools.database,
+        environ=tools.environ,
+        connections=work.concurrency + 2,
+    )
+
+
+def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
+    from jobsync.easycars.job import item_json
+
+    items = [item_json(item) for item in report.items]
+    if as_json:
+        document: dict[str, Any] = {
+            "run_id": report.run_id,
+            "job": report.job,
+            "status": str(report.status),
+            "exit_code": int(report.exit_code),
+            "counts": report.counts.as_json(),
+            "items": items,
+        }
+        if report.error:
+            document["error"] = report.error
+        print_json(document)
+        return
+    if report.error:
+        typer.echo(f"jobsync: {report.error}", err=True)
+    if report.status is RunStatus.DISABLED:
+        say(f"{report.job} is globally disabled; nothing was done")
+    if report.status in (RunStatus.DISABLED, RunStatus.SKIPPED):
+        return
+    numbers = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
+    print_table(
+        ["dealership", "status", *numbers, "why"],
+        [
+            [f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers), _why(item)]
+            for item in sorted(items, key=lambda item: item["dealership_id"])
+        ],
+        empty="no dealership is due" if report.exit_code is ExitCode.DONE else "no dealership was reached",
+    )
+    if dry_run:
+        _print_plan(items)
+    counts = report.counts
+    parts = [f"{number} {word}" for word, number in counts.as_json().items() if number or word == "eligible"]
+    say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}")
+
+
+def _why(item: dict[str, Any]) -> str:
+    return str(item.get("error") or item.get("reason") or "; ".join(item.get("warnings", [])) or "")
+
+
+def _print_plan(items: list[dict[str, Any]]) -> None:
+    for item in items:
+        rows = [
+            [
+                entry["stock_number"],
+                entry["action"],
+                "; ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in entry["changes"].items())
+                if entry["action"] != "create"
+                else "",
+                entry.get("reason"),
+            ]
+            for entry in item.get("plan", [])
+        ]
+        if rows:
+            print_table(["stock number", "action", "changes", "reason"], rows, title=item["name"])
+
+
+def _short(value: object) -> str:
+    text = str(value) if value is not None else "nothing"
+    return text if len(text) <= 40 else text[:39] + "…"

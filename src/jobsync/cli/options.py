@@ -1,0 +1,38 @@
+"""What several commands share: the world in the context, the JSON flag, a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobsync.wiring import Tools
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+DealershipId = Annotated[int, typer.Argument(metavar="ID", help="Number of the dealership.", show_default=False)]
+
+
+def tools_of(context: typer.Context) -> Tools:
+    """Return the world that the entry point put into the context."""
+    tools = context.find_root().obj
+    assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
+    return tools
+
+
+@contextmanager
+def transaction(context: typer.Context) -> Iterator[Connection]:
+    """Open a short transaction that commits at the end of the block."""
+    from jobsync.db.engine import translated
+
+    with translated(), tools_of(context).engine.begin() as connection:
+        yield connection
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return a group of commands of one noun."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)

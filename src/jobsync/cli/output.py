@@ -1,0 +1,122 @@
+"""How commands speak: one JSON document, a table on a terminal, plain aligned text elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, TextIO
+from uuid import UUID
+
+from jobsync.logs import visible
+
+
+def to_json(value: object) -> Any:
+    """Return what JSON cannot say itself: instants with offset, decimals and ids as text."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    raise TypeError(type(value).__name__)
+
+
+def print_json(document: object) -> None:
+    """Print exactly one JSON document on standard output; lone surrogates cannot break the encoder."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=to_json)
+    write(text.encode("utf-8", "replace").decode() + "\n")
+
+
+def write(text: str) -> None:
+    """Write to standard output, whatever its encoding can hold."""
+    out = sys.stdout
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    out.write(text.encode(encoding, "replace").decode(encoding))
+    out.flush()
+
+
+def say(sentence: str) -> None:
+    """Print one line for a person."""
+    write(visible(sentence) + "\n")
+
+
+def cell(value: object) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, list | tuple):
+        shown = ", ".join(cell(part) for part in value[:12])
+        return f"{shown} and {len(value) - 12} more" if len(value) > 12 else shown
+    return visible(value, most=200)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, empty: str = "nothing"
+) -> None:
+    """Print rows under their headings; numbers stand to the right."""
+    texts = [[cell(value) for value in row] for row in rows]
+    if title:
+        write(f"\n{visible(title)}\n")
+    if not texts:
+        write(f"  {empty}\n" if title else f"{empty}\n")
+    elif sys.stdout.isatty():
+        _rich_table(columns, texts, sys.stdout)
+    else:
+        _plain_table(columns, texts)
+
+
+def _numeric(texts: Sequence[Sequence[str]], at: int) -> bool:
+    return all(row[at].replace(".", "", 1).isdigit() or row[at] == "-" for row in texts)
+
+
+def _plain_table(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(column), *(len(row[at]) for row in texts)) for at, column in enumerate(columns)]
+    right = [_numeric(texts, at) for at in range(len(columns))]
+    for row in [columns, *texts]:
+        parts = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(row, widths, right, strict=True)
+        ]
+        write("  ".join(parts).rstrip() + "\n")
+
+
+def _rich_table(columns: Sequence[str], texts: Sequence[Sequence[str]], out: TextIO) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="right" if _numeric(texts, at) else "left", overflow="fold")
+    for row in texts:
+        table.add_row(*(Text(text) for text in row))
+    Console(file=out).print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values, a line each."""
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        write(f"{name.ljust(width)}  {cell(value)}\n")
+
+
+def show(document: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
+    """Print the document as JSON, or let `otherwise` print it for a person."""
+    if as_json:
+        print_json(document)
+    else:
+        otherwise()

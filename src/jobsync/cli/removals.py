@@ -1,0 +1,99 @@
+"""jobsync removals: vehicles that would go in such number that a person is asked first."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.output import print_facts, print_table, say, show
+
+app = group("Removals that wait for approval.")
+RemovalId = Annotated[int, typer.Argument(metavar="ID", help="Number of the held removal.", show_default=False)]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    every: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what waits for a decision, and approvals not yet carried out."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        rows = registry.list_removals(connection, every=every)
+    columns = [
+        "id",
+        "dealership",
+        "status",
+        "reason",
+        "vehicles",
+        "listed before",
+        "in the feed",
+        "asked",
+        "decided by",
+    ]
+    show(
+        rows,
+        as_json=as_json,
+        otherwise=lambda: print_table(
+            columns,
+            [
+                [
+                    row["id"],
+                    f"{row['dealership_id']} {row['name']}",
+                    row["status"],
+                    row["reason"],
+                    len(row["stock_numbers"]),
+                    row["listed_before"],
+                    row["listed_now"],
+                    row["created_at"],
+                    row["decided_by"],
+                ]
+                for row in rows
+            ],
+            empty="nothing is held",
+        ),
+    )
+
+
+@app.command("show")
+def show_(context: typer.Context, removal_id: RemovalId, as_json: Json = False) -> None:
+    """Show one held removal and its vehicles."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        row = registry.show_removal(connection, removal_id)
+
+    def tell() -> None:
+        print_facts({name: value for name, value in row.items() if name != "vehicles"})
+        columns = ["stock_number", "title", "price", "status"]
+        print_table(columns, [[car[c] for c in columns] for car in row["vehicles"]], title="vehicles")
+
+    show(row, as_json=as_json, otherwise=tell)
+
+
+@app.command()
+def approve(context: typer.Context, removal_id: RemovalId, as_json: Json = False) -> None:
+    """Let these vehicles go at the next sync, those of them that are still missing."""
+    _decide(context, removal_id, "approved", "those still missing go at the next sync", as_json=as_json)
+
+
+@app.command()
+def reject(context: typer.Context, removal_id: RemovalId, as_json: Json = False) -> None:
+    """Keep these vehicles listed; nobody is asked again until the set changes."""
+    _decide(context, removal_id, "rejected", "the vehicles stay listed", as_json=as_json)
+
+
+def _decide(context: typer.Context, removal_id: int, decision: str, consequence: str, *, as_json: bool) -> None:
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        row = registry.decide_removal(connection, removal_id, decision)
+    show(
+        row,
+        as_json=as_json,
+        otherwise=lambda: say(f"held removal {removal_id} {decision} ({row['name']}): {consequence}"),
+    )

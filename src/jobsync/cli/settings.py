@@ -1,0 +1,56 @@
+"""jobsync settings: the switches and numbers that live in the database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.output import print_table, say, show
+from jobsync.errors import UsageProblem
+
+app = group("Settings in the database; an UPDATE in SQL works as well.")
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Name of the setting.", show_default=False)]
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """List every setting with its value, default and range."""
+    from jobsync.db.system_settings import list_settings
+
+    with transaction(context) as connection:
+        rows = list_settings(connection)
+    columns = ["key", "value", "default", "expected", "description"]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, [[row[c] for c in columns] for row in rows]))
+
+
+@app.command()
+def get(context: typer.Context, key: Key, as_json: Json = False) -> None:
+    """Print one setting."""
+    from jobsync.db.system_settings import list_settings, require_setting
+
+    require_setting(key)
+    with transaction(context) as connection:
+        [row] = [row for row in list_settings(connection) if row["key"] == key]
+    show(row, as_json=as_json, otherwise=lambda: say(str(row["value"])))
+    if not row["readable"]:
+        raise UsageProblem(f"{key}: the stored value cannot be read, expected {row['expected']}; {row['in_force']}")
+
+
+@app.command("set")
+def set_(
+    context: typer.Context,
+    key: Key,
+    value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Change one setting; it takes effect at the next tick."""
+    from jobsync.db.system_settings import check_setting, write_setting
+
+    stored = check_setting(key, value)
+    with transaction(context) as connection:
+        old = write_setting(connection, key, stored)
+    document = {"key": key, "value": stored, "old": old}
+    was = old if old is not None else "unset"
+    show(document, as_json=as_json, otherwise=lambda: say(f"{key}: {stored} (was {was})"))

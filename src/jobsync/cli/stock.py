@@ -1,0 +1,53 @@
+"""jobsync stock: what happened to vehicles, and what could not be taken in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobsync.cli.options import DealershipId, Json, group, transaction
+from jobsync.cli.output import print_table, show
+
+app = group("Vehicles.")
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    stock_number: Annotated[
+        str | None, typer.Option("--stock-number", metavar="S", help="Only this vehicle.", show_default=False)
+    ] = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """Show what changed, newest first: prices, texts, status, removals."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        rows = registry.list_changes(connection, dealership_id, stock_number, limit=limit)
+    columns = ["changed_at", "stock_number", "title", "field", "old", "new"]
+    show(
+        rows,
+        as_json=as_json,
+        otherwise=lambda: print_table(columns, [[row[c] for c in columns] for row in rows], empty="no changes"),
+    )
+
+
+@app.command()
+def refused(
+    context: typer.Context,
+    dealership_id: Annotated[int | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """Show items that could not become rows, newest first, with the reason."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        rows = registry.list_refused(connection, dealership_id, limit=limit)
+    columns = ["created_at", "dealership_id", "name", "position", "stock_number", "reason_code", "reason"]
+    lines = [[row[column] for column in columns] for row in rows]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="nothing was refused"))

@@ -1,0 +1,115 @@
+"""A real Postgres for the whole session, a fresh database for each test, and a wiped environment."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from jobsync.db import embedded, migrate
+from jobsync.db.engine import Database
+from jobsync.wiring import Tools
+
+TEST_KEY = base64.b64encode(bytes(range(32))).decode()
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.startswith(("JOBSYNC_", "EASYCARS_", "PG")) or name in ("CREDENTIALS_DIRECTORY", "INVOCATION_ID"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the session's own server."""
+    with embedded.acquire(tmp_path_factory.mktemp("postgres") / "pg", durable=False) as lease:
+        yield lease.url
+
+
+def url_of(server_url: str, name: str) -> str:
+    """Return the URL of another database on the same server."""
+    return server_url.replace("/jobsync?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> str:
+    """A database that migrations have built, to be copied."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE template_jobsync")
+    database = Database(url_of(server_url, "template_jobsync"))
+    migrate.upgrade(database.engine())
+    database.close()
+    return "template_jobsync"
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """A database with nothing in it."""
+    yield from _fresh(server_url, "template1")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A database with the schema and nothing else."""
+    yield from _fresh(server_url, template)
+
+
+def _fresh(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield url_of(server_url, name)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The test's database, as the program sees it."""
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A direct connection to look with."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def environ(database_url: str) -> dict[str, str]:
+    """The environment of a command."""
+    return {
+        "JOBSYNC_DATABASE_URL": database_url,
+        "JOBSYNC_ENCRYPTION_KEY": TEST_KEY,
+        "JOBSYNC_LOG_FORMAT": "json",
+        "HOME": os.environ.get("HOME", "/"),
+        "PATH": os.environ["PATH"],
+    }
+
+
+@pytest.fixture
+def tools(environ: dict[str, str]) -> Iterator[Tools]:
+    """The world of an in-process command; waits between tries take no time."""
+    tools = Tools(environ, pause=lambda _seconds: True)
+    yield tools
+    tools.close()
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of samples that nobody here wrote; tests over it say so when it is not at hand."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of outside samples is not beside this checkout")
+    return folder

@@ -13,7 +13,7 @@ from jobsync.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import httpx
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
     from jobsync.db.system_settings import SystemSettings
     from jobsync.easycars.client import EasyCarsClient
@@ -104,20 +104,23 @@ class Tools:
         return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
 
     def stock_sync(
-        self, connection: Connection, settings: SystemSettings, *, named: tuple[int, ...], concurrency: int | None
+        self,
+        settings: SystemSettings,
+        *,
+        named: tuple[int, ...],
+        scheduled: bool,
+        concurrency: int | None,
     ) -> StockSync:
         """Return stock sync's work."""
         from jobsync.easycars.job import StockSync
-        from jobsync.easycars.registry import require_dealership
 
-        for dealership_id in named:
-            require_dealership(connection, dealership_id)
         workers = concurrency or settings.number("easycar_sync_concurrency")
         return StockSync(
             cipher=self.cipher,
             make_client=lambda pause: self.easycars(pause, connections=workers),
             settings=settings,
             named=named,
+            scheduled=scheduled,
             concurrency=workers,
         )
 

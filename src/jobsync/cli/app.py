@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from jobsync import __version__
-from jobsync.cli import credentials, database, dealership, demo, jobs, removals, runs, sandbox, settings, stock
+from jobsync.cli import (
+    audit,
+    credentials,
+    database,
+    dealership,
+    demo,
+    jobs,
+    removals,
+    runs,
+    sandbox,
+    schedule,
+    settings,
+    stock,
+)
 from jobsync.wiring import Tools
 
 app = typer.Typer(
@@ -58,5 +71,7 @@ app.add_typer(removals.app, name="removals")
 app.add_typer(stock.app, name="stock")
 app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
+app.add_typer(schedule.app, name="schedule")
+app.command("audit")(audit.audit)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jobsync.cli.options import DealershipId, Json, group, tools_of, transaction
-from jobsync.cli.output import say, show
+from jobsync.cli.output import print_facts, say, show
 from jobsync.errors import UsageProblem
 
 app = group("EasyCars credentials of dealerships.")
@@ -59,6 +59,36 @@ def delete(context: typer.Context, dealership_id: DealershipId, as_json: Json = 
         as_json=as_json,
         otherwise=lambda: say(f"credentials of {dealership_id}: {words}"),
     )
+
+
+@app.command("test")
+def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+    """Ask EasyCars whether it takes the client pair and the account pair; nothing is stored."""
+    from jobsync.easycars.job import check_credentials, load_credentials
+    from jobsync.easycars.registry import require_dealership
+
+    tools = tools_of(context)
+    cipher = tools.cipher
+    with transaction(context) as connection:
+        name = require_dealership(connection, dealership_id)
+        credentials = load_credentials(connection, dealership_id, cipher)
+    found = check_credentials(credentials, tools.easycars(lambda _seconds: False, connections=1))
+    document = {"dealership_id": dealership_id, "name": name, **vars(found)}
+    show(document, as_json=as_json, otherwise=lambda: print_facts(document))
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
+
+
+@app.command("rotate-key")
+def rotate_key(context: typer.Context, as_json: Json = False) -> None:
+    """Encrypt all stored credentials with the current key, all or nothing."""
+    from jobsync.easycars import registry
+
+    cipher = tools_of(context).cipher
+    with transaction(context) as connection:
+        number = registry.rotate_key(connection, cipher)
+    words = f"{number} dealerships' credentials are now encrypted with JOBSYNC_ENCRYPTION_KEY"
+    show({"rotated": number}, as_json=as_json, otherwise=lambda: say(words))
 
 
 def _read_stdin() -> Any:

@@ -77,3 +77,63 @@ def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         print_table(columns, syncs, title="last syncs", empty="none yet")
 
     show(row, as_json=as_json, otherwise=tell)
+
+
+@app.command()
+def pause(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 3d)."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="S", help="Shown wherever the pause is.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Leave a dealership out of every run that does not name it."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        name = registry.require_dealership(connection, dealership_id)
+        end = registry.parse_until(connection, dealership_id, until) if until is not None else None
+        paused_until = registry.pause(connection, dealership_id, until=end, reason=reason)
+    document = {"dealership_id": dealership_id, "paused_until": paused_until, "reason": reason}
+    words = "until it is resumed" if end is None else f"until {end.isoformat()}"
+    show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id} {name}: paused {words}"))
+
+
+@app.command()
+def resume(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+    """End a pause."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        registry.resume(connection, dealership_id)
+    document = {"dealership_id": dealership_id, "paused_until": None}
+    show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id}: resumed"))
+
+
+@app.command()
+def schedule(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    cron: Annotated[str | None, typer.Argument(metavar="[CRON]", help="E.g. '30 1 * * *'.", show_default=False)] = None,
+    default: Annotated[bool, typer.Option("--default", help="Back to the common schedule.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a dealership's schedule, or give it one of its own."""
+    from jobsync.db.system_settings import text_of_cron
+    from jobsync.easycars import registry
+    from jobsync.runner.run import database_now
+
+    if cron is not None and default:
+        raise UsageProblem("CRON and --default exclude each other")
+    if cron is not None and text_of_cron(cron) is None:
+        raise UsageProblem(f"CRON: {cron!r} cannot be used, expected five cron fields such as '30 1 * * *'")
+    with transaction(context) as connection:
+        registry.require_dealership(connection, dealership_id)
+        if cron is not None or default:
+            registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
+        rows = registry.list_schedules(connection, database_now(connection))
+        [row] = [row for row in rows if row["dealership_id"] == dealership_id]
+    show(row, as_json=as_json, otherwise=lambda: print_facts(row))

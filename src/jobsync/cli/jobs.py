@@ -55,13 +55,18 @@ def _run_stock_sync(
     from jobsync.db.engine import translated
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
-    from jobsync.runner.run import Request, disabled_report, run_job
+    from jobsync.easycars.registry import require_dealership
+    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
     with translated(), tools.engine.begin() as connection:
+        for dealership_id in named:
+            require_dealership(connection, dealership_id)
         settings = read_system_settings(connection)
-        work = tools.stock_sync(connection, settings, named=named, concurrency=concurrency)
-    if not settings.switch(job.SWITCH):
-        return disabled_report(job.SPEC.name)
+        if not settings.switch(job.SWITCH):
+            return disabled_report(job.SPEC.name)
+        if scheduled and not dry_run and not job.is_due(connection):
+            return idle_report(job.SPEC.name)
+        work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
     if dry_run:
         return job.dry_run(work, tools.engine, pause=lambda seconds: not threading.Event().wait(seconds))
     return run_job(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobsync.cli.options import DealershipId, Json, group, transaction
-from jobsync.cli.output import print_table, show
+from jobsync.cli.output import print_table, say, show
 
 app = group("Vehicles.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
@@ -51,3 +51,45 @@ def refused(
     columns = ["created_at", "dealership_id", "name", "position", "stock_number", "reason_code", "reason"]
     lines = [[row[column] for column in columns] for row in rows]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="nothing was refused"))
+
+
+StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", show_default=False)]
+Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price, description.", show_default=False)]
+
+
+@app.command()
+def lock(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    stock_number: StockNumber,
+    fields: Fields,
+    as_json: Json = False,
+) -> None:
+    """Keep fields of a vehicle as they are, whatever the feed says."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        locked = registry.lock_fields(connection, dealership_id, stock_number, fields)
+    _tell_locks(dealership_id, stock_number, locked, as_json=as_json)
+
+
+@app.command()
+def unlock(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    stock_number: StockNumber,
+    fields: Fields,
+    as_json: Json = False,
+) -> None:
+    """Give fields back to the feed; the next sync brings its values."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        locked = registry.unlock_fields(connection, dealership_id, stock_number, fields)
+    _tell_locks(dealership_id, stock_number, locked, as_json=as_json)
+
+
+def _tell_locks(dealership_id: int, stock_number: str, locked: list[str], *, as_json: bool) -> None:
+    document = {"dealership_id": dealership_id, "stock_number": stock_number, "locked_fields": locked}
+    words = ", ".join(locked) or "none"
+    show(document, as_json=as_json, otherwise=lambda: say(f"{stock_number}: locked fields: {words}"))

@@ -38,3 +38,14 @@ def write_audit(
             "d": json.dumps(details or {}, default=str),
         },
     )
+
+
+def list_audit(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
+    """Return the latest changes that people made, newest first."""
+    from sqlalchemy import text
+
+    rows = connection.execute(
+        text("SELECT at, actor, host, action, subject, details FROM audit ORDER BY id DESC LIMIT :limit"),
+        {"limit": limit},
+    )
+    return [dict(row) for row in rows.mappings()]

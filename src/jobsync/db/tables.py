@@ -130,6 +130,10 @@ sync_schedule = Table(
     _instant("last_success_at"),
     # when the last attempt began: the second key of "fewest attempts first"
     _instant("attempted_at"),
+    # the texts of cron and zone that next_at was computed from, readable or not
+    _text("seen", required=False),
+    # when the slot's first attempt began
+    _instant("slot_started_at"),
 )
 
 easycar_credentials = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import driver, translated
@@ -15,7 +16,8 @@ from jobsync.easycars.credentials import Cipher, Credentials
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
-from jobsync.errors import UsageProblem
+from jobsync.easycars.schedule import next_slot, resolve
+from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import get_logger
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, work_items
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
@@ -49,20 +51,23 @@ class StockSync:
     Args:
         make_client: gets a pause function that ends with the run.
         named: the dealerships asked for by hand; empty means all that are eligible.
+        scheduled: only those whose slot or retry has come.
     """
 
     cipher: Cipher
     make_client: Callable[[Callable[[float], bool]], EasyCarsClient]
     settings: SystemSettings
     named: tuple[int, ...] = ()
+    scheduled: bool = False
     concurrency: int = 1
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         with run.writing([]) as connection:
             store.log_crashed(driver(connection))
-            items, skipped = choose(driver(connection), self.named)
+            items, skipped, streak = choose(driver(connection), self.named, scheduled=self.scheduled)
         run.eligible = len(items)
+        run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
         work = _Work(self, self.make_client(run.pause), run.engine)
         return [*work_items(run, items, work, concurrency=self.concurrency), *skipped]
@@ -77,9 +82,33 @@ class StockSync:
         )
 
 
-def choose(connection: Any, named: Sequence[int]) -> tuple[list[Item], list[ItemResult]]:
+def refresh_schedules(connection: Any, now: datetime) -> None:
+    """Compute the next slot of every dealership that has none yet or whose cron or zone has changed."""
+    for found in store.read_schedules(connection):
+        if found.seen == found.wanted.seen and found.next_at is not None:
+            continue
+        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+        for text in rule.unreadable:
+            get_logger().warning(
+                "stock_sync.schedule_unreadable", dealership_id=found.dealership_id, value=text, in_force=str(rule)
+            )
+        kept = found.next_at if (rule.cron, rule.timezone) == (found.cron, found.timezone) else None
+        next_at = kept or next_slot(rule.cron, rule.timezone, now)
+        store.write_schedule(connection, found.dealership_id, rule, seen=found.wanted.seen, next_at=next_at)
+
+
+def is_due(connection: Connection) -> bool:
+    """Stamp the tick and say whether a scheduled run has anything to do; brings the schedules up to date first."""
+    raw = driver(connection)
+    if not store.is_anything_due(raw, SPEC.name):
+        return False
+    refresh_schedules(raw, database_now(connection))
+    return bool(choose(raw, (), scheduled=True)[0])
+
+
+def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[list[Item], list[ItemResult], bool]:
     """
-    Return what to work on, in order, and what is left out with the reason.
+    Return what to work on, in order, what is left out with the reason, and whether a slot is among the work.
 
     Raises:
         UsageProblem: a named dealership does not exist.
@@ -97,14 +126,14 @@ def choose(connection: Any, named: Sequence[int]) -> tuple[list[Item], list[Item
                     "stock_sync.overridden", dealership_id=dealership.id, name=dealership.name, why=dealership.why_not
                 )
     else:
-        chosen = [dealership for dealership in dealerships if dealership.why_not is None]
+        chosen = [d for d in dealerships if d.why_not is None and (d.due is not None or not scheduled)]
     items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named)) for d in chosen]
     left_out = [
         ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
         for d in dealerships
-        if d.why_not is not None and not named
+        if d.why_not is not None and not named and not scheduled
     ]
-    return items, left_out
+    return items, left_out, scheduled and any(d.due == "slot" for d in chosen)
 
 
 class _Work:
@@ -116,7 +145,7 @@ class _Work:
         self._engine = engine
 
     def begin(self, connection: Connection, item: Item) -> int:
-        return store.begin_attempt(driver(connection), int(item.key))
+        return store.begin_attempt(driver(connection), int(item.key), scheduled=self._job.scheduled)
 
     def do(self, attempt: Attempt) -> ItemResult:
         dealership_id = int(attempt.item.key)
@@ -161,7 +190,7 @@ class _Work:
         )
         return result
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
         get_logger().error(
             "stock_sync.dealership_failed",
             dealership_id=int(attempt.item.key),
@@ -178,6 +207,9 @@ class _Work:
             duration_ms=attempt.elapsed_ms,
             counts={},
             errors=[result.error or result.reason or "unknown"],
+        )
+        store.fail_attempt(
+            driver(connection), int(attempt.item.key), scheduled=self._job.scheduled, transient=transient
         )
 
 
@@ -247,6 +279,40 @@ def load_credentials(connection: Connection, dealership_id: int, cipher: Cipher)
     return Credentials(client_id, client_secret, account_number, account_secret, stored[4], stored[5] or None)
 
 
+@dataclass(frozen=True)
+class CredentialsCheck:
+    """
+    What EasyCars says of a dealership's credentials.
+
+    `client` and `account` are `accepted`, `refused`, or `unknown` where it cannot be known; an empty list can mean a
+    wrong AccountSecret, so it leaves the account unknown.
+    """
+
+    client: str
+    account: str
+    vehicles: int | None
+    message: str
+    exit_code: int
+
+
+def check_credentials(credentials: Credentials, client: EasyCarsClient) -> CredentialsCheck:
+    """Try both pairs for real: a token, then the account's stock."""
+    try:
+        envelope = client.fetch_stock(credentials)
+    except EasyCarsFailure as failure:
+        if failure.reason == "credentials_client":
+            return CredentialsCheck("refused", "unknown", None, str(failure), int(ExitCode.FAILED))
+        if failure.reason == "credentials_account":
+            return CredentialsCheck("accepted", "refused", None, str(failure), int(ExitCode.FAILED))
+        code = ExitCode.UNAVAILABLE if failure.unreachable else ExitCode.FAILED
+        return CredentialsCheck("unknown", "unknown", None, str(failure), int(code))
+    number = len(envelope.items or ())
+    if not number:
+        words = "the list is empty: nothing is published, or AccountNumber or AccountSecret is wrong"
+        return CredentialsCheck("accepted", "unknown", 0, words, int(ExitCode.NEEDS_ATTENTION))
+    return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
+
+
 def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
     """Do everything up to the plan, in read-only transactions and without a lock; nothing is written."""
     from sqlalchemy import text
@@ -259,7 +325,7 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
 
     client = job.make_client(pause)
     with reading() as connection:
-        items, skipped = choose(driver(connection), job.named)
+        items, skipped, _ = choose(driver(connection), job.named, scheduled=job.scheduled)
     results = []
     for item in items:
         try:

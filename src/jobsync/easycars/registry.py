@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
 from jobsync.db.audit import actor, write_audit
-from jobsync.easycars.credentials import Cipher, Credentials
+from jobsync.db.engine import driver
+from jobsync.easycars import store
+from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
+from jobsync.easycars.model import FEED_COLUMNS
+from jobsync.easycars.schedule import next_slot, resolve
 from jobsync.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -225,3 +232,181 @@ def list_refused(connection: Connection, dealership_id: int | None, *, limit: in
         id=dealership_id,
         limit=limit,
     )
+
+
+def lock_fields(connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str]) -> list[str]:
+    """
+    Keep fields of one vehicle as they are, whatever the feed says; returns all locked fields of it.
+
+    Raises:
+        UsageProblem: no such vehicle, or no such field.
+    """
+    return _change_locks(connection, dealership_id, stock_number, fields, lock=True)
+
+
+def unlock_fields(connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str]) -> list[str]:
+    """Give fields back to the feed; the next sync brings its values. Raises as `lock_fields` does."""
+    return _change_locks(connection, dealership_id, stock_number, fields, lock=False)
+
+
+def _change_locks(
+    connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
+) -> list[str]:
+    require_dealership(connection, dealership_id)
+    unknown = [field for field in fields if field not in FEED_COLUMNS]
+    if unknown:
+        raise UsageProblem(f"no field {', '.join(unknown)}; the fields are {', '.join(FEED_COLUMNS)}")
+    found = connection.execute(
+        text(
+            "SELECT id, locked_fields FROM vehicles WHERE dealership_id = :id AND stock_number = :number"
+            " AND data_source = 'easycars' FOR UPDATE"
+        ),
+        {"id": dealership_id, "number": stock_number},
+    ).one_or_none()
+    if found is None:
+        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
+    after = sorted(set(found.locked_fields) | set(fields) if lock else set(found.locked_fields) - set(fields))
+    connection.execute(
+        text("UPDATE vehicles SET locked_fields = :fields, updated_at = now() WHERE id = :id"),
+        {"fields": after, "id": found.id},
+    )
+    action = "stock.lock" if lock else "stock.unlock"
+    write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
+    return after
+
+
+# --- schedule and pause ----------------------------------------------------------------------------------------------
+
+# "until resumed": a plain instant, since the drivers of many host applications cannot read infinity
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def _own_settings(connection: Connection, dealership_id: int, action: str, **columns: Any) -> None:
+    """Set columns of the dealership's settings row, making the row if it has none, and record who did it."""
+    require_dealership(connection, dealership_id)
+    names = ", ".join(columns)
+    values = ", ".join(f":{name}" for name in columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    connection.execute(
+        text(
+            f"INSERT INTO dealership_settings (dealership_id, {names}) VALUES (:id, {values})"
+            f" ON CONFLICT (dealership_id) DO UPDATE SET {changes}, updated_at = now()"
+        ),
+        {"id": dealership_id, **columns},
+    )
+    write_audit(connection, action, str(dealership_id), columns)
+
+
+def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime:
+    """
+    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now.
+
+    What names no offset is meant in the dealership's own zone.
+
+    Raises:
+        UsageProblem: it is none of these, or already past.
+    """
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    span = re.fullmatch(r"(\d{1,4})([mhd])", words.strip())
+    if span:
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[span[2]]
+        return now + timedelta(**{unit: int(span[1])})
+    try:
+        end = datetime.fromisoformat(words.strip())
+    except ValueError:
+        raise UsageProblem(
+            f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
+        ) from None
+    if end.tzinfo is None:
+        [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
+        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+        end = end.replace(tzinfo=ZoneInfo(rule.timezone))
+    if end <= now:
+        raise UsageProblem(f"--until: {end.isoformat()} is past")
+    return end
+
+
+def pause(connection: Connection, dealership_id: int, *, until: datetime | None, reason: str | None) -> datetime:
+    """Leave the dealership out of runs that do not name it, until the instant (None: until it is resumed)."""
+    until = until or FOREVER
+    _own_settings(connection, dealership_id, "dealership.pause", paused_until=until, paused_reason=reason)
+    return until
+
+
+def resume(connection: Connection, dealership_id: int) -> None:
+    """End a pause; a slot that passed meanwhile is due at once, once."""
+    _own_settings(connection, dealership_id, "dealership.resume", paused_until=None, paused_reason=None)
+
+
+def set_cron(connection: Connection, dealership_id: int, cron: str | None) -> None:
+    """Give the dealership a schedule of its own, or (None) the common one back; it counts at the next tick."""
+    _own_settings(connection, dealership_id, "dealership.schedule", sync_cron=cron)
+
+
+def list_schedules(connection: Connection, now: datetime) -> Rows:
+    """Return for every dealership what its schedule is, when it is due next, and why it may not run."""
+    states = {found.id: found for found in store.read_dealerships(driver(connection))}
+    rows = {row["id"]: row for row in list_dealerships(connection)}
+    shown = []
+    for found in store.read_schedules(driver(connection)):
+        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+        row, state = rows[found.dealership_id], states[found.dealership_id]
+        current = found.next_at if found.seen == found.wanted.seen else None
+        next_at = current or next_slot(rule.cron, rule.timezone, now)
+        shown.append(
+            {
+                "dealership_id": found.dealership_id,
+                "name": row["name"],
+                "cron": rule.cron,
+                "timezone": rule.timezone,
+                "next_at": next_at.astimezone(ZoneInfo(rule.timezone)),
+                "retry_at": row["retry_at"],
+                "attempt": row["attempt"],
+                "last_success_at": row["last_success_at"],
+                "not_eligible": state.why_not,
+                "paused_until": row["paused_until"],
+                "paused_reason": row["paused_reason"],
+                "unreadable": list(rule.unreadable),
+            }
+        )
+    return shown
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+_SECRETS = ("client_id", "client_secret", "account_number", "account_secret")
+
+
+def rotate_key(connection: Connection, cipher: Cipher) -> int:
+    """
+    Encrypt every stored credential with the current key, all or nothing; returns how many.
+
+    Raises:
+        UsageProblem: some can be read with neither key; nothing was changed.
+    """
+    columns = ", ".join(f"{name}_encrypted" for name in _SECRETS)
+    rows = connection.execute(
+        text(f"SELECT dealership_id, {columns} FROM easycar_credentials ORDER BY dealership_id FOR UPDATE")
+    ).all()
+    unreadable = []
+    for dealership_id, *stored in rows:
+        try:
+            sealed = [cipher.encrypt(cipher.decrypt(value)) for value in stored]
+        except CredentialsUnreadable:
+            unreadable.append(str(dealership_id))
+            continue
+        assignments = ", ".join(f"{name}_encrypted = :{name}" for name in _SECRETS)
+        connection.execute(
+            text(
+                f"UPDATE easycar_credentials SET {assignments}, key_version = key_version + 1, updated_at = now()"
+                " WHERE dealership_id = :id"
+            ),
+            {"id": dealership_id, **dict(zip(_SECRETS, sealed, strict=True))},
+        )
+    if unreadable:
+        raise UsageProblem(
+            f"credentials of dealership {', '.join(unreadable)} can be read with neither JOBSYNC_ENCRYPTION_KEY nor"
+            " JOBSYNC_ENCRYPTION_KEY_PREVIOUS; nothing was changed (set or delete them first)"
+        )
+    write_audit(connection, "credentials.rotate_key", None, {"credentials": len(rows)})
+    return len(rows)

@@ -24,6 +24,7 @@ from jobsync.easycars.model import (
 )
 from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
+from jobsync.easycars.schedule import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_retry, next_slot
 from jobsync.logs import visible
 
 if TYPE_CHECKING:
@@ -54,20 +55,38 @@ class Dealership:
     name: str
     why_not: str | None
     attempt: int
+    due: str | None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a dealership wants and what its row of sync_schedule says."""
+
+    dealership_id: int
+    wanted: Wanted
+    cron: str | None
+    timezone: str | None
+    seen: str | None
+    next_at: datetime | None
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
 
 
 def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
-    """Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest."""
+    """
+    Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest.
+
+    `due` is `slot` or `retry` for those whose time has come, else None.
+    """
     rows = connection.execute(
         """
         SELECT d.id, d.name,
                CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
                     WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
                     WHEN s.paused_until > now() THEN 'paused' END,
-               coalesce(h.attempt, 0)
+               coalesce(h.attempt, 0),
+               CASE WHEN h.next_at <= now() THEN 'slot' WHEN h.retry_at <= now() THEN 'retry' END
         FROM dealerships d
         LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
         LEFT JOIN dealership_settings s ON s.dealership_id = d.id
@@ -90,14 +109,74 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> tuple[s
     ).fetchone()
 
 
-def begin_attempt(connection: Connection[Any], dealership_id: int) -> int:
-    """Count an attempt before it starts; one that never finishes stays counted."""
+def is_anything_due(connection: Connection[Any], job: str) -> bool:
+    """Stamp the job's tick and ask whether anything is due."""
+    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
+    return bool(row and row[0])
+
+
+def read_schedules(connection: Connection[Any]) -> list[Schedule]:
+    """Return the schedule of every dealership, as wanted and as last computed."""
+    rows = connection.execute(
+        """
+        SELECT d.id,
+               coalesce(nullif(btrim(s.sync_cron), ''),
+                        (SELECT value FROM system_settings WHERE key = 'easycar_sync_cron'), %s),
+               coalesce(nullif(btrim(d.timezone), ''),
+                        (SELECT value FROM system_settings WHERE key = 'easycar_sync_timezone'), %s),
+               h.cron, h.timezone, h.seen, h.next_at
+        FROM dealerships d
+        LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+        LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+        ORDER BY d.id
+        """,
+        [DEFAULT_CRON, DEFAULT_ZONE],
+    ).fetchall()
+    return [Schedule(row[0], Wanted(row[1], row[2]), *row[3:]) for row in rows]
+
+
+def write_schedule(
+    connection: Connection[Any], dealership_id: int, rule: Rule, *, seen: str, next_at: datetime
+) -> None:
+    """Keep what a schedule was computed from; a slot that another run has computed from the same stays."""
+    connection.execute(
+        "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (dealership_id) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone,"
+        " seen = excluded.seen, next_at = excluded.next_at, retry_at = NULL"
+        " WHERE h.seen IS DISTINCT FROM excluded.seen OR h.next_at IS NULL",
+        [dealership_id, rule.cron, rule.timezone, seen, next_at],
+    )
+
+
+def begin_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: bool) -> int:
+    """
+    Commit an attempt before it starts; one that never finishes stays counted.
+
+    A scheduled attempt uses up its slot, or one of the slot's retries: the next slot and the next retry are set now,
+    so that a process that dies leaves nothing to be repaired. Returns the number of attempts.
+    """
     row = connection.execute(
         "INSERT INTO sync_schedule AS s (dealership_id, attempt, attempted_at) VALUES (%s, 1, now())"
-        " ON CONFLICT (dealership_id) DO UPDATE SET attempt = s.attempt + 1, attempted_at = now() RETURNING attempt",
+        " ON CONFLICT (dealership_id) DO UPDATE SET attempt = s.attempt + 1, attempted_at = now()"
+        " RETURNING attempt, cron, timezone, next_at, slot_started_at, now()",
         [dealership_id],
     ).fetchone()
-    return int(row[0]) if row else 1
+    assert row is not None  # noqa: S101 - INSERT … RETURNING
+    attempt, cron, timezone, next_at, slot_started_at, now = row
+    if not scheduled or cron is None:
+        return int(attempt)
+    if next_at is not None and next_at <= now:
+        connection.execute(
+            "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, slot_started_at = now(), attempt = 1,"
+            " retry_at = %s WHERE dealership_id = %s",
+            [next_slot(cron, timezone, now), next_retry(1, slot_started_at=now, now=now), dealership_id],
+        )
+        return 1
+    connection.execute(
+        "UPDATE sync_schedule SET retry_at = %s WHERE dealership_id = %s",
+        [next_retry(attempt, slot_started_at=slot_started_at or now, now=now), dealership_id],
+    )
+    return int(attempt)
 
 
 def end_attempt(connection: Connection[Any], dealership_id: int) -> None:
@@ -106,6 +185,20 @@ def end_attempt(connection: Connection[Any], dealership_id: int) -> None:
         "UPDATE sync_schedule SET attempt = 0, retry_at = NULL, last_success_at = now() WHERE dealership_id = %s",
         [dealership_id],
     )
+
+
+def fail_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: bool, transient: bool) -> None:
+    """
+    Keep a failed attempt's consequence: a transient cause leaves the slot's next retry, any other ends the slot.
+
+    A hand run that failed counts for nothing: neither does it use up a retry of the slot, nor does it cancel one.
+    """
+    if not scheduled:
+        connection.execute(
+            "UPDATE sync_schedule SET attempt = greatest(attempt - 1, 0) WHERE dealership_id = %s", [dealership_id]
+        )
+    elif not transient:
+        connection.execute("UPDATE sync_schedule SET retry_at = NULL WHERE dealership_id = %s", [dealership_id])
 
 
 # --- what we have ----------------------------------------------------------------------------------------------------

@@ -222,6 +222,12 @@ def disabled_report(job: str) -> Report:
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
 
 
+def idle_report(job: str) -> Report:
+    """Return what a tick says that finds nothing due; no row is opened, no lock taken."""
+    get_logger().debug("run.nothing_due", job=job)
+    return Report(job, RunStatus.SUCCEEDED, ExitCode.DONE)
+
+
 def visible_traceback() -> str:
     """Return the traceback being handled, with known secrets masked, its lines kept."""
     return "\n".join(visible(line.rstrip()) if line.strip() else "" for line in traceback.format_exc().splitlines())

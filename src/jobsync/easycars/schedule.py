@@ -1,0 +1,85 @@
+"""When a dealership is due: slots from cron and time zone, and the retries inside a slot; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from jobsync.db.system_settings import is_zone, text_of_cron
+
+# After the first attempt of a slot began; then the slot is given up.
+RETRY_MINUTES = (5, 15, 45)
+_RETRY_LEAST = timedelta(minutes=1)
+DEFAULT_CRON = "0 2 * * *"
+DEFAULT_ZONE = "UTC"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What dealership and settings ask for, as texts: `cron` and `timezone` may be unreadable."""
+
+    cron: str
+    timezone: str
+
+    @property
+    def seen(self) -> str:
+        """The texts as one, to notice a change; SQL function jobsync_tick builds the same."""
+        return f"{self.cron} @ {self.timezone}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A cron expression and a zone that can be read, and what of the wanted texts could not."""
+
+    cron: str
+    timezone: str
+    unreadable: tuple[str, ...] = ()
+
+
+def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None) -> Rule:
+    """
+    Return the rule in force: an unreadable text leaves the last good one, or else the default.
+
+    >>> resolve(Wanted("0 2 * * *", "Mars/Olympus"), last_cron=None, last_timezone="Australia/Perth")
+    Rule(cron='0 2 * * *', timezone='Australia/Perth', unreadable=('Mars/Olympus',))
+    """
+    unreadable = []
+    cron = text_of_cron(wanted.cron)
+    if cron is None:
+        unreadable.append(wanted.cron)
+        cron = last_cron or DEFAULT_CRON
+    timezone = wanted.timezone.strip()
+    if not is_zone(timezone):
+        unreadable.append(wanted.timezone)
+        timezone = last_timezone or DEFAULT_ZONE
+    return Rule(cron, timezone, tuple(unreadable))
+
+
+def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
+    """
+    Return the first slot later than `after`, in UTC.
+
+    A slot in an hour that the clock skips comes right after the gap, one in an hour that comes twice comes once
+    (the rules of Debian's cron).
+
+    >>> next_slot("30 2 * * *", "Australia/Sydney", datetime(2026, 7, 1, tzinfo=UTC)).isoformat()
+    '2026-07-01T16:30:00+00:00'
+    """
+    from cronsim import CronSim
+
+    slot: datetime = next(CronSim(cron, after.astimezone(ZoneInfo(timezone))))
+    return slot.astimezone(UTC)
+
+
+def next_retry(attempt: int, *, slot_started_at: datetime, now: datetime) -> datetime | None:
+    """
+    Return when to try again after this many attempts of a slot, None when the slot is given up.
+
+    >>> start = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> [next_retry(n, slot_started_at=start, now=start) for n in (3, 4)]
+    [datetime.datetime(2026, 1, 1, 0, 45, tzinfo=datetime.timezone.utc), None]
+    """
+    if attempt > len(RETRY_MINUTES):
+        return None
+    return max(slot_started_at + timedelta(minutes=RETRY_MINUTES[attempt - 1]), now + _RETRY_LEAST)

@@ -2,9 +2,177 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import typer
+
+from jobsync.cli.options import tools_of
+from jobsync.cli.output import print_table, write
+from jobsync.errors import JobsyncError
+
+if TYPE_CHECKING:
+    from jobsync.sandbox.scenario import Dealer, Scenario
+
+_INTRO = """
+jobsync demo
+============
+Six car dealerships publish their stock through the EasyCars API. Every night jobsync brings each feed into
+Postgres. Here both sides are on this machine only: a private PostgreSQL in a temporary folder, and a stand-in
+EasyCars on a loopback port. Two of the six are broken on purpose; they must not disturb the others.
+"""
+
+_NIGHT_1 = """
+Night 1: nothing is known yet
+-----------------------------"""
+
+_NIGHT_2 = """
+Night 2: prices moved, cars were sold, one feed is suddenly empty
+-----------------------------------------------------------------"""
+
+_HELD = """
+One dealership's feed came back empty. That is a fault far more often than a clearance, so nothing was removed:
+its {number} vehicles stay listed until a person decides. This is how:
+
+    jobsync removals show {id}        which vehicles would go
+    jobsync removals approve {id}     let them go at the next sync
+    jobsync removals reject {id}      keep them, and do not ask again
+"""
+
+_OUTRO = """
+Exit code 3 of both nights means "finished, needs attention": a timer would mark the run, and every reason is kept.
+Where to look next:
+
+    README.md                      all commands, settings and exit codes
+    jobsync sandbox serve          the same stand-in for your own experiments
+"""
+
+
+class DemoFailed(JobsyncError):
+    """The demonstration did not go as it must."""
 
 
 def demo(context: typer.Context) -> None:
     """Two nights of stock sync on a private Postgres and a stand-in EasyCars."""
-    raise typer.Exit(1)
+    from jobsync.db import embedded
+    from jobsync.sandbox.easycars import EasyCarsSandbox
+    from jobsync.sandbox.scenario import default_scenario
+    from jobsync.sandbox.serve import serve
+
+    scenario = default_scenario()
+    service = EasyCarsSandbox(scenario)
+    write(_INTRO)
+    with (
+        tempfile.TemporaryDirectory(prefix="jobsync-demo-") as folder,
+        embedded.acquire(Path(folder) / "postgres") as lease,
+        serve(service) as served,
+    ):
+        show = _Show(
+            {
+                **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
+                "JOBSYNC_DATABASE_URL": lease.url,
+                "JOBSYNC_EASYCARS_URL": served.url,
+                "JOBSYNC_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
+                "JOBSYNC_LOG_LEVEL": "critical",
+            }
+        )
+        _prepare(show, scenario)
+        service.set_night(1)
+        write(_NIGHT_1 + "\n")
+        show.command("stock-sync", "--concurrency", "3", expect=3)
+        service.set_night(2)
+        write(_NIGHT_2 + "\n")
+        show.command("stock-sync", "--concurrency", "3", expect=3)
+        _explain(show, scenario)
+    write(_OUTRO)
+
+
+class _Show:
+    """Runs commands in this process and shows them as somebody would type them."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self._environ = environ
+
+    def command(self, *arguments: str, expect: int = 0) -> None:
+        """Run a command and show what it prints."""
+        write(f"$ jobsync {' '.join(arguments)}\n")
+        self._run(arguments, expect)
+
+    def ask(self, *arguments: str, stdin: str | None = None) -> Any:
+        """Run a command quietly and return its JSON document."""
+        out, before = StringIO(), (sys.stdin, sys.stdout)
+        try:
+            sys.stdin, sys.stdout = StringIO(stdin or ""), out
+            self._run((*arguments, "--json"), 0)
+        finally:
+            sys.stdin, sys.stdout = before
+        return json.loads(out.getvalue())
+
+    def _run(self, arguments: Sequence[str], expect: int) -> None:
+        from jobsync.__main__ import run
+        from jobsync.wiring import Tools
+
+        code = run(arguments, Tools(self._environ))
+        if code != expect:
+            raise DemoFailed(f"demo: jobsync {' '.join(arguments)} ended with {code}, expected {expect}")
+
+
+def _prepare(show: _Show, scenario: Scenario) -> None:
+    show.command("db", "upgrade")
+    for dealer in scenario.dealers:
+        added = show.ask("dealership", "add", dealer.name, "--timezone", "Australia/Sydney")
+        stored = json.dumps(scenario.credentials_to_store(dealer))
+        show.ask("credentials", "set", str(added["id"]), "--from-stdin", stdin=stored)
+    write(f"{len(scenario.dealers)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
+
+
+def _explain(show: _Show, scenario: Scenario) -> None:
+    """Show what of the second night a person would ask about."""
+    dealers: dict[int, Dealer] = dict(enumerate(scenario.dealers, 1))
+    prices = [
+        [dealer.name, change["stock_number"], change["title"], change["old"], change["new"]]
+        for number, dealer in dealers.items()
+        for change in show.ask("stock", "history", str(number))
+        if change["field"] == "price"
+    ]
+    print_table(
+        ["dealership", "stock number", "vehicle", "before", "now"],
+        prices,
+        title="Prices that changed (jobsync stock history ID)",
+    )
+    refused = [
+        [item["name"], item["position"], item["stock_number"], item["reason"]] for item in show.ask("stock", "refused")
+    ]
+    print_table(
+        ["dealership", "place in the feed", "stock number", "why"],
+        refused,
+        title="Items that were refused, and kept for you to look at (jobsync stock refused)",
+    )
+    held = show.ask("removals", "list")
+    print_table(
+        ["id", "dealership", "vehicles", "listed", "in the feed", "why"],
+        [
+            [
+                row["id"],
+                row["name"],
+                len(row["stock_numbers"]),
+                row["listed_before"],
+                row["listed_now"],
+                row["reason"],
+            ]
+            for row in held
+        ],
+        title="Removals that wait for a person (jobsync removals list)",
+    )
+    if not (prices and refused and held):
+        raise DemoFailed("demo: the second night shows no price change, no refused item or no held removal")
+    write(_HELD.format(number=len(held[0]["stock_numbers"]), id=held[0]["id"]))
+    write("\nBoth runs, as anybody can look them up later:\n\n")
+    show.command("runs", "list")

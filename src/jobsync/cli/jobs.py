@@ -119,7 +119,18 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _why(item: dict[str, Any]) -> str:
-    return str(item.get("error") or item.get("reason") or "; ".join(item.get("warnings", [])) or "")
+    reason = str(item.get("reason") or "")
+    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
+
+
+_REASONS = {
+    "refused_items": "items were refused: jobsync stock refused",
+    "vendor_warning": "the vendor warned (Code 5): nothing was removed",
+    "limit": "too many would go: jobsync removals list",
+    "empty_feed": "the feed is empty: jobsync removals list",
+    "no_credentials": "no credentials: jobsync credentials set",
+    "auto_sync_off": "switched off",
+}
 
 
 def _print_plan(items: list[dict[str, Any]]) -> None:

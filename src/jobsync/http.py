@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,9 @@ class HttpClient:
                 network_backend=_Backend(),
             )
             transport = network
-        self._client = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
+        # A jar that takes nothing: emptying one between requests would race with other threads' answers.
+        nothing = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._client = httpx.Client(transport=transport, cookies=nothing, trust_env=False, follow_redirects=False)
         self._most_bytes = most_bytes
         self._large = threading.Lock()
 
@@ -155,9 +158,12 @@ class HttpClient:
             NoAnswer: nothing usable came within `deadline_s`.
         """
         _deadline.at = time.monotonic() + deadline_s
-        self._client.cookies.clear()
+        # httpx would give up after 5 s of silence.
+        timeout = httpx.Timeout(deadline_s, connect=min(deadline_s, CONNECT_TIMEOUT_S))
         try:
-            with self._client.stream("POST", url, params=params, headers=headers, content=content) as response:
+            with self._client.stream(
+                "POST", url, params=params, headers=headers, content=content, timeout=timeout
+            ) as response:
                 body = self._read(response)
                 return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
         except (httpx.TimeoutException, TimeoutError):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-# Control characters (C0, DEL, C1), line and paragraph separators, direction overrides, lone surrogates:
+# Control characters (C0, DEL, C1), line and paragraph separators, direction marks and overrides, lone surrogates:
 # each could forge a line, colour a terminal or break an encoder.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 _MASK = "•••"
 _secrets: set[str] = set()
 
@@ -34,23 +36,36 @@ def visible(text: object, *, most: int = 2000) -> str:
     >>> visible("sold\\x1b[31m\\n\\tout")
     'sold [31m out'
     """
-    shown = str(text)
-    for secret in _secrets:
-        if secret in shown:
-            shown = shown.replace(secret, _MASK)
-    shown = " ".join(_UNPRINTABLE.sub(" ", shown).split())
+    shown = " ".join(_UNPRINTABLE.sub(" ", _masked(str(text))).split())
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def visible_lines(text: str) -> str:
+    """Return text of several lines, such as a traceback: each line made visible, its indentation kept."""
+    lines = _masked(text).splitlines()
+    return "\n".join(" " * (len(line) - len(line.lstrip(" "))) + visible(line) for line in lines)
+
+
+def _masked(text: str) -> str:
+    for secret in sorted(_secrets, key=len, reverse=True):  # one may be the beginning of another
+        text = text.replace(secret, _MASK)
+    return text
 
 
 def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and key not in ("exception", "timestamp", "level"):
-            event[key] = visible(value)
-        elif isinstance(value, str):
-            for secret in _secrets:
-                value = value.replace(secret, _MASK)  # noqa: PLW2901 - a traceback keeps its lines, not its secrets
-            event[key] = value
+        event[key] = visible_lines(str(value)) if key == "exception" else _visible_value(value)
     return event
+
+
+def _visible_value(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {visible(key): _visible_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_visible_value(inner) for inner in value]
+    return visible(value)
 
 
 def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:

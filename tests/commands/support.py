@@ -6,15 +6,22 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+import psycopg
 import pytest
 
-from jobsync.__main__ import run
+from jobsync.cli.main import run
+from jobsync.easycars.parse import DOCUMENTED_KEYS
 from jobsync.wiring import Tools
+
+Rows = Callable[[str], list[tuple[Any, ...]]]
+Add = Callable[..., int]
 
 CREDENTIALS = {
     "client_id": "test-client",
@@ -69,24 +76,76 @@ def command(environ: Mapping[str, str], *arguments: str, stdin: str | None = Non
     return process
 
 
+def finish(process: subprocess.Popen[str], *, timeout_s: float = 60.0) -> Ran:
+    """Wait for a command of its own process and return what it left."""
+    if process.stdin is not None and process.stdin.closed:
+        process.stdin = None
+    out, err = process.communicate(timeout=timeout_s)
+    return Ran(process.returncode, out, err)
+
+
+def until(condition: Callable[[], object], *, timeout_s: float = 20.0) -> None:
+    """Poll until the condition holds; fails if it never does."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def car(stock_number: object, **values: object) -> dict[str, object]:
+    """Return one item of a feed with every documented key."""
+    plain = {"StockNumber": stock_number, "Make": "Toyota", "Model": "Corolla", "Price": 20000, "StockStatus": "Active"}
+    return {**dict.fromkeys(sorted(DOCUMENTED_KEYS)), **plain, **values}
+
+
+def cars(*stock_numbers: object) -> list[dict[str, object]]:
+    """Return a feed of plain items."""
+    return [car(number) for number in stock_numbers]
+
+
+def envelope(code: int, *, stock: object = None, message: str | None = None, token: str | None = None) -> bytes:
+    """Return a whole answer."""
+    return json.dumps({"StockList": stock, "Token": token, "Code": code, "ErrorMessage": message}).encode()
+
+
+def contents(database_url: str) -> dict[str, list[str]]:
+    """Return every table's rows as text."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT relname FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = 'public'::regnamespace"
+            )
+        ]
+        return {
+            name: sorted(str(row) for row in connection.execute(f'SELECT * FROM "{name}"'.encode()))
+            for name in sorted(names)
+        }
+
+
 class Feed:
     """
     A stand-in EasyCars whose every answer a test holds in its hand, by account number.
 
     An answer is bytes (a whole body), a list of items (Code 0), or a function that returns bytes.
-    `gate`, when set up, holds every stock request until it is opened.
+    `gate`, when set up, holds every stock request until it is opened; `tokens` replaces token answers by client id.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
+        self.tokens: dict[str, bytes] = {}
+        self.status = "200 OK"
         self.asked: list[str] = []
         self.arrived = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Sequence[bytes]:
-        start_response("200 OK", [("Content-Type", "application/json")])
+        start_response(self.status, [("Content-Type", "application/json")])
         if environ["PATH_INFO"].endswith("RequestToken"):
+            [client] = parse_qs(environ["QUERY_STRING"])["ClientID"]
+            if client in self.tokens:
+                return [self.tokens[client]]
             return [b'{"Token": "a.b.c-token", "Code": 0, "ErrorMessage": null}']
         body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
         account = body["AccountNumber"]

@@ -116,7 +116,7 @@ class _Show:
         return json.loads(out.getvalue())
 
     def _run(self, arguments: Sequence[str], expect: int) -> None:
-        from jobsync.__main__ import run
+        from jobsync.cli.main import run
         from jobsync.wiring import Tools
 
         code = run(arguments, Tools(self._environ))

@@ -45,7 +45,8 @@ def stock_sync(
         if not as_json:
             raise
         report = Report("stock-sync", RunStatus.FAILED, error.exit_code, error=str(error))
-    _print(report, as_json=as_json, dry_run=dry_run)
+    if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
+        _print(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
 
 

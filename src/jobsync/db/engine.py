@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine
 
+_QUOTED = re.compile('"[^"]*"')
+# What is wrong with role, password, database or server set-up stays wrong until somebody changes it.
+_CONFIGURATION = (
+    "authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "permission denied",
+    "is not permitted to log in",
+    "server does not support SSL",
+    "unrecognized configuration parameter",
+    "invalid value for parameter",
+)
 # A dead peer is noticed after about 15 s, also with bytes in flight, where keepalives alone would take minutes.
 _NETWORK: dict[str, Any] = {
     "connect_timeout": 5,
@@ -47,7 +61,11 @@ def connect(url: str, *, application_name: str, autocommit: bool = True, **param
         merged = {**_NETWORK, **given, "application_name": application_name, **parameters}
         conninfo = make_conninfo("", **merged)
     except psycopg.ProgrammingError as error:
-        raise ConfigurationProblem(f"database URL: {visible(error)}") from None
+        # What libpq quotes may be a piece of the password.
+        text = _QUOTED.sub('"…"', str(error))
+        raise ConfigurationProblem(f"database URL: {visible(text)}") from None
+    if any("@" in host[1:] for host in str(given.get("host") or "").split(",") if not host.startswith("/")):
+        raise ConfigurationProblem("database URL: an @ within user or password must be written as %40")
     try:
         # Prepared statements would not survive a transaction pooler.
         return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
@@ -57,9 +75,14 @@ def connect(url: str, *, application_name: str, autocommit: bool = True, **param
 
 def _translate(error: Exception) -> Exception:
     text = visible(error, most=500)
-    for words in ("password authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry"):
-        if words in text:
-            return ConfigurationProblem(f"database: {text}")
+    if "invalid integer value" in text or "invalid port number" in text:  # a piece of a password with / or : in it?
+        return ConfigurationProblem("database URL: the port is not a number (a / or : in the password is %2F or %3A)")
+    if "unsupported startup parameter" in text:
+        return ConfigurationProblem(
+            f"database: a pooler stands in the way; set JOBSYNC_LOCK_DATABASE_URL to a direct connection ({text})"
+        )
+    if any(words in text for words in _CONFIGURATION):
+        return ConfigurationProblem(f"database: {text}")
     if "session is read-only" in text or "server is in hot standby mode" in text:
         return ConfigurationProblem(f"database: this server is read-only (a standby?); connect to the primary ({text})")
     return Unavailable(f"database: {text}")
@@ -76,6 +99,8 @@ def make_engine(url: str, *, application_name: str, connections: int = 5) -> Eng
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
+        # The server may end a connection that waits here while its item is out in the network.
+        pool_pre_ping=True,
     )
 
 
@@ -84,9 +109,12 @@ def translated() -> Iterator[None]:
     """Turn a connection that dies under a statement into Unavailable; other database errors are bugs and pass."""
     import psycopg
     from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import TimeoutError as PoolTimeout
 
     try:
         yield
+    except PoolTimeout as error:
+        raise Unavailable(f"database: {visible(error, most=500)}") from error
     except DBAPIError as error:
         if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError):
             raise Unavailable(f"database: {visible(error.orig, most=500)}") from error
@@ -132,7 +160,7 @@ class Database:
         Server and role settings that end idle sessions are switched off for it, a standby is refused.
         """
         server = (
-            "-c statement_timeout=10s -c lock_timeout=4s -c idle_session_timeout=0"
+            "-c statement_timeout=10s -c idle_session_timeout=0"
             " -c idle_in_transaction_session_timeout=0 -c client_connection_check_interval=10s"
             " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
             " -c tcp_user_timeout=15000"

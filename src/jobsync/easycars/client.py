@@ -108,7 +108,7 @@ class EasyCarsClient:
             # Expired or withdrawn: one refresh. A second no is about the account, since the client pair got a token.
             token = self._token(credentials, stale=token)
             envelope, status = self._request_stock(credentials, token)
-        if envelope.code == AUTHENTICATION or status == 401:
+        if envelope.code == AUTHENTICATION or (status == 401 and envelope.code is None):
             raise EasyCarsFailure(
                 f"EasyCars refuses the account (AccountNumber, AccountSecret): {_said(envelope)}",
                 reason="credentials_account",
@@ -154,8 +154,8 @@ class EasyCarsClient:
                 )
                 raise slot.refused
             _judge(envelope, answer.status)
-            if not envelope.token:
-                raise EasyCarsFailure("the token answer has no Token", reason="vendor_failed")
+            if not envelope.token or not (envelope.token.isascii() and envelope.token.isprintable()):
+                raise EasyCarsFailure("the token answer has no usable Token", reason="vendor_failed")
             register_secret(envelope.token)
             slot.text = envelope.token
             slot.good_until = time.monotonic() + _life_s(envelope.token) - _TOKEN_MARGIN_S
@@ -178,18 +178,23 @@ class EasyCarsClient:
     def _retried(self, ask: Callable[[], T]) -> T:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-        ended = False
+        fault: BaseException | None = None
+
+        def before_pause(state: RetryCallState) -> None:
+            nonlocal fault
+            fault = state.outcome.exception() if state.outcome else None
+            log_retry(state)
 
         def pause(seconds: float) -> None:
-            nonlocal ended
-            ended = not self._pause(seconds)
+            if not self._pause(seconds) and fault is not None:
+                raise fault
 
         retrying = Retrying(
             retry=retry_if_exception(_transient),
-            stop=lambda state: ended or stop_after_attempt(self._tries)(state),
+            stop=stop_after_attempt(self._tries),
             wait=_wait_s,
             sleep=pause,
-            before_sleep=log_retry,
+            before_sleep=before_pause,
             reraise=True,
         )
         return retrying(ask)
@@ -213,14 +218,13 @@ def _wait_s(state: RetryCallState) -> float:
 def _read(answer: Answer) -> Envelope:
     """Read the body first and the HTTP status second: the vendor's paper does not say which it uses for errors."""
     try:
-        return parse_envelope(answer.body)
+        envelope = parse_envelope(answer.body)
+        if envelope.code is None and _busy(answer.status):
+            raise _overloaded(answer)
+        return envelope
     except UnreadableAnswer as problem:
-        if answer.status in (429, 503) or answer.status >= 500:
-            failure = EasyCarsFailure(
-                f"EasyCars answers HTTP {answer.status}", reason="unreachable", unreachable=True, transient=True
-            )
-            failure.retry_after_s = _retry_after_s(answer)
-            raise failure from None
+        if _busy(answer.status):
+            raise _overloaded(answer) from None
         if answer.status == 401:
             return Envelope(None, None, None)
         if answer.status >= 400:
@@ -228,6 +232,18 @@ def _read(answer: Answer) -> Envelope:
                 f"EasyCars answers HTTP {answer.status} without an explanation", reason="http_status", unreachable=True
             ) from None
         raise EasyCarsFailure(f"EasyCars: {problem}", reason=problem.reason, unreachable=True, transient=True) from None
+
+
+def _busy(status: int) -> bool:
+    return status == 429 or status >= 500
+
+
+def _overloaded(answer: Answer) -> EasyCarsFailure:
+    failure = EasyCarsFailure(
+        f"EasyCars answers HTTP {answer.status}", reason="unreachable", unreachable=True, transient=True
+    )
+    failure.retry_after_s = _retry_after_s(answer)
+    return failure
 
 
 def _judge(envelope: Envelope, status: int) -> None:
@@ -243,7 +259,6 @@ def _judge(envelope: Envelope, status: int) -> None:
             f"EasyCars answers HTTP {status} with JSON that has no Code",
             reason="unreadable",
             unreachable=True,
-            transient=status >= 500 or status == 429,
         )
     raise EasyCarsFailure(
         f"EasyCars reports a failure (Code {envelope.code}): {_said(envelope)}", reason="vendor_failed"
@@ -259,11 +274,11 @@ def _retry_after_s(answer: Answer) -> float | None:
     from email.utils import parsedate_to_datetime
 
     text = answer.headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -273,7 +288,7 @@ def _life_s(token: str) -> float:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         life = float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error):
         return _TOKEN_LIFE_S
     return life if life > 0 else _TOKEN_LIFE_S
 

@@ -63,6 +63,8 @@ def parse_credentials(document: object) -> Credentials:
             problems.append(f"{name}: required, expected text")
         elif len(value.strip()) > most:
             problems.append(f"{name}: {len(value.strip())} characters, at most {most}")
+        elif not value.strip().isprintable():
+            problems.append(f"{name}: holds a control character or half a character")
         else:
             texts[name] = value.strip()
     environment = document.get("environment")
@@ -71,6 +73,8 @@ def parse_credentials(document: object) -> Credentials:
     yard = document.get("yard_code")
     if yard is not None and (not isinstance(yard, str) or len(yard.strip()) > _YARD_MOST):
         problems.append(f"yard_code: expected text of at most {_YARD_MOST} characters")
+    elif yard is not None and not yard.strip().isprintable():
+        problems.append("yard_code: holds a control character or half a character")
     unknown = sorted(str(key) for key in document if key not in (*_REQUIRED, "environment", "yard_code"))
     if unknown:
         problems.append(f"unknown field {', '.join(unknown)}")

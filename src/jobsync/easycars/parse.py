@@ -106,6 +106,7 @@ _NUMBER_DIGITS_MOST = 400
 _VERSION = f"jobsync-{MAPPING_VERSION}".encode()
 _ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_CODE = re.compile("-?[0-9]{1,9}")
 _SOLD = "sold"
 
 
@@ -162,8 +163,8 @@ def _plain(raw: msgspec.Raw) -> Any:
 
 
 def _code(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().lstrip("-").isdigit():
-        return int(value.strip())
+    if isinstance(value, str) and _CODE.fullmatch(value.strip()):
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -188,7 +189,7 @@ def _parse_tolerantly(body: bytes) -> Envelope:
             key, at = decoder.raw_decode(text, at)
             at = _expect(text, _blank(text, at), ":")
             if key == "StockList" and text[at] == "[":
-                items, at = _cut_items(text, at + 1, decoder)
+                items, at = _cut_items(text, at + 1)
             else:
                 values[str(key)], at = decoder.raw_decode(text, at)
                 items = None if key == "StockList" else items
@@ -213,18 +214,36 @@ def _parse_tolerantly(body: bytes) -> Envelope:
     )
 
 
-def _cut_items(text: str, at: int, decoder: json.JSONDecoder) -> tuple[list[bytes], int]:
+def _cut_items(text: str, at: int) -> tuple[list[bytes], int]:
+    """Cut a list into the text of its items; returns them and the place behind the list."""
     items = []
     at = _blank(text, at)
     while text[at] != "]":
-        _, end = decoder.raw_decode(text, at)
-        items.append(text[at:end].encode("utf-8", "surrogatepass"))
-        at = _blank(text, end)
+        end = _end_of_item(text, at)
+        items.append(text[at:end].rstrip(" \t\r\n").encode())
+        at = end
         if text[at] == ",":
             at = _blank(text, at + 1)
         elif text[at] != "]":
             raise ValueError("neither comma nor end")
     return items, at + 1
+
+
+_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]', re.DOTALL)
+
+
+def _end_of_item(text: str, at: int) -> int:
+    """Return where an item ends, told from strings and brackets alone: what stands between them may be anything."""
+    depth = 0
+    for mark in _MARKS.finditer(text, at):
+        character = text[mark.start()]
+        if character in "[{":
+            depth += 1
+        elif depth == 0 and character != '"':
+            return mark.start()
+        elif character in "]}":
+            depth -= 1
+    raise ValueError("cut off")
 
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -391,11 +410,19 @@ def refuse_car(car: Car, code: str, reason: str) -> Refused:
 def _glimpse_stock_number(raw: bytes) -> str | None:
     """Return the stock number of an item that cannot be kept, so that its own row is not taken for missing."""
     try:
-        item = json.loads(raw.decode("utf-8", "replace"), strict=False)
+        # Whole numbers as text: one of any length can be read so.
+        item = json.loads(raw.decode("utf-8", "replace"), strict=False, parse_int=str, parse_float=_fraction)
     except (ValueError, RecursionError):
         return None
     number = _stock_number(item.get("StockNumber")) if isinstance(item, dict) else None
-    return number if number and len(number) <= STOCK_NUMBER_MOST else None
+    return _UNSTORABLE.sub("\ufffd", number) if number and len(number) <= STOCK_NUMBER_MOST else None
+
+
+def _fraction(text: str) -> Decimal | None:
+    try:
+        return _number(text)
+    except (InvalidOperation, ValueError):
+        return None
 
 
 def _read_tolerantly(raw: bytes, warnings: list[str]) -> Any:

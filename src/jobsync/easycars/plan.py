@@ -117,7 +117,9 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
     for car in incoming.cars:
         found.add_car(car, current)
     seen = {row.stock_number for row in incoming.same} | {car.stock_number for car in incoming.cars}
-    seen |= {item.stock_number for item in incoming.refused if item.stock_number is not None}
+    for number in {item.stock_number for item in incoming.refused if item.stock_number is not None} - seen:
+        seen.add(number)
+        found.add_refused(current.listed.get(number))
     going = _Removals(incoming, current, policy, now, absent=[r for n, r in current.listed.items() if n not in seen])
     warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *going.warnings]
     if incoming.received == 0 and not current.listed and not current.rows:
@@ -196,6 +198,11 @@ class _Found:
         if known is not None and known.listed.missing_since is not None and known.listed.status != "removed":
             self.returned.append(known.listed)
 
+    def add_refused(self, row: Listed | None) -> None:
+        """A refused item says that its row is not missing."""
+        if row is not None and row.missing_since is not None:
+            self.returned.append(row)
+
     def _add_known(self, known: Row, car: Car) -> None:
         change, held_back = _compare(known.listed, known.values, known.document, car)
         if change.changes:
@@ -234,7 +241,7 @@ def _compare(row: Listed, values: Mapping[str, Any], document: Mapping[str, Any]
     held_back = False
     for column in FEED_COLUMNS:
         old, new = values[column], car.values[column]
-        if column in car.absent and not (revived and column == "status"):
+        if column in car.absent and not (column == "status" and (revived or _no_longer_sold(row, car))):
             new = old
         elif old != new and column in row.locked and not (revived and column == "status"):
             held_back = True
@@ -247,6 +254,11 @@ def _compare(row: Listed, values: Mapping[str, Any], document: Mapping[str, Any]
         if key not in car.missing_keys and not _equal(before[key], new):
             changes[key] = (before[key], new)
     return Change(row, car, final, changes, revived), held_back
+
+
+def _no_longer_sold(row: Listed, car: Car) -> bool:
+    """Only the deposit is unknown: without it too, an item that is in stock is not sold."""
+    return row.status == "sold" and not car.says_sold and "StockStatus" not in car.missing_keys
 
 
 def _equal(old: Any, new: Any) -> bool:
@@ -283,8 +295,9 @@ class _Removals:
         if self.blocked:
             self._wait_or_ask(fresh)
             return
-        settled = [row for row in fresh if row.missing_since is not None]
-        fresh = [row for row in fresh if row.missing_since is None]
+        # An empty feed is no second witness: rows in their days of grace wait with the others.
+        settled = [row for row in fresh if row.missing_since is not None and incoming.received]
+        fresh = [row for row in fresh if row.missing_since is None or not incoming.received]
         grace = timedelta(days=policy.grace_days)
         self.removed += [row for row in settled if row.missing_since is not None and row.missing_since + grace <= now]
         reason = self._why_held(fresh)
@@ -294,6 +307,7 @@ class _Removals:
         if current.pending is not None:
             self.superseded = current.pending.id
         if reason:  # rejected before: the rows stay listed and nobody is asked again
+            self.warnings.append(f"{len(fresh)} missing vehicles stay listed: their removal was rejected")
             return
         if policy.grace_days:
             self.missing += fresh
@@ -328,7 +342,7 @@ class _Removals:
 
     def _was_rejected(self, fresh: Sequence[Listed]) -> bool:
         rejected = self._current.rejected
-        return rejected is not None and {row.stock_number for row in fresh} <= rejected.stock_numbers
+        return rejected is not None and {row.stock_number for row in fresh} == rejected.stock_numbers
 
     def _ask(self, fresh: Sequence[Listed], reason: str) -> None:
         numbers = tuple(sorted(row.stock_number for row in fresh))

@@ -60,6 +60,7 @@ class Attempt:
     fences: Sequence[Fence]
     started: float = field(default_factory=time.monotonic)
     recorded: bool = False
+    _recording: bool = False
 
     @property
     def elapsed_ms(self) -> int:
@@ -69,13 +70,15 @@ class Attempt:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open one fenced write transaction; it commits at the end of the block."""
+        self._recording = False
         with self.run.writing(self.fences) as connection:
             yield connection
+        self.recorded = self.recorded or self._recording
 
     def record(self, connection: Connection, result: ItemResult) -> None:
         """Record the result inside the transaction that did the work, so that both are true or neither."""
         record.finish_item(driver(connection), self.run.who.run_id, result, self.elapsed_ms)
-        self.recorded = True
+        self._recording = True  # true only once the transaction has committed
 
 
 class Work(Protocol):
@@ -149,6 +152,10 @@ def _work_one(run: Run, item: Item, work: Work) -> ItemResult:
                 unreachable=True,
                 named=item.named,
             )
+        except Exception as error:  # noqa: BLE001 - a bug around one attempt must not cost the others their results
+            get_logger().exception("item.bug", label=item.label)
+            run.keep_traceback()
+            return replace(_failure(item, "bug", f"{type(error).__name__}: {error}"), named=item.named)
 
 
 def _skipped(run: Run, item: Item) -> ItemResult:
@@ -184,7 +191,7 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemR
     except Exception as error:  # noqa: BLE001 - one item's bug must not stop the others; it keeps its traceback
         get_logger().exception("item.bug", label=item.label)
         run.keep_traceback()
-        result = _failure(item, "bug", f"{type(error).__name__}: {visible(error)}")
+        result = _failure(item, "bug", f"{type(error).__name__}: {error}")
     result = replace(result, named=item.named)
     if not attempt.recorded:
         with run.writing(fences) as connection:
@@ -195,7 +202,9 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemR
 
 
 def _failure(item: Item, reason: str, error: str, *, unreachable: bool = False) -> ItemResult:
-    return ItemResult(item.key, item.label, ItemStatus.FAILED, reason=reason, error=error, unreachable=unreachable)
+    return ItemResult(
+        item.key, item.label, ItemStatus.FAILED, reason=reason, error=visible(error), unreachable=unreachable
+    )
 
 
 def as_json(result: ItemResult) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
+from jobsync.logs import visible
 
 if TYPE_CHECKING:
     import psycopg
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHECK_EVERY_S = 10.0
+OLD_WRITER_S = 4.0  # how long to wait for a write that an earlier holder has open
+_IDLE_WRITER = "5min"  # a writer whose host vanished between two statements: the server ends its transaction then
 _HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _OURS = (
     "locktype = 'advisory' AND objsubid = 1 AND granted"
@@ -99,7 +102,12 @@ class LockSession:
         self, open_connection: Callable[[], psycopg.Connection[Any]], *, on_lost: Callable[[str], None] | None = None
     ) -> None:
         self._connection = open_connection()
-        self.backend_pid: int = self._connection.info.backend_pid
+        # Asked, not taken from the handshake: there a pooler in session mode tells a number of its own.
+        row = self._connection.execute(
+            "SELECT pg_backend_pid(), set_config('lock_timeout', %s, false)", [f"{OLD_WRITER_S * 1000:.0f}"]
+        ).fetchone()
+        assert row is not None  # noqa: S101 - SELECT of functions
+        self.backend_pid: int = row[0]
         self.lost = threading.Event()
         self.why_lost = ""
         self._on_lost = on_lost
@@ -182,8 +190,8 @@ class LockSession:
             if self._closed:
                 return
             self._closed = True
-        self._jobs.put(None)
-        self._wake()
+            self._jobs.put(None)
+            self._wake()
         self._thread.join(timeout=15)
         os.close(self._wake_write)
         os.close(self._wake_read)
@@ -194,8 +202,11 @@ class LockSession:
         if self.lost.is_set():
             raise LockLost(self.why_lost)
         future: Future[T] = Future()
-        self._jobs.put((job, future))
-        self._wake()
+        with self._closing:  # behind the last job nobody would answer any more
+            if self._closed:
+                raise LockLost("the lock connection is closed")
+            self._jobs.put((job, future))
+            self._wake()
         return future.result()
 
     def _wake(self) -> None:
@@ -305,7 +316,8 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
     row = connection.execute(
-        f"SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
+        f"SELECT count(*), set_config('idle_in_transaction_session_timeout', '{_IDLE_WRITER}', true)"
+        f" FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
         f" ON pid = mine.backend AND {_KEY} = mine.key WHERE {_OURS}",
         [[fence.backend_pid for fence in fences], [lock_key(fence.name) for fence in fences]],
     ).fetchone()
@@ -339,7 +351,8 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
     """
     Prove that session locks mean something on this connection: a second session must not get the same lock.
 
-    Through a pooler in transaction mode both sessions share server connections, and each gets the lock.
+    Through a pooler in transaction mode both sessions share server connections: each gets the lock, or the lock stays
+    behind on a server connection that the next statement does not meet.
 
     Raises:
         ConfigurationProblem: they mean nothing here.
@@ -351,17 +364,21 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
     )
     import psycopg
 
-    def ask(connection: psycopg.Connection[Any], function: str) -> bool:
-        row = connection.execute(f"SELECT {function}(%s)", [key]).fetchone()
-        return bool(row and row[0])
+    def ask(connection: psycopg.Connection[Any], function: str) -> tuple[bool, int]:
+        row = connection.execute(f"SELECT {function}(%s), pg_backend_pid()", [key]).fetchone()
+        assert row is not None  # noqa: S101 - SELECT of functions
+        return row[0], row[1]
 
     try:
         with open_connection() as first, open_connection() as second:
-            if not ask(first, "pg_try_advisory_lock"):
-                raise refused
-            both = ask(second, "pg_try_advisory_lock")
-            if not ask(first, "pg_advisory_unlock") or both:
-                second.execute("SELECT pg_advisory_unlock_all()")
+            taken, backend = ask(first, "pg_try_advisory_lock")
+            taken_twice, _ = ask(second, "pg_try_advisory_lock")
+            given_back, _ = ask(first, "pg_advisory_unlock")
+            # One statement more than there were: a pooler that takes turns would have hidden behind an even number.
+            _, backend_later = ask(first, "pg_try_advisory_lock")
+            if not taken or taken_twice or not given_back or backend_later != backend:
+                for connection in (first, second):  # only our own key: the server session is not ours alone
+                    ask(connection, "pg_advisory_unlock")
                 raise refused
     except psycopg.OperationalError as error:
-        raise Unavailable(f"database: {error}") from None
+        raise Unavailable(f"database: {visible(error, most=500)}") from None

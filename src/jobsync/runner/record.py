@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobsync import __version__
-from jobsync.errors import Unavailable
+from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
@@ -51,8 +51,13 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
     return RunIdentity(run_id, job, trigger, host, os.getpid(), environ.get("INVOCATION_ID"))
 
 
-def open_run(connection: psycopg.Connection[Any], who: RunIdentity) -> None:
-    """Insert the row; the lock `run:<id>` must be held by now."""
+def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
+    """
+    Insert the row; the lock `run:<id>` must be held by now.
+
+    Args:
+        holds_job: the run has the job's own lock, so the ticks that found it taken are over.
+    """
     with connection.transaction():
         connection.execute(
             "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
@@ -60,8 +65,10 @@ def open_run(connection: psycopg.Connection[Any], who: RunIdentity) -> None:
         )
         connection.execute(
             "INSERT INTO jobs (name, last_started_at) VALUES (%s, now())"
-            " ON CONFLICT (name) DO UPDATE SET last_started_at = now(), consecutive_skips = 0, skipped_by = NULL",
-            [who.job],
+            " ON CONFLICT (name) DO UPDATE SET last_started_at = now(),"
+            " consecutive_skips = CASE WHEN %s THEN 0 ELSE jobs.consecutive_skips END,"
+            " skipped_by = CASE WHEN %s THEN NULL ELSE jobs.skipped_by END",
+            [who.job, holds_job, holds_job],
         )
 
 
@@ -110,7 +117,8 @@ def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> lis
     """
     Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
 
-    Its unfinished items are marked with it. Returns the runs that were found dead.
+    The connection is in autocommit, so that each burial is over before the dead run's lock is given back. The run's
+    unfinished items are marked with it. Returns the runs that were found dead.
     """
     dead = []
     for (run_id,) in connection.execute("SELECT id FROM job_runs WHERE status = 'running'").fetchall():
@@ -170,8 +178,9 @@ def close_run(
         try:
             with open_connection() as connection, connection.transaction():
                 row = connection.execute(
-                    "UPDATE job_runs SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
-                    " traceback = %s WHERE id = %s AND status IN ('running', 'crashed') RETURNING job",
+                    "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
+                    " traceback = %s FROM (SELECT id, status FROM job_runs WHERE id = %s FOR UPDATE) old"
+                    " WHERE r.id = old.id AND old.status IN ('running', 'crashed') RETURNING old.status = 'crashed'",
                     [
                         str(report.status),
                         int(report.exit_code),
@@ -186,8 +195,8 @@ def close_run(
                     [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
                 )
                 if row:
-                    _write_job(connection, report, counts_for_streak=counts_for_streak)
-        except (psycopg.OperationalError, Unavailable) as error:
+                    _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
+        except (psycopg.Error, JobsyncError) as error:  # a server that is changing its role refuses in many words
             if time.monotonic() >= deadline:
                 get_logger().error("run.verdict_not_recorded", error=visible(error))
                 return False
@@ -196,8 +205,13 @@ def close_run(
             return row is not None
 
 
-def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool) -> None:
-    """Keep the job's streak: only whole runs that had work count, hand runs and retries do not."""
+def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:
+    """
+    Keep the job's streak: only whole runs that had work count, hand runs and retries do not.
+
+    Args:
+        counted: this run was taken for dead meanwhile, and counted as a failure then.
+    """
     good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD)
     bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
     connection.execute(
@@ -205,5 +219,11 @@ def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_fo
         " last_success_at = CASE WHEN %(good)s THEN now() ELSE last_success_at END,"
         " consecutive_failures = CASE WHEN NOT %(streak)s THEN consecutive_failures WHEN %(good)s THEN 0"
         " WHEN %(bad)s THEN consecutive_failures + 1 ELSE consecutive_failures END WHERE name = %(job)s",
-        {"status": str(report.status), "good": good, "bad": bad, "streak": counts_for_streak, "job": report.job},
+        {
+            "status": str(report.status),
+            "good": good,
+            "bad": bad and not counted,
+            "streak": counts_for_streak,
+            "job": report.job,
+        },
     )

@@ -7,8 +7,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from jobsync.db.engine import Database, driver, translated
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
-from jobsync.logs import get_logger, visible
+from jobsync.logs import get_logger, visible, visible_lines
 from jobsync.runner import record
 from jobsync.runner.job import ItemResult, JobSpec, Report, RunStatus, count_items, judge_run
 from jobsync.runner.lock import (
@@ -103,6 +103,8 @@ class Run:
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond the run's end; returns whether the whole time has passed."""
+        if self.spec.deadline_s is not None:
+            seconds = min(seconds, max(0.0, self.started + self.spec.deadline_s - time.monotonic()))
         return not self._wake.wait(seconds) and not self.timed_out
 
     # --- locks and writes ----------------------------------------------------------------------------------------
@@ -117,7 +119,8 @@ class Run:
     @contextmanager
     def holding(self, name: str | None) -> Iterator[Sequence[Fence] | None]:
         """Hold an item's lock for the block; yields all fences that protect the item, None if it is taken."""
-        base = [fence for key, fence in self._fences.items() if key == self.spec.name]
+        job = self._fences.get(self.spec.name)  # one look: other threads take and drop locks meanwhile
+        base = [job] if job else []
         if name is None:
             yield base
         elif name in self.request.named_locks:
@@ -201,9 +204,11 @@ def run_job(
             return _report_skip(run, taken)
         if not locks.try_lock(run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
-        with engine.begin() as connection:
+        # Each dead run is buried in a transaction of its own, over before its lock is given back: two jobs that start
+        # together after a crash would else wait for each other's rows.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             record.bury_crashed(driver(connection), locks)
-            record.open_run(driver(connection), who)
+            record.open_run(driver(connection), who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
         recorded = record.close_run(
             lambda: database.direct(application_name=who.application_name),
@@ -230,7 +235,7 @@ def idle_report(job: str) -> Report:
 
 def visible_traceback() -> str:
     """Return the traceback being handled, with known secrets masked, its lines kept."""
-    return "\n".join(visible(line.rstrip()) if line.strip() else "" for line in traceback.format_exc().splitlines())
+    return visible_lines(traceback.format_exc())
 
 
 def _take_locks(run: Run) -> str | None:
@@ -249,12 +254,12 @@ def _take_locks(run: Run) -> str | None:
             if time.monotonic() >= deadline or run.must_stop():
                 refused[name] = reason
                 break
-            run.pause(_WAIT_STEP_S)
+            time.sleep(_WAIT_STEP_S)  # the main thread waits on no lock that its own signal handler may want
     if len(refused) == len(names):
         return next(iter(refused.values()))
     if refused:
         kept = tuple(name for name in names if name not in refused)
-        run.request = Request(run.request.scheduled, run.request.wait_s, kept)
+        run.request = replace(run.request, named_locks=kept)
     return None
 
 
@@ -274,16 +279,15 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> 
     except LockLost as problem:
         run.lose(str(problem))
     except JobsyncError as problem:
-        error = str(problem)
-        status, code = RunStatus.FAILED, problem.exit_code
+        error = visible(problem)
         get_logger().error("run.failed", error=error)
-        return _make_report(run, status, code, results, error, started)
+        return _make_report(run, *_broken_off(run, problem.exit_code), results, error, started)
     except Exception as problem:  # noqa: BLE001 - a bug in the work still closes its row, with the traceback
         get_logger().exception("run.bug")
         run.keep_traceback()
         error = f"{type(problem).__name__}: {visible(problem)}"
-        return _make_report(run, RunStatus.FAILED, ExitCode.FAILED, results, error, started)
-    unfinished = run.must_stop() and len(results) < run.eligible
+        return _make_report(run, *_broken_off(run, ExitCode.FAILED), results, error, started)
+    unfinished = count_items(results, eligible=run.eligible).remaining > 0
     status, code = judge_run(
         results,
         lock_lost=run.why_lost is not None,
@@ -291,6 +295,13 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> 
         timed_out=run.timed_out and unfinished,
     )
     return _make_report(run, status, code, results, run.why_lost, started)
+
+
+def _broken_off(run: Run, code: ExitCode) -> tuple[RunStatus, ExitCode]:
+    """Return the verdict over work that raised; often it did so because the lock's server was gone."""
+    if run.why_lost is not None:
+        return RunStatus.LOCK_LOST, ExitCode.LOCK_LOST
+    return RunStatus.FAILED, code
 
 
 def _make_report(
@@ -342,8 +353,9 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
         return
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        get_logger().warning("run.stopping", signal=signal.Signals(number).name)
         run.cancel()
+        with suppress(RuntimeError):  # it may have interrupted this very stream in the middle of a line
+            get_logger().warning("run.stopping", signal=signal.Signals(number).name)
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -1,0 +1,288 @@
+"""Scheduled runs: the schedule lives in the database, and every change counts at the next tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.commands.support import Cli, Feed
+
+ITEM = {"StockNumber": "1", "Make": "MAZDA", "Model": "CX-5", "StockStatus": "In Stock"}
+Rows = Callable[[str], list[Any]]
+Clock = Callable[[int], None]
+
+
+@pytest.fixture
+def clock(connection: psycopg.Connection[tuple[object, ...]]) -> Clock:
+    """Move the database's clock ahead: every instant that schedules compare with it goes as far into the past."""
+
+    def ahead(minutes: int) -> None:
+        columns = ("slot_at", "next_at", "retry_at", "slot_started_at", "attempted_at", "last_success_at")
+        moved = ", ".join(f"{column} = {column} - interval '{minutes} min'" for column in columns)
+        connection.execute(f"UPDATE sync_schedule SET {moved}".encode())
+
+    return ahead
+
+
+@pytest.fixture
+def scheduled(cli: Cli, rows: Rows) -> Callable[[], dict[str, str]]:
+    """Run one tick; returns what happened to each dealership that was due, by name."""
+
+    def scheduled() -> dict[str, str]:
+        ran = cli("stock-sync", "--scheduled", "--json")
+        return {item["name"]: item["status"] for item in ran.json["items"]}
+
+    return scheduled
+
+
+def due_now(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Let every computed slot be now."""
+    connection.execute("UPDATE sync_schedule SET next_at = now() - interval '1 s'")
+
+
+def test_first_slot_comes_after_first_sight(
+    scheduled: Callable[[], dict[str, str]], add: Callable[..., int], feed: Feed, rows: Rows
+) -> None:
+    """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
+    add("New", "A")
+    feed.answers["A"] = [ITEM]
+
+    assert {} == scheduled()
+    assert [(True, 0)] == rows("SELECT next_at > now(), attempt FROM sync_schedule")
+    assert [(0,)] == rows("SELECT count(*) FROM job_runs")
+
+
+def test_slot_is_used_up_once(
+    scheduled: Callable[[], dict[str, str]],
+    add: Callable[..., int],
+    feed: Feed,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """When its slot has come a dealership is synced, and the next tick finds nothing due."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    due_now(connection)
+
+    assert {"A": "success"} == scheduled()
+    assert {} == scheduled()
+
+
+def test_change_in_sql_counts_at_the_next_tick(
+    scheduled: Callable[[], dict[str, str]],
+    add: Callable[..., int],
+    feed: Feed,
+    rows: Rows,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """An UPDATE of the common cron moves the slot at the next tick, and fills in nothing that is past."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    before = rows("SELECT next_at FROM sync_schedule")
+    connection.execute("UPDATE system_settings SET value = '*/5 * * * *' WHERE key = 'easycar_sync_cron'")
+
+    assert {} == scheduled()
+    assert before > rows("SELECT next_at FROM sync_schedule")
+    assert [(True,)] == rows("SELECT next_at > now() AND next_at <= now() + interval '5 min' FROM sync_schedule")
+
+
+def test_transient_failure_is_retried_at_5_15_and_45_minutes(
+    scheduled: Callable[[], dict[str, str]],
+    clock: Clock,
+    add: Callable[..., int],
+    feed: Feed,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """A dealership that answers noise is tried at its slot and 5, 15 and 45 minutes later; the others once."""
+    add("Down", "DOWN")
+    feed.answers["DOWN"] = b"<html>down</html>"
+    for number in range(3):
+        add(f"Up {number}", f"UP{number}")
+        feed.answers[f"UP{number}"] = [ITEM]
+    scheduled()
+    due_now(connection)
+    by_minute = {0: scheduled()}
+    for minute in range(1, 121):
+        clock(1)
+        found = scheduled()
+        if found:
+            by_minute[minute] = found
+
+    down = {"Down": "failed"}
+    assert {
+        0: {**down, "Up 0": "success", "Up 1": "success", "Up 2": "success"},
+        5: down,
+        15: down,
+        45: down,
+    } == by_minute
+
+
+def test_wrong_credentials_are_not_retried(
+    scheduled: Callable[[], dict[str, str]],
+    clock: Clock,
+    add: Callable[..., int],
+    feed: Feed,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """What only a person can mend is tried once a slot."""
+    add("Wrong", "A")
+    feed.answers["A"] = b'{"Code": 1, "ErrorMessage": "no"}'
+    scheduled()
+    due_now(connection)
+
+    assert {"Wrong": "failed"} == scheduled()
+    clock(60)
+    assert {} == scheduled()
+
+
+def test_success_of_a_retry_ends_the_retries(
+    scheduled: Callable[[], dict[str, str]],
+    clock: Clock,
+    add: Callable[..., int],
+    feed: Feed,
+    rows: Rows,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """Once through, nothing is left to try and the attempts are forgotten."""
+    add("A", "A")
+    feed.answers["A"] = b""
+    scheduled()
+    due_now(connection)
+    scheduled()
+    feed.answers["A"] = [ITEM]
+    clock(5)
+
+    assert {"A": "success"} == scheduled()
+    assert [(0, None)] == rows("SELECT attempt, retry_at FROM sync_schedule")
+
+
+def test_hand_run_neither_uses_up_nor_cancels_a_retry(
+    scheduled: Callable[[], dict[str, str]],
+    clock: Clock,
+    cli: Cli,
+    add: Callable[..., int],
+    feed: Feed,
+    rows: Rows,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """A failed hand run in the middle of a slot leaves the slot's retries as they were."""
+    number = add("A", "A")
+    feed.answers["A"] = b""
+    scheduled()
+    due_now(connection)
+    scheduled()
+    before = rows("SELECT attempt, retry_at FROM sync_schedule")
+    cli("stock-sync", "--dealership", str(number))
+
+    assert before == rows("SELECT attempt, retry_at FROM sync_schedule")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE system_settings SET value = 'off' WHERE key = 'easycar_sync_enabled'",
+        "INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) SELECT id, false FROM dealerships",
+        "INSERT INTO dealership_settings (dealership_id, paused_until) SELECT id, now() + '1 h' FROM dealerships",
+        "UPDATE easycar_credentials SET is_active = false",
+    ],
+    ids=["switched off", "auto sync off", "paused", "credentials inactive"],
+)
+def test_switches_in_sql_keep_a_due_dealership_from_running(
+    statement: str,
+    scheduled: Callable[[], dict[str, str]],
+    add: Callable[..., int],
+    feed: Feed,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """Each switch, set by plain SQL, is obeyed at the next tick."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    due_now(connection)
+    connection.execute(statement.encode())
+
+    assert {} == scheduled()
+
+
+def test_slot_missed_in_a_pause_is_made_up_once(
+    scheduled: Callable[[], dict[str, str]],
+    cli: Cli,
+    add: Callable[..., int],
+    feed: Feed,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """After a pause, however many slots it covered, the dealership is synced at once and once."""
+    number = add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    cli("dealership", "pause", str(number))
+    connection.execute("UPDATE sync_schedule SET next_at = now() - interval '9 days'")
+    scheduled()
+    cli("dealership", "resume", str(number))
+
+    assert {"A": "success"} == scheduled()
+    assert {} == scheduled()
+
+
+def test_unreadable_cron_keeps_the_last_good_schedule(
+    cli: Cli, add: Callable[..., int], feed: Feed, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """A cron that nobody can read changes no slot, and is reported once, at the tick that meets it."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    cli("stock-sync", "--scheduled")
+    before = rows("SELECT next_at, cron FROM sync_schedule")
+    connection.execute("UPDATE system_settings SET value = 'every night' WHERE key = 'easycar_sync_cron'")
+    first = cli("stock-sync", "--scheduled")
+    second = cli("stock-sync", "--scheduled")
+
+    assert before == rows("SELECT next_at, cron FROM sync_schedule")
+    assert "every night" in first.err
+    assert "every night" not in second.err
+
+
+def test_dealership_schedule_of_its_own(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+    """A dealership's own cron is shown in its own time zone, and --default gives the common one back."""
+    number = str(add("A", "A"))
+    own = cli("dealership", "schedule", number, "15 4 * * *", "--json").json
+    back = cli("dealership", "schedule", number, "--default", "--json").json
+
+    assert ("15 4 * * *", "04:15:00") == (own["cron"], own["next_at"][11:19])
+    assert ("0 2 * * *", "02:00:00") == (back["cron"], back["next_at"][11:19])
+
+
+@pytest.mark.parametrize("cron", ["every night", "61 2 * * *", "0 2 * *", "0 0 30 2 *", "@daily"])
+def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Callable[..., int]) -> None:
+    """A cron that cannot be read or never comes is refused with what is expected."""
+    number = str(add("A", "A"))
+    ran = cli("dealership", "schedule", number, cron)
+
+    assert 2 == ran.code
+    assert "five cron fields" in ran.err
+
+
+def test_killed_attempt_is_retried(
+    scheduled: Callable[[], dict[str, str]],
+    clock: Clock,
+    add: Callable[..., int],
+    feed: Feed,
+    rows: Rows,
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    """An attempt that never finished counts as failed: its retry was committed before it started."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    due_now(connection)
+
+    def die() -> bytes:
+        assert [(1, True)] == rows("SELECT attempt, retry_at > now() FROM sync_schedule")
+        return b""
+
+    feed.answers["A"] = die
+    assert {"A": "failed"} == scheduled()
+    assert [(1, True)] == rows("SELECT attempt, retry_at > now() FROM sync_schedule")

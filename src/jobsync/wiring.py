@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from jobsync.db.engine import Database
+from jobsync.logs import register_secret
 from jobsync.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class Tools:
         """The database, started first if it is the embedded one, whose schema keeps itself up to date."""
         settings = self.settings
         if settings.database_url is not None:
+            for url in (settings.database_url, settings.lock_database_url):
+                register_secret(urlsplit(url or "").password or "")
             return self._keep(Database(settings.database_url, settings.lock_database_url))
         from jobsync.db import embedded
 

@@ -15,12 +15,16 @@ app = group("The database's schema.")
 def upgrade(context: typer.Context, as_json: Json = False) -> None:
     """Create or upgrade the tables; safe to run twice, and two at once."""
     from jobsync.db import migrate
+    from jobsync.db.audit import write_audit
     from jobsync.db.engine import translated
 
     with translated():
         engine = tools_of(context).database.engine(connections=1)
         before = migrate.schema_status(engine)
         after = migrate.upgrade(engine)
+        if before.pending:
+            with engine.begin() as connection:
+                write_audit(connection, "db.upgrade", after.current, {"applied": before.pending})
     document = {"from": before.current, "to": after.current, "applied": list(before.pending)}
     done = f"applied {', '.join(before.pending)}" if before.pending else "up to date"
     show(document, as_json=as_json, otherwise=lambda: say(f"schema {after.current}: {done}"))

@@ -34,7 +34,7 @@ def stock_sync(
 ) -> None:
     """Bring each dealership's EasyCars stock into Postgres."""
     tools = tools_of(context)
-    named = tuple(dict.fromkeys(dealership or ()))
+    named = tuple(sorted(set(dealership or ())))  # one order for all, so that two runs never wait for each other
     try:
         if scheduled and named:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --dealership")

@@ -521,9 +521,9 @@ def log_crashed(connection: Connection[Any]) -> None:
     connection.execute(
         """
         INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)
-        SELECT i.item_key::bigint, i.run_id, 'Failed', i.started_at, jsonb_build_array(i.error)
+        SELECT d.id, i.run_id, 'Failed', i.started_at, jsonb_build_array(i.error)
         FROM job_items i JOIN job_runs r ON r.id = i.run_id AND r.job = 'stock-sync'
-        JOIN dealerships d ON d.id = i.item_key::bigint
+        JOIN dealerships d ON d.id::text = i.item_key
         WHERE i.status = 'crashed'
           AND NOT EXISTS (SELECT 1 FROM easycar_sync_logs l WHERE l.run_id = i.run_id AND l.dealership_id = d.id)
         """

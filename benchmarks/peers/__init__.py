@@ -1,0 +1,1 @@
+"""The other ways of doing the same work; each file is a program."""

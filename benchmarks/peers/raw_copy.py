@@ -1,0 +1,38 @@
+"""
+COPY prepared text into the two tables: `raw_copy.py DATABASE_URL FOLDER`.
+
+Each pair of files PART.vehicles and PART.easycar_stock_data goes over a connection of its own, in one transaction.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+
+def load(url: str, vehicles: Path) -> None:
+    """Copy one part: the vehicles, then their documents."""
+    with psycopg.connect(url) as connection:
+        for file in (vehicles, vehicles.with_suffix(".easycar_stock_data")):
+            table = sql.Identifier(file.suffix[1:])
+            with (
+                file.open("rb") as stream,
+                connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(table)) as copy,
+            ):
+                while block := stream.read(1 << 18):
+                    copy.write(block)
+
+
+def main() -> None:
+    """Copy all parts at once."""
+    url, parts = sys.argv[1], sorted(Path(sys.argv[2]).glob("*.vehicles"))
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(lambda part: load(url, part), parts))
+
+
+if __name__ == "__main__":
+    main()

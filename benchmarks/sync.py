@@ -1,0 +1,242 @@
+"""Three nights of many dealerships: the first load, nothing changed, 2 % changed; beside what others would use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from benchmarks import environment, measure, postgres
+from benchmarks.feed import Feed, make_feed
+from benchmarks.measure import ROOT, Command, Cost, Results, bare_environment, measured
+from benchmarks.postgres import WRITTEN_TABLES, Postgres
+from benchmarks.server import Running, serving
+
+WORKERS = 4
+LATENCY_S = 0.05
+CHANGED = 0.02
+NIGHTS = {"first load": "first", "no change": "first", "2 % changed": "changed"}
+DLT_STRATEGIES = ("delete-insert", "upsert")
+DLT_FILE_FORMAT = "csv"  # loaded with COPY: less CPU and memory here than its default
+_PEERS = Path(__file__).with_name("peers")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of it; `script_dealerships` is what the slow script works on before it is scaled."""
+
+    runs: int = 3
+    dealerships: int = 200
+    vehicles: int = 500
+    script_dealerships: int = 20
+
+
+def run(folder: Path, size: Size) -> str:
+    """Measure everything and return the report."""
+    versions = environment.ensure()
+    measure.note(f"writing {size.dealerships} x {size.vehicles} vehicles")
+    feed = make_feed(folder / "bodies", size.dealerships, size.vehicles, first=0.0, changed=CHANGED)
+    with serving(feed.folder, LATENCY_S) as server, postgres.running(folder) as database:
+        bench = _Bench(folder, size, feed, server, database)
+        for number in range(size.runs):
+            measure.note(f"run {number + 1} of {size.runs}")
+            bench.round()
+        shown = {name: versions[name] for name in ("dlt", "requests", "SQLAlchemy")}
+        machine = measure.machine({"PostgreSQL": database.version, **shown})
+    return bench.report(machine)
+
+
+class _Bench:
+    def __init__(self, folder: Path, size: Size, feed: Feed, server: Running, database: Postgres) -> None:
+        self.folder, self.size, self.feed, self.server, self.database = folder, size, feed, server, database
+        self.results = Results()
+        self.scaled: dict[str, list[Cost]] = {}
+        self.written: dict[str, int] = {}
+        self.strategies = list(DLT_STRATEGIES)
+        self.environ = bare_environment(folder)
+        database.make_jobsync("template_jobsync", size.dealerships)
+
+    def round(self) -> None:
+        """Measure every case once; after the first round dlt goes on with the faster of its strategies."""
+        databases = {
+            "ours": "ours",
+            "script": "script",
+            **{f"dlt {s}": f"dlt_{n}" for n, s in enumerate(self.strategies)},
+        }
+        for name, made in databases.items():
+            self.database.fresh(made, "template1" if name.startswith("dlt") else "template_jobsync")
+        state = {strategy: self._new_folder(f"dlt-{strategy}") for strategy in self.strategies}
+        for night, version in NIGHTS.items():
+            self.server.version(version)
+            self._ours(night, version)
+            if night == "first load":
+                self._copy(connections=1)
+                self._copy(connections=WORKERS)
+            self._fetch(night)
+            for number, strategy in enumerate(self.strategies):
+                self._dlt(night, version, strategy, f"dlt_{number}", state[strategy])
+            self._script(night)
+        if len(self.strategies) > 1:
+            self.strategies = [min(self.strategies, key=self._dlt_total)]
+
+    def _dlt_total(self, strategy: str) -> float:
+        return sum(self.results.median(f"dlt {strategy}, {night}") for night in NIGHTS)
+
+    def _new_folder(self, name: str) -> Path:
+        number = len(list(self.folder.glob(f"{name}-*")))
+        path = self.folder / f"{name}-{number}"
+        path.mkdir()
+        return path
+
+    # --- the cases ---------------------------------------------------------------------------------------------------
+
+    def _ours(self, night: str, version: str) -> None:
+        environ = postgres.jobsync_environment(self.folder, self.database.url("ours"), self.server.url)
+        command: Command = [ROOT / ".venv" / "bin" / "jobsync", "stock-sync", "--concurrency", str(WORKERS)]
+        self.database.settle()
+        before = self.database.rows_written("ours")
+        cost = self._measured(command, environ)
+        written = self.database.rows_written("ours") - before
+        self.written[f"jobsync, {night}"] = written
+        found = self.database.ask(
+            "ours", "SELECT count(*), coalesce(sum(price), 0) FROM vehicles WHERE status <> 'removed'"
+        )
+        self._check(f"jobsync, {night}", found[0], version)
+        self.results.add(f"jobsync, {night}", cost)
+
+    def _fetch(self, night: str) -> None:
+        if night == "2 % changed":
+            return
+        arguments = [self.server.url, str(self.size.dealerships), str(WORKERS)]
+        cost = self._measured([sys.executable, _PEERS / "fetch_only.py", *arguments], self.environ)
+        self.results.add("only fetching", cost)
+
+    def _dlt(self, night: str, version: str, strategy: str, database: str, state: Path) -> None:
+        self.database.settle()
+        arguments = [self.server.url, str(self.size.dealerships), str(WORKERS)]
+        arguments += [database, self.database.libpq_host(), str(state), strategy, DLT_FILE_FORMAT]
+        cost = self._measured([environment.PYTHON, _PEERS / "dlt_merge.py", *arguments], self.environ)
+        found = self.database.ask(database, "SELECT count(*), coalesce(sum(price), 0) FROM bench.stock")
+        self._check(f"dlt {strategy}, {night}", found[0], version)
+        self.results.add(f"dlt {strategy}, {night}", cost)
+
+    def _script(self, night: str) -> None:
+        part = min(self.size.script_dealerships, self.size.dealerships)
+        self.database.settle()
+        arguments = [self.server.url, self.database.url("script"), str(part)]
+        cost = self._measured([environment.PYTHON, _PEERS / "orm_script.py", *arguments], self.environ, bodies=part)
+        found = self.database.ask("script", "SELECT count(*) FROM vehicles")
+        assert found[0][0] == part * self.size.vehicles, found
+        name = f"requests + ORM script, {part} dealerships, {night}"
+        self.results.add(name, cost)
+        loop = json.loads(cost.output.splitlines()[-1])
+        more = self.size.dealerships / part - 1
+        scaled = replace(cost, wall_s=cost.wall_s + loop["wall_s"] * more, cpu_s=cost.cpu_s + loop["cpu_s"] * more)
+        self.scaled.setdefault(night, []).append(scaled)
+
+    def _copy(self, *, connections: int) -> None:
+        parts = self._prepared(connections)
+        url = self.database.fresh("raw", "template_jobsync")
+        cost = measured([sys.executable, _PEERS / "raw_copy.py", url, parts], self.environ, self.folder)
+        found = self.database.ask("raw", "SELECT count(*), coalesce(sum(price), 0) FROM vehicles")
+        self._check("raw COPY", found[0], "first")
+        self.results.add(f"raw COPY, {connections} connection{'s' if connections > 1 else ''}", cost)
+
+    def _prepared(self, connections: int) -> Path:
+        """Write what jobsync has just loaded as COPY text, in as many parts as there will be connections."""
+        folder = self.folder / f"copy-{connections}"
+        if folder.exists():
+            return folder
+        folder.mkdir()
+        queries = {
+            "vehicles": sql.SQL("SELECT * FROM vehicles WHERE dealership_id % {} = {} ORDER BY id"),
+            "easycar_stock_data": sql.SQL(
+                "SELECT s.* FROM easycar_stock_data s JOIN vehicles v ON v.id = s.vehicle_id"
+                " WHERE v.dealership_id % {} = {} ORDER BY s.id"
+            ),
+        }
+        with psycopg.connect(self.database.url("ours")) as connection:
+            for part in range(connections):
+                for table_name in WRITTEN_TABLES:
+                    query = sql.SQL("COPY ({}) TO STDOUT").format(
+                        queries[table_name].format(sql.Literal(connections), sql.Literal(part))
+                    )
+                    with (
+                        (folder / f"{part}.{table_name}").open("wb") as stream,
+                        connection.cursor().copy(query) as copy,
+                    ):
+                        for block in copy:
+                            stream.write(block)
+        return folder
+
+    def _measured(self, command: Command, environ: dict[str, str], *, bodies: int | None = None) -> Cost:
+        """Measure a program and make sure that it fetched every body exactly once."""
+        self.server.sent()
+        cost = measured(command, {**environ, "PYTHONPATH": str(ROOT)}, self.folder)
+        sent, expected = self.server.sent(), bodies or self.size.dealerships
+        if sent != expected:
+            raise SystemExit(
+                f"benchmarks: {command[1]} fetched {sent} bodies, expected {expected}:\n{cost.output[-3000:]}"
+            )
+        return cost
+
+    def _check(self, case: str, found: tuple[object, ...], version: str) -> None:
+        """Every way must leave the same vehicles at the same prices."""
+        rows, price = self.feed.sums[version]
+        if found[0] != rows or abs(float(str(found[1])) - price) > 1:
+            raise SystemExit(f"benchmarks: {case} left {found}, expected {rows} vehicles, prices {price}")
+
+    # --- the report --------------------------------------------------------------------------------------------------
+
+    def report(self, machine: str) -> str:
+        """Return the tables."""
+        size, megabytes = self.size, self.feed.body_bytes / 1e6
+        part = min(size.script_dealerships, size.dealerships)
+        shape = (
+            f"{size.dealerships} dealerships x {size.vehicles} vehicles ({megabytes:.0f} MB of JSON), "
+            f"{LATENCY_S * 1000:.0f} ms latency, {WORKERS} fetchers (the script: 1). Whole processes; medians."
+        )
+        lines = [
+            "## Stock sync",
+            "",
+            machine,
+            "",
+            shape,
+            "",
+            measure.table(measure.CASE_HEADS, self.results.rows()),
+            "",
+            f"The script was run on {part} dealerships; its ratios are scaled to {size.dealerships}.",
+            "",
+            measure.table(("peer against jobsync", "wall", "CPU", "peak memory"), self._ratios()),
+            "",
+            measure.table(
+                ("rows written to the two tables of stock", "rows"),
+                [[case, str(rows)] for case, rows in self.written.items()],
+            ),
+        ]
+        return "\n".join(lines)
+
+    def _ratios(self) -> list[list[str]]:
+        strategy = self.strategies[0]
+        rows = []
+        for night in NIGHTS:
+            ours = f"jobsync, {night}"
+            rows.append(self._ratio(f"dlt ({strategy}), {night}", self.results.costs[f"dlt {strategy}, {night}"], ours))
+            rows.append(self._ratio(f"requests + ORM script, {night}", self.scaled[night], ours))
+        raw = [case for case in self.results.costs if case.startswith("raw COPY")]
+        rows += [self._ratio(case, self.results.costs[case], "jobsync, first load") for case in raw]
+        rows.append(
+            self._ratio("only fetching, against no change", self.results.costs["only fetching"], "jobsync, no change")
+        )
+        return rows
+
+    def _ratio(self, label: str, peer: list[Cost], ours: str) -> list[str]:
+        each = Results()
+        each.costs = {"peer": peer, "ours": self.results.costs[ours]}
+        kinds: list[Callable[[Cost], float]] = [lambda cost: cost.wall_s, measure.cpu, measure.rss]
+        return [label, *(f"{each.median('peer', of) / each.median('ours', of):.2f}x" for of in kinds)]

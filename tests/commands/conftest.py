@@ -6,12 +6,20 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from tests.commands.support import CREDENTIALS, Cli, Feed, contents
+from tests.conftest import TEST_KEY, url_of
 
+from jobsync import logs
 from jobsync.easycars import registry
 from jobsync.easycars.credentials import Cipher, parse_credentials
 from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
-from tests.commands.support import CREDENTIALS, Cli, Feed
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's credentials were is no secret in the next."""
+    monkeypatch.setattr(logs, "_secrets", set())
 
 
 @pytest.fixture
@@ -32,6 +40,34 @@ def easycars_url(feed: Feed) -> Iterator[str]:
 def cli(environ: dict[str, str], easycars_url: str, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Runs commands in this process."""
     environ["JOBSYNC_EASYCARS_URL"] = easycars_url
+    return Cli(environ, capsys)
+
+
+@pytest.fixture(scope="session")
+def still_url(server_url: str, template: str) -> Iterator[str]:
+    """One database with the schema and nothing else, for all the commands that must write nothing."""
+    yield from _unwritten(server_url, "commands_still", template)
+
+
+@pytest.fixture(scope="session")
+def bare_url(server_url: str) -> Iterator[str]:
+    """One database with nothing in it, for all the commands that must write nothing."""
+    yield from _unwritten(server_url, "commands_bare", "template1")
+
+
+def _unwritten(server_url: str, name: str, template: str) -> Iterator[str]:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    url = url_of(server_url, name)
+    before = contents(url)
+    yield url
+    assert before == contents(url)
+
+
+@pytest.fixture
+def lookup(still_url: str, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs commands that write nothing, all on one database."""
+    environ = {"JOBSYNC_DATABASE_URL": still_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY, "JOBSYNC_LOG_FORMAT": "json"}
     return Cli(environ, capsys)
 
 

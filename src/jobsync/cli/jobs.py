@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +38,8 @@ def stock_sync(
     tools = tools_of(context)
     named = tuple(sorted(set(dealership or ())))  # one order for all, so that two runs never wait for each other
     try:
+        if not math.isfinite(wait):
+            raise UsageProblem("--wait: expected a number of seconds")
         if scheduled and named:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --dealership")
         report = _run_stock_sync(
@@ -98,7 +102,8 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
         print_json(document)
         return
     if report.error:
-        typer.echo(f"jobsync: {report.error}", err=True)
+        with suppress(BrokenPipeError):  # the exit code still tells
+            typer.echo(f"jobsync: {report.error}", err=True)
     if report.status is RunStatus.DISABLED:
         say(f"{report.job} is globally disabled; nothing was done")
     if report.status in (RunStatus.DISABLED, RunStatus.SKIPPED):

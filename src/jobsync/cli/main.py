@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,15 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
     import typer
 
     from jobsync.cli.app import app
-    from jobsync.errors import ExitCode, JobsyncError
-    from jobsync.logs import visible
+    from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+    from jobsync.logs import close_quietly, visible, visible_lines
 
     # Typer's own root of all that a command line can be wrong in
     usage_error: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     as_json = "--json" in arguments
     try:
+        if any("\ud800" <= sign <= "\udfff" for argument in arguments for sign in argument):
+            raise UsageProblem("an argument is not valid UTF-8 text; nothing was done")
         result = app(list(arguments), standalone_mode=False, obj=tools, prog_name="jobsync")
         return int(result) if isinstance(result, int) else 0
     except JobsyncError as error:
@@ -37,13 +40,14 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
         error.show()
         code = int(getattr(error, "exit_code", ExitCode.USAGE))
         return _complain(None if code else "", code, as_json=as_json, document_text=str(error))
-    except BrokenPipeError:
-        _close_quietly()
-        return 0
-    except Exception:
-        if as_json:
-            _complain(None, int(ExitCode.FAILED), as_json=True, document_text="internal error; see standard error")
-        raise
+    except BrokenPipeError:  # whoever read our output or our complaints has gone
+        close_quietly(sys.stdout)
+        close_quietly(sys.stderr)
+        return int(ExitCode.FAILED)
+    except Exception:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
+        sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
+        text = "internal error; see standard error"
+        return _complain(None, int(ExitCode.FAILED), as_json=as_json, document_text=text)
 
 
 def _complain(sentence: str | None, code: int, *, as_json: bool, document_text: str | None = None) -> int:
@@ -55,10 +59,3 @@ def _complain(sentence: str | None, code: int, *, as_json: bool, document_text: 
 
         print_json({"error": visible(document_text or sentence or ""), "exit_code": code})
     return code
-
-
-def _close_quietly() -> None:
-    """The reader of our output is gone: nothing more can be said there, not even at exit."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -10,7 +11,7 @@ from decimal import Decimal
 from typing import Any, TextIO
 from uuid import UUID
 
-from jobsync.logs import visible
+from jobsync.logs import close_quietly, visible
 
 
 def to_json(value: object) -> Any:
@@ -28,18 +29,26 @@ def to_json(value: object) -> Any:
     raise TypeError(type(value).__name__)
 
 
+# What JSON may hold as it is, but a terminal or an encoder should not meet.
+_TO_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
 def print_json(document: object) -> None:
-    """Print exactly one JSON document on standard output; lone surrogates cannot break the encoder."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=to_json)
-    write(text.encode("utf-8", "replace").decode() + "\n")
+    """Print exactly one JSON document on standard output; nothing is lost where its encoding is not UTF-8."""
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    text = json.dumps(document, indent=2, ensure_ascii=plain, default=to_json)
+    write(_TO_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def write(text: str) -> None:
-    """Write to standard output, whatever its encoding can hold."""
+    """Write to standard output, whatever its encoding can hold; once its reader is gone, nowhere."""
     out = sys.stdout
     encoding = getattr(out, "encoding", None) or "utf-8"
-    out.write(text.encode(encoding, "replace").decode(encoding))
-    out.flush()
+    try:
+        out.write(text.encode(encoding, "replace").decode(encoding))
+        out.flush()
+    except BrokenPipeError:
+        close_quietly(out)
 
 
 def say(sentence: str) -> None:

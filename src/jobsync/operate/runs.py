@@ -43,10 +43,9 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
         UsageProblem: no run, or more than one, has such an id.
     """
     found = connection.execute(
-        text("SELECT id FROM job_runs WHERE id::text LIKE :name || '%' LIMIT 2"),
-        {"name": name.lower().replace("%", "").replace("_", "")},
+        text("SELECT id FROM job_runs WHERE starts_with(id::text, :name) LIMIT 2"), {"name": name.strip().lower()}
     ).all()
-    if len(found) != 1 or not name:
+    if len(found) != 1 or not name.strip():
         raise UsageProblem(f"{'more than one' if len(found) > 1 else 'no'} run {name}; jobsync runs list shows them")
     rows = connection.execute(
         text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": found[0][0]}

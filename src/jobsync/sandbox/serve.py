@@ -44,6 +44,7 @@ class Served:
         self._workers = _Workers(threads)
         self._sockets: dict[int, Any] = {}
         self._stopping = False
+        self._woken = threading.Event()  # the trigger has been pulled, its descriptor may be closed
         self._server = waitress.create_server(
             app,
             map=self._sockets,
@@ -71,6 +72,7 @@ class Served:
             return
         self._stopping = True
         self._server.pull_trigger()
+        self._woken.set()
         self._loop.join()
 
     def _run(self) -> None:
@@ -78,6 +80,7 @@ class Served:
 
         while not self._stopping:
             wasyncore.loop(timeout=1, use_poll=True, map=self._sockets, count=1)
+        self._woken.wait()
         self._server.accepting = False
         for channel in list(self._server.active_channels.values()):
             channel.handle_close()

@@ -1,0 +1,370 @@
+"""What an operator decides: held removals, credentials, settings; and that each decision leaves its audit row."""
+
+# Expected stands before actual.
+# ruff: noqa: SIM300
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from tests.commands.support import Add, Cli, Feed, Rows, car, cars, contents
+
+
+def item_of(ran: Any) -> Any:
+    """Return the one item of a run."""
+    [item] = ran.json["items"]
+    return item
+
+
+def status_of(rows: Rows) -> dict[str, str]:
+    """Return each vehicle's status by stock number."""
+    return dict(rows("SELECT stock_number, status FROM vehicles"))
+
+
+# --- held removals ---------------------------------------------------------------------------------------------------
+
+ALL = tuple("ABCDEFGHIJ")
+
+
+@pytest.fixture
+def held(cli: Cli, feed: Feed, add: Add) -> str:
+    """The number of a held removal: six of ten vehicles are missing at dealership 1."""
+    add("Northside", "N")
+    feed.answers["N"] = cars(*ALL)
+    assert 0 == cli("stock-sync").code
+    feed.answers["N"] = cars(*ALL[:4])
+    assert 3 == cli("stock-sync").code
+    [row] = cli("removals", "list", "--json").json
+    return str(row["id"])
+
+
+def test_more_than_the_limit_waits_and_the_rest_is_applied(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
+    """Six of ten are held; a new vehicle and a new price come in all the same; the question stays one row."""
+    feed.answers["N"] = [car("A", Price=1), *cars("B", "C", "D", "new")]
+
+    ran = cli("stock-sync", "--json")
+
+    item = item_of(ran)
+    assert (3, "held", "limit", 6) == (ran.code, item["status"], item["reason"], item["held"])
+    assert (1, 1, 0) == (item["created"], item["updated"], item["removed"])
+    assert "active" == status_of(rows)["J"]
+    assert [(int(held), "pending")] == rows("SELECT id, status FROM held_removals")
+
+
+def test_an_approval_is_carried_out_by_the_next_sync(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
+    """What is still missing goes; what came back stays; the approval is used up."""
+    feed.answers["N"] = cars(*ALL[:5])
+    approved = cli("removals", "approve", held, "--json")
+    assert (0, "approved") == (approved.code, approved.json["status"])
+    assert [int(held)] == [row["id"] for row in cli("removals", "list", "--json").json]
+    assert "active" == status_of(rows)["J"]
+
+    ran = cli("stock-sync", "--json")
+
+    assert (0, 5, 0) == (ran.code, item_of(ran)["removed"], item_of(ran)["held"])
+    expected = dict.fromkeys(ALL[:5], "active") | dict.fromkeys(ALL[5:], "removed")
+    assert expected == status_of(rows)
+    assert [] == cli("removals", "list", "--json").json
+    again = cli("stock-sync", "--json")
+    assert (0, 0) == (again.code, item_of(again)["removed"])
+
+
+def test_an_approval_covers_only_what_was_asked(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
+    """One more missing vehicle is judged anew: it lies under the floor and goes as any other."""
+    cli("removals", "approve", held)
+    feed.answers["N"] = []
+
+    ran = cli("stock-sync", "--json")
+
+    assert (3, "held", "empty_feed") == (ran.code, item_of(ran)["status"], item_of(ran)["reason"])
+    assert (6, 4) == (item_of(ran)["removed"], item_of(ran)["held"])
+    assert dict.fromkeys(ALL[:4], "active") | dict.fromkeys(ALL[4:], "removed") == status_of(rows)
+
+
+def test_a_rejection_keeps_the_vehicles_and_ends_the_asking(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
+    """The rows stay listed, the next syncs succeed and ask nothing until the set changes."""
+    rejected = cli("removals", "reject", held, "--json")
+    assert (0, "rejected") == (rejected.code, rejected.json["status"])
+
+    ran = cli("stock-sync", "--json")
+
+    assert (0, "success", 0, 0) == (ran.code, *(item_of(ran)[key] for key in ("status", "removed", "held")))
+    assert dict.fromkeys(ALL, "active") == status_of(rows)
+    feed.answers["N"] = []
+    assert (3, 10) == ((more := cli("stock-sync", "--json")).code, item_of(more)["held"])
+
+
+def test_another_set_supersedes_the_question(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
+    """The old question cannot be answered any more; the new one can."""
+    feed.answers["N"] = cars(*ALL[:3])
+    cli("stock-sync")
+    [pending] = cli("removals", "list", "--json").json
+    everything = cli("removals", "list", "--all", "--json").json
+
+    late = cli("removals", "approve", held, "--json")
+
+    assert ["superseded", "pending"] == [row["status"] for row in everything]
+    assert list(ALL[3:]) == pending["stock_numbers"]
+    assert 2 == late.code
+    assert "superseded" in late.json["error"]
+
+
+def test_a_question_is_withdrawn_when_the_vehicles_return(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
+    """All are back: nothing waits, nothing was lost."""
+    feed.answers["N"] = cars(*ALL)
+
+    ran = cli("stock-sync", "--json")
+
+    assert (0, 10) == (ran.code, item_of(ran)["unchanged"])
+    assert [("superseded",)] == rows("SELECT status FROM held_removals")
+
+
+@pytest.mark.parametrize(("first", "word"), [("approve", "approved"), ("reject", "rejected")])
+def test_a_decision_is_made_once(first: str, word: str, cli: Cli, held: str, rows: Rows) -> None:
+    """Any second one is a usage error that says how it stands; one audit row, with who and where."""
+    assert 0 == cli("removals", first, held).code
+    for second in ("approve", "reject"):
+        ran = cli("removals", second, held, "--json")
+
+        assert (2, 2) == (ran.code, ran.json["exit_code"])
+        assert f"is {word}" in ran.json["error"]
+    [(actor, host, action, subject)] = rows(
+        "SELECT actor, host, action, subject FROM audit WHERE action LIKE 'removals%'"
+    )
+    assert (f"removals.{first}", held) == (action, subject)
+    assert actor
+    assert host
+    assert [(word, actor)] == rows("SELECT status, decided_by FROM held_removals")
+
+
+def test_a_held_removal_is_shown_with_its_vehicles(cli: Cli, held: str) -> None:
+    """Stock number, title, price, status of each; the numbers before and now."""
+    ran = cli("removals", "show", held, "--json")
+
+    assert list(ALL[4:]) == [vehicle["stock_number"] for vehicle in ran.json["vehicles"]]
+    assert {"Toyota Corolla"} == {vehicle["title"] for vehicle in ran.json["vehicles"]}
+    assert (10, 4, "pending", "limit") == tuple(
+        ran.json[key] for key in ("listed_before", "listed_now", "status", "reason")
+    )
+    person = cli("removals", "show", held)
+    assert "Toyota Corolla" in person.out
+    assert "E, F, G, H, I, J" in person.out
+
+
+# --- credentials -----------------------------------------------------------------------------------------------------
+
+SECRETS = {
+    "client_id": "ident-SECRET-1",
+    "client_secret": "cs-SECRET-2",
+    "account_number": "EC-SECRET-3",
+    "account_secret": "as-SECRET-4",
+}
+DOCUMENT = {**SECRETS, "environment": "Test", "yard_code": "Y1"}
+
+
+@pytest.fixture
+def store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set credentials from standard input."""
+
+    def store(document: object, dealership: int = 1, *more: str) -> Any:
+        text = document if isinstance(document, str) else json.dumps(document)
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        return cli("credentials", "set", str(dealership), "--from-stdin", *more)
+
+    return store
+
+
+def test_credentials_replace_everything_and_an_omitted_yard_clears_the_old_one(
+    cli: Cli, store: Any, feed: Feed, rows: Rows
+) -> None:
+    """Set once with a yard, inactive since, set again without: active, new account, no yard, sent as stored."""
+    cli("dealership", "add", "Northside")
+    assert 0 == store(DOCUMENT).code
+    assert [("Y1", True)] == rows("SELECT yard_code, is_active FROM easycar_credentials")
+    rows("UPDATE easycar_credentials SET is_active = false RETURNING 1")
+    feed.answers["other"] = cars("A")
+
+    ran = store({**SECRETS, "account_number": "other", "environment": "Production"}, 1, "--json")
+
+    assert (0, {"dealership_id": 1, "environment": "Production", "yard_code": None}) == (ran.code, ran.json)
+    assert [(None, True, "Production")] == rows("SELECT yard_code, is_active, environment FROM easycar_credentials")
+    assert 0 == cli("stock-sync").code
+    assert ["other"] == feed.asked
+
+
+def test_no_secret_is_ever_shown(cli: Cli, store: Any, feed: Feed, database_url: str) -> None:
+    """Not on screen, not in logs at debug, not in any table, not when the vendor echoes it in an error or a feed."""
+    cli("dealership", "add", "Northside")
+    outputs = [store(DOCUMENT), store(DOCUMENT, 1, "--json")]
+    echo = " ".join(SECRETS.values())
+    answer = json.dumps({"Code": 7, "ErrorMessage": f"no {echo}", "StockList": None}).encode()
+    feed.answers[SECRETS["account_number"]] = answer
+    outputs += [cli("stock-sync", *more, JOBSYNC_LOG_LEVEL="debug") for more in ((), ("--json",), ("--dry-run",))]
+    feed.tokens[SECRETS["client_id"]] = json.dumps({"Code": 1, "ErrorMessage": f"no {echo}", "Token": None}).encode()
+    outputs += [cli("stock-sync", JOBSYNC_LOG_FORMAT="console", JOBSYNC_LOG_LEVEL="debug")]
+    for arguments in (
+        ("dealership", "show", "1"),
+        ("dealership", "list"),
+        ("runs", "list"),
+        ("runs", "show", cli("runs", "list", "--json").json[0]["run_id"]),
+    ):
+        outputs += [cli(*arguments), cli(*arguments, "--json")]
+
+    told = "\n".join([ran.out + ran.err for ran in outputs] + [str(rows) for rows in contents(database_url).values()])
+
+    assert "•••" in told
+    for secret in SECRETS.values():
+        assert secret not in told
+
+
+BAD: list[tuple[object, str]] = [
+    ("", "not JSON"),
+    ("{" + json.dumps(DOCUMENT), "not JSON"),
+    ("[" * 100_000, "not JSON"),
+    ("[]", "one JSON object"),
+    ('"cs-SECRET-2"', "one JSON object"),
+    ({**DOCUMENT, "client_secret": " "}, "client_secret: required"),
+    ({**DOCUMENT, "client_secret": 12345}, "client_secret: required"),
+    ({key: value for key, value in DOCUMENT.items() if key != "account_secret"}, "account_secret: required"),
+    ({**DOCUMENT, "environment": "test"}, "environment: expected Test or Production"),
+    ({**DOCUMENT, "yard_code": "y" * 51}, "yard_code: expected text of at most 50"),
+    ({**DOCUMENT, "client_id": "x" * 201}, "client_id: 201 characters, at most 200"),
+    ({**DOCUMENT, "yardcode": "Y1"}, "unknown field yardcode"),
+    ({**DOCUMENT, "yard_code": "Y\x00"}, "yard_code"),
+    ({**DOCUMENT, "client_secret": "cs-SECRET-2\ud800"}, "client_secret"),
+]
+
+
+def test_bad_credentials_are_refused_without_quoting_them(cli: Cli, store: Any, database_url: str) -> None:
+    """Exit 2, the field and what was expected, nothing stored."""
+    cli("dealership", "add", "Northside")
+    before = contents(database_url)
+    for document, words in BAD:
+        ran = store(document, 1, "--json")
+
+        assert (2, 2) == (ran.code, ran.json["exit_code"])
+        assert words in ran.json["error"]
+        assert "SECRET" not in ran.out + ran.err
+    assert before == contents(database_url)
+
+
+def test_credentials_of_an_unknown_dealership_are_refused(store: Any) -> None:
+    """Exit 2."""
+    assert 2 == store(DOCUMENT, 7).code
+
+
+def test_credentials_without_a_key_or_a_terminal_are_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key: 78. No terminal to ask on and no --from-stdin: 2."""
+    cli("dealership", "add", "Northside")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    no_key = cli("credentials", "set", "1", "--from-stdin", "--json", JOBSYNC_ENCRYPTION_KEY="")
+    no_terminal = cli("credentials", "set", "1", "--json")
+
+    assert (78, 2) == (no_key.code, no_terminal.code)
+    assert "--from-stdin" in no_terminal.json["error"]
+
+
+def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:
+    """The dealership is left out then; a second deletion finds nothing and leaves no audit row."""
+    cli("dealership", "add", "Northside")
+    store(DOCUMENT)
+
+    first = cli("credentials", "delete", "1", "--json")
+    second = cli("credentials", "delete", "1", "--json")
+
+    assert (0, True, 0, False) == (first.code, first.json["deleted"], second.code, second.json["deleted"])
+    assert "no_credentials" == item_of(cli("stock-sync", "--json"))["reason"]
+    assert [("dealership.add",), ("credentials.set",), ("credentials.delete",)] == rows(
+        "SELECT action FROM audit ORDER BY id"
+    )
+    assert [({"environment": "Test", "yard_code": "Y1"},)] == rows(
+        "SELECT details FROM audit WHERE action = 'credentials.set'"
+    )
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_is_stored_and_audited(cli: Cli, rows: Rows) -> None:
+    """set tells the old value, get and list tell the new one, the audit row both."""
+    ran = cli("settings", "set", "easycar_sync_concurrency", " 32 ", "--json")
+
+    assert (0, "32") == (ran.code, ran.json["value"])
+    assert "32" == cli("settings", "get", "easycar_sync_concurrency", "--json").json["value"]
+    assert "32\n" == cli("settings", "get", "easycar_sync_concurrency").out
+    listed = {row["key"]: row for row in cli("settings", "list", "--json").json}
+    assert ("32", "1") == (
+        listed["easycar_sync_concurrency"]["value"],
+        listed["easycar_sync_concurrency"]["default"],
+    )
+    [(subject, details)] = rows("SELECT subject, details FROM audit WHERE action = 'settings.set'")
+    assert ("easycar_sync_concurrency", "32") == (subject, details["new"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("easycar_sync_concurrency", "0"),
+        ("easycar_sync_concurrency", "33"),
+        ("easycar_sync_concurrency", "two"),
+        ("easycar_sync_concurrency", "1.5"),
+        ("easycar_removal_limit_percent", "101"),
+        ("sri_call_delay_ms", "60001"),
+        ("easycar_sync_enabled", "maybe"),
+        ("easycar_sync_cron", "99 * * * *"),
+        ("easycar_sync_cron", "0 2 * *"),
+        ("easycar_sync_cron", "0 0 30 2 *"),
+        ("easycar_sync_timezone", "Sydney"),
+        ("easycar_sync_timezone", "../../etc/passwd"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_and_the_range_named(key: str, value: str, lookup: Cli) -> None:
+    """Exit 2, the key, what was given and what is expected; nothing is stored (see `lookup`)."""
+    ran = lookup("settings", "set", key, value, "--json")
+
+    assert 2 == ran.code
+    assert f"{key}: '{value}'" in ran.json["error"]
+    assert "expected" in ran.json["error"]
+
+
+@pytest.mark.parametrize("words", [("get",), ("set", "1")])
+def test_a_near_miss_is_offered(words: tuple[str, ...], lookup: Cli) -> None:
+    """A slip of the finger: the setting that was probably meant."""
+    ran = lookup("settings", words[0], "easycar_sync_concurency", *words[1:], "--json")
+
+    assert 2 == ran.code
+    assert "did you mean easycar_sync_concurrency?" in ran.json["error"]
+
+
+def test_an_unreadable_value_is_told_in_one_document(cli: Cli, rows: Rows) -> None:
+    """The stored text, that it cannot be read and what holds instead; exit 3, since somebody must look."""
+    rows(
+        "INSERT INTO system_settings (key, value) VALUES ('easycar_sync_concurrency', 'ninety')"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING 1"
+    )
+
+    ran = cli("settings", "get", "easycar_sync_concurrency", "--json")
+
+    assert (3, "ninety", False) == (ran.code, ran.json["value"], ran.json["readable"])
+    assert "cannot be read" in ran.err
+    assert 0 == cli("settings", "list", "--json").code
+
+
+def test_an_unreadable_concurrency_never_stops_a_sync(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """The default counts, and the log says so."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    for value in ("ninety", "0", "33", "", "9" * 30):
+        rows(
+            f"INSERT INTO system_settings (key, value) VALUES ('easycar_sync_concurrency', '{value}')"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING 1"
+        )
+
+        ran = cli("stock-sync", "--json")
+
+        assert 0 == ran.code
+        assert "settings.unreadable" in ran.err

@@ -9,12 +9,22 @@ def main() -> None:
         from jobsync.tick import nothing_is_due
 
         if nothing_is_due(sys.argv[1:]):
-            import os
-
-            os._exit(0)  # nothing was printed, nothing is open: the interpreter need not tidy up
+            _leave(0)
     from jobsync.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    _leave(run(sys.argv[1:]))
+
+
+def _leave(code: int) -> None:
+    """End the process without the interpreter's tidying up, which takes longer than an idle tick: all is closed."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        try:  # noqa: SIM105 - contextlib is heavy
+            stream.flush()
+        except (OSError, ValueError):  # its reader is gone; the exit code still tells
+            pass
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | bytearray
 
 
 class _Deadline(threading.local):
@@ -177,7 +177,7 @@ class HttpClient:
         finally:
             _deadline.at = None
 
-    def _read(self, response: httpx.Response) -> bytes:
+    def _read(self, response: httpx.Response) -> bytearray:
         parts = bytearray()
         large = False
         try:
@@ -191,7 +191,7 @@ class HttpClient:
         finally:
             if large:
                 self._large.release()
-        return bytes(parts)
+        return parts
 
     def close(self) -> None:
         """Close every connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -21,8 +22,8 @@ _secrets: set[str] = set()
 
 
 def register_secret(text: str) -> None:
-    """From now on `visible` masks `text`; one of under 4 characters would mask half of every sentence: ignored."""
-    if len(text) >= 4:
+    """From now on `visible` masks `text`; one of under 6 characters would mask half of every sentence: ignored."""
+    if len(text) >= 6:
         _secrets.add(text)
 
 
@@ -102,9 +103,34 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=lambda *_: _Lines(out),
         cache_logger_on_first_use=False,
     )
+
+
+def close_quietly(out: TextIO) -> None:
+    """The reader is gone: nothing more can be said there, not even at exit; the work and its exit code stand."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, out.fileno())
+    os.close(nowhere)
+
+
+class _Lines:
+    """Writes a line an event; if the reader has gone or the disk is full, the line is lost and never the run."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def msg(self, line: str) -> None:
+        try:
+            self._out.write(line + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            close_quietly(self._out)
+        except OSError:
+            return
+
+    debug = info = warning = error = critical = msg
 
 
 def get_logger() -> FilteringBoundLogger:

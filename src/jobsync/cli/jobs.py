@@ -57,12 +57,15 @@ def stock_sync(
 def _run_stock_sync(
     tools: Tools, *, named: tuple[int, ...], scheduled: bool, dry_run: bool, concurrency: int | None, wait_s: float
 ) -> Report:
+    import gc
+
     from jobsync.db.engine import translated
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
     from jobsync.easycars.registry import require_dealership
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
+    gc.set_threshold(50_000, 20, 100)  # feeds are many small objects without cycles
     with translated(), tools.engine.begin() as connection:
         for dealership_id in named:
             require_dealership(connection, dealership_id)

@@ -66,6 +66,8 @@ def connect(url: str, *, application_name: str, autocommit: bool = True, **param
         raise ConfigurationProblem(f"database URL: {visible(text)}") from None
     if any("@" in host[1:] for host in str(given.get("host") or "").split(",") if not host.startswith("/")):
         raise ConfigurationProblem("database URL: an @ within user or password must be written as %40")
+    if not all(port.isdigit() or not port for port in str(given.get("port") or "").split(",")):
+        raise ConfigurationProblem("database URL: the port is no number (a / or : in the password is %2F or %3A)")
     try:
         # Prepared statements would not survive a transaction pooler.
         return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
@@ -75,8 +77,8 @@ def connect(url: str, *, application_name: str, autocommit: bool = True, **param
 
 def _translate(error: Exception) -> Exception:
     text = visible(error, most=500)
-    if "invalid integer value" in text or "invalid port number" in text:  # a piece of a password with / or : in it?
-        return ConfigurationProblem("database URL: the port is not a number (a / or : in the password is %2F or %3A)")
+    if re.search(r"invalid \w+ value", text) or "invalid port number" in text:
+        return ConfigurationProblem(f"database URL: {_QUOTED.sub('…', text)}")
     if "unsupported startup parameter" in text:
         return ConfigurationProblem(
             f"database: a pooler stands in the way; set JOBSYNC_LOCK_DATABASE_URL to a direct connection ({text})"
@@ -111,15 +113,17 @@ def translated() -> Iterator[None]:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+    # the second one ends the session too, but is no OperationalError to psycopg
+    gone = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from error
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError):
+        if error.connection_invalidated or isinstance(error.orig, gone):
             raise Unavailable(f"database: {visible(error.orig, most=500)}") from error
         raise
-    except psycopg.OperationalError as error:
+    except gone as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from error
 
 

@@ -57,7 +57,7 @@ class Number:
     def read(self, text: str) -> int | None:
         """Return the number, None if it is none or out of range."""
         word = text.strip()
-        if not word.isascii() or not word.lstrip("-").isdigit() or len(word) > 12:
+        if not word.isascii() or not word.removeprefix("-").isdigit() or len(word) > 12:
             return None
         return int(word) if self.least <= int(word) <= self.most else None
 

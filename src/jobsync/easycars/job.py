@@ -19,7 +19,7 @@ from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import next_slot, resolve
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import get_logger
-from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, work_items
+from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
 from jobsync.runner.run import Run, database_now
 
@@ -248,9 +248,7 @@ def plan_and(
                     ]
                     cars = [car for car in incoming.cars if car.position not in blamed]
                     incoming = replace(incoming, cars=cars, refused=[*incoming.refused, *refused])
-                current = store.read_current(
-                    raw, dealership_id, listed, [car.stock_number for car in incoming.cars], for_update=for_update
-                )
+                current = store.read_current(raw, dealership_id, listed, for_update=for_update)
                 plan = plan_stock(incoming, current, policy, database_now(connection))
                 return plan, apply(connection, plan)
         except (psycopg.DataError, DBAPIError) as error:
@@ -341,16 +339,8 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
                 job.policy,
                 for_update=False,
             )
-        except (ItemFailure, EasyCarsFailure) as error:
-            result = ItemResult(
-                item.key,
-                item.label,
-                ItemStatus.FAILED,
-                reason=error.reason,
-                error=str(error),
-                unreachable=error.unreachable,
-                named=item.named,
-            )
+        except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
+            result = failure_of(item, error)
         results.append(result)
     status, code = judge_run(results)
     return Report(SPEC.name, status, code, None, count_items(results, eligible=len(items)), (*results, *skipped))

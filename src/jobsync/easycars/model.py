@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from jobsync.runner.job import ItemStatus
+
+# One item's JSON text: bytes, or a view into the body that came.
+RawItem = bytes | msgspec.Raw
 
 # Columns of `vehicles` that the feed fills, in the order in which they are written.
 FEED_COLUMNS = (
@@ -63,7 +68,7 @@ class Envelope:
 
     code: int | None
     message: str | None
-    items: Sequence[bytes] | None
+    items: Sequence[RawItem] | None
     token: str | None = None
     strict: bool = True
 
@@ -79,8 +84,8 @@ class Car:
         values: every feed column's value; money is Decimal, features and images are lists of strings.
         absent: columns whose key the item did not have: what is stored stays.
         says_sold: the item itself says that it is sold.
-        document: the item's JSON text, in a form that jsonb can hold.
-        watched: documented keys that fill no column, for the change history.
+        raw: the item's JSON text as received.
+        mended: the same in a form that jsonb can hold, where the text as received is none.
         content_hash: fingerprint of the bytes received and the mapping's version.
     """
 
@@ -91,12 +96,17 @@ class Car:
     values: Mapping[str, Any]
     absent: frozenset[str]
     says_sold: bool
-    document: str
-    watched: Mapping[str, Any]
+    raw: RawItem
+    mended: str | None
     content_hash: bytes
     warnings: tuple[str, ...] = ()
     unknown_keys: frozenset[str] = frozenset()
     missing_keys: frozenset[str] = frozenset()
+
+    @property
+    def document(self) -> str:
+        """The item's JSON text, in a form that jsonb can hold; made anew at each call, to hold a large feed once."""
+        return self.mended if self.mended is not None else bytes(self.raw).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +137,20 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of ours in full, read only for items that are not plainly unchanged; removed rows too."""
+    """
+    A row of ours in full, read only for items that are not plainly unchanged; removed rows too.
+
+    Args:
+        document: the stored item's JSON text.
+    """
 
     listed: Listed
     values: Mapping[str, Any]
-    document: Mapping[str, Any]
+    document: str
+
+
+# Stock numbers -> the rows that there are; asked in batches, so that a large dealership never stands in memory whole.
+RowLookup = Callable[[Sequence[str]], Mapping[str, Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +170,7 @@ class Current:
 
     Args:
         listed: our rows that are not removed, by stock number.
-        rows: full rows by stock number, for the items that need them.
+        rows: looks up full rows, for the items that need them.
         other_stock_numbers, other_vins: identities of the dealership's rows that are not ours.
         pending, approved, rejected: the latest held set of each kind that still counts.
         yard_code: the filter of the last complete sync; `synced_before` says whether there was one.
@@ -159,7 +178,7 @@ class Current:
     """
 
     listed: Mapping[str, Listed]
-    rows: Mapping[str, Row]
+    rows: RowLookup
     other_stock_numbers: frozenset[str] = frozenset()
     other_vins: frozenset[str] = frozenset()
     pending: HeldSet | None = None
@@ -200,13 +219,24 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An existing row that gets new values; `changes` maps field to (old, new)."""
+    """
+    An existing row that gets new values.
+
+    Args:
+        kept: columns that get another value than the item's: locked ones, those whose key was absent.
+        changes: field -> (old, new).
+    """
 
     row: Listed
     car: Car
-    values: Mapping[str, Any]
+    kept: Mapping[str, Any]
     changes: Mapping[str, tuple[Any, Any]]
     revived: bool = False
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every feed column's new value."""
+        return {**self.car.values, **self.kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +264,8 @@ class StockPlan:
     All that a sync will do to one dealership, and the numbers it will report.
 
     `returned` are rows that were missing and are listed again; `retired` are removed rows whose number came back as
-    another vehicle; `spent` is the approval that this plan carries out; `superseded` the question it withdraws.
+    another vehicle; `spent` is the approval that this plan carries out; `superseded` the question it withdraws;
+    `lapsed` the rejection whose set is no longer what is missing.
     """
 
     received: int
@@ -250,6 +281,7 @@ class StockPlan:
     hold: Hold | None = None
     spent: int | None = None
     superseded: int | None = None
+    lapsed: int | None = None
     blocked: str | None = None
     warnings: Sequence[str] = ()
     yard_code: str | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from jobsync.easycars.model import MAPPING_VERSION, Car, Envelope, Refused
+from jobsync.easycars.model import MAPPING_VERSION, Car, Envelope, RawItem, Refused
 from jobsync.runner.items import ItemFailure
 
 # The 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16), by what becomes of them.
@@ -36,6 +36,7 @@ _TEXT = {
     "yard_code": "YardCode",
     "video_link": "VideoLink",
 }
+_TEXT_COLUMNS = tuple(_TEXT.items())
 _WHOLE = {"year": "YearGroup", "odometer": "Odometer", "doors": "DoorNum", "seats": "SeatCapacity"}
 _MONEY = {"price": "Price", "special_price": "AdvSpecialPrice"}
 _FLAG = {"is_drive_away": "IsDriveAway"}
@@ -134,12 +135,13 @@ def _number(text: str) -> Decimal:
 _ENVELOPE = msgspec.json.Decoder(_Raw)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ITEM = msgspec.json.Decoder(float_hook=_number)
+_MENDED = msgspec.json.Encoder(decimal_format="number")
 
 
 # --- the envelope ----------------------------------------------------------------------------------------------------
 
 
-def parse_envelope(body: bytes) -> Envelope:
+def parse_envelope(body: bytes | bytearray) -> Envelope:
     """
     Split an answer into its code, message and the text of each item; no item is looked into.
 
@@ -148,10 +150,8 @@ def parse_envelope(body: bytes) -> Envelope:
     """
     try:
         raw = _ENVELOPE.decode(body)
-        listed = bytes(raw.StockList).lstrip()[:1]
-        items: list[bytes] | None = None
-        if listed == b"[":
-            items = [bytes(item) for item in _ITEMS.decode(raw.StockList)]
+        # a raw value starts at its first character: no copy of the list is needed to see what it is
+        items = _ITEMS.decode(raw.StockList) if bytes(memoryview(raw.StockList)[:1]) == b"[" else None
         code, message, token = (_plain(part) for part in (raw.Code, raw.ErrorMessage, raw.Token))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return _parse_tolerantly(body)
@@ -172,14 +172,14 @@ def _message(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _parse_tolerantly(body: bytes) -> Envelope:
+def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
     """Read a body that strict JSON refuses: byte order mark, NaN, lone surrogates, bad bytes, control characters."""
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if not start:
         raise UnreadableAnswer("the answer is empty", reason="empty_answer")
     if start == b"<":
         raise UnreadableAnswer("the answer is a web page, not JSON (a firewall or maintenance page?)", reason="html")
-    text = body.decode("utf-8-sig", "replace")
+    text = body.decode("utf-8-sig", "surrogateescape")  # so that each item gets its very bytes back
     decoder = json.JSONDecoder(strict=False)
     values: dict[str, Any] = {}
     items: list[bytes] | None = None
@@ -220,7 +220,7 @@ def _cut_items(text: str, at: int) -> tuple[list[bytes], int]:
     at = _blank(text, at)
     while text[at] != "]":
         end = _end_of_item(text, at)
-        items.append(text[at:end].rstrip(" \t\r\n").encode())
+        items.append(text[at:end].rstrip(" \t\r\n").encode("utf-8", "surrogateescape"))
         at = end
         if text[at] == ",":
             at = _blank(text, at + 1)
@@ -264,7 +264,7 @@ def _expect(text: str, at: int, character: str) -> int:
 # --- one item --------------------------------------------------------------------------------------------------------
 
 
-def fingerprint(raw: bytes, locked: tuple[str, ...] = ()) -> bytes:
+def fingerprint(raw: RawItem, locked: tuple[str, ...] = ()) -> bytes:
     """Return the 16 bytes that say "this very item, mapped this way, with these fields locked"."""
     digest = blake2b(raw, digest_size=16, person=_VERSION)
     if locked:
@@ -272,7 +272,7 @@ def fingerprint(raw: bytes, locked: tuple[str, ...] = ()) -> bytes:
     return digest.digest()
 
 
-def parse_item(raw: bytes, position: int, *, content_hash: bytes | None = None) -> Car | Refused:
+def parse_item(raw: RawItem, position: int, *, content_hash: bytes | None = None) -> Car | Refused:
     """
     Read one item.
 
@@ -285,11 +285,11 @@ def parse_item(raw: bytes, position: int, *, content_hash: bytes | None = None) 
     warnings: list[str] = []
     odd = _ODD_ESCAPE.search(raw) is not None
     try:
-        item = _read_tolerantly(raw, warnings) if odd else _ITEM.decode(raw)
+        item = _read_tolerantly(bytes(raw), warnings) if odd else _ITEM.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         odd = True
         try:
-            item = _read_tolerantly(raw, warnings)
+            item = _read_tolerantly(bytes(raw), warnings)
         except (ValueError, RecursionError, InvalidOperation) as error:
             return _refuse(raw, position, _glimpse_stock_number(raw), "unreadable", f"cannot be read: {error}")
     except (ValueError, RecursionError, InvalidOperation) as error:
@@ -320,7 +320,7 @@ class _TooLarge(ValueError):
 
 def _car(
     item: dict[str, Any],
-    raw: bytes,
+    raw: RawItem,
     position: int,
     stock_number: str,
     warnings: list[str],
@@ -329,7 +329,13 @@ def _car(
     content_hash: bytes | None,
 ) -> Car:
     get = item.get
-    values: dict[str, Any] = {column: _text(get(key), key, warnings) for column, key in _TEXT.items()}
+    values: dict[str, Any] = {}
+    for column, key in _TEXT_COLUMNS:
+        text = get(key)
+        if type(text) is str:  # nearly always: worth a call less
+            values[column] = text.strip() or None
+        else:
+            values[column] = _text(text, key, warnings)
     for column, key in _WHOLE.items():
         values[column] = _whole(get(key), key, warnings)
     for column, key in _MONEY.items():
@@ -345,8 +351,7 @@ def _car(
     says_sold = stock_status is not None and stock_status.lower() == _SOLD
     deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", warnings)
     values["status"] = "sold" if says_sold else "deposit" if deposit else "active"
-    title = [values["year"], values["make"], values["model"]]
-    values["title"] = " ".join(str(part) for part in title if part is not None) or None
+    values["title"] = title_of(values)
     values["features"] = [
         *_texts(get("StandardFeatures"), "StandardFeatures", warnings),
         *_texts(get("OptionalFeatures"), "OptionalFeatures", warnings),
@@ -355,7 +360,7 @@ def _car(
     keys = item.keys()
     missing: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
-    if keys != DOCUMENTED_KEYS:
+    if len(keys) != len(DOCUMENTED_KEYS) or keys != DOCUMENTED_KEYS:
         missing, unknown = DOCUMENTED_KEYS - keys, frozenset(keys - DOCUMENTED_KEYS)
     return Car(
         position=position,
@@ -365,13 +370,24 @@ def _car(
         values=values,
         absent=_absent_columns(missing, says_sold=says_sold) if missing else missing,
         says_sold=says_sold,
-        document=json.dumps(item, ensure_ascii=False, default=_as_json) if odd else raw.decode(),
-        watched={key: get(key) for key in _WATCHED},
+        raw=raw,
+        mended=_MENDED.encode(item).decode() if odd else None,
         content_hash=content_hash or fingerprint(raw),
         warnings=tuple(warnings),
         unknown_keys=unknown,
         missing_keys=missing,
     )
+
+
+def title_of(values: Mapping[str, Any]) -> str | None:
+    """
+    Return what a vehicle is called: year (unless 0, which is the vendor's "unknown"), make and model.
+
+    >>> title_of({"year": 2019, "make": "FORD", "model": None})
+    '2019 FORD'
+    """
+    parts = [values["year"] or None, values["make"], values["model"]]
+    return " ".join(str(part) for part in parts if part is not None) or None
 
 
 _DEPENDS: Mapping[str, tuple[str, ...]] = {
@@ -380,7 +396,6 @@ _DEPENDS: Mapping[str, tuple[str, ...]] = {
     "odometer_unit": ("IsMiles",),
     "condition": ("IsUsed", "IsDemo"),
     "status": ("StockStatus", "IsDepositTaken"),
-    "title": ("YearGroup", "Make", "Model"),
     "features": ("StandardFeatures", "OptionalFeatures"),
     "images": ("ImageURLs",),
 }
@@ -392,13 +407,14 @@ def _absent_columns(missing: frozenset[str], *, says_sold: bool) -> frozenset[st
     return frozenset(columns - {"status"} if says_sold else columns)
 
 
-def watched_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the watched keys of a stored item."""
-    return {key: document.get(key) for key in _WATCHED}
+def watched_of(document: str) -> dict[str, Any]:
+    """Return the documented keys of an item's JSON text that fill no column, for the change history."""
+    item = _ITEM.decode(document)
+    return {key: item.get(key) for key in _WATCHED}
 
 
-def _refuse(raw: bytes, position: int, stock_number: str | None, code: str, reason: str) -> Refused:
-    shown = _UNSTORABLE.sub("\ufffd", raw[:RAW_KEPT].decode("utf-8", "replace"))
+def _refuse(raw: RawItem, position: int, stock_number: str | None, code: str, reason: str) -> Refused:
+    shown = _UNSTORABLE.sub("\ufffd", bytes(memoryview(raw)[:RAW_KEPT]).decode("utf-8", "replace"))
     return Refused(position, stock_number, code, reason, shown)
 
 
@@ -407,11 +423,11 @@ def refuse_car(car: Car, code: str, reason: str) -> Refused:
     return Refused(car.position, car.stock_number, code, reason, car.document[:RAW_KEPT])
 
 
-def _glimpse_stock_number(raw: bytes) -> str | None:
+def _glimpse_stock_number(raw: RawItem) -> str | None:
     """Return the stock number of an item that cannot be kept, so that its own row is not taken for missing."""
     try:
         # Whole numbers as text: one of any length can be read so.
-        item = json.loads(raw.decode("utf-8", "replace"), strict=False, parse_int=str, parse_float=_fraction)
+        item = json.loads(bytes(raw).decode("utf-8", "replace"), strict=False, parse_int=str, parse_float=_fraction)
     except (ValueError, RecursionError):
         return None
     number = _stock_number(item.get("StockNumber")) if isinstance(item, dict) else None
@@ -445,16 +461,11 @@ def _read_tolerantly(raw: bytes, warnings: list[str]) -> Any:
             return {clean(key): clean(part) for key, part in value.items()}
         return value
 
-    item = clean(json.loads(raw.decode("utf-8", "replace"), strict=False, parse_constant=constant, parse_float=_number))
-    if strange or b"\xef\xbf\xbd" in raw:
+    text = raw.decode("utf-8", "replace")
+    item = clean(json.loads(text, strict=False, parse_constant=constant, parse_float=_number))
+    if strange or text.encode() != raw:
         warnings.append("characters that cannot be stored (NUL, lone surrogate, bad bytes) were replaced by U+FFFD")
     return item
-
-
-def _as_json(value: object) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    raise TypeError(type(value).__name__)
 
 
 # --- one value -------------------------------------------------------------------------------------------------------
@@ -555,7 +566,7 @@ def _texts(value: object, key: str, warnings: list[str]) -> list[str]:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return [part.strip() for part in value if part.strip()]
     text = _text(value, key, warnings)
-    return [part.strip() for part in text.split(",") if part.strip()] if text else []
+    return [part for part in map(str.strip, text.split(",")) if part] if text else []
 
 
 def _condition(demo: bool | None, used: bool | None) -> str | None:

@@ -13,27 +13,30 @@ from jobsync.easycars.model import (
     Car,
     Change,
     Current,
+    HeldSet,
     Hold,
     Incoming,
     Listed,
     Policy,
+    RawItem,
     Refused,
     Row,
     Skipped,
     StockPlan,
 )
-from jobsync.easycars.parse import fingerprint, parse_item, refuse_car, watched_of
+from jobsync.easycars.parse import fingerprint, parse_item, refuse_car, title_of, watched_of
 from jobsync.runner.job import ItemStatus
 
 BLOCKED_MOST = 7
 _KEPT_WARNINGS = 20
+_ROWS_AT_ONCE = 1000
 
 
 # --- sorting the feed ------------------------------------------------------------------------------------------------
 
 
 def sort_feed(
-    items: Sequence[bytes], listed: Mapping[str, Listed], *, yard_code: str | None, warned: bool = False
+    items: Sequence[RawItem], listed: Mapping[str, Listed], *, yard_code: str | None, warned: bool = False
 ) -> Incoming:
     """
     Find what came again byte for byte, read the rest, and settle duplicates.
@@ -42,7 +45,7 @@ def sort_feed(
     items that name another yard are refused.
     """
     by_hash = {row.content_hash: row for row in listed.values() if row.content_hash and not row.locked}
-    same: dict[str, tuple[int, bytes]] = {}
+    same: dict[str, tuple[int, RawItem]] = {}
     cars: dict[str, list[Car]] = {}
     refused: list[Refused] = []
     seen: set[bytes] = set()
@@ -97,7 +100,9 @@ def _distinct(copies: Sequence[Car]) -> list[Car]:
     """Drop copies that say the same, however their JSON is written."""
     kept: list[Car] = []
     for car in copies:
-        if not any(car.values == other.values and car.watched == other.watched for other in kept):
+        if not any(
+            car.values == other.values and watched_of(car.document) == watched_of(other.document) for other in kept
+        ):
             kept.append(car)
     return kept
 
@@ -114,17 +119,20 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
     found = _Found()
     for row in incoming.same:
         found.add_same(row, current)
-    for car in incoming.cars:
-        found.add_car(car, current)
+    for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
+        batch = incoming.cars[start : start + _ROWS_AT_ONCE]
+        rows = current.rows([car.stock_number for car in batch])
+        for car in batch:
+            found.add_car(car, rows.get(car.stock_number), current)
     seen = {row.stock_number for row in incoming.same} | {car.stock_number for car in incoming.cars}
     for number in {item.stock_number for item in incoming.refused if item.stock_number is not None} - seen:
         seen.add(number)
         found.add_refused(current.listed.get(number))
     going = _Removals(incoming, current, policy, now, absent=[r for n, r in current.listed.items() if n not in seen])
     warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *going.warnings]
-    if incoming.received == 0 and not current.listed and not current.rows:
+    if incoming.received == 0 and not current.listed:
         warnings.append(
-            "the feed is empty and nothing was ever listed: nothing published yet, or a wrong AccountSecret"
+            "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountNumber or AccountSecret"
         )
     revived = sum(change.revived for change in found.changed)
     counts = {
@@ -152,6 +160,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         hold=going.hold,
         spent=going.spent,
         superseded=going.superseded,
+        lapsed=going.lapsed,
         blocked=going.blocked,
         warnings=warnings,
         yard_code=incoming.yard_code,
@@ -181,9 +190,8 @@ class _Found:
         if row.missing_since is not None:
             self.returned.append(row)
 
-    def add_car(self, car: Car, current: Current) -> None:
+    def add_car(self, car: Car, known: Row | None, current: Current) -> None:
         protection = _protection(car.stock_number, car.vin, current)
-        known = current.rows.get(car.stock_number)
         if protection:
             self.skipped.append(Skipped(car.stock_number, protection))
         elif known is None:
@@ -191,7 +199,7 @@ class _Found:
         elif known.listed.status == "removed" and _other_vehicle(known.listed.vin, car.vin):
             self.retired.append(known.listed)
             self.created.append(car)
-        elif known.listed.locally_sold and not car.says_sold:
+        elif known.listed.locally_sold and not car.says_sold and known.listed.status != "removed":
             self.skipped.append(Skipped(car.stock_number, "locally_sold"))
         else:
             self._add_known(known, car)
@@ -204,7 +212,7 @@ class _Found:
             self.returned.append(row)
 
     def _add_known(self, known: Row, car: Car) -> None:
-        change, held_back = _compare(known.listed, known.values, known.document, car)
+        change, held_back = _compare(known, car)
         if change.changes:
             self.changed.append(change)
         elif held_back:
@@ -233,14 +241,18 @@ def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
     return bool(ours and theirs and ours != theirs)
 
 
-def _compare(row: Listed, values: Mapping[str, Any], document: Mapping[str, Any], car: Car) -> tuple[Change, bool]:
+def _compare(known: Row, car: Car) -> tuple[Change, bool]:
     """Return the change that the item asks for, and whether a lock held something of it back."""
+    row, values = known.listed, known.values
     revived = row.status == "removed"
     final: dict[str, Any] = {}
     changes: dict[str, tuple[Any, Any]] = {}
     held_back = False
     for column in FEED_COLUMNS:
-        old, new = values[column], car.values[column]
+        # Year, make and model stand before the title; some may be kept, by a lock or for want of a key.
+        old, new = values[column], title_of(final) if column == "title" else car.values[column]
+        if column == "status" and revived and row.locally_sold and not car.says_sold:
+            new = "sold"  # it was sold here before it went, and that is still so
         if column in car.absent and not (column == "status" and (revived or _no_longer_sold(row, car))):
             new = old
         elif old != new and column in row.locked and not (revived and column == "status"):
@@ -249,11 +261,12 @@ def _compare(row: Listed, values: Mapping[str, Any], document: Mapping[str, Any]
         elif old != new:
             changes[column] = (old, new)
         final[column] = new
-    before = watched_of(document)
-    for key, new in car.watched.items():
+    before = watched_of(known.document)
+    for key, new in watched_of(car.document).items():
         if key not in car.missing_keys and not _equal(before[key], new):
             changes[key] = (before[key], new)
-    return Change(row, car, final, changes, revived), held_back
+    kept = {column: value for column, value in final.items() if value != car.values[column]}
+    return Change(row, car, kept, changes, revived), held_back
 
 
 def _no_longer_sold(row: Listed, car: Car) -> bool:
@@ -288,6 +301,7 @@ class _Removals:
         self.hold: Hold | None = None
         self.spent: int | None = None
         self.superseded: int | None = None
+        self.lapsed: int | None = None
         self.warnings: list[str] = []
         self.blocked = _why_blocked(incoming, current)
         self._incoming, self._current, self._policy = incoming, current, policy
@@ -300,13 +314,17 @@ class _Removals:
         fresh = [row for row in fresh if row.missing_since is None or not incoming.received]
         grace = timedelta(days=policy.grace_days)
         self.removed += [row for row in settled if row.missing_since is not None and row.missing_since + grace <= now]
-        reason = self._why_held(fresh)
-        if reason and not self._was_rejected(fresh):
+        # Other rows that come or return make a set a smaller share; what a person was asked or said still stands.
+        rejected = self._was_rejected(fresh)
+        if current.rejected is not None and not rejected:
+            self.lapsed = current.rejected.id
+        reason = self._why_held(fresh) or self._why_still_asked(fresh)
+        if reason and not rejected:
             self._ask(fresh, reason)
             return
         if current.pending is not None:
             self.superseded = current.pending.id
-        if reason:  # rejected before: the rows stay listed and nobody is asked again
+        if rejected:  # the rows stay listed and nobody is asked again
             self.warnings.append(f"{len(fresh)} missing vehicles stay listed: their removal was rejected")
             return
         if policy.grace_days:
@@ -340,14 +358,20 @@ class _Removals:
         over_share = len(fresh) * 100 > listed * self._policy.limit_percent
         return "limit" if over_share and len(fresh) > self._policy.limit_floor else None
 
+    def _why_still_asked(self, fresh: Sequence[Listed]) -> str | None:
+        pending = self._current.pending
+        if pending is None or pending.reason.startswith("blocked") or not _are(fresh, pending):
+            return None
+        return pending.reason
+
     def _was_rejected(self, fresh: Sequence[Listed]) -> bool:
         rejected = self._current.rejected
-        return rejected is not None and {row.stock_number for row in fresh} == rejected.stock_numbers
+        return bool(fresh) and rejected is not None and _are(fresh, rejected)
 
     def _ask(self, fresh: Sequence[Listed], reason: str) -> None:
         numbers = tuple(sorted(row.stock_number for row in fresh))
         pending = self._current.pending
-        same = pending is not None and pending.stock_numbers == frozenset(numbers)
+        same = pending is not None and _are(fresh, pending)
         if pending is not None and not same:
             self.superseded = pending.id
         self.hold = Hold(
@@ -357,6 +381,10 @@ class _Removals:
             listed_now=self._incoming.received,
             pending_id=pending.id if pending is not None and same else None,
         )
+
+
+def _are(rows: Sequence[Listed], held: HeldSet) -> bool:
+    return held.stock_numbers == {row.stock_number for row in rows}
 
 
 _BLOCKED = {

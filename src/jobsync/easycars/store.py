@@ -203,8 +203,17 @@ def fail_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: 
 
 # --- what we have ----------------------------------------------------------------------------------------------------
 
-_LOCALLY_SOLD: LiteralString = (
-    "(v.status = 'sold' AND lower(btrim(coalesce(d.stock_item_json->>'StockStatus', ''))) <> 'sold')"
+_FEED_SAYS_SOLD: LiteralString = (
+    "(lower(btrim(coalesce(d.stock_item_json->>'StockStatus', v.stock_status, ''), E' \\t\\r\\n')) = 'sold')"
+)
+_LOCALLY_SOLD: LiteralString = f"(v.status = 'sold' AND NOT {_FEED_SAYS_SOLD})"
+
+
+# A removed row whose last status was "sold here" is sold again when it comes back.
+_SOLD_HERE_BEFORE: LiteralString = (
+    "coalesce((SELECT c.old = 'sold' FROM vehicle_changes c WHERE c.vehicle_id = v.id AND c.field = 'status'"
+    " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
+    f" AND NOT {_FEED_SAYS_SOLD}"
 )
 
 
@@ -233,7 +242,8 @@ def read_rows(
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               {_LOCALLY_SOLD}, v.yard_code, coalesce(d.stock_item_json, '{{}}'), {columns}
+               CASE WHEN v.status = 'removed' THEN {_SOLD_HERE_BEFORE} ELSE {_LOCALLY_SOLD} END,
+               v.yard_code, coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.stock_number = ANY(%s)
         {"FOR NO KEY UPDATE OF v" if for_update else ""}
@@ -251,35 +261,29 @@ def read_current(
     connection: Connection[Any],
     dealership_id: int,
     listed: Mapping[str, Listed],
-    stock_numbers: Sequence[str],
     *,
     for_update: bool,
 ) -> Current:
-    """Return all that the plan compares with; `stock_numbers` are those of the items that need full rows."""
+    """Return all that the plan compares with; full rows are read when it asks for them."""
     others = connection.execute(
         "SELECT btrim(stock_number), upper(btrim(vin)) FROM vehicles"
         " WHERE dealership_id = %s AND data_source <> 'easycars'",
         [dealership_id],
     ).fetchall()
-    last = connection.execute(
-        "SELECT yard_code FROM easycar_sync_logs WHERE dealership_id = %s AND sync_type = 'stock'"
-        " AND status <> 'Failed' ORDER BY synced_at DESC, id DESC LIMIT 1",
-        [dealership_id],
-    ).fetchone()
-    blocked = connection.execute(
-        "SELECT removals_blocked IS NOT NULL FROM easycar_sync_logs WHERE dealership_id = %s AND sync_type = 'stock'"
-        " AND status <> 'Failed' ORDER BY synced_at DESC, id DESC LIMIT 30",
+    past = connection.execute(
+        "SELECT yard_code, removals_blocked IS NOT NULL FROM easycar_sync_logs WHERE dealership_id = %s"
+        " AND sync_type = 'stock' AND status <> 'Failed' ORDER BY synced_at DESC, id DESC LIMIT 10",
         [dealership_id],
     ).fetchall()
-    run_of_blocked = next((n for n, (was,) in enumerate(blocked) if not was), len(blocked))
+    run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
     held = _read_held(connection, dealership_id)
     return Current(
         listed=listed,
-        rows=read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
+        rows=lambda stock_numbers: read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
         other_stock_numbers=frozenset(number for number, _ in others if number),
         other_vins=frozenset(vin for _, vin in others if vin),
-        synced_before=last is not None,
-        yard_code=last[0] if last else None,
+        synced_before=bool(past),
+        yard_code=past[0][0] if past else None,
         blocked_in_a_row=run_of_blocked,
         **held,
     )
@@ -403,14 +407,16 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> No
             """,
             [document],
         )
+        # JSON inside JSON: an array of texts would have every quote of every document escaped in Python
+        documents = ",".join(f'{{"id":{change.row.id},"document":{change.car.document}}}' for change in batch)
         connection.execute(
             """
             INSERT INTO easycar_stock_data (vehicle_id, stock_item_json, api_version, synced_at)
-            SELECT n.id, n.document::jsonb, %s, now() FROM unnest(%s::bigint[], %s::text[]) AS n (id, document)
+            SELECT n.id, n.document, %s, now() FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, document jsonb)
             ON CONFLICT (vehicle_id) DO UPDATE SET stock_item_json = excluded.stock_item_json,
                    api_version = excluded.api_version, synced_at = excluded.synced_at, updated_at = now()
             """,
-            [API_VERSION, [change.row.id for change in batch], [change.car.document for change in batch]],
+            [API_VERSION, f"[{documents}]"],
         )
 
 
@@ -440,6 +446,8 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan
         )
     if plan.spent is not None:
         connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.spent])
+    if plan.lapsed is not None:
+        connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.lapsed])
     if plan.hold is not None and plan.hold.pending_id is None:
         connection.execute(
             "INSERT INTO held_removals (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"

@@ -142,20 +142,11 @@ def _work_one(run: Run, item: Item, work: Work) -> ItemResult:
                 error=f"{error}; nothing was written",
                 named=item.named,
             )
-        except Unavailable as error:
-            return ItemResult(
-                item.key,
-                item.label,
-                ItemStatus.FAILED,
-                reason="database",
-                error=str(error),
-                unreachable=True,
-                named=item.named,
-            )
-        except Exception as error:  # noqa: BLE001 - a bug around one attempt must not cost the others their results
-            get_logger().exception("item.bug", label=item.label)
-            run.keep_traceback()
-            return replace(_failure(item, "bug", f"{type(error).__name__}: {error}"), named=item.named)
+        except Exception as error:  # noqa: BLE001 - what fails around one attempt must not cost the others theirs
+            result = failure_of(item, error)
+            if result.reason == "bug":
+                run.keep_traceback()
+            return result
 
 
 def _skipped(run: Run, item: Item) -> ItemResult:
@@ -182,16 +173,11 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemR
         result = work.do(attempt)
     except (LockLost, OldWriter):
         raise
-    except ItemFailure as error:
-        transient = error.transient
-        result = _failure(item, error.reason, str(error), unreachable=error.unreachable)
-    except Unavailable as error:
-        transient = True
-        result = _failure(item, "database", str(error), unreachable=True)
-    except Exception as error:  # noqa: BLE001 - one item's bug must not stop the others; it keeps its traceback
-        get_logger().exception("item.bug", label=item.label)
-        run.keep_traceback()
-        result = _failure(item, "bug", f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - one item's failure must not stop the others
+        transient = isinstance(error, Unavailable) or (isinstance(error, ItemFailure) and error.transient)
+        result = failure_of(item, error)
+        if result.reason == "bug":
+            run.keep_traceback()
     result = replace(result, named=item.named)
     if not attempt.recorded:
         with run.writing(fences) as connection:
@@ -201,9 +187,23 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemR
     return result
 
 
-def _failure(item: Item, reason: str, error: str, *, unreachable: bool = False) -> ItemResult:
+def failure_of(item: Item, error: Exception) -> ItemResult:
+    """Return the result of an item that raised, to be called while it is handled; a bug's traceback is logged."""
+    if isinstance(error, ItemFailure):
+        reason, words, unreachable = error.reason, str(error), error.unreachable
+    elif isinstance(error, Unavailable):
+        reason, words, unreachable = "database", str(error), True
+    else:
+        get_logger().exception("item.bug", label=item.label)
+        reason, words, unreachable = "bug", f"{type(error).__name__}: {error}", False
     return ItemResult(
-        item.key, item.label, ItemStatus.FAILED, reason=reason, error=visible(error), unreachable=unreachable
+        item.key,
+        item.label,
+        ItemStatus.FAILED,
+        reason=reason,
+        error=visible(words),
+        unreachable=unreachable,
+        named=item.named,
     )
 
 

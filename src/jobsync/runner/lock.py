@@ -250,7 +250,7 @@ class LockSession:
 
         try:
             result = job()
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             if self._connection.closed or self._connection.broken or not self._answers():
                 self._lose(f"the lock connection is gone ({type(error).__name__})")
                 problem: BaseException = LockLost(self.why_lost)
@@ -334,7 +334,12 @@ def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
         " LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
         [name, lock_key(name)],
     ).fetchone()
-    return Holder(name, *(row or (None, None, None, None, None)))
+    found = Holder(name, *(row or (None, None, None, None, None)))
+    ours = found.application_name if found.application_name and found.application_name.startswith("jobsync:") else None
+    if ours and f":{str(found.run_id)[:8]}:" not in ours:
+        # The new holder has not signed yet: better no run than the one before.
+        return Holder(name, None, None, None, found.pid, ours)
+    return found
 
 
 def held_names(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:

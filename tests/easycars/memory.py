@@ -1,0 +1,165 @@
+"""A dealership kept in memory: it plays nights through the pure rule and carries out what the plans say."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jobsync.easycars.model import FEED_COLUMNS, Current, HeldSet, Listed, Policy, Row, StockPlan
+from jobsync.easycars.parse import fingerprint
+from jobsync.easycars.plan import plan_stock, sort_feed
+from jobsync.sandbox.fields import blank_vehicle
+
+FIRST_NIGHT = datetime(2026, 3, 1, 15, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def item(number: object, **keys: Any) -> bytes:
+    """One complete item as the feed sends it; keys given as ... are left out."""
+    document = {**blank_vehicle(), "StockNumber": number, "StockStatus": "In Stock", **keys}
+    return json.dumps({key: value for key, value in document.items() if value is not ...}).encode()
+
+
+def feed(*numbers: object, **keys: Any) -> list[bytes]:
+    """One item for each stock number, alike but for that."""
+    return [item(number, **keys) for number in numbers]
+
+
+def numbered(first: int, last: int) -> list[bytes]:
+    """Items S1 … Sn."""
+    return feed(*(f"S{number}" for number in range(first, last + 1)))
+
+
+@dataclass
+class Dealer:
+    """
+    One dealership.
+
+    `yard` is the filter of the nights, `rows` are ours by stock number, removed ones too; `retired` those whose
+    number another vehicle took.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    now: datetime = FIRST_NIGHT
+    yard: str | None = None
+    rows: dict[str, Row] = field(default_factory=dict)
+    retired: list[Row] = field(default_factory=list)
+    other_stock_numbers: frozenset[str] = frozenset()
+    other_vins: frozenset[str] = frozenset()
+    held: list[HeldSet] = field(default_factory=list)
+    sold_before: dict[str, bool] = field(default_factory=dict)
+    log: list[tuple[str | None, str | None]] = field(default_factory=list)
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def listed(self) -> dict[str, Listed]:
+        """Our rows that are not removed."""
+        return {number: row.listed for number, row in self.rows.items() if row.listed.status != "removed"}
+
+    def statuses(self) -> dict[str, str]:
+        """Every row's status."""
+        return {number: row.listed.status for number, row in self.rows.items()}
+
+    def values(self, number: str) -> Mapping[str, Any]:
+        """A row's values."""
+        return self.rows[number].values
+
+    def current(self) -> Current:
+        """What the database would say."""
+        latest = {held.status: held for held in self.held}
+        blocked = [why is not None for _, why in reversed(self.log)]
+        return Current(
+            listed=self.listed,
+            rows=lambda numbers: {number: self.rows[number] for number in numbers if number in self.rows},
+            other_stock_numbers=self.other_stock_numbers,
+            other_vins=self.other_vins,
+            pending=latest.get("pending"),
+            approved=latest.get("approved"),
+            rejected=latest.get("rejected"),
+            synced_before=bool(self.log),
+            yard_code=self.log[-1][0] if self.log else None,
+            blocked_in_a_row=blocked.index(False) if False in blocked else len(blocked),
+        )
+
+    def plan(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
+        """Say what a night would do."""
+        incoming = sort_feed(items, self.listed, yard_code=self.yard, warned=warned)
+        return plan_stock(incoming, self.current(), self.policy, self.now)
+
+    def night(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
+        """Plan a night, carry it out, and let a day pass."""
+        plan = self.plan(items, warned=warned)
+        self._apply(plan)
+        self.log.append((plan.yard_code, plan.blocked))
+        self.now += DAY
+        return plan
+
+    def decide(self, status: str) -> None:
+        """Approve or reject the open question."""
+        self._mark("pending", status)
+
+    def edit(self, number: str, *, locked: tuple[str, ...] | None = None, **values: Any) -> None:
+        """Let a person change a row."""
+        row = self.rows[number]
+        listed = row.listed if locked is None else replace(row.listed, locked=locked)
+        self._put(replace(row, listed=listed, values={**row.values, **values}))
+
+    def _apply(self, plan: StockPlan) -> None:
+        for retired in plan.retired:
+            self.retired.append(self.rows.pop(retired.stock_number))
+        for car in plan.created:
+            assert car.stock_number not in self.rows
+            listed = Listed(next(self._ids), car.stock_number, None, "", car.content_hash, (), None, False, None)
+            self._put(Row(listed, dict(car.values), car.document))
+        for change in plan.changed:
+            row = self.rows[change.row.stock_number]
+            digest = change.car.content_hash
+            locked = row.listed.locked
+            listed = replace(
+                row.listed, content_hash=fingerprint(digest, locked) if locked else digest, missing_since=None
+            )
+            self._put(Row(listed, dict(change.values), change.car.document))
+        for gone in plan.removed:
+            row = self.rows[gone.stock_number]
+            self.sold_before[gone.stock_number] = row.listed.status == "sold"
+            self._put(replace(row, values={**row.values, "status": "removed"}))
+        for rows, since in ((plan.missing, self.now), (plan.returned, None)):
+            for listed in rows:
+                row = self.rows[listed.stock_number]
+                self._put(replace(row, listed=replace(row.listed, missing_since=since)))
+        if plan.superseded is not None:
+            self._mark("pending", "superseded")
+        if plan.spent is not None:
+            self._mark("approved", "applied")
+        if plan.lapsed is not None:
+            self._mark("rejected", "lapsed")
+        if plan.hold is not None and plan.hold.pending_id is None:
+            assert all(held.status != "pending" for held in self.held)
+            self.held.append(
+                HeldSet(len(self.held) + 1, frozenset(plan.hold.stock_numbers), "pending", plan.hold.reason)
+            )
+
+    def _put(self, row: Row) -> None:
+        values = row.values
+        said = json.loads(row.document).get("StockStatus", values["stock_status"])
+        sold_there = str(said or "").strip().lower() == "sold"
+        listed = replace(
+            row.listed,
+            vin=values["vin"],
+            status=values["status"],
+            yard_code=values["yard_code"],
+            locally_sold=(
+                values["status"] == "sold"
+                or (values["status"] == "removed" and self.sold_before.get(row.listed.stock_number, False))
+            )
+            and not sold_there,
+        )
+        assert set(FEED_COLUMNS) <= set(values)
+        self.rows[listed.stock_number] = Row(listed, values, row.document)
+
+    def _mark(self, before: str, after: str) -> None:
+        self.held = [replace(held, status=after) if held.status == before else held for held in self.held]

@@ -1,0 +1,552 @@
+"""Plans carried out in a real Postgres and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from jobsync.easycars import store
+from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Policy, StockPlan
+from jobsync.easycars.parse import fingerprint, parse_item
+from jobsync.easycars.plan import BLOCKED_MOST, plan_stock, sort_feed
+from tests.conftest import url_of
+from tests.easycars.memory import DAY, FIRST_NIGHT, Dealer, feed, item, numbered
+from tests.easycars.test_plan import random_night
+
+RUN = UUID("00000000-0000-4000-8000-000000000001")
+FULL = item(
+    "A1",
+    VIN="6T1BF3FK00X000001",
+    Make="CITROËN",
+    Model="C4",
+    Badge="\\ a tab\there, \"quotes\" and a 🚗 \\N",
+    YearGroup=2019,
+    Price="31990.50",
+    AdvSpecialPrice=29990,
+    Odometer=48211,
+    IsDriveAway=True,
+    IsUsed=True,
+    DoorNum=4,
+    SeatCapacity=5,
+    AdvDescription="One owner.\r\nDrive away.",
+    StandardFeatures="ABS,Tow \\Bar,\"Aux\"",
+    OptionalFeatures="Zebra,Alloy",
+    ImageURLs="https://x/2,https://x/1",
+    YardCode="100",
+    GearCount=8,
+    BatteryHealth={"now": 97.50},
+)  # fmt: skip
+
+
+class Stored:
+    """One dealership in the database, and its nights."""
+
+    def __init__(self, connection: psycopg.Connection[Any], name: str = "Test Yard") -> None:
+        self.connection = connection
+        self.policy = Policy()
+        self.yard: str | None = None
+        self.now: datetime = FIRST_NIGHT
+        [self.id] = self.one("INSERT INTO dealerships (name) VALUES (%s) RETURNING id", name)
+
+    def one(self, statement: str, *values: Any) -> Any:
+        """The only row of an answer."""
+        [row] = self.all(statement, *values)
+        return row
+
+    def all(self, statement: str, *values: Any) -> list[Any]:
+        """All rows of an answer."""
+        cursor = self.connection.execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+    def current(self, stock_numbers: Sequence[str] = ()) -> Current:
+        """What the store says there is."""
+        listed = store.read_listed(self.connection, self.id)
+        return store.read_current(self.connection, self.id, listed, stock_numbers, for_update=False)
+
+    def plan(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
+        """Say what a night would do."""
+        listed = store.read_listed(self.connection, self.id)
+        incoming = sort_feed(items, listed, yard_code=self.yard, warned=warned)
+        current = store.read_current(
+            self.connection, self.id, listed, [car.stock_number for car in incoming.cars], for_update=True
+        )
+        return plan_stock(incoming, current, self.policy, self.now)
+
+    def night(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
+        """Play a night in one transaction and let a day pass."""
+        with self.connection.transaction():
+            plan = self.plan(items, warned=warned)
+            store.apply_plan(self.connection, self.id, plan, run_id=RUN, now=self.now)
+            store.write_log(
+                self.connection,
+                self.id,
+                run_id=RUN,
+                status="Success",
+                duration_ms=5,
+                counts=plan.counts,
+                yard_code=plan.yard_code,
+                blocked=plan.blocked,
+                warnings=plan.warnings,
+            )
+        self.now += DAY
+        return plan
+
+    def values(self, number: str) -> dict[str, Any]:
+        """A row's feed columns."""
+        row = self.one(
+            f"SELECT {', '.join(FEED_COLUMNS)} FROM vehicles WHERE dealership_id = %s AND stock_number = %s",
+            self.id,
+            number,
+        )
+        return dict(zip(FEED_COLUMNS, row, strict=True))
+
+    def statuses(self) -> dict[str, str]:
+        """Every row's status."""
+        return dict(self.all("SELECT stock_number, status FROM vehicles WHERE dealership_id = %s", self.id))
+
+    def changes(self) -> list[Any]:
+        """The history, in a stable order."""
+        return self.all("SELECT field, old, new FROM vehicle_changes ORDER BY vehicle_id, field, id")
+
+
+@pytest.fixture(scope="module")
+def one_database(server_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
+    """One database for this file: each test ends by rolling back."""
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE test_store TEMPLATE {template}".encode())
+    with psycopg.connect(url_of(server_url, "test_store"), autocommit=True) as connection:
+        yield connection
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute("DROP DATABASE test_store WITH (FORCE)")
+
+
+@pytest.fixture
+def stored(one_database: psycopg.Connection[Any]) -> Iterator[Stored]:
+    """A dealership without stock."""
+    with one_database.transaction(force_rollback=True):
+        yield Stored(one_database)
+
+
+def car(raw: bytes) -> Car:
+    """Read an item that must be readable."""
+    read = parse_item(raw, 1)
+    assert isinstance(read, Car)
+    return read
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+def test_a_created_row_holds_every_value(stored: Stored) -> None:
+    """Each column holds what the item says, text and lists to the last sign."""
+    stored.night([FULL])
+
+    assert stored.values("A1") == dict(car(FULL).values)
+
+
+def test_an_updated_row_holds_every_value(stored: Stored) -> None:
+    """What an update writes is what a creation would have written."""
+    stored.night([item("A1")])
+    stored.night([FULL])
+
+    assert stored.values("A1") == dict(car(FULL).values)
+
+
+def test_a_row_can_lose_every_value(stored: Stored) -> None:
+    """An item of which nothing is known any more leaves NULLs and empty lists."""
+    stored.night([FULL])
+    stored.night([item("A1")])
+
+    assert stored.values("A1") == dict(car(item("A1")).values)
+
+
+@pytest.mark.parametrize("before", [[], [item("A1")]], ids=["created", "updated"])
+def test_the_document_is_the_item_as_received(stored: Stored, before: list[bytes]) -> None:
+    """The item is kept with its unknown keys, beside the row."""
+    stored.night(before)
+    stored.night([FULL])
+
+    assert stored.one("SELECT stock_item_json, api_version FROM easycar_stock_data") == (json.loads(FULL), "1.01")
+
+
+def test_money_is_exact(stored: Stored) -> None:
+    """A price has no rounding on its way."""
+    raw = FULL.replace(b'"31990.50"', b"0.1000000000000000055511151231257827")
+    stored.night([raw])
+
+    assert stored.values("A1")["price"] == Decimal("0.1000000000000000055511151231257827")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        rb'{"StockNumber": "A1", "Make": "a\u0000b\ud83dc", "X\u0000": ["\u0000"]}',
+        b'{"StockNumber": "A1", "Make": "a\xffb", "Price": NaN, "X": -Infinity}',
+        b'{"StockNumber": "A1", "Price": 1e399, "X": 1e-399, "Y": 1e399}',
+        b'{"StockNumber": "A1", "X": ' + b"[" * 600 + b"]" * 600 + b"}",
+        b'{"StockNumber": "A1", "Make": "' + b"x" * 2_000_000 + b'"}',
+        b'{"StockNumber": "' + b"\xf0\x9f\x9a\x97" * 255 + b'"}',
+        b'{"StockNumber": "A1", "Price": ' + b"9" * 4000 + b"}",
+        b'{"StockNumber": "A1", "VIN": "' + b"V" * 5000 + b'", "YardCode": "' + b"Y" * 5000 + b'"}',
+    ],
+    ids=["nul", "nan", "exponents", "deep", "long", "stock number", "digits", "vin"],
+)
+@pytest.mark.parametrize("before", [False, True], ids=["created", "updated"])
+def test_what_is_read_can_be_stored(stored: Stored, raw: bytes, before: bool) -> None:
+    """Nothing that parse lets through is refused by the database, on either way into it."""
+    number = car(raw).stock_number
+    if before:
+        stored.night([json.dumps({"StockNumber": number}).encode()])
+    stored.night([raw])
+
+    assert stored.values(number) == dict(car(raw).values)
+
+
+def test_the_history_is_text(stored: Stored) -> None:
+    """Field, old and new: decimals plain, lists as JSON, absent as NULL."""
+    stored.night([item("A", Price=1e4, StandardFeatures="a", IsDriveAway=False, Colour="RED")])
+    stored.night([item("A", Price=9999.50, StandardFeatures="a,é", IsDriveAway=True, Fridge="3 way")])
+
+    assert stored.changes() == [
+        ("Fridge", "", "3 way"),
+        ("colour", "RED", None),
+        ("features", '["a"]', '["a", "é"]'),
+        ("is_drive_away", "false", "true"),
+        ("price", "10000.0", "9999.5"),
+    ]
+
+
+def test_unchanged_rows_are_not_written(stored: Stored) -> None:
+    """A night without news leaves every row's version as it was."""
+    stored.night(numbered(1, 5))
+    versions = "SELECT v.xmin::text, d.xmin::text FROM vehicles v JOIN easycar_stock_data d ON vehicle_id = v.id"
+    before = stored.all(versions)
+    stored.night(numbered(1, 5))
+
+    assert stored.all(versions) == before
+
+
+def test_more_than_a_batch_is_updated(stored: Stored) -> None:
+    """Updates beyond the size of one batch arrive."""
+    count = store._BATCH + 3
+    stored.night(feed(*range(count)))
+    stored.night(feed(*range(count), Price=7))
+
+    assert stored.one("SELECT count(*), sum(price) FROM vehicles") == (count, 7 * count)
+
+
+# --- removed, revived, retired ---------------------------------------------------------------------------------------
+
+
+def test_removal_is_a_tombstone(stored: Stored) -> None:
+    """A removed row stays with its values, its time and its history."""
+    stored.night(feed("A", "B", Price=5))
+    stored.night(feed("B", Price=5))
+
+    assert stored.one("SELECT status, price, removed_at, missing_since FROM vehicles WHERE stock_number = 'A'") == (
+        "removed",
+        5,
+        FIRST_NIGHT + DAY,
+        FIRST_NIGHT + DAY,
+    )
+    assert stored.changes() == [("status", "active", "removed")]
+
+
+def test_a_revived_row_is_the_old_one(stored: Stored) -> None:
+    """Coming back clears the tombstone and keeps the row."""
+    stored.night(feed("A", "B"))
+    before = stored.one("SELECT id, first_seen_at FROM vehicles WHERE stock_number = 'A'")
+    stored.night(feed("B"))
+    stored.night(feed("A", "B"))
+
+    assert stored.one(
+        "SELECT id, first_seen_at, status, removed_at, missing_since FROM vehicles WHERE stock_number = 'A'"
+    ) == (*before, "active", None, None)
+
+
+def test_another_vehicle_under_an_old_number(stored: Stored) -> None:
+    """The removed row keeps its history under a retired number; the new one starts its own; again and again."""
+    for vin in ("V1", "V2", "V3"):
+        stored.night([item("A", VIN=vin), item("B")])
+        stored.night([item("B")])
+    rows = stored.all("SELECT vin, status, stock_number LIKE 'A~%%' FROM vehicles WHERE vin IS NOT NULL ORDER BY vin")
+
+    assert rows == [("V1", "removed", True), ("V2", "removed", True), ("V3", "removed", False)]
+    assert [field for field, _, _ in stored.changes()].count("stock_number") == 2
+
+
+def test_grace_is_kept_in_the_row(stored: Stored) -> None:
+    """A missing row knows since when, and forgets it on return, as itself, changed or refused."""
+    stored.policy = Policy(grace_days=3)
+    back = [item("A"), item("A", Price=3), item("A", Odometer=10**12)]
+    stored.night(feed("A", "B"))
+    since = []
+    for again in back:
+        stored.night(feed("B"))
+        since.append(stored.one("SELECT missing_since, status FROM vehicles WHERE stock_number = 'A'"))
+        stored.night([again, *feed("B")])
+        since.append(stored.one("SELECT missing_since, status FROM vehicles WHERE stock_number = 'A'"))
+
+    assert since == [
+        entry for night in range(3) for entry in ((FIRST_NIGHT + (2 * night + 1) * DAY, "active"), (None, "active"))
+    ]
+
+
+# --- what is read ----------------------------------------------------------------------------------------------------
+
+
+def test_other_dealerships_are_not_seen(stored: Stored) -> None:
+    """The same number in another dealership is another row, and neither writes the other's."""
+    other = Stored(stored.connection, "Other")
+    other.night(feed("A", "B", VIN="V1", Price=1))
+    stored.night(feed("A", VIN="V1", Price=2))
+
+    assert (other.values("A")["price"], stored.values("A")["price"], len(stored.current().listed)) == (1, 2, 1)
+
+
+def test_rows_of_people_are_known_by_number_and_vin(stored: Stored) -> None:
+    """Manual and imported rows of the dealership protect themselves, trimmed and in upper case."""
+    for source, number, vin in (("manual", " M1 ", " abc "), ("import", "I1", ""), ("manual", None, None)):
+        stored.all(
+            "INSERT INTO vehicles (dealership_id, stock_number, vin, data_source) VALUES (%s, %s, %s, %s)",
+            stored.id,
+            number,
+            vin,
+            source,
+        )
+    current = stored.current()
+
+    assert (set(current.other_stock_numbers), set(current.other_vins)) == ({"M1", "I1"}, {"ABC"})
+    assert not current.listed
+
+
+def test_a_manual_row_is_never_written(stored: Stored) -> None:
+    """A night over a manual row of the same number changes nothing of it and makes no second."""
+    stored.all("INSERT INTO vehicles (dealership_id, stock_number, price) VALUES (%s, 'A', 1)", stored.id)
+    stored.night([item("A", Price=2)])
+
+    assert stored.all("SELECT data_source, price FROM vehicles") == [("manual", 1)]
+
+
+@pytest.mark.parametrize(("before", "expected"), [("In Stock", True), ("", True), (" sOLD ", False)])
+def test_locally_sold_is_told_from_the_stored_item(stored: Stored, before: str, expected: bool) -> None:
+    """A row that is sold here while its item was not is locally sold."""
+    stored.night([item("A", StockStatus=before)])
+    stored.all("UPDATE vehicles SET status = 'sold'")
+    current = stored.current(["A"])
+
+    assert (current.listed["A"].locally_sold, current.rows["A"].listed.locally_sold) == (expected, expected)
+
+
+def test_locked_fields_are_read_and_kept(stored: Stored) -> None:
+    """A lock set in the database holds its field against the feed, and the rest is written."""
+    stored.night([item("A", Price=1, Colour="RED")])
+    stored.all("UPDATE vehicles SET locked_fields = '{price}', price = 7")
+    stored.night([item("A", Price=2, Colour="BLUE")])
+    values = stored.values("A")
+
+    assert (values["price"], values["colour"]) == (7, "BLUE")
+    assert stored.one("SELECT content_hash FROM vehicles") == (
+        fingerprint(fingerprint(item("A", Price=2, Colour="BLUE")), ("price",)),
+    )
+
+
+def test_the_yard_of_the_last_sync_is_known(stored: Stored) -> None:
+    """The filter of the last sync that did not fail is what the next one is compared with."""
+    first = stored.current()
+    stored.yard = "100"
+    stored.night([])
+    store.write_log(stored.connection, stored.id, run_id=RUN, status="Failed", duration_ms=1, counts={})
+    second = stored.current()
+
+    assert [(c.synced_before, c.yard_code) for c in (first, second)] == [(False, None), (True, "100")]
+
+
+def test_blocked_syncs_in_a_row_are_counted(stored: Stored) -> None:
+    """Failed syncs between do not count, and do not break the row."""
+    stored.night(feed("A"))
+    for _ in range(3):
+        stored.night([], warned=True)
+    store.write_log(stored.connection, stored.id, run_id=RUN, status="Failed", duration_ms=1, counts={})
+
+    assert stored.current().blocked_in_a_row == 3
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+
+def questions(stored: Stored) -> list[Any]:
+    """Status, size, reason of every held set, and whether it was carried out."""
+    columns = "status, cardinality(stock_numbers), reason, applied_at IS NOT NULL"
+    return stored.all(f"SELECT {columns} FROM held_removals ORDER BY id")
+
+
+def test_a_question_is_kept_superseded_and_withdrawn(stored: Stored) -> None:
+    """The same set is the same row, another set another row, and a full return leaves none open."""
+    stored.night(numbered(1, 20))
+    seen = []
+    for items in (numbered(11, 20), numbered(11, 20), numbered(12, 20), numbered(1, 20)):
+        stored.night(items)
+        seen.append([(status, size) for status, size, _, _ in questions(stored)])
+
+    assert seen == [
+        [("pending", 10)],
+        [("pending", 10)],
+        [("superseded", 10), ("pending", 11)],
+        [("superseded", 10), ("superseded", 11)],
+    ]
+
+
+def test_what_is_asked_says_how_much(stored: Stored) -> None:
+    """A question names the rows and the sizes of the list before and now."""
+    stored.night(numbered(1, 9))
+    stored.night([])
+
+    assert stored.one("SELECT run_id, stock_numbers, listed_before, listed_now, reason FROM held_removals") == (
+        RUN,
+        [f"S{number}" for number in range(1, 10)],
+        9,
+        0,
+        "empty_feed",
+    )
+
+
+def test_an_approval_is_carried_out_once(stored: Stored) -> None:
+    """The night after the approval removes the set and spends the approval."""
+    stored.night(numbered(1, 20))
+    stored.night(numbered(11, 20))
+    stored.all("UPDATE held_removals SET status = 'approved'")
+    removed = stored.night(numbered(11, 20)).counts["removed"]
+
+    assert (removed, questions(stored)) == (10, [("approved", 10, "limit", True)])
+    assert stored.current().approved is None
+
+
+def test_a_rejection_is_remembered(stored: Stored) -> None:
+    """A rejected set is neither removed nor asked about again."""
+    stored.night(numbered(1, 20))
+    stored.night(numbered(11, 20))
+    stored.all("UPDATE held_removals SET status = 'rejected'")
+    counts = stored.night(numbered(11, 20)).counts
+
+    assert (counts["removed"], counts["held"], len(questions(stored))) == (0, 0, 1)
+
+
+def test_blocked_nights_lead_to_a_question(stored: Stored) -> None:
+    """The seventh sync in a row without removals asks, told from the log."""
+    stored.night(feed("A", "B"))
+    for _ in range(BLOCKED_MOST):
+        stored.night(feed("B"), warned=True)
+
+    assert questions(stored) == [("pending", 1, "blocked_vendor_warning", False)]
+
+
+# --- refused items and the log ---------------------------------------------------------------------------------------
+
+
+def test_refused_items_are_kept_with_their_text(stored: Stored) -> None:
+    """Place, number, code, reason and raw text of each refused item can be looked up, however odd it is."""
+    stored.night(
+        [
+            b'"see \x00 the \xff office"',
+            rb'{"StockNumber": "A\u0000", "X": 1e999999}',
+            item("B", Odometer=10**12),
+            b'{"StockNumber": "' + b"x" * 5000 + b'"}',
+        ]
+    )
+    rows = stored.all("SELECT position, left(stock_number, 3), reason_code FROM refused_items ORDER BY position")
+
+    assert rows == [
+        (1, None, "not_an_object"),
+        (2, "A\ufffd", "unreadable"),
+        (3, "B", "value_too_large"),
+        (4, "xxx", "stock_number_too_long"),
+    ]
+    assert stored.one("SELECT raw FROM refused_items WHERE position = 1") == ('"see \ufffd the \ufffd office"',)
+
+
+def test_the_log_counts_received_and_refused(stored: Stored) -> None:
+    """Processed is received, failed is refused; removed and held stand outside the sum."""
+    counts = dict(zip(store.COUNT_NAMES, (1, 2, 3, 4, 5, 6, 7, 8), strict=True))
+    store.write_log(
+        stored.connection, stored.id, run_id=RUN, status="Held", duration_ms=1500, counts=counts, errors=["a\x00\nb"]
+    )
+    names = "items_processed, items_succeeded, items_failed, created, updated, unchanged, revived, refused, skipped"
+
+    assert stored.one(
+        f"SELECT {names}, removed, held, error_messages, sync_type, synced_at - started_at FROM easycar_sync_logs"
+    )[:-1] == (21, 16, 5, 1, 2, 3, 4, 5, 6, 7, 8, ["a b"], "stock")
+    assert stored.one("SELECT round(extract(epoch FROM synced_at - started_at), 1) FROM easycar_sync_logs") == (
+        Decimal("1.5"),
+    )
+
+
+# --- what the database refuses ---------------------------------------------------------------------------------------
+
+
+def test_find_unstorable_names_the_item(stored: Stored) -> None:
+    """Of several items the one whose document is no jsonb is found, and the transaction goes on."""
+    from dataclasses import replace
+
+    good, bad = car(item("A")), replace(car(item("B")), position=2, document='{"X": 1e200000}')
+    with stored.connection.transaction():
+        found = store.find_unstorable(stored.connection, [good, bad, replace(good, position=3)])
+        alive = stored.one("SELECT 1")
+
+    assert (list(found), alive) == ([2], (1,))
+    assert found[2]
+
+
+def test_nothing_of_a_plan_remains_when_its_transaction_fails(stored: Stored) -> None:
+    """The store commits nothing: what its caller rolls back never was."""
+    plan = stored.plan(numbered(1, 3))
+    with stored.connection.transaction(force_rollback=True):
+        store.apply_plan(stored.connection, stored.id, plan, run_id=uuid4(), now=stored.now)
+
+    assert stored.statuses() == {}
+
+
+# --- random nights ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_nights_leave_what_the_rule_alone_would(stored: Stored, seed: int) -> None:
+    """Over many nights the database holds the same rows as the plain rule carried out in memory."""
+    random = Random(seed)
+    dealer = Dealer(policy=Policy(grace_days=random.choice((0, 2))))
+    stored.policy = dealer.policy
+    lot = {f"S{number}": json.loads(item(f"S{number}", Price=number)) for number in range(1, 31)}
+    out: dict[str, dict[str, Any]] = {}
+    for _ in range(25):
+        items = random_night(random, lot, out)
+        warned = random.random() < 0.1
+        if random.random() < 0.3:
+            decision = random.choice(("approved", "rejected"))
+            dealer.decide(decision)
+            stored.all("UPDATE held_removals SET status = %s WHERE status = 'pending'", decision)
+        expected = dealer.night(items, warned=warned)
+        actual = stored.night(items, warned=warned)
+        assert actual.counts == expected.counts
+        assert {number: stored.values(number) for number in dealer.rows} == {
+            number: dict(row.values) for number, row in dealer.rows.items()
+        }
+        assert sorted(stored.current().listed) == sorted(dealer.listed)
+
+
+def test_now_is_an_argument(stored: Stored) -> None:
+    """Times in rows are those of the plan's clock, aware and exact."""
+    stored.now += timedelta(microseconds=123456)
+    stored.policy = Policy(grace_days=1)
+    stored.night(feed("A", "B"))
+    now = stored.now
+    stored.night(feed("B"))
+
+    assert stored.current().listed["A"].missing_since == now

@@ -1,0 +1,162 @@
+"""The arrows between the rooms, read from every import, also those inside functions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import jobsync
+
+ROOT = Path(jobsync.__file__).parent
+SLICES = ("easycars", "sri", "ride")
+FILES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if "_migrations" not in path.parts
+}
+
+
+def imports_in(source: str, module: str, *, package: bool = False) -> set[str]:
+    """Return the modules of ours that a source imports; `from package import module` counts as that module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = module.split(".")
+            up = node.level - package
+            base = ".".join(filter(None, [*parts[: len(parts) - up], node.module])) if node.level else node.module or ""
+            found.update(f"{base}.{alias.name}" if f"{base}.{alias.name}" in FILES else base for alias in node.names)
+    return {name for name in found if name == "jobsync" or name.startswith("jobsync.")}
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Return every module of ours with those that it imports."""
+    return {
+        name: imports_in(path.read_text(), name, package=path.name == "__init__.py") for name, path in FILES.items()
+    }
+
+
+def within(name: str, *rooms: str) -> bool:
+    """Whether the module is one of the rooms, or inside one."""
+    return any(name == f"jobsync.{room}" or name.startswith(f"jobsync.{room}.") for room in rooms)
+
+
+def wrong(sources: tuple[str, ...], targets: tuple[str, ...], *, but: tuple[tuple[str, str], ...] = ()) -> list[str]:
+    """Return the imports from a module of `sources` into one of `targets`, except those between the pairs of `but`."""
+    return [
+        f"{source} -> {target}"
+        for source, imported in arrows().items()
+        for target in sorted(imported)
+        if within(source, *sources)
+        and within(target, *targets)
+        and not any(within(source, tail) and within(target, head) for tail, head in but)
+    ]
+
+
+def others(*rooms: str) -> tuple[str, ...]:
+    """Return every top-level room but these."""
+    tops = {name.split(".")[1] for name in FILES if "." in name}
+    return tuple(sorted(tops - set(rooms)))
+
+
+def test_every_file_is_read() -> None:
+    """The walk sees the files it is about."""
+    assert {"jobsync.runner.run", "jobsync.db.engine", "jobsync.easycars.job", "jobsync.cli.app"} <= arrows().keys()
+    assert "jobsync.runner.lock" in arrows()["jobsync.runner.run"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import jobsync.db.engine", "jobsync.db.engine"),
+        ("from jobsync.db import engine", "jobsync.db.engine"),
+        ("from jobsync.db.engine import connect", "jobsync.db.engine"),
+        ("def f():\n    from jobsync.db import engine", "jobsync.db.engine"),
+        ("if TYPE_CHECKING:\n    from jobsync.db.engine import Database", "jobsync.db.engine"),
+        ("from ..db import engine", "jobsync.db.engine"),
+        ("from . import lock", "jobsync.runner.lock"),
+        ("from .lock import Fence", "jobsync.runner.lock"),
+    ],
+)
+def test_import_is_seen_however_it_is_written(source: str, expected: str) -> None:
+    """No way of writing an import hides it."""
+    assert imports_in(source, "jobsync.runner.run") == {expected}
+
+
+def test_runner_knows_no_slice() -> None:
+    """The runner uses the database and the small files that everybody uses; nothing else of ours."""
+    assert wrong(("runner",), others("runner", "db", "errors", "logs")) == []
+
+
+def test_db_knows_neither_runner_nor_slice() -> None:
+    """The database's room is below all others."""
+    assert wrong(("db",), others("db", "errors", "logs")) == []
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_slices_do_not_know_each_other(name: str) -> None:
+    """One arrow joins two slices: the printed document reads the fiscal document."""
+    siblings = tuple(other for other in SLICES if other != name)
+
+    assert wrong((name,), siblings, but=(("ride", "sri.comprobante"),)) == []
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_nothing_in_a_slice_points_back(name: str) -> None:
+    """A slice knows nothing of the command line, of how the world is built, or of who reads its traces."""
+    assert wrong((name,), ("cli", "wiring", "operate", "deploy", "sandbox", "__main__")) == []
+
+
+def test_only_its_commands_know_the_sandbox() -> None:
+    """The stand-ins are for tests, `jobsync sandbox` and `jobsync demo`; no real code leans on them."""
+    assert wrong(others("sandbox"), ("sandbox",), but=(("cli.sandbox", "sandbox"), ("cli.demo", "sandbox"))) == []
+
+
+def test_sandbox_is_written_from_the_papers() -> None:
+    """The stand-ins share no code with the clients that they test."""
+    assert wrong(("sandbox",), others("sandbox", "errors", "logs", "http")) == []
+
+
+def test_only_the_entry_knows_the_command_line() -> None:
+    """Nobody but the entry and the command line itself imports it."""
+    assert wrong(others("cli", "__main__"), ("cli", "__main__")) == []
+
+
+def test_only_the_command_line_knows_the_wiring() -> None:
+    """The real world is built in one place, for the command line."""
+    assert wrong(others("cli", "__main__", "wiring"), ("wiring",)) == []
+
+
+def test_operate_uses_no_slice() -> None:
+    """Whoever reads what runs left behind needs the tables, not the code that filled them."""
+    assert wrong(("operate",), (*SLICES, "cli", "wiring", "sandbox")) == []
+
+
+def test_operate_starts_nothing() -> None:
+    """Reading never starts, records or locks a run."""
+    assert wrong(("operate",), ("runner.run", "runner.items", "runner.progress")) == []
+
+
+def test_operate_only_reads() -> None:
+    """Outside pruning and alerting, which say so, no statement in this room writes."""
+    writes = re.compile(r"\b(INSERT INTO|UPDATE \w+ SET|DELETE FROM|TRUNCATE)\b")
+    found = [
+        name
+        for name, path in FILES.items()
+        if within(name, "operate")
+        and not within(name, "operate.prune", "operate.alert")
+        and writes.search(path.read_text())
+    ]
+
+    assert found == []
+
+
+def test_small_files_lean_on_nothing() -> None:
+    """What everybody uses uses nobody but the table of errors."""
+    assert wrong(("errors", "logs", "settings"), others("errors", "logs", "settings")) == []

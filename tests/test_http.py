@@ -1,0 +1,353 @@
+"""One request and its limits, over real sockets where the limit is the socket's, else over a transport."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from jobsync.http import CONNECT_TIMEOUT_S, HttpClient, NoAnswer
+
+SECRET = "wallaby-secret"
+PARAMS = {"ClientSecret": SECRET}
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+
+
+def read_request(peer: socket.socket, *, body: bool) -> None:
+    """Read a whole request: one that closes with unread bytes would reset the connection."""
+    read = b""
+    while read[:4] in (b"", b"POST") and b"\r\n\r\n" not in read and (more := peer.recv(65536)):
+        read += more
+    head, _, rest = read.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *([0-9]+)", head)
+    while body and length and len(rest) < int(length[1]) and (more := peer.recv(65536)):
+        rest += more
+
+
+@contextmanager
+def answering(behave: Callable[[socket.socket], object], *, connections: int = 1, body: bool = True) -> Iterator[str]:
+    """Listen for so many connections, read one request from each (its body too), and let `behave` answer."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        for _ in range(connections):
+            peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(10)
+                read_request(peer, body=body)
+                try:
+                    behave(peer)
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/RequestToken"
+    finally:
+        listener.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def client(**more: Any) -> Iterator[HttpClient]:
+    """A client that is closed."""
+    http = HttpClient(connections=2, **more)
+    try:
+        yield http
+    finally:
+        http.close()
+
+
+def failure(url: str, *, deadline_s: float = 5, **more: Any) -> NoAnswer:
+    """Send one request that must come to nothing."""
+    with client(**more) as http, pytest.raises(NoAnswer) as raised:
+        http.post(url, deadline_s=deadline_s, params=PARAMS, headers={"Authorization": SECRET}, content=SECRET.encode())
+    return raised.value
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_answer_is_status_headers_and_body() -> None:
+    """The whole answer comes back, header names in lower case."""
+    with (
+        answering(
+            lambda peer: peer.sendall(b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbody")
+        ) as url,
+        client() as http,
+    ):
+        answer = http.post(url, deadline_s=5)
+
+    assert (answer.status, answer.headers["retry-after"], answer.body) == (503, "7", b"body")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"\r\nbody",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n",
+        HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"body"),
+    ],
+    ids=["until close", "chunked", "gzip"],
+)
+def test_body_in_any_framing(answer: bytes) -> None:
+    """However a body travels, it is the same body."""
+    with answering(lambda peer: peer.sendall(answer)) as url, client() as http:
+        body = http.post(url, deadline_s=5).body
+
+    assert body == b"body"
+
+
+def test_redirect_is_not_followed() -> None:
+    """A redirect is an answer like any other: the query with its secret goes nowhere else."""
+    asked = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"Location": "http://elsewhere.example/"})
+
+    with client(transport=httpx.MockTransport(redirect)) as http:
+        answer = http.post("http://vendor.example/", deadline_s=5, params=PARAMS)
+
+    assert (answer.status, asked) == (307, ["vendor.example"])
+
+
+def test_cookies_are_never_sent_back() -> None:
+    """A cookie that is offered is not kept, whatever other threads do between two requests."""
+    cookies = []
+
+    def offer(request: httpx.Request) -> httpx.Response:
+        cookies.append(request.headers.get("cookie"))
+        return httpx.Response(200, headers={"Set-Cookie": "ASP.NET_SessionId=x; path=/"})
+
+    with client(transport=httpx.MockTransport(offer)) as http:
+        http.post("http://vendor.example/", deadline_s=5)
+        kept = list(http._client.cookies.jar)
+        http.post("http://vendor.example/", deadline_s=5)
+
+    assert (cookies, kept) == ([None, None], [])
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a request goes is told by the configuration alone."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with answering(lambda peer: peer.sendall(HEAD + b"\r\nbody")) as url, client() as http:
+        body = http.post(url, deadline_s=5).body
+
+    assert body == b"body"
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_deadline_is_the_only_limit_of_a_silence() -> None:
+    """A vendor that thinks for half a minute before it answers is within a deadline of a minute."""
+    seen: list[dict[str, float]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.extensions["timeout"])
+        return httpx.Response(200)
+
+    with client(transport=httpx.MockTransport(handler)) as http:
+        http.post("http://vendor.example/", deadline_s=60)
+
+    assert seen == [{"connect": CONNECT_TIMEOUT_S, "read": 60, "write": 60, "pool": 60}]
+
+
+def drip(peer: socket.socket) -> None:
+    """Send a byte now and then, for longer than anybody waits."""
+    peer.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+    done = threading.Event()
+    for _ in range(200):
+        peer.sendall(b"x")
+        done.wait(0.02)
+
+
+def drip_headers(peer: socket.socket) -> None:
+    """Send headers a byte at a time."""
+    done = threading.Event()
+    for byte in HEAD * 4:
+        peer.sendall(bytes([byte]))
+        done.wait(0.02)
+
+
+@pytest.mark.parametrize("behave", [drip, drip_headers, lambda peer: peer.recv(1)], ids=["body", "headers", "silence"])
+def test_the_deadline_is_total(behave: Callable[[socket.socket], object]) -> None:
+    """A server that drips a byte at a time gains nothing by it."""
+    started = time.monotonic()
+    with answering(behave) as url:
+        problem = failure(url, deadline_s=0.25)
+
+    assert problem.kind == "timeout"
+    assert time.monotonic() - started < 2
+
+
+def wait(_peer: socket.socket) -> None:
+    """Read nothing more for a while."""
+    threading.Event().wait(0.5)
+
+
+def hang_up(_peer: socket.socket) -> None:
+    """Answer nothing."""
+
+
+def test_a_request_that_cannot_be_sent_in_time() -> None:
+    """A peer that reads nothing cannot hold the sender either."""
+    with (
+        answering(wait, body=False) as url,
+        client() as http,
+        pytest.raises(NoAnswer) as raised,
+    ):
+        http.post(url, deadline_s=0.25, content=bytes(64 << 20))
+
+    assert raised.value.kind == "timeout"
+
+
+def test_a_deadline_ends_with_its_request() -> None:
+    """A thread whose last request was late has the whole time for the next."""
+    with client() as http:
+        with answering(lambda peer: peer.recv(1)) as url, pytest.raises(NoAnswer):
+            http.post(url, deadline_s=0.1)
+        with answering(lambda peer: peer.sendall(HEAD + b"\r\nbody")) as url:
+            body = http.post(url, deadline_s=5).body
+
+    assert body == b"body"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"Content-Length: 2000000\r\n\r\n" + b"x" * 2_000_000,
+        HEAD + b"\r\n" + b"x" * 2_000_000,
+        HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 2_000_000),
+    ],
+    ids=["declared", "undeclared", "compressed"],
+)
+def test_a_body_too_large_is_refused(answer: bytes) -> None:
+    """What counts is the size unpacked, declared or not."""
+    with answering(lambda peer: peer.sendall(answer)) as url:
+        problem = failure(url, most_bytes=1 << 20)
+
+    assert (problem.kind, str(problem)) == ("too_large", "the answer is larger than 1 MB")
+
+
+def test_a_body_of_the_very_limit_is_taken() -> None:
+    """The limit itself is allowed."""
+    with answering(lambda peer: peer.sendall(HEAD + b"\r\n" + bytes(1000))) as url, client(most_bytes=1000) as http:
+        body = http.post(url, deadline_s=5).body
+
+    assert len(body) == 1000
+
+
+def test_large_bodies_come_one_at_a_time_and_all_come() -> None:
+    """Two threads with large bodies at once both get theirs, also after one that was refused in between."""
+    large = HEAD + b"\r\n" + bytes(17 << 20)
+    sizes: list[int] = []
+    with answering(lambda peer: peer.sendall(large), connections=3) as url, client(most_bytes=18 << 20) as http:
+        http._most_bytes = 16 << 20
+        with pytest.raises(NoAnswer):
+            http.post(url, deadline_s=10)
+        http._most_bytes = 18 << 20
+        threads = [
+            threading.Thread(target=lambda: sizes.append(len(http.post(url, deadline_s=10).body))) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sizes == [17 << 20, 17 << 20]
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"", "broken"),
+        (HEAD + b"Content-Length: 100\r\n\r\nhalf", "broken"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhal", "broken"),
+        (HEAD + b"Content-Encoding: gzip\r\n\r\nnot gzip", "broken"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "broken"),
+        (HEAD + b"X: " + b"x" * 200_000, "broken"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://host:port/\r\nContent-Length: 0\r\n\r\n", "broken"),
+    ],
+    ids=["nothing", "cut", "cut chunk", "bad gzip", "other protocol", "endless header", "bad location"],
+)
+def test_a_broken_answer(answer: bytes, kind: str) -> None:
+    """What is no whole HTTP answer is named as such, and never as a shorter answer."""
+    with answering(lambda peer: peer.sendall(answer)) as url:
+        assert failure(url).kind == kind
+
+
+def test_a_reset_connection() -> None:
+    """A peer that resets leaves the system's own words."""
+
+    def reset(peer: socket.socket) -> None:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        peer.close()
+
+    with answering(reset) as url:
+        problem = failure(url)
+
+    assert (problem.kind, str(problem)) == ("broken", "the connection broke off (Connection reset by peer)")
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is told from a broken one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    problem = failure(f"http://127.0.0.1:{port}/")
+
+    assert (problem.kind, str(problem)) == ("refused", "cannot connect (Connection refused)")
+
+
+@pytest.mark.parametrize("url", ["http://host:port/", "http://\x00/", "http://" + "x" * 70_000])
+def test_what_is_no_url(url: str) -> None:
+    """An address that is none is a fault of the configuration, not of the network."""
+    assert failure(url).kind == "address"
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/RequestToken", "127.0.0.1"])
+def test_an_address_of_another_kind(url: str) -> None:
+    """Only http and https are spoken, and anything else is a foreseen failure."""
+    assert failure(url).kind in ("address", "broken")
+
+
+def test_a_tls_client_on_a_plain_port() -> None:
+    """A server that does not speak TLS is told from one that is away."""
+    with answering(lambda peer: peer.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as url:
+        problem = failure(url.replace("http:", "https:"))
+
+    assert problem.kind == "refused"
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        hang_up,
+        lambda peer: peer.recv(1),
+        lambda peer: peer.sendall(HEAD + b"\r\n" + bytes(3000)),
+        lambda peer: peer.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://host:" + SECRET.encode() + b"\r\n\r\n"),
+        lambda peer: peer.sendall(SECRET.encode() * 3 + b"\r\n\r\n"),
+    ],
+    ids=["dropped", "late", "large", "redirect", "echo"],
+)
+def test_no_secret_in_any_error(behave: Callable[[socket.socket], object]) -> None:
+    """Neither the error's text nor anything chained to it shows the query, the header or the body."""
+    with answering(behave) as url:
+        problem = failure(url, deadline_s=0.25, most_bytes=2000)
+
+    assert SECRET not in f"{problem} {problem!r} {problem.kind}"
+    assert problem.__context__ is None or problem.__suppress_context__

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from tests.commands.support import CREDENTIALS, Cli, Feed, contents
-from tests.conftest import TEST_KEY, url_of
 
 from jobsync import logs
 from jobsync.easycars import registry
 from jobsync.easycars.credentials import Cipher, parse_credentials
 from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
+from tests.commands.support import CREDENTIALS, Cli, Feed, contents
+from tests.conftest import TEST_KEY, url_of
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """What scripts rely on: exit codes, the shapes of JSON, one document on standard output, a dry run that only looks."""
 
 # Expected stands before actual.
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.commands.support import Add, Cli, Feed, Rows, car, cars, contents, envelope
 
 from jobsync.easycars import job
+from tests.commands.support import Add, Cli, Feed, Rows, car, cars, contents, envelope
 
 COUNTS = ["eligible", "succeeded", "partial", "held", "failed", "skipped", "remaining"]
 NUMBERS = ["created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held"]

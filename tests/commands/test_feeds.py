@@ -1,7 +1,6 @@
 """Every odd answer of the vendor: what becomes of the stock, and where the reason can be read."""
 
 # Expected stands before actual.
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+
 from tests.commands.support import Add, Cli, Feed, Ran, Rows, car, cars, envelope
 
 REFUSED_TOKEN = b'{"Token": null, "Code": 1, "ErrorMessage": "Authentication failed."}'

@@ -1,7 +1,6 @@
 """What can be asked afterwards: runs, items, locks, history, refused items; and that all of it is safe to look at."""
 
 # Expected stands before actual.
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 
@@ -13,9 +12,9 @@ import sys
 from typing import Any
 
 import pytest
-from tests.commands.support import Add, Cli, Feed, Rows, car, cars, command, envelope, finish
 
 from jobsync.runner.lock import lock_key
+from tests.commands.support import Add, Cli, Feed, Rows, car, cars, command, envelope, finish
 
 EVIL = "\x1b[31mEvil\x1b]0;title\x07 [bold red]Motors[/] \x9b2J\u202e\r\nline"
 

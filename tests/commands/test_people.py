@@ -1,7 +1,6 @@
 """What an operator decides: held removals, credentials, settings; and that each decision leaves its audit row."""
 
 # Expected stands before actual.
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ import json
 from typing import Any
 
 import pytest
+
 from tests.commands.support import Add, Cli, Feed, Rows, car, cars, contents
 
 

@@ -1,7 +1,6 @@
 """Processes that end, collide or lose what they stand on: nothing is lost or half-written, and it can be read why."""
 
 # Expected stands before actual.
-# ruff: noqa: SIM300
 
 from __future__ import annotations
 
@@ -19,14 +18,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.commands.support import CREDENTIALS, Add, Cli, Feed, Rows, car, cars, command, finish, until
-from tests.conftest import TEST_KEY
 
 from jobsync.db import embedded, migrate
 from jobsync.db.engine import Database
 from jobsync.easycars import registry
 from jobsync.easycars.credentials import Cipher, parse_credentials
 from jobsync.runner.lock import lock_key
+from tests.commands.support import CREDENTIALS, Add, Cli, Feed, Rows, car, cars, command, finish, until
+from tests.conftest import TEST_KEY
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -55,9 +55,7 @@ def test_next_slot(cron: str, zone: str, after: str, slot: str) -> None:
     assert datetime.fromisoformat(slot) == next_slot(cron, zone, datetime.fromisoformat(after))
 
 
-@pytest.mark.parametrize(
-    ("attempt", "minutes"), [(1, 5), (2, 15), (3, 45), (4, None), (9, None)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("attempt", "minutes"), [(1, 5), (2, 15), (3, 45), (4, None), (9, None)], ids=str)
 def test_retries_count_from_the_slot_s_start(attempt: int, minutes: int | None) -> None:
     """A slot is tried again 5, 15 and 45 minutes after it began, and then given up."""
     start = datetime(2026, 1, 1, 2, tzinfo=UTC)

@@ -66,18 +66,16 @@ class Stored:
         cursor = self.connection.execute(statement.encode(), values)
         return cursor.fetchall() if cursor.description else []
 
-    def current(self, stock_numbers: Sequence[str] = ()) -> Current:
+    def current(self) -> Current:
         """What the store says there is."""
         listed = store.read_listed(self.connection, self.id)
-        return store.read_current(self.connection, self.id, listed, stock_numbers, for_update=False)
+        return store.read_current(self.connection, self.id, listed, for_update=False)
 
     def plan(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
         """Say what a night would do."""
         listed = store.read_listed(self.connection, self.id)
         incoming = sort_feed(items, listed, yard_code=self.yard, warned=warned)
-        current = store.read_current(
-            self.connection, self.id, listed, [car.stock_number for car in incoming.cars], for_update=True
-        )
+        current = store.read_current(self.connection, self.id, listed, for_update=True)
         return plan_stock(incoming, current, self.policy, self.now)
 
     def night(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
@@ -336,14 +334,14 @@ def test_a_manual_row_is_never_written(stored: Stored) -> None:
     assert stored.all("SELECT data_source, price FROM vehicles") == [("manual", 1)]
 
 
-@pytest.mark.parametrize(("before", "expected"), [("In Stock", True), ("", True), (" sOLD ", False)])
+@pytest.mark.parametrize(("before", "expected"), [("In Stock", True), ("", True), (" sOLD ", False), ("Sold\n", False)])
 def test_locally_sold_is_told_from_the_stored_item(stored: Stored, before: str, expected: bool) -> None:
     """A row that is sold here while its item was not is locally sold."""
     stored.night([item("A", StockStatus=before)])
     stored.all("UPDATE vehicles SET status = 'sold'")
-    current = stored.current(["A"])
+    current = stored.current()
 
-    assert (current.listed["A"].locally_sold, current.rows["A"].listed.locally_sold) == (expected, expected)
+    assert (current.listed["A"].locally_sold, current.rows(["A"])["A"].listed.locally_sold) == (expected, expected)
 
 
 def test_locked_fields_are_read_and_kept(stored: Stored) -> None:
@@ -496,7 +494,7 @@ def test_find_unstorable_names_the_item(stored: Stored) -> None:
     """Of several items the one whose document is no jsonb is found, and the transaction goes on."""
     from dataclasses import replace
 
-    good, bad = car(item("A")), replace(car(item("B")), position=2, document='{"X": 1e200000}')
+    good, bad = car(item("A")), replace(car(item("B")), position=2, mended='{"X": 1e200000}')
     with stored.connection.transaction():
         found = store.find_unstorable(stored.connection, [good, bad, replace(good, position=3)])
         alive = stored.one("SELECT 1")
@@ -550,3 +548,34 @@ def test_now_is_an_argument(stored: Stored) -> None:
     stored.night(feed("B"))
 
     assert stored.current().listed["A"].missing_since == now
+
+
+def test_a_car_sold_here_comes_back_sold(stored: Stored) -> None:
+    """A vehicle that was sold here, left the feed and is listed again is revived as sold."""
+    stored.night([item("A"), item("B")])
+    stored.all("UPDATE vehicles SET status = 'sold' WHERE stock_number = 'A'")
+    stored.night([item("B")])
+    plan = stored.night([item("A"), item("B")])
+
+    assert (plan.counts["revived"], stored.values("A")["status"]) == (1, "sold")
+
+
+def test_absent_stock_status_does_not_make_a_sold_row_sold_here(stored: Stored) -> None:
+    """A row that the feed once called sold stays the feed's, also after an item without the key was stored."""
+    stored.night([item("A", StockStatus="Sold")])
+    stored.all("UPDATE easycar_stock_data SET stock_item_json = stock_item_json - 'StockStatus'")
+
+    assert stored.current().listed["A"].locally_sold is False
+
+
+def test_rejection_lapses_when_its_set_comes_back(stored: Stored) -> None:
+    """A rejected set that was listed again in between is asked about anew when it goes missing once more."""
+    full = numbered(1, 20)
+    stored.night(full)
+    stored.night([])
+    stored.all("UPDATE held_removals SET status = 'rejected'")
+    rejected = stored.night([])
+    stored.night(full)
+    again = stored.night([])
+
+    assert (rejected.hold, again.hold is not None) == (None, True)

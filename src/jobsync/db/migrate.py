@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobsync.errors import ConfigurationProblem
+from jobsync.logs import visible
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -86,8 +87,23 @@ def upgrade(engine: Engine) -> SchemaStatus:
     Run what is missing, all of it in one transaction; a second upgrade at the same time waits, then finds nothing.
 
     Raises:
-        ConfigurationProblem: the schema is newer than this code.
+        ConfigurationProblem: the schema is newer than this code, or the role may not change it.
     """
+    import psycopg.errors
+    from sqlalchemy.exc import ProgrammingError
+
+    try:
+        _run_migrations(engine)
+    except ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise ConfigurationProblem(
+            f"the database role may not change the schema ({visible(error.orig, most=200)}); run this as its owner"
+        ) from None
+    return schema_status(engine)
+
+
+def _run_migrations(engine: Engine) -> None:
     from alembic import command
     from sqlalchemy import text
 
@@ -99,7 +115,6 @@ def upgrade(engine: Engine) -> SchemaStatus:
             check_schema(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return schema_status(engine)
 
 
 def _config() -> Config:

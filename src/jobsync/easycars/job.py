@@ -63,7 +63,7 @@ class StockSync:
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
-        with run.writing([]) as connection:
+        with run.writing(run.own_fences) as connection:
             store.log_crashed(driver(connection))
             items, skipped, streak = choose(driver(connection), self.named, scheduled=self.scheduled)
         run.eligible = len(items)

@@ -25,6 +25,8 @@ from jobsync.logs import visible
 if TYPE_CHECKING:
     import psycopg
 
+    from jobsync.db.engine import Database
+
 T = TypeVar("T")
 
 CHECK_EVERY_S = 10.0
@@ -350,6 +352,27 @@ def held_names(connection: psycopg.Connection[Any], names: Iterable[str]) -> set
         [list(by_key)],
     ).fetchall()
     return {by_key[key] for (key,) in rows}
+
+
+def refuse_strange_locks(database: Database, *, application_name: str) -> None:
+    """
+    Refuse a lock URL that leads to another database than the work: locks there would protect nothing.
+
+    Raises:
+        ConfigurationProblem: it does.
+    """
+    if database.lock_url == database.url:
+        return
+    who = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()"
+    with (
+        database.direct(application_name=application_name) as work,
+        database.lock_connection(application_name=application_name) as locks,
+    ):
+        if work.execute(who).fetchone() != locks.execute(who).fetchone():
+            raise ConfigurationProblem(
+                "JOBSYNC_LOCK_DATABASE_URL and JOBSYNC_DATABASE_URL lead to different databases;"
+                " locks must be taken where the work is done"
+            )
 
 
 def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> None:

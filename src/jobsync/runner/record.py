@@ -163,10 +163,15 @@ def close_run(
     report: Report,
     *,
     traceback: str | None = None,
+    whole_job: bool = True,
     counts_for_streak: bool,
 ) -> bool:
     """
     Write the verdict by compare-and-set on a fresh connection, trying for ten seconds.
+
+    Args:
+        whole_job: the run was not for named items only; what the job as a whole last did is then written too.
+        counts_for_streak: it counts for the job's run of failures or successes.
 
     No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns whether
     the verdict was written; if not, the next run finds this one crashed.
@@ -194,7 +199,7 @@ def close_run(
                     "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
                     [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
                 )
-                if row:
+                if row and whole_job:
                     _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
         except (psycopg.Error, JobsyncError) as error:  # a server that is changing its role refuses in many words
             if time.monotonic() >= deadline:

@@ -26,6 +26,7 @@ from jobsync.runner.lock import (
     OldWriter,
     pass_fence,
     refuse_pooler,
+    refuse_strange_locks,
     run_lock_name,
 )
 from jobsync.runner.progress import Progress, notify_systemd
@@ -116,6 +117,12 @@ class Run:
         self._fences[name] = self.locks.raise_fence(name, run_id=self.who.run_id, holder=self.who.holder)
         return True
 
+    @property
+    def own_fences(self) -> list[Fence]:
+        """The fences of the locks that the run took at its start: the job's, or those of the named items."""
+        names = self.request.named_locks or (self.spec.name,)
+        return [self._fences[name] for name in names]
+
     @contextmanager
     def holding(self, name: str | None) -> Iterator[Sequence[Fence] | None]:
         """Hold an item's lock for the block; yields all fences that protect the item, None if it is taken."""
@@ -188,6 +195,7 @@ def run_job(
         translated(),
     ):
         started = time.monotonic()
+        refuse_strange_locks(database, application_name=who.application_name)
         refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
         engine = database.engine(application_name=who.application_name, connections=connections)
         holder: list[Run] = []
@@ -214,6 +222,7 @@ def run_job(
             lambda: database.direct(application_name=who.application_name),
             report,
             traceback=run.traceback,
+            whole_job=not run.request.named_locks,
             counts_for_streak=run.streak,
         )
         _say(report, spec, recorded=recorded)

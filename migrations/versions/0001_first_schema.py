@@ -378,7 +378,7 @@ CREATE TABLE easycar_stock_data (
     CONSTRAINT easycar_stock_data_pkey PRIMARY KEY (id),
     CONSTRAINT easycar_stock_data_vehicle_id_key UNIQUE (vehicle_id),
     CONSTRAINT easycar_stock_data_vehicle_id_fkey FOREIGN KEY(vehicle_id) REFERENCES vehicles (id) ON DELETE CASCADE
-);
+) WITH (toast_tuple_target = 8160);
 
 CREATE TABLE invoice_documents (
     invoice_id BIGINT NOT NULL,

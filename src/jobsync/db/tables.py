@@ -228,6 +228,8 @@ easycar_stock_data = Table(
     _now("synced_at"),
     _now("created_at"),
     _now("updated_at"),
+    # items of a few kilobytes stay in their row as they are: compressing each costs more than writing it
+    postgresql_with={"toast_tuple_target": 8160},
 )
 
 vehicle_changes = Table(

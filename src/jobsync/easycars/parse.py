@@ -358,10 +358,12 @@ def _car(
     deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", warnings)
     values["status"] = "sold" if says_sold else "deposit" if deposit else "active"
     values["title"] = title_of(values)
-    values["features"] = [
-        *_texts(get("StandardFeatures"), "StandardFeatures", warnings),
-        *_texts(get("OptionalFeatures"), "OptionalFeatures", warnings),
-    ]
+    values["features"] = _shared(
+        [
+            *_texts(get("StandardFeatures"), "StandardFeatures", warnings),
+            *_texts(get("OptionalFeatures"), "OptionalFeatures", warnings),
+        ]
+    )
     values["images"] = _texts(get("ImageURLs"), "ImageURLs", warnings)
     keys = item.keys()
     missing: frozenset[str] = frozenset()
@@ -573,6 +575,17 @@ def _texts(value: object, key: str, warnings: list[str]) -> list[str]:
         return [part.strip() for part in value if part.strip()]
     text = _text(value, key, warnings)
     return [part for part in map(str.strip, text.split(",")) if part] if text else []
+
+
+_known_texts: dict[str, str] = {}
+_KNOWN_MOST = 20_000
+
+
+def _shared(texts: list[str]) -> list[str]:
+    """Return the same texts, each held in memory once: thousands of cars have the same few hundred features."""
+    if len(_known_texts) > _KNOWN_MOST:
+        _known_texts.clear()
+    return [_known_texts.setdefault(text, text) for text in texts]
 
 
 def _condition(demo: bool | None, used: bool | None) -> str | None:

@@ -29,7 +29,7 @@ from jobsync.runner.job import ItemStatus
 
 BLOCKED_MOST = 7
 _KEPT_WARNINGS = 20
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 500
 
 
 # --- sorting the feed ------------------------------------------------------------------------------------------------

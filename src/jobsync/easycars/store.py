@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 API_VERSION = "1.01"
-_BATCH = 1000
+_BATCH = 500
 _DOCUMENTS_AT_ONCE = 64
 _END_OF_LINE = f"\t{API_VERSION}\n".encode()
 
@@ -311,32 +311,38 @@ def apply_plan(
     connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
 ) -> None:
     """Carry out everything in the plan; the caller's transaction makes it all true at once."""
-    changes: list[tuple[Any, ...]] = []
     for row in plan.retired:
         connection.execute(
-            "UPDATE vehicles SET stock_number = %s, updated_at = now() WHERE id = %s",
-            [f"{row.stock_number}~{row.id}", row.id],
+            "UPDATE vehicles SET stock_number = %s, updated_at = now() WHERE id = %s", [_retired_number(row), row.id]
         )
-        changes.append((row.id, run_id, now, "stock_number", row.stock_number, f"{row.stock_number}~{row.id}"))
     _write_created(connection, dealership_id, plan.created)
     _write_changed(connection, plan.changed)
-    for change in plan.changed:
-        changes += [
-            (change.row.id, run_id, now, name, spell(old), spell(new)) for name, (old, new) in change.changes.items()
-        ]
-    for row in plan.removed:
-        changes.append((row.id, run_id, now, "status", row.status, "removed"))
     _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
     _mark(connection, "missing_since = %(now)s", plan.missing, now)
     _mark(connection, "missing_since = NULL", plan.returned, now)
-    if changes:
+    if plan.retired or plan.changed or plan.removed:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
         ) as copy:
-            for line in changes:
-                copy.write_row(line)
+            for vehicle_id, name, old, new in _history(plan):
+                copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
     write_refused(connection, dealership_id, plan.refused, run_id=run_id)
     _write_held(connection, dealership_id, plan, run_id=run_id)
+
+
+def _retired_number(row: Listed) -> str:
+    return f"{row.stock_number}~{row.id}"
+
+
+def _history(plan: StockPlan) -> Iterator[tuple[int, str, Any, Any]]:
+    """Yield every change of a kept row: vehicle, field, old value, new value."""
+    for row in plan.retired:
+        yield row.id, "stock_number", row.stock_number, _retired_number(row)
+    for change in plan.changed:
+        for name, (old, new) in change.changes.items():
+            yield change.row.id, name, old, new
+    for row in plan.removed:
+        yield row.id, "status", row.status, "removed"
 
 
 def _mark(

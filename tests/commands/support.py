@@ -127,7 +127,8 @@ class Feed:
     """
     A stand-in EasyCars whose every answer a test holds in its hand, by account number.
 
-    An answer is bytes (a whole body), a list of items (Code 0), or a function that returns bytes.
+    An answer is bytes (a whole body), a list of items (Code 0), a pair of HTTP status and body, or a function that
+    returns one of these.
     `gate`, when set up, holds every stock request until it is opened; `tokens` replaces token answers by client id.
     """
 
@@ -141,8 +142,8 @@ class Feed:
         self.gate.set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Sequence[bytes]:
-        start_response(self.status, [("Content-Type", "application/json")])
         if environ["PATH_INFO"].endswith("RequestToken"):
+            start_response(self.status, [("Content-Type", "application/json")])
             [client] = parse_qs(environ["QUERY_STRING"])["ClientID"]
             if client in self.tokens:
                 return [self.tokens[client]]
@@ -155,6 +156,11 @@ class Feed:
         answer = self.answers[account]
         if callable(answer):
             answer = answer()
+        if isinstance(answer, tuple):
+            status, answer = answer
+            start_response(status, [("Content-Type", "text/plain")])
+        else:
+            start_response(self.status, [("Content-Type", "application/json")])
         if isinstance(answer, bytes):
             return [answer]
         return [json.dumps({"StockList": answer, "Code": 0, "ErrorMessage": None}).encode()]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
+from jobsync.easycars.credentials import Cipher
 from tests.commands.support import Cli, Feed
+from tests.conftest import TEST_KEY
 
 ITEM = {"StockNumber": "1", "Make": "MAZDA", "Model": "CX-5", "StockStatus": "In Stock"}
 Rows = Callable[[str], list[Any]]
@@ -83,26 +86,41 @@ def test_change_in_sql_counts_at_the_next_tick(
     feed.answers["A"] = [ITEM]
     scheduled()
     before = rows("SELECT next_at FROM sync_schedule")
-    connection.execute("UPDATE system_settings SET value = '*/5 * * * *' WHERE key = 'easycar_sync_cron'")
+    # every hour, half an hour from now
+    connection.execute(
+        "UPDATE system_settings SET value = extract(minute FROM now() + interval '30 min') || ' * * * *'"
+        " WHERE key = 'easycar_sync_cron'"
+    )
 
     assert {} == scheduled()
     assert before > rows("SELECT next_at FROM sync_schedule")
-    assert [(True,)] == rows("SELECT next_at > now() AND next_at <= now() + interval '5 min' FROM sync_schedule")
+    assert [(True,)] == rows("SELECT next_at > now() AND next_at <= now() + interval '1 h' FROM sync_schedule")
 
 
-def test_transient_failure_is_retried_at_5_15_and_45_minutes(
+def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
     scheduled: Callable[[], dict[str, str]],
     clock: Clock,
     add: Callable[..., int],
     feed: Feed,
     connection: psycopg.Connection[tuple[object, ...]],
 ) -> None:
-    """A dealership that answers noise is tried at its slot and 5, 15 and 45 minutes later; the others once."""
+    """
+    A dealership that answers 503 is tried at its slot and 5, 15 and 45 minutes later and not after; one with wrong
+    credentials, and the other 198, once.
+    """
     add("Down", "DOWN")
-    feed.answers["DOWN"] = b"<html>down</html>"
-    for number in range(3):
-        add(f"Up {number}", f"UP{number}")
-        feed.answers[f"UP{number}"] = [ITEM]
+    feed.answers["DOWN"] = ("503 Service Unavailable", b"down")
+    add("Wrong", "WRONG")
+    feed.answers["WRONG"] = b'{"Code": 1, "ErrorMessage": "no"}'
+    connection.execute("INSERT INTO dealerships (name) SELECT 'Up ' || n FROM generate_series(1, 198) n")
+    connection.execute(
+        "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
+        " account_number_encrypted, account_secret_encrypted, environment)"
+        " SELECT d.id, c.client_id_encrypted, c.client_secret_encrypted, %s, c.account_secret_encrypted, 'Test'"
+        " FROM dealerships d JOIN easycar_credentials c ON c.dealership_id = 1 WHERE d.name LIKE 'Up %%'",
+        [Cipher(base64.b64decode(TEST_KEY)).encrypt("UP")],
+    )
+    feed.answers["UP"] = [ITEM]
     scheduled()
     due_now(connection)
     by_minute = {0: scheduled()}
@@ -113,29 +131,25 @@ def test_transient_failure_is_retried_at_5_15_and_45_minutes(
             by_minute[minute] = found
 
     down = {"Down": "failed"}
-    assert {
-        0: {**down, "Up 0": "success", "Up 1": "success", "Up 2": "success"},
-        5: down,
-        15: down,
-        45: down,
-    } == by_minute
+    first = {**down, "Wrong": "failed", **{f"Up {number}": "success" for number in range(1, 199)}}
+    assert {0: first, 5: down, 15: down, 45: down} == by_minute
 
 
-def test_wrong_credentials_are_not_retried(
+def test_slot_of_the_running_minute_counts_for_a_change(
     scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
     add: Callable[..., int],
     feed: Feed,
     connection: psycopg.Connection[tuple[object, ...]],
 ) -> None:
-    """What only a person can mend is tried once a slot."""
-    add("Wrong", "A")
-    feed.answers["A"] = b'{"Code": 1, "ErrorMessage": "no"}'
+    """A cron set for this very minute is met by this minute's tick, and used up by it."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
     scheduled()
-    due_now(connection)
+    connection.execute("UPDATE system_settings SET value = '* * * * *' WHERE key = 'easycar_sync_cron'")
+    while connection.execute("SELECT extract(second FROM now()) > 50").fetchone() == (True,):
+        pass  # both ticks must fall into one minute
 
-    assert {"Wrong": "failed"} == scheduled()
-    clock(60)
+    assert {"A": "success"} == scheduled()
     assert {} == scheduled()
 
 

@@ -16,7 +16,7 @@ from jobsync.easycars.credentials import Cipher, Credentials
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
-from jobsync.easycars.schedule import next_slot, resolve
+from jobsync.easycars.schedule import first_slot, resolve
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import get_logger
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
@@ -93,7 +93,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
                 "stock_sync.schedule_unreadable", dealership_id=found.dealership_id, value=text, in_force=str(rule)
             )
         kept = found.next_at if (rule.cron, rule.timezone) == (found.cron, found.timezone) else None
-        next_at = kept or next_slot(rule.cron, rule.timezone, now)
+        next_at = kept or first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
         store.write_schedule(connection, found.dealership_id, rule, seen=found.wanted.seen, next_at=next_at)
 
 

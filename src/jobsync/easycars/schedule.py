@@ -72,6 +72,22 @@ def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
     return slot.astimezone(UTC)
 
 
+def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime | None) -> datetime:
+    """
+    Return the slot that a schedule met for the first time leads to, in UTC.
+
+    A slot of the minute that is running counts: the tick that meets a change is often the very one it was made for.
+    It does not if an attempt began (`started_at`) in that minute already.
+
+    >>> now = datetime(2026, 7, 1, 2, 30, 4, tzinfo=UTC)
+    >>> first_slot("30 2 * * *", "UTC", now, started_at=None).isoformat()
+    '2026-07-01T02:30:00+00:00'
+    """
+    minute = now.replace(second=0, microsecond=0)
+    begun = started_at is not None and started_at >= minute
+    return next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
+
+
 def next_retry(attempt: int, *, slot_started_at: datetime, now: datetime) -> datetime | None:
     """
     Return when to try again after this many attempts of a slot, None when the slot is given up.

@@ -70,6 +70,7 @@ class Schedule:
     timezone: str | None
     seen: str | None
     next_at: datetime | None
+    slot_started_at: datetime | None
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def read_schedules(connection: Connection[Any]) -> list[Schedule]:
                         (SELECT value FROM system_settings WHERE key = 'easycar_sync_cron'), %s),
                coalesce(nullif(btrim(d.timezone), ''),
                         (SELECT value FROM system_settings WHERE key = 'easycar_sync_timezone'), %s),
-               h.cron, h.timezone, h.seen, h.next_at
+               h.cron, h.timezone, h.seen, h.next_at, h.slot_started_at
         FROM dealerships d
         LEFT JOIN dealership_settings s ON s.dealership_id = d.id
         LEFT JOIN sync_schedule h ON h.dealership_id = d.id

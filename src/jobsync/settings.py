@@ -38,12 +38,14 @@ class Settings:
     """
     What the outside told this process.
 
-    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
-    (None: the user's data folder). Keys are 32 bytes. Fields that may hold a secret stay out of `repr`.
+    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder` (None: the
+    user's data folder); `database_is_default` says that nobody named either. Keys are 32 bytes. Fields that may hold a
+    secret stay out of `repr`.
     """
 
     database_url: str | None = field(default=None, repr=False)
     embedded_folder: Path | None = None
+    database_is_default: bool = False
     lock_database_url: str | None = field(default=None, repr=False)
     encryption_key: bytes | None = field(default=None, repr=False)
     encryption_key_previous: bytes | None = field(default=None, repr=False)
@@ -111,6 +113,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         database_url=database_url,
         embedded_folder=embedded_folder,
+        database_is_default="JOBSYNC_DATABASE_URL" not in raw,
         lock_database_url=url_of("JOBSYNC_LOCK_DATABASE_URL", _POSTGRES_SCHEMES),
         encryption_key=key_of("JOBSYNC_ENCRYPTION_KEY"),
         encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),

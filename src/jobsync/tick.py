@@ -17,6 +17,7 @@ _QUESTION = (
     " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
 )
 SCHEMA = "0002"
+_KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 
 
 def nothing_is_due(arguments: list[str]) -> bool:
@@ -24,7 +25,8 @@ def nothing_is_due(arguments: list[str]) -> bool:
     question = _JOBS.get(tuple(arguments))
     url = _database_url() if question else None
     library = _libpq() if url else None
-    if not question or not url or not library:
+    key = os.environ.get("JOBSYNC_ENCRYPTION_KEY", "")
+    if not question or not url or not library or len(key) not in (0, _KEY_LENGTH):
         return False
     try:
         return _ask(library, url, _QUESTION.format(job=question[0], switch=question[1])) == (b"f", SCHEMA.encode())

@@ -37,8 +37,11 @@ def add(
     if email is not None and ("@" not in email or len(email) > 255):
         raise UsageProblem("--email: expected an address such as stock@dealer.example")
     with transaction(context) as connection:
+        twins = [row["id"] for row in registry.list_dealerships(connection) if row["name"] == name.strip()]
         row = registry.add_dealership(connection, name.strip(), timezone=timezone, email=email)
     show(row, as_json=as_json, otherwise=lambda: say(f"dealership {row['id']}: {row['name']}"))
+    if twins:
+        typer.echo(f"jobsync: dealership {twins[0]} has the same name", err=True)
     if timezone is None:
         typer.echo(f"jobsync: {_NO_ZONE}", err=True)
 
@@ -87,7 +90,10 @@ def pause(
         str | None,
         typer.Option("--until", metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 3d)."),
     ] = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="S", help="Shown wherever the pause is.")] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="S", help="Shown by schedule show."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Leave a dealership out of every run that does not name it."""

@@ -43,7 +43,7 @@ its {number} vehicles stay listed until a person decides. This is how:
 
     jobsync removals show {id}        which vehicles would go
     jobsync removals approve {id}     let them go at the next sync
-    jobsync removals reject {id}      keep them, and do not ask again
+    jobsync removals reject {id}      keep them; nobody is asked again until the set changes
 """
 
 _OUTRO = """

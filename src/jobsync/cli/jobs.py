@@ -12,6 +12,7 @@ import typer
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.logs import get_logger
 from jobsync.runner.job import Report, RunStatus
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def _run_stock_sync(
         for dealership_id in named:
             require_dealership(connection, dealership_id)
         settings = read_system_settings(connection)
+        if scheduled and tools.settings.database_is_default:
+            get_logger().warning(
+                "run.private_database",
+                message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
+                " say embedded: if that is meant",
+            )
         if not settings.switch(job.SWITCH):
             return disabled_report(job.SPEC.name)
         if scheduled and not dry_run and not job.is_due(connection):
@@ -111,20 +118,24 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
         say(f"{report.job} is globally disabled; nothing was done")
     if report.status in (RunStatus.DISABLED, RunStatus.SKIPPED):
         return
-    numbers = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
+    items.sort(key=lambda item: item["dealership_id"])
+    numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
     print_table(
-        ["dealership", "status", *numbers, "why"],
-        [
-            [f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers), _why(item)]
-            for item in sorted(items, key=lambda item: item["dealership_id"])
-        ],
-        empty="no dealership is due" if report.exit_code is ExitCode.DONE else "no dealership was reached",
+        ["dealership", "status", *numbers],
+        [[f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers)] for item in items],
+        empty="no dealership is eligible" if report.exit_code is ExitCode.DONE else "no dealership was reached",
     )
+    for item in items:
+        if why := _why(item):
+            say(f"{item['dealership_id']} {item['name']}: {why}")
     if dry_run:
         _print_plan(items)
     counts = report.counts
     parts = [f"{number} {word}" for word, number in counts.as_json().items() if number or word == "eligible"]
     say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}")
+
+
+_NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
 
 
 def _why(item: dict[str, Any]) -> str:
@@ -156,7 +167,9 @@ def _print_plan(items: list[dict[str, Any]]) -> None:
             for entry in item.get("plan", [])
         ]
         if rows:
-            print_table(["stock number", "action", "changes", "reason"], rows, title=item["name"])
+            print_table(
+                ["stock number", "action", "changes", "reason"], rows, title=f"{item['dealership_id']} {item['name']}"
+            )
 
 
 def _short(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -66,6 +67,8 @@ def cell(value: object) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, dict):
+        return " ".join(f"{name}={cell(part)}" for name, part in value.items() if part not in (None, 0)) or "-"
     if isinstance(value, list | tuple):
         shown = ", ".join(cell(part) for part in value[:12])
         return f"{shown} and {len(value) - 12} more" if len(value) > 12 else shown
@@ -81,10 +84,14 @@ def print_table(
         write(f"\n{visible(title)}\n")
     if not texts:
         write(f"  {empty}\n" if title else f"{empty}\n")
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and _width(columns, texts) <= shutil.get_terminal_size().columns:
         _rich_table(columns, texts, sys.stdout)
-    else:
+    else:  # too wide for this terminal: whole lines wrap better than words in narrow columns
         _plain_table(columns, texts)
+
+
+def _width(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> int:
+    return sum(max(len(column), *(len(row[at]) for row in texts)) + 2 for at, column in enumerate(columns))
 
 
 def _numeric(texts: Sequence[Sequence[str]], at: int) -> bool:

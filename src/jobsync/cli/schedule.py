@@ -18,11 +18,15 @@ def schedule() -> None:
 @app.command("show")
 def show_(context: typer.Context, as_json: Json = False) -> None:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
+    from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import registry
     from jobsync.runner.run import database_now
 
     with transaction(context) as connection:
         rows = registry.list_schedules(connection, database_now(connection))
+        on = read_system_settings(connection).switch("easycar_sync_enabled")
+    if not on:
+        typer.echo("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs", err=True)
     columns = ["dealership", "cron", "time zone", "next", "retry", "attempts", "last success", "why not"]
     lines = [
         [
@@ -33,8 +37,18 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
             row["retry_at"],
             row["attempt"],
             row["last_success_at"],
-            row["not_eligible"],
+            _why_not(row),
         ]
         for row in rows
     ]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
+
+
+def _why_not(row: dict[str, object]) -> str | None:
+    reasons = [str(row["not_eligible"])] if row["not_eligible"] else []
+    if row["not_eligible"] == "paused" and row["paused_reason"]:
+        reasons.append(str(row["paused_reason"]))
+    unreadable = row["unreadable"]
+    if isinstance(unreadable, list) and unreadable:
+        reasons.append(f"unreadable: {', '.join(unreadable)}")
+    return "; ".join(reasons) or None

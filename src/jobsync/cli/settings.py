@@ -21,8 +21,21 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         rows = list_settings(connection)
-    columns = ["key", "value", "default", "expected", "description"]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, [[row[c] for c in columns] for row in rows]))
+    columns = ["key", "value", "in force", "default", "expected", "description"]
+    lines = [
+        [
+            row["key"],
+            row["value"],
+            "yes" if row["readable"] else f"no: cannot be read, {row['in_force']}",
+            row["default"],
+            row["expected"],
+            row["description"],
+        ]
+        for row in rows
+    ]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines))
+    if not all(row["readable"] for row in rows):
+        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
 
 
 @app.command()

@@ -120,11 +120,22 @@ def translated() -> Iterator[None]:
     except PoolTimeout as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from error
     except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise _no_right(error.orig) from error
         if error.connection_invalidated or isinstance(error.orig, gone):
             raise Unavailable(f"database: {visible(error.orig, most=500)}") from error
         raise
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _no_right(error) from error
     except gone as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from error
+
+
+def _no_right(error: BaseException) -> ConfigurationProblem:
+    return ConfigurationProblem(
+        f"the database role lacks a right: {visible(error, most=300)} (jobsync reads and writes all of its tables, and"
+        " db upgrade must be run by their owner)"
+    )
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:

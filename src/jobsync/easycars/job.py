@@ -90,7 +90,10 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
         rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
         for text in rule.unreadable:
             get_logger().warning(
-                "stock_sync.schedule_unreadable", dealership_id=found.dealership_id, value=text, in_force=str(rule)
+                "stock_sync.schedule_unreadable",
+                dealership_id=found.dealership_id,
+                value=text,
+                in_force=f"{rule.cron} @ {rule.timezone}",
             )
         kept = found.next_at if (rule.cron, rule.timezone) == (found.cron, found.timezone) else None
         next_at = kept or first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
@@ -343,7 +346,8 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
             result = failure_of(item, error)
         results.append(result)
     status, code = judge_run(results)
-    return Report(SPEC.name, status, code, None, count_items(results, eligible=len(items)), (*results, *skipped))
+    every = (*results, *skipped)
+    return Report(SPEC.name, status, code, None, count_items(every, eligible=len(items)), every)
 
 
 def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:

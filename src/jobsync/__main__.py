@@ -5,14 +5,32 @@ import sys
 
 def main() -> None:
     """Run the command line of this process."""
+    _open_missing_streams()
     if "--scheduled" in sys.argv:
         from jobsync.tick import nothing_is_due
 
         if nothing_is_due(sys.argv[1:]):
             _leave(0)
-    from jobsync.cli.main import run
+    try:
+        from jobsync.cli.main import run
 
-    _leave(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+    _leave(code)
+
+
+def _open_missing_streams() -> None:
+    """Give the process the standard streams that its parent closed, before a socket or a file takes their numbers."""
+    import os
+
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _leave(code: int) -> None:

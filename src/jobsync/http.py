@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -152,7 +153,8 @@ class HttpClient:
         """
         Send one POST and read the whole answer.
 
-        Only one body over 16 MB is read at a time, so that memory is bounded whatever the concurrency.
+        Bodies over 16 MB are read one after the other. A compressed body is inflated in bounded steps, so that a few
+        bytes can never become more than the largest body.
 
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
@@ -162,7 +164,12 @@ class HttpClient:
         timeout = httpx.Timeout(deadline_s, connect=min(deadline_s, CONNECT_TIMEOUT_S))
         try:
             with self._client.stream(
-                "POST", url, params=params, headers=headers, content=content, timeout=timeout
+                "POST",
+                url,
+                params=params,
+                headers={"Accept-Encoding": "gzip", **(headers or {})},
+                content=content,
+                timeout=timeout,
             ) as response:
                 body = self._read(response)
                 return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
@@ -170,7 +177,7 @@ class HttpClient:
             raise NoAnswer(f"no whole answer within {deadline_s:g} s", kind="timeout") from None
         except httpx.ConnectError as error:
             raise NoAnswer(f"cannot connect ({_cause(error)})", kind="refused") from None
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
             raise NoAnswer("the address is not a URL", kind="address") from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise NoAnswer(f"the connection broke off ({_cause(error)})", kind="broken") from None
@@ -178,19 +185,32 @@ class HttpClient:
             _deadline.at = None
 
     def _read(self, response: httpx.Response) -> bytearray:
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise NoAnswer("the answer comes in an encoding that was not asked for", kind="encoding")
+        inflater = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
         parts = bytearray()
         large = False
         try:
-            for chunk in response.iter_bytes(_CHUNK):
-                parts += chunk
+            for chunk in response.iter_raw(_CHUNK):
+                while chunk and len(parts) <= self._most_bytes:
+                    if inflater is None:
+                        parts += chunk
+                        break
+                    parts += inflater.decompress(chunk, self._most_bytes + 1 - len(parts))
+                    chunk = inflater.unconsumed_tail  # noqa: PLW2901 - the rest of the same chunk
                 if len(parts) > self._most_bytes:
                     raise NoAnswer(f"the answer is larger than {self._most_bytes >> 20} MB", kind="too_large")
                 if not large and len(parts) > _SMALL_BODY:
                     self._large.acquire()
                     large = True
+        except zlib.error:
+            raise NoAnswer("the compressed answer cannot be read", kind="broken") from None
         finally:
             if large:
                 self._large.release()
+        if inflater is not None and not inflater.eof:
+            raise NoAnswer("the compressed answer was cut off", kind="broken")
         return parts
 
     def close(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -26,7 +29,8 @@ _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "stat
 def register_secret(text: str) -> None:
     """From now on `visible` masks `text`; one of under 6 characters would mask half of every sentence: ignored."""
     if len(text) >= 6:
-        _secrets.add(text)
+        # a vendor may quote back what it was sent, in the form that it was sent in
+        _secrets.update((text, quote(text, safe=""), quote_plus(text), escape(text), json.dumps(text)[1:-1]))
 
 
 def visible(text: object, *, most: int = 2000) -> str:

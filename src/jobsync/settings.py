@@ -38,9 +38,9 @@ class Settings:
     """
     What the outside told this process.
 
-    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder` (None: the
-    user's data folder); `database_is_default` says that nobody named either. Keys are 32 bytes. Fields that may hold a
-    secret stay out of `repr`.
+    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
+    (None: the user's data folder); `database_is_default` says that nobody named either. Keys are 32 bytes. Fields that
+    may hold a secret stay out of `repr`.
     """
 
     database_url: str | None = field(default=None, repr=False)
@@ -162,7 +162,7 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         problems.append(f"{path}: cannot be read as TOML ({error})")
         return
     for key, value in table.items():

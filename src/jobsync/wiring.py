@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from jobsync.db.engine import Database
 from jobsync.logs import register_secret
@@ -56,7 +56,7 @@ class Tools:
         settings = self.settings
         if settings.database_url is not None:
             for url in (settings.database_url, settings.lock_database_url):
-                register_secret(urlsplit(url or "").password or "")
+                register_secret(unquote(urlsplit(url or "").password or ""))
             return self._keep(Database(settings.database_url, settings.lock_database_url))
         from jobsync.db import embedded
 

@@ -20,13 +20,12 @@ def upgrade(context: typer.Context, as_json: Json = False) -> None:
 
     with translated():
         engine = tools_of(context).database.engine(connections=1)
-        before = migrate.schema_status(engine)
         after = migrate.upgrade(engine)
-        if before.pending:
+        if after.applied:
             with engine.begin() as connection:
-                write_audit(connection, "db.upgrade", after.current, {"applied": before.pending})
-    document = {"from": before.current, "to": after.current, "applied": list(before.pending)}
-    done = f"applied {', '.join(before.pending)}" if before.pending else "up to date"
+                write_audit(connection, "db.upgrade", after.current, {"applied": after.applied})
+    document = {"to": after.current, "applied": list(after.applied)}
+    done = f"applied {', '.join(after.applied)}" if after.applied else "up to date"
     show(document, as_json=as_json, otherwise=lambda: say(f"schema {after.current}: {done}"))
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from jobsync.wiring import Tools
 
 
+_INTERRUPTED = 130
+
+
 def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
     """
     Run one command and return its exit code.
@@ -31,11 +34,13 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
         if any("\ud800" <= sign <= "\udfff" for argument in arguments for sign in argument):
             raise UsageProblem("an argument is not valid UTF-8 text; nothing was done")
         result = app(list(arguments), standalone_mode=False, obj=tools, prog_name="jobsync")
+        if result == _INTERRUPTED:  # Typer's own way to say so
+            return _complain("cancelled", _INTERRUPTED, as_json=as_json)
         return int(result) if isinstance(result, int) else 0
     except JobsyncError as error:
         return _complain(visible(error), int(error.exit_code), as_json=as_json)
     except typer.Abort:
-        return _complain("cancelled", 130, as_json=as_json)
+        return _complain("cancelled", _INTERRUPTED, as_json=as_json)
     except usage_error as error:
         error.show()
         code = int(getattr(error, "exit_code", ExitCode.USAGE))

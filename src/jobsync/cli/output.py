@@ -48,7 +48,7 @@ def write(text: str) -> None:
     try:
         out.write(text.encode(encoding, "replace").decode(encoding))
         out.flush()
-    except BrokenPipeError:
+    except OSError:  # its reader has gone, or its disk is full: the work and the exit code stand
         close_quietly(out)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ConfigurationProblem, Unavailable
@@ -70,9 +71,36 @@ def connect(url: str, *, application_name: str, autocommit: bool = True, **param
         raise ConfigurationProblem("database URL: the port is no number (a / or : in the password is %2F or %3A)")
     try:
         # Prepared statements would not survive a transaction pooler.
-        return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+        connection = psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise _translate(error) from None
+    _read_every_instant(connection)
+    return connection
+
+
+def _read_every_instant(connection: psycopg.Connection[Any]) -> None:
+    """Let an instant that Python cannot hold (infinity, year 20000) be read as the last or first one that it can."""
+    from psycopg import DataError
+    from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
+
+    ends = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
+
+    class Text(TimestamptzLoader):
+        def load(self, data: Any) -> datetime:
+            try:
+                return super().load(data).astimezone(UTC)
+            except (DataError, OverflowError, ValueError):
+                return ends[not bytes(data).startswith(b"-") and not bytes(data).endswith(b"BC")]
+
+    class Binary(TimestamptzBinaryLoader):
+        def load(self, data: Any) -> datetime:
+            try:
+                return super().load(data).astimezone(UTC)
+            except (DataError, OverflowError, ValueError):
+                return ends[bytes(data)[0] < 128]  # a signed number of microseconds, highest byte first
+
+    connection.adapters.register_loader("timestamptz", Text)
+    connection.adapters.register_loader("timestamptz", Binary)
 
 
 def _translate(error: Exception) -> Exception:
@@ -114,18 +142,19 @@ def translated() -> Iterator[None]:
     from sqlalchemy.exc import TimeoutError as PoolTimeout
 
     # the second one ends the session too, but is no OperationalError to psycopg
+    denied = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
     gone = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from error
     except DBAPIError as error:
-        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+        if isinstance(error.orig, denied):
             raise _no_right(error.orig) from error
         if error.connection_invalidated or isinstance(error.orig, gone):
             raise Unavailable(f"database: {visible(error.orig, most=500)}") from error
         raise
-    except psycopg.errors.InsufficientPrivilege as error:
+    except denied as error:
         raise _no_right(error) from error
     except gone as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from error

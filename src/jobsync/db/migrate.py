@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,12 @@ _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
 
 @dataclass(frozen=True)
 class SchemaStatus:
-    """`current` is None in a database without our schema; `pending` lists the revisions an upgrade would run."""
+    """`current` is None in a database without our schema; `pending` would be run, `applied` was, by this upgrade."""
 
     current: str | None
     head: str
     pending: tuple[str, ...]
+    applied: tuple[str, ...] = ()
 
     @property
     def up_to_date(self) -> bool:
@@ -71,12 +72,9 @@ def check_schema(connection: Connection) -> None:
 
 def schema_status(engine: Engine) -> SchemaStatus:
     """Return where the database stands and what an upgrade would do."""
-    from alembic.script import ScriptDirectory
-
     with engine.connect() as connection:
         current = read_version(connection)
-    script = ScriptDirectory.from_config(_config())
-    known = [revision.revision for revision in script.walk_revisions()][::-1]
+    known = _revisions()
     after = known.index(current) + 1 if current in known else 0
     newer = current is not None and current not in known
     return SchemaStatus(current, HEAD, () if newer else tuple(known[after:]))
@@ -93,17 +91,20 @@ def upgrade(engine: Engine) -> SchemaStatus:
     from sqlalchemy.exc import ProgrammingError
 
     try:
-        _run_migrations(engine)
+        before = _run_migrations(engine)
     except ProgrammingError as error:
         if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
             raise
         raise ConfigurationProblem(
             f"the database role may not change the schema ({visible(error.orig, most=200)}); run this as its owner"
         ) from None
-    return schema_status(engine)
+    known = _revisions()
+    applied = known[known.index(before) + 1 :] if before in known else known
+    return replace(schema_status(engine), applied=tuple(applied))
 
 
-def _run_migrations(engine: Engine) -> None:
+def _run_migrations(engine: Engine) -> str | None:
+    """Run what is missing; returns the revision that was there before."""
     from alembic import command
     from sqlalchemy import text
 
@@ -115,6 +116,14 @@ def _run_migrations(engine: Engine) -> None:
             check_schema(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return current
+
+
+def _revisions() -> list[str]:
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory.from_config(_config())
+    return [revision.revision for revision in script.walk_revisions()][::-1]
 
 
 def _config() -> Config:

@@ -51,6 +51,8 @@ class _Token:
     text: str | None = None
     good_until: float = 0.0
     refused: EasyCarsFailure | None = None
+    failed: EasyCarsFailure | None = None
+    failures: int = 0
 
 
 class EasyCarsClient:
@@ -136,17 +138,24 @@ class EasyCarsClient:
         key = (credentials.environment, credentials.client_id, credentials.client_secret)
         with self._tokens_lock:
             slot = self._tokens.setdefault(key, _Token())
+        failures = slot.failures
         with slot.lock:
             if slot.refused is not None:
                 raise slot.refused
+            if slot.failed is not None and slot.failures != failures:
+                raise slot.failed  # whoever waited for a request that failed need not wait for one more
             if slot.text is not None and slot.text != stale and time.monotonic() < slot.good_until:
                 return slot.text
-            answer = self._post(
-                credentials,
-                "RequestToken",
-                params={"ClientID": credentials.client_id, "ClientSecret": credentials.client_secret},
-            )
-            envelope = _read(answer)
+            try:
+                answer = self._post(
+                    credentials,
+                    "RequestToken",
+                    params={"ClientID": credentials.client_id, "ClientSecret": credentials.client_secret},
+                )
+                envelope = _read(answer)
+            except EasyCarsFailure as failure:
+                slot.failed, slot.failures = failure, slot.failures + 1
+                raise
             if envelope.code == AUTHENTICATION or (answer.status == 401 and envelope.code is None):
                 slot.refused = EasyCarsFailure(
                     f"EasyCars refuses the client (ClientID, ClientSecret): {_said(envelope)}",
@@ -154,7 +163,11 @@ class EasyCarsClient:
                 )
                 raise slot.refused
             _judge(envelope, answer.status)
-            if not envelope.token or not (envelope.token.isascii() and envelope.token.isprintable()):
+            if (
+                not envelope.token
+                or not (envelope.token.isascii() and envelope.token.isprintable())
+                or (envelope.token != envelope.token.strip())
+            ):
                 raise EasyCarsFailure("the token answer has no usable Token", reason="vendor_failed")
             register_secret(envelope.token)
             slot.text = envelope.token
@@ -288,7 +301,7 @@ def _life_s(token: str) -> float:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         life = float(claims["exp"]) - float(claims["iat"])
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error, RecursionError):
         return _TOKEN_LIFE_S
     return life if life > 0 else _TOKEN_LIFE_S
 

@@ -148,6 +148,7 @@ class _Work:
         self._engine = engine
 
     def begin(self, connection: Connection, item: Item) -> int:
+        _require(connection, int(item.key))
         return store.begin_attempt(driver(connection), int(item.key), scheduled=self._job.scheduled)
 
     def do(self, attempt: Attempt) -> ItemResult:
@@ -202,6 +203,8 @@ class _Work:
             error=result.error,
             duration_ms=attempt.elapsed_ms,
         )
+        if not store.keep_dealership(driver(connection), int(attempt.item.key)):
+            return  # there is nobody left to keep a log of
         store.write_log(
             driver(connection),
             int(attempt.item.key),
@@ -241,6 +244,8 @@ def plan_and(
         try:
             with transaction() as connection:
                 raw = driver(connection)
+                if for_update:
+                    _require(connection, dealership_id)
                 listed = store.read_listed(raw, dealership_id)
                 incoming = sort_feed(envelope.items or (), listed, yard_code=yard_code, warned=envelope.code == WARNING)
                 if blamed:
@@ -262,6 +267,11 @@ def plan_and(
                 blamed = store.find_unstorable(driver(connection), suspects)
             if not blamed:
                 raise
+
+
+def _require(connection: Connection, dealership_id: int) -> None:
+    if not store.keep_dealership(driver(connection), dealership_id):
+        raise ItemFailure("the dealership was deleted meanwhile; nothing was written", reason="deleted")
 
 
 def load_credentials(connection: Connection, dealership_id: int, cipher: Cipher) -> Credentials:

@@ -128,7 +128,7 @@ class _Raw(msgspec.Struct):
 
 def _number(text: str) -> Decimal:
     value = Decimal(text)
-    if value and not -_NUMBER_DIGITS_MOST < value.adjusted() < _NUMBER_DIGITS_MOST:
+    if not -_NUMBER_DIGITS_MOST < value.adjusted() < _NUMBER_DIGITS_MOST:
         raise ValueError("a number beyond what the database can hold")
     return value
 
@@ -417,7 +417,10 @@ def _absent_columns(missing: frozenset[str], *, says_sold: bool) -> frozenset[st
 
 def watched_of(document: str) -> dict[str, Any]:
     """Return the documented keys of an item's JSON text that fill no column, for the change history."""
-    item = _ITEM.decode(document)
+    try:
+        item = _ITEM.decode(document)
+    except RecursionError:  # as deep as could just be read before
+        item = {}
     return {key: item.get(key) for key in _WATCHED}
 
 

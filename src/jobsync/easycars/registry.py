@@ -317,6 +317,8 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         raise UsageProblem(
             f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
         ) from None
+    if end.year > FOREVER.year - 2:
+        return FOREVER
     if end.tzinfo is None:
         [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
         rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)

@@ -26,6 +26,7 @@ from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
 from jobsync.easycars.schedule import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_retry, next_slot
 from jobsync.logs import visible
+from jobsync.runner.lock import lock_key
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -98,6 +99,12 @@ def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
         """
     ).fetchall()
     return [Dealership(*row) for row in rows]
+
+
+def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
+    """Keep the host application from deleting the dealership until the transaction ends; False if it has done so."""
+    statement = "SELECT 1 FROM dealerships WHERE id = %s FOR KEY SHARE"
+    return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
 def read_credentials(connection: Connection[Any], dealership_id: int) -> tuple[str, ...] | None:
@@ -332,7 +339,8 @@ def apply_plan(
 
 
 def _retired_number(row: Listed) -> str:
-    return f"{row.stock_number}~{row.id}"
+    """Name a row whose number is taken over; the blank at the end is one that no item's trimmed number can have."""
+    return f"{row.stock_number}~{row.id} "
 
 
 def _history(plan: StockPlan) -> Iterator[tuple[int, str, Any, Any]]:
@@ -547,6 +555,7 @@ COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped
 
 def log_crashed(connection: Connection[Any]) -> None:
     """Give each dealership at which a process died its line in the log, so that the history has no hole."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("stock-sync:log-crashed")])
     connection.execute(
         """
         INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)

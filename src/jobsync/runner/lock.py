@@ -317,9 +317,19 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
     missing = sorted({fence.name for fence in fences} - {name for (name,) in rows})
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
+    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [_IDLE_WRITER])
+    prove_locks(connection, fences)
+
+
+def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
+    """
+    Prove that the locks are still held by the lock connection; asked again as the last thing before a commit.
+
+    Raises:
+        LockLost: it is not so.
+    """
     row = connection.execute(
-        f"SELECT count(*), set_config('idle_in_transaction_session_timeout', '{_IDLE_WRITER}', true)"
-        f" FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
+        f"SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
         f" ON pid = mine.backend AND {_KEY} = mine.key WHERE {_OURS}",
         [[fence.backend_pid for fence in fences], [lock_key(fence.name) for fence in fences]],
     ).fetchone()

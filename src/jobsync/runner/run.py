@@ -25,6 +25,7 @@ from jobsync.runner.lock import (
     LockSession,
     OldWriter,
     pass_fence,
+    prove_locks,
     refuse_pooler,
     refuse_strange_locks,
     run_lock_name,
@@ -152,6 +153,7 @@ class Run:
         with translated(), self.engine.begin() as connection:
             pass_fence(driver(connection), fences)
             yield connection
+            prove_locks(driver(connection), fences)
 
     def keep_traceback(self) -> None:
         """Keep the traceback being handled for the run's row (the first one)."""

@@ -34,8 +34,6 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         for row in rows
     ]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines))
-    if not all(row["readable"] for row in rows):
-        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
 
 
 @app.command()

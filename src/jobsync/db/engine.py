@@ -141,8 +141,8 @@ def translated() -> Iterator[None]:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-    # the second one ends the session too, but is no OperationalError to psycopg
     denied = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
+    # the second one ends the session too, but is no OperationalError to psycopg
     gone = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
     try:
         yield

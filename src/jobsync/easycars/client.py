@@ -106,11 +106,11 @@ class EasyCarsClient:
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
         token = self._token(credentials, stale=None)
         envelope, status = self._request_stock(credentials, token)
-        if envelope.code == AUTHENTICATION or (status == 401 and envelope.code is None):
+        if _refused(envelope, status):
             # Expired or withdrawn: one refresh. A second no is about the account, since the client pair got a token.
             token = self._token(credentials, stale=token)
             envelope, status = self._request_stock(credentials, token)
-        if envelope.code == AUTHENTICATION or (status == 401 and envelope.code is None):
+        if _refused(envelope, status):
             raise EasyCarsFailure(
                 f"EasyCars refuses the account (AccountNumber, AccountSecret): {_said(envelope)}",
                 reason="credentials_account",
@@ -156,7 +156,7 @@ class EasyCarsClient:
             except EasyCarsFailure as failure:
                 slot.failed, slot.failures = failure, slot.failures + 1
                 raise
-            if envelope.code == AUTHENTICATION or (answer.status == 401 and envelope.code is None):
+            if _refused(envelope, answer.status):
                 slot.refused = EasyCarsFailure(
                     f"EasyCars refuses the client (ClientID, ClientSecret): {_said(envelope)}",
                     reason="credentials_client",
@@ -257,6 +257,11 @@ def _overloaded(answer: Answer) -> EasyCarsFailure:
     )
     failure.retry_after_s = _retry_after_s(answer)
     return failure
+
+
+def _refused(envelope: Envelope, status: int) -> bool:
+    """Whether the answer says that whoever asked is not let in; the body's word counts before the status."""
+    return envelope.code == AUTHENTICATION or (status == 401 and envelope.code is None)
 
 
 def _judge(envelope: Envelope, status: int) -> None:

@@ -159,10 +159,10 @@ class _Work:
             credentials = load_credentials(connection, dealership_id, self._job.cipher)
         envelope = self._client.fetch_stock(credentials)
 
-        def apply(connection: Connection, plan: StockPlan) -> ItemResult:
+        def apply(connection: Connection, plan: StockPlan, now: datetime) -> ItemResult:
             raw = driver(connection)
             run_id = attempt.run.who.run_id
-            store.apply_plan(raw, dealership_id, plan, run_id=run_id, now=database_now(connection))
+            store.apply_plan(raw, dealership_id, plan, run_id=run_id, now=now)
             store.write_log(
                 raw,
                 dealership_id,
@@ -220,7 +220,7 @@ class _Work:
 
 
 def plan_and(
-    apply: Callable[[Connection, StockPlan], ItemResult],
+    apply: Callable[[Connection, StockPlan, datetime], ItemResult],
     transaction: Callable[[], Any],
     dealership_id: int,
     envelope: Envelope,
@@ -257,8 +257,9 @@ def plan_and(
                     cars = [car for car in incoming.cars if car.position not in blamed]
                     incoming = replace(incoming, cars=cars, refused=[*incoming.refused, *refused])
                 current = store.read_current(raw, dealership_id, listed, for_update=for_update)
-                plan = plan_stock(incoming, current, policy, database_now(connection))
-                return plan, apply(connection, plan)
+                now = database_now(connection)
+                plan = plan_stock(incoming, current, policy, now)
+                return plan, apply(connection, plan, now)
         except (psycopg.DataError, DBAPIError) as error:
             if plan is None or blamed or not isinstance(getattr(error, "orig", error), psycopg.DataError):
                 raise
@@ -344,7 +345,7 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
                 credentials = load_credentials(connection, int(item.key), job.cipher)
             envelope = client.fetch_stock(credentials)
             _, result = plan_and(
-                lambda _connection, plan, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
+                lambda _connection, plan, _now, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
                 reading,
                 int(item.key),
                 envelope,

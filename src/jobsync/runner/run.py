@@ -157,7 +157,7 @@ class Run:
 
     def keep_traceback(self) -> None:
         """Keep the traceback being handled for the run's row (the first one)."""
-        self.traceback = self.traceback or visible_traceback()
+        self.traceback = self.traceback or visible_lines(traceback.format_exc())
 
     def _write_progress(self, done: int, failed: int) -> None:
         try:
@@ -242,11 +242,6 @@ def idle_report(job: str) -> Report:
     """Return what a tick says that finds nothing due; no row is opened, no lock taken."""
     get_logger().debug("run.nothing_due", job=job)
     return Report(job, RunStatus.SUCCEEDED, ExitCode.DONE)
-
-
-def visible_traceback() -> str:
-    """Return the traceback being handled, with known secrets masked, its lines kept."""
-    return visible_lines(traceback.format_exc())
 
 
 def _take_locks(run: Run) -> str | None:

@@ -31,6 +31,19 @@ class CodeClass(StrEnum):
     WARNING = "warning"  # changes nothing
 
 
+CLASS_WORDS: Mapping[CodeClass, str] = {
+    CodeClass.PENDING: "nothing is decided yet",
+    CodeClass.QUERY: "the document may be there already, ask for it",
+    CodeClass.RETRY: "the SRI's own trouble, later again",
+    CodeClass.REBUILD: "correct the document, same key",
+    CodeClass.RESIGN: "sign anew, same key",
+    CodeClass.TENANT_MUST_ACT: "the taxpayer has to settle something outside",
+    CodeClass.OUR_BUG: "the sending software is wrong",
+    CodeClass.HUMAN: "somebody has to read it and decide",
+    CodeClass.WARNING: "a notice, changes nothing",
+}
+
+
 @dataclass(frozen=True)
 class Explanation:
     """

@@ -38,7 +38,7 @@ def test_check_digit(first_48: str, expected: int) -> None:
 
 
 def test_every_single_wrong_digit_is_seen() -> None:
-    """No exchange of one digit by another goes unseen, but for those that 10 and 1 share."""
+    """No exchange of one digit of this key by another goes unseen."""
     missed = []
     for at in range(48):
         for digit in "0123456789":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,6 +79,11 @@ def test_request_takes_digits_only(text: str) -> None:
         build_authorization_request(text)
 
 
+def prefixed(text: str) -> str:
+    """The same elements, each with a prefix."""
+    return re.sub("<(/?)(?=[a-z])", r"<\1n:", text)
+
+
 # --- an ordinary answer ----------------------------------------------------------------------------------------------
 
 
@@ -138,15 +144,9 @@ def test_missing_and_empty_elements(inside: str, expected: Answer) -> None:
     "body",
     [
         f"<RespuestaAutorizacionComprobante>{authorization('EN PROCESO')}</RespuestaAutorizacionComprobante>",
-        f"<response><RespuestaAutorizacionComprobante>{authorization('EN PROCESO')}</RespuestaAutorizacionComprobante></response>",
+        f"<response><RespuestaAutorizacion>{authorization('EN PROCESO')}</RespuestaAutorizacion></response>",
         f"<a:x xmlns:a='urn:a' xmlns='urn:b'>{authorization('EN PROCESO')}</a:x>",
-        authorization("EN PROCESO")
-        .replace("<", "<n:")
-        .replace("<n:/", "</n:")
-        .replace("n:![", "![")
-        .replace("<n:autorizacion>", "<n:autorizacion xmlns:n='urn:n'>", 1)
-        .replace("<n:?", "<?")
-        .replace("]]&gt;", "]]>"),
+        f"<n:x xmlns:n='urn:n'>{prefixed(authorization('EN PROCESO', inner=''))}</n:x>",
         authorization("EN PROCESO").replace("autorizacion>", "AUTORIZACION>").replace("estado>", "Estado>"),
     ],
     ids=["without an envelope", "with a wrapper", "with a default namespace", "with a prefix", "in other case"],
@@ -271,7 +271,7 @@ def test_tree_keeps_what_is_its_own() -> None:
 
 def test_state_inside_a_document_counts_for_nothing() -> None:
     """What an issuer writes into a document is not the SRI's word."""
-    evil = f"<factura><infoTributaria/><autorizaciones>{authorization()}</autorizaciones>{soap_fault('a:Server')}</factura>"
+    evil = f"<factura><infoTributaria/><x>{authorization()}</x>{soap_fault('a:Server')}</factura>"
     for inner in (evil, escaped(evil)):
         found = one(envelope(answer(authorization("NO AUTORIZADO", inner=inner))))
 
@@ -553,8 +553,10 @@ RESPUESTA = f"<RespuestaAutorizacion>{authorization()[14:-15]}</RespuestaAutoriz
         (authorization().replace("autorizacion>", "Authorization>"), "Authorization"),
         (RESPUESTA, "RespuestaAutorizacion"),
         (f"<RespuestaAutorizacion>{authorization()}</RespuestaAutorizacion>", "RespuestaAutorizacion"),
-        (f"<RespuestaAutorizacionComprobante><autorizaciones>{authorization()}</autorizaciones>"
-         "</RespuestaAutorizacionComprobante>", "RespuestaAutorizacionComprobante"),
+        (
+            f"<RespuestaAutorizacionComprobante><x>{authorization()}</x></RespuestaAutorizacionComprobante>",
+            "RespuestaAutorizacionComprobante",
+        ),
         (envelope(answer(authorization())).decode(), "Envelope"),
         (f"<!-- kept by the shop -->\n{authorization()}", "autorizacion"),
     ],

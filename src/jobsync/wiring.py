@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
+    from jobsync.sri.client import SriClient
+    from jobsync.sri.job import CheckAuthorizations
 
 
 class Tools:
@@ -106,6 +108,29 @@ class Tools:
         http = HttpClient(connections=connections, transport=self._transport)
         self._stack.callback(http.close)
         return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
+
+    def sri(self, *, connections: int) -> SriClient:
+        """Return a client for the SRI's authorization service."""
+        from jobsync.http import HttpClient
+        from jobsync.sri.client import MOST_BYTES, SriClient
+
+        http = HttpClient(connections=connections, most_bytes=MOST_BYTES, transport=self._transport)
+        self._stack.callback(http.close)
+        return SriClient(http, base_url=self.settings.sri_url)
+
+    def check_authorizations(
+        self, settings: SystemSettings, *, access_keys: tuple[str, ...], tenants: tuple[str, ...], limit: int | None
+    ) -> CheckAuthorizations:
+        """Return authorization checks' work."""
+        from jobsync.sri.job import CheckAuthorizations
+
+        return CheckAuthorizations(
+            client=self.sri(connections=2 * settings.number("sri_check_concurrency")),  # two hosts
+            settings=settings,
+            access_keys=access_keys,
+            tenants=tenants,
+            limit=limit,
+        )
 
     def stock_sync(
         self,

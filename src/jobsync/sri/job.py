@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,7 @@ from jobsync.sri.verdict import back_off, judge
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-SPEC = JobSpec(
-    name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False
-)
+SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
 MOST_AT_ONCE = 2000  # documents read in one run; what is beyond is counted and left for the next
 _STATUS = {
@@ -68,11 +66,11 @@ class CheckAuthorizations:
         """Ask about what is due; returns a result for each document that was begun."""
         with translated(), run.engine.connect() as connection:
             chosen = choose(connection, self)
-        run.eligible = chosen.total
+        run.eligible = chosen.total + len(chosen.decided)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
         work = _Work(self, chosen, pause=run.pause)
         results = work_lines(run, work.lines(), work, concurrency=self.concurrency)
-        return [*results, *chosen.decided]
+        return [*(work.named(result) for result in results), *chosen.decided]
 
     @property
     def concurrency(self) -> int:
@@ -156,6 +154,17 @@ def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list
     return documents, decided
 
 
+def require_known(connection: Connection, job: CheckAuthorizations) -> None:
+    """
+    Make sure, before anything else, that what is named exists and can be asked about.
+
+    Raises:
+        UsageProblem: it does not.
+    """
+    if job.access_keys or job.tenants:
+        choose(connection, job)
+
+
 def is_due(connection: Connection) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
     return store.is_anything_due(driver(connection), SPEC.name)
@@ -208,6 +217,12 @@ class _Work:
             for host, items in by_host.items()
         ]
 
+    def named(self, result: ItemResult) -> ItemResult:
+        """Return the result with the tenant's RUC, which one that ended early lacks."""
+        ruc = self._documents[result.key].tenant_ruc
+        left_alone = {"outcome": str(Outcome.PENDING)} if result.status is ItemStatus.SKIPPED else {}
+        return replace(result, details={"tenant_ruc": ruc, **left_alone, **result.details})
+
     def _host(self, name: str) -> str | None:
         key = self._keys.get(name)
         return None if key is None else self._job.client.host(key.environment)
@@ -230,8 +245,7 @@ class _Work:
         assert host is not None  # noqa: S101 - every key that can be asked about has one
         asked = ask(self._job.client, key, self._hosts[host])
         verdict = judge(asked.answer, document.history, self._chosen.clock)
-        unreachable = isinstance(asked.answer, Fault) and asked.answer.unreachable
-        change = self._hosts[host].end(unreachable=unreachable and not asked.answer.ours)  # type: ignore[union-attr]
+        change = self._hosts[host].end(unreachable=_is_outage(asked))
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
@@ -240,9 +254,7 @@ class _Work:
             if not _write(raw, document, verdict, asked):
                 events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
             run_id = attempt.run.who.run_id
-            store.add_events(
-                raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id
-            )
+            store.add_events(raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
                 store.write_host(raw, HostState(host, change.faults_in_a_row, change.open), probed=change.probed)
                 if change.turned:
@@ -304,6 +316,11 @@ def ask(client: SriClient, key: AccessKey, line: HostLine) -> Asked:
     """Ask in the host's turn."""
     line.start()
     return client.ask(key)
+
+
+def _is_outage(asked: Asked) -> bool:
+    """Whether the ask counts against the host: nobody gave a usable answer, and it is not our doing."""
+    return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
 
 
 def _write(raw: Any, document: DueDocument, verdict: Verdict, asked: Asked) -> bool:
@@ -446,15 +463,15 @@ def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float]
         try:
             asked = ask(job.client, key, line)
             verdict = judge(asked.answer, document.history, chosen.clock)
-            fault = asked.answer if isinstance(asked.answer, Fault) else None
-            change = line.end(unreachable=fault is not None and fault.unreachable and not fault.ours)
+            change = line.end(unreachable=_is_outage(asked))
             probed = change is not None and change.probed
             results.append(_result(item, document, verdict, asked, probed=probed))
         except Exception as error:  # noqa: BLE001 - as in a real run, one document never stops the others
             results.append(failure_of(item, error))
     every = (*results, *chosen.decided)
     status, code = judge_run(every)
-    return Report(SPEC.name, status, code, None, count_items(every, eligible=chosen.total), every)
+    eligible = chosen.total + len(chosen.decided)
+    return Report(SPEC.name, status, code, None, count_items(every, eligible=eligible), every)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:

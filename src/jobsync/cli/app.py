@@ -20,6 +20,7 @@ from jobsync.cli import (
     sandbox,
     schedule,
     settings,
+    sri,
     stock,
     tenant,
 )
@@ -74,6 +75,7 @@ app.add_typer(removals.app, name="removals")
 app.add_typer(stock.app, name="stock")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(invoice.app, name="invoice")
+app.add_typer(sri.app, name="sri")
 app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")

@@ -17,13 +17,13 @@ from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
 from jobsync.sri.comprobante import Summary, UnreadableDocument, read_summary
 from jobsync.sri.model import Authorization, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
+from jobsync.sri.verdict import is_authorized
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 MOST_BYTES = 8 << 20  # the SRI takes documents of up to 320 KB; a file may hold one escaped, with its answer
 _BATCH = 100
-_AUTHORIZED_WORDS = ("AUTORIZADO", "AUT")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _authorization(said: Authorization | None, key: AccessKey) -> Authorization | None:
     """Return what a file says only if it says AUTORIZADO; about anything else the SRI is asked."""
-    if said is None or said.state.strip().upper() not in _AUTHORIZED_WORDS:
+    if said is None or not is_authorized(said.state):
         return None
     if said.number is not None and len(said.number) == len(key.text) and said.number != key.text:
         raise Refused(f"its authorization number {said.number} is not its access key {key.text}")

@@ -229,7 +229,7 @@ class _Work:
 
     def begin(self, connection: Connection, item: Item) -> int:
         document, host = self._documents[item.key], self._host(item.key)
-        next_in = back_off(document.access_key, waiting_since=document.waiting_since, now=self._chosen.clock)
+        next_in = back_off(document.history, self._chosen.clock)
         number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host)
         if number is None:
             if host is not None:
@@ -374,7 +374,7 @@ def _events(verdict: Verdict, asked: Asked) -> list[Event]:
             message=message.text or None,
             additional_info=message.additional_info,
             severity=message.severity,
-            message_class=str(explain(message.code).message_class) if message.code else None,
+            message_class=str(explain(message.code).code_class) if message.code else None,
         )
         for message in verdict.messages
     ]

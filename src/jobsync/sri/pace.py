@@ -82,16 +82,15 @@ class HostLine:
         return True
 
     def _admits(self) -> bool:
-        with self._lock:
-            if not self._open or self._probe_allowed:
-                return True
+        """Say whether a call may go out, waiting for the probe's end while one is under way."""
         give_up_at = self._clock() + _PROBE_MOST_S
-        while not self._probe_over.wait(0.05):
-            if self._clock() >= give_up_at or not self._pause(0.0):
+        while True:
+            with self._lock:
+                if not self._open or self._probe_allowed:
+                    return True
+            if self._probe_over.is_set() or self._clock() >= give_up_at or not self._pause(0.0):
                 return False
-            if self._probe_allowed:  # it was given back
-                return True
-        return not self._open
+            self._probe_over.wait(0.05)
 
     def give_back(self) -> None:
         """The admitted call will not be made: its document was changed meanwhile."""

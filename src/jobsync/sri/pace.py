@@ -85,10 +85,11 @@ class HostLine:
         """Say whether a call may go out, waiting for the probe's end while one is under way."""
         give_up_at = self._clock() + _PROBE_MOST_S
         while True:
+            over = self._probe_over.is_set()  # looked at first: the probe may end between the two looks
             with self._lock:
                 if not self._open or self._probe_allowed:
                     return True
-            if self._probe_over.is_set() or self._clock() >= give_up_at or not self._pause(0.0):
+            if over or self._clock() >= give_up_at or not self._pause(0.0):
                 return False
             self._probe_over.wait(0.05)
 

@@ -9,7 +9,11 @@ import os
 import sys
 
 # job: its switch
-_JOBS = {"stock-sync": "easycar_sync_enabled", "check-authorizations": "sri_check_enabled"}
+_JOBS = {
+    "stock-sync": "easycar_sync_enabled",
+    "check-authorizations": "sri_check_enabled",
+    "generate-ride": "ride_enabled",
+}
 _OK_STATUS = 0  # CONNECTION_OK
 _TUPLES = 2  # PGRES_TUPLES_OK
 # False only if nothing is due and the switch is plainly on: a run that is switched off says so in the ordinary way.

@@ -19,6 +19,7 @@ from jobsync.cli import (
     sandbox,
     schedule,
     settings,
+    sri,
     stock,
 )
 from jobsync.wiring import Tools
@@ -69,6 +70,7 @@ app.add_typer(credentials.app, name="credentials")
 app.add_typer(settings.app, name="settings")
 app.add_typer(removals.app, name="removals")
 app.add_typer(stock.app, name="stock")
+app.add_typer(sri.app, name="sri")
 app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")

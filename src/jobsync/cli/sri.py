@@ -1,0 +1,61 @@
+"""jobsync sri: what the tax authority's words mean."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobsync.cli.options import Json, group
+from jobsync.cli.output import print_facts, show
+
+if TYPE_CHECKING:
+    from jobsync.sri.catalogue import Explanation
+
+app = group("The SRI, Ecuador's tax authority.")
+_CODE = re.compile("[0-9]{1,5}")
+
+
+@app.callback()
+def sri() -> None:
+    """The SRI, Ecuador's tax authority."""
+
+
+@app.command()
+def explain(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="The number beside a message.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Say what a message code of the SRI means, and what to do about it."""
+    from jobsync.errors import UsageProblem
+    from jobsync.sri import catalogue
+
+    if not _CODE.fullmatch(code.strip()):
+        raise UsageProblem(f"{code!r} is no message code of the SRI; expected a number such as 43")
+    explanation = catalogue.explain(code)
+    document = {
+        "code": explanation.code,
+        "known": explanation.known,
+        "stage": explanation.stage,
+        "class": explanation.code_class.value,
+        "meaning": explanation.meaning,
+        "advice": explanation.advice,
+        "source": explanation.source,
+        "certain": explanation.certain,
+    }
+    show(document, as_json=as_json, otherwise=lambda: print_facts(_for_a_person(explanation)))
+
+
+def _for_a_person(explanation: Explanation) -> dict[str, object]:
+    from jobsync.sri.catalogue import CLASS_WORDS
+
+    doubt = " (not confirmed)" if explanation.known and not explanation.certain else ""
+    return {
+        "code": explanation.code,
+        "meaning": explanation.meaning + doubt,
+        "said by": explanation.stage,
+        "class": f"{explanation.code_class.value}: {CLASS_WORDS[explanation.code_class]}",
+        "what to do": explanation.advice,
+        "source": explanation.source,
+    }

@@ -1,0 +1,243 @@
+"""
+The access key (clave de acceso): 49 digits that name a fiscal document, and tell its day, kind, issuer and environment.
+
+Source: docs/facts/sri.md, "Access key".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from jobsync.errors import ExitCode, JobsyncError
+from jobsync.sri.model import Environment
+
+LENGTH = 49
+DOCUMENT_TYPES: Mapping[str, str] = {
+    "01": "invoice",
+    "03": "purchase_settlement",
+    "04": "credit_note",
+    "05": "debit_note",
+    "06": "delivery_note",
+    "07": "withholding",
+}
+ENVIRONMENTS: Mapping[str, Environment] = {"1": "test", "2": "production"}
+_WEIGHTS = tuple(2 + place % 6 for place in range(LENGTH - 1))  # from the right
+
+
+class AccessKeyError(JobsyncError):
+    """A text that is no access key, or not one of the issuer in question; `problem` is a short stable code for why."""
+
+    exit_code = ExitCode.USAGE
+    problem = "access_key"
+
+
+class AccessKeyLengthError(AccessKeyError):
+    """Too short or too long."""
+
+    problem = "key_length"
+
+
+class AccessKeyFormatError(AccessKeyError):
+    """Something in it is no digit."""
+
+    problem = "key_not_digits"
+
+
+class AccessKeyCheckDigitError(AccessKeyError):
+    """The last digit does not follow from the 48 before it: a digit is wrong, or two are exchanged."""
+
+    problem = "key_check_digit"
+
+    def __init__(self, *, found: int, expected: int) -> None:
+        super().__init__(f"the access key ends in {found}, its other 48 digits ask for {expected}")
+        self.found = found
+        self.expected = expected
+
+
+class AccessKeyDateError(AccessKeyError):
+    """Its first eight digits are no day."""
+
+    problem = "key_date"
+
+
+class AccessKeyDocumentError(AccessKeyError):
+    """It names a kind of document that does not exist."""
+
+    problem = "key_document_type"
+
+
+class AccessKeyEnvironmentError(AccessKeyError):
+    """It is neither of the test nor of the production environment."""
+
+    problem = "key_environment"
+
+
+class AccessKeyRucError(AccessKeyError):
+    """It names another issuer than the tenant."""
+
+    problem = "key_ruc"
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """
+    A correct access key and what it tells.
+
+    Args:
+        text: the 49 digits; also the document's authorization number.
+        document_code: the SRI's two digits for the kind of document.
+        ruc: the issuer's 13 digits.
+        series_number: establishment, point of emission and sequence, `001-002-000000030`.
+        numeric_code: eight digits that the issuer chose freely.
+        emission_type: 1; old documents of a contingency have 2.
+    """
+
+    text: str
+    issue_date: date
+    document_code: str
+    ruc: str
+    environment: Environment
+    series_number: str
+    numeric_code: str
+    emission_type: str
+    check_digit: int
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def document_type(self) -> str:
+        """What the document is called here; see docs/glossary.md."""
+        return DOCUMENT_TYPES[self.document_code]
+
+    def require_ruc(self, ruc: str) -> None:
+        """
+        Make sure that the issuer is the one with this RUC.
+
+        Raises:
+            AccessKeyRucError: it is somebody else.
+        """
+        if self.ruc != ruc:
+            raise AccessKeyRucError(f"the access key is of RUC {self.ruc}, expected {ruc}")
+
+
+def check_digit(first_48: str) -> int:
+    """
+    Return the modulo-11 check digit of an access key.
+
+    Two remainders lead to the digit 1: 11 - 10, and 10 itself, which has no digit of its own.
+
+    Args:
+        first_48: exactly 48 ASCII digits, leading zeros kept.
+
+    Raises:
+        AccessKeyLengthError, AccessKeyFormatError: the key cannot be right.
+
+    Source: docs/facts/sri.md, "Access key".
+
+    >>> check_digit("0" * 48)
+    0
+    >>> check_digit("0" * 40 + "41261533")
+    6
+    >>> check_digit("040720190117921777580011001002000000030123456781")
+    5
+    >>> check_digit("030720190117921777580011001002000000028123456781")
+    1
+    >>> check_digit("160920260117600132100011001001000940421234478361")
+    1
+    """
+    _require_digits(first_48, LENGTH - 1)
+    digit = 11 - sum(int(sign) * weight for sign, weight in zip(reversed(first_48), _WEIGHTS, strict=True)) % 11
+    return {11: 0, 10: 1}.get(digit, digit)
+
+
+def parse_access_key(text: str) -> AccessKey:
+    """
+    Read an access key; blanks around it do not matter.
+
+    The issuer's RUC is not judged here: see `find_ruc_problem`.
+
+    Raises:
+        AccessKeyError: one of its kinds, naming what is wrong and what was expected.
+
+    >>> key = parse_access_key("0407201901179217775800110010020000000301234567815")
+    >>> key.document_type, key.series_number, key.environment, str(key.issue_date)
+    ('invoice', '001-002-000000030', 'test', '2019-07-04')
+    """
+    text = text.strip()
+    _require_digits(text, LENGTH)
+    expected, found = check_digit(text[:-1]), int(text[-1])
+    if found != expected:
+        raise AccessKeyCheckDigitError(found=found, expected=expected)
+    try:
+        issue_date = date(int(text[4:8]), int(text[2:4]), int(text[:2]))
+    except ValueError:
+        raise AccessKeyDateError(
+            f"the access key begins with {text[:8]}, expected the day of issue as ddmmyyyy"
+        ) from None
+    if text[8:10] not in DOCUMENT_TYPES:
+        known = ", ".join(DOCUMENT_TYPES)
+        raise AccessKeyDocumentError(f"the access key names document type {text[8:10]}, expected one of {known}")
+    if text[23] not in ENVIRONMENTS:
+        raise AccessKeyEnvironmentError(
+            f"the access key names environment {text[23]}, expected 1 (test) or 2 (production)"
+        )
+    return AccessKey(
+        text=text,
+        issue_date=issue_date,
+        document_code=text[8:10],
+        ruc=text[10:23],
+        environment=ENVIRONMENTS[text[23]],
+        series_number=f"{text[24:27]}-{text[27:30]}-{text[30:39]}",
+        numeric_code=text[39:47],
+        emission_type=text[47],
+        check_digit=found,
+    )
+
+
+def _require_digits(text: str, length: int) -> None:
+    if len(text) != length:
+        raise AccessKeyLengthError(f"the access key has {len(text)} characters, expected {length} digits")
+    if not (text.isascii() and text.isdigit()):
+        place = next(at for at, sign in enumerate(text, 1) if not (sign.isascii() and sign.isdigit()))
+        raise AccessKeyFormatError(f"the access key has something else than a digit at place {place}")
+
+
+def is_ruc_shaped(ruc: str) -> bool:
+    """
+    Whether a text has the shape that every RUC has: 13 ASCII digits.
+
+    >>> is_ruc_shaped("1792177758001"), is_ruc_shaped("179217775800"), is_ruc_shaped("179217775800A")
+    (True, False, False)
+    """
+    return len(ruc) == 13 and ruc.isascii() and ruc.isdigit()
+
+
+def find_ruc_problem(ruc: str) -> str | None:
+    """
+    Return what is odd about a RUC, by the check that python-stdnum knows; None if nothing is.
+
+    A reason to look twice, never to refuse: there are active companies whose RUC has a check digit that does not fit
+    (docs/facts/sri.md, "RUC"), and only the SRI knows which exist.
+
+    >>> find_ruc_problem("1792060346001") is None
+    True
+    >>> find_ruc_problem("1763154690001")
+    'its check digit does not fit'
+    >>> find_ruc_problem("9992060346001")
+    'no province has this number, or the establishment is 000, or its third digit fits no kind of taxpayer'
+    """
+    from stdnum import exceptions
+    from stdnum.ec import ruc as rules
+
+    if not is_ruc_shaped(ruc):
+        return "it does not have 13 digits"
+    try:
+        rules.validate(ruc)
+    except exceptions.InvalidChecksum:
+        return "its check digit does not fit"
+    except exceptions.ValidationError:
+        return "no province has this number, or the establishment is 000, or its third digit fits no kind of taxpayer"
+    return None

@@ -1,0 +1,538 @@
+"""
+The SRI's XML -> our nouns: answers of the service, and the files that people keep of them.
+
+Elements are found by local name, in any case: the service sends them without the namespaces that its WSDL declares.
+Source: docs/facts/sri.md, "Answers" and "Files".
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+from lxml import etree
+
+from jobsync.errors import JobsyncError
+from jobsync.logs import visible
+from jobsync.sri.model import Answer, Authorization, DocumentFile, Environment, Fault, FaultKind, Message
+
+FILE_BYTES_MAX = 10_000_000  # what the parser takes in one text; the SRI takes documents up to 320 KB
+DOCUMENT_ROOTS = frozenset(
+    {"factura", "liquidacioncompra", "notacredito", "notadebito", "guiaremision", "comprobanteretencion"}
+)
+_GUAYAQUIL = timezone(timedelta(hours=-5))  # no daylight saving; the Galápagos' hour is not used here
+_AUTHORIZATION = frozenset({"autorizacion", "authorization"})
+_AUTHORIZATION_ANSWER = frozenset(
+    {"respuestaautorizacioncomprobante", "respuestaautorizacion", "autorizacioncomprobanteresponse"}
+)
+_RECEPTION_ANSWER = frozenset({"respuestarecepcioncomprobante", "validarcomprobanteresponse"})
+_RECEPTION_STATES = frozenset({"RECIBIDA", "DEVUELTA"})
+_AUTHORIZED_STATES = frozenset({"AUTORIZADO", "AUT"})
+_BLAMES_US = frozenset({"client", "sender", "versionmismatch", "mustunderstand", "dataencodingunknown"})
+_FIREWALL_WORDS = "request rejected"
+_LONG_DIGITS = re.compile(r"\d{10,}")
+
+
+class UnreadableFile(JobsyncError):
+    """A file holds no fiscal document that can be read; the text says what is wrong and what was expected."""
+
+
+# --- text and trees --------------------------------------------------------------------------------------------------
+
+
+class _Unreadable(ValueError):
+    """The text is no XML that we take; `cut_off`: it ends too early."""
+
+    def __init__(self, text: str, *, cut_off: bool = False) -> None:
+        super().__init__(text)
+        self.cut_off = cut_off
+
+
+_MARKS = (  # the longer one first: UTF-32's begins with UTF-16's
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"<\x00", "utf-16-le"),
+    (b"\x00<", "utf-16-be"),
+)
+_BLANK = "\ufeff \t\r\n"
+_BLANKS = re.compile(f"[{_BLANK}]*")
+_DECLARATION = re.compile(r"\s*<\?xml\s[^>]*?\?>")
+_ENCODING = re.compile(r"""(\sencoding\s*=\s*)(["'])([A-Za-z][A-Za-z0-9._-]*)\2""")
+_SINGLE_BYTE = re.compile(r"(?:iso-?8859-\d+|windows-125\d|cp\d+|latin-?\d)", re.IGNORECASE)
+
+
+def _decode(raw: bytes) -> str:
+    """Return the text, whatever its declaration says: bytes that are UTF-8 are meant as UTF-8."""
+    for mark, encoding in _MARKS:
+        if raw.startswith(mark):
+            try:
+                return raw.decode(encoding).removeprefix("\ufeff")
+            except UnicodeDecodeError:
+                raise _Unreadable(f"is not the {encoding.upper()} text that it begins as") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return _decode_single_byte(raw)
+
+
+def _decode_single_byte(raw: bytes) -> str:
+    declared = _ENCODING.search(raw[:200].decode("latin-1"))
+    encodings = [declared[3]] if declared and _SINGLE_BYTE.fullmatch(declared[3]) else []
+    if not encodings or encodings[0].lower() in ("iso-8859-1", "iso8859-1", "latin-1", "latin1"):
+        encodings = ["cp1252"]  # what writers on Windows mean by it
+    for encoding in (*encodings, "latin-1"):
+        try:
+            return raw.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    raise AssertionError("latin-1 reads every byte")
+
+
+def _to_document(text: str) -> bytes:
+    """Return a document's text as UTF-8 that says it is UTF-8, without byte order mark or blanks around it."""
+    text = text.strip(_BLANK)
+    declaration = _DECLARATION.match(text)
+    named = _ENCODING.search(declaration[0]) if declaration else None
+    if named and named[3].upper() != "UTF-8":
+        text = text[: named.start(3)] + "UTF-8" + text[named.end(3) :]
+    return text.encode()
+
+
+def _read_xml(text: str) -> etree._Element:
+    """
+    Parse text that may be hostile.
+
+    Raises:
+        _Unreadable: it is not XML, has a DOCTYPE, is cut off, too deep or too large.
+    """
+    start = _skip_prolog(text)
+    if not text[start:].strip():
+        if not text.strip(_BLANK):
+            raise _Unreadable("is empty")
+        raise _Unreadable("is cut off before its first element", cut_off=True)
+    if text[start] != "<":
+        raise _Unreadable("is no XML")
+    if text[start : start + 9].upper() == "<!DOCTYPE":
+        raise _Unreadable("has a DOCTYPE, which no document of the SRI has")
+    lines = text.count("\n", 0, start)
+    parser = etree.XMLParser(
+        encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, dtd_validation=False
+    )
+    try:
+        # without its declaration, which may lie; the blank lines keep the line numbers
+        return etree.fromstring(("\n" * lines + text[start:]).encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise _explain(error, text) from None
+
+
+def _skip_prolog(text: str) -> int:
+    """Return where blanks, comments and processing instructions end."""
+    at = _blanks(text, 0)
+    while True:
+        for opening, closing in (("<!--", "-->"), ("<?", "?>")):
+            if text.startswith(opening, at):
+                end = text.find(closing, at + len(opening))
+                at = _blanks(text, end + len(closing)) if end >= 0 else len(text)
+                break
+        else:
+            return at
+
+
+def _blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _explain(error: etree.XMLSyntaxError, text: str) -> _Unreadable:
+    """Say in our words what is wrong: libxml2's may quote what it read."""
+    line = error.lineno or 1
+    code = getattr(error, "code", None)
+    codes = etree.ErrorTypes
+    said = (error.msg or "").lower()
+    if code == codes.ERR_RESOURCE_LIMIT or "huge" in said or "too big" in said:
+        return _Unreadable(f"is nested too deeply or too large (line {line})")
+    if code in (codes.ERR_TAG_NOT_FINISHED, codes.ERR_CDATA_NOT_FINISHED) or not text.rstrip().endswith(">"):
+        return _Unreadable(f"is cut off at line {line}", cut_off=True)
+    if code in (codes.ERR_INVALID_CHAR, codes.ERR_INVALID_ENCODING):
+        return _Unreadable(f"has a character at line {line} that XML does not allow")
+    return _Unreadable(f"is not well-formed XML at line {line}")
+
+
+def _local(node: etree._Element) -> str:
+    return _spelled(node).lower()
+
+
+def _spelled(node: etree._Element) -> str:
+    return str(node.tag).rpartition("}")[2]
+
+
+def _children(node: etree._Element) -> list[etree._Element]:
+    """Return child elements, without comments and processing instructions."""
+    return list(node.iterchildren("*"))
+
+
+def _child(node: etree._Element, name: str) -> etree._Element | None:
+    return next((child for child in _children(node) if _local(child) == name), None)
+
+
+def _text(node: etree._Element | None) -> str | None:
+    """Return an element's text without blanks around it; None if there is none."""
+    return None if node is None else "".join(_parts(node)).strip(_BLANK + "\u00a0") or None
+
+
+def _parts(node: etree._Element) -> Iterator[str]:
+    """Yield the pieces of text below an element; those of comments are none."""
+    yield node.text or ""
+    for child in node:
+        if not callable(child.tag):
+            yield from _parts(child)
+        yield child.tail or ""
+
+
+def _text_of(node: etree._Element, name: str) -> str | None:
+    return _text(_child(node, name))
+
+
+def _walk(root: etree._Element) -> Iterator[etree._Element]:
+    """Yield the element and all below it, in their order, but nothing inside a document."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if _local(node) != "comprobante":
+            waiting.extend(reversed(_children(node)))
+
+
+# --- an answer of the service ----------------------------------------------------------------------------------------
+
+
+def parse_answer(body: bytes, *, http_status: int, content_type: str | None) -> Answer | Fault:
+    """Read what the service sent; whatever it is, the result is an answer or a fault, never an exception."""
+    try:
+        text = _decode(body)
+        read = _parse_text(text, html="html" in (content_type or "").lower())
+    except _Unreadable as error:
+        text, read = "", _fault_of(error)
+    if not 200 <= http_status <= 299 and not _outweighs_status(read, text, http_status):
+        return Fault(FaultKind.HTTP_STATUS, f"HTTP status {http_status}", http_status)
+    return replace(read, http_status=http_status) if isinstance(read, Fault) else read
+
+
+def _outweighs_status(read: Answer | Fault, text: str, http_status: int) -> bool:
+    """Whether the body of an error tells more than its status."""
+    if not isinstance(read, Fault):
+        return False
+    if read.kind == FaultKind.FIREWALL:
+        return http_status == 403 or _FIREWALL_WORDS in text[:4096].lower()
+    return read.kind in (FaultKind.SOAP_CLIENT, FaultKind.SOAP_SERVER)
+
+
+def _parse_text(text: str, *, html: bool) -> Answer | Fault:
+    start = text[_skip_prolog(text) :][:20].lower()
+    if start.startswith(("<!doctype html", "<html")):
+        return _firewall(text)
+    try:
+        root = _read_xml(text)
+    except _Unreadable as error:
+        return _firewall(text) if html or _FIREWALL_WORDS in text[:4096].lower() else _fault_of(error)
+    return _parse_tree(root)
+
+
+def _firewall(text: str) -> Fault:
+    quoted = ' ("Request Rejected")' if _FIREWALL_WORDS in text[:4096].lower() else ""
+    return Fault(FaultKind.FIREWALL, f"a web page instead of an answer{quoted}: a firewall in front of the SRI")
+
+
+def _fault_of(error: _Unreadable) -> Fault:
+    return Fault(FaultKind.BROKEN if error.cut_off else FaultKind.UNREADABLE, f"the answer {error}")
+
+
+def _parse_tree(root: etree._Element) -> Answer | Fault:
+    nodes = list(_walk(root))
+    fault = next((node for node in nodes if _local(node) == "fault"), None)
+    if fault is not None:
+        return _parse_soap_fault(fault)
+    authorizations = _find_authorizations(root)
+    reception = _find_reception(nodes) if not authorizations else None
+    if reception is not None:
+        return Answer(None, None, _parse_reception(reception), reception=True)
+    names = {_local(node) for node in nodes}
+    if not authorizations and not names & _AUTHORIZATION_ANSWER:
+        if _local(root) == "html":
+            return _firewall("")
+        return Fault(FaultKind.UNREADABLE, f"the answer is XML of another kind: {visible(_spelled(root), most=60)}")
+    asked = next((text for node in nodes if _local(node) == "claveaccesoconsultada" and (text := _text(node))), None)
+    declared = next((text for node in nodes if _local(node) == "numerocomprobantes" and (text := _text(node))), "")
+    return Answer(
+        access_key=asked,
+        declared=int(declared) if re.fullmatch("[0-9]{1,9}", declared) else None,
+        authorizations=tuple(map(_parse_authorization, authorizations)),
+    )
+
+
+def _parse_soap_fault(node: etree._Element) -> Fault:
+    code = _text_of(node, "faultcode")
+    words = _text_of(node, "faultstring")
+    if code is None:  # SOAP 1.2
+        outer, reason = _child(node, "code"), _child(node, "reason")
+        code = _text_of(outer, "value") if outer is not None else None
+        words = words or _text(reason)
+    name = (code or "").rpartition(":")[2].partition(".")[0]
+    kind = FaultKind.SOAP_CLIENT if name.lower() in _BLAMES_US else FaultKind.SOAP_SERVER
+    said = _LONG_DIGITS.sub("…", visible(": ".join(filter(None, [name, words])), most=200))
+    return Fault(kind, f"SOAP fault {said}".rstrip())
+
+
+def _find_authorizations(root: etree._Element) -> list[etree._Element]:
+    """Return the authorization elements; a wrapper that has the parts of one itself counts as one."""
+    nodes = list(_walk(root))
+    found = [node for node in nodes if _local(node) in _AUTHORIZATION]
+    found = [node for node in found if not any(_local(above) in _AUTHORIZATION for above in node.iterancestors())]
+    if found:
+        return found
+    return [node for node in nodes if _local(node) in _AUTHORIZATION_ANSWER and _child(node, "estado") is not None]
+
+
+def _find_reception(nodes: Iterable[etree._Element]) -> etree._Element | None:
+    fallback = None
+    for node in nodes:
+        state = (_text_of(node, "estado") or "").upper()
+        if state in _RECEPTION_STATES or (state and _local(node) in _RECEPTION_ANSWER):
+            return node
+        if _local(node) in _RECEPTION_ANSWER:
+            fallback = node
+    return fallback
+
+
+def _parse_reception(node: etree._Element) -> tuple[Authorization, ...]:
+    state = _text_of(node, "estado") or ""
+    container = _child(node, "comprobantes")
+    documents = (
+        [child for child in _children(container) if _local(child) == "comprobante"] if container is not None else []
+    )
+    if not documents:
+        return (Authorization(state=state, messages=_parse_messages(node)),)
+    return tuple(
+        Authorization(
+            state=_text_of(document, "estado") or state,
+            document_key=_key_or_none(_text_of(document, "claveacceso")),
+            messages=_parse_messages(document),
+        )
+        for document in documents
+    )
+
+
+def _key_or_none(text: str | None) -> str | None:
+    return None if text is None or text.upper() in ("N/A", "NA") else text
+
+
+def _parse_authorization(node: etree._Element) -> Authorization:
+    moment = _text_of(node, "fechaautorizacion")
+    document = _parse_inner(_child(node, "comprobante"))
+    return Authorization(
+        state=_text_of(node, "estado") or "",
+        number=_text_of(node, "numeroautorizacion"),
+        authorized_at=parse_date(moment) if moment else None,
+        authorized_at_text=moment,
+        environment=_parse_environment(_text_of(node, "ambiente")),
+        document=document,
+        document_key=_find_key(document) if document is not None else None,
+        messages=_parse_messages(node),
+    )
+
+
+def _parse_inner(node: etree._Element | None) -> bytes | None:
+    """Return the document inside a `comprobante`: CDATA and escaped text are one to a parser, a tree is written out."""
+    if node is None:
+        return None
+    trees = _children(node)
+    if trees:
+        return _write_out(next((tree for tree in trees if _is_document(tree)), trees[0]))
+    text = _text(node)
+    if text is not None and text.startswith("&lt;"):  # escaped twice
+        for escaped, sign in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&")):
+            text = text.replace(escaped, sign)
+    return _to_document(text) if text is not None else None
+
+
+def _write_out(tree: etree._Element) -> bytes:
+    """Write one subtree as it stands; a copy leaves behind the prefixes that only the envelope declares."""
+    copied = copy.deepcopy(tree)
+    copied.tail = None
+    return etree.tostring(copied, encoding="unicode").encode()
+
+
+def _is_document(root: etree._Element) -> bool:
+    return _local(root) in DOCUMENT_ROOTS or _child(root, "infotributaria") is not None
+
+
+def _find_key(document: bytes) -> str | None:
+    try:
+        root = _read_xml(document.decode())
+    except _Unreadable:
+        return None
+    head = _child(root, "infotributaria")
+    return _text_of(head, "claveacceso") if head is not None else None
+
+
+def _parse_messages(node: etree._Element) -> tuple[Message, ...]:
+    """Return the messages right below; a message has a part of its own name, its text, which is none of them."""
+    found: list[Message] = []
+    for child in _children(node):
+        if _local(child) == "mensajes":
+            found += _parse_messages(child)
+        elif _local(child) == "mensaje":
+            found += _parse_message(child)
+    return tuple(found)
+
+
+def _parse_message(node: etree._Element) -> tuple[Message, ...]:
+    code = _text_of(node, "identificador") or ""
+    words = _child(node, "mensaje")
+    if words is not None and not code and _children(words):
+        return _parse_messages(node)
+    text = (_text(words) if _children(node) else _text(node)) or ""
+    message = Message(
+        code=code,
+        text=text,
+        additional_info=_text_of(node, "informacionadicional"),
+        severity=_text_of(node, "tipo"),
+    )
+    return (message,) if message != Message("") else ()
+
+
+def _parse_environment(text: str | None) -> Environment | None:
+    """
+    Return what `ambiente` says, in any of its spellings.
+
+    >>> [_parse_environment(text) for text in ("PRUEBAS", "2", "PRODUCCIÓN", "PRODUCCI\\ufffdN", "otro", None)]
+    ['test', 'production', 'production', 'production', None, None]
+    """
+    plain = unicodedata.normalize("NFD", text or "").lower()
+    if plain == "1" or plain.startswith("prueba"):
+        return "test"
+    return "production" if plain == "2" or plain.startswith("produc") else None
+
+
+# --- dates -----------------------------------------------------------------------------------------------------------
+
+_YEAR_FIRST = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{1,2})-(?P<day>[0-9]{1,2})"
+_DAY_FIRST = r"(?P<day>[0-9]{1,2})[/-](?P<month>[0-9]{1,2})[/-](?P<year>[0-9]{4})"
+_CLOCK = (
+    r"(?:T|t|\s{1,3})(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
+    r"\s?(?P<offset>Z|z|[+-][0-9]{2}(?::?[0-9]{2})?)?(?:\[[\w/]{1,40}\])?"
+)
+_DATES = tuple(re.compile(day + _CLOCK, re.ASCII) for day in (_YEAR_FIRST, _DAY_FIRST))
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+
+
+def parse_date(text: str) -> datetime | None:
+    """
+    Read a date and hour of the SRI, which come in several shapes; without an offset it is mainland Ecuador's.
+
+    Returns:
+        The instant in UTC, or None for what is unreadable, impossible, without an hour, or outside 2000 to 2100.
+
+    >>> [str(parse_date(text)) for text in ("2026-09-16T07:50:56-05:00", "02/04/2026 10:30:00", "2022-12-12 14:59:53")]
+    ['2026-09-16 12:50:56+00:00', '2026-04-02 15:30:00+00:00', '2022-12-12 19:59:53+00:00']
+    >>> parse_date("31/02/2026 10:30:00") is None
+    True
+    """
+    found = next((match for pattern in _DATES if (match := pattern.fullmatch(text.strip()))), None)
+    if found is None or not _FIRST_YEAR <= int(found["year"]) <= _LAST_YEAR:
+        return None
+    try:
+        moment = datetime(
+            int(found["year"]),
+            int(found["month"]),
+            int(found["day"]),
+            int(found["hour"]),
+            int(found["minute"]),
+            int(found["second"] or 0),
+            int((found["fraction"] or "").ljust(6, "0")[:6]),
+            _zone(found["offset"]),
+        )
+    except ValueError:
+        return None
+    return moment.astimezone(UTC)
+
+
+def _zone(offset: str | None) -> timezone:
+    if offset is None:
+        return _GUAYAQUIL
+    if offset in "Zz":
+        return UTC
+    digits = offset[1:].replace(":", "").ljust(4, "0")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 14 or minutes > 59:
+        raise ValueError("no such offset")
+    return timezone(timedelta(hours=hours, minutes=minutes) * (-1 if offset[0] == "-" else 1))
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def open_file(raw: bytes) -> DocumentFile:
+    """
+    Find the fiscal document in whatever people keep as "the authorized XML".
+
+    That is the bare document, an `autorizacion` around it, an answer of the service, or a whole SOAP envelope. Of
+    several authorizations the authorized one counts, else the latest.
+
+    Raises:
+        UnreadableFile: there is none, or not exactly one.
+    """
+    if len(raw) > FILE_BYTES_MAX:
+        raise UnreadableFile(f"the file has {len(raw)} bytes, expected at most {FILE_BYTES_MAX}")
+    try:
+        text = _decode(raw)
+        root = _read_xml(text)
+    except _Unreadable as error:
+        raise UnreadableFile(f"the file {error}; expected a fiscal document of the SRI as XML") from None
+    if _is_document(root):
+        return DocumentFile(document=_to_document(text))
+    if _local(root) == "lote":
+        raise UnreadableFile("the file is a lot (lote) of several documents; expected a single one")
+    found = _find_authorizations(root)
+    if not found:
+        raise UnreadableFile(f"the file holds {_name_kind(root)}; expected a fiscal document of the SRI")
+    chosen = _choose([_parse_authorization(node) for node in found])
+    if chosen.document is None:
+        state = visible(chosen.state, most=40) or "without a state"
+        raise UnreadableFile(
+            f"the file holds an authorization ({state}) without a document; expected one in its element comprobante"
+        )
+    try:
+        inner = _read_xml(chosen.document.decode())
+    except _Unreadable as error:
+        raise UnreadableFile(f"the document in the element comprobante {error}") from None
+    if not _is_document(inner):
+        raise UnreadableFile(
+            f"the element comprobante holds {visible(_spelled(inner), most=60)}; expected a fiscal document of the SRI"
+        )
+    return DocumentFile(document=chosen.document, wrapper=_spelled(root), authorization=chosen)
+
+
+def _choose(authorizations: list[Authorization]) -> Authorization:
+    good = [one for one in authorizations if " ".join(one.state.upper().split()) in _AUTHORIZED_STATES]
+    earliest = datetime.min.replace(tzinfo=UTC)
+    return max(good or authorizations, key=lambda one: one.authorized_at or earliest)
+
+
+def _name_kind(root: etree._Element) -> str:
+    names = {_local(node) for node in _walk(root)}
+    if "fault" in names:
+        return "a SOAP fault"
+    if names & _RECEPTION_ANSWER:
+        return "an answer of the reception service, which has no document in it"
+    if names & _AUTHORIZATION_ANSWER:
+        return "an answer of the authorization service without an authorization"
+    if _local(root) == "html":
+        return "a web page"
+    return f"XML of another kind ({visible(_spelled(root), most=60)})"

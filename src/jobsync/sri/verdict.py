@@ -1,0 +1,296 @@
+"""
+The business rule of authorization checks, pure: what an answer of the SRI means for the document that was asked for.
+
+In the table, `X 39` is a state with a message code, `+` joins several authorizations of one answer from the earliest
+to the latest, `nothing` is an answer without any. Spellings in other case count the same.
+
+| the SRI says                   | outcome         | reason         | asked again |
+| ------------------------------ | --------------- | -------------- | ----------- |
+| AUTORIZADO                     | authorized      | authorized     | no          |
+| AUT                            | authorized      | authorized     | no          |
+| AUTORIZADO 60                  | authorized      | authorized     | no          |
+| NO AUTORIZADO 39 + AUTORIZADO  | authorized      | authorized     | no          |
+| AUTORIZADO + NO AUTORIZADO 39  | authorized      | authorized     | no          |
+| EN PROCESO + AUTORIZADO        | authorized      | authorized     | no          |
+| EN PROCESO                     | pending         | in_process     | soon        |
+| EN PROCESAMIENTO               | pending         | in_process     | soon        |
+| PPR                            | pending         | in_process     | soon        |
+| NO AUTORIZADO 39 + EN PROCESO  | pending         | in_process     | soon        |
+| nothing                        | pending         | empty          | soon        |
+| nothing, 5 times in 24 hours   | needs_attention | empty          | in 6 hours  |
+| RECIBIDA                       | pending         | received       | soon        |
+| NO AUTORIZADO                  | rejected        | refused        | no          |
+| NO AUTORIZADO 39               | rejected        | code_39        | no          |
+| NO AUTORIZADO 60               | rejected        | refused        | no          |
+| NO AUTORIZADO 60 52            | rejected        | code_52        | no          |
+| NO AUTORIZADO 9999             | rejected        | code_9999      | no          |
+| NO AUTORIZADO 45               | rejected        | code_45        | no          |
+| NO AUTORIZADO 39 + RECHAZADO 52 | rejected       | code_52        | no          |
+| RECHAZADO 35                   | rejected        | code_35        | no          |
+| RECHAZADA 35                   | rejected        | code_35        | no          |
+| NAT 39                         | rejected        | code_39        | no          |
+| NO AUTORIZADO 43               | pending         | code_43        | soon        |
+| NO AUTORIZADO 70               | pending         | code_70        | soon        |
+| NO AUTORIZADO 60 70            | pending         | code_70        | soon        |
+| NO AUTORIZADO 70 39            | rejected        | code_39        | no          |
+| NO AUTORIZADO 50               | pending         | code_50        | soon        |
+| NO AUTORIZADO 2                | needs_attention | code_2         | in 6 hours  |
+| NO AUTORIZADO 39 63            | needs_attention | code_63        | in 6 hours  |
+| NO AUTORIZADO 80               | needs_attention | code_80        | in 6 hours  |
+| DEVUELTA 35                    | rejected        | code_35        | no          |
+| DEVUELTA 43                    | pending         | code_43        | soon        |
+| DEVUELTA 45                    | pending         | code_45        | soon        |
+| DEVUELTA 70                    | pending         | code_70        | soon        |
+| DEVUELTA 28                    | needs_attention | code_28        | in 6 hours  |
+| ALGO NUEVO                     | fault           | unknown_state  | soon        |
+| NO AUTORIZADO 39 + ALGO NUEVO  | fault           | unknown_state  | soon        |
+
+A fault says nothing about the document. So does what is said of another key: an authorization or a refusal counts only
+if the answer, its number or the document inside names our key.
+
+Source: docs/facts/sri.md, "States".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from jobsync.sri.access_key import ENVIRONMENTS, LENGTH
+from jobsync.sri.catalogue import CodeClass, explain
+from jobsync.sri.model import (
+    Answer,
+    Authorization,
+    DocumentStatus,
+    Fault,
+    FaultKind,
+    History,
+    Message,
+    Outcome,
+    Verdict,
+)
+
+SRI_WINDOW = timedelta(hours=24)  # how long the SRI may take
+EMPTY_ANSWERS_LEAST = 5
+BACK_OFF_LEAST = timedelta(seconds=30)
+BACK_OFF_MOST = timedelta(hours=1)
+BACK_OFF_SHARE = 24  # of the age: what comes is known at most about a 24th later than it came
+ATTENTION_EVERY = timedelta(hours=6)
+ATTENTION_FOR = timedelta(days=30)
+_JITTER = 0.1
+
+_AUTHORIZED = frozenset({"AUTORIZADO", "AUT"})
+_IN_PROCESS = frozenset({"EN PROCESO", "EN PROCESAMIENTO", "PPR"})
+_REFUSED = frozenset({"NO AUTORIZADO", "NAT", "RECHAZADO", "RECHAZADA"})
+_RECEIVED = "RECIBIDA"
+_RETURNED = "DEVUELTA"
+_DECIDED = _AUTHORIZED | _REFUSED | {_RETURNED}
+_NOT_YET = frozenset({"43", "50", "70"})
+_NOT_YET_RETURNED = _NOT_YET | {"45"}
+_NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
+    """
+    Decide what one ask means for one document.
+
+    Args:
+        now: the database's clock, aware.
+    """
+    if isinstance(answer, Fault):
+        return _fault(answer.kind, answer.text, history, now)
+    if answer.access_key is not None and answer.access_key != history.access_key:
+        return _fault(FaultKind.OTHER_KEY, "the SRI answered about another access key than was asked for", history, now)
+    said = [one for one in answer.authorizations if one != Authorization(state="")]
+    ours = [one for one in said if _may_be_ours(one, answer, history.access_key)]
+    if said and not ours:
+        return _fault(FaultKind.OTHER_KEY, "what the SRI said does not name the document asked for", history, now)
+    if not ours:
+        return _judge_empty(answer, history, now)
+    return _judge_said(ours, history, now)
+
+
+def normal_state(state: str) -> str:
+    """
+    Return a state in the one spelling that is compared.
+
+    >>> normal_state("  no_autorizado ")
+    'NO AUTORIZADO'
+    """
+    return " ".join(state.replace("_", " ").upper().split())
+
+
+def is_authorized(state: str) -> bool:
+    """Whether a state says that the document is authorized."""
+    return normal_state(state) in _AUTHORIZED
+
+
+def back_off(history: History, now: datetime) -> timedelta:
+    """
+    Return how long to wait while nothing is decided: a 24th of the wait so far, 30 s to an hour, give or take 10 %.
+
+    The jitter follows from the key and the hour, so that the same input gives the same answer; it is mirrored at both
+    ends, so that it never leaves them.
+    """
+    least, most = BACK_OFF_LEAST.total_seconds(), BACK_OFF_MOST.total_seconds()
+    age = (now - history.waiting_since).total_seconds()
+    seconds = min(most, max(least, age / BACK_OFF_SHARE))
+    seed = f"{history.access_key} {history.empty_count} {now.timestamp()}".encode()
+    draw = int.from_bytes(blake2b(seed, digest_size=4).digest(), "big") / 2**32  # 0 to 1
+    seconds *= 1 + _JITTER * (2 * draw - 1)
+    if seconds < least:
+        seconds = 2 * least - seconds
+    elif seconds > most:
+        seconds = 2 * most - seconds
+    return timedelta(seconds=seconds)
+
+
+# --- whom it is about ------------------------------------------------------------------------------------------------
+
+
+def _is_key(text: str | None) -> bool:
+    return text is not None and len(text) == LENGTH and text.isascii() and text.isdigit()
+
+
+def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
+    """Whether an authorization names our key, or names none and need not: undecided states need no proof."""
+    names = (one.number, one.document_key)
+    if any(_is_key(name) and name != access_key for name in names):
+        return False
+    return access_key in (answer.access_key, *names) or normal_state(one.state) not in _DECIDED
+
+
+# --- what it means ---------------------------------------------------------------------------------------------------
+
+
+def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) -> Verdict:
+    """Decide by what is said of our document: authorized wins over in process, and that over refusals."""
+    states = [(normal_state(one.state), one) for one in ours]
+    authorized = [one for state, one in states if state in _AUTHORIZED]
+    if authorized:
+        return _authorized(_latest(authorized), history)
+    waiting = [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]
+    if waiting:
+        state, one = waiting[-1]
+        reason = "received" if state == _RECEIVED else "in_process"
+        return _pending(reason, one, history, now)
+    unknown = [one for state, one in states if state not in _DECIDED]
+    if unknown:
+        return _unknown(unknown[-1], history, now)
+    return _judge_refused(_latest([one for _, one in states]), history, now)
+
+
+def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdict:
+    codes = [message.code for message in one.messages if message.code]
+    known = {code: explain(code) for code in codes}
+    serious = [code for code in codes if known[code].code_class != CodeClass.WARNING]
+    not_yet = _NOT_YET_RETURNED if normal_state(one.state) == _RETURNED else _NOT_YET
+    if serious and all(known[code].code in not_yet for code in serious):
+        return _pending(f"code_{known[serious[0]].code}", one, history, now, advice=known[serious[0]].advice)
+    somebody = [code for code in serious if known[code].code_class in _NEEDS_SOMEBODY]
+    if somebody:
+        explanation = known[somebody[0]]
+        return Verdict(
+            Outcome.NEEDS_ATTENTION,
+            f"code_{explanation.code}",
+            advice=explanation.advice,
+            authorization=one,
+            messages=one.messages,
+            next_check_in=_attention_check(history, now),
+            warnings=_mismatch(one, history),
+        )
+    final = next((known[code] for code in serious if known[code].code not in not_yet), None)
+    return Verdict(
+        Outcome.REJECTED,
+        f"code_{final.code}" if final else "refused",
+        advice=final.advice
+        if final
+        else "The SRI refused it without saying why. Look the key up in the SRI's portal, "
+        "correct the document and send it again with the same key.",
+        authorization=one,
+        messages=one.messages,
+        warnings=_mismatch(one, history),
+    )
+
+
+def _authorized(one: Authorization, history: History) -> Verdict:
+    warnings = [
+        *(["date_unreadable"] if one.authorized_at is None else []),
+        *(["no_document"] if one.document is None else []),
+        *_mismatch(one, history),
+    ]
+    return Verdict(Outcome.AUTHORIZED, "authorized", authorization=one, messages=one.messages, warnings=tuple(warnings))
+
+
+def _pending(reason: str, one: Authorization, history: History, now: datetime, *, advice: str | None = None) -> Verdict:
+    return Verdict(
+        Outcome.PENDING,
+        reason,
+        advice=advice,
+        authorization=one,
+        messages=one.messages,
+        next_check_in=back_off(history, now),
+        warnings=_mismatch(one, history),
+    )
+
+
+def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
+    """
+    Nothing to tell: not processed yet, never received, or returned at the door; the answer does not say which.
+
+    Only the empty answers themselves tell how long the SRI has known nothing: an outage in between proves nothing. An
+    answer that announces documents and holds none is one of them, with a warning: a person sees it after a day, while a
+    fault would be tried for ever.
+    """
+    since = history.empty_since or now
+    count = history.empty_count + 1
+    lasting = now - since >= SRI_WINDOW and count >= EMPTY_ANSWERS_LEAST
+    needs_attention = lasting or history.status == DocumentStatus.NEEDS_ATTENTION
+    return Verdict(
+        Outcome.NEEDS_ATTENTION if needs_attention else Outcome.PENDING,
+        "empty",
+        advice="The SRI knows nothing of this key: submit the document again, with the same key."
+        if needs_attention
+        else None,
+        next_check_in=_attention_check(history, now) if needs_attention else back_off(history, now),
+        empty_since=since,
+        empty_count=count,
+        warnings=("announced_but_absent",) if answer.declared else (),
+    )
+
+
+def _unknown(one: Authorization, history: History, now: datetime) -> Verdict:
+    text = f"the SRI names a state that is not known here: {one.state[:60]!r}" if one.state else "no state is named"
+    return _fault(FaultKind.UNKNOWN_STATE, text, history, now, messages=one.messages)
+
+
+def _fault(
+    kind: FaultKind, text: str, history: History, now: datetime, *, messages: tuple[Message, ...] = ()
+) -> Verdict:
+    attention = history.status == DocumentStatus.NEEDS_ATTENTION
+    return Verdict(
+        Outcome.FAULT,
+        kind.value,
+        advice=text,
+        messages=messages,
+        next_check_in=_attention_check(history, now) if attention else back_off(history, now),
+        empty_since=history.empty_since,
+        empty_count=history.empty_count,
+    )
+
+
+def _attention_check(history: History, now: datetime) -> timedelta | None:
+    since = history.attention_since if history.status == DocumentStatus.NEEDS_ATTENTION else None
+    return ATTENTION_EVERY if now - (since or now) < ATTENTION_FOR else None
+
+
+def _latest(several: Iterable[Authorization]) -> Authorization:
+    """Return the latest by date; of those without a date, or with the same, the last one named."""
+    return max(enumerate(several), key=lambda pair: (pair[1].authorized_at or _EARLIEST, pair[0]))[1]
+
+
+def _mismatch(one: Authorization, history: History) -> tuple[str, ...]:
+    expected = ENVIRONMENTS.get(history.access_key[23:24])
+    return ("environment_mismatch",) if one.environment not in (None, expected) else ()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
 SWITCH = "ride_enabled"
+AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 MOST_AT_ONCE = 5000  # documents read in one run; what is beyond is counted and left for the next
 _LOGO_BYTES_MOST = 8 << 20
 
@@ -68,7 +69,7 @@ class GenerateRide:
         get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
         work = _Work(self, rides, pause=run.pause)
         items = [Item(ride.access_key, ride.access_key, named=bool(self.access_keys)) for ride in rides]
-        results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=1)
+        results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE)
         return [*(work.named(result) for result in results), *left_out]
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsync.ride.model import Logo, Rendered, Stamp
-
 from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store
+from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.storage import Storage, StorageFault
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines

@@ -476,6 +476,25 @@ def test_closing_cuts_what_waits() -> None:
     assert len(caught) == 1
 
 
+def test_refused_connection_and_back() -> None:
+    """Closed, nobody listens; served again at the same port it goes on where it was."""
+    sri = SriSandbox(SriScenario())
+    question = build_authorization_request(KEY)
+
+    def ask(url: str) -> int:
+        return httpx.post(url + PATH, content=question, headers=dict(HEADERS), trust_env=False).status_code
+
+    with serve(sri) as served:
+        first = ask(served.origin)
+    with pytest.raises(httpx.ConnectError):
+        ask(served.origin)
+    with serve(sri, port=int(served.origin.rsplit(":", 1)[1])) as again:
+        second = ask(again.origin)
+
+    assert (first, second) == (200, 200)
+    assert [key for _, key in sri.asks] == [KEY, KEY]
+
+
 def test_truncated_and_dropped_on_the_wire() -> None:
     """Half an answer and a closed connection are what they are to a real client."""
     for kind in ("truncated", "drop"):

@@ -69,7 +69,7 @@ class StockSync:
         run.eligible = len(items)
         run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        work = _Work(self, self.make_client(run.pause), run.engine)
+        work = _Work(self, self.make_client(run.pause))
         return [*work_items(run, items, work, concurrency=self.concurrency), *skipped]
 
     @property
@@ -142,21 +142,22 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
 class _Work:
     """Stock sync's side of runner.items.Work."""
 
-    def __init__(self, job: StockSync, client: EasyCarsClient, engine: Engine) -> None:
+    def __init__(self, job: StockSync, client: EasyCarsClient) -> None:
         self._job = job
         self._client = client
-        self._engine = engine
+        self._stored: dict[str, store.StoredCredentials | None] = {}
 
     def begin(self, connection: Connection, item: Item) -> int:
-        _require(connection, int(item.key))
-        return store.begin_attempt(driver(connection), int(item.key), scheduled=self._job.scheduled)
+        raw, dealership_id = driver(connection), int(item.key)
+        _require(connection, dealership_id)
+        self._stored[item.key] = store.read_credentials(raw, dealership_id)
+        return store.begin_attempt(raw, dealership_id, scheduled=self._job.scheduled)
 
     def do(self, attempt: Attempt) -> ItemResult:
         dealership_id = int(attempt.item.key)
         log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
         log.info("stock_sync.dealership_started", attempt=attempt.number)
-        with translated(), self._engine.connect() as connection:
-            credentials = load_credentials(connection, dealership_id, self._job.cipher)
+        credentials = decrypt_credentials(dealership_id, self._stored.pop(attempt.item.key), self._job.cipher)
         envelope = self._client.fetch_stock(credentials)
 
         def apply(connection: Connection, plan: StockPlan, now: datetime) -> ItemResult:
@@ -282,7 +283,11 @@ def load_credentials(connection: Connection, dealership_id: int, cipher: Cipher)
     Raises:
         ItemFailure: there are none, or they cannot be decrypted.
     """
-    stored = store.read_credentials(driver(connection), dealership_id)
+    return decrypt_credentials(dealership_id, store.read_credentials(driver(connection), dealership_id), cipher)
+
+
+def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
+    """Decrypt what was read; raises as `load_credentials` does."""
     if stored is None:
         raise ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -120,16 +120,19 @@ class Refused:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What is compared for every listed row of ours: enough to see that nothing changed."""
+class Listed(NamedTuple):
+    """
+    What is compared for every listed row of ours: enough to see that nothing changed.
+
+    A tuple, not a dataclass: there is one for every vehicle there is.
+    """
 
     id: int
     stock_number: str
     vin: str | None
     status: str
     content_hash: bytes | None
-    locked: tuple[str, ...]
+    locked: Sequence[str]
     missing_since: datetime | None
     locally_sold: bool
     yard_code: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any
@@ -119,7 +119,18 @@ class UnreadableAnswer(ItemFailure):
         super().__init__(text, reason=reason, unreachable=True, transient=True)
 
 
+class _Plain(msgspec.Struct):
+    """The answer as the vendor's paper has it: read in one pass."""
+
+    Code: int | str | None = None
+    ErrorMessage: str | None = None
+    Token: str | None = None
+    StockList: list[msgspec.Raw] | None = None
+
+
 class _Raw(msgspec.Struct):
+    """The answer with anything in its places."""
+
     Code: msgspec.Raw = msgspec.Raw(b"null")
     ErrorMessage: msgspec.Raw = msgspec.Raw(b"null")
     Token: msgspec.Raw = msgspec.Raw(b"null")
@@ -133,6 +144,7 @@ def _number(text: str) -> Decimal:
     return value
 
 
+_PLAIN = msgspec.json.Decoder(_Plain)
 _ENVELOPE = msgspec.json.Decoder(_Raw)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ITEM = msgspec.json.Decoder(float_hook=_number)
@@ -149,6 +161,11 @@ def parse_envelope(body: bytes | bytearray) -> Envelope:
     Raises:
         UnreadableAnswer: the body is not JSON, is cut off, or is no object.
     """
+    try:
+        plain = _PLAIN.decode(body)
+        return Envelope(_code(plain.Code), _message(plain.ErrorMessage), plain.StockList, plain.Token)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        pass  # not so plain
     try:
         raw = _ENVELOPE.decode(body)
         # a raw value starts at its first character: no copy of the list is needed to see what it is
@@ -265,7 +282,7 @@ def _expect(text: str, at: int, character: str) -> int:
 # --- one item --------------------------------------------------------------------------------------------------------
 
 
-def fingerprint(raw: RawItem, locked: tuple[str, ...] = ()) -> bytes:
+def fingerprint(raw: RawItem, locked: Sequence[str] = ()) -> bytes:
     """Return the 16 bytes that say "this very item, mapped this way, with these fields locked"."""
     # In pieces below hashlib's limit for handing the interpreter to another thread: with several threads the handing
     # over costs three times the hashing.

@@ -1,4 +1,9 @@
-"""The SQL of stock sync, on the connection it is given: it never commits, and it decides nothing."""
+"""
+The SQL of stock sync, on the connection it is given: it never commits, and it decides nothing.
+
+Statements over the two large tables are planned each time (`prepare=False`): a plan kept from when a table was small
+would read all of it once it has grown.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +112,10 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
-def read_credentials(connection: Connection[Any], dealership_id: int) -> tuple[str, ...] | None:
+StoredCredentials = tuple[str, ...]
+
+
+def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredCredentials | None:
     """
     Return the active credentials as stored: four ciphertexts (client id and secret, account number and secret),
     environment, yard code; None if there are none.
@@ -214,9 +222,11 @@ def fail_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: 
 # --- what we have ----------------------------------------------------------------------------------------------------
 
 _FEED_SAYS_SOLD: LiteralString = (
-    "(lower(btrim(coalesce(d.stock_item_json->>'StockStatus', v.stock_status, ''), E' \\t\\r\\n')) = 'sold')"
+    "(lower(btrim(coalesce((SELECT d.stock_item_json->>'StockStatus' FROM easycar_stock_data d"
+    " WHERE d.vehicle_id = v.id), v.stock_status, ''), E' \\t\\r\\n')) = 'sold')"
 )
-_LOCALLY_SOLD: LiteralString = f"(v.status = 'sold' AND NOT {_FEED_SAYS_SOLD})"
+# CASE keeps its order: a join, or AND alone, would have the document of every row read
+_LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
 
 
 # A removed row whose last status was "sold here" is sold again when it comes back.
@@ -233,13 +243,14 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
                {_LOCALLY_SOLD}, v.yard_code
-        FROM vehicles v LEFT JOIN easycar_stock_data d ON v.status = 'sold' AND d.vehicle_id = v.id
+        FROM vehicles v
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status <> 'removed'
         """,
         [dealership_id],
         binary=True,
+        prepare=False,
     ).fetchall()
-    return {row[1]: Listed(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), *row[6:]) for row in rows}
+    return {row[1]: Listed._make(row) for row in rows}
 
 
 def read_rows(
@@ -252,17 +263,18 @@ def read_rows(
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               CASE WHEN v.status = 'removed' THEN {_SOLD_HERE_BEFORE} ELSE {_LOCALLY_SOLD} END,
+               CASE WHEN v.status = 'removed' THEN {_SOLD_HERE_BEFORE} ELSE ({_LOCALLY_SOLD}) END,
                v.yard_code, coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.stock_number = ANY(%s)
         {"FOR NO KEY UPDATE OF v" if for_update else ""}
         """,
         [dealership_id, list(stock_numbers)],
+        prepare=False,
     ).fetchall()
     found = {}
     for row in rows:
-        listed = Listed(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), *row[6:9])
+        listed = Listed._make(row[:9])
         found[listed.stock_number] = Row(listed, dict(zip(FEED_COLUMNS, row[10:], strict=True)), row[9])
     return found
 
@@ -279,6 +291,7 @@ def read_current(
         "SELECT btrim(stock_number), upper(btrim(vin)) FROM vehicles"
         " WHERE dealership_id = %s AND data_source <> 'easycars'",
         [dealership_id],
+        prepare=False,
     ).fetchall()
     past = connection.execute(
         "SELECT yard_code, removals_blocked IS NOT NULL FROM easycar_sync_logs WHERE dealership_id = %s"
@@ -369,6 +382,7 @@ def _mark(
             f"UPDATE vehicles SET {assignment}{also}, updated_at = now()"
             " WHERE id = ANY(%(ids)s) AND status <> 'removed'",
             {"now": now, "ids": ids},
+            prepare=False,
         )
 
 
@@ -381,7 +395,9 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     if not cars:
         return
     ids = connection.execute(
-        "SELECT nextval(pg_get_serial_sequence('vehicles', 'id')) FROM generate_series(1, %s)", [len(cars)]
+        "SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence('vehicles', 'id')::regclass AS name OFFSET 0) s,"
+        " generate_series(1, %s)",
+        [len(cars)],
     ).fetchall()
     columns: LiteralString = ", ".join(FEED_COLUMNS)
     with connection.cursor().copy(
@@ -435,6 +451,7 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> No
             WHERE v.id = n.id
             """,
             [document],
+            prepare=False,
         )
         # JSON inside JSON: an array of texts would have every quote of every document escaped in Python
         documents = ",".join(f'{{"id":{change.row.id},"document":{change.car.document}}}' for change in batch)
@@ -446,6 +463,7 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> No
                    api_version = excluded.api_version, synced_at = excluded.synced_at, updated_at = now()
             """,
             [API_VERSION, f"[{documents}]"],
+            prepare=False,
         )
 
 

@@ -310,14 +310,14 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
         LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
-        "SELECT l.name FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
+        "SELECT l.name, set_config('idle_in_transaction_session_timeout', %s, true)"
+        " FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
         " ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
-        [[fence.name for fence in fences], [fence.number for fence in fences]],
+        [_IDLE_WRITER, [fence.name for fence in fences], [fence.number for fence in fences]],
     ).fetchall()
-    missing = sorted({fence.name for fence in fences} - {name for (name,) in rows})
+    missing = sorted({fence.name for fence in fences} - {name for name, _ in rows})
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
-    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [_IDLE_WRITER])
     prove_locks(connection, fences)
 
 

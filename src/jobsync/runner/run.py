@@ -199,7 +199,7 @@ def run_job(
         started = time.monotonic()
         refuse_strange_locks(database, application_name=who.application_name)
         refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
-        engine = database.engine(application_name=who.application_name, connections=connections)
+        engine = database.engine(application_name=who.application_name, connections=connections, prepare=True)
         holder: list[Run] = []
         locks = LockSession(
             lambda: database.lock_connection(application_name=who.application_name),

@@ -492,11 +492,10 @@ def test_the_log_counts_received_and_refused(stored: Stored) -> None:
 
 def test_find_unstorable_names_the_item(stored: Stored) -> None:
     """Of several items the one whose document is no jsonb is found, and the transaction goes on."""
-    from dataclasses import replace
 
-    good, bad = car(item("A")), replace(car(item("B")), position=2, mended='{"X": 1e200000}')
+    good, bad = car(item("A")), car(item("B"))._replace(position=2, mended='{"X": 1e200000}')
     with stored.connection.transaction():
-        found = store.find_unstorable(stored.connection, [good, bad, replace(good, position=3)])
+        found = store.find_unstorable(stored.connection, [good, bad, good._replace(position=3)])
         alive = stored.one("SELECT 1")
 
     assert (list(found), alive) == ([2], (1,))

@@ -90,7 +90,7 @@ def _run_stock_sync(
         work,
         database=tools.database,
         environ=tools.environ,
-        connections=work.concurrency + 2,
+        connections=work.at_once + 2,
     )
 
 

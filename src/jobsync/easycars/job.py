@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -70,7 +71,14 @@ class StockSync:
         run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
         work = _Work(self, self.make_client(run.pause))
-        return [*work_items(run, items, work, concurrency=self.concurrency), *skipped]
+        return [*work_items(run, items, work, concurrency=self.at_once), *skipped]
+
+    @property
+    def at_once(self) -> int:
+        """How many dealerships are worked on at once: while some are written, `concurrency` others are asked for."""
+        import os
+
+        return self.concurrency + int(os.environ.get("AHEAD", "0"))
 
     @property
     def policy(self) -> Policy:
@@ -146,6 +154,7 @@ class _Work:
         self._job = job
         self._client = client
         self._stored: dict[str, store.StoredCredentials | None] = {}
+        self._lines = threading.BoundedSemaphore(job.concurrency)
 
     def begin(self, connection: Connection, item: Item) -> int:
         raw, dealership_id = driver(connection), int(item.key)
@@ -158,7 +167,8 @@ class _Work:
         log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
         log.info("stock_sync.dealership_started", attempt=attempt.number)
         credentials = decrypt_credentials(dealership_id, self._stored.pop(attempt.item.key), self._job.cipher)
-        envelope = self._client.fetch_stock(credentials)
+        with self._lines:
+            envelope = self._client.fetch_stock(credentials)
 
         def apply(connection: Connection, plan: StockPlan, now: datetime) -> ItemResult:
             raw = driver(connection)

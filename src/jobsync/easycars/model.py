@@ -73,10 +73,9 @@ class Envelope:
     strict: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Car:
+class Car(NamedTuple):
     """
-    One readable item.
+    One readable item; a tuple because it is made for every new one.
 
     Args:
         position: place in the feed, counted from 1.

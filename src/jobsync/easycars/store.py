@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "1.01"
 _BATCH = 500
-_DOCUMENTS_AT_ONCE = 64
+_ROWS_AT_ONCE = 64
 _END_OF_LINE = f"\t{API_VERSION}\n".encode()
 
 # How each feed column travels inside one JSON document (see _write_changes).
@@ -386,10 +386,6 @@ def _mark(
         )
 
 
-def _encoded(value: list[str]) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[Car]) -> None:
     """COPY new rows straight in, with ids drawn beforehand so that their documents can follow."""
     if not cars:
@@ -401,29 +397,50 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     ).fetchall()
     columns: LiteralString = ", ".join(FEED_COLUMNS)
     with connection.cursor().copy(
-        f"COPY vehicles (id, dealership_id, stock_number, data_source, content_hash, {columns}) FROM STDIN"
+        f"COPY vehicles (id, dealership_id, data_source, content_hash, {columns}, stock_number) FROM STDIN"
     ) as copy:
-        for (vehicle_id,), car in zip(ids, cars, strict=True):
-            values = [car.values[column] for column in FEED_COLUMNS]
-            values[-2:] = [_encoded(values[-2]), _encoded(values[-1])]
-            copy.write_row((vehicle_id, dealership_id, car.stock_number, "easycars", car.content_hash, *values))
+        for start in range(0, len(cars), _ROWS_AT_ONCE):
+            rows = zip(ids[start : start + _ROWS_AT_ONCE], cars[start : start + _ROWS_AT_ONCE], strict=True)
+            copy.write(b"".join([_copy_row(vehicle_id, dealership_id, car) for (vehicle_id,), car in rows]))
     with connection.cursor().copy(
         "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN"
     ) as copy:
-        for start in range(0, len(cars), _DOCUMENTS_AT_ONCE):
+        for start in range(0, len(cars), _ROWS_AT_ONCE):
             lines = [
                 f"{vehicle_id}\t".encode() + _copy_text(car) + _END_OF_LINE
                 for (vehicle_id,), car in zip(
-                    ids[start : start + _DOCUMENTS_AT_ONCE], cars[start : start + _DOCUMENTS_AT_ONCE], strict=True
+                    ids[start : start + _ROWS_AT_ONCE], cars[start : start + _ROWS_AT_ONCE], strict=True
                 )
             ]
             copy.write(b"".join(lines))
 
 
+def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
+    """
+    Return a new row in COPY's text form; the driver, which looks at each value by itself, takes three times as long.
+
+    The fields are joined by signs that hardly any text has, so that all are escaped at once.
+    """
+    values: list[Any] = list(map(car.values.__getitem__, FEED_COLUMNS))
+    values[-2:] = msgspec.json.encode(values[-2]).decode(), msgspec.json.encode(values[-1]).decode()
+    values.append(car.stock_number)
+    row = "\0".join(
+        [value if type(value) is str else "\1" if value is None else str(value) for value in values]
+    ).encode()
+    if row.count(b"\0") == len(values) - 1 and row.count(b"\1") == values.count(None):
+        row = _escaped(row).replace(b"\1", rb"\N").replace(b"\0", b"\t")
+    else:
+        row = b"\t".join([rb"\N" if value is None else _escaped(str(value).encode()) for value in values])
+    return b"%d\t%d\teasycars\t\\\\x%s\t%s\n" % (vehicle_id, dealership_id, car.content_hash.hex().encode(), row)
+
+
 def _copy_text(car: Car) -> bytes:
     """Return the item's document in COPY's text form; as a row's value it would be decoded and copied twice more."""
-    text = bytes(car.raw) if car.mended is None else car.mended.encode()
-    return text.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
+    return _escaped(bytes(car.raw) if car.mended is None else car.mended.encode())
+
+
+def _escaped(text: bytes) -> bytes:
+    return text.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
 def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> None:

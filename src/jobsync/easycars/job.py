@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
+_AHEAD = 2  # dealerships in writing beside those that are asked for
+_SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
     ItemStatus.PARTIAL: "PartialSuccess",
@@ -60,7 +62,7 @@ class StockSync:
     settings: SystemSettings
     named: tuple[int, ...] = ()
     scheduled: bool = False
-    concurrency: int = 1
+    concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
@@ -75,10 +77,13 @@ class StockSync:
 
     @property
     def at_once(self) -> int:
-        """How many dealerships are worked on at once: while some are written, `concurrency` others are asked for."""
-        import os
+        """
+        How many dealerships are worked on at once.
 
-        return self.concurrency + int(os.environ.get("AHEAD", "0"))
+        `concurrency` is how many the vendor is asked for at once; where that is more than one, a few others can be
+        written meanwhile, so that the line to the vendor is never idle.
+        """
+        return self.concurrency + (_AHEAD if self.concurrency > 1 else 0)
 
     @property
     def policy(self) -> Policy:
@@ -154,7 +159,7 @@ class _Work:
         self._job = job
         self._client = client
         self._stored: dict[str, store.StoredCredentials | None] = {}
-        self._lines = threading.BoundedSemaphore(job.concurrency)
+        self._asking = threading.BoundedSemaphore(job.concurrency)
 
     def begin(self, connection: Connection, item: Item) -> int:
         raw, dealership_id = driver(connection), int(item.key)
@@ -167,8 +172,16 @@ class _Work:
         log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
         log.info("stock_sync.dealership_started", attempt=attempt.number)
         credentials = decrypt_credentials(dealership_id, self._stored.pop(attempt.item.key), self._job.cipher)
-        with self._lines:
+        with ExitStack() as turn:
+            turn.enter_context(self._asking)
             envelope = self._client.fetch_stock(credentials)
+            if envelope.size <= _SMALL_FEED:
+                turn.close()
+            return self._bring_in(attempt, credentials, envelope)
+
+    def _bring_in(self, attempt: Attempt, credentials: Credentials, envelope: Envelope) -> ItemResult:
+        dealership_id = int(attempt.item.key)
+        log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
 
         def apply(connection: Connection, plan: StockPlan, now: datetime) -> ItemResult:
             raw = driver(connection)

@@ -64,6 +64,7 @@ class Envelope:
         code: 0 success, 1 authentication, 5 warning, 7 failed, 9 system error; None if there was none.
         items: each item's JSON text as received; None when StockList was null, absent or no list.
         strict: the whole body was valid JSON (False: a tolerant reading was needed).
+        size: bytes of the body.
     """
 
     code: int | None
@@ -71,6 +72,7 @@ class Envelope:
     items: Sequence[RawItem] | None
     token: str | None = None
     strict: bool = True
+    size: int = 0
 
 
 class Car(NamedTuple):

@@ -164,7 +164,8 @@ def parse_envelope(body: bytes | bytearray) -> Envelope:
     """
     try:
         plain = _PLAIN.decode(body)
-        return Envelope(_code(plain.Code), _message(plain.ErrorMessage), plain.StockList, plain.Token)
+        code, message = _code(plain.Code), _message(plain.ErrorMessage)
+        return Envelope(code, message, plain.StockList, plain.Token, size=len(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         pass  # not so plain
     try:
@@ -174,7 +175,7 @@ def parse_envelope(body: bytes | bytearray) -> Envelope:
         code, message, token = (_plain(part) for part in (raw.Code, raw.ErrorMessage, raw.Token))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return _parse_tolerantly(body)
-    return Envelope(_code(code), _message(message), items, token if isinstance(token, str) else None)
+    return Envelope(_code(code), _message(message), items, token if isinstance(token, str) else None, size=len(body))
 
 
 def _plain(raw: msgspec.Raw) -> Any:
@@ -230,6 +231,7 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
         items,
         token if isinstance(token, str) else None,
         strict=False,
+        size=len(body),
     )
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
-_AHEAD = 2  # dealerships in writing beside those that are asked for
 _SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
@@ -78,12 +77,16 @@ class StockSync:
     @property
     def at_once(self) -> int:
         """
-        How many dealerships are worked on at once.
+        How many dealerships are worked on at once: while some are written, others are asked for.
 
-        `concurrency` is how many the vendor is asked for at once; where that is more than one, a few others can be
-        written meanwhile, so that the line to the vendor is never idle.
+        One alone is worked off one after the other.
         """
-        return self.concurrency + (_AHEAD if self.concurrency > 1 else 0)
+        return self.concurrency + self.writers if self.concurrency > 1 else 1
+
+    @property
+    def writers(self) -> int:
+        """How many are planned and written at once: Python has one at a time, the others wait for the database."""
+        return 1 + self.concurrency // 2
 
     @property
     def policy(self) -> Policy:
@@ -160,6 +163,7 @@ class _Work:
         self._client = client
         self._stored: dict[str, store.StoredCredentials | None] = {}
         self._asking = threading.BoundedSemaphore(job.concurrency)
+        self._writing = threading.BoundedSemaphore(job.writers)
 
     def begin(self, connection: Connection, item: Item) -> int:
         raw, dealership_id = driver(connection), int(item.key)
@@ -177,7 +181,8 @@ class _Work:
             envelope = self._client.fetch_stock(credentials)
             if envelope.size <= _SMALL_FEED:
                 turn.close()
-            return self._bring_in(attempt, credentials, envelope)
+            with self._writing:
+                return self._bring_in(attempt, credentials, envelope)
 
     def _bring_in(self, attempt: Attempt, credentials: Credentials, envelope: Envelope) -> ItemResult:
         dealership_id = int(attempt.item.key)

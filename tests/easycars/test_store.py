@@ -244,6 +244,35 @@ def test_more_than_a_batch_is_updated(stored: Stored) -> None:
 # --- removed, revived, retired ---------------------------------------------------------------------------------------
 
 
+def test_only_documents_of_sold_rows_are_read(stored: Stored) -> None:
+    """To see what is listed no document is read but those of sold rows: all of them are hundreds of megabytes."""
+    stored.night([item("A"), item("B"), item("C", StockStatus="Sold")])
+
+    def reads() -> int:
+        [number] = stored.one(
+            "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'easycar_stock_data'"
+        )
+        return int(number)
+
+    with stored.connection.transaction():
+        stored.connection.execute("SET LOCAL enable_seqscan = off")
+        before = reads()
+        store.read_listed(stored.connection, stored.id)
+
+        assert 1 == reads() - before
+
+
+@pytest.mark.parametrize("sign", ["\\", "\t", "\n", "\r", "\\N", "\x01", "\x02", "\\x01", "\x01\x01", "–"])
+def test_signs_that_mean_something_to_copy_are_kept(stored: Stored, sign: str) -> None:
+    """Whatever stands in texts, features and pictures comes back as it was, and NULL stays NULL beside it."""
+    text = f"a{sign}b"
+    stored.night([item("A", AdvDescription=text, StandardFeatures=text, ImageURLs=text, Badge=None)])
+    values = stored.values("A")
+
+    assert (text, [text], [text], None) == tuple(values[n] for n in ("description", "features", "images", "badge"))
+
+
 def test_removal_is_a_tombstone(stored: Stored) -> None:
     """A removed row stays with its values, its time and its history."""
     stored.night(feed("A", "B", Price=5))

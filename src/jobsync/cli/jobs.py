@@ -28,7 +28,7 @@ def stock_sync(
     scheduled: Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships at once.")
+        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships asked for at once.")
     ] = None,
     wait: Annotated[
         float, typer.Option("--wait", min=0, metavar="SEC", help="Wait for a lock that is taken.", show_default=False)

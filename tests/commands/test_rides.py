@@ -243,6 +243,30 @@ def test_link_that_leads_outside_is_not_followed(cli: Cli, storage: Path, put: A
     assert list((tmp_path / "elsewhere").rglob("*.pdf")) == []
 
 
+@pytest.mark.parametrize("in_the_way", ["link", "file"])
+def test_place_that_cannot_be_used_stops_no_other(
+    cli: Cli, storage: Path, rows: Rows, put: Authorized, tmp_path: Path, in_the_way: str
+) -> None:
+    """Whose folder is no folder of the storage waits, ever longer; all others get their files in the same run."""
+    assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0
+    put(*[make_key(number) for number in range(6)], *[make_key(number, ruc=OTHER_RUC) for number in range(6)])
+    storage.mkdir()
+    if in_the_way == "link":
+        (storage / "tenant-1").symlink_to(tmp_path)
+    else:
+        (storage / "tenant-1").write_text("not a folder")
+
+    ran = cli("generate-ride", "--json")
+
+    assert (ran.code, ran.json["counts"]["succeeded"], ran.json["counts"]["held"]) == (3, 6, 6)
+    assert rows("SELECT tenant_id, ride_generated_at IS NOT NULL, count(*) FROM invoices GROUP BY 1, 2 ORDER BY 1") == [
+        (1, False, 6),
+        (2, True, 6),
+    ]
+    waiting = "SELECT DISTINCT ride_attempts, ride_next_at > now(), ride_error ~ 'storage' FROM invoices"
+    assert rows(f"{waiting} WHERE tenant_id = 1") == [(1, True, True)]
+
+
 def test_force_renders_anew(cli: Cli, storage: Path, rows: Rows, put: Authorized) -> None:
     """Only what is named; the file is the same, byte for byte, since the document is."""
     put(make_key(1), make_key(2))

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsync.ride.model import Logo, Rendered, Stamp
-
 from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store
-from jobsync.ride.storage import Storage, StorageFault
+from jobsync.ride.model import Logo, Rendered, Stamp
+from jobsync.ride.storage import PlaceFault, Storage, StorageFault
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
@@ -170,8 +169,7 @@ class _Work:
         try:
             result = self._keep(attempt, ride, rendered)
         except StorageFault as fault:
-            self._broken.set()
-            return self._give_back(attempt, ride, fault)
+            return self._hold(attempt, ride, fault)
         get_logger().info(
             "generate_ride.rendered",
             access_key=ride.access_key,
@@ -205,13 +203,20 @@ class _Work:
             raise
         return result
 
-    def _give_back(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
+    def _hold(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
+        """Stop the run if the storage is broken; what only has no place of its own waits ever longer, as a failure."""
+        one_place = isinstance(fault, PlaceFault)
+        if not one_place:
+            self._broken.set()
         get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
         result = ItemResult(
             attempt.item.key, attempt.item.label, ItemStatus.HELD, reason="storage", error=visible(fault)
         )
         with attempt.writing() as connection:
-            store.give_back(driver(connection), ride, visible(fault))
+            if one_place:
+                store.write_failed(driver(connection), ride, visible(fault), parked=False)
+            else:
+                store.give_back(driver(connection), ride, visible(fault))
             attempt.record(connection, result)
         return result
 

@@ -380,3 +380,20 @@ def test_logo_that_is_gone_is_only_a_warning(cli: Cli, put: Authorized, connecti
     ran = cli("generate-ride", "--json")
 
     assert (ran.code, "logo" in ran.err, place(storage, make_key(1)).is_file()) == (0, True, True)
+
+
+def test_logo_that_is_a_pipe_is_not_waited_for(
+    cli: Cli, put: Authorized, connection: Connection, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """Nobody writes into it; the page is printed without a logo."""
+    put(make_key(1))
+    os.mkfifo(tmp_path / "logo.png")
+    connection.execute("UPDATE tenants SET logo_path = %s", [str(tmp_path / "logo.png")])
+    process = command(environ, "generate-ride", "--json")
+
+    try:
+        ran = finish(process, timeout_s=20)
+    finally:
+        process.kill()
+
+    assert (ran.code, "logo_unreadable" in ran.err) == (0, True)

@@ -245,6 +245,9 @@ class _Work:
 def read_logo(path: Path) -> Logo | None:
     """Return a logo, or None, with a warning in the log, if there is none to be read."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            get_logger().warning("generate_ride.logo_unreadable", path=str(path), error="no file")
+            return None
         with path.open("rb") as file:
             data = file.read(_LOGO_BYTES_MOST + 1)
     except OSError as error:

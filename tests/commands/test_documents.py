@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.commands.support import Cli, Rows
+from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
 from tests.sri.documents import OTHER_RUC, RUC, invoice, make_key
 
@@ -189,6 +189,26 @@ def test_same_document_twice_in_one_import(cli: Cli, tmp_path: Path) -> None:
     ran = cli("invoice", "import", str(tmp_path), "--json")
 
     assert [item["status"] for item in ran.json["items"]] == ["imported", "unchanged"]
+
+
+def test_two_imports_of_the_same_documents_do_not_stop_each_other(
+    cli: Cli, connection: psycopg.Connection[object], tmp_path: Path, environ: dict[str, str], database_url: str
+) -> None:
+    """Whatever the names of the files, rows are written in one order, so that nobody waits in a circle."""
+    first, last = sorted(make_key(number) for number in range(2))
+    (tmp_path / "a.xml").write_bytes(invoice(last))
+    (tmp_path / "b.xml").write_bytes(invoice(first))
+    insert = "INSERT INTO invoices (tenant_id, access_key) SELECT id, %s FROM tenants"
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    with psycopg.connect(database_url) as other:
+        other.execute(insert, [first])
+        process = command(environ, "invoice", "import", str(tmp_path), "--json")
+        until(lambda: connection.execute(waits).fetchone() == (1,))
+        other.execute(insert, [last])
+    ran = finish(process)
+
+    assert (ran.code, ran.json["counts"]["replaced"]) == (0, 2), ran.err
 
 
 def test_tenant_option_refuses_others(cli: Cli, tmp_path: Path) -> None:

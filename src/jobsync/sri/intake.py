@@ -116,10 +116,15 @@ def _commit(
 ) -> None:
     if not batch:
         return
+    done = dict(enumerate(batch))
+    readable = [(at, entry) for at, entry in done.items() if isinstance(entry, Incoming)]
     with transaction() as connection:
-        done = [entry if isinstance(entry, Taken) else _write(connection, entry) for entry in batch]
-    for entry in done:
-        told(entry)
+        # In the order of their keys: two imports of the same documents would else wait for each other.
+        for at, entry in sorted(readable, key=lambda pair: pair[1].key.text):
+            done[at] = _write(connection, entry)
+    for taken in done.values():
+        assert isinstance(taken, Taken)  # noqa: S101 - what could be read has been written
+        told(taken)
 
 
 def _read(path: Path, tenant: str | None) -> Incoming | Taken:

@@ -211,6 +211,17 @@ def test_two_imports_of_the_same_documents_do_not_stop_each_other(
     assert (ran.code, ran.json["counts"]["replaced"]) == (0, 2), ran.err
 
 
+def test_number_of_absurd_length_costs_only_its_column(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """What no database holds is left empty; the document, and those beside it, go in."""
+    (tmp_path / "a.xml").write_bytes(invoice(make_key(1), total="1" * 140_000))
+    (tmp_path / "b.xml").write_bytes(invoice(make_key(2)))
+
+    ran = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert (ran.code, ran.json["counts"]["imported"]) == (0, 2), ran.err
+    assert rows("SELECT total::text FROM invoices ORDER BY access_key") == [(None,), ("11.50",)]
+
+
 def test_tenant_option_refuses_others(cli: Cli, tmp_path: Path) -> None:
     """With --tenant only that tenant's documents go in."""
     assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -274,6 +276,26 @@ def test_export_gives_the_bytes_back(cli: Cli, tmp_path: Path) -> None:
 
     assert ran.code == 0
     assert {Path(name).read_bytes() for name in ran.json["files"]} == {content, invoice(KEY)}
+
+
+def test_export_leaves_no_half_file(cli: Cli, tmp_path: Path, environ: dict[str, str]) -> None:
+    """A folder that is full gets nothing, and what lay there before stays."""
+    (tmp_path / "a.xml").write_bytes(invoice(KEY))
+    assert cli("invoice", "import", str(tmp_path / "a.xml")).code == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{KEY}_submitted.xml").write_bytes(b"from before")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500));"
+        f"from jobsync.cli.main import run; sys.exit(run(['invoice', 'export', '{KEY}', '--to', '{out}']))"
+    )
+
+    # -B: a limited file size would leave half a compiled module behind
+    full = subprocess.run([sys.executable, "-B", "-c", code], env=environ, capture_output=True, text=True)
+
+    assert (full.returncode, "cannot be written" in full.stderr) == (2, True)
+    assert [(file.name, file.read_bytes()) for file in out.iterdir()] == [(f"{KEY}_submitted.xml", b"from before")]
 
 
 @pytest.mark.parametrize(

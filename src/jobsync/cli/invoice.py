@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_json, print_table, say, show
 from jobsync.errors import ExitCode, UsageProblem
 
@@ -178,7 +178,7 @@ def export(
     """Write what is kept of a document into a folder: the XML, and the SRI's answer byte for byte."""
     from jobsync.sri import registry
 
-    if not to.is_dir():
+    if not holds(to.is_dir):
         raise UsageProblem(f"--to: no folder {to}")
     with transaction(context) as connection:
         kept = registry.read_files(connection, key.strip())

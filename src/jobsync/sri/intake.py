@@ -64,12 +64,16 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     Yield each file named, and each *.xml below each folder named, in the order of their names.
 
     Raises:
-        UsageProblem: a path does not exist, or a folder cannot be listed.
+        UsageProblem: a path does not exist or cannot be looked at, or a folder cannot be listed.
     """
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder, exists = path.is_dir(), path.exists()
+        except OSError as error:
+            raise UsageProblem(f"{path}: cannot be looked at ({error.strerror})") from None
+        if is_folder:
             yield from _below(path)
-        elif path.exists():
+        elif exists:
             yield path
         else:
             raise UsageProblem(f"{path}: no such file or folder")

@@ -194,7 +194,8 @@ def test_full_storage_charges_nobody_and_is_tried_again(
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
         "from jobsync.cli.main import run; sys.exit(run(['generate-ride', '--json']))"
     )
-    full = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    # -B: a limited file size would leave half a compiled module behind
+    full = subprocess.run([sys.executable, "-B", "-c", code], env=environ, capture_output=True, text=True)
     document = json.loads(full.stdout)
 
     assert (full.returncode, document["status"]) == (3, "held"), full.stderr

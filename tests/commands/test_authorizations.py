@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from jobsync.sandbox.serve import serve
+from jobsync.sri.pace import HostLine
 from tests.commands.sri import Sri
 from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
@@ -204,6 +206,35 @@ def test_verdict_on_an_earlier_submission_does_not_count(
 
     assert status(rows, key) == "pending_authorization"
     assert "discarded" in {kind for (kind,) in rows("SELECT kind FROM sri_events")}
+
+
+def test_circuit_is_remembered_whatever_fault_is_written_last(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that fail together end in any order; the row says what the last of them knew."""
+    together, late = threading.Barrier(6), threading.Event()
+    pending(*[make_key(number) for number in range(6)])
+    assert cli("settings", "set", "sri_check_concurrency", "6").code == 0
+
+    def fail(_key: str) -> tuple[str, bytes]:
+        together.wait(10)
+        return "503 Service Unavailable", b""
+
+    sri.default = fail
+    real = HostLine.end
+
+    def end(line: HostLine, *, unreachable: bool) -> Any:
+        change = real(line, unreachable=unreachable)
+        if not late.is_set():
+            late.set()
+            time.sleep(1)
+        return change
+
+    monkeypatch.setattr(HostLine, "end", end)
+
+    assert cli("check-authorizations").code == 69
+
+    assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL FROM sri_hosts") == [(6, True)]
 
 
 @pytest.mark.parametrize("change", ["status = 'cancelled'", "deleted_at = now()"])

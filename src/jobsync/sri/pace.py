@@ -106,6 +106,12 @@ class HostLine:
             self._sent_at = self._clock()
             self._next_at = max(self._next_at, self._sent_at + self._delay_s)
 
+    @property
+    def state(self) -> tuple[int, bool]:
+        """The faults in a row, and whether the circuit is open, now."""
+        with self._lock:
+            return self._faults, self._open
+
     def end(self, *, unreachable: bool) -> Change | None:
         """Take in how a call ended; returns what is to be remembered of it, None if nothing changed."""
         with self._lock:

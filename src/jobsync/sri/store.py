@@ -302,6 +302,11 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
     return {host: known.get(host) or HostState(host) for host in names}
 
 
+def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
+    """Wait until nobody else writes about the host, to the transaction's end; its first call has made the row."""
+    connection.execute("SELECT FROM sri_hosts WHERE host = %s FOR UPDATE", [host])
+
+
 def write_host(connection: psycopg.Connection[Any], state: HostState, *, probed: bool) -> None:
     """Remember how a host answers; the instant of its first opening stays until it answers again."""
     connection.execute(

@@ -208,6 +208,25 @@ def test_verdict_on_an_earlier_submission_does_not_count(
     assert "discarded" in {kind for (kind,) in rows("SELECT kind FROM sri_events")}
 
 
+def test_tenant_deleted_while_asked(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, connection: Connection, environ: dict[str, str]
+) -> None:
+    """The answer comes for nobody; that is no failure."""
+    pending(make_key(1))
+    sri.default = documents.authorized
+    sri.gate.clear()
+    process = command(environ, "check-authorizations", "--json")
+    until(sri.arrived.is_set)
+    connection.execute("DELETE FROM invoices")
+    connection.execute("DELETE FROM tenants")
+    sri.gate.set()
+
+    ran = finish(process)
+
+    assert (ran.code, "Traceback" in ran.err) == (0, False), ran.err
+    assert ("discarded",) in rows("SELECT kind FROM sri_events")
+
+
 def test_circuit_is_remembered_whatever_fault_is_written_last(
     cli: Cli, sri: Sri, rows: Rows, pending: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

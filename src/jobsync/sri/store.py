@@ -257,12 +257,13 @@ def add_events(
     tenant_id: int | None = None,
     invoice_id: int | None = None,
 ) -> None:
-    """Add what happened, in its order; an invoice that is gone meanwhile leaves its tenant's events."""
+    """Add what happened, in its order; an invoice or a tenant that is gone meanwhile is left out."""
     for event in events:
         connection.execute(
             "INSERT INTO sri_events (tenant_id, invoice_id, run_id, kind, code, message, additional_info, severity,"
-            " class, http_status, duration_ms, raw, at) VALUES (%s, (SELECT id FROM invoices WHERE id = %s FOR KEY"
-            " SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
+            " class, http_status, duration_ms, raw, at) VALUES ((SELECT id FROM tenants WHERE id = %s FOR KEY SHARE),"
+            " (SELECT id FROM invoices WHERE id = %s FOR KEY SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " clock_timestamp())",
             [
                 tenant_id,
                 invoice_id,

@@ -208,6 +208,24 @@ def test_verdict_on_an_earlier_submission_does_not_count(
     assert "discarded" in {kind for (kind,) in rows("SELECT kind FROM sri_events")}
 
 
+def test_recheck_while_asked_is_not_undone(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, environ: dict[str, str]
+) -> None:
+    """Whoever wants a document asked about anew does not want the verdict of the ask before."""
+    key = make_key(1)
+    pending(key, status="needs_attention")
+    sri.answers[key] = documents.empty(key)
+    sri.gate.clear()
+    process = command(environ, "check-authorizations", "--json")
+    until(sri.arrived.is_set)
+    assert cli("invoice", "recheck", key).code == 0
+    sri.gate.set()
+
+    assert finish(process).code == 0
+
+    assert rows("SELECT status, next_check_at <= now() FROM invoices") == [("pending_authorization", True)]
+
+
 def test_tenant_deleted_while_asked(
     cli: Cli, sri: Sri, rows: Rows, pending: Any, connection: Connection, environ: dict[str, str]
 ) -> None:

@@ -238,7 +238,7 @@ class _Work:
         return number
 
     def do(self, attempt: Attempt) -> ItemResult:
-        document = self._documents[attempt.item.key]
+        document = replace(self._documents[attempt.item.key], check_count=attempt.number)
         if document.access_key in self._unaskable:
             return self._park(attempt, document, self._unaskable[document.access_key])
         key, host = self._keys[document.access_key], self._host(document.access_key)

@@ -24,6 +24,8 @@ class DueDocument:
     One document that the SRI is to be asked about.
 
     Args:
+        check_count: how often it was asked about, the ask under way included. Whoever wants it asked about anew sets it
+            to 0, and the verdict of an ask under way does not count any more.
         submitted_at: names the submission: a verdict counts only for the one that was asked about.
         waiting_since: `submitted_at`, else when the row was made.
     """
@@ -240,13 +242,14 @@ def write_authorized(
 
 _SAME_SUBMISSION = (
     " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
-    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
+    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s AND check_count = %(check_count)s"
     " AND status IN ('pending_authorization', 'needs_attention')"
 )
 
 
 def _identity(document: DueDocument) -> dict[str, Any]:
-    return {"id": document.id, "tenant_id": document.tenant_id, "submitted_at": document.submitted_at}
+    names = ("id", "tenant_id", "submitted_at", "check_count")
+    return {name: getattr(document, name) for name in names}
 
 
 def add_events(

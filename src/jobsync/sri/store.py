@@ -103,11 +103,13 @@ _DOCUMENT = """
            coalesce(t.paused_until > now(), false) AS paused
 """
 # Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
-# so that a document that kills the process cannot stand in the way of the others.
+# so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
+# the many that wait for one that is down leave room for those of the other.
 _DUE = f"""
     WITH due AS (
         {_DOCUMENT}, i.next_check_at,
-               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
+               row_number() OVER (PARTITION BY i.tenant_id, substr(i.access_key, 24, 1)
+                                  ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
                count(*) OVER () AS total
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at <= now()

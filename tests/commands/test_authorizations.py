@@ -274,6 +274,24 @@ def test_circuit_is_remembered_whatever_fault_is_written_last(
     assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL FROM sri_hosts") == [(6, True)]
 
 
+def test_many_calls_share_few_connections(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hosts with 64 calls each would else take all 100 connections that a server usually has."""
+    from jobsync.runner import run as module
+
+    real, asked = module.run_job, []
+
+    def run_job(*arguments: Any, connections: int, **more: Any) -> Any:
+        asked.append(connections)
+        return real(*arguments, connections=connections, **more)
+
+    monkeypatch.setattr(module, "run_job", run_job)
+    assert cli("settings", "set", "sri_check_concurrency", "64").code == 0
+
+    assert cli("check-authorizations").code == 0
+
+    assert 0 < asked[0] <= 20
+
+
 @pytest.mark.parametrize("change", ["status = 'cancelled'", "deleted_at = now()"])
 def test_document_taken_away_while_asked_stays_as_it_is(
     cli: Cli, sri: Sri, rows: Rows, pending: Any, connection: Connection, environ: dict[str, str], change: str

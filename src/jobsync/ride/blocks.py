@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
 from functools import partial
 
@@ -37,11 +37,13 @@ LOGO_HEIGHT_MIN, LOGO_HEIGHT_MAX = 22.0, 34.0
 RUNNING_HEAD = 9.0
 BANNER = 8.0
 BAR_HEIGHT = 12.5
+_NAME_LINES = 2
 HEAD_TEXT_MAX = 1000  # characters; the schema allows 300
 
 TITLE = Ink(14, bold=True)
 NUMBER = Ink(11)
 NAME = Ink(11, bold=True)
+NAME_ALONE = Ink(13.5, bold=True)  # where a logo would be
 TRADE_NAME = Ink(9)
 LABEL = Ink(6.4, grey=0.35)
 VALUE = Ink(8)
@@ -62,11 +64,11 @@ _GUAYAQUIL = timezone(timedelta(hours=-5))  # mainland Ecuador, without daylight
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A label with its value; `share` is its part of the row's width."""
+    """A label with its value; `columns` of the twelve of a row are its own, and what is left if it is the last."""
 
     label: str
     value: str | None
-    share: float = 1.0
+    columns: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,8 @@ class TotalLine:
 
 def marks(document: Document, stamp: Stamp) -> tuple[str, ...]:
     """Return what every page must say of a document that has no validity."""
-    if not stamp.authorized:
-        return (WITHOUT_AUTHORIZATION,)
-    return (TEST_ENVIRONMENT,) if document.environment == "test" else ()
+    said = () if stamp.authorized else (WITHOUT_AUTHORIZATION,)
+    return (*said, TEST_ENVIRONMENT) if document.environment == "test" else said
 
 
 def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ratio: float | None) -> Flow:
@@ -98,7 +99,7 @@ def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ra
     """
     sheet.turn_to(0)
     top = TOP + len(marks(document, stamp)) * BANNER
-    issuer = _issuer_pieces(sheet, document)
+    issuer = _issuer_pieces(sheet, document, NAME if logo_ratio else NAME_ALONE)
     key = _key_pieces(sheet, document, stamp, title)
     issuer_height = sum(piece.height_mm for piece in issuer) + 2 * PAD
     key_height = sum(piece.height_mm for piece in key) + 2 * PAD
@@ -150,8 +151,7 @@ def _foot(sheet: Sheet, document: Document, stamp: Stamp) -> tuple[str, Ink]:
 
 def _box(sheet: Sheet, x: float, y: float, width: float, height: float, pieces: Sequence[Piece]) -> None:
     sheet.frame(x, y, width, height, radius=RADIUS)
-    spare = height - 2 * PAD - sum(piece.height_mm for piece in pieces)
-    y += PAD + min(spare / 2, 6.0)
+    y += (height - sum(piece.height_mm for piece in pieces)) / 2
     for piece in pieces:
         piece.draw(y)
         y += piece.height_mm
@@ -163,12 +163,12 @@ def _place_logo(sheet: Sheet, top: float, height: float, ratio: float) -> None:
     sheet.picture(LEFT + (ISSUER_BOX - width) / 2, top + (height - tall) / 2, width, tall)
 
 
-def _issuer_pieces(sheet: Sheet, document: Document) -> list[Piece]:
+def _issuer_pieces(sheet: Sheet, document: Document, name: Ink) -> list[Piece]:
     issuer = document.issuer
     x, room = LEFT + PAD, ISSUER_BOX - 2 * PAD
-    pieces = _text(sheet, x, room, issuer.name, NAME)
+    pieces = _text(sheet, x, room, issuer.name, _modest(sheet, issuer.name, room, name))
     if issuer.trade_name and issuer.trade_name != issuer.name:
-        pieces += _text(sheet, x, room, issuer.trade_name, TRADE_NAME)
+        pieces += _text(sheet, x, room, issuer.trade_name, _modest(sheet, issuer.trade_name, room, TRADE_NAME))
     pieces.append(_blank(1.4))
     pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office)
     pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch)
@@ -179,6 +179,11 @@ def _issuer_pieces(sheet: Sheet, document: Document) -> list[Piece]:
     for legend in legends:
         pieces += _text(sheet, x, room, legend, STRONG)
     return pieces
+
+
+def _modest(sheet: Sheet, text: str, room: float, ink: Ink) -> Ink:
+    """Return the ink, smaller for a name that would take more than two lines."""
+    return ink if len(sheet.wrap(text, room, ink)) <= _NAME_LINES else replace(ink, size_pt=VALUE.size_pt)
 
 
 def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> list[Piece]:
@@ -199,8 +204,11 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         pieces += _stacked(sheet, x, room, "FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
     else:
         pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
+    emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
-    pieces.append(_beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", "NORMAL")]))
+    pieces.append(
+        _beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", codes.EMISSIONS.get(emission, emission))])
+    )
     pieces.append(_blank(0.6))
     pieces += _access_key(sheet, document.access_key)
     return pieces
@@ -308,15 +316,14 @@ def draw_fields(flow: Flow, rows: Sequence[Sequence[Entry]], *, title: str | Non
     inner = WIDTH - 2 * PAD
     drawn: list[tuple[float, list[tuple[float, str, list[str]]]]] = []
     for row in laid:
-        shares = sum(entry.share for entry, _ in row)
-        x, tall = LEFT + PAD, 0
+        place, tall = 0, 0
         cells: list[tuple[float, str, list[str]]] = []
-        for entry, text in row:
-            width = inner * entry.share / shares
-            lines = sheet.wrap(text, width - 3, VALUE)
-            cells.append((x, entry.label, lines))
+        for index, (entry, text) in enumerate(row):
+            columns = max(entry.columns, 12 - place) if index == len(row) - 1 else entry.columns
+            lines = sheet.wrap(text, inner * columns / 12 - 3, VALUE)
+            cells.append((LEFT + PAD + inner * place / 12, entry.label, lines))
             tall = max(tall, len(lines))
-            x += width
+            place += columns
         drawn.append((LABEL.line_mm + tall * VALUE.line_mm + 1.2, cells))
     heading = SECTION.line_mm + 0.8 if title else 0.0
     height = heading + sum(high for high, _ in drawn) + 2 * PAD - 2.4
@@ -343,18 +350,18 @@ def lines_table(lines: Sequence[Line], *, codes_called: tuple[str, str] = ("Cód
     columns: list[Filled] = [
         (Column(codes_called[0], "code", most_mm=24), [line.code for line in lines]),
         (Column(codes_called[1], "code", most_mm=20), [line.auxiliary_code for line in lines]),
-        (Column("Cantidad", "number", most_mm=26), [digits(line.quantity) for line in lines]),
+        (Column("Cantidad", "number", most_mm=26, least_mm=12), [digits(line.quantity) for line in lines]),
         (Column("Unidad", "code", most_mm=16), [line.unit for line in lines]),
-        (Column("Descripción", share=1.7), [line.description or " " for line in lines]),
-        (Column("Detalle Adicional", share=1.0), ["\n".join(map(called, line.details)) for line in lines]),
-        (Column("Precio Unitario", "number", most_mm=26), [digits(line.unit_price) for line in lines]),
+        (Column("Descripción"), [line.description or " " for line in lines]),
+        (Column("Detalle Adicional"), ["\n".join(map(called, line.details)) for line in lines]),
+        (Column("Precio Unitario", "number", most_mm=26, least_mm=14), [digits(line.unit_price) for line in lines]),
         (Column("Subsidio", "number", most_mm=22), [subsidy(line) if subsidized else None for line in lines]),
         (
             Column("Precio sin Subsidio", "number", most_mm=24),
             [digits(line.price_without_subsidy) if subsidized else None for line in lines],
         ),
-        (Column("Descuento", "number", most_mm=24), [digits(line.discount) for line in lines]),
-        (Column("Precio Total", "number", most_mm=28), [digits(line.total) for line in lines]),
+        (Column("Descuento", "number", most_mm=24, least_mm=13), [digits(line.discount) for line in lines]),
+        (Column("Precio Total", "number", most_mm=28, least_mm=16), [digits(line.total) for line in lines]),
     ]
     return table(columns)
 
@@ -398,7 +405,8 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
     texts = [sheet.clean(line.amount.text) for line in totals]
     widest = max((sheet.measure(text, TOTAL) for text in texts), default=0.0)
     room = min(max(widest, 14.0), TOTALS_WIDTH * 0.6)
-    fraction = max((sheet.measure(_fraction(text), TOTAL) for text in texts), default=0.0)
+    plain = [text for line, text in zip(totals, texts, strict=True) if not line.grand]
+    fraction = max((sheet.measure(_fraction(text), TOTAL) for text in plain), default=0.0)
     if widest > room:
         fraction = 0.0
     pieces = []
@@ -532,7 +540,7 @@ def reimbursement_entries(totals: ReimbursementTotals | None) -> list[Entry]:
     if totals is None:
         return []
     return [
-        Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code), 1.6),
+        Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code)),
         Entry("Total Comprobantes Reembolso", digits(totals.documents)),
         Entry("Total Base Imponible Reembolso", digits(totals.base)),
         Entry("Total Impuesto Reembolso", digits(totals.tax)),

@@ -11,10 +11,11 @@ from jobsync.ride.sheet import Align, Ink, Sheet
 
 HEADING = Ink(6.6, bold=True)
 CELL = Ink(7.4)
-_PAD_X, _PAD_Y = 1.2, 0.85
+_PAD_X, _PAD_Y = 1.4, 0.85
 _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
+_SPREAD, _EXTRA_MOST, _WEIGHT = 0.6, 5.0, 0.7
 _KEPT_ROWS = 2  # that go over to the last page with what follows the table
 
 
@@ -109,13 +110,12 @@ class Column:
 
     Args:
         kind: a number's decimal points stand below each other; a code is as wide as its longest text, up to `most_mm`;
-            a text takes its `share` of what is left.
+            texts share what is left.
     """
 
     title: str
     kind: str = "text"
     most_mm: float = 24.0
-    share: float = 1.0
     least_mm: float = 0.0
 
     @property
@@ -273,35 +273,38 @@ class Table:
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def _lay_columns(self, sheet: Sheet) -> None:
-        widths: list[float] = []
-        fractions: list[float] = []
-        for index, column in enumerate(self.columns):
-            texts = {sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")} - {""}
-            word = max(sheet.measure(part, HEADING) for part in sheet.clean(column.title).split(" "))
-            natural, fraction = 0.0, 0.0
-            if column.kind == "number":
-                fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
-                natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
-            elif column.kind == "code":
-                natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
-            if column.kind == "text":
-                widths.append(0.0)
-            else:
-                if natural > column.most_mm:
-                    fraction = 0.0
-                widths.append(max(min(natural, column.most_mm), word, column.least_mm) + 2 * _PAD_X)
-            fractions.append(fraction)
-        left = self.width - sum(widths)
-        shares = sum(column.share for column in self.columns if column.kind == "text")
+        measured = [self._measure_column(sheet, index, column) for index, column in enumerate(self.columns)]
+        flexible = [column.kind == "text" for column in self.columns]
+        fixed = sum(width for (width, _), flexes in zip(measured, flexible, strict=True) if not flexes)
+        wanted = sum(width for (width, _), flexes in zip(measured, flexible, strict=True) if flexes)
+        # what short texts leave over goes in part to the other columns, so that they do not crowd at one side
+        spare = max(0.0, self.width - fixed - wanted) * (1.0 if not any(flexible) else _SPREAD)
+        extra = min(spare / max(1, flexible.count(False)), _EXTRA_MOST if any(flexible) else self.width)
+        left = self.width - fixed - extra * flexible.count(False)
+        texts = _share([width for (width, _), flexes in zip(measured, flexible, strict=True) if flexes], left)
+        widths = [
+            texts.pop(0) if flexes else width + extra for (width, _), flexes in zip(measured, flexible, strict=True)
+        ]
         self._laid = []
         x = self.x
-        for column, width, fraction in zip(self.columns, widths, fractions, strict=True):
-            room = width or left * column.share / shares
-            if not shares:
-                room += left / len(self.columns)
+        for column, (_, fraction), room in zip(self.columns, measured, widths, strict=True):
             title = sheet.wrap(column.title, room - 2 * _PAD_X, HEADING)
             self._laid.append(_Laid(x, room, column, title, fraction, self.ink))
             x += room
+
+    def _measure_column(self, sheet: Sheet, index: int, column: Column) -> tuple[float, float]:
+        """Return the width that a column wants, and what its numbers have right of the decimal point."""
+        texts = {sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")} - {""}
+        word = max(sheet.measure(part, HEADING) for part in sheet.clean(column.title).split(" "))
+        natural, fraction = 0.0, 0.0
+        if column.kind == "number":
+            fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
+            natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
+        else:
+            natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
+        if column.kind != "text" and natural > column.most_mm:
+            natural, fraction = column.most_mm, 0.0
+        return max(natural, word, column.least_mm) + 2 * _PAD_X, fraction
 
     def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
         return [
@@ -312,6 +315,25 @@ class Table:
             ]
             for laid, text in zip(self._laid, row, strict=True)
         ]
+
+
+def _share(wanted: Sequence[float], room: float) -> list[float]:
+    """Divide the room among texts: short ones get what they want, long ones the rest, less than in proportion."""
+    given = [0.0] * len(wanted)
+    hungry = list(range(len(wanted)))
+    while hungry:
+        weights = sum(wanted[index] ** _WEIGHT for index in hungry)
+        offer = {index: room * wanted[index] ** _WEIGHT / weights for index in hungry}
+        content = [index for index in hungry if wanted[index] <= offer[index]]
+        if not content or content == hungry:
+            for index in hungry:
+                given[index] = offer[index]
+            break
+        for index in content:
+            given[index] = wanted[index]
+            room -= wanted[index]
+        hungry = [index for index in hungry if index not in content]
+    return given
 
 
 def _fraction(text: str) -> str:

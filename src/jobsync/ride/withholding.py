@@ -29,9 +29,9 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos", subject.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos", subject.name, 6),
                 Entry("Identificación", subject.id),
-                Entry("Fecha", document.issue_date_text, 0.7),
+                Entry("Fecha", document.issue_date_text),
             ],
             [Entry("Dirección", subject.address)],
         ],

@@ -767,7 +767,7 @@ def _text(node: etree._Element) -> str:
 
 
 def _kind(root: _Element) -> DocumentKind:
-    kind = _KINDS.get(root.name)
+    kind = _KINDS.get(root.name.lower())
     if kind is None:
         raise UnreadableDocument(f"its root is <{root.name}>, not a fiscal document", path=root.name, line=root.line)
     return kind
@@ -1160,11 +1160,11 @@ def _recipient(element: _Element) -> Recipient:
 
 _KINDS = {
     "factura": DocumentKind.INVOICE,
-    "liquidacionCompra": DocumentKind.PURCHASE_SETTLEMENT,
-    "notaCredito": DocumentKind.CREDIT_NOTE,
-    "notaDebito": DocumentKind.DEBIT_NOTE,
-    "guiaRemision": DocumentKind.DELIVERY_NOTE,
-    "comprobanteRetencion": DocumentKind.WITHHOLDING,
+    "liquidacioncompra": DocumentKind.PURCHASE_SETTLEMENT,
+    "notacredito": DocumentKind.CREDIT_NOTE,
+    "notadebito": DocumentKind.DEBIT_NOTE,
+    "guiaremision": DocumentKind.DELIVERY_NOTE,
+    "comprobanteretencion": DocumentKind.WITHHOLDING,
 }
 _INFO = {
     DocumentKind.INVOICE: "infoFactura",

@@ -15,6 +15,7 @@ from jobsync.cli import (
     demo,
     jobs,
     removals,
+    ride,
     runs,
     sandbox,
     schedule,
@@ -71,6 +72,7 @@ app.add_typer(settings.app, name="settings")
 app.add_typer(removals.app, name="removals")
 app.add_typer(stock.app, name="stock")
 app.add_typer(sri.app, name="sri")
+app.add_typer(ride.app, name="ride")
 app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")

@@ -27,7 +27,7 @@ from jobsync.sri.comprobante import (
 LEFT, RIGHT, TOP, BOTTOM = 10.0, 200.0, 10.0, 283.5
 WIDTH = RIGHT - LEFT
 GAP = 3.0
-KEY_BOX = 96.0
+KEY_BOX = 93.0  # 321 modules, their quiet zones, and room
 ISSUER_BOX = WIDTH - KEY_BOX - GAP
 TOTALS_WIDTH = 66.0
 NOTES_WIDTH = WIDTH - TOTALS_WIDTH - 5.0
@@ -221,9 +221,8 @@ def _access_key(sheet: Sheet, text: str) -> list[Piece]:
     pieces = [_line(sheet, x + PAD, "CLAVE DE ACCESO", LABEL)]
     if is_key(text):
         widths = barcode.code128(text)
-        modules = sum(widths) + 2 * barcode.QUIET_MODULES
-        module = int((KEY_BOX - 1) / modules * 1000) / 1000
-        left = x + (KEY_BOX - sum(widths) * module) / 2
+        module = barcode.MODULE_MM
+        left = round((x + (KEY_BOX - sum(widths) * module) / 2) / module) * module
         pieces.append(_blank(0.5))
         pieces.append(Piece(BAR_HEIGHT + 0.8, lambda y: sheet.bars(left, y, BAR_HEIGHT, module, widths)))
         middle, ink = x + KEY_BOX / 2, sheet.shrink(key, inner, KEY, least_pt=7)

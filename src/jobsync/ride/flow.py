@@ -214,13 +214,14 @@ class Table:
 
     def _first_row_to_carry(self, flow: Flow, heights: Sequence[float], tail_mm: float, head: float) -> int | None:
         """Return the row before which a page has to end so that the tail is not alone; None if it will not be."""
-        y, fresh = flow.y + head, True
+        y, on_page, turned = flow.y + head, 0, False
         for height in heights:
-            if y + height > flow.bottom and not fresh:
-                y = flow.next_top + head
+            if y + height > flow.bottom and on_page:
+                y, on_page, turned = flow.next_top + head, 0, True
             y += height
-            fresh = False
-        if y + tail_mm <= flow.bottom or tail_mm + head > flow.page_room_mm:
+            on_page += 1
+        alone = turned and on_page < _KEPT_ROWS
+        if tail_mm + head > flow.page_room_mm or (y + tail_mm <= flow.bottom and not alone):
             return None
         count, carried = 0, tail_mm + head
         while count < min(_KEPT_ROWS, len(heights)) and carried + heights[-1 - count] <= flow.page_room_mm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import pairwise
+from typing import Any
 
 import pdfplumber
 import pypdfium2
@@ -77,14 +78,13 @@ def overlaps(data: bytes) -> list[tuple[str, str]]:
     with pdfplumber.open(BytesIO(data)) as pdf:
         for page in pdf.pages:
             letters = [letter for letter in page.chars if letter["text"].strip()]
-            rows: dict[int, list[dict[str, float]]] = {}
+            rows: dict[int, list[dict[str, Any]]] = {}
             for letter in letters:
                 middle = (letter["top"] + letter["bottom"]) / 2
                 for row in (int(middle // 4), int(middle // 4) + 1):
                     rows.setdefault(row, []).append(letter)
-            for row in rows.values():
-                row.sort(key=lambda letter: letter["x0"])
-                for one, other in pairwise(row):
+            for near in rows.values():
+                for one, other in pairwise(sorted(near, key=lambda letter: float(letter["x0"]))):
                     tall = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])
                     wide = min(one["x1"], other["x1"]) - max(one["x0"], other["x0"])
                     # glyph boxes are taller than letters: a third of a line may be shared by neighbours

@@ -113,33 +113,32 @@ def picture(logo: Logo) -> RasterImageInfo:
         with Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > LOGO_PIXELS_MAX:
                 raise UnusableLogo(f"it has {image.width} x {image.height} pixels")
-            data = _embeddable(image, logo.data)
+            embeddable = _embeddable(image, logo.data)
     except UnidentifiedImageError as error:
         raise UnusableLogo("it is neither PNG nor JPEG") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnusableLogo(f"it cannot be decoded ({error})") from error
-    _, _, info = preload_image(ImageCache(), BytesIO(data))
+    _, _, info = preload_image(ImageCache(), embeddable)
     return cast("RasterImageInfo", info)
 
 
-def _embeddable(image: Image.Image, data: bytes) -> bytes:
+def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
+    """Return what fpdf2 shall embed: pixels, to be packed without loss, or a JPEG as it is."""
     small = image.width <= LOGO_PRINTED_PIXELS[0] and image.height <= LOGO_PRINTED_PIXELS[1]
     if image.format == "JPEG":
         image.load()  # finds what is cut off
         if small and image.mode in ("L", "RGB") and "icc_profile" not in image.info:
-            return data
+            return BytesIO(data)
         image = image.convert("RGB")
-    else:
-        layers = image.convert("RGBA")
-        image = Image.new("RGB", image.size, "white")
-        image.paste(layers, mask=layers.getchannel("A"))
-    image.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
-    target = BytesIO()
-    if data.startswith(b"\x89PNG"):
-        image.save(target, "PNG")
-    else:
+        image.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+        target = BytesIO()
         image.save(target, "JPEG", quality=_JPEG_QUALITY)
-    return target.getvalue()
+        return target
+    layers = image.convert("RGBA")
+    layers.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+    flat = Image.new("RGB", layers.size, "white")
+    flat.paste(layers, mask=layers.getchannel("A"))
+    return flat
 
 
 class _Producer(OutputProducer):

@@ -237,9 +237,9 @@ def purchase_settlement(*, reimbursed: bool = False, version: str = "1.1.0") -> 
             0,
             code="CACAO-01",
             description="Cacao en grano fino de aroma, quintal",
-            quantity="14.25",
+            quantity="14.20",
             price="118.50",
-            taxes=tax("1688.63", "0", "0"),
+            taxes=tax("1682.70", "0", "0"),
         ),
         line(
             1,
@@ -264,16 +264,16 @@ def purchase_settlement(*, reimbursed: bool = False, version: str = "1.1.0") -> 
             razonSocialProveedor="SEGUNDO MANUEL CHÁVEZ TOALA",
             identificacionProveedor="1308765435",
             direccionProveedor="Recinto Las Mercedes, vía a Quevedo km 12",
-            totalSinImpuestos="1773.63",
+            totalSinImpuestos="1767.70",
             totalDescuento="0.00",
         ),
         sums if reimbursed else None,
         total_taxes(
-            tax("1688.63", "0", "0", name="totalImpuesto", with_rate=False),
+            tax("1682.70", "0", "0", name="totalImpuesto", with_rate=False),
             tax("85.00", "15", "4", name="totalImpuesto", with_rate=False),
         ),
-        tags(importeTotal="1786.38", moneda="DOLAR"),
-        payments("1786.38"),
+        tags(importeTotal="1780.45", moneda="DOLAR"),
+        payments("1780.45"),
     )
     more = fields(("Calidad", "Fino de aroma, humedad 7 %"), ("Bodega", "Guayaquil, puerto marítimo"))
     rest = tag("detalles", *lines) + (reimbursements() if reimbursed else "") + more

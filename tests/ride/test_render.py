@@ -347,7 +347,7 @@ def test_withholding_rows_of_both_versions_read_alike() -> None:
     """A document of version 2 is printed in the columns of version 1."""
     old, new = (text(printed(documents.withholding(version)).data) for version in ("1.0.0", "2.0.0"))
 
-    assert "FACTURA 003001000004512 12/03/2026 03/2026 350.00 RENTA 1.75 6.13" in old
+    assert "FACTURA 003001000004512 12/03/2026 03/2026 350.00 RENTA 312 1.75 6.13" in old
     assert [line for line in old.splitlines() if "FACTURA 003" in line] == [
         line for line in new.splitlines() if "FACTURA 003" in line
     ]

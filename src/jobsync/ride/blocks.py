@@ -8,7 +8,7 @@ from datetime import timedelta, timezone
 from functools import partial
 
 from jobsync.ride import barcode, codes
-from jobsync.ride.flow import Column, Filled, Flow, Piece, Table
+from jobsync.ride.flow import PAD_X, Column, Filled, Flow, Piece, Table
 from jobsync.ride.model import Stamp
 from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
 from jobsync.sri.comprobante import (
@@ -41,6 +41,7 @@ _NAME_LINES = 2
 HEAD_TEXT_MAX = 1000  # characters; the schema allows 300
 
 TITLE = Ink(14, bold=True)
+LONG_TITLE = Ink(12, bold=True)
 NUMBER = Ink(11)
 NAME = Ink(11, bold=True)
 NAME_ALONE = Ink(13.5, bold=True)  # where a logo would be
@@ -192,7 +193,7 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         sheet, x, room, "R.U.C.:", document.issuer.ruc, label_ink=Ink(9, grey=0.3), ink=Ink(11, bold=True)
     )
     pieces.append(_blank(0.8))
-    pieces += _text(sheet, x, room, title, sheet.shrink(title, room, TITLE, least_pt=10.5))
+    pieces += _title(sheet, x, room, title)
     if document.series_number:
         pieces += _labelled(sheet, x, room, "No.", document.series_number, label_ink=Ink(9, grey=0.3), ink=NUMBER)
     pieces.append(_blank(1.6))
@@ -212,6 +213,19 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
     pieces.append(_blank(0.6))
     pieces += _access_key(sheet, document.access_key)
     return pieces
+
+
+def _title(sheet: Sheet, x: float, room: float, title: str) -> list[Piece]:
+    """Return the title on one line, or on several of about the same length."""
+    if sheet.measure(title, TITLE) <= room:
+        return [_line(sheet, x, title, TITLE)]
+    lines = sheet.wrap(title, room, LONG_TITLE)
+    for percent_of_room in range(50, 100, 5):
+        even = sheet.wrap(title, room * percent_of_room / 100, LONG_TITLE)
+        if len(even) == len(lines):
+            lines = even
+            break
+    return [_line(sheet, x, line, LONG_TITLE) for line in lines]
 
 
 def _access_key(sheet: Sheet, text: str) -> list[Piece]:
@@ -400,7 +414,7 @@ def subsidy(line: Line) -> str | None:
 
 def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
     """Return the totals, decimal points below each other, as one group that no page divides."""
-    x, pad = RIGHT - TOTALS_WIDTH, 1.6
+    x, pad = RIGHT - TOTALS_WIDTH, PAD_X
     texts = [sheet.clean(line.amount.text) for line in totals]
     widest = max((sheet.measure(text, TOTAL) for text in texts), default=0.0)
     room = min(max(widest, 14.0), TOTALS_WIDTH * 0.6)
@@ -445,7 +459,7 @@ def _draw_total(
         x, y, TOTALS_WIDTH, weight_mm=0.2 if first or line.grand else 0.1, grey=0.35 if first or line.grand else 0.78
     )
     top = y + (height - len(labels) * label_ink.line_mm) / 2
-    sheet.write_lines(x + 1.6, top, labels, label_ink)
+    sheet.write_lines(x + PAD_X, top, labels, label_ink)
     sheet.write_lines(right, y + (height - len(values) * ink.line_mm) / 2, values, ink, align="right")
     if line.grand:
         sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)

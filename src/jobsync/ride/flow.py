@@ -11,7 +11,8 @@ from jobsync.ride.sheet import Align, Ink, Sheet
 
 HEADING = Ink(6.6, bold=True)
 CELL = Ink(7.4)
-_PAD_X, _PAD_Y = 1.4, 0.85
+PAD_X = 1.4  # between a cell's edge and its text
+_PAD_Y = 0.85
 _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
@@ -243,7 +244,7 @@ class Table:
         sheet.rule(self.x, y, self.width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
         for laid in self._laid:
             right = laid.column.align == "right"
-            x = laid.x + (laid.width - _PAD_X if right else _PAD_X)
+            x = laid.x + (laid.width - PAD_X if right else PAD_X)
             top = y + height - _PAD_Y - len(laid.title) * HEADING.line_mm
             sheet.write_lines(x, top, laid.title, HEADING, align=laid.column.align)
         self._end(sheet, y + height)
@@ -265,10 +266,10 @@ class Table:
 
     def _write(self, sheet: Sheet, laid: _Laid, y: float, text: str) -> None:
         if laid.column.kind != "number":
-            sheet.write(laid.x + _PAD_X, y, text, laid.ink)
+            sheet.write(laid.x + PAD_X, y, text, laid.ink)
             return
         own = sheet.measure(_fraction(text), laid.ink) if laid.fraction else 0.0
-        right = laid.x + laid.width - _PAD_X - max(0.0, laid.fraction - own)
+        right = laid.x + laid.width - PAD_X - max(0.0, laid.fraction - own)
         sheet.write(right, y, text, laid.ink, align="right")
 
     # --- measuring ---------------------------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ class Table:
         self._laid = []
         x = self.x
         for column, (_, fraction), room in zip(self.columns, measured, widths, strict=True):
-            title = sheet.wrap(column.title, room - 2 * _PAD_X, HEADING)
+            title = sheet.wrap(column.title, room - 2 * PAD_X, HEADING)
             self._laid.append(_Laid(x, room, column, title, fraction, self.ink))
             x += room
 
@@ -305,14 +306,14 @@ class Table:
             natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
         if column.kind != "text" and natural > column.most_mm:
             natural, fraction = column.most_mm, 0.0
-        return max(natural, word, column.least_mm) + 2 * _PAD_X, fraction
+        return max(natural, word, column.least_mm) + 2 * PAD_X, fraction
 
     def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
         return [
             [
                 line
                 for paragraph in (text or "").split("\n")
-                for line in sheet.wrap(paragraph, laid.width - 2 * _PAD_X, laid.ink)
+                for line in sheet.wrap(paragraph, laid.width - 2 * PAD_X, laid.ink)
             ]
             for laid, text in zip(self._laid, row, strict=True)
         ]

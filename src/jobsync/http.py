@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -176,7 +176,8 @@ class HttpClient:
         except (httpx.TimeoutException, TimeoutError):
             raise NoAnswer(f"no whole answer within {deadline_s:g} s", kind="timeout") from None
         except httpx.ConnectError as error:
-            raise NoAnswer(f"cannot connect ({_cause(error)})", kind="refused") from None
+            kind = "tls" if _has_cause(error, ssl.SSLError) else "refused"
+            raise NoAnswer(f"cannot connect ({_cause(error)})", kind=kind) from None
         except (httpx.InvalidURL, UnicodeError):
             raise NoAnswer("the address is not a URL", kind="address") from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
@@ -231,13 +232,22 @@ def _lazy_context() -> ssl.SSLContext:
     return _context
 
 
-def _cause(error: BaseException) -> str:
-    """Name an error without its text, where the whole URL may stand, unless the system itself worded it."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
     inner: BaseException | None = error
     while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__
+
+
+def _has_cause(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(inner, kind) for inner in _causes(error))
+
+
+def _cause(error: BaseException) -> str:
+    """Name an error without its text, where the whole URL may stand, unless the system itself worded it."""
+    for inner in _causes(error):
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror
         if isinstance(inner, ssl.SSLError) and inner.reason:
             return inner.reason
-        inner = inner.__cause__ or inner.__context__
     return type(error).__name__

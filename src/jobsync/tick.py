@@ -8,7 +8,12 @@ unexpected answer) is left to the ordinary way, which asks the same function aga
 import os
 import sys
 
-_JOBS: dict[tuple[str, ...], tuple[str, str]] = {("stock-sync", "--scheduled"): ("stock-sync", "easycar_sync_enabled")}
+# job: its switch
+_JOBS = {
+    "stock-sync": "easycar_sync_enabled",
+    "check-authorizations": "sri_check_enabled",
+    "generate-ride": "ride_enabled",
+}
 _OK_STATUS = 0  # CONNECTION_OK
 _TUPLES = 2  # PGRES_TUPLES_OK
 # False only if nothing is due and the switch is plainly on: a run that is switched off says so in the ordinary way.
@@ -16,20 +21,23 @@ _QUESTION = (
     "SELECT jobsync_tick('{job}') OR NOT coalesce((SELECT lower(btrim(value)) IN ('true', '1', 'on', 'yes')"
     " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
 )
-SCHEMA = "0002"
+SCHEMA = "0003"
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 
 
 def nothing_is_due(arguments: list[str]) -> bool:
     """Return True only if the database plainly says that this tick has nothing to do."""
-    question = _JOBS.get(tuple(arguments))
-    url = _database_url() if question else None
+    job = arguments[0] if len(arguments) == 2 and arguments[1] == "--scheduled" else ""
+    switch = _JOBS.get(job)
+    if job == "generate-ride" and not os.environ.get("JOBSYNC_STORAGE"):
+        return False  # perhaps it is set elsewhere, perhaps it is missing: the ordinary way says which
+    url = _database_url() if switch else None
     library = _libpq() if url else None
     key = os.environ.get("JOBSYNC_ENCRYPTION_KEY", "")
-    if not question or not url or not library or len(key) not in (0, _KEY_LENGTH):
+    if not switch or not url or not library or len(key) not in (0, _KEY_LENGTH):
         return False
     try:
-        return _ask(library, url, _QUESTION.format(job=question[0], switch=question[1])) == (b"f", SCHEMA.encode())
+        return _ask(library, url, _QUESTION.format(job=job, switch=switch)) == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):
         return False
 

@@ -13,6 +13,7 @@ from jobsync.cli import (
     database,
     dealership,
     demo,
+    invoice,
     jobs,
     removals,
     ride,
@@ -22,6 +23,7 @@ from jobsync.cli import (
     settings,
     sri,
     stock,
+    tenant,
 )
 from jobsync.wiring import Tools
 
@@ -65,12 +67,16 @@ def root(
 
 
 app.command("stock-sync")(jobs.stock_sync)
+app.command("check-authorizations")(jobs.check_authorizations)
+app.command("generate-ride")(jobs.generate_ride)
 app.add_typer(database.app, name="db")
 app.add_typer(dealership.app, name="dealership")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(settings.app, name="settings")
 app.add_typer(removals.app, name="removals")
 app.add_typer(stock.app, name="stock")
+app.add_typer(tenant.app, name="tenant")
+app.add_typer(invoice.app, name="invoice")
 app.add_typer(sri.app, name="sri")
 app.add_typer(ride.app, name="ride")
 app.add_typer(runs.app, name="runs")

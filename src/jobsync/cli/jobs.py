@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,40 +20,207 @@ if TYPE_CHECKING:
     from jobsync.wiring import Tools
 
 
+Wait = Annotated[
+    float, typer.Option("--wait", min=0, metavar="SEC", help="Wait for a lock that is taken.", show_default=False)
+]
+Scheduled = Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many.", show_default=False)]
+TenantRucs = Annotated[
+    list[str] | None,
+    typer.Option("--tenant", metavar="RUC", help="Only this tenant's (repeatable).", show_default=False),
+]
+AccessKeys = Annotated[
+    list[str] | None,
+    typer.Option("--access-key", metavar="KEY", help="Only this document, now (repeatable).", show_default=False),
+]
+
+
 def stock_sync(
     context: typer.Context,
     dealership: Annotated[
         list[int] | None,
         typer.Option("--dealership", metavar="ID", help="Only this dealership, now (repeatable).", show_default=False),
     ] = None,
-    scheduled: Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
+    scheduled: Scheduled = False,
+    dry_run: DryRun = False,
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships at once.")
     ] = None,
-    wait: Annotated[
-        float, typer.Option("--wait", min=0, metavar="SEC", help="Wait for a lock that is taken.", show_default=False)
-    ] = 0.0,
+    wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
     """Bring each dealership's EasyCars stock into Postgres."""
     tools = tools_of(context)
     named = tuple(sorted(set(dealership or ())))  # one order for all, so that two runs never wait for each other
-    try:
-        if not math.isfinite(wait):
-            raise UsageProblem("--wait: expected a number of seconds")
+
+    def do() -> Report:
+        _require_seconds(wait)
         if scheduled and named:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --dealership")
-        report = _run_stock_sync(
+        return _run_stock_sync(
             tools, named=named, scheduled=scheduled, dry_run=dry_run, concurrency=concurrency, wait_s=wait
         )
-    except JobsyncError as error:
-        if not as_json:
-            raise
-        report = Report("stock-sync", RunStatus.FAILED, error.exit_code, error=str(error))
+
+    report = _reported("stock-sync", do, as_json=as_json)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
+
+
+def check_authorizations(
+    context: typer.Context,
+    tenant: TenantRucs = None,
+    access_key: AccessKeys = None,
+    scheduled: Scheduled = False,
+    limit: Limit = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the SRI, and write nothing.")] = False,
+    wait: Wait = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Ask the SRI about the pending documents of every tenant."""
+    tools = tools_of(context)
+    keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
+    tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
+
+    def do() -> Report:
+        _require_seconds(wait)
+        if scheduled and keys:
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key")
+        return _run_check_authorizations(
+            tools, keys=keys, tenants=tenants, scheduled=scheduled, limit=limit, dry_run=dry_run, wait_s=wait
+        )
+
+    report = _reported("check-authorizations", do, as_json=as_json)
+    if as_json or not scheduled or dry_run:
+        _print_documents(report, as_json=as_json, dry_run=dry_run)
+    raise typer.Exit(int(report.exit_code))
+
+
+def generate_ride(
+    context: typer.Context,
+    tenant: TenantRucs = None,
+    access_key: AccessKeys = None,
+    scheduled: Scheduled = False,
+    force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
+    limit: Limit = None,
+    wait: Wait = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Render the printed form (RIDE, PDF) of newly authorized documents."""
+    tools = tools_of(context)
+    keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
+    tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
+
+    def do() -> Report:
+        _require_seconds(wait)
+        if scheduled and (keys or force):
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key or --force")
+        if force and not (keys or tenants):
+            raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
+        return _run_generate_ride(
+            tools, keys=keys, tenants=tenants, scheduled=scheduled, force=force, limit=limit, wait_s=wait
+        )
+
+    report = _reported("generate-ride", do, as_json=as_json)
+    if as_json or not scheduled:
+        _print_rides(report, as_json=as_json)
+    raise typer.Exit(int(report.exit_code))
+
+
+def _run_generate_ride(
+    tools: Tools,
+    *,
+    keys: tuple[str, ...],
+    tenants: tuple[str, ...],
+    scheduled: bool,
+    force: bool,
+    limit: int | None,
+    wait_s: float,
+) -> Report:
+    from jobsync.db.engine import translated
+    from jobsync.db.system_settings import read_system_settings
+    from jobsync.ride import job
+    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
+
+    tools.storage  # noqa: B018 - a missing setting is named before anything else
+    with translated(), tools.engine.begin() as connection:
+        settings = read_system_settings(connection)
+        work = tools.generate_ride(settings, access_keys=keys, tenants=tenants, force=force, limit=limit)
+        job.require_known(connection, work)
+        _warn_of_private_database(tools, scheduled=scheduled)
+        if not settings.switch(job.SWITCH):
+            return disabled_report(job.SPEC.name)
+        if scheduled and not job.is_due(connection):
+            return idle_report(job.SPEC.name)
+    return run_job(
+        job.SPEC,
+        Request(scheduled=scheduled, wait_s=wait_s),
+        work,
+        database=tools.database,
+        environ=tools.environ,
+        connections=job.AT_ONCE + 2,
+    )
+
+
+def _require_seconds(wait_s: float) -> None:
+    if not math.isfinite(wait_s):
+        raise UsageProblem("--wait: expected a number of seconds")
+
+
+def _reported(job: str, do: Callable[[], Report], *, as_json: bool) -> Report:
+    """Return the report of what is done; with --json also when it could not even begin."""
+    try:
+        return do()
+    except JobsyncError as error:
+        if not as_json:
+            raise
+        return Report(job, RunStatus.FAILED, error.exit_code, error=str(error))
+
+
+def _run_check_authorizations(
+    tools: Tools,
+    *,
+    keys: tuple[str, ...],
+    tenants: tuple[str, ...],
+    scheduled: bool,
+    limit: int | None,
+    dry_run: bool,
+    wait_s: float,
+) -> Report:
+    from jobsync.db.engine import translated
+    from jobsync.db.system_settings import read_system_settings
+    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
+    from jobsync.sri import job
+
+    with translated(), tools.engine.begin() as connection:
+        settings = read_system_settings(connection)
+        work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit)
+        job.require_known(connection, work)
+        _warn_of_private_database(tools, scheduled=scheduled)
+        if not settings.switch(job.SWITCH):
+            return disabled_report(job.SPEC.name)
+        if scheduled and not dry_run and not job.is_due(connection):
+            return idle_report(job.SPEC.name)
+    if dry_run:
+        return job.dry_run(work, tools.engine, pause=lambda seconds: not threading.Event().wait(seconds))
+    return run_job(
+        job.SPEC,
+        Request(scheduled=scheduled, wait_s=wait_s),
+        work,
+        database=tools.database,
+        environ=tools.environ,
+        connections=2 * work.concurrency + 2,
+    )
+
+
+def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
+    if scheduled and tools.settings.database_is_default:
+        get_logger().warning(
+            "run.private_database",
+            message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
+            " say embedded: if that is meant",
+        )
 
 
 def _run_stock_sync(
@@ -71,12 +239,7 @@ def _run_stock_sync(
         for dealership_id in named:
             require_dealership(connection, dealership_id)
         settings = read_system_settings(connection)
-        if scheduled and tools.settings.database_is_default:
-            get_logger().warning(
-                "run.private_database",
-                message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
-                " say embedded: if that is meant",
-            )
+        _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):
             return disabled_report(job.SPEC.name)
         if scheduled and not dry_run and not job.is_due(connection):
@@ -98,25 +261,7 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
     from jobsync.easycars.job import item_json
 
     items = [item_json(item) for item in report.items]
-    if as_json:
-        document: dict[str, Any] = {
-            "run_id": report.run_id,
-            "job": report.job,
-            "status": str(report.status),
-            "exit_code": int(report.exit_code),
-            "counts": report.counts.as_json(),
-            "items": items,
-        }
-        if report.error:
-            document["error"] = report.error
-        print_json(document)
-        return
-    if report.error:
-        with suppress(BrokenPipeError):  # the exit code still tells
-            typer.echo(f"jobsync: {report.error}", err=True)
-    if report.status is RunStatus.DISABLED:
-        say(f"{report.job} is globally disabled; nothing was done")
-    if report.status in (RunStatus.DISABLED, RunStatus.SKIPPED):
+    if _is_told(report, items, as_json=as_json):
         return
     items.sort(key=lambda item: item["dealership_id"])
     numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
@@ -130,9 +275,60 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
             say(f"{item['dealership_id']} {item['name']}: {why}")
     if dry_run:
         _print_plan(items)
-    counts = report.counts
-    parts = [f"{number} {word}" for word, number in counts.as_json().items() if number or word == "eligible"]
+    _print_verdict(report, dry_run=dry_run)
+
+
+def _is_told(report: Report, items: list[dict[str, Any]], *, as_json: bool) -> bool:
+    """Print what every job prints alike; whether that was all."""
+    if as_json:
+        document: dict[str, Any] = {
+            "run_id": report.run_id,
+            "job": report.job,
+            "status": str(report.status),
+            "exit_code": int(report.exit_code),
+            "counts": report.counts.as_json(),
+            "items": items,
+        }
+        if report.error:
+            document["error"] = report.error
+        print_json(document)
+        return True
+    if report.error:
+        with suppress(BrokenPipeError):  # the exit code still tells
+            typer.echo(f"jobsync: {report.error}", err=True)
+    if report.status is RunStatus.DISABLED:
+        say(f"{report.job} is globally disabled; nothing was done")
+    return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)
+
+
+def _print_verdict(report: Report, *, dry_run: bool) -> None:
+    parts = [f"{number} {word}" for word, number in report.counts.as_json().items() if number or word == "eligible"]
     say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}")
+
+
+def _print_rides(report: Report, *, as_json: bool) -> None:
+    from jobsync.ride.job import item_json
+
+    items = [item_json(item) for item in report.items]
+    if _is_told(report, items, as_json=as_json):
+        return
+    columns = ["access_key", "tenant_ruc", "status", "reason", "path", "bytes", "error"]
+    print_table(columns, [[item.get(name) for name in columns] for item in items], empty="nothing is due")
+    _print_verdict(report, dry_run=False)
+
+
+def _print_documents(report: Report, *, as_json: bool, dry_run: bool) -> None:
+    from jobsync.sri.job import item_json
+
+    items = [item_json(item) for item in report.items]
+    if _is_told(report, items, as_json=as_json):
+        return
+    columns = ["access_key", "tenant_ruc", "status", "reason", "codes", "error"]
+    rows = [[item.get(name) or None for name in columns] for item in items]
+    for row in rows:
+        row[4] = " ".join(row[4]) if row[4] else None
+    print_table(columns, rows, empty="nothing is due")
+    _print_verdict(report, dry_run=dry_run)
 
 
 _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")

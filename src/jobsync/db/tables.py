@@ -351,6 +351,9 @@ invoices = Table(
     Column("next_check_at", DateTime(timezone=True), server_default=text("now()")),
     _number("check_count"),
     _instant("empty_since"),
+    _number("empty_count"),
+    _instant("attention_since"),
+    _text("status_reason", required=False),
     _text("sri_authorization", required=False),
     _instant("authorized_at"),
     _text("ride_path", required=False),
@@ -412,6 +415,7 @@ sri_events = Table(
     Column("duration_ms", BigInteger),
     _text("raw", required=False),
     Index(None, "invoice_id", "at"),
+    Index(None, "at"),
 )
 
 sri_hosts = Table(
@@ -421,6 +425,7 @@ sri_hosts = Table(
     _number("faults_in_a_row"),
     _instant("opened_at"),
     _instant("last_probe_at"),
+    _instant("last_start_at"),
 )
 
 # --- runs ------------------------------------------------------------------------------------------------------------

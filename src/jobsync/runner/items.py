@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -38,6 +38,10 @@ class ItemFailure(JobsyncError):
         self.reason = reason
         self.unreachable = unreachable
         self.transient = transient
+
+
+class NoLongerDue(JobsyncError):
+    """Between being chosen and being started the item was changed by somebody; it is left alone."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,11 @@ class Attempt:
 
     def record(self, connection: Connection, result: ItemResult) -> None:
         """Record the result inside the transaction that did the work, so that both are true or neither."""
-        record.finish_item(driver(connection), self.run.who.run_id, result, self.elapsed_ms)
+        raw, run_id = driver(connection), self.run.who.run_id
+        if self.run.spec.keeps_items:
+            record.finish_item(raw, run_id, result, self.elapsed_ms)
+        elif result.status is ItemStatus.FAILED:
+            record.keep_failure(raw, run_id, result, attempt=self.number, duration_ms=self.elapsed_ms)
         self._recording = True  # true only once the transaction has committed
 
 
@@ -85,7 +93,7 @@ class Work(Protocol):
     """What a slice supplies for its items."""
 
     def begin(self, connection: Connection, item: Item) -> int:
-        """Commit the attempt (count, next time) before it starts; return its number."""
+        """Commit the attempt (count, next time) before it starts; return its number; raise NoLongerDue to leave it."""
 
     def do(self, attempt: Attempt) -> ItemResult:
         """Do the work; raise ItemFailure for what was foreseen."""
@@ -94,11 +102,42 @@ class Work(Protocol):
         """Record the slice's own view of a failure."""
 
 
+Gate = Callable[[Item], bool]
+
+
+@dataclass(frozen=True)
+class Line:
+    """
+    Items that wait for each other and for nobody else.
+
+    Args:
+        gate: asked before each item is started, from one thread; may wait; False leaves the item for another run.
+    """
+
+    items: Sequence[Item]
+    gate: Gate | None = None
+
+
+def work_lines(run: Run, lines: Sequence[Line], work: Work, *, concurrency: int) -> list[ItemResult]:
+    """Work on several lines at once, `concurrency` items of each; one that stands still holds up no other."""
+    run.progress.start(sum(len(line.items) for line in lines))
+    if len(lines) == 1:
+        return _work_line(run, lines[0], work, concurrency)
+    with ThreadPoolExecutor(max_workers=max(1, len(lines)), thread_name_prefix="jobsync-line") as pool:
+        asked = [
+            pool.submit(contextvars.copy_context().run, _work_line, run, line, work, concurrency) for line in lines
+        ]
+        return [result for future in asked for result in future.result()]
+
+
 def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int) -> list[ItemResult]:
     """Work on the items in their order, `concurrency` at once, until all are done or the run must stop."""
-    run.progress.start(len(items))
+    return work_lines(run, [Line(items)], work, concurrency=concurrency)
+
+
+def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
-    queue = iter(items)
+    queue = iter(line.items)
     with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="jobsync-item") as pool:
         flying: set[Future[ItemResult]] = set()
         exhausted = False
@@ -107,7 +146,7 @@ def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int)
                 item = next(queue, None)
                 if item is None:
                     exhausted = True
-                else:
+                elif line.gate is None or line.gate(item):
                     flying.add(pool.submit(contextvars.copy_context().run, _work_one, run, item, work))
             if not flying:
                 return results
@@ -128,6 +167,10 @@ def _work_one(run: Run, item: Item, work: Work) -> ItemResult:
                 if fences is None:
                     return _skipped(run, item)
                 return _attempt(run, item, work, fences)
+        except NoLongerDue as error:
+            return ItemResult(
+                item.key, item.label, ItemStatus.SKIPPED, reason="changed", error=str(error), named=item.named
+            )
         except OldWriter as error:
             return ItemResult(
                 item.key, item.label, ItemStatus.SKIPPED, reason="locked", error=str(error), named=item.named
@@ -166,12 +209,13 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemR
     """Run one attempt; whatever goes wrong inside becomes the item's result."""
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
-        record.begin_item(driver(connection), run.who.run_id, item.key, item.label, number)
+        if run.spec.keeps_items:
+            record.begin_item(driver(connection), run.who.run_id, item.key, item.label, number)
     attempt = Attempt(run, item, number, fences)
     transient = False
     try:
         result = work.do(attempt)
-    except (LockLost, OldWriter):
+    except (LockLost, OldWriter, NoLongerDue):
         raise
     except Exception as error:  # noqa: BLE001 - one item's failure must not stop the others
         transient = isinstance(error, Unavailable) or (isinstance(error, ItemFailure) and error.transient)

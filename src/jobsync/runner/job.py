@@ -45,12 +45,16 @@ class JobSpec:
     Args:
         name: of the job and of its lock.
         noun: what its items are called, plural, in progress and summary lines.
-        deadline_s: after this long no further item is started; None means never.
+        deadline_s: after this long no further item is started, and the run has timed out; None means never.
+        budget_s: after this long a scheduled run starts no further item; the rest is the next tick's, and all is well.
+        keeps_items: every item leaves a row in job_items; otherwise only those that failed.
     """
 
     name: str
     noun: str
     deadline_s: float | None
+    budget_s: float | None = None
+    keeps_items: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:
     results = list(results)
     by_status = {status: sum(1 for result in results if result.status is status) for status in ItemStatus}
     attempted = len(results) - by_status[ItemStatus.SKIPPED]
-    skipped_eligible = sum(1 for r in results if r.status is ItemStatus.SKIPPED and r.reason == "locked")
+    skipped_eligible = sum(1 for r in results if r.status is ItemStatus.SKIPPED and r.reason in ("locked", "changed"))
     return Counts(
         eligible=eligible,
         succeeded=by_status[ItemStatus.SUCCESS],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -48,6 +49,7 @@ class Progress:
         self.failed = 0
         self._told = (0, 0)
         self._row_at = self._log_at = time.monotonic()
+        self._one_at_a_time = threading.Lock()  # several lines of items may report at once
 
     def start(self, total: int) -> None:
         """Say how much there is to do."""
@@ -56,8 +58,9 @@ class Progress:
 
     def advance(self, *, failed: bool) -> None:
         """One item is finished; only this, never the passing of time, feeds the watchdog."""
-        self.done += 1
-        self.failed += failed
+        with self._one_at_a_time:
+            self.done += 1
+            self.failed += failed
         tail = f", {self.failed} failed" if self.failed else ""
         lines = [f"STATUS={visible(f'{self.done}/{self.total} {self._noun}{tail}')}"]
         if self._watched:
@@ -67,9 +70,14 @@ class Progress:
     def beat(self) -> None:
         """Called about once a second while the run waits."""
         now = time.monotonic()
-        if (self.done, self.failed) != self._told and now - self._row_at >= ROW_EVERY_S:
-            self._told, self._row_at = (self.done, self.failed), now
+        with self._one_at_a_time:
+            row_is_due = (self.done, self.failed) != self._told and now - self._row_at >= ROW_EVERY_S
+            if row_is_due:
+                self._told, self._row_at = (self.done, self.failed), now
+            line_is_due = now - self._log_at >= LOG_EVERY_S
+            if line_is_due:
+                self._log_at = now
+        if row_is_due:
             self._write_row(self.done, self.failed)
-        if now - self._log_at >= LOG_EVERY_S:
-            self._log_at = now
+        if line_is_due:
             get_logger().info("run.progress", done=self.done, total=self.total, failed=self.failed)

@@ -103,6 +103,26 @@ def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemR
     )
 
 
+def keep_failure(
+    connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, *, attempt: int, duration_ms: int
+) -> None:
+    """Record an item that failed, of a job whose items leave no other row."""
+    connection.execute(
+        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error)"
+        " VALUES (%s, %s, %s, %s, %s, now() - make_interval(secs => %s), %s, %s)",
+        [
+            run_id,
+            result.key,
+            visible(result.label),
+            str(result.status),
+            attempt,
+            duration_ms / 1000,
+            duration_ms,
+            visible(result.error) if result.error else result.reason,
+        ],
+    )
+
+
 def count_skip(connection: psycopg.Connection[Any], job: str, by: str) -> None:
     """A tick found the lock taken: no row for it, only a count and the holder."""
     connection.execute(

@@ -99,15 +99,23 @@ class Run:
         """Whether the job's deadline has passed."""
         return self.spec.deadline_s is not None and time.monotonic() - self.started >= self.spec.deadline_s
 
+    @property
+    def budget_spent(self) -> bool:
+        """Whether a scheduled run leaves the rest to the next tick."""
+        budget_s = self.spec.budget_s if self.request.scheduled else None
+        return budget_s is not None and time.monotonic() - self.started >= budget_s
+
     def must_stop(self) -> bool:
         """Whether no further item may be started."""
-        return self.cancelled or self.why_lost is not None or self.timed_out
+        return self.cancelled or self.why_lost is not None or self.timed_out or self.budget_spent
 
     def pause(self, seconds: float) -> bool:
-        """Wait, but not beyond the run's end; returns whether the whole time has passed."""
-        if self.spec.deadline_s is not None:
-            seconds = min(seconds, max(0.0, self.started + self.spec.deadline_s - time.monotonic()))
-        return not self._wake.wait(seconds) and not self.timed_out
+        """Wait, but not beyond the run's end; returns whether the whole time has passed and the run goes on."""
+        ends = [self.spec.deadline_s, self.spec.budget_s if self.request.scheduled else None]
+        for end_s in ends:
+            if end_s is not None:
+                seconds = min(seconds, max(0.0, self.started + end_s - time.monotonic()))
+        return not self._wake.wait(seconds) and not self.must_stop()
 
     # --- locks and writes ----------------------------------------------------------------------------------------
 

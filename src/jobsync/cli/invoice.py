@@ -1,0 +1,189 @@
+"""jobsync invoice: the documents, how they came in, and what the SRI said of them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.output import print_facts, print_json, print_table, say, show
+from jobsync.errors import ExitCode, UsageProblem
+
+if TYPE_CHECKING:
+    from jobsync.sri.intake import Taken
+
+app = group("Fiscal documents and what the SRI said of them.")
+AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.", show_default=False)]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most so many.")]
+_COUNTED = ("imported", "replaced", "unchanged", "refused")
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="XML files, or folders of them.")],
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="RUC", help="Refuse documents of others.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take documents in: bare, or inside what the SRI answered; each belongs to the tenant that its key names."""
+    from jobsync.sri import intake, registry
+
+    with transaction(context) as connection:
+        if tenant is not None:
+            registry.show_tenant(connection, tenant)
+    files = list(intake.find_files(paths))
+    counts: Counter[str] = Counter()
+    items: list[dict[str, Any]] = []
+
+    def told(entry: Taken) -> None:
+        counts[entry.status] += 1
+        step()
+        if as_json:
+            items.append({name: value for name, value in vars(entry).items() if value is not None})
+        elif entry.status == "refused":
+            typer.echo(f"jobsync: {_visible(entry.file)}: {_visible(entry.reason)}", err=True)
+
+    with _progress(len(files), as_json=as_json) as step:
+        intake.take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
+        if files:
+            with transaction(context) as connection:
+                registry.record_import(connection, [str(path) for path in paths], dict(counts))
+    refused = counts["refused"]
+    code = ExitCode.DONE if not refused else ExitCode.FAILED if refused == len(files) else ExitCode.NEEDS_ATTENTION
+    if as_json:
+        print_json({"counts": {name: counts[name] for name in _COUNTED}, "items": items, "exit_code": int(code)})
+    elif not files:
+        say("no XML file there")
+    else:
+        say(f"{len(files)} files: " + ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]))
+    raise typer.Exit(int(code))
+
+
+def _visible(text: object) -> str:
+    from jobsync.logs import visible
+
+    return visible(text)
+
+
+def _progress(total: int, *, as_json: bool) -> AbstractContextManager[Any]:
+    """Return a context whose value advances a bar by one, on a terminal and for more than a handful of files."""
+    if as_json or total < 200 or not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    from contextlib import contextmanager
+
+    @contextmanager
+    def bar() -> Any:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("importing", total=total)
+            yield lambda: progress.advance(task)
+
+    return bar()
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status", metavar="S", help="pending_authorization, authorized, rejected, ...", show_default=False
+        ),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="RUC", show_default=False)] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """List documents, newest first."""
+    from jobsync.sri import registry
+    from jobsync.sri.model import DocumentStatus
+
+    if status is not None and status not in set(DocumentStatus):
+        raise UsageProblem(f"--status: {status!r} is unknown, expected one of {', '.join(DocumentStatus)}")
+    with transaction(context) as connection:
+        rows = registry.list_invoices(connection, status=status, tenant=tenant, limit=limit)
+    columns = ["access_key", "tenant", "document_type", "series_number", "issue_date", "total", "status"]
+    columns += ["status_reason", "check_count", "next_check_at"]
+    lines = [[row[column] for column in columns] for row in rows]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no documents"))
+
+
+@app.command("show")
+def show_(context: typer.Context, key: AccessKey, as_json: Json = False) -> None:
+    """Show one document and its story: each ask and each answer."""
+    from jobsync.sri import registry
+
+    with transaction(context) as connection:
+        row = registry.show_invoice(connection, key.strip())
+
+    def tell() -> None:
+        print_facts({name: value for name, value in row.items() if name != "events" and value is not None})
+        lines = [
+            [
+                event["at"],
+                event["kind"],
+                event["code"],
+                " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None,
+                event["http_status"],
+                event["duration_ms"],
+            ]
+            for event in row["events"]
+        ]
+        print_table(["at", "what", "code", "message", "http", "ms"], lines, title="what happened", empty="nothing yet")
+
+    show(row, as_json=as_json, otherwise=tell)
+
+
+@app.command()
+def recheck(context: typer.Context, key: AccessKey, as_json: Json = False) -> None:
+    """Make a document pending and due at once, for example after it was corrected or submitted again."""
+    from jobsync.sri import registry
+
+    with transaction(context) as connection:
+        was = registry.recheck_invoice(connection, key.strip())
+    document = {"access_key": key.strip(), "status": "pending_authorization", "was": was}
+    words = f"document {key.strip()}: pending, was {was}; the next tick asks the SRI"
+    show(document, as_json=as_json, otherwise=lambda: say(words))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    key: AccessKey,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="An existing folder.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Write what is kept of a document into a folder: the XML, and the SRI's answer byte for byte."""
+    from jobsync.sri import registry
+
+    if not to.is_dir():
+        raise UsageProblem(f"--to: no folder {to}")
+    with transaction(context) as connection:
+        kept = registry.read_files(connection, key.strip())
+    written = []
+    for name, content in kept.items():
+        if content is not None:
+            target = to / f"{key.strip()}_{name.removesuffix('_xml')}.xml"
+            try:
+                target.write_bytes(content)
+            except OSError as error:
+                raise UsageProblem(f"{target}: cannot be written ({error.strerror})") from None
+            written.append(str(target))
+    document = {"access_key": key.strip(), "files": written}
+
+    def tell() -> None:
+        for path in written:
+            say(path)
+
+    show(document, as_json=as_json, otherwise=tell)
+    if not written:
+        typer.echo(f"jobsync: nothing is kept of document {key.strip()}", err=True)

@@ -1,0 +1,100 @@
+"""jobsync tenant: whose documents we follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.errors import UsageProblem
+
+app = group("Tenants: taxpayers of Ecuador whose documents are followed.")
+Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.", show_default=False)]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    ruc: Ruc,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Razón social.", show_default=False)],
+    environment: Annotated[
+        str, typer.Option("--environment", metavar="test|production", help="Where its documents are submitted.")
+    ] = "production",
+    logo: Annotated[
+        Path | None,
+        typer.Option("--logo", metavar="FILE", help="PNG or JPEG, printed on the RIDE.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a tenant."""
+    from jobsync.sri import registry
+    from jobsync.sri.access_key import find_ruc_problem, is_ruc_shaped
+
+    ruc = ruc.strip()
+    if not is_ruc_shaped(ruc):
+        raise UsageProblem(f"RUC: {ruc!r} cannot be one, expected 13 digits")
+    if not name.strip() or len(name) > 300:
+        raise UsageProblem("NAME: expected 1 to 300 characters")
+    if environment not in ("test", "production"):
+        raise UsageProblem(f"--environment: {environment!r} is unknown, expected test or production")
+    if logo is not None and not logo.is_file():
+        raise UsageProblem(f"--logo: no file {logo}")
+    with transaction(context) as connection:
+        row = registry.add_tenant(
+            connection,
+            ruc,
+            name.strip(),
+            environment=environment,
+            logo_path=str(logo.absolute()) if logo is not None else None,
+        )
+    show(row, as_json=as_json, otherwise=lambda: say(f"tenant {row['ruc']}: {row['name']}"))
+    if odd := find_ruc_problem(ruc):
+        typer.echo(f"jobsync: RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist", err=True)
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """List all tenants with the number of their documents."""
+    from jobsync.sri import registry
+
+    with transaction(context) as connection:
+        rows = registry.list_tenants(connection)
+    columns = ["ruc", "name", "environment", "is_active", "paused_until", "pending", "authorized", "rejected"]
+    columns += ["needs_attention"]
+    lines = [[row[column] for column in columns] for row in rows]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no tenants yet"))
+
+
+@app.command("show")
+def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
+    """Show one tenant."""
+    from jobsync.sri import registry
+
+    with transaction(context) as connection:
+        row = registry.show_tenant(connection, ruc)
+    show(row, as_json=as_json, otherwise=lambda: print_facts(row))
+
+
+@app.command()
+def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
+    """Leave a tenant's documents out of every run that does not name them."""
+    from jobsync.sri import registry
+
+    with transaction(context) as connection:
+        until = registry.pause_tenant(connection, ruc, until=None)
+    document = {"ruc": ruc, "paused_until": until}
+    show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: paused until it is resumed"))
+
+
+@app.command()
+def resume(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
+    """End a pause; what is due is asked about at the next tick."""
+    from jobsync.sri import registry
+
+    with transaction(context) as connection:
+        registry.resume_tenant(connection, ruc)
+    document = {"ruc": ruc, "paused_until": None}
+    show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: resumed"))

@@ -1,0 +1,78 @@
+"""Asks the SRI's authorization service about one document: addresses, deadline, what no answer means."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from jobsync.http import HttpClient, NoAnswer
+from jobsync.sri.access_key import AccessKey
+from jobsync.sri.model import Answer, Environment, Fault, FaultKind
+from jobsync.sri.parse import parse_answer
+from jobsync.sri.soap import HEADERS, PATH, build_authorization_request
+
+# Source: docs/facts/sri.md, "Web service".
+ADDRESSES: dict[Environment, str] = {"test": "https://celcer.sri.gob.ec", "production": "https://cel.sri.gob.ec"}
+DEADLINE_S = 15.0
+# A document has at most 320 KB (docs/facts/sri.md); escaped twice and sent several times it stays far below this.
+MOST_BYTES = 16 << 20
+_KINDS = {
+    "refused": FaultKind.REFUSED,
+    "tls": FaultKind.TLS,
+    "timeout": FaultKind.TIMEOUT,
+    "too_large": FaultKind.TOO_LARGE,
+    "address": FaultKind.ADDRESS,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    One ask and what came of it.
+
+    Args:
+        body: the answer byte for byte; empty if none came.
+        http_status: None if no answer came.
+    """
+
+    answer: Answer | Fault
+    body: bytes
+    http_status: int | None
+    duration_ms: int
+
+
+class SriClient:
+    """
+    Args:
+        http: where requests go.
+        base_url: `scheme://host[:port]`, replaces both built-in addresses.
+    """
+
+    def __init__(self, http: HttpClient, *, base_url: str | None = None, deadline_s: float = DEADLINE_S) -> None:
+        self._http = http
+        self._base_url = base_url
+        self._deadline_s = deadline_s
+
+    def host(self, environment: Environment) -> str:
+        """Return the name under which the environment's service is paced and its outages are remembered."""
+        return urlsplit(self._base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
+
+    def ask(self, key: AccessKey) -> Asked:
+        """Ask once; whatever goes wrong comes back as a Fault."""
+        started = time.monotonic()
+        body, status = b"", None
+        answer: Answer | Fault
+        try:
+            got = self._http.post(
+                (self._base_url or ADDRESSES[key.environment]).rstrip("/") + PATH,
+                deadline_s=self._deadline_s,
+                headers=HEADERS,
+                content=build_authorization_request(key.text),
+            )
+        except NoAnswer as fault:
+            answer = Fault(_KINDS.get(fault.kind, FaultKind.BROKEN), f"the SRI: {fault}")
+        else:
+            body, status = bytes(got.body), got.status
+            answer = parse_answer(body, http_status=status, content_type=got.headers.get("content-type"))
+        return Asked(answer, body, status, round((time.monotonic() - started) * 1000))

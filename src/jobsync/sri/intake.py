@@ -1,0 +1,259 @@
+"""Takes documents in from files: what each is, whose it is, and what becomes of the row that may be there already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsync.db.engine import driver
+from jobsync.errors import UsageProblem
+from jobsync.sri import store
+from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.sri.comprobante import Summary, UnreadableDocument, read_summary
+from jobsync.sri.model import Authorization, DocumentStatus
+from jobsync.sri.parse import UnreadableFile, open_file
+from jobsync.sri.verdict import is_authorized
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+MOST_BYTES = 8 << 20  # the SRI takes documents of up to 320 KB; a file may hold one escaped, with its answer
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one file; `status` is imported, unchanged, replaced or refused."""
+
+    file: str
+    status: str
+    access_key: str | None = None
+    reason: str | None = None
+
+
+class Refused(Exception):
+    """The file does not go in; its text says why. Never leaves this module."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """
+    One readable file.
+
+    Args:
+        raw: its bytes, kept if it holds the SRI's answer.
+        document: the fiscal document inside.
+        authorization: what the file says of it, if it says AUTORIZADO.
+    """
+
+    file: str
+    raw: bytes
+    document: bytes
+    key: AccessKey
+    summary: Summary
+    authorization: Authorization | None
+
+
+def find_files(paths: Sequence[Path]) -> Iterator[Path]:
+    """
+    Yield each file named, and each *.xml below each folder named, in the order of their names.
+
+    Raises:
+        UsageProblem: a path does not exist, or a folder cannot be listed.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _below(path)
+        elif path.exists():
+            yield path
+        else:
+            raise UsageProblem(f"{path}: no such file or folder")
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise UsageProblem(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    for where, folders, files in os.walk(folder, onerror=fail):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(".xml") and not name.startswith("."):
+                yield Path(where) / name
+
+
+def take_in(
+    files: Iterable[Path],
+    *,
+    transaction: Callable[[], AbstractContextManager[Connection]],
+    tenant: str | None = None,
+    told: Callable[[Taken], None],
+) -> None:
+    """
+    Import files, a transaction for each hundred; one that cannot go in stops no other.
+
+    Args:
+        tenant: RUC; files of others are refused.
+        told: called for each file, in their order, once it is committed.
+    """
+    batch: list[Incoming | Taken] = []
+    for path in files:
+        batch.append(_read(path, tenant))
+        if len(batch) >= _BATCH:
+            _commit(batch, transaction, told)
+            batch = []
+    _commit(batch, transaction, told)
+
+
+def _commit(
+    batch: Sequence[Incoming | Taken],
+    transaction: Callable[[], AbstractContextManager[Connection]],
+    told: Callable[[Taken], None],
+) -> None:
+    if not batch:
+        return
+    with transaction() as connection:
+        done = [entry if isinstance(entry, Taken) else _write(connection, entry) for entry in batch]
+    for entry in done:
+        told(entry)
+
+
+def _read(path: Path, tenant: str | None) -> Incoming | Taken:
+    name = str(path)
+    key: AccessKey | None = None
+    try:
+        raw = _read_bytes(path)
+        opened = open_file(raw)
+        summary = read_summary(opened.document)
+        key = parse_access_key(summary.access_key)
+        key.require_ruc(summary.issuer_ruc)
+        if summary.document_code != key.document_code:
+            raise Refused(f"it is a document of type {summary.document_code}, its key is of type {key.document_code}")
+        if tenant is not None and key.ruc != tenant:
+            raise Refused(f"it is of RUC {key.ruc}, expected {tenant}")
+        return Incoming(name, raw, opened.document, key, summary, _authorization(opened.authorization, key))
+    except (Refused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
+        return Taken(name, "refused", key.text if key else None, str(error))
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise Refused("it is not a regular file")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise Refused(f"it cannot be read ({error.strerror or type(error).__name__})") from None
+    if len(raw) > MOST_BYTES:
+        raise Refused(f"it is larger than {MOST_BYTES >> 20} MB")
+    return raw
+
+
+def _authorization(said: Authorization | None, key: AccessKey) -> Authorization | None:
+    """Return what a file says only if it says AUTORIZADO; about anything else the SRI is asked."""
+    if said is None or not is_authorized(said.state):
+        return None
+    if said.number is not None and len(said.number) == len(key.text) and said.number != key.text:
+        raise Refused(f"its authorization number {said.number} is not its access key {key.text}")
+    return said
+
+
+def _write(connection: Connection, incoming: Incoming) -> Taken:
+    raw = driver(connection)
+    key = incoming.key.text
+    tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
+    if tenant is None:
+        words = f"no tenant has the RUC {incoming.key.ruc}; add it with: jobsync tenant add {incoming.key.ruc} NAME"
+        return Taken(incoming.file, "refused", key, words)
+    inserted = raw.execute(
+        "INSERT INTO invoices (tenant_id, access_key, submitted_at) VALUES (%s, %s, now())"
+        " ON CONFLICT (access_key) DO NOTHING RETURNING id, submitted_at",
+        [tenant[0], key],
+    ).fetchone()
+    if inserted:
+        _fill(raw, inserted[0], tenant[0], incoming, kind="imported")
+        return Taken(incoming.file, "imported", key)
+    there = raw.execute(
+        "SELECT i.id, i.tenant_id, i.status, i.deleted_at IS NOT NULL, d.submitted_xml, d.authorized_xml"
+        " FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.access_key = %s"
+        " FOR UPDATE OF i",
+        [key],
+    ).fetchone()
+    if there is None:
+        return Taken(incoming.file, "refused", key, "its row was deleted this very moment; import it again")
+    return _replace(raw, tenant[0], incoming, *there)
+
+
+def _replace(
+    raw: Any,
+    tenant_id: int,
+    incoming: Incoming,
+    invoice_id: int,
+    owner_id: int,
+    status: str,
+    deleted: bool,
+    submitted_xml: bytes | None,
+    authorized_xml: bytes | None,
+) -> Taken:
+    file, key = incoming.file, incoming.key.text
+    known = {bytes(xml) for xml in (submitted_xml, authorized_xml) if xml is not None}
+    waiting = status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
+    news = incoming.authorization is not None and waiting
+    if owner_id != tenant_id:
+        return Taken(file, "refused", key, "a document with this access key belongs to another tenant")
+    if deleted:
+        return Taken(file, "refused", key, "the document was deleted here")
+    if incoming.document in known and not news:
+        return Taken(file, "unchanged", key)
+    if not waiting:
+        return Taken(file, "refused", key, f"the document is {status} here, with other content")
+    _fill(raw, invoice_id, tenant_id, incoming, kind="replaced")
+    return Taken(file, "replaced", key)
+
+
+def _fill(raw: Any, invoice_id: int, tenant_id: int, incoming: Incoming, *, kind: str) -> None:
+    """Write everything a document tells; a submission gets an instant of its own, so that no old verdict counts."""
+    summary, key, said = incoming.summary, incoming.key, incoming.authorization
+    at: datetime | None = said.authorized_at if said else None
+    raw.execute(
+        "UPDATE invoices SET document_type = %(type)s, series_number = %(series)s, issue_date = %(issued)s,"
+        " customer_name = %(name)s, customer_id = %(id)s, total = %(total)s, submitted_at = clock_timestamp(),"
+        " check_count = 0, empty_since = NULL, empty_count = 0, attention_since = NULL, status_reason = NULL,"
+        " status = CASE WHEN %(said)s THEN 'authorized' ELSE 'pending_authorization' END,"
+        " confirmed_by = CASE WHEN %(said)s THEN 'file' END,"
+        " next_check_at = CASE WHEN %(said)s THEN NULL ELSE now() END,"
+        " sri_authorization = %(number)s, authorized_at = %(at)s, ride_next_at = now(), ride_attempts = 0,"
+        " ride_generated_at = NULL, ride_error = NULL, updated_at = now() WHERE id = %(invoice)s",
+        {
+            "type": key.document_type,
+            "series": key.series_number,
+            "issued": summary.issue_date or key.issue_date,
+            "name": summary.receiver_name,
+            "id": summary.receiver_id,
+            "total": summary.total,
+            "said": said is not None,
+            "number": (said.number or key.text) if said else None,
+            "at": at,
+            "invoice": invoice_id,
+        },
+    )
+    raw.execute(
+        "INSERT INTO invoice_documents (invoice_id, submitted_xml, authorized_answer, authorized_xml)"
+        " VALUES (%s, %s, %s, %s) ON CONFLICT (invoice_id) DO UPDATE SET"
+        " submitted_xml = coalesce(excluded.submitted_xml, invoice_documents.submitted_xml),"
+        " authorized_answer = excluded.authorized_answer, authorized_xml = excluded.authorized_xml, updated_at = now()",
+        [
+            invoice_id,
+            None if said else incoming.document,
+            incoming.raw if said else None,
+            incoming.document if said else None,
+        ],
+    )
+    events = [store.Event(kind, message="a file that says AUTORIZADO" if said else None)]
+    if said and at is None:
+        events.append(store.Event("warning", code="date_unreadable", message=said.authorized_at_text))
+    store.add_events(raw, events, tenant_id=tenant_id, invoice_id=invoice_id)

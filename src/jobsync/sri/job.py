@@ -1,0 +1,489 @@
+"""Authorization checks in their order: what is due -> ask -> parse -> judge -> record, each document in isolation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jobsync.db.engine import driver, translated
+from jobsync.db.system_settings import SystemSettings
+from jobsync.errors import UsageProblem
+from jobsync.logs import get_logger, visible
+from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
+from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
+from jobsync.runner.run import Run, database_now
+from jobsync.sri import store
+from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.sri.catalogue import explain
+from jobsync.sri.client import Asked, SriClient
+from jobsync.sri.comprobante import UnreadableDocument, read_summary
+from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
+from jobsync.sri.pace import HostLine
+from jobsync.sri.store import DueDocument, Event, Found, HostState
+from jobsync.sri.verdict import back_off, judge
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
+SWITCH = "sri_check_enabled"
+MOST_AT_ONCE = 2000  # documents read in one run; what is beyond is counted and left for the next
+_STATUS = {
+    Outcome.AUTHORIZED: DocumentStatus.AUTHORIZED,
+    Outcome.REJECTED: DocumentStatus.REJECTED,
+    Outcome.PENDING: DocumentStatus.PENDING,
+    Outcome.NEEDS_ATTENTION: DocumentStatus.NEEDS_ATTENTION,
+}
+_OUTCOME = {
+    DocumentStatus.AUTHORIZED: Outcome.AUTHORIZED,
+    DocumentStatus.REJECTED: Outcome.REJECTED,
+}
+_RAW_KEPT = (Outcome.REJECTED, Outcome.NEEDS_ATTENTION, Outcome.FAULT)
+
+
+@dataclass(frozen=True)
+class CheckAuthorizations:
+    """
+    The work of one run.
+
+    Args:
+        access_keys: asked about now, due or not; empty means what is due.
+        tenants: RUCs; only theirs; empty means all.
+        limit: documents asked about at most; None means no limit of its own.
+    """
+
+    client: SriClient
+    settings: SystemSettings
+    access_keys: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def __call__(self, run: Run) -> list[ItemResult]:
+        """Ask about what is due; returns a result for each document that was begun."""
+        with translated(), run.engine.connect() as connection:
+            chosen = choose(connection, self)
+        run.eligible = chosen.total + len(chosen.decided)
+        get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
+        work = _Work(self, chosen, pause=run.pause)
+        results = work_lines(run, work.lines(), work, concurrency=self.concurrency)
+        return [*(work.named(result) for result in results), *chosen.decided]
+
+    @property
+    def concurrency(self) -> int:
+        """Calls in flight at once, for each host."""
+        return self.settings.number("sri_check_concurrency")
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds between the starts of two calls to one host."""
+        return self.settings.number("sri_call_delay_ms") / 1000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """
+    What a run works on.
+
+    Args:
+        decided: documents asked for by name that the SRI has nothing more to say about.
+        total: how many are due; more than there are `documents` if the run takes only some.
+        now: the database's clock, at the monotonic instant `read_at`.
+    """
+
+    documents: Sequence[DueDocument]
+    decided: Sequence[ItemResult]
+    total: int
+    hosts: dict[str, HostState]
+    now: datetime
+    read_at: float
+
+    @property
+    def clock(self) -> datetime:
+        """Return what the database's clock shows now, without asking it again."""
+        return self.now + timedelta(seconds=time.monotonic() - self.read_at)
+
+
+def choose(connection: Connection, job: CheckAuthorizations) -> Chosen:
+    """
+    Return what to work on, tenants in fair turns.
+
+    Raises:
+        UsageProblem: a named tenant or document does not exist, or cannot be asked about.
+    """
+    raw = driver(connection)
+    if unknown := store.unknown_tenants(raw, job.tenants):
+        raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
+    decided: list[ItemResult] = []
+    if job.access_keys:
+        documents, decided = _named(store.read_named(raw, job.access_keys), job)
+        total = len(documents)
+    else:
+        most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
+        documents, total = store.read_due(raw, limit=most, tenants=job.tenants)
+    hosts = store.read_hosts(raw, {job.client.host("test"), job.client.host("production")})
+    return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic())
+
+
+def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list[DueDocument], list[ItemResult]]:
+    known = {document.access_key for document in found}
+    if unknown := [key for key in job.access_keys if key not in known]:
+        raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
+    documents, decided = [], []
+    for document in found:
+        key = document.access_key
+        if job.tenants and document.tenant_ruc not in job.tenants:
+            raise UsageProblem(f"document {key} is of tenant {document.tenant_ruc}, not of the one named")
+        if document.deleted or document.status is DocumentStatus.CANCELLED:
+            words = "deleted" if document.deleted else "cancelled"
+            raise UsageProblem(f"document {key} is {words}; the SRI is not asked about it any more")
+        if document.status in _OUTCOME:
+            details = {"outcome": str(_OUTCOME[document.status]), "codes": [], "tenant_ruc": document.tenant_ruc}
+            decided.append(
+                ItemResult(key, key, ItemStatus.SUCCESS, reason="already_decided", details=details, named=True)
+            )
+            continue
+        if document.inactive or document.paused:
+            get_logger().warning(
+                "check_authorizations.overridden", access_key=key, why="paused" if document.paused else "inactive"
+            )
+        documents.append(document)
+    return documents, decided
+
+
+def require_known(connection: Connection, job: CheckAuthorizations) -> None:
+    """
+    Make sure, before anything else, that what is named exists and can be asked about.
+
+    Raises:
+        UsageProblem: it does not.
+    """
+    if job.access_keys or job.tenants:
+        choose(connection, job)
+
+
+def is_due(connection: Connection) -> bool:
+    """Stamp the tick and say whether a scheduled run has anything to do."""
+    return store.is_anything_due(driver(connection), SPEC.name)
+
+
+def check_key(document: DueDocument) -> AccessKey:
+    """
+    Return the document's key, once everything is right that can be known without a call.
+
+    Raises:
+        AccessKeyError: it cannot be right, or is of another issuer than the tenant.
+    """
+    key = parse_access_key(document.access_key)
+    key.require_ruc(document.tenant_ruc)
+    return key
+
+
+class _Work:
+    """Authorization checks' side of runner.items.Work."""
+
+    def __init__(self, job: CheckAuthorizations, chosen: Chosen, *, pause: Callable[[float], bool]) -> None:
+        self._job = job
+        self._chosen = chosen
+        self._documents = {document.access_key: document for document in chosen.documents}
+        self._keys: dict[str, AccessKey] = {}
+        self._unaskable: dict[str, AccessKeyError] = {}
+        for document in chosen.documents:
+            try:
+                self._keys[document.access_key] = check_key(document)
+            except AccessKeyError as error:
+                self._unaskable[document.access_key] = error
+        self._hosts = {
+            host: HostLine(
+                delay_s=job.delay_s,
+                pause=pause,
+                faults_in_a_row=state.faults_in_a_row,
+                is_open=state.open,
+                idle_s=state.idle_s,
+            )
+            for host, state in chosen.hosts.items()
+        }
+
+    def lines(self) -> list[Line]:
+        """Return a line for each host, and one for documents that nobody needs to be asked about."""
+        by_host: dict[str | None, list[Item]] = {}
+        for name in self._documents:
+            by_host.setdefault(self._host(name), []).append(Item(name, name, named=bool(self._job.access_keys)))
+        return [
+            Line(items, gate=None if host is None else partial(_admit, self._hosts[host]))
+            for host, items in by_host.items()
+        ]
+
+    def named(self, result: ItemResult) -> ItemResult:
+        """Return the result with the tenant's RUC, which one that ended early lacks."""
+        ruc = self._documents[result.key].tenant_ruc
+        left_alone = {"outcome": str(Outcome.PENDING)} if result.status is ItemStatus.SKIPPED else {}
+        return replace(result, details={"tenant_ruc": ruc, **left_alone, **result.details})
+
+    def _host(self, name: str) -> str | None:
+        key = self._keys.get(name)
+        return None if key is None else self._job.client.host(key.environment)
+
+    def begin(self, connection: Connection, item: Item) -> int:
+        document, host = self._documents[item.key], self._host(item.key)
+        next_in = back_off(document.history, self._chosen.clock)
+        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host)
+        if number is None:
+            if host is not None:
+                self._hosts[host].give_back()
+            raise NoLongerDue("it was decided, cancelled, deleted or submitted again meanwhile")
+        return number
+
+    def do(self, attempt: Attempt) -> ItemResult:
+        document = self._documents[attempt.item.key]
+        if document.access_key in self._unaskable:
+            return self._park(attempt, document, self._unaskable[document.access_key])
+        key, host = self._keys[document.access_key], self._host(document.access_key)
+        assert host is not None  # noqa: S101 - every key that can be asked about has one
+        asked = ask(self._job.client, key, self._hosts[host])
+        verdict = judge(asked.answer, document.history, self._chosen.clock)
+        change = self._hosts[host].end(unreachable=_is_outage(asked))
+        probed = change is not None and change.probed
+        result = _result(attempt.item, document, verdict, asked, probed=probed)
+        events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
+        with attempt.writing() as connection:
+            raw = driver(connection)
+            if not _write(raw, document, verdict, asked):
+                events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
+            run_id = attempt.run.who.run_id
+            store.add_events(raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
+            if change is not None:
+                store.write_host(raw, HostState(host, change.faults_in_a_row, change.open), probed=change.probed)
+                if change.turned:
+                    store.add_events(raw, [_circuit_event(host, change.open)], run_id=run_id)
+            attempt.record(connection, result)
+        _say(document, verdict, asked)
+        if change is not None and change.turned:
+            get_logger().warning("check_authorizations.circuit", host=host, open=change.open)
+        return result
+
+    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+        document = self._documents[attempt.item.key]
+        get_logger().error(
+            "check_authorizations.failed", access_key=document.access_key, reason=result.reason, error=result.error
+        )
+        event = Event(Outcome.FAULT, code=result.reason, message=result.error)
+        store.add_events(
+            driver(connection),
+            [event],
+            run_id=attempt.run.who.run_id,
+            tenant_id=document.tenant_id,
+            invoice_id=document.id,
+        )
+
+    def _park(self, attempt: Attempt, document: DueDocument, error: AccessKeyError) -> ItemResult:
+        """No answer can help a key that is wrong: a person has to look, and nobody is asked."""
+        details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
+        result = ItemResult(
+            attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, reason=error.problem, details=details
+        )
+        with attempt.writing() as connection:
+            raw = driver(connection)
+            store.write_waiting(
+                raw,
+                document,
+                DocumentStatus.NEEDS_ATTENTION,
+                reason=error.problem,
+                next_in=None,
+                empty_since=None,
+                empty_count=0,
+            )
+            store.add_events(
+                raw,
+                [Event(Outcome.NEEDS_ATTENTION, code=error.problem, message=str(error))],
+                run_id=attempt.run.who.run_id,
+                tenant_id=document.tenant_id,
+                invoice_id=document.id,
+            )
+            attempt.record(connection, result)
+        get_logger().warning("check_authorizations.key_wrong", access_key=document.access_key, reason=error.problem)
+        return result
+
+
+def _admit(line: HostLine, _item: Item) -> bool:
+    return line.admit()
+
+
+def ask(client: SriClient, key: AccessKey, line: HostLine) -> Asked:
+    """Ask in the host's turn."""
+    line.start()
+    return client.ask(key)
+
+
+def _is_outage(asked: Asked) -> bool:
+    """Whether the ask counts against the host: nobody gave a usable answer, and it is not our doing."""
+    return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
+
+
+def _write(raw: Any, document: DueDocument, verdict: Verdict, asked: Asked) -> bool:
+    if verdict.outcome is Outcome.AUTHORIZED:
+        node = verdict.authorization
+        xml = node.document if node else None
+        return store.write_authorized(
+            raw,
+            document,
+            number=(node.number if node else None) or document.access_key,
+            authorized_at=node.authorized_at if node else None,
+            answer=asked.body,
+            xml=xml,
+            found=_find(document, xml),
+        )
+    return store.write_waiting(
+        raw,
+        document,
+        _STATUS.get(verdict.outcome),
+        reason=verdict.reason,
+        next_in=verdict.next_check_in,
+        empty_since=verdict.empty_since,
+        empty_count=verdict.empty_count,
+    )
+
+
+def _find(document: DueDocument, xml: bytes | None) -> Found:
+    """Read what lists show; what the document does not tell readably stays empty."""
+    key = parse_access_key(document.access_key)
+    known = Found(key.document_type, key.series_number, key.issue_date)
+    if xml is None:
+        return known
+    try:
+        summary = read_summary(xml)
+    except UnreadableDocument:
+        return known
+    return Found(
+        key.document_type, key.series_number, key.issue_date, summary.receiver_name, summary.receiver_id, summary.total
+    )
+
+
+def _events(verdict: Verdict, asked: Asked) -> list[Event]:
+    """Return the ask itself with its first message, then a row for each further message and warning."""
+    raw = asked.body if verdict.outcome in _RAW_KEPT else None
+    words = asked.answer.text if isinstance(asked.answer, Fault) else verdict.advice
+    code = verdict.reason
+    messages = [
+        Event(
+            "message",
+            code=message.code or None,
+            message=message.text or None,
+            additional_info=message.additional_info,
+            severity=message.severity,
+            message_class=str(explain(message.code).code_class) if message.code else None,
+        )
+        for message in verdict.messages
+    ]
+    told = Event(
+        str(verdict.outcome),
+        code=code,
+        message=words,
+        http_status=asked.http_status,
+        duration_ms=asked.duration_ms,
+        raw=raw,
+    )
+    return [told, *messages, *(Event("warning", code=warning) for warning in verdict.warnings)]
+
+
+def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
+    if key.environment == document.tenant_environment:
+        return []
+    words = f"the key is of the {key.environment} environment, the tenant of {document.tenant_environment}"
+    return [Event("warning", code="tenant_environment", message=words)]
+
+
+def _circuit_event(host: str, is_open: bool) -> Event:
+    if is_open:
+        return Event("circuit_opened", code=host, message="too many faults in a row; one call a run until it answers")
+    return Event("circuit_closed", code=host, message="it answers again")
+
+
+def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *, probed: bool) -> ItemResult:
+    details: dict[str, Any] = {
+        "outcome": str(verdict.outcome),
+        "codes": verdict.codes,
+        "tenant_ruc": document.tenant_ruc,
+    }
+    if verdict.warnings:
+        details["warnings"] = list(verdict.warnings)
+    fault = asked.answer if isinstance(asked.answer, Fault) else None
+    if verdict.outcome is not Outcome.FAULT:
+        return ItemResult(item.key, item.label, ItemStatus.SUCCESS, verdict.reason, details=details, named=item.named)
+    unreachable = fault is not None and fault.unreachable
+    return ItemResult(
+        item.key,
+        item.label,
+        ItemStatus.SKIPPED if probed and unreachable else ItemStatus.FAILED,
+        reason=verdict.reason,
+        error=visible(fault.text if fault else verdict.advice or verdict.reason),
+        unreachable=unreachable,
+        details=details,
+    )
+
+
+def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
+    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings else "info"
+    getattr(get_logger(), level)(
+        "check_authorizations.asked",
+        access_key=document.access_key,
+        tenant_ruc=document.tenant_ruc,
+        outcome=str(verdict.outcome),
+        reason=verdict.reason,
+        codes=verdict.codes,
+        warnings=list(verdict.warnings) or None,
+        http_status=asked.http_status,
+        duration_ms=asked.duration_ms,
+    )
+
+
+def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
+    """Ask the SRI as a run would, one document after the other, and write nothing."""
+    with translated(), engine.connect() as connection:
+        chosen = choose(connection, job)
+    hosts = {
+        host: HostLine(delay_s=job.delay_s, pause=pause, faults_in_a_row=state.faults_in_a_row, is_open=state.open)
+        for host, state in chosen.hosts.items()
+    }
+    results = []
+    for document in chosen.documents:
+        item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
+        try:
+            key = check_key(document)
+        except AccessKeyError as error:
+            details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
+            results.append(ItemResult(item.key, item.label, ItemStatus.SUCCESS, error.problem, details=details))
+            continue
+        line = hosts[job.client.host(key.environment)]
+        if not line.admit():
+            continue
+        try:
+            asked = ask(job.client, key, line)
+            verdict = judge(asked.answer, document.history, chosen.clock)
+            change = line.end(unreachable=_is_outage(asked))
+            probed = change is not None and change.probed
+            results.append(_result(item, document, verdict, asked, probed=probed))
+        except Exception as error:  # noqa: BLE001 - as in a real run, one document never stops the others
+            results.append(failure_of(item, error))
+    every = (*results, *chosen.decided)
+    status, code = judge_run(every)
+    eligible = chosen.total + len(chosen.decided)
+    return Report(SPEC.name, status, code, None, count_items(every, eligible=eligible), every)
+
+
+def item_json(result: ItemResult) -> dict[str, Any]:
+    """Return one document's result in the shape of the contract."""
+    common = as_json(result)
+    shown = {
+        "access_key": result.key,
+        "tenant_ruc": result.details.get("tenant_ruc"),
+        **common,
+        "status": result.details.get("outcome", str(Outcome.FAULT)),
+        "codes": result.details.get("codes", []),
+    }
+    if "warnings" in result.details:
+        shown["warnings"] = result.details["warnings"]
+    return shown

@@ -1,0 +1,120 @@
+"""How one host of the SRI is asked: calls apart in time, and none any more once it has failed too often in a row."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+OPENS_AFTER = 5  # faults in a row
+_PROBE_MOST_S = 60.0  # far beyond a call's deadline: an ask that never reported its end must not hold the line
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    What an ask's end changed in a host's circuit, to be remembered.
+
+    Args:
+        faults_in_a_row: so far, over all runs.
+        open: no further call to be started, except one a run.
+        probed: this ask was the one that an open circuit lets through.
+        turned: it opened or closed just now.
+    """
+
+    faults_in_a_row: int
+    open: bool
+    probed: bool
+    turned: bool
+
+
+class HostLine:
+    """
+    The gate of one host, shared by the run's threads.
+
+    Args:
+        delay_s: between the starts of two calls.
+        faults_in_a_row, is_open: what earlier runs left.
+        idle_s: since the last call of an earlier run; None if there was none.
+        pause: waits that many seconds; False if the run is to stop.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        delay_s: float,
+        pause: Callable[[float], bool],
+        faults_in_a_row: int = 0,
+        is_open: bool = False,
+        idle_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._delay_s = delay_s
+        self._pause = pause
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._faults = faults_in_a_row
+        self._open = is_open
+        self._probe_allowed = is_open
+        self._probe_over = threading.Event()
+        self._next_at = clock() + (delay_s - idle_s if idle_s is not None else 0.0)
+        self._sent_at = float("-inf")
+
+    def admit(self) -> bool:
+        """
+        Wait for the next turn and return True; False if the host is not to be called any more in this run.
+
+        Called from one thread. While the circuit is open one call goes through, and the others wait for how it ends.
+        """
+        if not self._admits():
+            return False
+        with self._lock:
+            wait_s = self._next_at - self._clock()
+        if wait_s > 0 and not self._pause(wait_s):
+            return False
+        with self._lock:
+            if self._open and not self._probe_allowed:  # it opened while we waited
+                return False
+            self._probe_allowed = False
+            self._next_at = max(self._next_at, self._clock()) + self._delay_s
+        return True
+
+    def _admits(self) -> bool:
+        """Say whether a call may go out, waiting for the probe's end while one is under way."""
+        give_up_at = self._clock() + _PROBE_MOST_S
+        while True:
+            over = self._probe_over.is_set()  # looked at first: the probe may end between the two looks
+            with self._lock:
+                if not self._open or self._probe_allowed:
+                    return True
+            if over or self._clock() >= give_up_at or not self._pause(0.0):
+                return False
+            self._probe_over.wait(0.05)
+
+    def give_back(self) -> None:
+        """The admitted call will not be made: its document was changed meanwhile."""
+        with self._lock:
+            self._probe_allowed = self._open and not self._probe_over.is_set()
+
+    def start(self) -> None:
+        """Called just before a call leaves, from any thread: keeps the distance to the one that left before."""
+        with self._lock:
+            while (wait_s := self._sent_at + self._delay_s - self._clock()) > 0:
+                time.sleep(wait_s)
+            self._sent_at = self._clock()
+            self._next_at = max(self._next_at, self._sent_at + self._delay_s)
+
+    def end(self, *, unreachable: bool) -> Change | None:
+        """Take in how a call ended; returns what is to be remembered of it, None if nothing changed."""
+        with self._lock:
+            probed = self._open and not self._probe_over.is_set()
+            before = (self._faults, self._open)
+            self._faults = self._faults + 1 if unreachable else 0
+            self._open = unreachable and (self._open or self._faults >= OPENS_AFTER)
+            if probed or self._open:
+                self._probe_over.set()
+            if before == (self._faults, self._open) and not probed:
+                return None
+            return Change(self._faults, self._open, probed, turned=before[1] != self._open)

@@ -1,0 +1,329 @@
+"""The SQL of authorization checks: who is due, an attempt, a verdict, what happened, and the state of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from jobsync.sri.model import DocumentStatus, Environment, History
+
+if TYPE_CHECKING:
+    import psycopg
+
+ASKABLE = (DocumentStatus.PENDING, DocumentStatus.NEEDS_ATTENTION)
+_MOST_RAW = 64 << 10
+
+
+@dataclass(frozen=True)
+class DueDocument:
+    """
+    One document that the SRI is to be asked about.
+
+    Args:
+        submitted_at: names the submission: a verdict counts only for the one that was asked about.
+        waiting_since: `submitted_at`, else when the row was made.
+    """
+
+    id: int
+    tenant_id: int
+    tenant_ruc: str
+    tenant_environment: Environment
+    access_key: str
+    status: DocumentStatus
+    check_count: int
+    submitted_at: datetime | None
+    waiting_since: datetime
+    attention_since: datetime | None
+    empty_since: datetime | None
+    empty_count: int
+    deleted: bool
+    inactive: bool
+    paused: bool
+
+    @property
+    def history(self) -> History:
+        """What a judge needs to know."""
+        return History(
+            access_key=self.access_key,
+            waiting_since=self.waiting_since,
+            status=self.status,
+            attention_since=self.attention_since,
+            empty_since=self.empty_since,
+            empty_count=self.empty_count,
+        )
+
+
+@dataclass(frozen=True)
+class HostState:
+    """What earlier runs learned of a host; `idle_s` is None if it was never called."""
+
+    host: str
+    faults_in_a_row: int = 0
+    open: bool = False
+    idle_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row of sri_events; `kind` is an outcome, `message` for a further message, or what else happened."""
+
+    kind: str
+    code: str | None = None
+    message: str | None = None
+    additional_info: str | None = None
+    severity: str | None = None
+    message_class: str | None = None
+    http_status: int | None = None
+    duration_ms: int | None = None
+    raw: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an authorized document tells, for columns that whoever inserted the row left empty."""
+
+    document_type: str | None = None
+    series_number: str | None = None
+    issue_date: date | None = None
+    customer_name: str | None = None
+    customer_id: str | None = None
+    total: Decimal | None = None
+
+
+_DOCUMENT = """
+    SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.environment AS tenant_environment, i.access_key, i.status,
+           i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS waiting_since, i.attention_since,
+           i.empty_since, i.empty_count, i.deleted_at IS NOT NULL AS deleted, NOT t.is_active AS inactive,
+           coalesce(t.paused_until > now(), false) AS paused
+"""
+# Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
+# so that a document that kills the process cannot stand in the way of the others.
+_DUE = f"""
+    WITH due AS (
+        {_DOCUMENT}, i.next_check_at,
+               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
+               count(*) OVER () AS total
+        FROM invoices i JOIN tenants t ON t.id = i.tenant_id
+        WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at <= now()
+          AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= now())
+          AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))
+    )
+    SELECT * FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
+"""
+
+
+def read_due(
+    connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
+) -> tuple[list[DueDocument], int]:
+    """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
+    rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
+    return [_document(row) for row in rows], int(rows[0]["total"]) if rows else 0
+
+
+def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueDocument]:
+    """Return the documents with these access keys, due or not, in the order of the keys."""
+    statement = _DOCUMENT + " FROM invoices i JOIN tenants t ON t.id = i.tenant_id WHERE i.access_key = ANY(%(keys)s)"
+    found = {row["access_key"]: _document(row) for row in _rows(connection, statement, {"keys": list(access_keys)})}
+    return [found[key] for key in access_keys if key in found]
+
+
+def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) -> list[str]:
+    """Return those RUCs that no tenant has."""
+    known = {ruc for (ruc,) in connection.execute("SELECT ruc FROM tenants WHERE ruc = ANY(%s)", [list(rucs)])}
+    return [ruc for ruc in rucs if ruc not in known]
+
+
+def is_anything_due(connection: psycopg.Connection[Any], job: str) -> bool:
+    """Stamp the tick and ask the one function that decides."""
+    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
+    return bool(row and row[0])
+
+
+def begin_attempt(
+    connection: psycopg.Connection[Any], document: DueDocument, *, next_in: timedelta, host: str | None
+) -> int | None:
+    """
+    Count the ask and set the next time, before it starts; stamp the host's last call.
+
+    Returns the number of the ask, None if the document is not to be asked about any more.
+    """
+    row = connection.execute(
+        "UPDATE invoices SET check_count = check_count + 1, next_check_at = now() + %s"
+        " WHERE id = %s AND tenant_id = %s AND deleted_at IS NULL AND submitted_at IS NOT DISTINCT FROM %s"
+        " AND status IN ('pending_authorization', 'needs_attention') RETURNING check_count",
+        [next_in, document.id, document.tenant_id, document.submitted_at],
+    ).fetchone()
+    if row and host is not None:
+        connection.execute(
+            "INSERT INTO sri_hosts (host, last_start_at) VALUES (%s, clock_timestamp())"
+            " ON CONFLICT (host) DO UPDATE SET last_start_at = excluded.last_start_at",
+            [host],
+        )
+    return int(row[0]) if row else None
+
+
+def write_waiting(
+    connection: psycopg.Connection[Any],
+    document: DueDocument,
+    status: DocumentStatus | None,
+    *,
+    reason: str | None,
+    next_in: timedelta | None,
+    empty_since: datetime | None,
+    empty_count: int,
+) -> bool:
+    """
+    Write a verdict that is not an authorization.
+
+    Args:
+        status: None leaves it as it is, as a fault does.
+
+    Returns whether the document was still as it was when it was asked about; if not, nothing is written.
+    """
+    return bool(
+        connection.execute(
+            "UPDATE invoices SET status = coalesce(%(status)s, status),"
+            " status_reason = CASE WHEN %(status)s::text IS NULL THEN status_reason ELSE %(reason)s END,"
+            " next_check_at = now() + %(next_in)s, empty_since = %(empty_since)s, empty_count = %(empty_count)s,"
+            " attention_since = CASE coalesce(%(status)s, status) WHEN 'needs_attention'"
+            " THEN coalesce(attention_since, now()) END,"
+            " updated_at = CASE WHEN coalesce(%(status)s, status) <> status THEN now() ELSE updated_at END"
+            + _SAME_SUBMISSION,
+            {
+                **_identity(document),
+                "status": str(status) if status else None,
+                "reason": reason,
+                "next_in": next_in,
+                "empty_since": empty_since,
+                "empty_count": empty_count,
+            },
+        ).rowcount
+    )
+
+
+def write_authorized(
+    connection: psycopg.Connection[Any],
+    document: DueDocument,
+    *,
+    number: str,
+    authorized_at: datetime | None,
+    answer: bytes,
+    xml: bytes | None,
+    found: Found,
+) -> bool:
+    """Write an authorization with the answer byte for byte; returns as `write_waiting` does."""
+    changed = connection.execute(
+        "UPDATE invoices SET status = 'authorized', status_reason = NULL, confirmed_by = 'sri',"
+        " sri_authorization = %(number)s, authorized_at = %(authorized_at)s, next_check_at = NULL, empty_since = NULL,"
+        " empty_count = 0, attention_since = NULL, ride_generated_at = NULL, ride_attempts = 0, ride_next_at = now(),"
+        " ride_error = NULL, updated_at = now(), document_type = coalesce(document_type, %(document_type)s),"
+        " series_number = coalesce(series_number, %(series_number)s),"
+        " issue_date = coalesce(issue_date, %(issue_date)s),"
+        " customer_name = coalesce(customer_name, %(customer_name)s),"
+        " customer_id = coalesce(customer_id, %(customer_id)s), total = coalesce(total, %(total)s)" + _SAME_SUBMISSION,
+        {**_identity(document), "number": number, "authorized_at": authorized_at, **vars(found)},
+    ).rowcount
+    if not changed:
+        return False
+    connection.execute(
+        "INSERT INTO invoice_documents (invoice_id, authorized_answer, authorized_xml) VALUES (%s, %s, %s)"
+        " ON CONFLICT (invoice_id) DO UPDATE SET authorized_answer = excluded.authorized_answer,"
+        " authorized_xml = excluded.authorized_xml, updated_at = now()",
+        [document.id, answer, xml],
+    )
+    return True
+
+
+_SAME_SUBMISSION = (
+    " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
+    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
+    " AND status IN ('pending_authorization', 'needs_attention')"
+)
+
+
+def _identity(document: DueDocument) -> dict[str, Any]:
+    return {"id": document.id, "tenant_id": document.tenant_id, "submitted_at": document.submitted_at}
+
+
+def add_events(
+    connection: psycopg.Connection[Any],
+    events: Iterable[Event],
+    *,
+    run_id: UUID | None = None,
+    tenant_id: int | None = None,
+    invoice_id: int | None = None,
+) -> None:
+    """Add what happened, in its order; an invoice that is gone meanwhile leaves its tenant's events."""
+    for event in events:
+        connection.execute(
+            "INSERT INTO sri_events (tenant_id, invoice_id, run_id, kind, code, message, additional_info, severity,"
+            " class, http_status, duration_ms, raw, at) VALUES (%s, (SELECT id FROM invoices WHERE id = %s FOR KEY"
+            " SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
+            [
+                tenant_id,
+                invoice_id,
+                run_id,
+                event.kind,
+                _storable(event.code),
+                _storable(event.message),
+                _storable(event.additional_info),
+                _storable(event.severity),
+                event.message_class,
+                event.http_status,
+                event.duration_ms,
+                _storable(event.raw[:_MOST_RAW].decode("utf-8", "replace")) if event.raw else None,
+            ],
+        )
+
+
+def _storable(text: str | None) -> str | None:
+    """Return text as Postgres can hold it."""
+    return None if text is None else text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+# --- hosts -----------------------------------------------------------------------------------------------------------
+
+
+def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dict[str, HostState]:
+    """Return what is known of each host."""
+    names = list(hosts)
+    rows = _rows(
+        connection,
+        "SELECT host, faults_in_a_row, opened_at IS NOT NULL AS open,"
+        " extract(epoch FROM clock_timestamp() - last_start_at)::float8 AS idle_s"
+        " FROM sri_hosts WHERE host = ANY(%(hosts)s)",
+        {"hosts": names},
+    )
+    known = {row["host"]: HostState(**row) for row in rows}
+    return {host: known.get(host) or HostState(host) for host in names}
+
+
+def write_host(connection: psycopg.Connection[Any], state: HostState, *, probed: bool) -> None:
+    """Remember how a host answers; the instant of its first opening stays until it answers again."""
+    connection.execute(
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at)"
+        " VALUES (%(host)s, %(faults)s, CASE WHEN %(open)s THEN now() END, CASE WHEN %(probed)s THEN now() END)"
+        " ON CONFLICT (host) DO UPDATE SET faults_in_a_row = excluded.faults_in_a_row,"
+        " opened_at = CASE WHEN %(open)s THEN coalesce(sri_hosts.opened_at, now()) END,"
+        " last_probe_at = CASE WHEN %(probed)s THEN now() ELSE sri_hosts.last_probe_at END",
+        {"host": state.host, "faults": state.faults_in_a_row, "open": state.open, "probed": probed},
+    )
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _rows(connection: psycopg.Connection[Any], statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    from psycopg.rows import dict_row
+
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return list(cursor.execute(statement.encode(), parameters).fetchall())
+
+
+def _document(row: dict[str, Any]) -> DueDocument:
+    values = {name: row[name] for name in DueDocument.__dataclass_fields__}
+    return DueDocument(**{**values, "status": DocumentStatus(row["status"])})

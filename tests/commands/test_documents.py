@@ -1,0 +1,298 @@
+"""Whole commands about tenants and documents: taking files in, asking once more, giving them out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.commands.support import Cli, Rows
+from tests.sri import documents
+from tests.sri.documents import OTHER_RUC, RUC, invoice, make_key
+
+KEY = make_key(1)
+
+
+@pytest.fixture
+def cli(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Commands in a database with one tenant."""
+    cli = Cli(environ, capsys)
+    assert cli("tenant", "add", RUC, "Emisora Inventada", "--environment", "test").code == 0
+    return cli
+
+
+def said(document: bytes, state: str = "AUTORIZADO", *, element: str = "autorizacion", form: str = "cdata") -> bytes:
+    """Return the document inside what people pass around as the authorized XML."""
+    text = document.decode().removeprefix('<?xml version="1.0" encoding="UTF-8"?>').strip()
+    inside = {"cdata": f"<![CDATA[{document.decode()}]]>", "escaped": escape(document.decode()), "inline": text}[form]
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><{element}><estado>{state}</estado>'
+        f"<numeroAutorizacion>{KEY}</numeroAutorizacion><fechaAutorizacion>01/11/2026 10:00:00</fechaAutorizacion>"
+        f"<ambiente>PRUEBAS</ambiente><comprobante>{inside}</comprobante></{element}>"
+    ).encode()
+
+
+FILES: dict[str, tuple[bytes, str]] = {
+    "bare": (invoice(KEY), "pending_authorization"),
+    "bare, byte order mark": (b"\xef\xbb\xbf" + invoice(KEY), "pending_authorization"),
+    "bare, UTF-16": (
+        invoice(KEY).decode().replace("UTF-8", "UTF-16").encode("utf-16"),
+        "pending_authorization",
+    ),
+    "bare, Latin-1 that says UTF-8": (
+        invoice(KEY, customer="MUÑOZ PEÑA").decode().encode("latin-1"),
+        "pending_authorization",
+    ),
+    "autorizacion, CDATA": (said(invoice(KEY)), "authorized"),
+    "autorizacion, escaped": (said(invoice(KEY), form="escaped"), "authorized"),
+    "autorizacion, inline": (said(invoice(KEY), form="inline"), "authorized"),
+    "Authorization": (said(invoice(KEY), element="Authorization"), "authorized"),
+    "refused": (said(invoice(KEY), "NO AUTORIZADO"), "pending_authorization"),
+    "whole answer": (documents.authorized(KEY), "authorized"),
+}
+
+
+@pytest.mark.parametrize(("content", "status"), FILES.values(), ids=FILES.keys())
+def test_every_wrapper_goes_in(cli: Cli, rows: Rows, tmp_path: Path, content: bytes, status: str) -> None:
+    """Whatever people call the XML, the document inside it goes in with its columns."""
+    (tmp_path / "file.xml").write_bytes(content)
+
+    ran = cli("invoice", "import", str(tmp_path / "file.xml"), "--json")
+
+    assert (ran.code, ran.json["items"]) == (
+        0,
+        [{"file": str(tmp_path / "file.xml"), "status": "imported", "access_key": KEY}],
+    )
+    assert rows("SELECT status, document_type, series_number, issue_date::text, total::text FROM invoices") == [
+        (status, "invoice", "001-001-000000001", "2026-11-01", "11.50")
+    ]
+    [(confirmed_by, at)] = rows("SELECT confirmed_by, authorized_at::text FROM invoices")
+    assert (confirmed_by, bool(at)) == (("file", True) if status == "authorized" else (None, False))
+
+
+def test_customer_keeps_accents(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """Bytes that are not what they say they are, are read as what they are."""
+    (tmp_path / "file.xml").write_bytes(FILES["bare, Latin-1 that says UTF-8"][0])
+
+    assert cli("invoice", "import", str(tmp_path)).code == 0
+
+    assert rows("SELECT customer_name FROM invoices") == [("MUÑOZ PEÑA",)]
+
+
+def wrong_digit(key: str) -> str:
+    """Return the key with another check digit."""
+    return key[:-1] + str((int(key[-1]) + 1) % 10)
+
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "another tenant's": (invoice(make_key(1, ruc=OTHER_RUC)), "no tenant has the RUC"),
+    "another issuer inside": (invoice(KEY, ruc=OTHER_RUC), OTHER_RUC),
+    "wrong check digit": (invoice(wrong_digit(KEY)), "digits ask for"),
+    "half": (invoice(KEY)[:400], "line"),
+    "empty": (b"", "empty"),
+    "no XML": (b"%PDF-1.7", "XML"),
+    "another XML": (b"<html/>", "web page"),
+    "no key": (invoice(KEY).replace(b"claveAcceso", b"otraCosa"), "claveAcceso"),
+    "entities": (b'<!DOCTYPE a [<!ENTITY b "c">]>' + invoice(KEY), "DOCTYPE"),
+    "too large": (b" " * (9 << 20), "larger than 8 MB"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_go_in_is_named_and_stops_no_other(
+    cli: Cli, rows: Rows, tmp_path: Path, content: bytes, words: str
+) -> None:
+    """The file and the reason are told; the good one beside it goes in; exit 3."""
+    (tmp_path / "bad.xml").write_bytes(content)
+    (tmp_path / "good.xml").write_bytes(invoice(make_key(2)))
+
+    ran = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert (ran.code, ran.json["counts"]["imported"], ran.json["counts"]["refused"]) == (3, 1, 1)
+    [bad] = [item for item in ran.json["items"] if item["status"] == "refused"]
+    assert bad["file"].endswith("bad.xml")
+    assert words in bad["reason"]
+    assert rows("SELECT access_key FROM invoices") == [(make_key(2),)]
+
+
+def test_only_refused_files_fail(cli: Cli, tmp_path: Path) -> None:
+    """Nothing went in: exit 1, and without --json the reason stands on standard error."""
+    (tmp_path / "bad.xml").write_bytes(b"")
+
+    ran = cli("invoice", "import", str(tmp_path / "bad.xml"))
+
+    assert (ran.code, "bad.xml" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("before", "again", "expected", "stored"),
+    [
+        ("pending_authorization", invoice(KEY), "unchanged", "pending_authorization"),
+        ("pending_authorization", invoice(KEY, total="1.00"), "replaced", "pending_authorization"),
+        ("rejected", invoice(KEY, total="1.00"), "replaced", "pending_authorization"),
+        ("rejected", invoice(KEY), "unchanged", "rejected"),
+        ("needs_attention", invoice(KEY, total="1.00"), "replaced", "pending_authorization"),
+        ("authorized", invoice(KEY, total="1.00"), "refused", "authorized"),
+        ("authorized", invoice(KEY), "unchanged", "authorized"),
+        ("cancelled", invoice(KEY, total="1.00"), "refused", "cancelled"),
+        ("pending_authorization", said(invoice(KEY)), "replaced", "authorized"),
+        ("rejected", said(invoice(KEY)), "replaced", "authorized"),
+    ],
+)
+def test_same_key_again(
+    cli: Cli,
+    rows: Rows,
+    connection: psycopg.Connection[object],
+    tmp_path: Path,
+    before: str,
+    again: bytes,
+    expected: str,
+    stored: str,
+) -> None:
+    """What becomes of a document whose key is known depends on its bytes and on its state."""
+    file = tmp_path / "file.xml"
+    file.write_bytes(invoice(KEY))
+    assert cli("invoice", "import", str(file)).code == 0
+    connection.execute("UPDATE invoices SET status = %s", [before])
+    file.write_bytes(again)
+
+    ran = cli("invoice", "import", str(file), "--json")
+
+    assert ran.json["items"][0]["status"] == expected
+    assert rows("SELECT status FROM invoices") == [(stored,)]
+
+
+def test_folder_is_read_in_order_and_once(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """XML files of a folder and of those below it; other files are left alone; a second time changes nothing."""
+    below = tmp_path / "b"
+    below.mkdir()
+    for number in range(250):
+        ((below if number % 2 else tmp_path) / f"{number}.xml").write_bytes(invoice(make_key(number)))
+    (tmp_path / "readme.txt").write_text("not a document")
+
+    first = cli("invoice", "import", str(tmp_path), "--json")
+    second = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert first.json["counts"] == {"imported": 250, "replaced": 0, "unchanged": 0, "refused": 0}
+    assert second.json["counts"] == {"imported": 0, "replaced": 0, "unchanged": 250, "refused": 0}
+    assert rows("SELECT count(*) FROM invoices") == [(250,)]
+
+
+def test_same_document_twice_in_one_import(cli: Cli, tmp_path: Path) -> None:
+    """The second copy finds the first."""
+    for name in ("a.xml", "b.xml"):
+        (tmp_path / name).write_bytes(invoice(KEY))
+
+    ran = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert [item["status"] for item in ran.json["items"]] == ["imported", "unchanged"]
+
+
+def test_tenant_option_refuses_others(cli: Cli, tmp_path: Path) -> None:
+    """With --tenant only that tenant's documents go in."""
+    assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0
+    (tmp_path / "a.xml").write_bytes(invoice(make_key(1, ruc=OTHER_RUC)))
+    (tmp_path / "b.xml").write_bytes(invoice(KEY))
+
+    ran = cli("invoice", "import", str(tmp_path), "--tenant", RUC, "--json")
+
+    assert [item["status"] for item in ran.json["items"]] == ["refused", "imported"]
+
+
+@pytest.mark.parametrize(
+    ("before", "code"), [("rejected", 0), ("needs_attention", 0), ("pending_authorization", 0), ("cancelled", 2)]
+)
+def test_recheck_makes_a_document_due(
+    cli: Cli, rows: Rows, connection: psycopg.Connection[object], tmp_path: Path, before: str, code: int
+) -> None:
+    """A person may have the SRI asked once more, unless the document is out of the game."""
+    (tmp_path / "a.xml").write_bytes(invoice(KEY))
+    assert cli("invoice", "import", str(tmp_path)).code == 0
+    connection.execute("UPDATE invoices SET status = %s, next_check_at = NULL, empty_count = 3", [before])
+
+    assert cli("invoice", "recheck", KEY).code == code
+
+    expected = ("pending_authorization", True, 0) if code == 0 else (before, None, 3)
+    assert rows("SELECT status, next_check_at <= now(), empty_count FROM invoices") == [expected]
+
+
+def test_recheck_leaves_what_the_sri_authorized(
+    cli: Cli, connection: psycopg.Connection[object], tmp_path: Path
+) -> None:
+    """An authorization by the SRI is final; one that only a file claims may be asked about."""
+    (tmp_path / "a.xml").write_bytes(said(invoice(KEY)))
+    assert cli("invoice", "import", str(tmp_path)).code == 0
+    assert cli("invoice", "recheck", KEY).code == 0
+    connection.execute("UPDATE invoices SET status = 'authorized', confirmed_by = 'sri'")
+
+    assert cli("invoice", "recheck", KEY).code == 2
+
+
+def test_export_gives_the_bytes_back(cli: Cli, tmp_path: Path) -> None:
+    """What came in comes out, byte for byte."""
+    content = said(invoice(KEY))
+    (tmp_path / "a.xml").write_bytes(content)
+    assert cli("invoice", "import", str(tmp_path / "a.xml")).code == 0
+    out = tmp_path / "out"
+    out.mkdir()
+
+    ran = cli("invoice", "export", KEY, "--to", str(out), "--json")
+
+    assert ran.code == 0
+    assert {Path(name).read_bytes() for name in ran.json["files"]} == {content, invoice(KEY)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tenant", "add", "123", "X"], "13 digits"),
+        (["tenant", "add", RUC, "Again"], "already"),
+        (["tenant", "add", OTHER_RUC, " "], "NAME"),
+        (["tenant", "add", OTHER_RUC, "X", "--environment", "prod"], "test or production"),
+        (["tenant", "add", OTHER_RUC, "X", "--logo", "/nowhere.png"], "--logo"),
+        (["tenant", "show", OTHER_RUC], "no tenant"),
+        (["tenant", "pause", OTHER_RUC], "no tenant"),
+        (["invoice", "show", KEY], "no document"),
+        (["invoice", "recheck", KEY], "no document"),
+        (["invoice", "export", KEY, "--to", "/nowhere"], "no folder"),
+        (["invoice", "list", "--status", "done"], "--status"),
+        (["invoice", "import", "/nowhere.xml"], "no such file"),
+        (["invoice", "import", ".", "--tenant", OTHER_RUC], "no tenant"),
+    ],
+)
+def test_bad_words_are_named(cli: Cli, arguments: list[str], words: str) -> None:
+    """One sentence says what was expected; exit 2."""
+    ran = cli(*arguments)
+
+    assert (ran.code, words in ran.err) == (2, True), ran.err
+
+
+def test_paused_tenant_is_left_out(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """A pause takes a tenant's documents out of what is due, and resuming brings them back."""
+    (tmp_path / "a.xml").write_bytes(invoice(KEY))
+    assert cli("invoice", "import", str(tmp_path)).code == 0
+    due: Callable[[], object] = lambda: rows("SELECT jobsync_tick('check-authorizations')")[0][0]  # noqa: E731
+
+    assert due() is True
+    assert cli("tenant", "pause", RUC).code == 0
+    assert due() is False
+    assert cli("tenant", "resume", RUC).code == 0
+    assert due() is True
+
+
+def test_changes_are_in_the_audit(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """Who added, imported, paused or asked once more is on record."""
+    (tmp_path / "a.xml").write_bytes(invoice(KEY))
+    for arguments in (
+        ["invoice", "import", str(tmp_path)],
+        ["invoice", "recheck", KEY],
+        ["tenant", "pause", RUC],
+        ["tenant", "resume", RUC],
+    ):
+        assert cli(*arguments).code == 0
+
+    actions = [action for (action,) in rows("SELECT action FROM audit ORDER BY id")]
+    assert actions == ["tenant.add", "invoice.import", "invoice.recheck", "tenant.pause", "tenant.resume"]

@@ -1,12 +1,13 @@
 """
 Finished pages -> a PDF, through fpdf2: its document, objects, pictures, attachments and output.
 
-Text never passes through fpdf2's own text functions (docs/decisions/0009-drawing-below-fpdf2.md). Importing this file
+Text never passes through fpdf2's own text functions (docs/decisions/0011-drawing-below-fpdf2.md). Importing this file
 imports fpdf2, so only rendering does.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +28,7 @@ from jobsync.ride.model import LOGO_BYTES_MAX, Logo
 PAGE_PT = (595.28, 841.89)
 FONT_NAMES: dict[typeface.FaceName, str] = {"regular": "F1", "bold": "F2"}
 LOGO_NAME = "I1"
-LOGO_PIXELS_MAX = 50_000_000
+LOGO_PIXELS_MAX = 20_000_000
 LOGO_PRINTED_PIXELS = (1000, 400)  # 300 dots per inch in the room it gets
 _JPEG_QUALITY = 88
 _LOGOS_KEPT = 16
@@ -110,7 +111,7 @@ def picture(logo: Logo) -> RasterImageInfo:
     if len(logo.data) > LOGO_BYTES_MAX:
         raise UnusableLogo(f"it is larger than {LOGO_BYTES_MAX >> 20} MB")
     try:
-        with Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > LOGO_PIXELS_MAX:
                 raise UnusableLogo(f"it has {image.width} x {image.height} pixels")
             embeddable = _embeddable(image, logo.data)

@@ -2,7 +2,7 @@
 The fiscal document inside an answer of the SRI: XML in, frozen nouns out.
 
 What is read follows the elements that are there, never the version that a document claims. Numbers keep the digits that
-the XML has. Source: the schemas of all six documents and what authorized files carry besides (docs/facts/sri.md).
+the XML has. Source: the schemas of all six documents and what authorized files carry besides (docs/facts/ride.md).
 """
 
 from __future__ import annotations

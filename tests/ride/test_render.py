@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import random
@@ -17,13 +18,14 @@ from typing import cast
 import pdfplumber
 import pikepdf
 import pytest
+from lxml import etree
 from PIL import Image
 from stdnum.ec import ruc
 
 from jobsync.ride.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.render import render
-from jobsync.sri.comprobante import Amount, read_document
+from jobsync.sri.comprobante import Amount, UnreadableDocument, read_document
 from tests.ride import documents
 from tests.ride.documents import AUTHORIZED, LONG, UNBROKEN, tag, tags
 from tests.ride.pages import Word, barcodes, crossed_rules, outside, overlaps, page_count, text, text_as_drawn, words
@@ -552,6 +554,65 @@ def test_random_documents() -> None:
         data = printed(xml).data
 
         assert (outside(data), overlaps(data), crossed_rules(data)) == ([], [], [])
+
+
+TEXTS = (
+    "",
+    "   ",
+    "0",
+    "-1.5",
+    "1e9",
+    "ñ" * 300,
+    "W" * 300,
+    "A" * 3000,
+    "palabra " * 400,
+    "(((\\)))",
+    "😀" * 20,
+    "007",
+    "…<&>'",
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_mangled_documents(seed: int) -> None:
+    """Elements lost, repeated, or with any text: a page that holds together, or one sentence that says what is missing."""
+    dice = random.Random(seed)
+    bases = [*ALL.values(), UGLY["all of it"], UGLY["settlement"]]
+    root = etree.fromstring(bases[seed % len(bases)]())
+    for _ in range(dice.randint(1, 12)):
+        element = dice.choice([one for one in root.iter() if one is not root])
+        parent = element.getparent()
+        assert parent is not None
+        what = dice.random()
+        if what < 0.3:
+            parent.remove(element)
+        elif what < 0.7 and len(element) == 0:
+            element.text = dice.choice(TEXTS)
+        else:
+            parent.extend([copy.deepcopy(element) for _ in range(dice.choice((1, 1, 20)))])
+    try:
+        document = read_document(etree.tostring(root, encoding="utf-8"))
+    except UnreadableDocument as error:
+        assert error.path in str(error)
+        return
+    data = render(document, dice.choice([Stamp(), AUTHORIZED]), logo=Logo(picture())).data
+
+    assert (outside(data), overlaps(data), crossed_rules(data)) == ([], [], [])
+
+
+def test_document_without_lines_is_printed() -> None:
+    """What has no lines has no table, and its totals stand all the same."""
+    seen = text(printed(documents.invoice(lines=[], total="0.00")).data)
+
+    assert ("VALOR TOTAL 0.00" in seen, "Cantidad" in seen) == (True, False)
+
+
+def test_text_beyond_the_schema_is_cut_visibly() -> None:
+    """A name of thousands of letters does not push everything off the page; an operator hears of it."""
+    rendered = printed(documents.invoice(razonSocial="Nombre " * 500))
+
+    assert "…" in text(rendered.data)
+    assert "was cut" in rendered.warnings[0]
 
 
 def test_letters_without_glyph_are_marked_and_named() -> None:

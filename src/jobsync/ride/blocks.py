@@ -38,7 +38,8 @@ RUNNING_HEAD = 9.0
 BANNER = 8.0
 BAR_HEIGHT = 12.5
 _NAME_LINES = 2
-HEAD_TEXT_MAX = 1000  # characters; the schema allows 300
+HEAD_TEXT_MAX = 400  # characters; the schema allows 300
+HEAD_CODE_MAX = 120  # of what the schema wants short
 
 TITLE = Ink(14, bold=True)
 LONG_TITLE = Ink(12, bold=True)
@@ -133,8 +134,9 @@ def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> Non
             sheet.write((LEFT + RIGHT) / 2, y + (BANNER - 1.5 - WARNING.line_mm) / 2, mark, WARNING, align="center")
         if index:
             y = TOP + len(said) * BANNER
-            sheet.write(RIGHT, y, f"R.U.C. {sheet.clean(document.issuer.ruc)}", SMALL, align="right")
             room = WIDTH - 45
+            ruc = sheet.wrap(f"R.U.C. {document.issuer.ruc}", WIDTH - room - 3, SMALL)[0]
+            sheet.write(RIGHT, y, ruc, SMALL, align="right")
             sheet.write(LEFT, y, sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0], SECTION)
             sheet.rule(LEFT, y + 4.6, WIDTH, weight_mm=0.2, grey=0.35)
         y = HEIGHT_MM - 10.2
@@ -171,14 +173,14 @@ def _issuer_pieces(sheet: Sheet, document: Document, name: Ink) -> list[Piece]:
     if issuer.trade_name and issuer.trade_name != issuer.name:
         pieces += _text(sheet, x, room, issuer.trade_name, _modest(sheet, issuer.trade_name, room, TRADE_NAME))
     pieces.append(_blank(1.4))
-    pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office)
-    pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch)
+    pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office, most=HEAD_TEXT_MAX)
+    pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch, most=HEAD_TEXT_MAX)
     pieces += _labelled(sheet, x, room, "Contribuyente Especial Nro.", issuer.special_taxpayer)
     pieces += _labelled(sheet, x, room, "OBLIGADO A LLEVAR CONTABILIDAD:", issuer.keeps_accounts)
     pieces += _labelled(sheet, x, room, "Agente de Retención Resolución No.", issuer.withholding_agent)
     legends = [legend for legend in (issuer.rimpe, issuer.micro_enterprise, issuer.rise) if legend]
     for legend in legends:
-        pieces += _text(sheet, x, room, legend, STRONG)
+        pieces += _text(sheet, x, room, legend, STRONG, most=HEAD_CODE_MAX)
     return pieces
 
 
@@ -260,10 +262,13 @@ def authorization_time(stamp: Stamp) -> str | None:
 # --- texts as pieces -------------------------------------------------------------------------------------------------
 
 
-def head_text(sheet: Sheet, text: str | None) -> str:
-    """Return a text for the boxes on top; one far longer than the schema allows is cut, visibly."""
+def head_text(sheet: Sheet, text: str | None, *, most: int = HEAD_TEXT_MAX) -> str:
+    """Return a text for the boxes; one far longer than the schema allows is cut, visibly and with a warning."""
     text = sheet.clean(text)
-    return text if len(text) <= HEAD_TEXT_MAX else text[:HEAD_TEXT_MAX] + "…"
+    if len(text) <= most:
+        return text
+    sheet.shortened = True
+    return text[:most] + "…"
 
 
 def _blank(height: float) -> Piece:
@@ -274,15 +279,23 @@ def _line(sheet: Sheet, x: float, text: str, ink: Ink) -> Piece:
     return Piece(ink.line_mm, lambda y: sheet.write(x, y, text, ink))
 
 
-def _text(sheet: Sheet, x: float, room: float, text: str | None, ink: Ink) -> list[Piece]:
-    return [_line(sheet, x, line, ink) for line in sheet.wrap(head_text(sheet, text), room, ink)]
+def _text(sheet: Sheet, x: float, room: float, text: str | None, ink: Ink, *, most: int = HEAD_TEXT_MAX) -> list[Piece]:
+    return [_line(sheet, x, line, ink) for line in sheet.wrap(head_text(sheet, text, most=most), room, ink)]
 
 
 def _labelled(
-    sheet: Sheet, x: float, room: float, label: str, text: str | None, *, label_ink: Ink = SMALL_LABEL, ink: Ink = VALUE
+    sheet: Sheet,
+    x: float,
+    room: float,
+    label: str,
+    text: str | None,
+    *,
+    label_ink: Ink = SMALL_LABEL,
+    ink: Ink = VALUE,
+    most: int = HEAD_CODE_MAX,
 ) -> list[Piece]:
-    """Return a label with its value behind it, or below if that saves lines; nothing for no value."""
-    text = head_text(sheet, text)
+    """Return a label with its value behind it; nothing for no value."""
+    text = head_text(sheet, text, most=most)
     if not text:
         return []
     indent = sheet.measure(label, label_ink) + 1.6
@@ -301,7 +314,7 @@ def _labelled(
 def _stacked(sheet: Sheet, x: float, room: float, label: str, text: str | None, ink: Ink) -> list[Piece]:
     if not text:
         return []
-    return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink), _blank(0.9)]
+    return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink, most=HEAD_CODE_MAX), _blank(0.9)]
 
 
 def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> Piece:
@@ -327,7 +340,7 @@ def draw_fields(flow: Flow, rows: Sequence[Sequence[Entry]], *, title: str | Non
     if not laid:
         return
     inner = WIDTH - 2 * PAD
-    drawn: list[tuple[float, list[tuple[float, str, list[str]]]]] = []
+    drawn: list[_FieldRow] = []
     for row in laid:
         place, tall = 0, 0
         cells: list[tuple[float, str, list[str]]] = []
@@ -339,14 +352,34 @@ def draw_fields(flow: Flow, rows: Sequence[Sequence[Entry]], *, title: str | Non
             place += columns
         drawn.append((LABEL.line_mm + tall * VALUE.line_mm + 1.2, cells))
     heading = SECTION.line_mm + 0.8 if title else 0.0
-    height = heading + sum(high for high, _ in drawn) + 2 * PAD - 2.4
+    for rows_of_box in _boxfuls(drawn, flow.page_room_mm - heading - 2 * PAD):
+        _draw_box(flow, rows_of_box, title, heading)
+        title, heading = None, 0.0
+
+
+_FieldRow = tuple[float, list[tuple[float, str, list[str]]]]
+
+
+def _boxfuls(rows: Sequence[_FieldRow], room: float) -> list[list[_FieldRow]]:
+    """Return the rows by the box they stand in: one, unless they take more than a page."""
+    boxes: list[list[_FieldRow]] = [[]]
+    for row in rows:
+        if boxes[-1] and sum(high for high, _ in boxes[-1]) + row[0] > room:
+            boxes.append([])
+        boxes[-1].append(row)
+    return boxes
+
+
+def _draw_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, heading: float) -> None:
+    sheet = flow.sheet
+    height = heading + sum(high for high, _ in rows) + 2 * PAD - 2.4
     flow.need(height)
     sheet.frame(LEFT, flow.y, WIDTH, height, radius=RADIUS)
     y = flow.y + PAD - 0.8
     if title:
         sheet.write(LEFT + PAD, y, title, SECTION)
         y += heading
-    for high, cells in drawn:
+    for high, cells in rows:
         for x, label, lines in cells:
             sheet.write(x, y, label, LABEL)
             sheet.write_lines(x, y + LABEL.line_mm, lines, VALUE)
@@ -425,7 +458,9 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
     pieces = []
     for index, (line, text) in enumerate(zip(totals, texts, strict=True)):
         ink = GRAND_TOTAL if line.grand else TOTAL
-        labels = sheet.wrap(line.label, TOTALS_WIDTH - room - 2 * pad - 2, ink if line.grand else TOTAL)
+        labels = sheet.wrap(
+            head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * pad - 2, ink if line.grand else TOTAL
+        )
         values = [text]
         ink = sheet.shrink(text, TOTALS_WIDTH * 0.6, ink, least_pt=5.0)
         if sheet.measure(text, ink) > TOTALS_WIDTH * 0.6:

@@ -16,6 +16,7 @@ _PAD_Y = 0.85
 _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
+_PART = 50  # lines of a row that are not divided in a column
 _SPREAD, _EXTRA_MOST, _WEIGHT = 0.6, 5.0, 0.7
 _KEPT_ROWS = 2  # that go over to the last page with what follows the table
 
@@ -156,7 +157,6 @@ class Table:
     width: float
     ink: Ink = CELL
     _laid: list[_Laid] = field(default_factory=list, init=False)
-    _under_head: bool = field(default=True, init=False)
 
     def draw(self, flow: Flow, *, tail_mm: float = 0.0) -> None:
         """
@@ -165,6 +165,8 @@ class Table:
         Args:
             tail_mm: height of what follows and shall not stand alone on a page; the last rows go along with it.
         """
+        if not self.rows or not self.columns:
+            return
         sheet = flow.sheet
         rows, heights, head = self._measure(sheet)
         first = heights[0] if heights and heights[0] + head <= flow.page_room_mm else self.ink.line_mm
@@ -173,34 +175,42 @@ class Table:
         if over == 0 and not flow.fresh:
             flow.next_page()
         self._head(flow, head)
+        below_head = True
         for index, (lines, height) in enumerate(zip(rows, heights, strict=True)):
             if (index and index == over) or (height > flow.room_mm and height + head <= flow.page_room_mm):
                 self._turn(flow, head)
+                below_head = True
             rest = lines
             while self._height(len(rest)) > flow.room_mm + _SLACK:  # a row taller than a page
                 fitting = int((flow.room_mm - 2 * _PAD_Y) / self.ink.line_mm)
                 if fitting > 0:
-                    self._row(sheet, flow.y, rest[:fitting])
+                    self._row(sheet, flow.y, rest[:fitting], rule=not below_head)
                     flow.y += self._height(fitting)
                     rest = rest[fitting:]
                 self._turn(flow, head)
-            self._row(sheet, flow.y, rest)
+                below_head = True
+            self._row(sheet, flow.y, rest, rule=not below_head)
             flow.y += self._height(len(rest))
+            below_head = False
         self._end(sheet, flow.y)
 
     def pieces(self, sheet: Sheet) -> list[Piece]:
         """Return the table as pieces, for a column; its heading is not repeated."""
-        rows, heights, head = self._measure(sheet)
+        rows, _, head = self._measure(sheet)
 
-        def row(lines: list[tuple[str, ...]], y: float, height: float, *, last: bool) -> None:
-            self._row(sheet, y, lines)
+        def row(lines: list[tuple[str, ...]], y: float, *, first: bool, last: bool) -> None:
+            self._row(sheet, y, lines, rule=first)
             if last:
-                self._end(sheet, y + height)
+                self._end(sheet, y + self._height(len(lines)))
 
         pieces = [Piece(head, lambda y: self._head_at(sheet, y, head), keep=True)]
-        for index, (lines, height) in enumerate(zip(rows, heights, strict=True)):
-            last = index == len(rows) - 1
-            pieces.append(Piece(height, partial(row, lines, height=height, last=last)))
+        for index, lines in enumerate(rows):
+            parts = [lines[start : start + _PART] for start in range(0, len(lines), _PART)] or [lines]
+            for place, part in enumerate(parts):
+                last = index == len(rows) - 1 and place == len(parts) - 1
+                pieces.append(
+                    Piece(self._height(len(part)), partial(row, part, first=index > 0 and place == 0, last=last))
+                )
         return pieces
 
     def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], list[float], float]:
@@ -248,12 +258,10 @@ class Table:
             top = y + height - _PAD_Y - len(laid.title) * HEADING.line_mm
             sheet.write_lines(x, top, laid.title, HEADING, align=laid.column.align)
         self._end(sheet, y + height)
-        self._under_head = True
 
-    def _row(self, sheet: Sheet, y: float, rows: Sequence[Sequence[str]]) -> None:
-        if not self._under_head:
+    def _row(self, sheet: Sheet, y: float, rows: Sequence[Sequence[str]], *, rule: bool) -> None:
+        if rule:
             sheet.rule(self.x, y, self.width, weight_mm=0.1, grey=_RULE_GREY)
-        self._under_head = False
         y += _PAD_Y
         for lines in rows:
             for laid, text in zip(self._laid, lines, strict=True):

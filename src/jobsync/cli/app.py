@@ -16,6 +16,7 @@ from jobsync.cli import (
     invoice,
     jobs,
     removals,
+    ride,
     runs,
     sandbox,
     schedule,
@@ -77,6 +78,7 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(sri.app, name="sri")
+app.add_typer(ride.app, name="ride")
 app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")

@@ -2,7 +2,7 @@
 The fiscal document inside an answer of the SRI: XML in, frozen nouns out.
 
 What is read follows the elements that are there, never the version that a document claims. Numbers keep the digits that
-the XML has. Source: the schemas of all six documents and what authorized files carry besides (docs/facts/sri.md).
+the XML has. Source: the schemas of all six documents and what authorized files carry besides (docs/facts/ride.md).
 """
 
 from __future__ import annotations
@@ -768,7 +768,7 @@ def _text(node: etree._Element) -> str:
 
 
 def _kind(root: _Element) -> DocumentKind:
-    kind = _KINDS.get(root.name)
+    kind = _KINDS.get(root.name.lower())
     if kind is None:
         raise UnreadableDocument(f"its root is <{root.name}>, not a fiscal document", path=root.name, line=root.line)
     return kind
@@ -1161,11 +1161,11 @@ def _recipient(element: _Element) -> Recipient:
 
 _KINDS = {
     "factura": DocumentKind.INVOICE,
-    "liquidacionCompra": DocumentKind.PURCHASE_SETTLEMENT,
-    "notaCredito": DocumentKind.CREDIT_NOTE,
-    "notaDebito": DocumentKind.DEBIT_NOTE,
-    "guiaRemision": DocumentKind.DELIVERY_NOTE,
-    "comprobanteRetencion": DocumentKind.WITHHOLDING,
+    "liquidacioncompra": DocumentKind.PURCHASE_SETTLEMENT,
+    "notacredito": DocumentKind.CREDIT_NOTE,
+    "notadebito": DocumentKind.DEBIT_NOTE,
+    "guiaremision": DocumentKind.DELIVERY_NOTE,
+    "comprobanteretencion": DocumentKind.WITHHOLDING,
 }
 _INFO = {
     DocumentKind.INVOICE: "infoFactura",

@@ -172,8 +172,8 @@ class _Bench:
                 "",
                 (
                     f"`jobsync {_CHECK}`, no delay between starts, answers of {DOCUMENT_BYTES // 1000} KB after"
-                    f" {FLIGHT_ANSWER_S * 1000:.0f} ms; possible = in flight / latency. Arrivals at the server, after the"
-                    " first so many."
+                    f" {FLIGHT_ANSWER_S * 1000:.0f} ms; possible = in flight / latency. Arrivals at the server, after"
+                    " the first so many."
                 ),
                 "",
                 measure.table([*heads, "CPU ms a document", "runs"], rows),
@@ -273,16 +273,16 @@ class _Bench:
                 "### Settled a minute",
                 "",
                 (
-                    f"{self.size.pending} pending documents, answers take {ANSWER_S:g} s, {DELAY_S * 1000:.0f} ms between"
-                    f" starts, {AT_ONCE} in flight, {DOCUMENT_BYTES // 1000} KB each. Distances are between arrivals at the"
-                    " server."
+                    f"{self.size.pending} pending documents, answers take {ANSWER_S:g} s, {DELAY_S * 1000:.0f} ms"
+                    f" between starts, {AT_ONCE} in flight, {DOCUMENT_BYTES // 1000} KB each. Distances are between"
+                    " arrivals at the server."
                 ),
                 "",
                 measure.table([*heads, "CPU ms a document"], rows),
                 "",
                 (
-                    f"Runs one right after the other ({_ACROSS_RUNS} at once, {_ACROSS_LIMIT} documents each, answered at"
-                    f" once, the lock passed on): least distance {across * 1000:.1f} ms."
+                    f"Runs one right after the other ({_ACROSS_RUNS} at once, {_ACROSS_LIMIT} documents each, answered"
+                    f" at once, the lock passed on): least distance {across * 1000:.1f} ms."
                 ),
             ]
         )

@@ -257,6 +257,7 @@ class _Work:
         asked = ask(self._job.client, key, self._hosts[host])
         verdict = judge(asked.answer, document.history, self._chosen.clock)
         change = self._hosts[host].end(unreachable=_is_outage(asked))
+        attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]

@@ -186,6 +186,7 @@ class _Line(io.RawIOBase):
 
     def __init__(self, inner: socket.socket) -> None:
         self._inner = inner
+        self._unsent: list[bytes] = []
         self.ends_at = 0.0
 
     def _wait(self) -> None:
@@ -202,7 +203,13 @@ class _Line(io.RawIOBase):
         return self._inner.recv_into(buffer)
 
     def sendall(self, content: bytes) -> None:
-        rest = memoryview(content)
+        """Keep it: http.client hands over head and body one after the other, and they leave as one."""
+        self._unsent.append(content)
+
+    def send_kept(self) -> None:
+        """Send what was handed over."""
+        rest = memoryview(b"".join(self._unsent))
+        self._unsent = []
         while rest:
             self._wait()
             rest = rest[self._inner.send(rest) :]
@@ -355,6 +362,7 @@ def _send(
             connection.request("POST", target, request.content, headers)
         except ValueError as error:  # a header that would be two
             raise http.client.HTTPException from error
+        line.send_kept()
     return connection.getresponse()
 
 

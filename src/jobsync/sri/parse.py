@@ -37,7 +37,7 @@ _RECEPTION_STATES = frozenset({"RECIBIDA", "DEVUELTA"})
 _AUTHORIZED_STATES = frozenset({"AUTORIZADO", "AUT"})
 _BLAMES_US = frozenset({"client", "sender", "versionmismatch", "mustunderstand", "dataencodingunknown"})
 _FIREWALL_WORDS = "request rejected"
-_HEAD_BYTES = 2048  # the head of an ordinary document ends well before
+_HEAD_BYTES = 1024  # the head of an ordinary document ends well before
 _LONG_DIGITS = re.compile(r"\d{10,}")
 
 

@@ -102,15 +102,17 @@ _DOCUMENT = """
 """
 # Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
 # so that a document that kills the process cannot stand in the way of the others.
-_DUE = f"""
-    WITH due AS (
-        {_DOCUMENT}, i.next_check_at,
-               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
-               count(*) OVER () AS total
+_WHAT_IS_DUE = """
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at <= now()
           AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= now())
           AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))
+"""
+_DUE = f"""
+    WITH due AS (
+        {_DOCUMENT}, i.next_check_at,
+               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.check_count, i.next_check_at, i.id) AS turn
+        {_WHAT_IS_DUE}
     )
     SELECT * FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
 """
@@ -120,8 +122,13 @@ def read_due(
     connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
 ) -> tuple[list[DueDocument], int]:
     """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
-    rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
-    return [_document(row) for row in rows], int(rows[0]["total"]) if rows else 0
+    values = {"tenants": list(tenants) or None, "limit": limit}
+    rows = _rows(connection, _DUE, values)
+    total = len(rows)
+    if total == limit:  # only then may there be more
+        [counted] = _rows(connection, f"SELECT count(*) AS total {_WHAT_IS_DUE}", values)
+        total = max(total, counted["total"])
+    return [_document(row) for row in rows], total
 
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueDocument]:

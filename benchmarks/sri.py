@@ -421,7 +421,7 @@ class _Plan:
 def _explain(connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any], times: int = 15) -> _Plan:
     took, top = [], {}
     for number in range(times + 2):
-        row = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}".encode(), parameters).fetchone()
+        row = connection.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}".encode(), parameters).fetchone()
         assert row is not None
         top = row[0][0]
         if number >= 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import select
 import socket
 import ssl
@@ -13,7 +14,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -379,16 +379,22 @@ def tls_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     paths = ssl.get_default_verify_paths()
-    folder = Path(paths.capath) if paths.capath else None
     if paths.cafile and paths.cafile != paths.openssl_cafile:
         context.load_verify_locations(cafile=paths.cafile)  # $SSL_CERT_FILE
-    elif folder and any(folder.glob("*.0")):
-        context.load_verify_locations(capath=folder)
+    elif paths.capath and _has_hashed(paths.capath):
+        context.load_verify_locations(capath=paths.capath)
     else:
         import certifi
 
         context.load_verify_locations(cafile=certifi.where())
     return context
+
+
+def _has_hashed(folder: str) -> bool:
+    try:
+        return any(name.endswith(".0") for name in os.listdir(folder))  # noqa: PTH208 - pathlib is heavy
+    except OSError:
+        return False
 
 
 _context: ssl.SSLContext | None = None

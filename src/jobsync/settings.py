@@ -67,8 +67,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
 
-    Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without
-    the `jobsync_` prefix.
+    Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is
+    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without the `jobsync_`
+    prefix.
 
     Raises:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
@@ -157,9 +158,10 @@ def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tup
             problems.append(f"{name}: credential file {credential} cannot be read ({type(error).__name__})")
         if environ.get(name):
             found[name] = (environ[name], None)
-    if not found.get("JOBSYNC_ENCRYPTION_KEY", ("",))[0] and environ.get("EASYCARS_ENCRYPTION_KEY"):
-        found["JOBSYNC_ENCRYPTION_KEY"] = (environ["EASYCARS_ENCRYPTION_KEY"], None)
-    return {name: text for name, text in found.items() if text[0]}
+    found = {name: text for name, text in found.items() if text[0]}
+    if environ.get("EASYCARS_ENCRYPTION_KEY"):
+        found.setdefault("JOBSYNC_ENCRYPTION_KEY", (environ["EASYCARS_ENCRYPTION_KEY"], None))
+    return found
 
 
 def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:

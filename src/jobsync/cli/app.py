@@ -10,6 +10,7 @@ from jobsync import __version__
 from jobsync.cli import (
     audit,
     credentials,
+    cron,
     database,
     dealership,
     demo,
@@ -23,6 +24,7 @@ from jobsync.cli import (
     sri,
     stock,
     tenant,
+    units,
 )
 from jobsync.wiring import Tools
 
@@ -80,5 +82,7 @@ app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")
 app.command("audit")(audit.audit)
+app.add_typer(units.app, name="units")
+app.add_typer(cron.app, name="cron")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)

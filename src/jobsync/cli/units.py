@@ -71,10 +71,10 @@ def install(
     if root == _SYSTEM and disk.is_running():
         disk.reload()
     if enable:
-        disk.enable_timers(root)
+        disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
     if installation.storage is None:
-        say("JOBSYNC_STORAGE is not set: generate-ride will end with 78 once a document is authorized")
+        say("JOBSYNC_STORAGE is not set: jobsync-generate-ride.timer is not enabled")
 
 
 @app.command()

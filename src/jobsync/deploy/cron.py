@@ -25,7 +25,7 @@ _SILENT = {
     # the next tick asks again; a lasting fault is health's to tell
     "check-authorizations": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
     "generate-ride": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
-    "health": (ExitCode.DONE, ExitCode.LOCKED),
+    "health": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # it has told by itself what is not well
 }
 
 

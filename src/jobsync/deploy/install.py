@@ -165,12 +165,14 @@ def reload() -> None:
     _run_if_there("systemctl", "daemon-reload")
 
 
-def enable_timers(root: Path = SYSTEM) -> None:
-    """Enable the timers, and start them where systemd runs this very root."""
+def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
+    """Enable the timers of all that is configured, and start them where systemd runs this very root."""
+    rides = installation.storage is not None  # without it every tick would end with 78
+    timers = [name for name in TIMERS if rides or name != "jobsync-generate-ride.timer"]
     if root != SYSTEM:
-        _run_if_there("systemctl", f"--root={root}", "enable", *TIMERS)
+        _run_if_there("systemctl", f"--root={root}", "enable", *timers)
     elif is_running():
-        _run_if_there("systemctl", "enable", "--now", *TIMERS)
+        _run_if_there("systemctl", "enable", "--now", *timers)
     else:
         raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")
 

@@ -60,7 +60,8 @@ def read_installation(environ: Mapping[str, str], *, root: Path, executable: Pat
     Read what the units need to know from the environment, the credentials folder and the configuration file.
 
     What the environment says is written down for the units; what the file says each run reads there. The database's
-    address is written down in any case if it holds no secret: a tick with nothing to do reads no file.
+    address, if it holds no secret, and the storage are written down in any case: a tick with nothing to do reads no
+    file.
 
     Args:
         root: the file system that is installed to; the folder and the file are looked for below it.
@@ -129,7 +130,7 @@ def _sort_out(
                 secret[name] = text
             elif in_folder:
                 secret[name] = ""
-        elif path is None or name in _DATABASE_URLS:
+        elif path is None or name in (*_DATABASE_URLS, "JOBSYNC_STORAGE"):
             if visible(text) != text:
                 problems.append(f"{name}: holds characters that no unit file can")
             plain[name] = text

@@ -114,8 +114,8 @@ MemoryMax=768M
         calendar="*:0/5:40",
         why="look every five minutes at what the jobs left behind",
         limits="""\
-# 75: another one looks; 1 and 3: something is not well, which it has told by itself
-SuccessExitStatus=75 1 3
+# 3: something is not well, which it has told by itself
+SuccessExitStatus=75 3
 RuntimeMaxSec=4min
 TimeoutStopSec=30s
 Nice=10

@@ -22,6 +22,7 @@ _SEND_BUFFER = 8 << 20
 _PRIORITIES = {"debug": 7, "info": 6, "notice": 5, "warning": 4, "error": 3, "critical": 2}
 # Ours to word, or the journal's own: not repeated as fields.
 _NOT_FIELDS = frozenset({"event", "level", "timestamp", "message", "summary", "exception"})
+_NOT_SHOWN = _NOT_FIELDS | {"job", "run_id", "item", "tenant_id"}
 _RENAMED = {"status": "outcome"}
 
 # One id per kind of event, for ever: `journalctl MESSAGE_ID=…` finds every event of the kind.
@@ -40,6 +41,10 @@ MESSAGE_IDS = {
     "check_authorizations.asked": "6616bb2bae2d4933909d48951372fefd",
     "check_authorizations.failed": "372651db73134ad2808a4c2a29b4dc42",
     "check_authorizations.circuit": "fbebe7b96ef244989a57dc7f87567310",
+    "generate_ride.rendered": "2e5542afa3964ce481bf673c02640869",
+    "generate_ride.failed": "2a3bb88050e0436c8efd26565f3f7c63",
+    "generate_ride.storage": "0bd90d4c248e482abed95f09888385e4",
+    "command.bug": "75ace2597b984cdda860be86ac1b2df7",
     "command.failed": "437c76ac03e64cf8a524b178e1845225",
 }
 
@@ -106,16 +111,11 @@ def to_fields(event: Mapping[str, object]) -> list[tuple[str, str]]:
     MESSAGE has the event and what it says, since that is all that `journalctl` shows; every value is a field too.
 
     >>> dict(to_fields({"event": "run.finished", "level": "info", "job": "stock-sync", "status": "held"}))["MESSAGE"]
-    'run.finished: job=stock-sync status=held'
+    'run.finished stock-sync: status=held'
     """
     name = str(event.get("event", ""))
-    words = [str(event[key]) for key in ("message", "summary") if event.get(key)]
-    facts = [f"{key}={_text(value)}" for key, value in event.items() if _is_shown(key, value)]
-    message = f"{name}: {' '.join([*words, *facts])}" if words or facts else name
-    if "exception" in event:
-        message += f"\n{event['exception']}"
     fields = [
-        ("MESSAGE", message),
+        ("MESSAGE", _message(name, event)),
         ("PRIORITY", str(_PRIORITIES.get(str(event.get("level")), 6))),
         ("SYSLOG_IDENTIFIER", "jobsync"),
         ("JOBSYNC_EVENT", name),
@@ -130,8 +130,15 @@ def to_fields(event: Mapping[str, object]) -> list[tuple[str, str]]:
     return fields
 
 
-def _is_shown(key: str, value: object) -> bool:
-    return key not in _NOT_FIELDS and key not in ("run_id", "item") and value not in (None, "", [], {})
+def _message(name: str, event: Mapping[str, object]) -> str:
+    job = str(event.get("job") or "")
+    head = f"{name} {job}" if job and not name.startswith(job.replace("-", "_")) else name
+    words = [str(event[key]) for key in ("message", "summary") if event.get(key)]
+    # what is worded needs its numbers no second time
+    shown = [key for key in event if key in ("status", "error") or not (words or key in _NOT_SHOWN)]
+    facts = [f"{key}={_text(event[key])}" for key in shown if event[key] not in (None, "", [], {})]
+    message = f"{head}: {' '.join([*words, *facts])}" if words or facts else head
+    return f"{message}\n{event['exception']}" if "exception" in event else message
 
 
 def _field(key: str) -> str:

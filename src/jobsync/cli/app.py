@@ -16,6 +16,7 @@ from jobsync.cli import (
     demo,
     invoice,
     jobs,
+    logs,
     removals,
     runs,
     sandbox,
@@ -80,6 +81,7 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(sri.app, name="sri")
 app.add_typer(runs.app, name="runs")
+app.command("logs")(logs.logs)
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")
 app.command("audit")(audit.audit)

@@ -63,11 +63,11 @@ class Journal:
     Sends entries.
 
     Args:
-        path: journald's socket.
+        path: None for journald's own socket.
     """
 
-    def __init__(self, path: str = SOCKET) -> None:
-        self._path = path
+    def __init__(self, path: str | None = None) -> None:
+        self._path = path or SOCKET
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
@@ -85,6 +85,10 @@ class Journal:
             if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
                 raise
             self._send_as_file(data)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
 
     def _send_as_file(self, data: bytes) -> None:
         """What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram."""

@@ -93,6 +93,8 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
 
     global _journal
     out = stream if stream is not None else sys.stderr
+    if _journal is not None:
+        _journal.close()
     _journal = _find_journal() if style == "auto" and stream is None else None
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]

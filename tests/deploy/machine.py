@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 SYSTEMD = Path("/usr/lib/systemd/systemd")
 CHECKOUT = Path(__file__).parents[2]
-_NEEDED = ("nsenter", "mount", "umount", "dpkg-query", "apt-get", "dpkg-deb")
+_NEEDED = ("nsenter", "unshare", "setpriv", "runuser", "mount", "dpkg-query", "apt-get", "dpkg-deb")
 
 
 class Impossible(Exception):
@@ -77,26 +78,37 @@ def find_python() -> Path:
 
 
 class Overlay:
-    """A copy of this machine's file system that forgets all that is written to it."""
+    """
+    A copy of this machine's file system that forgets all that is written to it.
+
+    It is mounted in a namespace of its own, which goes with this process, however that ends: nothing is left to
+    unmount, and nobody who tidies up temporary folders can stray into it.
+    """
 
     def __init__(self, folder: Path) -> None:
         require_overlay()
-        self.folder = folder
-        self.root = folder / "m"
-        self._mounts: list[Path] = []
-        try:
-            self._mount(folder, "-t", "tmpfs", "-o", "mode=0755", "tmpfs")
-            for name in ("up", "work", "m"):
-                (folder / name).mkdir()
-            where = f"lowerdir=/,upperdir={folder}/up,workdir={folder}/work"
-            self._mount(self.root, "-t", "overlay", "-o", where, "overlay")
-        except AssertionError as error:
+        script = (
+            f"cd {folder} && mount -t tmpfs -o mode=0755 tmpfs . && cd {folder} && mkdir up work m"
+            f" && mount -t overlay -o lowerdir=/,upperdir={folder}/up,workdir={folder}/work overlay m"
+            " && echo mounted && exec cat"
+        )
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        if (said := self._holder.stdout.readline()) != "mounted\n":
             self.close()
-            raise Impossible(f"no overlay can be mounted: {error}") from error
+            raise Impossible(f"no overlay can be mounted: {said.strip()}")
+        self.mounted = folder / "m"
+        self.root = Path(f"/proc/{self._holder.pid}/root{self.mounted}")
 
-    def _mount(self, target: Path, *what: str) -> None:
-        run("mount", *what, str(target))
-        self._mounts.append(target)
+    def command(self, *command: str) -> list[str]:
+        """Return the command line of a program that sees the copy at `mounted`; it is told to end when we do."""
+        return ["setpriv", "--pdeathsig", "TERM", "nsenter", "-t", str(self._holder.pid), "-m", *command]
 
     def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
         """Write a file of the copy."""
@@ -117,9 +129,13 @@ class Overlay:
             if entry.name not in left_out and "__mypyc" not in entry.name and "jobsync" not in entry.name
         ]
         run("cp", "-a", "-t", str(self.root / site), *(str(from_site / name) for name in names))
-        run("cp", "-a", str(CHECKOUT / "src/jobsync"), str(self.root / site / "jobsync"))
-        run("cp", "-a", str(CHECKOUT / "migrations"), str(self.root / site / "jobsync/_migrations"))
-        run("cp", "-a", str(CHECKOUT / "tests"), str(self.root / "opt/jobsync/tests"))
+        for source, target in (
+            ("src/jobsync", site / "jobsync"),
+            ("migrations", site / "jobsync/_migrations"),
+            ("tests", Path("opt/jobsync/tests")),
+        ):
+            # no bytecode: another process may just be writing it
+            shutil.copytree(CHECKOUT / source, self.root / target, ignore=shutil.ignore_patterns("__pycache__"))
         config = self.root / "opt/jobsync/pyvenv.cfg"
         config.write_text(config.read_text().replace(str(self.root), ""))
         self.write(
@@ -131,9 +147,7 @@ class Overlay:
 
     def close(self) -> None:
         """Take everything away."""
-        for target in reversed(self._mounts):
-            run("umount", "-l", str(target), check=False)
-        self._mounts.clear()
+        self._holder.communicate()
 
 
 class Machine:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from jobsync.deploy import install as module
 from tests.commands.support import Cli
 
 UNITS = "etc/systemd/system"
@@ -18,7 +18,7 @@ PROGRAM = ("--executable", "/opt/jobsync/bin/jobsync")
 @pytest.fixture(autouse=True)
 def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """No program of this machine's systemd is called."""
-    monkeypatch.setattr(module.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
 
 
 @pytest.fixture

@@ -197,9 +197,10 @@ def test_full_storage_charges_nobody_and_is_tried_again(
     full = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
     document = json.loads(full.stdout)
 
-    assert (full.returncode, document["status"], len(document["items"])) == (3, "held", 1), full.stderr
+    assert (full.returncode, document["status"]) == (3, "held"), full.stderr
     assert "storage" in document["items"][0]["error"]
-    assert document["counts"]["remaining"] == 5
+    assert 1 <= document["counts"]["held"] <= 3  # those that were begun by then
+    assert document["counts"]["remaining"] + document["counts"]["held"] == 6
     assert rows("SELECT DISTINCT ride_attempts, ride_next_at <= now() FROM invoices") == [(0, True)]
     assert list(storage.rglob("*.pdf")) == []
     assert cli("generate-ride").code == 0

@@ -161,18 +161,11 @@ class Machine:
 
     def __init__(self, overlay: Overlay, nspawn: Path) -> None:
         self.overlay = overlay
-        self._log = (overlay.folder / "boot.log").open("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._nspawn = subprocess.Popen(
             [
-                str(nspawn),
-                *(
-                    "-D",
-                    str(overlay.root),
-                    "--boot",
-                    "--register=no",
-                    "--keep-unit",
-                    f"--machine=jobsync-{os.getpid()}",
-                ),
+                *overlay.command(str(nspawn), "-D", str(overlay.mounted)),
+                *("--boot", "--register=no", "--keep-unit", f"--machine=jobsync-{os.getpid()}"),
                 *("--console=read-only", "--private-network", "--link-journal=no", "systemd.unit=basic.target"),
             ],
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},

@@ -159,7 +159,7 @@ def _run_generate_ride(
         work,
         database=tools.database,
         environ=tools.environ,
-        connections=3,
+        connections=job.AT_ONCE + 2,
     )
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsync.ride.model import Logo, Rendered, Stamp
-
 from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store
+from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.storage import Storage, StorageFault
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
 SWITCH = "ride_enabled"
+AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 MOST_AT_ONCE = 5000  # documents read in one run; what is beyond is counted and left for the next
 _LOGO_BYTES_MOST = 8 << 20
 
@@ -70,7 +70,7 @@ class GenerateRide:
         items = [
             Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride)) for ride in rides
         ]
-        results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=1)
+        results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE)
         return [*(work.named(result) for result in results), *left_out]
 
 

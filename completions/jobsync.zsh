@@ -43,7 +43,7 @@ _jobsync() {
             '--dealership:Only this dealership, now (repeatable).'
             '--scheduled:Only what is due; what timers pass.'
             '--dry-run:Show what would change; write nothing.'
-            '--concurrency:Dealerships at once.'
+            '--concurrency:Dealerships asked for at once.'
             '--wait:Wait for a lock that is taken.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -420,3 +421,26 @@ def test_sample_answers(samples: Path, name: str, status: int, outcome: Outcome,
     assert (found.outcome, found.reason) == (outcome, reason)
     if isinstance(given, Fault):
         assert given.ours == (reason == "soap_client")
+
+
+# --- the dangerous one, said once more -------------------------------------------------------------------------------
+
+
+def test_authorized_only_with_proof() -> None:
+    """In whatever company, an authorization counts if and only if something names our key and nothing another one."""
+    names = (None, KEY, OTHER_KEY, "37", "")
+    for turn, (state, number, inside, other, key) in enumerate(
+        itertools.product(
+            ("AUTORIZADO", " aut ", "EN PROCESO", "NO AUTORIZADO", "x"),
+            names,
+            names,
+            (None, "EN PROCESO", "NO AUTORIZADO", "RECIBIDA", "ALGO NUEVO"),
+            (None, KEY, OTHER_KEY),
+        )
+    ):
+        one = Authorization(state, number=number, document_key=inside, document=b"<factura/>")
+        nodes = (one,) if other is None else (Authorization(other), one)
+        found = judge(said(*nodes[:: 1 if turn % 2 else -1], key=key), NEW, NOW)
+        proven = KEY in (key, number, inside) and OTHER_KEY not in (key, number, inside)
+
+        assert (found.outcome == Outcome.AUTHORIZED) == (state in ("AUTORIZADO", " aut ") and proven)

@@ -45,7 +45,7 @@ def stock_sync(
     scheduled: Scheduled = False,
     dry_run: DryRun = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships at once.")
+        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships asked for at once.")
     ] = None,
     wait: Wait = 0.0,
     as_json: Json = False,
@@ -253,7 +253,7 @@ def _run_stock_sync(
         work,
         database=tools.database,
         environ=tools.environ,
-        connections=work.concurrency + 2,
+        connections=work.at_once + 2,
     )
 
 

@@ -62,10 +62,10 @@ def documents(
         raise UsageProblem(f"cannot write to {folder}: {error.strerror or error}") from error
     issuers = {key[10:23]: taxpayer_of(key[10:23]).name for key in keys}
     document = {"folder": str(folder), "documents": keys, "issuers": issuers}
-    show(document, as_json=as_json, otherwise=lambda: _tell(folder, keys, issuers))
+    show(document, as_json=as_json, otherwise=lambda: _tell(folder, keys, issuers, environment))
 
 
-def _tell(folder: Path, keys: list[str], issuers: dict[str, str]) -> None:
+def _tell(folder: Path, keys: list[str], issuers: dict[str, str], environment: str) -> None:
     say(f"{len(keys)} documents in {folder}; their issuers:")
     for ruc, name in issuers.items():
-        say(f"  jobsync tenant add {ruc} {shlex.quote(name)}")
+        say(f"jobsync tenant add {ruc} {shlex.quote(name)} --environment {environment}")

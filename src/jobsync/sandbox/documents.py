@@ -74,7 +74,7 @@ def invent_rucs(count: int, *, seed: int = 1) -> list[str]:
     rng, found = Random(f"rucs {seed}"), dict[str, None]()
     while len(found) < count:
         province, serial = rng.choice(("01", "09", "11", "17", "18")), 990_000 + rng.randrange(10_000)
-        ruc = _person_ruc(f"{province}5{serial}") if rng.random() < 0.2 else _company_ruc(f"{province}9{serial}")
+        ruc = _person_ruc(f"{province}5{serial}") if len(found) % 5 == 4 else _company_ruc(f"{province}9{serial}")
         if ruc:
             found[ruc] = None
     return list(found)

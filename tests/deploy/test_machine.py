@@ -28,6 +28,7 @@ database_url = "postgresql:///jobsync"
 storage = "/srv/rides"
 easycars_url = "http://127.0.0.1:18080/ECService/StockService/"
 sri_url = "http://127.0.0.1:18081"
+alert_to = "operator@example.com"
 """
 SCENARIO: dict[str, Any] = {
     "clients": [{"client_id": "sandbox-client", "client_secret": CLIENT_SECRET}],
@@ -95,18 +96,19 @@ def _put_services(overlay: Overlay) -> None:
         "/etc/systemd/system/easycars.service",
         unit(ExecStart="/opt/jobsync/bin/jobsync sandbox serve --scenario /srv/scenario.json --port 18080"),
     )
-    overlay.write(
-        "/etc/systemd/system/sri.service",
-        unit(
-            Environment="PYTHONPATH=/opt/jobsync",
-            ExecStart="/opt/jobsync/bin/python -m tests.deploy.vendors 18081",
-        ),
-    )
+    for name, port in (("sri", 18081), ("mail", 18025)):
+        overlay.write(
+            f"/etc/systemd/system/{name}.service",
+            unit(
+                Environment="PYTHONPATH=/opt/jobsync",
+                ExecStart=f"/opt/jobsync/bin/python -m tests.deploy.vendors {name} {port}",
+            ),
+        )
 
 
 def _install(machine: Machine) -> None:
     """Do what docs/systemd.md says, command by command."""
-    machine.run("systemctl", "start", "postgresql.service", "easycars.service", "sri.service")
+    machine.run("systemctl", "start", "postgresql.service", "easycars.service", "sri.service", "mail.service")
     script = (
         "import psycopg\n"
         "with psycopg.connect('postgresql:///postgres', autocommit=True) as connection:\n"
@@ -117,7 +119,8 @@ def _install(machine: Machine) -> None:
     machine.until(lambda: "ended" not in _quietly(machine, script))
     machine.run("install", "-d", "/etc/jobsync")
     machine.run("tee", "/etc/jobsync/config.toml", stdin=CONFIGURATION)
-    machine.run("env", f"JOBSYNC_ENCRYPTION_KEY={KEY}", "/opt/jobsync/bin/jobsync", "units", "install")
+    secrets = [f"JOBSYNC_ENCRYPTION_KEY={KEY}", "JOBSYNC_SMTP_URL=smtp://127.0.0.1:18025"]
+    machine.run("env", *secrets, "/opt/jobsync/bin/jobsync", "units", "install")
     machine.jobsync("db", "upgrade")
     machine.run("/opt/jobsync/bin/jobsync", "units", "install", "--enable")
 
@@ -132,6 +135,7 @@ def _quietly(machine: Machine, script: str) -> str:
 def _fill(machine: Machine) -> None:
     """Three dealerships, the second with a hostile name, and a pending document."""
     machine.jobsync("settings", "set", "easycar_sync_cron", "0 0 1 1 *")
+    machine.jobsync("settings", "set", "alert_after_failures", "1")
     for number in (1, 2, 3):
         machine.jobsync("dealership", "add", f"Dealer {number}", "--timezone", "UTC")
         credentials = {
@@ -263,6 +267,15 @@ def test_a_stopped_run_is_ended_by_the_watchdog(machine: Machine) -> None:
     assert "drop-in" in machine.run("/opt/jobsync/bin/jobsync", "units", "diff", "--json")
     machine.run("rm", drop_in)
     machine.run("systemctl", "daemon-reload")
+
+
+def test_a_failing_unit_is_told_by_mail(machine: Machine) -> None:
+    """The run that the watchdog has ended is one mail, sent by the unit that OnFailure= starts."""
+    if "No such command" in machine.jobsync("alert", "--help", check=False):
+        pytest.skip("there is no command alert yet")
+    folder = machine.overlay.root / "srv/mails"
+    mails = machine.until(lambda: [path.read_text() for path in folder.glob("*.eml")])
+    assert [1] == [len([text for text in mails if "stock-sync" in text])]
 
 
 def test_checks_start_every_30_seconds(machine: Machine) -> None:

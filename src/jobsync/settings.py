@@ -75,7 +75,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
     """
     problems: list[str] = []
-    raw = {name: text for name, (text, _) in read_texts(environ, problems).items()}
+    raw = _collect(environ, problems)
 
     def key_of(name: str) -> bytes | None:
         text = raw.get(name)
@@ -134,6 +134,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     return settings
+
+
+def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Gather the raw texts by name; an empty text counts as unset."""
+    return {name: text for name, (text, _) in read_texts(environ, problems).items()}
 
 
 def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tuple[str, Path | None]]:

@@ -19,6 +19,7 @@ from jobsync import logs
 from jobsync.journal import MESSAGE_IDS, Journal, is_journal, to_fields
 from jobsync.logs import configure_logs, get_logger, register_secret
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the journal is Linux's")
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
 Heard = Callable[[], list[dict[str, str]]]
 

@@ -32,20 +32,20 @@ def values(lines: list[str], directive: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("job", "calendar", "success"),
+    ("job", "calendar", "accuracy", "success"),
     [
-        ("stock-sync", "*:*:00", "75"),
-        ("check-authorizations", "*:*:00/30", "75 3"),
-        ("generate-ride", "*:*:15", "75 3"),
+        ("stock-sync", "*:*:00", "1s", "75"),
+        ("check-authorizations", "*:*:00/30", "100ms", "75 3"),
+        ("generate-ride", "*:*:15", "1s", "75 3"),
     ],
 )
-def test_contract(job: str, calendar: str, success: str) -> None:
+def test_contract(job: str, calendar: str, accuracy: str, success: str) -> None:
     """Beat, accuracy, exit codes, type, watchdog and alert are those of the contract."""
     files = render_units(Installation(executable=PROGRAM))
     timer = files[f"{UNITS_FOLDER}/jobsync-{job}.timer"].splitlines()
     lines = files[f"{UNITS_FOLDER}/jobsync-{job}.service"].splitlines()
 
-    assert (values(timer, "OnCalendar"), values(timer, "AccuracySec")) == ([calendar], ["1s"])
+    assert (values(timer, "OnCalendar"), values(timer, "AccuracySec")) == ([calendar], [accuracy])
     assert values(lines, "ExecStart") == [f"/opt/jobsync/bin/jobsync {job} --scheduled"]
     assert values(lines, "SuccessExitStatus") == [success]
     assert (values(lines, "Type"), values(lines, "NotifyAccess")) == (["exec"], ["main"])

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [sync|memory|tick]`: measure one or all, and print markdown tables."""
+"""`python -m benchmarks [sync|memory|tick|ride]`: measure one or all, and print markdown tables."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import measure, memory, sync, tick
+from benchmarks import measure, memory, ride, sync, tick
 
-ALL = ("tick", "memory", "sync")
+ALL = ("tick", "ride", "memory", "sync")
 
 
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="sync|memory|tick", help="which to measure (default: all)")
+    parser.add_argument("what", nargs="*", metavar="sync|memory|tick|ride", help="which to measure (default: all)")
     parser.add_argument("--runs", type=_positive, default=3, help="runs of each case of sync and memory (default 3)")
     parser.add_argument("--dealerships", type=_positive, default=200, help="sync: dealerships (default 200)")
     parser.add_argument("--vehicles", type=_positive, default=500, help="sync: vehicles of each (default 500)")
@@ -26,12 +26,15 @@ def main() -> None:
     )
     parser.add_argument("--large", type=_positive, default=20_000, help="memory: vehicles (default 20000)")
     parser.add_argument("--ticks", type=_positive, default=15, help="tick: runs of each case (default 15)")
+    parser.add_argument("--pages", type=_positive, default=10, help="ride: pages of a slow case's batch (default 10)")
+    parser.add_argument("--lines", type=_positive, default=20, help="ride: lines of the invoice (default 20)")
+    parser.add_argument("--documents", type=_positive, default=1000, help="ride: of the memory run (default 1000)")
     parser.add_argument(
         "--folder", type=Path, help="an existing folder for bodies and database (default: a temporary one)"
     )
     options = parser.parse_args()
     if unknown := set(options.what) - set(ALL):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected sync, memory or tick")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected sync, memory, tick or ride")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # bodies and database go in any case
     compileall.compile_dir(measure.ROOT / "src", quiet=1)  # an installed program has its bytecode
     size = sync.Size(options.runs, options.dealerships, options.vehicles, options.script_dealerships)
@@ -41,6 +44,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="jobsync-bench-", dir=options.folder) as folder:
             if what == "sync":
                 report = sync.run(Path(folder), size)
+            elif what == "ride":
+                pages = ride.Size(max(options.runs, 3), options.pages, options.lines, options.documents)
+                report = ride.run(Path(folder), pages)
             elif what == "memory":
                 report = memory.run(Path(folder), runs=options.runs, vehicles=options.large)
             else:

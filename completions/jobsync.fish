@@ -3,7 +3,7 @@ function __jobsync_at
     set -l at jobsync
     for word in (commandline -opc)[2..]
         switch "$at $word"
-            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync logs' 'jobsync locks' 'jobsync audit' 'jobsync completion' 'jobsync man' 'jobsync demo' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync removals' 'jobsync removals list' 'jobsync removals show' 'jobsync removals approve' 'jobsync removals reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync runs' 'jobsync runs list' 'jobsync runs show' 'jobsync schedule' 'jobsync schedule show' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox documents'
+            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync logs' 'jobsync locks' 'jobsync audit' 'jobsync completion' 'jobsync man' 'jobsync demo' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync removals' 'jobsync removals list' 'jobsync removals show' 'jobsync removals approve' 'jobsync removals reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync runs' 'jobsync runs list' 'jobsync runs show' 'jobsync schedule' 'jobsync schedule show' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox documents'
                 set at "$at $word"
         end
     end
@@ -27,6 +27,7 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a stock -d 'Vehicles.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a tenant -d 'Tenants: taxpayers of Ecuador whose documents are followed.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a invoice -d 'Fiscal documents and what the SRI said of them.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a sri -d 'The SRI, Ecuador’s tax authority.'
+complete -c jobsync -n '__jobsync_at jobsync' -f -a ride -d 'The printed form (RIDE) of a document.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a runs -d 'Runs of all jobs.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a schedule -d 'When what is due.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a units -d 'The systemd files of this host.'
@@ -143,6 +144,11 @@ complete -c jobsync -n '__jobsync_at jobsync invoice export' -l to -r -d 'An exi
 complete -c jobsync -n '__jobsync_at jobsync invoice export' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync sri' -f -a explain -d 'Say what a message code of the SRI means, and what to do about it.'
 complete -c jobsync -n '__jobsync_at jobsync sri explain' -l json -d 'One JSON document on standard output.'
+complete -c jobsync -n '__jobsync_at jobsync ride' -f -a render -d 'Print a document as PDF. Without an authorization in the file every page says so.'
+complete -c jobsync -n '__jobsync_at jobsync ride render' -l output -s o -r -d 'Where the PDF goes.'
+complete -c jobsync -n '__jobsync_at jobsync ride render' -l logo -r -d 'A PNG or JPEG to stand above the issuer.'
+complete -c jobsync -n '__jobsync_at jobsync ride render' -l attach-xml -d 'Carry FILE.xml inside the PDF.'
+complete -c jobsync -n '__jobsync_at jobsync ride render' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync runs' -f -a list -d 'List the latest runs, newest first.'
 complete -c jobsync -n '__jobsync_at jobsync runs' -f -a show -d 'Show one run with its items.'
 complete -c jobsync -n '__jobsync_at jobsync runs list' -l job -r -d ''

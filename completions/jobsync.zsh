@@ -5,11 +5,11 @@ _jobsync() {
     local -a found
     for word in ${words[2,CURRENT-1]}; do
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "${words[CURRENT-1]}" in
-    (--access-key | --concurrency | --count | --dealership | --email | --environment | --executable | --host | --job | --limit | --logo | --port | --reason | --root | --scenario | --seed | --status | --stock-number | --tenant | --timezone | --to | --until | --wait) _files; return ;;
+    (--access-key | --concurrency | --count | --dealership | --email | --environment | --executable | --host | --job | --limit | --logo | --output | --port | --reason | --root | --scenario | --seed | --status | --stock-number | --tenant | --timezone | --to | --until | --wait | -o) _files; return ;;
     esac
     case "$at" in
         ('jobsync') found=(
@@ -31,6 +31,7 @@ _jobsync() {
             'tenant:Tenants - taxpayers of Ecuador whose documents are followed.'
             'invoice:Fiscal documents and what the SRI said of them.'
             'sri:The SRI, Ecuador’s tax authority.'
+            'ride:The printed form (RIDE) of a document.'
             'runs:Runs of all jobs.'
             'schedule:When what is due.'
             'units:The systemd files of this host.'
@@ -304,6 +305,18 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync sri explain') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync ride') found=(
+            'render:Print a document as PDF. Without an authorization in the file every page says so.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync ride render') found=(
+            '--output:Where the PDF goes.'
+            '-o:Where the PDF goes.'
+            '--logo:A PNG or JPEG to stand above the issuer.'
+            '--attach-xml:Carry FILE.xml inside the PDF.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;

@@ -55,6 +55,16 @@ def test_last_call_of_the_run_before_counts() -> None:
     assert time.now == 100.3
 
 
+def test_clock_that_was_set_back_holds_nobody_up() -> None:
+    """A last call that lies in the future counts as one just now."""
+    time = Time()
+    host = line(time, delay_s=0.5, idle=-3600.0)
+
+    assert host.admit()
+
+    assert time.now == 100.5
+
+
 def test_call_that_left_late_pushes_the_next() -> None:
     """What counts is when a call left, not when it was let through."""
     time = Time()

@@ -20,6 +20,7 @@ from jobsync.cli import (
     logs,
     manual,
     removals,
+    ride,
     runs,
     sandbox,
     schedule,
@@ -82,6 +83,7 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(sri.app, name="sri")
+app.add_typer(ride.app, name="ride")
 app.add_typer(runs.app, name="runs")
 app.command("logs")(logs.logs)
 app.command("locks")(runs.locks)

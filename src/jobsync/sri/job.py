@@ -240,7 +240,7 @@ class _Work:
         return number
 
     def do(self, attempt: Attempt) -> ItemResult:
-        document = self._documents[attempt.item.key]
+        document = replace(self._documents[attempt.item.key], check_count=attempt.number)
         if document.access_key in self._unaskable:
             return self._park(attempt, document, self._unaskable[document.access_key])
         key, host = self._keys[document.access_key], self._host(document.access_key)
@@ -258,7 +258,8 @@ class _Work:
             run_id = attempt.run.who.run_id
             store.add_events(raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
-                store.write_host(raw, HostState(host, change.faults_in_a_row, change.open), probed=change.probed)
+                store.lock_host(raw, host)  # ends that come together are written in any order: each writes the latest
+                store.write_host(raw, HostState(host, *self._hosts[host].state), probed=change.probed)
                 if change.turned:
                     store.add_events(raw, [_circuit_event(host, change.open)], run_id=run_id)
             attempt.record(connection, result)

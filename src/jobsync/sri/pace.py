@@ -36,7 +36,7 @@ class HostLine:
     Args:
         delay_s: between the starts of two calls.
         faults_in_a_row, is_open: what earlier runs left.
-        idle_s: since the last call of an earlier run; None if there was none.
+        idle_s: since the last call of an earlier run; None if there was none. Less than 0 if the clock was set back.
         pause: waits that many seconds; False if the run is to stop.
         clock: monotonic seconds.
     """
@@ -59,7 +59,7 @@ class HostLine:
         self._open = is_open
         self._probe_allowed = is_open
         self._probe_over = threading.Event()
-        self._next_at = clock() + (delay_s - idle_s if idle_s is not None else 0.0)
+        self._next_at = clock() + (delay_s - max(0.0, idle_s) if idle_s is not None else 0.0)
         self._sent_at = float("-inf")
 
     def admit(self) -> bool:
@@ -105,6 +105,12 @@ class HostLine:
                 time.sleep(wait_s)
             self._sent_at = self._clock()
             self._next_at = max(self._next_at, self._sent_at + self._delay_s)
+
+    @property
+    def state(self) -> tuple[int, bool]:
+        """The faults in a row, and whether the circuit is open, now."""
+        with self._lock:
+            return self._faults, self._open
 
     def end(self, *, unreachable: bool) -> Change | None:
         """Take in how a call ended; returns what is to be remembered of it, None if nothing changed."""

@@ -24,6 +24,8 @@ class DueDocument:
     One document that the SRI is to be asked about.
 
     Args:
+        check_count: how often it was asked about, the ask under way included. Whoever wants it asked about anew sets it
+            to 0, and the verdict of an ask under way does not count any more.
         submitted_at: names the submission: a verdict counts only for the one that was asked about.
         waiting_since: `submitted_at`, else when the row was made.
     """
@@ -101,11 +103,13 @@ _DOCUMENT = """
            coalesce(t.paused_until > now(), false) AS paused
 """
 # Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
-# so that a document that kills the process cannot stand in the way of the others.
+# so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
+# the many that wait for one that is down leave room for those of the other.
 _DUE = f"""
     WITH due AS (
         {_DOCUMENT}, i.next_check_at,
-               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
+               row_number() OVER (PARTITION BY i.tenant_id, substr(i.access_key, 24, 1)
+                                  ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
                count(*) OVER () AS total
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at <= now()
@@ -240,13 +244,14 @@ def write_authorized(
 
 _SAME_SUBMISSION = (
     " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
-    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
+    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s AND check_count = %(check_count)s"
     " AND status IN ('pending_authorization', 'needs_attention')"
 )
 
 
 def _identity(document: DueDocument) -> dict[str, Any]:
-    return {"id": document.id, "tenant_id": document.tenant_id, "submitted_at": document.submitted_at}
+    names = ("id", "tenant_id", "submitted_at", "check_count")
+    return {name: getattr(document, name) for name in names}
 
 
 def add_events(
@@ -257,12 +262,13 @@ def add_events(
     tenant_id: int | None = None,
     invoice_id: int | None = None,
 ) -> None:
-    """Add what happened, in its order; an invoice that is gone meanwhile leaves its tenant's events."""
+    """Add what happened, in its order; an invoice or a tenant that is gone meanwhile is left out."""
     for event in events:
         connection.execute(
             "INSERT INTO sri_events (tenant_id, invoice_id, run_id, kind, code, message, additional_info, severity,"
-            " class, http_status, duration_ms, raw, at) VALUES (%s, (SELECT id FROM invoices WHERE id = %s FOR KEY"
-            " SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
+            " class, http_status, duration_ms, raw, at) VALUES ((SELECT id FROM tenants WHERE id = %s FOR KEY SHARE),"
+            " (SELECT id FROM invoices WHERE id = %s FOR KEY SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " clock_timestamp())",
             [
                 tenant_id,
                 invoice_id,
@@ -300,6 +306,11 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
     )
     known = {row["host"]: HostState(**row) for row in rows}
     return {host: known.get(host) or HostState(host) for host in names}
+
+
+def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
+    """Wait until nobody else writes about the host, to the transaction's end; its first call has made the row."""
+    connection.execute("SELECT FROM sri_hosts WHERE host = %s FOR UPDATE", [host])
 
 
 def write_host(connection: psycopg.Connection[Any], state: HostState, *, probed: bool) -> None:

@@ -39,6 +39,7 @@ VARIABLES = [
 def no_system_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The file of this machine, if there is one, is not the tests'."""
     monkeypatch.setattr(module, "CONFIG_FILE", str(tmp_path / "no-such-file.toml"))
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path / "no-such-folder"))
 
 
 @pytest.fixture
@@ -87,6 +88,14 @@ def test_variable_is_read_from_the_file(
 def test_every_name_is_tried() -> None:
     """No variable was added without a line in the table above."""
     assert {row[0] for row in VARIABLES} - {"EASYCARS_ENCRYPTION_KEY"} == set(module._NAMES)
+
+
+def test_a_command_typed_by_hand_reads_the_units_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without $CREDENTIALS_DIRECTORY the folder that the units' credentials come from is read, where it may be."""
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path))
+    (tmp_path / "jobsync_encryption_key").write_text(KEY + "\n")
+
+    assert load_settings({}).encryption_key == bytes(range(32))
 
 
 def test_environment_wins_over_credential_and_credential_over_file(sources: dict[str, str]) -> None:

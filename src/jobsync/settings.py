@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from jobsync.errors import ConfigurationProblem
 
 CONFIG_FILE = "/etc/jobsync/config.toml"
+# Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
+CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
@@ -65,8 +67,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
 
-    The file is `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without
-    the `jobsync_` prefix.
+    Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is
+    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without the `jobsync_`
+    prefix.
 
     Raises:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
@@ -135,22 +138,35 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
     """Gather the raw texts by name; an empty text counts as unset."""
-    values = dict(_from_file(environ, problems))
+    return {name: text for name, (text, _) in read_texts(environ, problems).items()}
+
+
+def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tuple[str, Path | None]]:
+    """
+    Return each setting's text by name, with the file it stands in, None for the environment.
+
+    An empty text counts as unset. What cannot be read is added to `problems`.
+    """
+    found: dict[str, tuple[str, Path | None]] = {}
+    path = Path(environ.get("JOBSYNC_CONFIG") or CONFIG_FILE)
+    for name, text in _from_file(environ, problems):
+        found[name] = (text, path)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     for name in _NAMES:
-        if folder:
-            path = Path(folder) / name.lower()
-            try:
-                values[name] = path.read_text(encoding="utf-8").strip()
-            except FileNotFoundError:
-                pass
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{name}: credential file {path} cannot be read ({type(error).__name__})")
+        credential = Path(folder or CREDENTIALS_FOLDER) / name.lower()
+        try:
+            if folder or os.access(credential, os.R_OK):
+                found[name] = (credential.read_text(encoding="utf-8").strip(), credential)
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}: credential file {credential} cannot be read ({type(error).__name__})")
         if environ.get(name):
-            values[name] = environ[name]
-    if not values.get("JOBSYNC_ENCRYPTION_KEY") and environ.get("EASYCARS_ENCRYPTION_KEY"):
-        values["JOBSYNC_ENCRYPTION_KEY"] = environ["EASYCARS_ENCRYPTION_KEY"]
-    return {name: text for name, text in values.items() if text}
+            found[name] = (environ[name], None)
+    found = {name: text for name, text in found.items() if text[0]}
+    if environ.get("EASYCARS_ENCRYPTION_KEY"):
+        found.setdefault("JOBSYNC_ENCRYPTION_KEY", (environ["EASYCARS_ENCRYPTION_KEY"], None))
+    return found
 
 
 def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:

@@ -67,9 +67,15 @@ class GenerateRide:
         run.eligible = total
         get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
         work = _Work(self, rides, pause=run.pause)
-        items = [Item(ride.access_key, ride.access_key, named=bool(self.access_keys)) for ride in rides]
+        items = [
+            Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride)) for ride in rides
+        ]
         results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE)
         return [*(work.named(result) for result in results), *left_out]
+
+
+def _about(ride: DueRide) -> dict[str, object]:
+    return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
 
 
 def choose(connection: Connection, job: GenerateRide) -> tuple[Sequence[DueRide], list[ItemResult], int]:

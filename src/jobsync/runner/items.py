@@ -47,12 +47,19 @@ class NoLongerDue(JobsyncError):
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of work; `lock_name` is taken while it is worked on, unless the run holds it already."""
+    """
+    One piece of work.
+
+    Args:
+        lock_name: taken while it is worked on, unless the run holds it already.
+        about: fields that every log line about it carries, so that the journal can be asked for them.
+    """
 
     key: str
     label: str
     lock_name: str | None = None
     named: bool = False
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -190,7 +197,7 @@ def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemR
 def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) -> ItemResult:
     import structlog
 
-    with structlog.contextvars.bound_contextvars(item=item.key):
+    with structlog.contextvars.bound_contextvars(item=item.key, **item.about):
         try:
             with run.holding(item.lock_name) as fences:
                 if fences is None:

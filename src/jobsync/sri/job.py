@@ -214,8 +214,10 @@ class _Work:
     def lines(self) -> list[Line]:
         """Return a line for each host, and one for documents that nobody needs to be asked about."""
         by_host: dict[str | None, list[Item]] = {}
-        for name in self._documents:
-            by_host.setdefault(self._host(name), []).append(Item(name, name, named=bool(self._job.access_keys)))
+        for name, document in self._documents.items():
+            about = {"access_key": name, "tenant_id": document.tenant_id, "tenant_ruc": document.tenant_ruc}
+            item = Item(name, name, named=bool(self._job.access_keys), about=about)
+            by_host.setdefault(self._host(name), []).append(item)
         return [
             Line(items, gate=None if host is None else partial(_admit, self._hosts[host]))
             for host, items in by_host.items()

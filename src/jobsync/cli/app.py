@@ -13,14 +13,18 @@ from jobsync.cli import (
     database,
     dealership,
     demo,
+    doctor,
+    health,
     invoice,
     jobs,
     removals,
+    report,
     runs,
     sandbox,
     schedule,
     settings,
     sri,
+    status,
     stock,
     tenant,
 )
@@ -79,6 +83,12 @@ app.add_typer(sri.app, name="sri")
 app.add_typer(runs.app, name="runs")
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")
+app.command("status")(status.status)
+app.command("health")(health.health)
+app.command("doctor")(doctor.doctor)
+app.command("report")(report.report)
+app.command("metrics")(report.metrics)
+app.command("alert")(health.alert)
 app.command("audit")(audit.audit)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)

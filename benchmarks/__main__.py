@@ -1,4 +1,4 @@
-"""`python -m benchmarks [sync|memory|tick]`: measure one or all, and print markdown tables."""
+"""`python -m benchmarks [sync|memory|tick|operate]`: measure one or all, and print markdown tables."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import measure, memory, sync, tick
+from benchmarks import measure, memory, operate, sync, tick
 
-ALL = ("tick", "memory", "sync")
+ALL = ("tick", "memory", "sync", "operate")
 
 
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="sync|memory|tick", help="which to measure (default: all)")
+    parser.add_argument("what", nargs="*", metavar="sync|memory|tick|operate", help="which to measure (default: all)")
     parser.add_argument("--runs", type=_positive, default=3, help="runs of each case of sync and memory (default 3)")
     parser.add_argument("--dealerships", type=_positive, default=200, help="sync: dealerships (default 200)")
     parser.add_argument("--vehicles", type=_positive, default=500, help="sync: vehicles of each (default 500)")
@@ -31,7 +31,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if unknown := set(options.what) - set(ALL):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected sync, memory or tick")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected sync, memory, tick or operate")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # bodies and database go in any case
     compileall.compile_dir(measure.ROOT / "src", quiet=1)  # an installed program has its bytecode
     size = sync.Size(options.runs, options.dealerships, options.vehicles, options.script_dealerships)
@@ -43,6 +43,8 @@ def main() -> None:
                 report = sync.run(Path(folder), size)
             elif what == "memory":
                 report = memory.run(Path(folder), runs=options.runs, vehicles=options.large)
+            elif what == "operate":
+                report = operate.run(Path(folder), runs=options.runs)
             else:
                 report = tick.run(Path(folder), runs=options.ticks)
         print(report, end="\n\n", flush=True)

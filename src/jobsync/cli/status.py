@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from jobsync.operate.status import JobStatus
     from jobsync.wiring import Tools
 
-_TROUBLED_MOST = 12  # rows of a kind on one screen; the rest is counted
-_FAILURES_MOST = 8
+_TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
+_FAILURES_MOST = 4
 _SPAN = re.compile(r"(\d{1,4})([mhd])")
 
 # how a line looks on a terminal; off it all lines are plain
@@ -228,7 +228,7 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
     attention = sum(found.needs_attention for found in tenants)
     yield _PLAIN, ""
     yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention} need a person"
-    rows = [found for found in tenants if found.needs_attention or found.ride_parked or found.due][:_TROUBLED_MOST]
+    rows = [found for found in tenants if found.needs_attention or found.ride_parked][:_TROUBLED_MOST]
     for found in rows:
         parts = []
         if found.needs_attention:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 640, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 6, 8, 20
+WIDTH, HEIGHT = 480, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 4, 10, 22
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def nice_top(value: float) -> float:
 def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> str:
     """Return stacked bars, one for each label."""
     totals = [sum(each.values[at] or 0 for each in series) for at in range(len(labels))]
-    top = nice_top(max(totals, default=0))
+    top = max(2, nice_top(max(totals, default=0)))  # there is no half a run
     step = (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
     width = max(1.0, step * 0.78)
     parts = []
@@ -89,18 +89,17 @@ def draw_lines(labels: Sequence[str], series: Sequence[Series], *, title: str, u
     return _frame(labels, top, "".join(parts), title=title, unit=unit)
 
 
-def draw_strip(classes: Sequence[str | None], titles: Sequence[str], *, title: str) -> str:
-    """Return a row of small squares, one for each day; None leaves a gap."""
-    size, gap = 9, 2
-    width = len(classes) * (size + gap)
-    parts = [
-        f'<rect class="{css or "none"}" x="{at * (size + gap)}" y="0" width="{size}" height="{size}" rx="1.5">'
-        f"<title>{escape(titles[at])}</title></rect>"
-        for at, css in enumerate(classes)
-    ]
+def draw_strip(classes: Sequence[str | None], *, title: str) -> str:
+    """Return a row of small squares, one for each day; None is a day without anything."""
+    size, step = 9, 11
+    width = len(classes) * step - (step - size)
+    squares: dict[str, list[str]] = {}
+    for at, css in enumerate(classes):
+        squares.setdefault(css or "none", []).append(f"M{at * step} 0h{size}v{size}h-{size}z")
+    paths = "".join(f'<path class="{css}" d="{"".join(parts)}"/>' for css, parts in squares.items())
     return (
-        f'<svg class="strip" viewBox="0 0 {width} {size}" width="{width}" height="{size}" role="img"'
-        f' aria-label="{escape(title)}">{"".join(parts)}</svg>'
+        f'<svg class="strip" viewBox="0 0 {width} {size}" width="{width}" height="{size}" role="img">'
+        f"<title>{escape(title)}</title>{paths}</svg>"
     )
 
 
@@ -115,8 +114,10 @@ def _frame(labels: Sequence[str], top: float, inside: str, *, title: str, unit: 
     step = (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
     shown = max(1, -(-len(labels) // 6))
     for at in range(0, len(labels), shown):
-        x = _LEFT + (at + 0.5) * step
-        lines.append(f'<text x="{x:.1f}" y="{HEIGHT - 5}" text-anchor="middle">{escape(labels[at])}</text>')
+        x, anchor = _LEFT + (at + 0.5) * step, "middle"
+        if x > WIDTH - 30:
+            x, anchor = WIDTH - _RIGHT, "end"
+        lines.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(labels[at])}</text>')
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{''.join(lines)}{inside}</svg>"

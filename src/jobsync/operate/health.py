@@ -217,7 +217,7 @@ def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator
                 name,
                 "queue",
                 f"{name}: {facts.due} documents {words}{since}; the limit is {limit}",
-                "jobsync status: does it run, does the SRI answer? More at once: jobsync settings set"
+                "jobsync status says whether it runs and the SRI answers; faster: jobsync settings set"
                 f" {'sri_check_concurrency' if name == 'check-authorizations' else 'ride_delay_ms'} N",
                 facts.oldest_due_at,
             )

@@ -267,6 +267,10 @@ def read_now(connection: Connection) -> datetime:
     return now
 
 
+# Compiling these statements would cost more than running them.
+_CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
+
+
 def look(connection: Connection, *, now: datetime | None = None, window: timedelta = WINDOW) -> Snapshot:
     """
     Read everything an operator asks about.
@@ -275,7 +279,7 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
         now: another instant than the database's clock, for tests.
         window: how far rates, durations and failures look back.
     """
-    [clock] = rows_of(connection, "SELECT now() AS now, current_database() AS database")
+    [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
     since = _before(now, window)
     settings = read_system_settings(connection)

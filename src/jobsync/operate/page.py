@@ -61,7 +61,9 @@ code { background: var(--code); border-radius: 5px; padding: 1px 5px; font: 12.5
 .tile b { font-size: 24px; line-height: 1.2; font-variant-numeric: tabular-nums; } .tile.bad b { color:
   var(--failed); }
 dl { display: flex; flex-wrap: wrap; gap: 8px 28px; margin: 8px 0 12px; } dd { margin: 0; font-weight: 600; }
-figure { margin: 12px 0 0; } figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 4px 26px; }
+figure { margin: 12px 0 0; min-width: 0; }
+figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px
   16px; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 0 0 6px; } figcaption .legend { margin: 0; }
 .legend span { display: inline-flex; align-items: center; gap: 5px; }
@@ -70,7 +72,7 @@ i.clean { background: var(--clean); } i.attention { background: var(--attention)
   var(--failed); }
 i.waiting, i.p50 { background: var(--waiting); } i.held, i.p95 { background: var(--held); }
 i.none { background: var(--none-bg); }
-.chart { display: block; width: 100%; height: auto; } .chart text { font: 11px system-ui, sans-serif; fill:
+.chart { display: block; width: 100%; height: auto; } .chart text { font: 12px system-ui, sans-serif; fill:
   var(--soft); }
 .grid { stroke: var(--rule); stroke-width: 1; } .line { fill: none; stroke-width: 2; stroke-linejoin: round; }
 svg .clean { fill: var(--clean); } svg .attention { fill: var(--attention); } svg .failed { fill: var(--failed); }
@@ -79,12 +81,14 @@ svg .none { fill: var(--none-bg); } svg .line.p50 { stroke: var(--waiting); fill
 svg .line.p95 { stroke: var(--held); fill: none; }
 .strip { max-width: 100%; height: auto; }
 .rows > li { border-top: 1px solid var(--rule); padding: 9px 0; display: grid; gap: 3px 14px; align-items: center;
-  grid-template-columns: minmax(0, 1fr) auto auto auto; } .rows > li:first-child { border-top: 0; }
+  grid-template-columns: minmax(0, 1fr) auto auto auto; }
+.dealerships > li { grid-template-columns: minmax(0, 1fr) 110px auto 160px; } .dealerships .pill { justify-self: start; } .rows > li:first-child { border-top: 0; }
 .rows p { grid-column: 1 / -1; margin: 0; font-size: 14px; } .rows small { text-align: right; }
 details > summary { cursor: pointer; color: var(--soft); padding: 8px 0; }
 footer { color: var(--soft); font-size: 13px; text-align: center; }
+@media (max-width: 760px) { .pair { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 640px) { body { padding: 14px 10px 32px; } section { padding: 14px 12px; }
-  .rows > li { grid-template-columns: minmax(0, 1fr) auto; } .rows .strip, .rows small { grid-column: 1 / -1; }
-  .rows small { text-align: left; } .chart text { font-size: 19px; } .tiles { grid-template-columns: 1fr 1fr; }
+  .rows > li, .dealerships > li { grid-template-columns: minmax(0, 1fr) auto; } .rows .strip, .rows small { grid-column: 1 / -1; }
+  .rows small { text-align: left; } .chart text { font-size: 14px; } .tiles { grid-template-columns: 1fr 1fr; }
   .tile b { font-size: 20px; } }
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobsync import __version__
 from jobsync.logs import visible
 from jobsync.operate.charts import Series, draw_bars, draw_lines, draw_strip
-from jobsync.operate.health import Health
+from jobsync.operate.health import Check, Health
 from jobsync.operate.look import KINDS, Snapshot, rows_of
 from jobsync.operate.page import PAGE, STYLE
 from jobsync.operate.status import (
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _STRIP_DAYS = 30
-_AGES = ("under 1 min", "under 5 min", "under 30 min", "under 2 h", "under 1 d", "older")
+_PROBLEMS_OPEN, _PROBLEMS_MOST = 3, 50
+# a command in a sentence ends at a sign, or at the word that goes on with the sentence
+_COMMAND = re.compile(
+    r"\b(?:jobsync|systemctl|journalctl)(?: (?!(?:says|shows|has|then|tests|lets|and|or|on|to|draws)\b)[^\s;:,()]+)+"
+)
+_AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
 _STATES = ("pending_authorization", "authorized", "rejected", "needs_attention", "cancelled")
 
 
@@ -169,25 +175,38 @@ def _footer() -> str:
 def _problems(health: Health) -> str:
     if not health.problems and not health.notes:
         return ""
-    cards = "".join(
-        f'<li class="card bad"><p>{say(problem.text)}</p><p class=do><b>do</b> {_code(problem.what_to_do)}</p></li>'
-        for problem in health.problems[:50]
-    )
-    more = len(health.problems) - 50
-    rest = f"<p class=meta>and {more} more: <code>jobsync health</code></p>" if more > 0 else ""
+    cards = "".join(_problem_group(check) for check in health.checks if check.problems)
     notes = "".join(f"<li>{say(note)}</li>" for note in health.notes)
     notes = f"<ul class=notes>{notes}</ul>" if notes else ""
     head = "<h2>Needs a person</h2>" if health.problems else ""
-    return f"<section>{head}<ul class=cards>{cards}</ul>{rest}{notes}</section>"
+    return f"<section>{head}<ul class=cards>{cards}</ul>{notes}</section>"
+
+
+def _problem_group(check: Check) -> str:
+    """Return a check's problems: the first three, the others folded."""
+    cards = [
+        f'<li class="card bad"><p>{say(problem.text)}</p><p class=do><b>do</b> {_code(problem.what_to_do)}</p></li>'
+        for problem in check.problems[:_PROBLEMS_MOST]
+    ]
+    left_out = len(check.problems) - len(cards)
+    if left_out > 0:
+        cards.append(f"<li class=meta>and {left_out} more: <code>jobsync health --json</code></li>")
+    if len(cards) <= _PROBLEMS_OPEN + 1:
+        return "".join(cards)
+    first, rest = "".join(cards[:_PROBLEMS_OPEN]), "".join(cards[_PROBLEMS_OPEN:])
+    words = f"{len(check.problems) - _PROBLEMS_OPEN} more: {check.asked}"
+    return f"{first}<li><details><summary>{say(words)}</summary><ul class=cards>{rest}</ul></details></li>"
 
 
 def _code(words: str) -> str:
     """Return advice with its commands set apart."""
-    parts = []
-    for part in words.split("; "):
-        is_command = part.startswith(("jobsync ", "systemctl ", "journalctl ", "kill "))
-        parts.append(f"<code>{say(part)}</code>" if is_command else say(part))
-    return "; ".join(parts)
+    parts, end = [], 0
+    for found in _COMMAND.finditer(words):
+        parts += [say(words[end : found.start()]) or "", f"<code>{say(found[0])}</code>"]
+        end = found.end()
+        parts.append(" " if words[end : end + 1] == " " else "")
+    joined = "".join([*parts, say(words[end:])])
+    return joined.replace("</code>;<code>", "</code>; <code>").replace("</code><code>", "</code> <code>")
 
 
 def _levels(seen: Snapshot) -> str:
@@ -239,6 +258,7 @@ def _job(seen: Snapshot, history: History, status: JobStatus) -> str:
     rows = {row["day"]: row for row in history.runs if row["job"] == status.name}
     if rows:
         labels = _labels(history.days)
+        lines.append("<div class=pair>")
         lines.append(
             _figure(
                 "runs a day",
@@ -269,6 +289,7 @@ def _job(seen: Snapshot, history: History, status: JobStatus) -> str:
                 _LEGEND["seconds"],
             )
         )
+        lines.append("</div>")
     return f"<section>{''.join(lines)}</section>"
 
 
@@ -319,7 +340,7 @@ def _dealerships(seen: Snapshot, history: History) -> str:
     rows = "".join(_dealership(seen, history, each) for each in troubled)
     rest = "".join(_dealership(seen, history, each) for each in others)
     folded = (
-        f"<details><summary>{many(len(others), 'other')}</summary><ul class=rows>{rest}</ul></details>"
+        f"<details><summary>{many(len(others), 'other')}</summary><ul class='rows dealerships'>{rest}</ul></details>"
         if others
         else ""
     )
@@ -328,7 +349,7 @@ def _dealerships(seen: Snapshot, history: History) -> str:
     )
     return (
         f"<section><h2>Dealerships</h2><p class=meta>{len(statuses)}: {say(counts)}."
-        f" A square a day, the latest to the right.</p>{legend}<ul class=rows>{rows}</ul>{folded}</section>"
+        f" A square a day, the latest to the right.</p>{legend}<ul class='rows dealerships'>{rows}</ul>{folded}</section>"
     )
 
 
@@ -336,11 +357,7 @@ def _dealership(seen: Snapshot, history: History, status: DealershipStatus) -> s
     found = status.facts
     days = history.days[-_STRIP_DAYS:]
     marks = [history.syncs.get((found.id, day)) for day in days]
-    strip = draw_strip(
-        [_STRIP.get(mark) if mark else None for mark in marks],
-        [f"{day:%d %b}: {mark or 'no sync'}" for day, mark in zip(days, marks, strict=True)],
-        title=f"the last {len(days)} days",
-    )
+    strip = draw_strip([_STRIP.get(mark) if mark else None for mark in marks], title=_strip_words(days, marks))
     css = _STANDING_CSS.get(status.standing, "none")
     why = f"<p>{say(status.why)}</p>" if status.why else ""
     is_troubled = css in ("bad", "warn")
@@ -350,6 +367,13 @@ def _dealership(seen: Snapshot, history: History, status: DealershipStatus) -> s
         f'<span class="pill {css}">{say(status.standing)}</span>{strip}'
         f"<small>success {say(ago(seen.now, found.last_success_at))}</small>{why}{what}</li>"
     )
+
+
+def _strip_words(days: Sequence[date], marks: Sequence[str | None]) -> str:
+    failed = [f"{day:%d %b}" for day, mark in zip(days, marks, strict=True) if mark == "Failed"]
+    good = sum(1 for mark in marks if mark == "Success")
+    words = f"{good} of the last {len(days)} days a success"
+    return f"{words}; failed on {', '.join(failed)}" if failed else words
 
 
 _OUTCOMES = (
@@ -381,6 +405,7 @@ def _documents(seen: Snapshot, history: History) -> str:
             for kind, css in kinds
         ]
         legend = [(css, kind.replace("_", " ")) for kind, css in kinds]
+        parts.append("<div class=pair>")
         parts.append(_figure("answers a day", draw_bars(labels, series, title="answers of the SRI a day"), legend))
         waits = {row["day"]: row for row in history.waits}
         lines = [
@@ -389,10 +414,13 @@ def _documents(seen: Snapshot, history: History) -> str:
         ]
         chart = draw_lines(labels, lines, title="milliseconds an answer takes", unit=" ms")
         parts.append(_figure("time the SRI takes to answer", chart, (("p50", "half within"), ("p95", "95 % within"))))
+        parts.append("</div>")
+    parts.append("<div class=pair>")
     for name, words in (("check", "due documents by how long they wait"), ("ride", "RIDEs by how long they wait")):
         if any(history.ages[name]):
             chart = draw_bars(list(_AGES), [Series("documents", "waiting", list(history.ages[name]))], title=words)
             parts.append(_figure(words, chart))
+    parts.append("</div>")
     parts.append(_tenants(seen))
     return f"<section>{''.join(parts)}</section>"
 

@@ -39,16 +39,16 @@ def stamp(then: datetime | None) -> str:
 
 def percent(kept: int, of: int) -> str:
     """
-    Return a share; 100 % only if it is all of them.
+    Return a share, rounded down: 95.0 % is not said of what is below it.
 
-    >>> [percent(9999, 10000), percent(3, 3), percent(0, 0)]
-    ['99.9 %', '100 %', '-']
+    >>> [percent(9999, 10000), percent(3, 3), percent(9496, 10000), percent(0, 0)]
+    ['99.9 %', '100 %', '94.9 %', '-']
     """
     if not of:
         return "-"
     if kept == of:
         return "100 %"
-    return f"{min(99.9, 100 * kept / of):.1f} %"
+    return f"{1000 * kept // of / 10:.1f} %"
 
 
 def many(number: int, noun: str, plural: str | None = None) -> str:

@@ -329,16 +329,11 @@ class Book:
         tells it again, under the same Message-ID.
         """
         self.entries = cover(self.entries, [channel.name for channel in channels])
+        self._drop_stale(now)
+        due_by_channel = [(channel, due) for channel in channels if (due := self._due(channel, now, limits))]
         self.save()
         problems = []
-        for channel in channels:
-            due = [
-                (entry, phase)
-                for entry in sorted(self.entries.values(), key=lambda entry: (entry.opened_at, entry.key))
-                if (phase := entry.phase(channel.name, now, limits.reminder)) and entry.host in (None, self._host)
-            ]
-            if not due:
-                continue
+        for channel, due in due_by_channel:
             message = Message(self._host, now, tuple(_note(entry, phase) for entry, phase in due))
             try:
                 channel.send(message)
@@ -349,9 +344,16 @@ class Book:
             get_logger().warning("alert.sent", channel=channel.name, title=message.title, alerts=len(due))
             for entry, phase in due:
                 self.put(self.entries[entry.key].after(channel.name, phase, now))
-        self._drop_stale(now)
-        self.save()
+        if due_by_channel:
+            self.save()
         return problems
+
+    def _due(self, channel: Channel, now: datetime, limits: Limits) -> list[tuple[Entry, str]]:
+        return [
+            (entry, phase)
+            for entry in sorted(self.entries.values(), key=lambda entry: (entry.opened_at, entry.key))
+            if (phase := entry.phase(channel.name, now, limits.reminder)) and entry.host in (None, self._host)
+        ]
 
     def _drop_stale(self, now: datetime) -> None:
         """Give up recoveries that could not be told for a week."""

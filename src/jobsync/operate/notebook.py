@@ -128,8 +128,6 @@ def _open(folder: Path) -> int | None:
         probe = folder / "alerts.json.new"
         with probe.open("wb") as file:  # a full disk still lets an empty file be made
             file.write(b" " * 4096)
-            file.flush()
-            os.fsync(file.fileno())
     except OSError:
         return None
     return descriptor

@@ -347,10 +347,9 @@ def _dealerships(seen: Snapshot, history: History) -> str:
     legend = _legend(
         (("clean", "success"), ("attention", "partial or held"), ("failed", "failed"), ("none", "no sync"))
     )
-    return (
-        f"<section><h2>Dealerships</h2><p class=meta>{len(statuses)}: {say(counts)}."
-        f" A square a day, the latest to the right.</p>{legend}<ul class='rows dealerships'>{rows}</ul>{folded}</section>"
-    )
+    words = f"{len(statuses)}: {say(counts)}. A square a day, the latest to the right."
+    head = f"<h2>Dealerships</h2><p class=meta>{words}</p>{legend}"
+    return f"<section>{head}<ul class='rows dealerships'>{rows}</ul>{folded}</section>"
 
 
 def _dealership(seen: Snapshot, history: History, status: DealershipStatus) -> str:

@@ -12,6 +12,7 @@ import typer
 from jobsync.cli.options import Json, group, tools_of, transaction
 from jobsync.cli.output import print_facts, print_table, say, show, write
 from jobsync.errors import UsageProblem
+from jobsync.logs import visible_lines
 from jobsync.runner.job import RunStatus
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def show_(
         columns = ["item_key", "label", "status", "attempt", "duration_ms", "counts", "error"]
         print_table(columns, [[item[c] for c in columns] for item in row["items"]], title="items", empty="none")
         if row["traceback"]:
-            write("\n" + row["traceback"] + "\n")
+            write("\n" + visible_lines(row["traceback"]) + "\n")
 
     show(row, as_json=as_json, otherwise=tell)
 

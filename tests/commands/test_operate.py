@@ -278,6 +278,20 @@ def test_a_ping_that_fails_changes_no_exit_code(cli: Cli, feed: Feed, add: Add, 
     assert "tokentoken" not in ran.err
 
 
+@pytest.mark.parametrize(("address", "expected"), [("p/{job}", ["/p/health", "/p/health/fail"]), ("p", [])])
+def test_the_health_timer_pings_where_each_job_has_its_own_switch(
+    address: str, expected: list[str], cli: Cli, connection: Connection, tmp_path: Path
+) -> None:
+    """Once well, once not; with one address for all it keeps still."""
+    with listener() as (hook, url):
+        cli.environ |= {"JOBSYNC_PING_URL": f"{url}/{address}", "STATE_DIRECTORY": str(tmp_path)}
+        cli("health", "--act")
+        add_dealership(connection, success=datetime.now(UTC) - timedelta(days=9))
+        cli("health", "--act")
+
+    assert expected == hook.paths
+
+
 # --- the screen ------------------------------------------------------------------------------------------------------
 
 

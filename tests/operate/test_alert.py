@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -59,9 +58,9 @@ class House:
 
 
 @pytest.fixture
-def house(database: Database, tmp_path: Path) -> Iterator[House]:
+def house(database: Database, tmp_path: Path) -> House:
     """A house with nothing wrong."""
-    yield House(database, tmp_path)
+    return House(database, tmp_path)
 
 
 def test_a_unit_failing_for_a_day_tells_once_and_reminds_once(house: House) -> None:
@@ -154,9 +153,8 @@ def test_a_spoiled_file_is_put_aside(house: House) -> None:
 def test_mail_that_does_not_get_out_is_tried_again_and_then_never_twice(house: House) -> None:
     """The server is down for the message; the next failure, or the health timer, brings it."""
     house.mail.broken = True
-    for number in range(6):
-        done = house.fail(NOW + number * STEP)
-    assert ("mail: it is broken",) == done.not_sent
+    done = [house.fail(NOW + number * STEP) for number in range(6)]
+    assert ("mail: it is broken",) == done[-1].not_sent
     house.mail.broken = False
     house.health(NOW + timedelta(minutes=5))
     house.health(NOW + timedelta(minutes=10))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -217,7 +218,7 @@ def test_bytecode(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("free", "level"), [(10 << 30, "ok"), (1 << 30, "warning"), (1 << 20, "problem")])
 def test_disk(free: int, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each device is told once."""
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _p: type("Usage", (), {"free": free})())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _p: type("Usage", (), {"free": free})())
     found = list(doctor.check_disk({"a": tmp_path, "b": tmp_path / "not" / "there"}))
 
     assert [level] == [finding.level for finding in found]

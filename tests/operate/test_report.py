@@ -175,7 +175,8 @@ def test_in_a_browser_at_the_width_of_a_phone(database: Database, connection: Co
     assert CHROMIUM is not None
     done = subprocess.run(
         [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files",
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--allow-file-access-from-files",
             "--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000",
             "--dump-dom", (tmp_path / "probe.html").as_uri(),
         ],

@@ -371,7 +371,8 @@ def test_service_levels(seen: Seen, connection: Connection) -> None:
             ride_generated_at=sent + timedelta(minutes=minutes + drawn) if drawn else None,
         )  # fmt: skip
         connection.execute(
-            "INSERT INTO sri_events (invoice_id, tenant_id, at, kind) SELECT max(id), %s, %s, 'authorized' FROM invoices",
+            "INSERT INTO sri_events (invoice_id, tenant_id, at, kind)"
+            " SELECT max(id), %s, %s, 'authorized' FROM invoices",
             [tenant, sent + timedelta(minutes=minutes)],
         )
     add_invoices(connection, tenant, 1, submitted_at=sent)

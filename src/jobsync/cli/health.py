@@ -8,6 +8,7 @@ import typer
 
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
+from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import get_logger, visible
 
@@ -89,6 +90,9 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     done = do_health(lambda: _open(tools), _channels(tools.settings), tools.environ, wait=tools.wait)
     for words in done.not_sent:
         typer.echo(f"jobsync: not sent, tried again at the next run: {visible(words)}", err=True)
+    problems = done.health.problems if done.health else ()
+    text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")
+    ping_health(tools, healthy=done.health is not None and not problems, text=text)
     if done.health is None:
         assert done.database_error is not None  # noqa: S101 - one of the two is there
         _no_database(done.database_error, as_json=as_json)

@@ -44,7 +44,13 @@ def ping_end(tools: Tools, report: Report, *, scheduled: bool) -> None:
     )
 
 
-def _tell(tools: Tools, job: str, signal: str, *, run: str, text: str = "") -> None:
+def ping_health(tools: Tools, *, healthy: bool, text: str) -> None:
+    """Tell that the health timer lives, where each job has a switch of its own; one for all would drown the jobs'."""
+    if "{job}" in (tools.settings.ping_url or ""):
+        _tell(tools, "health", "success" if healthy else "fail", run=None, text=text)
+
+
+def _tell(tools: Tools, job: str, signal: str, *, run: str | None, text: str = "") -> None:
     if not tools.settings.ping_url:
         return
     from jobsync.operate.send import Ping

@@ -486,7 +486,7 @@ def _storable(words: str) -> str:
 
 
 @contextmanager
-def only_here(database: Database | None, *, wait_s: float = 30.0) -> Iterator[bool]:
+def only_here(database: Database | None, *, wait_s: float = 15.0) -> Iterator[bool]:
     """Hold the lock of alerts for the block: hosts that share a database tell it once. False if it stays taken."""
     if database is None:
         yield False

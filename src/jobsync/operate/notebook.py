@@ -14,7 +14,7 @@ from typing import Any
 from jobsync.errors import Unavailable
 from jobsync.logs import get_logger
 
-_WAIT_S = 90.0  # longer than whoever writes may take to reach every channel
+_WAIT_S = 60.0  # longer than whoever holds it may take to reach every channel
 _STEP_S = 0.1
 
 

@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: help demo test lint bench install clean
 
 help:
-	@echo "make demo    two nights of stock sync on a private Postgres and a stand-in EasyCars"
+	@echo "make demo    both products on a private Postgres and stand-ins of both services; leaves PDFs in demo-rides/"
 	@echo "make test    the tests, on a real Postgres that they start and stop themselves"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   the measurements quoted in README.md (takes minutes)"

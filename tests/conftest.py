@@ -13,6 +13,7 @@ import pytest
 
 from jobsync.db import embedded, migrate
 from jobsync.db.engine import Database
+from jobsync.logs import configure_logs
 from jobsync.wiring import Tools
 
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -25,6 +26,13 @@ def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("JOBSYNC_", "EASYCARS_", "PG")) or name in ("CREDENTIALS_DIRECTORY", "INVOCATION_ID"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """No test's log goes on to where an earlier one's went, which may be closed by now."""
+    yield
+    configure_logs()
 
 
 @pytest.fixture(scope="session")

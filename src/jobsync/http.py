@@ -17,7 +17,6 @@ import httpx
 
 from jobsync.errors import JobsyncError
 
-_CHUNK = 1 << 16
 _SMALL_BODY = 16 << 20
 CONNECT_TIMEOUT_S = 10.0
 
@@ -195,7 +194,7 @@ class HttpClient:
         parts = bytearray()
         large = False
         try:
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():  # as they come: to cut them to one size copies each twice more
                 while chunk and len(parts) <= self._most_bytes:
                     if inflater is None:
                         parts += chunk

@@ -85,6 +85,7 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
         level: debug, info, warning, error or critical.
         style: auto, json or console.
     """
+    _import_structlog()
     import structlog
 
     out = stream if stream is not None else sys.stderr
@@ -114,6 +115,17 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
         logger_factory=lambda *_: _Lines(out),
         cache_logger_on_first_use=False,
     )
+
+
+def _import_structlog() -> None:
+    """Import it as if rich were not there: its tracebacks, not used here, cost every command 60 ms and 5 MB."""
+    if "structlog" in sys.modules or "rich" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
 
 
 def close_quietly(out: TextIO) -> None:

@@ -9,7 +9,11 @@ import os
 import sys
 
 # job: its switch
-_JOBS = {"stock-sync": "easycar_sync_enabled", "check-authorizations": "sri_check_enabled"}
+_JOBS = {
+    "stock-sync": "easycar_sync_enabled",
+    "check-authorizations": "sri_check_enabled",
+    "generate-ride": "ride_enabled",
+}
 _OK_STATUS = 0  # CONNECTION_OK
 _TUPLES = 2  # PGRES_TUPLES_OK
 # False only if nothing is due and the switch is plainly on: a run that is switched off says so in the ordinary way.
@@ -25,6 +29,8 @@ def nothing_is_due(arguments: list[str]) -> bool:
     """Return True only if the database plainly says that this tick has nothing to do."""
     job = arguments[0] if len(arguments) == 2 and arguments[1] == "--scheduled" else ""
     switch = _JOBS.get(job)
+    if job == "generate-ride" and not os.environ.get("JOBSYNC_STORAGE"):
+        return False  # perhaps it is set elsewhere, perhaps it is missing: the ordinary way says which
     url = _database_url() if switch else None
     library = _libpq() if url else None
     key = os.environ.get("JOBSYNC_ENCRYPTION_KEY", "")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
+    from jobsync.ride.job import GenerateRide
+    from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
 
@@ -152,6 +154,51 @@ class Tools:
             settings=settings,
             access_keys=access_keys,
             tenants=tenants,
+            limit=limit,
+        )
+
+    @property
+    def storage(self) -> Storage:
+        """
+        Where RIDE files lie: JOBSYNC_STORAGE, or beside the embedded database's data.
+
+        Raises:
+            ConfigurationProblem: the database is a named one, and the storage is not.
+        """
+        from jobsync.errors import ConfigurationProblem
+        from jobsync.ride.storage import Storage
+
+        settings = self.settings
+        if settings.storage is not None:
+            return Storage(settings.storage)
+        if settings.database_url is not None:
+            raise ConfigurationProblem(
+                "JOBSYNC_STORAGE is not set: with a database of its own name jobsync must be told where RIDE files lie"
+            )
+        from jobsync.db import embedded
+
+        return Storage((settings.embedded_folder or embedded.default_folder(self.environ)) / "storage")
+
+    def generate_ride(
+        self,
+        settings: SystemSettings,
+        *,
+        access_keys: tuple[str, ...],
+        tenants: tuple[str, ...],
+        force: bool,
+        limit: int | None,
+    ) -> GenerateRide:
+        """Return RIDE rendering's work."""
+        from jobsync.ride.job import GenerateRide
+        from jobsync.sri.parse import open_file
+
+        return GenerateRide(
+            storage=self.storage,
+            settings=settings,
+            open_file=lambda raw: open_file(raw).document,
+            access_keys=access_keys,
+            tenants=tenants,
+            force=force,
             limit=limit,
         )
 

@@ -386,3 +386,52 @@ def test_sigterm_finishes_what_is_under_way(
     document = json.loads(ran.out)
     assert (ran.code, document["status"], document["counts"]["succeeded"]) == (0, "cancelled", 2)
     assert rows("SELECT count(*) FROM invoices WHERE status = 'authorized'") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("empty_for", "count", "expected"),
+    [
+        ("25 hours", 4, "needs_attention"),  # this is the fifth
+        ("25 hours", 1, "pending_authorization"),  # an outage lies between: two answers prove nothing
+        ("23 hours", 50, "pending_authorization"),
+        (None, 0, "pending_authorization"),
+    ],
+)
+def test_only_empty_answers_themselves_span_a_day(
+    cli: Cli,
+    sri: Sri,
+    rows: Rows,
+    pending: Any,
+    connection: Connection,
+    empty_for: str | None,
+    count: int,
+    expected: str,
+) -> None:
+    """A document that the SRI knows nothing of needs a person after a day of answers, not of silence."""
+    key = make_key(1)
+    pending(key, submitted_at="2026-01-01")
+    connection.execute("UPDATE invoices SET empty_since = now() - %s::interval, empty_count = %s", [empty_for, count])
+    sri.answers[key] = documents.empty(key)
+
+    assert cli("check-authorizations").code == 0
+
+    assert status(rows, key) == expected
+    assert rows("SELECT empty_count FROM invoices") == [(count + 1,)]
+
+
+def test_day_of_outage_then_one_empty_answer(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, connection: Connection
+) -> None:
+    """Nothing becomes needs_attention by an outage and what comes right after it."""
+    keys = [make_key(number) for number in range(8)]
+    pending(*keys, submitted_at="2026-01-01")
+    sri.default = lambda _: ("503 Service Unavailable", b"")
+    for _ in range(8):
+        cli("check-authorizations")
+        connection.execute("UPDATE invoices SET next_check_at = now() - interval '1 hour'")
+    connection.execute("UPDATE sri_events SET at = at - interval '25 hours'")
+    sri.default = documents.empty
+
+    assert cli("check-authorizations").code == 0
+
+    assert rows("SELECT DISTINCT status, empty_count FROM invoices") == [("pending_authorization", 1)]

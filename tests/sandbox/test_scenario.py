@@ -11,7 +11,8 @@ import pytest
 from jobsync.errors import UsageProblem
 from jobsync.sandbox import scenario as module
 from jobsync.sandbox.fields import FIELDS
-from jobsync.sandbox.scenario import Behaviour, Scenario, ScenarioError, default_scenario, load_scenario
+from jobsync.sandbox.scenario import Behaviour, Scenario, default_scenario, load_scenario
+from jobsync.sandbox.scenario_file import ScenarioError
 from jobsync.sandbox.stock import entries_on
 
 CLIENT = '[[clients]]\nclient_id = "c"\nclient_secret = "s"\n'

@@ -92,7 +92,7 @@ def test_port_in_use_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_forever_tells_its_url_and_ends_on_signals(number: signal.Signals, tmp_path: Path) -> None:
-    """The command prints one line with the variable to set, serves the file, and exits 0 on a signal, quietly."""
+    """The command prints the variables to set, serves both vendors, and exits 0 on a signal, quietly."""
     scenario = tmp_path / "s.toml"
     scenario.write_text(
         '[[clients]]\nclient_id = "c"\nclient_secret = "s"\n'
@@ -109,7 +109,9 @@ def test_serve_forever_tells_its_url_and_ends_on_signals(number: signal.Signals,
         assert process.stdout
         line = process.stdout.readline()
         url = line.split("JOBSYNC_EASYCARS_URL=")[1].strip()
+        sri = process.stdout.readline().split("JOBSYNC_SRI_URL=")[1].strip()
         state = httpx.get(url + "__control", trust_env=False).json()
+        other = httpx.get(sri + "/comprobantes-electronicos-ws/__control", trust_env=False).json()
         process.send_signal(number)
         rest, errors = process.communicate(timeout=10)
     finally:
@@ -117,4 +119,5 @@ def test_serve_forever_tells_its_url_and_ends_on_signals(number: signal.Signals,
         process.wait()
 
     assert [dealer["name"] for dealer in state["dealers"]] == ["From a file"]
+    assert (other["asks"], other["outage"]) == (0, None)
     assert (process.returncode, rest, errors) == (0, "", "")

@@ -23,7 +23,11 @@ def invoice(key: str, *, total: str = "11.50", ruc: str | None = None, customer:
 <dirMatriz>Calle Uno</dirMatriz></infoTributaria><infoFactura><fechaEmision>01/11/2026</fechaEmision>
 <tipoIdentificacionComprador>05</tipoIdentificacionComprador><razonSocialComprador>{customer}</razonSocialComprador>
 <identificacionComprador>1710034065</identificacionComprador><totalSinImpuestos>10.00</totalSinImpuestos>
-<totalDescuento>0.00</totalDescuento><importeTotal>{total}</importeTotal></infoFactura></factura>""".encode()
+<totalDescuento>0.00</totalDescuento><importeTotal>{total}</importeTotal></infoFactura><detalles><detalle>
+<codigoPrincipal>A1</codigoPrincipal><descripcion>Cosa inventada</descripcion><cantidad>1</cantidad>
+<precioUnitario>10.00</precioUnitario><descuento>0.00</descuento><precioTotalSinImpuesto>10.00</precioTotalSinImpuesto>
+<impuestos><impuesto><codigo>2</codigo><codigoPorcentaje>4</codigoPorcentaje><tarifa>15</tarifa>
+<baseImponible>10.00</baseImponible><valor>1.50</valor></impuesto></impuestos></detalle></detalles></factura>""".encode()
 
 
 def answer(key: str, *nodes: str, declared: int | None = None) -> bytes:

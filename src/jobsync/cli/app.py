@@ -71,6 +71,7 @@ def root(
 
 app.command("stock-sync")(jobs.stock_sync)
 app.command("check-authorizations")(jobs.check_authorizations)
+app.command("generate-ride")(jobs.generate_ride)
 app.add_typer(database.app, name="db")
 app.add_typer(dealership.app, name="dealership")
 app.add_typer(credentials.app, name="credentials")

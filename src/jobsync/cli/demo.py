@@ -1,4 +1,4 @@
-"""jobsync demo: two nights of stock sync, for somebody who has never seen it."""
+"""jobsync demo: two nights of stock sync and a morning of documents, for somebody who has never seen it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ jobsync demo
 ============
 Six car dealerships publish their stock through the EasyCars API. Every night jobsync brings each feed into
 Postgres. Here both sides are on this machine only: a private PostgreSQL in a temporary folder, and a stand-in
-EasyCars on a loopback port. Two of the six are broken on purpose; they must not disturb the others.
+EasyCars on a loopback port. Two of the six are broken on purpose; they must not disturb the others. Then two taxpayers
+of Ecuador submit documents; a stand-in SRI decides on them, and what it authorizes is printed.
 """
 
 _NIGHT_1 = """
@@ -51,7 +52,7 @@ Exit code 3 of both nights means "finished, needs attention": a timer would mark
 Where to look next:
 
     README.md                      all commands, settings and exit codes
-    jobsync sandbox serve          the same stand-in for your own experiments
+    jobsync sandbox serve          the same stand-ins for your own experiments
 """
 
 
@@ -60,25 +61,31 @@ class DemoFailed(JobsyncError):
 
 
 def demo(context: typer.Context) -> None:
-    """Two nights of stock sync on a private Postgres and a stand-in EasyCars."""
+    """Two nights of stock sync and a morning of documents, on a private Postgres and stand-ins of both services."""
+    from jobsync.cli.demo_documents import cast, pages_folder, play_documents
     from jobsync.db import embedded
     from jobsync.sandbox.easycars import EasyCarsSandbox
     from jobsync.sandbox.scenario import default_scenario
     from jobsync.sandbox.serve import serve
+    from jobsync.sandbox.sri import SriSandbox
 
     scenario = default_scenario()
     service = EasyCarsSandbox(scenario)
+    documents, pages = cast(), pages_folder()
     write(_INTRO)
     with (
         tempfile.TemporaryDirectory(prefix="jobsync-demo-") as folder,
         embedded.acquire(Path(folder) / "postgres") as lease,
         serve(service) as served,
+        serve(SriSandbox(documents.scenario), path="") as tax_authority,
     ):
         show = _Show(
             {
                 **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
                 "JOBSYNC_DATABASE_URL": lease.url,
                 "JOBSYNC_EASYCARS_URL": served.url,
+                "JOBSYNC_SRI_URL": tax_authority.url,
+                "JOBSYNC_STORAGE": str(pages),
                 "JOBSYNC_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
                 "JOBSYNC_LOG_LEVEL": "critical",
             }
@@ -91,6 +98,9 @@ def demo(context: typer.Context) -> None:
         write(_NIGHT_2 + "\n")
         show.command("stock-sync", "--concurrency", "3", expect=3)
         _explain(show, scenario)
+        play_documents(show, documents, Path(folder) / "submitted", pages)
+        write("\nEvery run, as anybody can look it up later:\n\n")
+        show.command("runs", "list")
     write(_OUTRO)
 
 
@@ -174,5 +184,3 @@ def _explain(show: _Show, scenario: Scenario) -> None:
     if not (prices and refused and held):
         raise DemoFailed("demo: the second night shows no price change, no refused item or no held removal")
     write(_HELD.format(number=len(held[0]["stock_numbers"]), id=held[0]["id"]))
-    write("\nBoth runs, as anybody can look them up later:\n\n")
-    show.command("runs", "list")

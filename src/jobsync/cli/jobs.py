@@ -46,7 +46,7 @@ def stock_sync(
     scheduled: Scheduled = False,
     dry_run: DryRun = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships at once.")
+        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships asked for at once.")
     ] = None,
     wait: Wait = 0.0,
     as_json: Json = False,
@@ -98,6 +98,72 @@ def check_authorizations(
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
+
+
+def generate_ride(
+    context: typer.Context,
+    tenant: TenantRucs = None,
+    access_key: AccessKeys = None,
+    scheduled: Scheduled = False,
+    force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
+    limit: Limit = None,
+    wait: Wait = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Render the printed form (RIDE, PDF) of newly authorized documents."""
+    tools = tools_of(context)
+    keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
+    tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
+
+    def do() -> Report:
+        _require_seconds(wait)
+        if scheduled and (keys or force):
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key or --force")
+        if force and not (keys or tenants):
+            raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
+        return _run_generate_ride(
+            tools, keys=keys, tenants=tenants, scheduled=scheduled, force=force, limit=limit, wait_s=wait
+        )
+
+    report = _reported("generate-ride", do, as_json=as_json)
+    if as_json or not scheduled:
+        _print_rides(report, as_json=as_json)
+    raise typer.Exit(int(report.exit_code))
+
+
+def _run_generate_ride(
+    tools: Tools,
+    *,
+    keys: tuple[str, ...],
+    tenants: tuple[str, ...],
+    scheduled: bool,
+    force: bool,
+    limit: int | None,
+    wait_s: float,
+) -> Report:
+    from jobsync.db.engine import translated
+    from jobsync.db.system_settings import read_system_settings
+    from jobsync.ride import job
+    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
+
+    tools.storage  # noqa: B018 - a missing setting is named before anything else
+    with translated(), tools.engine.begin() as connection:
+        settings = read_system_settings(connection)
+        work = tools.generate_ride(settings, access_keys=keys, tenants=tenants, force=force, limit=limit)
+        job.require_known(connection, work)
+        _warn_of_private_database(tools, scheduled=scheduled)
+        if not settings.switch(job.SWITCH):
+            return disabled_report(job.SPEC.name)
+        if scheduled and not job.is_due(connection):
+            return idle_report(job.SPEC.name)
+    return run_job(
+        job.SPEC,
+        Request(scheduled=scheduled, wait_s=wait_s),
+        work,
+        database=tools.database,
+        environ=tools.environ,
+        connections=job.AT_ONCE + 2,
+    )
 
 
 def _require_seconds(wait_s: float) -> None:
@@ -190,7 +256,7 @@ def _run_stock_sync(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
-        connections=work.concurrency + 2,
+        connections=work.at_once + 2,
     )
 
 
@@ -241,6 +307,17 @@ def _is_told(report: Report, items: list[dict[str, Any]], *, as_json: bool) -> b
 def _print_verdict(report: Report, *, dry_run: bool) -> None:
     parts = [f"{number} {word}" for word, number in report.counts.as_json().items() if number or word == "eligible"]
     say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}")
+
+
+def _print_rides(report: Report, *, as_json: bool) -> None:
+    from jobsync.ride.job import item_json
+
+    items = [item_json(item) for item in report.items]
+    if _is_told(report, items, as_json=as_json):
+        return
+    columns = ["access_key", "tenant_ruc", "status", "reason", "path", "bytes", "error"]
+    print_table(columns, [[item.get(name) for name in columns] for item in items], empty="nothing is due")
+    _print_verdict(report, dry_run=False)
 
 
 def _print_documents(report: Report, *, as_json: bool, dry_run: bool) -> None:

@@ -31,7 +31,8 @@ def explain(
     from jobsync.errors import UsageProblem
     from jobsync.sri import catalogue
 
-    if not _CODE.fullmatch(code.strip()):
+    code = code.strip().removeprefix("code_")  # as `invoice list` shows it
+    if not _CODE.fullmatch(code):
         raise UsageProblem(f"{code!r} is no message code of the SRI; expected a number such as 43")
     explanation = catalogue.explain(code)
     document = {

@@ -108,7 +108,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "easycar_sync_enabled": Switch(True, "switch: stock sync of all dealerships"),
     "easycar_sync_cron": Cron("0 2 * * *", "when each dealership is synced, in its own time zone"),
     "easycar_sync_timezone": Zone("UTC", "time zone of dealerships that name none"),
-    "easycar_sync_concurrency": Number(1, 1, 32, "dealerships worked on at once"),
+    "easycar_sync_concurrency": Number(1, 1, 32, "dealerships asked for at once"),
     "easycar_removal_limit_percent": Number(
         30, 0, 100, "removals of more than this share of the listed vehicles wait for approval"
     ),

@@ -15,7 +15,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -24,6 +24,7 @@ import msgspec
 
 from jobsync.sandbox.scenario import NORMAL, Behaviour, Client, Dealer, Scenario
 from jobsync.sandbox.stock import entries_on
+from jobsync.sandbox.wire import REASONS, Body, ConnectionDropped, Waits, drip
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -36,11 +37,6 @@ _FIREWALL_PAGE = b"""<!DOCTYPE html>
 <html><head><title>One moment, please</title></head>
 <body><h1>Checking your browser</h1><p>Request blocked. Support ID: 0000-SANDBOX</p></body></html>
 """
-_REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
-
-
-class ConnectionDropped(ConnectionError):  # it is what happens, not a fault of ours
-    """The connection shall end here; the served stand-in closes the socket, in-process callers see the exception."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +74,6 @@ class _Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class _Body:
-    """What goes to the server, piece by piece; `close` says that the request is over."""
-
-    def __init__(self, chunks: Iterable[bytes], on_close: Callable[[], None]) -> None:
-        self._chunks = iter(chunks)
-        self._on_close = on_close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
-
-    def close(self) -> None:
-        self._on_close()
-
-
 class EasyCarsSandbox:
     """
     The application: `POST …/RequestToken`, `POST …/GetAdvertisementStocks` and `…/__control`, below any prefix.
@@ -113,10 +95,9 @@ class EasyCarsSandbox:
     ) -> None:
         self.scenario = scenario
         self._now = now
-        self._sleep = sleep or self._wait
+        self._sleep = Waits(sleep)
         self._lock = threading.Lock()
         self._building = threading.Lock()
-        self._interrupted = threading.Event()
         self._night = scenario.night
         self._dealers = {dealer.account_number: dealer for dealer in scenario.dealers}
         self._clients = {client.client_id: client for client in scenario.clients}
@@ -159,9 +140,7 @@ class EasyCarsSandbox:
 
     def interrupt(self) -> None:
         """End every wait under way by dropping its connection; called when the server closes."""
-        with self._lock:
-            ended, self._interrupted = self._interrupted, threading.Event()
-        ended.set()
+        self._sleep.interrupt()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         operation = str(environ.get("PATH_INFO", "")).rsplit("/", 1)[-1]
@@ -202,28 +181,17 @@ class EasyCarsSandbox:
     ) -> Iterable[bytes]:
         length = sum(map(len, answer.chunks))
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(length)), *answer.headers]
-        start_response(f"{answer.status} {_REASONS.get(answer.status, 'Sandbox')}", headers)
+        start_response(f"{answer.status} {REASONS.get(answer.status, 'Sandbox')}", headers)
         chunks: Iterable[bytes] = answer.chunks
         if behaviour.kind == "truncated":
             chunks = (b"".join(answer.chunks)[: length // 2],)
         elif behaviour.kind == "drip":
-            chunks = self._drip(b"".join(answer.chunks), behaviour.bytes_per_second)
-        return _Body(chunks, on_close)
-
-    def _drip(self, body: bytes, bytes_per_second: float) -> Iterator[bytes]:
-        size = max(1, int(bytes_per_second / 5))
-        for start in range(0, len(body), size):
-            if start:
-                self._sleep(size / bytes_per_second)
-            yield body[start : start + size]
+            chunks = drip(b"".join(answer.chunks), behaviour.bytes_per_second, self._sleep)
+        return Body(chunks, on_close)
 
     def _leave(self) -> None:
         with self._lock:
             self._in_flight -= 1
-
-    def _wait(self, seconds: float) -> None:
-        if self._interrupted.wait(seconds):
-            raise ConnectionDropped("the stand-in is closing")
 
     # The two operations
 

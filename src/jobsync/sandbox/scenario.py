@@ -1,5 +1,5 @@
 """
-What the EasyCars stand-in plays: clients, dealers, and how each dealer's feed behaves on each night.
+What the stand-ins play: EasyCars' clients, dealers, and how each dealer's feed behaves on each night; and the SRI.
 
 A scenario is a TOML or JSON file of this shape (only `clients`, and name and account of a dealer, are required):
 
@@ -31,6 +31,8 @@ Items written inline are completed with the vendor's blanks; those of `items_fil
 stand, and `body_file` is the whole answer. A behaviour is a word of BEHAVIOURS or a table of `kind` and parameters;
 oddities are words of `oddities.ODDITIES`. `mistyped = true` has the dealer's operator store a wrong secret. Paths
 are relative to the scenario file.
+
+The table `sri` is told in `sri_scenario`. A file that has nothing else plays the default dealers.
 """
 
 from __future__ import annotations
@@ -44,9 +46,10 @@ from pathlib import Path
 
 import msgspec
 
-from jobsync.errors import UsageProblem
 from jobsync.sandbox.fields import blank_vehicle
 from jobsync.sandbox.oddities import ODDITIES
+from jobsync.sandbox.scenario_file import ScenarioError, Table
+from jobsync.sandbox.sri_scenario import SriScenario, default_sri_scenario, read_sri_scenario
 
 # behaviour -> the parameters that it takes beside `times` (only the first so many requests of a night)
 BEHAVIOURS: Mapping[str, tuple[str, ...]] = {
@@ -66,10 +69,6 @@ BEHAVIOURS: Mapping[str, tuple[str, ...]] = {
 }
 _ONCE = ("expired_token_once", "unauthorized_401_once")
 _OF_STOCK_ONLY = ("empty", "null_list", *_ONCE)
-
-
-class ScenarioError(UsageProblem):
-    """A scenario file cannot be played; the text names file and key and says what was expected."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class Dealer:
 
 @dataclass(frozen=True)
 class Scenario:
-    """All that the stand-in plays; `wrong_account` is "empty" (a list without items) or "code" (Code 7)."""
+    """All that the stand-ins play; `wrong_account` is "empty" (a list without items) or "code" (Code 7)."""
 
     clients: tuple[Client, ...]
     dealers: tuple[Dealer, ...]
@@ -154,6 +153,7 @@ class Scenario:
     token_lifetime_s: float = 600
     latency_ms: float = 0
     wrong_account: str = "empty"
+    sri: SriScenario = field(default_factory=default_sri_scenario)
 
     def dealer(self, account_number: str) -> Dealer:
         """Return a dealer; KeyError if there is none with this account."""
@@ -239,83 +239,15 @@ def load_scenario(path: Path) -> Scenario:
         values: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise ScenarioError(f"{path}: is not {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
-    return _read_scenario(_Table(path, "", values))
+    return _read_scenario(Table(path, "", values))
 
 
-class _Table:
-    """The keys of one table, taken one by one; what is left at the end is unknown."""
-
-    def __init__(self, path: Path, key: str, values: object) -> None:
-        self.path = path
-        self.key = key
-        if not isinstance(values, dict):
-            raise ScenarioError(f"{path}: {key or 'the file'}: expected a table of keys, got {_shown(values)}")
-        self.values: dict[str, object] = dict(values)
-
-    def wrong(self, key: str, expected: str, got: object) -> ScenarioError:
-        return ScenarioError(f"{self.path}: {self.name(key)}: expected {expected}, got {_shown(got)}")
-
-    def name(self, key: str) -> str:
-        return f"{self.key}.{key}" if self.key else key
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.values.pop(key, default)
-        if not isinstance(value, str) or not value:
-            raise self.wrong(key, "a text that is not empty", value)
-        return value
-
-    def whole(self, key: str, default: int, *, least: int, most: int = 10_000_000) -> int:
-        value = self.values.pop(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self.wrong(key, f"a whole number from {least} to {most}", value)
-        return value
-
-    def number(self, key: str, default: float, *, above: float | None = None) -> float:
-        value = self.values.pop(key, default)
-        bad = not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1e9
-        if bad or (above is not None and not value > above):  # type: ignore[operator]
-            raise self.wrong(key, f"a number above {above:g}" if above is not None else "a number of 0 or more", value)
-        return float(value)  # type: ignore[arg-type]
-
-    def flag(self, key: str) -> bool:
-        value = self.values.pop(key, False)
-        if not isinstance(value, bool):
-            raise self.wrong(key, "true or false", value)
-        return value
-
-    def one_of(self, key: str, default: str, choices: tuple[str, ...]) -> str:
-        value = self.values.pop(key, default)
-        if not isinstance(value, str) or value not in choices:
-            raise self.wrong(key, "one of " + ", ".join(choices), value)
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...], choices: tuple[str, ...] = ()) -> tuple[str, ...]:
-        value = self.values.pop(key, list(default))
-        expected = "a list of " + (", ".join(choices) if choices else "texts")
-        if not isinstance(value, list):
-            raise self.wrong(key, expected, value)
-        for item in value:
-            if not isinstance(item, str) or not item or (choices and item not in choices):
-                raise self.wrong(key, expected, item)
-        return tuple(value)
-
-    def tables(self, key: str) -> Iterator[_Table]:
-        value = self.values.pop(key, None)
-        if not isinstance(value, list) or not value:
-            raise self.wrong(key, "a list of at least one table", value)
-        for index, item in enumerate(value, 1):
-            yield _Table(self.path, f"{self.name(key)}[{index}]", item)
-
-    def done(self, *known: str) -> None:
-        for key in self.values:
-            raise ScenarioError(f"{self.path}: {self.name(key)}: unknown key, expected one of {', '.join(known)}")
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else repr(value)[:60]
-
-
-def _read_scenario(table: _Table) -> Scenario:
+def _read_scenario(table: Table) -> Scenario:
+    sri = default_sri_scenario()
+    if "sri" in table.values:
+        sri = read_sri_scenario(Table(table.path, "sri", table.values.pop("sri")))
+        if not table.values:
+            return replace(default_scenario(), sri=sri)
     clients = tuple(_read_client(each) for each in table.tables("clients"))
     ids = tuple(client.client_id for client in clients)
     seed = table.whole("seed", 1, least=0)
@@ -327,20 +259,21 @@ def _read_scenario(table: _Table) -> Scenario:
         token_lifetime_s=table.number("token_lifetime_s", 600, above=0),
         latency_ms=table.number("latency_ms", 0),
         wrong_account=table.one_of("wrong_account", "empty", ("empty", "code")),
+        sri=sri,
     )
-    table.done("clients", "dealers", "night", "seed", "token_lifetime_s", "latency_ms", "wrong_account")
+    table.done("clients", "dealers", "night", "seed", "token_lifetime_s", "latency_ms", "wrong_account", "sri")
     _refuse_twins(table, "clients", "client_id", ids)
     _refuse_twins(table, "dealers", "account_number", tuple(dealer.account_number for dealer in dealers))
     return scenario
 
 
-def _refuse_twins(table: _Table, tables: str, key: str, values: tuple[str, ...]) -> None:
+def _refuse_twins(table: Table, tables: str, key: str, values: tuple[str, ...]) -> None:
     for index, value in enumerate(values, 1):
         if value in values[: index - 1]:
             raise table.wrong(f"{tables}[{index}].{key}", "one that no other has", value)
 
 
-def _read_client(table: _Table) -> Client:
+def _read_client(table: Table) -> Client:
     behaviour = _read_behaviour(table, NORMAL) or NORMAL
     if behaviour.kind in _OF_STOCK_ONLY:
         raise table.wrong("behaviour", "one that a token request can have", behaviour.kind)
@@ -349,7 +282,7 @@ def _read_client(table: _Table) -> Client:
     return client
 
 
-def _read_dealer(table: _Table, clients: tuple[str, ...], seed: int) -> Dealer:
+def _read_dealer(table: Table, clients: tuple[str, ...], seed: int) -> Dealer:
     feed = _read_feed(table)  # before `vehicles` is taken
     dealer = Dealer(
         name=table.text("name"),
@@ -373,12 +306,12 @@ def _read_dealer(table: _Table, clients: tuple[str, ...], seed: int) -> Dealer:
     return dealer
 
 
-def _read_nights(table: _Table) -> Iterator[tuple[int, Night]]:
-    nights = _Table(table.path, table.name("nights"), table.values.pop("nights", {}))
+def _read_nights(table: Table) -> Iterator[tuple[int, Night]]:
+    nights = Table(table.path, table.name("nights"), table.values.pop("nights", {}))
     for number, value in nights.values.items():
         if not re.fullmatch("[1-9][0-9]{0,5}", number):
             raise nights.wrong(number, "the number of a night, from 1", number)
-        night = _Table(table.path, nights.name(number), value)
+        night = Table(table.path, nights.name(number), value)
         yield (
             int(number),
             Night(
@@ -390,11 +323,11 @@ def _read_nights(table: _Table) -> Iterator[tuple[int, Night]]:
         night.done("behaviour", "oddities", "items", "items_file", "body_file")
 
 
-def _read_behaviour(table: _Table, default: Behaviour | None) -> Behaviour | None:
+def _read_behaviour(table: Table, default: Behaviour | None) -> Behaviour | None:
     value = table.values.pop("behaviour", None)
     if value is None:
         return default
-    given = _Table(table.path, table.name("behaviour"), {"kind": value} if isinstance(value, str) else value)
+    given = Table(table.path, table.name("behaviour"), {"kind": value} if isinstance(value, str) else value)
     kind = given.one_of("kind", "", tuple(BEHAVIOURS))
     allowed = BEHAVIOURS[kind] if kind == "normal" or kind in _ONCE else ("times", *BEHAVIOURS[kind])
     for key in given.values:
@@ -422,7 +355,7 @@ def _read_behaviour(table: _Table, default: Behaviour | None) -> Behaviour | Non
     )
 
 
-def _read_hex(table: _Table) -> bytes:
+def _read_hex(table: Table) -> bytes:
     text = table.text("hex", NORMAL.raw.hex())
     try:
         return bytes.fromhex(text)
@@ -430,7 +363,7 @@ def _read_hex(table: _Table) -> bytes:
         raise table.wrong("hex", "pairs of hexadecimal digits", text) from None
 
 
-def _read_feed(table: _Table) -> Feed | None:
+def _read_feed(table: Table) -> Feed | None:
     given = [key for key in ("vehicles", "items", "items_file", "body_file") if key in table.values]
     if len(given) > 1:
         raise ScenarioError(f"{table.path}: {table.name(given[1])}: expected either {' or '.join(given)}, got both")
@@ -450,14 +383,14 @@ def _read_feed(table: _Table) -> Feed | None:
     return None
 
 
-def _completed(table: _Table, item: object) -> bytes:
+def _completed(table: Table, item: object) -> bytes:
     try:
         return json.dumps(blank_vehicle() | item if isinstance(item, dict) else item).encode()
     except TypeError:
         raise table.wrong("items", "values that JSON knows", item) from None
 
 
-def _raw_items(table: _Table, key: str, content: bytes) -> tuple[bytes, ...]:
+def _raw_items(table: Table, key: str, content: bytes) -> tuple[bytes, ...]:
     try:
         return tuple(bytes(item) for item in msgspec.json.decode(content, type=list[msgspec.Raw]))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

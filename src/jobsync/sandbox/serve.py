@@ -1,4 +1,4 @@
-"""Serves a stand-in over HTTP/1.1 on a port of this machine, in this process or as a command."""
+"""Serves stand-ins over HTTP/1.1 on a port of this machine, in this process or as a command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jobsync.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from jobsync.sandbox.easycars import EasyCarsSandbox
+    from jobsync.sandbox.sri import SriSandbox
 
 EASYCARS_PATH = "/ECService/StockService/"
+SRI_PATH = "/comprobantes-electronicos-ws/"
 
 
 class ServeProblem(UsageProblem):
@@ -112,6 +116,23 @@ class _Workers:
         self._pool.shutdown()
 
 
+class BothVendors:
+    """Two stand-ins at one address: what is asked below the SRI's path goes to the one, all else to the other."""
+
+    def __init__(self, easycars: EasyCarsSandbox, sri: SriSandbox) -> None:
+        self.easycars = easycars
+        self.sri = sri
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        of_the_sri = SRI_PATH in str(environ.get("PATH_INFO", ""))
+        return self.sri(environ, start_response) if of_the_sri else self.easycars(environ, start_response)
+
+    def interrupt(self) -> None:
+        """End every wait under way."""
+        self.easycars.interrupt()
+        self.sri.interrupt()
+
+
 def serve(
     app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path: str = EASYCARS_PATH, threads: int = 16
 ) -> Served:
@@ -150,9 +171,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int = 0) -> None:
     """
-    Serve the EasyCars stand-in until SIGTERM or SIGINT, then return; call it from the main thread.
+    Serve the stand-ins of EasyCars and the SRI until SIGTERM or SIGINT, then return; call it from the main thread.
 
-    One line on stdout tells the URL, as the environment variable that makes jobsync use it.
+    A line on stdout for each tells its URL, as the environment variable that makes jobsync use it.
 
     Args:
         scenario_path: None plays the demo's scenario.
@@ -162,8 +183,10 @@ def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int
     """
     from jobsync.sandbox.easycars import EasyCarsSandbox
     from jobsync.sandbox.scenario import default_scenario, load_scenario
+    from jobsync.sandbox.sri import SriSandbox
 
-    app = EasyCarsSandbox(load_scenario(scenario_path) if scenario_path else default_scenario())
+    scenario = load_scenario(scenario_path) if scenario_path else default_scenario()
+    app = BothVendors(EasyCarsSandbox(scenario), SriSandbox(scenario.sri))
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -172,7 +195,10 @@ def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with serve(app, host, port) as served:
-            sys.stdout.write(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}\n")
+            sys.stdout.write(
+                f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}\n"
+                f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}\n"
+            )
             sys.stdout.flush()
             stop.wait()
     finally:

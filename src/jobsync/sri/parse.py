@@ -113,9 +113,9 @@ def _read_xml(text: str) -> etree._Element:
     """
     start = _skip_prolog(text)
     if not text[start:].strip():
-        raise _Unreadable(
-            "is cut off before its first element" if text.strip(_BLANK) else "is empty", cut_off=start > 0
-        )
+        if not text.strip(_BLANK):
+            raise _Unreadable("is empty")
+        raise _Unreadable("is cut off before its first element", cut_off=True)
     if text[start] != "<":
         raise _Unreadable("is no XML")
     if text[start : start + 9].upper() == "<!DOCTYPE":
@@ -154,10 +154,11 @@ def _explain(error: etree.XMLSyntaxError, text: str) -> _Unreadable:
     line = error.lineno or 1
     code = getattr(error, "code", None)
     codes = etree.ErrorTypes
+    said = (error.msg or "").lower()
+    if code == codes.ERR_RESOURCE_LIMIT or "huge" in said or "too big" in said:
+        return _Unreadable(f"is nested too deeply or too large (line {line})")
     if code in (codes.ERR_TAG_NOT_FINISHED, codes.ERR_CDATA_NOT_FINISHED) or not text.rstrip().endswith(">"):
         return _Unreadable(f"is cut off at line {line}", cut_off=True)
-    if code == codes.ERR_RESOURCE_LIMIT or "huge" in (error.msg or "").lower():
-        return _Unreadable(f"is nested too deeply or too large (line {line})")
     if code in (codes.ERR_INVALID_CHAR, codes.ERR_INVALID_ENCODING):
         return _Unreadable(f"has a character at line {line} that XML does not allow")
     return _Unreadable(f"is not well-formed XML at line {line}")

@@ -1,0 +1,1 @@
+"""Slice 3: the printed form (RIDE) of an authorized document."""

@@ -1,0 +1,603 @@
+"""Parts that several documents share: the two boxes on top, named fields, totals, payments, additional information."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta, timezone
+from functools import partial
+
+from jobsync.ride import barcode, codes
+from jobsync.ride.flow import Column, Filled, Flow, Piece, Table
+from jobsync.ride.model import Stamp
+from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
+from jobsync.sri.comprobante import (
+    Amount,
+    Compensation,
+    Document,
+    Field,
+    FiscalMachine,
+    Line,
+    Payment,
+    Reimbursement,
+    ReimbursementTotals,
+)
+
+# The frame, in mm: margins, and the two boxes beside each other.
+LEFT, RIGHT, TOP, BOTTOM = 10.0, 200.0, 10.0, 283.5
+WIDTH = RIGHT - LEFT
+GAP = 3.0
+KEY_BOX = 96.0
+ISSUER_BOX = WIDTH - KEY_BOX - GAP
+TOTALS_WIDTH = 66.0
+NOTES_WIDTH = WIDTH - TOTALS_WIDTH - 5.0
+RADIUS = 1.4
+PAD = 3.2
+LOGO_HEIGHT_MIN, LOGO_HEIGHT_MAX = 22.0, 34.0
+RUNNING_HEAD = 9.0
+BANNER = 8.0
+BAR_HEIGHT = 12.5
+HEAD_TEXT_MAX = 1000  # characters; the schema allows 300
+
+TITLE = Ink(14, bold=True)
+NUMBER = Ink(11)
+NAME = Ink(11, bold=True)
+TRADE_NAME = Ink(9)
+LABEL = Ink(6.4, grey=0.35)
+VALUE = Ink(8)
+STRONG = Ink(8, bold=True)
+SMALL = Ink(7)
+SMALL_LABEL = Ink(7, grey=0.3)
+KEY = Ink(8.4)
+SECTION = Ink(7.2, bold=True)
+WARNING = Ink(10.5, bold=True)
+FOOT = Ink(6.2, grey=0.4)
+TOTAL = Ink(7.6)
+GRAND_TOTAL = Ink(9.4, bold=True)
+
+WITHOUT_AUTHORIZATION = "SIN AUTORIZACIÓN – SIN VALIDEZ TRIBUTARIA"
+TEST_ENVIRONMENT = "AMBIENTE DE PRUEBAS – SIN VALIDEZ TRIBUTARIA"
+_GUAYAQUIL = timezone(timedelta(hours=-5))  # mainland Ecuador, without daylight saving
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A label with its value; `share` is its part of the row's width."""
+
+    label: str
+    value: str | None
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TotalLine:
+    """One line of the totals; the last one is the grand total."""
+
+    label: str
+    amount: Amount
+    grand: bool = False
+
+
+# --- the frame -------------------------------------------------------------------------------------------------------
+
+
+def marks(document: Document, stamp: Stamp) -> tuple[str, ...]:
+    """Return what every page must say of a document that has no validity."""
+    if not stamp.authorized:
+        return (WITHOUT_AUTHORIZATION,)
+    return (TEST_ENVIRONMENT,) if document.environment == "test" else ()
+
+
+def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ratio: float | None) -> Flow:
+    """
+    Draw the marks and the two boxes of the first page; return the cursor below them.
+
+    Args:
+        title: what the document is called in the right box.
+        logo_ratio: width by height of the picture above the issuer; None if there is none.
+    """
+    sheet.turn_to(0)
+    top = TOP + len(marks(document, stamp)) * BANNER
+    issuer = _issuer_pieces(sheet, document)
+    key = _key_pieces(sheet, document, stamp, title)
+    issuer_height = sum(piece.height_mm for piece in issuer) + 2 * PAD
+    key_height = sum(piece.height_mm for piece in key) + 2 * PAD
+    logo_height = 0.0
+    if logo_ratio is not None:
+        logo_height = min(max(key_height - issuer_height - GAP, LOGO_HEIGHT_MIN), LOGO_HEIGHT_MAX)
+        _place_logo(sheet, top, logo_height, logo_ratio)
+        logo_height += GAP
+    height = max(key_height, issuer_height + logo_height)
+    _box(sheet, LEFT, top + logo_height, ISSUER_BOX, height - logo_height, issuer)
+    _box(sheet, LEFT + ISSUER_BOX + GAP, top, KEY_BOX, height, key)
+    return Flow(
+        sheet,
+        top_mm=top + height + GAP,
+        next_top_mm=TOP + len(marks(document, stamp)) * BANNER + RUNNING_HEAD,
+        bottom_mm=BOTTOM,
+    )
+
+
+def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> None:
+    """Draw what needs the number of pages: marks, the short head of later pages, the foot."""
+    said = marks(document, stamp)
+    name = f"{title} {document.series_number or ''}".strip()
+    for index in range(sheet.page_count):
+        sheet.turn_to(index)
+        for place, mark in enumerate(said):
+            y = TOP - 2 + place * BANNER
+            sheet.tint(LEFT, y, WIDTH, BANNER - 1.5, grey=0.88, radius=RADIUS)
+            sheet.frame(LEFT, y, WIDTH, BANNER - 1.5, weight_mm=0.4, radius=RADIUS)
+            sheet.write((LEFT + RIGHT) / 2, y + (BANNER - 1.5 - WARNING.line_mm) / 2, mark, WARNING, align="center")
+        if index:
+            y = TOP + len(said) * BANNER
+            sheet.write(RIGHT, y, f"R.U.C. {sheet.clean(document.issuer.ruc)}", SMALL, align="right")
+            room = WIDTH - 45
+            sheet.write(LEFT, y, sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0], SECTION)
+            sheet.rule(LEFT, y + 4.6, WIDTH, weight_mm=0.2, grey=0.35)
+        y = HEIGHT_MM - 10.2
+        sheet.rule(LEFT, y - 1.2, WIDTH, weight_mm=0.1, grey=0.7)
+        sheet.write(LEFT, y, *_foot(sheet, document, stamp))
+        sheet.write(RIGHT, y, f"Página {index + 1} de {sheet.page_count}", FOOT, align="right")
+
+
+def _foot(sheet: Sheet, document: Document, stamp: Stamp) -> tuple[str, Ink]:
+    text = f"Clave de acceso {sheet.clean(document.access_key)}"
+    if stamp.authorized:
+        text += " · Consulte su validez en srienlinea.sri.gob.ec"
+    return (sheet.wrap(text, WIDTH - 30, FOOT) or [""])[0], FOOT
+
+
+def _box(sheet: Sheet, x: float, y: float, width: float, height: float, pieces: Sequence[Piece]) -> None:
+    sheet.frame(x, y, width, height, radius=RADIUS)
+    spare = height - 2 * PAD - sum(piece.height_mm for piece in pieces)
+    y += PAD + min(spare / 2, 6.0)
+    for piece in pieces:
+        piece.draw(y)
+        y += piece.height_mm
+
+
+def _place_logo(sheet: Sheet, top: float, height: float, ratio: float) -> None:
+    width = min(ISSUER_BOX, height * ratio)
+    tall = width / ratio
+    sheet.picture(LEFT + (ISSUER_BOX - width) / 2, top + (height - tall) / 2, width, tall)
+
+
+def _issuer_pieces(sheet: Sheet, document: Document) -> list[Piece]:
+    issuer = document.issuer
+    x, room = LEFT + PAD, ISSUER_BOX - 2 * PAD
+    pieces = _text(sheet, x, room, issuer.name, NAME)
+    if issuer.trade_name and issuer.trade_name != issuer.name:
+        pieces += _text(sheet, x, room, issuer.trade_name, TRADE_NAME)
+    pieces.append(_blank(1.4))
+    pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office)
+    pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch)
+    pieces += _labelled(sheet, x, room, "Contribuyente Especial Nro.", issuer.special_taxpayer)
+    pieces += _labelled(sheet, x, room, "OBLIGADO A LLEVAR CONTABILIDAD:", issuer.keeps_accounts)
+    pieces += _labelled(sheet, x, room, "Agente de Retención Resolución No.", issuer.withholding_agent)
+    legends = [legend for legend in (issuer.rimpe, issuer.micro_enterprise, issuer.rise) if legend]
+    for legend in legends:
+        pieces += _text(sheet, x, room, legend, STRONG)
+    return pieces
+
+
+def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> list[Piece]:
+    x, room = LEFT + ISSUER_BOX + GAP + PAD, KEY_BOX - 2 * PAD
+    pieces = _labelled(
+        sheet, x, room, "R.U.C.:", document.issuer.ruc, label_ink=Ink(9, grey=0.3), ink=Ink(11, bold=True)
+    )
+    pieces.append(_blank(0.8))
+    pieces += _text(sheet, x, room, title, sheet.shrink(title, room, TITLE, least_pt=10.5))
+    if document.series_number:
+        pieces += _labelled(sheet, x, room, "No.", document.series_number, label_ink=Ink(9, grey=0.3), ink=NUMBER)
+    pieces.append(_blank(1.6))
+    if stamp.authorized:
+        number = sheet.clean(stamp.number or document.access_key)
+        pieces += _stacked(
+            sheet, x, room, "NÚMERO DE AUTORIZACIÓN", number, sheet.shrink(number, room, KEY, least_pt=7)
+        )
+        pieces += _stacked(sheet, x, room, "FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
+    else:
+        pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
+    environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
+    pieces.append(_beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", "NORMAL")]))
+    pieces.append(_blank(0.6))
+    pieces += _access_key(sheet, document.access_key)
+    return pieces
+
+
+def _access_key(sheet: Sheet, text: str) -> list[Piece]:
+    x = LEFT + ISSUER_BOX + GAP
+    key = sheet.clean(text)
+    inner = KEY_BOX - 2 * PAD
+    pieces = [_line(sheet, x + PAD, "CLAVE DE ACCESO", LABEL)]
+    if is_key(text):
+        widths = barcode.code128(text)
+        modules = sum(widths) + 2 * barcode.QUIET_MODULES
+        module = int((KEY_BOX - 1) / modules * 1000) / 1000
+        left = x + (KEY_BOX - sum(widths) * module) / 2
+        pieces.append(_blank(0.5))
+        pieces.append(Piece(BAR_HEIGHT + 0.8, lambda y: sheet.bars(left, y, BAR_HEIGHT, module, widths)))
+        middle, ink = x + KEY_BOX / 2, sheet.shrink(key, inner, KEY, least_pt=7)
+        pieces.append(Piece(ink.line_mm, lambda y: sheet.write(middle, y, key, ink, align="center")))
+        return pieces
+    return pieces + _text(sheet, x + PAD, inner, key, KEY)
+
+
+def is_key(text: str) -> bool:
+    """Whether the text has the shape of an access key, so that a barcode can carry it."""
+    return len(text) == 49 and text.isascii() and text.isdigit()
+
+
+def authorization_time(stamp: Stamp) -> str | None:
+    """Return when the document was authorized, on Guayaquil's clocks; an unreadable time as it was sent."""
+    if stamp.authorized_at is None:
+        return stamp.authorized_at_text
+    return stamp.authorized_at.astimezone(_GUAYAQUIL).strftime("%d/%m/%Y %H:%M:%S")
+
+
+# --- texts as pieces -------------------------------------------------------------------------------------------------
+
+
+def head_text(sheet: Sheet, text: str | None) -> str:
+    """Return a text for the boxes on top; one far longer than the schema allows is cut, visibly."""
+    text = sheet.clean(text)
+    return text if len(text) <= HEAD_TEXT_MAX else text[:HEAD_TEXT_MAX] + "…"
+
+
+def _blank(height: float) -> Piece:
+    return Piece(height, lambda _y: None)
+
+
+def _line(sheet: Sheet, x: float, text: str, ink: Ink) -> Piece:
+    return Piece(ink.line_mm, lambda y: sheet.write(x, y, text, ink))
+
+
+def _text(sheet: Sheet, x: float, room: float, text: str | None, ink: Ink) -> list[Piece]:
+    return [_line(sheet, x, line, ink) for line in sheet.wrap(head_text(sheet, text), room, ink)]
+
+
+def _labelled(
+    sheet: Sheet, x: float, room: float, label: str, text: str | None, *, label_ink: Ink = SMALL_LABEL, ink: Ink = VALUE
+) -> list[Piece]:
+    """Return a label with its value behind it, or below if that saves lines; nothing for no value."""
+    text = head_text(sheet, text)
+    if not text:
+        return []
+    indent = sheet.measure(label, label_ink) + 1.6
+    lines = sheet.wrap(text, room - indent, ink)
+    drop = (ink.size_pt - label_ink.size_pt) * 0.9 / 2.8346  # both on one baseline
+
+    def draw(line: str, y: float, *, first: bool) -> None:
+        if first:
+            sheet.write(x, y + drop, label, label_ink)
+        sheet.write(x + indent, y, line, ink)
+
+    pieces = [Piece(ink.line_mm, partial(draw, line, first=index == 0)) for index, line in enumerate(lines)]
+    return [*pieces, _blank(0.7)]
+
+
+def _stacked(sheet: Sheet, x: float, room: float, label: str, text: str | None, ink: Ink) -> list[Piece]:
+    if not text:
+        return []
+    return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink), _blank(0.9)]
+
+
+def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> Piece:
+    def draw(y: float) -> None:
+        for index, (label, text) in enumerate([pair for pair in pairs if pair[1]]):
+            left = x + index * room / len(pairs)
+            sheet.write(left, y, label, LABEL)
+            sheet.write(left, y + LABEL.line_mm, text or "", VALUE)
+
+    return Piece(LABEL.line_mm + VALUE.line_mm + 0.9, draw)
+
+
+# --- named fields ----------------------------------------------------------------------------------------------------
+
+
+def draw_fields(flow: Flow, rows: Sequence[Sequence[Entry]], *, title: str | None = None) -> None:
+    """Draw rows of labelled values in a box; values that are absent leave no room, and without any there is no box."""
+    sheet = flow.sheet
+    laid = [
+        [(entry, head_text(sheet, entry.value)) for entry in row if entry.value and entry.value.strip()] for row in rows
+    ]
+    laid = [row for row in laid if row]
+    if not laid:
+        return
+    inner = WIDTH - 2 * PAD
+    drawn: list[tuple[float, list[tuple[float, str, list[str]]]]] = []
+    for row in laid:
+        shares = sum(entry.share for entry, _ in row)
+        x, tall = LEFT + PAD, 0
+        cells: list[tuple[float, str, list[str]]] = []
+        for entry, text in row:
+            width = inner * entry.share / shares
+            lines = sheet.wrap(text, width - 3, VALUE)
+            cells.append((x, entry.label, lines))
+            tall = max(tall, len(lines))
+            x += width
+        drawn.append((LABEL.line_mm + tall * VALUE.line_mm + 1.2, cells))
+    heading = SECTION.line_mm + 0.8 if title else 0.0
+    height = heading + sum(high for high, _ in drawn) + 2 * PAD - 2.4
+    flow.need(height)
+    sheet.frame(LEFT, flow.y, WIDTH, height, radius=RADIUS)
+    y = flow.y + PAD - 0.8
+    if title:
+        sheet.write(LEFT + PAD, y, title, SECTION)
+        y += heading
+    for high, cells in drawn:
+        for x, label, lines in cells:
+            sheet.write(x, y, label, LABEL)
+            sheet.write_lines(x, y + LABEL.line_mm, lines, VALUE)
+        y += high
+    flow.y += height + GAP
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def lines_table(lines: Sequence[Line], *, codes_called: tuple[str, str] = ("Cód. Principal", "Cód. Auxiliar")) -> Table:
+    """Return the table of a document's lines; columns that no line has anything for are left out."""
+    subsidized = any(has_value(line.price_without_subsidy) for line in lines)
+    columns: list[Filled] = [
+        (Column(codes_called[0], "code", most_mm=24), [line.code for line in lines]),
+        (Column(codes_called[1], "code", most_mm=20), [line.auxiliary_code for line in lines]),
+        (Column("Cantidad", "number", most_mm=26), [digits(line.quantity) for line in lines]),
+        (Column("Unidad", "code", most_mm=16), [line.unit for line in lines]),
+        (Column("Descripción", share=1.7), [line.description or " " for line in lines]),
+        (Column("Detalle Adicional", share=1.0), ["\n".join(map(called, line.details)) for line in lines]),
+        (Column("Precio Unitario", "number", most_mm=26), [digits(line.unit_price) for line in lines]),
+        (Column("Subsidio", "number", most_mm=22), [subsidy(line) if subsidized else None for line in lines]),
+        (
+            Column("Precio sin Subsidio", "number", most_mm=24),
+            [digits(line.price_without_subsidy) if subsidized else None for line in lines],
+        ),
+        (Column("Descuento", "number", most_mm=24), [digits(line.discount) for line in lines]),
+        (Column("Precio Total", "number", most_mm=28), [digits(line.total) for line in lines]),
+    ]
+    return table(columns)
+
+
+def table(columns: Iterable[Filled], *, x: float = LEFT, width: float = WIDTH) -> Table:
+    """Return a table of the columns that hold anything."""
+    used = [(column, cells) for column, cells in columns if any(cells)]
+    rows = list(zip(*(cells for _, cells in used), strict=True))
+    return Table([column for column, _ in used], rows, x=x, width=width)
+
+
+def called(field: Field) -> str:
+    """Return a named text on one line."""
+    return f"{field.name}: {field.value}" if field.name and field.value else field.name or field.value
+
+
+def digits(amount: Amount | None) -> str | None:
+    """Return a number as it stands in the XML."""
+    return None if amount is None else amount.text
+
+
+def has_value(amount: Amount | None) -> bool:
+    """Whether a number is there and says something."""
+    return amount is not None and amount.value != 0
+
+
+def subsidy(line: Line) -> str | None:
+    """Return what a line's price is subsidized with: the exact difference of its two prices."""
+    if line.price_without_subsidy is None or line.unit_price is None:
+        return None
+    without, price = line.price_without_subsidy.value, line.unit_price.value
+    return None if without is None or price is None else f"{without - price:f}"
+
+
+# --- what stands below the lines -------------------------------------------------------------------------------------
+
+
+def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
+    """Return the totals, decimal points below each other, as one group that no page divides."""
+    x, pad = RIGHT - TOTALS_WIDTH, 1.6
+    texts = [sheet.clean(line.amount.text) for line in totals]
+    widest = max((sheet.measure(text, TOTAL) for text in texts), default=0.0)
+    room = min(max(widest, 14.0), TOTALS_WIDTH * 0.6)
+    fraction = max((sheet.measure(_fraction(text), TOTAL) for text in texts), default=0.0)
+    if widest > room:
+        fraction = 0.0
+    pieces = []
+    for index, (line, text) in enumerate(zip(totals, texts, strict=True)):
+        ink = GRAND_TOTAL if line.grand else TOTAL
+        labels = sheet.wrap(line.label, TOTALS_WIDTH - room - 2 * pad - 2, ink if line.grand else TOTAL)
+        values = [text]
+        ink = sheet.shrink(text, TOTALS_WIDTH * 0.6, ink, least_pt=5.0)
+        if sheet.measure(text, ink) > TOTALS_WIDTH * 0.6:
+            values = sheet.wrap(text, TOTALS_WIDTH * 0.6, ink)
+        tall = max(len(labels) * (GRAND_TOTAL if line.grand else TOTAL).line_mm, len(values) * ink.line_mm)
+        height = tall + (2.4 if line.grand else 1.1)
+        own = sheet.measure(_fraction(text), ink)
+        right = RIGHT - pad - (max(0.0, fraction - own) if not line.grand and fraction else 0.0)
+        draw = partial(_draw_total, sheet, x, height, labels, values, right, ink, line=line, first=index == 0)
+        pieces.append(Piece(height, draw, keep=index < len(totals) - 1))
+    return pieces
+
+
+def _draw_total(
+    sheet: Sheet,
+    x: float,
+    height: float,
+    labels: Sequence[str],
+    values: Sequence[str],
+    right: float,
+    ink: Ink,
+    y: float,
+    *,
+    line: TotalLine,
+    first: bool,
+) -> None:
+    label_ink = GRAND_TOTAL if line.grand else TOTAL
+    if line.grand:
+        sheet.tint(x, y, TOTALS_WIDTH, height, grey=0.9)
+    sheet.rule(
+        x, y, TOTALS_WIDTH, weight_mm=0.2 if first or line.grand else 0.1, grey=0.35 if first or line.grand else 0.78
+    )
+    top = y + (height - len(labels) * label_ink.line_mm) / 2
+    sheet.write_lines(x + 1.6, top, labels, label_ink)
+    sheet.write_lines(right, y + (height - len(values) * ink.line_mm) / 2, values, ink, align="right")
+    if line.grand:
+        sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)
+
+
+def section(sheet: Sheet, title: str, *, x: float = LEFT, width: float = NOTES_WIDTH) -> Piece:
+    """Return a heading for what follows below the lines."""
+
+    def draw(y: float) -> None:
+        sheet.write(x, y, title, SECTION)
+        sheet.rule(x, y + SECTION.line_mm + 0.4, width, weight_mm=0.2, grey=0.35)
+
+    return Piece(SECTION.line_mm + 1.2, draw, keep=True)
+
+
+def information_pieces(sheet: Sheet, fields: Sequence[Field], title: str = "Información Adicional") -> list[Piece]:
+    """Return named texts below each other, a line a piece, so that any length runs on."""
+    if not fields:
+        return []
+    pieces = [section(sheet, title)]
+    names = [sheet.clean(field.name) for field in fields]
+    narrow = max(
+        (sheet.measure(name, SMALL_LABEL) for name, field in zip(names, fields, strict=True) if field.value),
+        default=0.0,
+    )
+    indent = min(narrow, NOTES_WIDTH * 0.3) + 3
+    for name, field in zip(names, fields, strict=True):
+        value = sheet.clean(field.value)
+        if not value:
+            left, right = sheet.wrap(name, NOTES_WIDTH, SMALL), []
+            ink = SMALL
+        else:
+            left = sheet.wrap(name, indent - 3, SMALL_LABEL)
+            right, ink = sheet.wrap(value, NOTES_WIDTH - (indent if name else 0.0), SMALL), SMALL_LABEL
+        count = max(len(left), len(right))
+        for index in range(count):
+            one, other = (lines[index] if index < len(lines) else "" for lines in (left, right))
+            draw = partial(_draw_pair, sheet, one, ink, other, LEFT + (indent if name else 0.0))
+            pieces.append(Piece(SMALL.line_mm, draw, keep=index < count - 1 and count <= 12))
+        pieces.append(_blank(0.5))
+    return [*pieces, _blank(2.0)]
+
+
+def _draw_pair(sheet: Sheet, left: str, ink: Ink, right: str, x: float, y: float) -> None:
+    sheet.write(LEFT, y, left, ink)
+    sheet.write(x, y, right, SMALL)
+
+
+def payment_pieces(sheet: Sheet, payments: Sequence[Payment]) -> list[Piece]:
+    """Return the table of payments."""
+    if not payments:
+        return []
+    columns: list[Filled] = [
+        (Column("Forma de pago"), [codes.named(codes.PAYMENTS, payment.method) for payment in payments]),
+        (Column("Valor", "number", most_mm=26), [digits(payment.total) for payment in payments]),
+        (Column("Plazo", "number", most_mm=16), [payment.term for payment in payments]),
+        (Column("Tiempo", "code", most_mm=18), [payment.term_unit for payment in payments]),
+    ]
+    return small_table(sheet, columns)
+
+
+def small_table(sheet: Sheet, columns: Iterable[Filled], *, title: str | None = None) -> list[Piece]:
+    """Return a table for the left column below the lines."""
+    the_table = table(columns, width=NOTES_WIDTH)
+    if not the_table.columns:
+        return []
+    pieces = the_table.pieces(sheet)
+    if title:
+        pieces.insert(0, Piece(SECTION.line_mm + 0.6, lambda y: sheet.write(LEFT, y, title, SECTION), keep=True))
+    return [*pieces, _blank(3.0)]
+
+
+def compensation_fields(compensations: Sequence[Compensation]) -> list[Field]:
+    """Return what was given back of IVA, from 2016 to 2018."""
+    return [
+        Field(f"Compensación {digits(one.rate) or ''}%".replace(" %", ""), digits(one.amount) or "")
+        for one in compensations
+    ]
+
+
+def machine_fields(machine: FiscalMachine | None) -> list[Field]:
+    """Return the machine that printed the document."""
+    if machine is None:
+        return []
+    named = (("Marca", machine.brand), ("Modelo", machine.model), ("Serie", machine.serial))
+    return [Field(name, value) for name, value in named if value]
+
+
+def reimbursement_entries(totals: ReimbursementTotals | None) -> list[Entry]:
+    """Return the sums of the reimbursed documents."""
+    if totals is None:
+        return []
+    return [
+        Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code), 1.6),
+        Entry("Total Comprobantes Reembolso", digits(totals.documents)),
+        Entry("Total Base Imponible Reembolso", digits(totals.base)),
+        Entry("Total Impuesto Reembolso", digits(totals.tax)),
+    ]
+
+
+def draw_reimbursements(flow: Flow, reimbursements: Sequence[Reimbursement]) -> None:
+    """Draw the table of documents that somebody paid for the buyer, a row a document."""
+    if not reimbursements:
+        return
+    sheet = flow.sheet
+
+    def taxes(one: Reimbursement, what: str) -> str:
+        return "\n".join(digits(getattr(tax, what)) or "–" for tax in one.taxes)
+
+    columns: list[Filled] = [
+        (
+            Column("Comprobante", "code", most_mm=26),
+            [codes.named(codes.DOCUMENTS, r.document_code) for r in reimbursements],
+        ),
+        (Column("Número", "code", most_mm=28), [r.number for r in reimbursements]),
+        (Column("Fecha Emisión", "code", most_mm=16), [r.issue_date for r in reimbursements]),
+        (Column("Proveedor", "code", most_mm=24), [_supplier(r) for r in reimbursements]),
+        (Column("Número de Autorización"), [r.authorization for r in reimbursements]),
+        (
+            Column("Impuesto", "code", most_mm=18),
+            ["\n".join(tax_name(t.code, digits(t.rate)) for t in r.taxes) for r in reimbursements],
+        ),
+        (Column("Base Imponible", "number", most_mm=24), [taxes(r, "base") for r in reimbursements]),
+        (Column("Valor Impuesto", "number", most_mm=24), [taxes(r, "amount") for r in reimbursements]),
+    ]
+    flow.need(20)
+    flow.y += 1.5
+    sheet.write(LEFT, flow.y, "Reembolsos", SECTION)
+    flow.y += SECTION.line_mm + 0.6
+    table(columns).draw(flow)
+    flow.y += GAP
+
+
+def _supplier(one: Reimbursement) -> str:
+    kind = codes.SUPPLIER_KINDS.get(one.supplier_kind or "", one.supplier_kind)
+    country = f"País {one.supplier_country}" if one.supplier_country else None
+    return "\n".join(filter(None, (one.supplier_id, kind, country)))
+
+
+def tax_name(code: str | None, rate: str | None) -> str:
+    """Return a tax by its name and rate: `IVA 15%`."""
+    name = codes.TAXES.get(code or "", code or "")
+    return f"{name} {percent(rate)}" if rate else name
+
+
+def percent(rate: str) -> str:
+    """
+    Return a rate as it is spoken: without decimals that say nothing.
+
+    >>> percent("15.00"), percent("12"), percent("1.75")
+    ('15%', '12%', '1.75%')
+    """
+    value = Amount(rate).value
+    if value is None:
+        return f"{rate}%"
+    text = f"{value:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
+
+
+def _fraction(text: str) -> str:
+    point = text.rfind(".")
+    return text[point:] if point >= 0 else ""

@@ -1,0 +1,89 @@
+"""
+The SRI's codes by the names that the printed form bears; an unknown code is printed as it is.
+
+Source: Ficha Técnica, Comprobantes Electrónicos, esquema offline, v2.34 (July 2026), its code tables. Names of
+documents beyond its six are those of the ATS catalogue, shortened, and were not checked against the SRI's own copy.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+# The six, and what a withholding, a note or a reimbursement can name besides.
+DOCUMENTS = {
+    "01": "FACTURA",
+    "02": "NOTA DE VENTA",
+    "03": "LIQUIDACIÓN DE COMPRA",
+    "04": "NOTA DE CRÉDITO",
+    "05": "NOTA DE DÉBITO",
+    "06": "GUÍA DE REMISIÓN",
+    "07": "COMPROBANTE DE RETENCIÓN",
+    "08": "BOLETO O ENTRADA A ESPECTÁCULO PÚBLICO",
+    "09": "TIQUETE DE MÁQUINA REGISTRADORA",
+    "11": "PASAJE DE EMPRESA DE AVIACIÓN",
+    "12": "DOCUMENTO DE INSTITUCIÓN FINANCIERA",
+    "15": "COMPROBANTE DE VENTA EMITIDO EN EL EXTERIOR",
+    "16": "FORMULARIO ÚNICO DE EXPORTACIÓN",
+    "18": "DOCUMENTO AUTORIZADO EN VENTAS",
+    "19": "COMPROBANTE DE PAGO DE CUOTAS O APORTES",
+    "20": "DOCUMENTO POR SERVICIOS ADMINISTRATIVOS DEL ESTADO",
+    "21": "CARTA DE PORTE AÉREO",
+    "41": "COMPROBANTE DE REEMBOLSO",
+    "42": "DOCUMENTO DE RETENCIÓN PRESUNTIVA",
+    "43": "LIQUIDACIÓN DE EXPLOTACIÓN DE HIDROCARBUROS",
+    "47": "NOTA DE CRÉDITO POR REEMBOLSO",
+    "48": "NOTA DE DÉBITO POR REEMBOLSO",
+}
+
+IDENTIFICATIONS = {
+    "04": "RUC",
+    "05": "CÉDULA",
+    "06": "PASAPORTE",
+    "07": "CONSUMIDOR FINAL",
+    "08": "IDENTIFICACIÓN DEL EXTERIOR",
+    "09": "PLACA",
+}
+
+IVA, ICE, IRBPNR = "2", "3", "5"
+TAXES = {IVA: "IVA", ICE: "ICE", "4": "RETENCIÓN", IRBPNR: "IRBPNR"}
+
+# The rate of each IVA code, in percent. 6, 7 and 8 have none: no objeto, exento, diferenciado.
+IVA_RATES = {
+    "0": Decimal(0),
+    "2": Decimal(12),
+    "3": Decimal(14),
+    "4": Decimal(15),
+    "5": Decimal(5),
+    "10": Decimal(13),
+}
+IVA_NOT_SUBJECT, IVA_EXEMPT, IVA_SPECIAL = "6", "7", "8"
+
+WITHHELD_TAXES = {"1": "RENTA", "2": "IVA", "4": "RENTA", "6": "ISD"}
+
+PAYMENTS = {
+    "01": "SIN UTILIZACIÓN DEL SISTEMA FINANCIERO",
+    "15": "COMPENSACIÓN DE DEUDAS",
+    "16": "TARJETA DE DÉBITO",
+    "17": "DINERO ELECTRÓNICO",
+    "18": "TARJETA PREPAGO",
+    "19": "TARJETA DE CRÉDITO",
+    "20": "OTROS CON UTILIZACIÓN DEL SISTEMA FINANCIERO",
+    "21": "ENDOSO DE TÍTULOS",
+}
+
+SUPPLIER_KINDS = {"01": "PERSONA NATURAL", "02": "SOCIEDAD"}
+
+
+def named(table: dict[str, str], code: str | None) -> str | None:
+    """
+    Return a code's name with the code before it; the bare code if it has none.
+
+    >>> named(PAYMENTS, "01")
+    '01 - SIN UTILIZACIÓN DEL SISTEMA FINANCIERO'
+    >>> named(PAYMENTS, "14")
+    '14'
+    """
+    if code is None:
+        return None
+    name = table.get(code)
+    return f"{code} - {name}" if name else code

@@ -1,0 +1,92 @@
+"""Guía de remisión: where each block stands; no money, and goods by recipient."""
+
+from __future__ import annotations
+
+from jobsync.ride import codes
+from jobsync.ride.blocks import (
+    Entry,
+    called,
+    digits,
+    draw_fields,
+    information_pieces,
+    machine_fields,
+    table,
+)
+from jobsync.ride.flow import Column, Filled, Flow
+from jobsync.sri.comprobante import DeliveryNote, Document, Good, Recipient
+
+TITLE = "GUÍA DE REMISIÓN"
+
+
+def draw(flow: Flow, document: Document, note: DeliveryNote) -> None:
+    """Draw everything below the two boxes."""
+    sheet = flow.sheet
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Identificación (Transportista)", note.carrier.id),
+                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 2.4),
+                Entry("Placa", note.plate, 0.7),
+            ],
+            [
+                Entry("Punto de Partida", note.from_address, 2),
+                Entry("Fecha inicio Transporte", note.starts, 0.7),
+                Entry("Fecha fin Transporte", note.ends, 0.7),
+            ],
+        ],
+    )
+    many = len(note.recipients) > 1
+    for number, recipient in enumerate(note.recipients, 1):
+        title = f"Destinatario {number} de {len(note.recipients)}" if many else "Destinatario"
+        _draw_recipient(flow, recipient, title)
+    flow.pour(
+        [
+            *information_pieces(sheet, document.additional),
+            *information_pieces(sheet, machine_fields(document.machine), "Máquina Fiscal"),
+        ]
+    )
+
+
+def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
+    name = codes.DOCUMENTS.get(recipient.document_code or "", recipient.document_code)
+    number = " ".join(filter(None, (name, recipient.document_number)))
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Identificación (Destinatario)", recipient.party.id),
+                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 2.4),
+            ],
+            [
+                Entry("Destino (Punto de llegada)", recipient.party.address, 2),
+                Entry("Ruta", recipient.route, 1.4),
+            ],
+            [
+                Entry("Motivo Traslado", recipient.reason, 2),
+                Entry("Documento Aduanero", recipient.customs_document),
+                Entry("Código Establecimiento Destino", recipient.establishment),
+            ],
+            [
+                Entry("Comprobante de Venta", number, 1.2),
+                Entry("Fecha", recipient.document_date, 0.6),
+                Entry("Número de Autorización", recipient.document_authorization, 2),
+            ],
+        ],
+        title=title,
+    )
+    if recipient.goods:
+        _goods_table(flow, recipient.goods)
+
+
+def _goods_table(flow: Flow, goods: tuple[Good, ...]) -> None:
+    columns: list[Filled] = [
+        (Column("Cantidad", "number", most_mm=30, least_mm=18), [digits(good.quantity) for good in goods]),
+        (Column("Descripción", share=1.7), [good.description or " " for good in goods]),
+        (Column("Detalle Adicional"), ["\n".join(map(called, good.details)) for good in goods]),
+        (Column("Código Principal", "code", most_mm=32), [good.code for good in goods]),
+        (Column("Código Auxiliar", "code", most_mm=32), [good.auxiliary_code for good in goods]),
+    ]
+    flow.y -= 1
+    table(columns).draw(flow)
+    flow.y += 4

@@ -1,0 +1,143 @@
+"""Factura: where each block stands."""
+
+from __future__ import annotations
+
+from jobsync.ride import codes, totals
+from jobsync.ride.blocks import (
+    Entry,
+    compensation_fields,
+    digits,
+    draw_fields,
+    draw_reimbursements,
+    information_pieces,
+    lines_table,
+    machine_fields,
+    payment_pieces,
+    percent,
+    reimbursement_entries,
+    small_table,
+    total_pieces,
+)
+from jobsync.ride.flow import Column, Filled, Flow, Piece
+from jobsync.ride.sheet import Sheet
+from jobsync.sri.comprobante import Document, Export, Field, Invoice, Transport
+
+TITLE = "FACTURA"
+
+
+def draw(flow: Flow, document: Document, invoice: Invoice) -> None:
+    """Draw everything below the two boxes."""
+    sheet = flow.sheet
+    buyer = invoice.buyer
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Razón Social / Nombres y Apellidos", buyer.name, 2.4),
+                Entry("Identificación", buyer.id),
+            ],
+            [
+                Entry("Fecha", document.issue_date_text),
+                Entry("Placa / Matrícula", invoice.plate),
+                Entry("Guía", invoice.delivery_note),
+                Entry("Moneda", invoice.currency),
+            ],
+            [Entry("Dirección", buyer.address)],
+        ],
+    )
+    if invoice.export is not None:
+        _draw_export(flow, invoice.export)
+    right = total_pieces(sheet, totals.invoice_totals(invoice))
+    lines_table(invoice.lines).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
+    flow.y += 3
+    flow.pour(right, _notes(sheet, document, invoice))
+    flow.y += 3
+    draw_fields(flow, [reimbursement_entries(invoice.reimbursement_totals)], title="Reembolso de Gastos")
+    draw_reimbursements(flow, invoice.reimbursements)
+    if invoice.transport is not None:
+        _draw_transport(flow, invoice.transport)
+
+
+def _notes(sheet: Sheet, document: Document, invoice: Invoice) -> list[Piece]:
+    more = [
+        *compensation_fields(invoice.compensations),
+        *(
+            Field(name, digits(amount) or "")
+            for name, amount in (
+                ("Valor Retenido IVA", invoice.withheld_vat),
+                ("Valor Retenido Renta", invoice.withheld_income),
+            )
+            if amount is not None
+        ),
+        *([Field("Correo Factura Negociable", invoice.negotiable_email)] if invoice.negotiable_email else []),
+    ]
+    fuel: list[Filled] = [
+        (Column("Retención"), [codes.WITHHELD_TAXES.get(tax.code or "", tax.code) for tax in invoice.fuel_withheld]),
+        (Column("Código", "code"), [tax.rate_code for tax in invoice.fuel_withheld]),
+        (Column("Tarifa", "number"), [percent(tax.rate.text) if tax.rate else None for tax in invoice.fuel_withheld]),
+        (Column("Valor", "number"), [digits(tax.amount) for tax in invoice.fuel_withheld]),
+    ]
+    return [
+        *payment_pieces(sheet, invoice.payments),
+        *small_table(sheet, fuel, title="Retenciones"),
+        *information_pieces(sheet, document.additional),
+        *information_pieces(sheet, more, "Otros Datos"),
+        *information_pieces(sheet, machine_fields(document.machine), "Máquina Fiscal"),
+    ]
+
+
+def _draw_export(flow: Flow, export: Export) -> None:
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Comercio Exterior", export.foreign_trade),
+                Entry("Incoterm", export.incoterm),
+                Entry("Lugar Incoterm", export.incoterm_place),
+                Entry("Incoterm Total sin Impuestos", export.incoterm_untaxed),
+            ],
+            [
+                Entry("País Origen", export.origin_country),
+                Entry("País Destino", export.destination_country),
+                Entry("País Adquisición", export.purchase_country),
+                Entry("Puerto Embarque", export.loading_port),
+                Entry("Puerto Destino", export.discharge_port),
+            ],
+            [
+                Entry("Flete Internacional", digits(export.freight)),
+                Entry("Seguro Internacional", digits(export.insurance)),
+                Entry("Gastos Aduaneros", digits(export.customs)),
+                Entry("Gastos Transporte Otros", digits(export.other_transport)),
+            ],
+        ],
+        title="Exportación",
+    )
+
+
+def _draw_transport(flow: Flow, transport: Transport) -> None:
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Razón Social / Nombres y Apellidos (Transportista)", transport.carrier.name, 2.4),
+                Entry("Identificación (Transportista)", transport.carrier.id),
+            ],
+            [
+                Entry("Punto de Partida", transport.from_address, 2),
+                Entry("Destino (Punto de llegada)", transport.to_address, 2),
+                Entry("Placa", transport.plate),
+                Entry("Fecha inicio Transporte", transport.starts),
+                Entry("Fecha fin Transporte", transport.ends),
+            ],
+            *(
+                [
+                    Entry("Motivo Traslado", one.reason, 2),
+                    Entry("Documento Aduanero", one.customs_document),
+                    Entry("Código Establecimiento Destino", one.establishment),
+                    Entry("Ruta", one.route, 2),
+                ]
+                for one in transport.destinations
+            ),
+        ],
+        title="Información Sustitutiva de la Guía de Remisión",
+    )

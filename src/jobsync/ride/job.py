@@ -1,0 +1,287 @@
+"""RIDE rendering in its order: what is authorized and has none -> XML -> page -> file -> record, each in isolation."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobsync.db.engine import driver, translated
+from jobsync.db.system_settings import SystemSettings
+from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.logs import get_logger, visible
+from jobsync.ride import store
+from jobsync.ride.model import Logo, Rendered, Stamp
+from jobsync.ride.storage import Storage, StorageFault
+from jobsync.ride.store import DueRide, Source
+from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
+from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
+from jobsync.runner.run import Run
+from jobsync.sri.comprobante import read_document
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
+SWITCH = "ride_enabled"
+AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
+MOST_AT_ONCE = 5000  # documents read in one run; what is beyond is counted and left for the next
+_LOGO_BYTES_MOST = 8 << 20
+
+
+@dataclass(frozen=True)
+class GenerateRide:
+    """
+    The work of one run.
+
+    Args:
+        open_file: returns the fiscal document inside whatever was stored as the authorized XML.
+        access_keys: rendered now, due or not; empty means what is due.
+        tenants: RUCs; only theirs; empty means all.
+        force: render anew what has its file already.
+        limit: documents rendered at most; None means no limit of its own.
+    """
+
+    storage: Storage
+    settings: SystemSettings
+    open_file: Callable[[bytes], bytes]
+    access_keys: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    force: bool = False
+    limit: int | None = None
+
+    def __call__(self, run: Run) -> list[ItemResult]:
+        """Render what is due; returns a result for each document that was begun."""
+        swept = self.storage.sweep(run.who.run_id)
+        if swept:
+            get_logger().info("generate_ride.swept", files=swept)
+        if self.force:
+            with run.writing(run.own_fences) as connection:
+                store.forget(driver(connection), access_keys=self.access_keys, tenants=self.tenants)
+        with translated(), run.engine.connect() as connection:
+            rides, left_out, total = choose(connection, self)
+        run.eligible = total
+        get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
+        work = _Work(self, rides, pause=run.pause)
+        items = [Item(ride.access_key, ride.access_key, named=bool(self.access_keys)) for ride in rides]
+        results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE)
+        return [*(work.named(result) for result in results), *left_out]
+
+
+def choose(connection: Connection, job: GenerateRide) -> tuple[Sequence[DueRide], list[ItemResult], int]:
+    """
+    Return what to render, tenants in fair turns; what is named and left out; and how many are due.
+
+    Raises:
+        UsageProblem: a named tenant or document does not exist.
+    """
+    raw = driver(connection)
+    if unknown := store.unknown_tenants(raw, job.tenants):
+        raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
+    if not job.access_keys:
+        most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
+        rides, total = store.read_due(raw, limit=most, tenants=job.tenants)
+        return rides, [], total
+    found = store.read_named(raw, job.access_keys)
+    known = {ride.access_key for ride in found}
+    if unknown := [key for key in job.access_keys if key not in known]:
+        raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
+    chosen, left_out = [], []
+    for ride in found:
+        if job.tenants and ride.tenant_ruc not in job.tenants:
+            raise UsageProblem(f"document {ride.access_key} is of tenant {ride.tenant_ruc}, not of the one named")
+        if ride.authorized and (job.force or not ride.generated):
+            chosen.append(ride)
+            continue
+        reason = "already_rendered" if ride.authorized else "not_authorized"
+        left_out.append(
+            ItemResult(
+                ride.access_key,
+                ride.access_key,
+                ItemStatus.SKIPPED,
+                reason=reason,
+                details={"tenant_ruc": ride.tenant_ruc},
+                named=not ride.authorized,  # what is there already needs nobody's attention
+            )
+        )
+    return chosen, left_out, len(chosen)
+
+
+def require_known(connection: Connection, job: GenerateRide) -> None:
+    """
+    Make sure, before anything else, that what is named exists.
+
+    Raises:
+        UsageProblem: it does not.
+    """
+    if job.access_keys or job.tenants:
+        choose(connection, job)
+
+
+def is_due(connection: Connection) -> bool:
+    """Stamp the tick and say whether a scheduled run has anything to do."""
+    return store.is_anything_due(driver(connection), SPEC.name)
+
+
+class _Work:
+    """RIDE rendering's side of runner.items.Work."""
+
+    def __init__(self, job: GenerateRide, rides: Sequence[DueRide], *, pause: Callable[[float], bool]) -> None:
+        self._job = job
+        self._rides = {ride.access_key: ride for ride in rides}
+        self._pause = pause
+        self._delay_s = job.settings.number("ride_delay_ms") / 1000
+        self._attach = job.settings.switch("ride_attach_xml")
+        self._logos: dict[str, Logo | None] = {}
+        self._broken = threading.Event()
+        self._begun_at: float | None = None
+
+    def gate(self, _item: Item) -> bool:
+        """Keep the distance between two documents; nothing more is begun once the storage is broken."""
+        if self._broken.is_set():
+            return False
+        if self._begun_at is not None:
+            wait_s = self._begun_at + self._delay_s - time.monotonic()
+            if wait_s > 0 and not self._pause(wait_s):
+                return False
+        self._begun_at = time.monotonic()
+        return not self._broken.is_set()
+
+    def named(self, result: ItemResult) -> ItemResult:
+        """Return the result with the tenant's RUC, which one that ended early lacks."""
+        return replace(result, details={"tenant_ruc": self._rides[result.key].tenant_ruc, **result.details})
+
+    def begin(self, connection: Connection, item: Item) -> int:
+        number = store.begin_attempt(driver(connection), self._rides[item.key])
+        if number is None:
+            raise NoLongerDue("it was rendered, cancelled or deleted meanwhile")
+        return number
+
+    def do(self, attempt: Attempt) -> ItemResult:
+        ride = self._rides[attempt.item.key]
+        with translated(), attempt.run.engine.connect() as connection:
+            source = store.read_source(driver(connection), ride)
+        rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
+        try:
+            result = self._keep(attempt, ride, rendered)
+        except StorageFault as fault:
+            self._broken.set()
+            return self._give_back(attempt, ride, fault)
+        get_logger().info(
+            "generate_ride.rendered",
+            access_key=ride.access_key,
+            tenant_ruc=ride.tenant_ruc,
+            path=result.details.get("path"),
+            bytes=len(rendered.data),
+            pages=rendered.pages,
+            warnings=list(rendered.warnings) or None,
+            duration_ms=attempt.elapsed_ms,
+        )
+        return result
+
+    def _keep(self, attempt: Attempt, ride: DueRide, rendered: Rendered) -> ItemResult:
+        """Write the file beside its place; then row and rename in one transaction, the commit last."""
+        storage, run_id = self._job.storage, attempt.run.who.run_id
+        relative = storage.relative(ride.tenant_id, ride.access_key)
+        sha256 = hashlib.sha256(rendered.data).hexdigest()
+        details: dict[str, Any] = {"path": relative, "sha256": sha256, "bytes": len(rendered.data)}
+        if rendered.warnings:
+            details["warnings"] = list(rendered.warnings)
+        result = ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
+        unfinished = storage.write(run_id, ride.access_key, rendered.data)
+        try:
+            with attempt.writing() as connection:
+                if not store.write_rendered(driver(connection), ride, path=relative, sha256=sha256):
+                    raise NoLongerDue("it was cancelled or deleted while it was rendered")
+                storage.place(unfinished, relative)
+                attempt.record(connection, result)
+        except BaseException:
+            storage.drop(unfinished)
+            raise
+        return result
+
+    def _give_back(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
+        get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
+        result = ItemResult(
+            attempt.item.key, attempt.item.label, ItemStatus.HELD, reason="storage", error=visible(fault)
+        )
+        with attempt.writing() as connection:
+            store.give_back(driver(connection), ride, visible(fault))
+            attempt.record(connection, result)
+        return result
+
+    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+        ride = self._rides[attempt.item.key]
+        parked = result.reason in ("unreadable", "no_xml")
+        get_logger().error(
+            "generate_ride.failed",
+            access_key=ride.access_key,
+            tenant_ruc=ride.tenant_ruc,
+            reason=result.reason,
+            error=result.error,
+            parked=parked,
+        )
+        store.write_failed(driver(connection), ride, result.error or result.reason or "unknown", parked=parked)
+
+    def _logo(self, ride: DueRide) -> Logo | None:
+        """Return the tenant's logo, read once a run; one that cannot be read is told and left out."""
+        if ride.logo_path is None:
+            return None
+        if ride.logo_path not in self._logos:
+            self._logos[ride.logo_path] = read_logo(Path(ride.logo_path))
+        return self._logos[ride.logo_path]
+
+
+def read_logo(path: Path) -> Logo | None:
+    """Return a logo, or None, with a warning in the log, if there is none to be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LOGO_BYTES_MOST + 1)
+    except OSError as error:
+        get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=error.strerror)
+        return None
+    if len(data) > _LOGO_BYTES_MOST:
+        get_logger().warning("generate_ride.logo_too_large", path=str(path))
+        return None
+    return Logo(data, path.name)
+
+
+def render_source(job: GenerateRide, source: Source, *, logo: Logo | None, attach: bool) -> Rendered:
+    """
+    Return the printed form of a stored document.
+
+    Raises:
+        ItemFailure: there is nothing to print, or it cannot be read.
+    """
+    from jobsync.ride.render import render
+
+    stored = source.authorized_xml or source.submitted_xml
+    if stored is None:
+        raise ItemFailure("no XML is kept of this document; import it, then force its RIDE", reason="no_xml")
+    try:
+        xml = job.open_file(stored)
+        document = read_document(xml)
+    except JobsyncError as error:
+        raise ItemFailure(f"the stored XML cannot be read: {error}", reason="unreadable") from error
+    stamp = Stamp(state="AUTORIZADO", number=source.number, authorized_at=source.authorized_at)
+    return render(document, stamp, logo=logo, attach_xml=stored if attach else None)
+
+
+def item_json(result: ItemResult) -> dict[str, Any]:
+    """Return one document's result in the shape of the contract."""
+    words = {ItemStatus.SUCCESS: "rendered", ItemStatus.SKIPPED: "skipped"}
+    details = dict(result.details)
+    shown = {
+        "access_key": result.key,
+        "tenant_ruc": details.pop("tenant_ruc", None),
+        **as_json(result),
+        "status": words.get(result.status, "failed"),
+        "path": details.pop("path", None),
+        "sha256": details.pop("sha256", None),
+        "bytes": details.pop("bytes", None),
+    }
+    return {**shown, **details}

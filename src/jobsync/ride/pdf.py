@@ -1,0 +1,222 @@
+"""
+Finished pages -> a PDF, through fpdf2: its document, objects, pictures, attachments and output.
+
+Text never passes through fpdf2's own text functions (docs/decisions/0009-drawing-below-fpdf2.md). Importing this file
+imports fpdf2, so only rendering does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from io import BytesIO
+from typing import cast
+
+from fpdf import FPDF
+from fpdf.image_datastructures import ImageCache, RasterImageInfo
+from fpdf.image_parsing import preload_image
+from fpdf.output import OutputProducer, PDFPage, PDFResources
+from fpdf.syntax import Name, PDFContentStream, PDFObject
+from PIL import Image, UnidentifiedImageError
+
+from jobsync.ride import typeface
+from jobsync.ride.model import LOGO_BYTES_MAX, Logo
+
+PAGE_PT = (595.28, 841.89)
+FONT_NAMES: dict[typeface.FaceName, str] = {"regular": "F1", "bold": "F2"}
+LOGO_NAME = "I1"
+LOGO_PIXELS_MAX = 50_000_000
+LOGO_PRINTED_PIXELS = (1000, 400)  # 300 dots per inch in the room it gets
+_JPEG_QUALITY = 88
+_LOGOS_KEPT = 16
+_STEM_WIDTH = {"regular": 80, "bold": 140}  # a hint for viewers that lack the font; it is embedded
+
+
+class UnusableLogo(Exception):
+    """The picture is none, too large, or of another kind than PNG and JPEG; the text says which."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """
+    What the file says of itself.
+
+    Args:
+        created: aware; part of the bytes, so never the present.
+        attachment: a file to carry along, its name and its bytes.
+    """
+
+    title: str
+    author: str
+    subject: str
+    keywords: str
+    created: datetime
+    attachment: tuple[str, bytes] | None = None
+
+
+def assemble(pages: Sequence[str], facts: Facts, *, fonts: typeface.Size, logo: RasterImageInfo | None = None) -> bytes:
+    """
+    Return the PDF of these pages.
+
+    Args:
+        pages: content streams, latin-1, in points from the lower left corner of an A4 sheet; fonts are called as in
+            FONT_NAMES and take two bytes a character (UTF-16, big end first), the logo is LOGO_NAME.
+        fonts: which size of the font files holds all the characters.
+    """
+    document = FPDF(unit="pt", format="A4")
+    document.set_auto_page_break(False)
+    document.allow_images_transparency = False
+    document.pdf_version = "1.7"
+    document.set_title(facts.title)
+    document.set_author(facts.author)
+    document.set_subject(facts.subject)
+    document.set_keywords(facts.keywords)
+    document.set_creator("jobsync")
+    document.set_lang("es-EC")
+    document.set_creation_date(facts.created)
+    document.str_alias_nb_pages = ""
+    for content in pages:
+        document.add_page()
+        document.pages[document.page].contents = bytearray(content.encode("latin-1"))
+    if facts.attachment is not None:
+        name, data = facts.attachment
+        document.embed_file(
+            bytes=data,
+            basename=name,
+            mime_type="application/xml",
+            associated_file_relationship="Source",
+            modification_date=facts.created,
+            compress=True,
+            checksum=True,
+        )
+
+    class Producer(_Producer):
+        font_size = fonts
+        picture = logo
+
+    return bytes(document.output(output_producer_class=Producer))
+
+
+@lru_cache(maxsize=_LOGOS_KEPT)
+def picture(logo: Logo) -> RasterImageInfo:
+    """
+    Return the logo ready for embedding, on white, no finer than it is printed; decoded once a process.
+
+    Raises:
+        UnusableLogo: it cannot be printed, and why.
+    """
+    if len(logo.data) > LOGO_BYTES_MAX:
+        raise UnusableLogo(f"it is larger than {LOGO_BYTES_MAX >> 20} MB")
+    try:
+        with Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > LOGO_PIXELS_MAX:
+                raise UnusableLogo(f"it has {image.width} x {image.height} pixels")
+            data = _embeddable(image, logo.data)
+    except UnidentifiedImageError as error:
+        raise UnusableLogo("it is neither PNG nor JPEG") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnusableLogo(f"it cannot be decoded ({error})") from error
+    _, _, info = preload_image(ImageCache(), BytesIO(data))
+    return cast("RasterImageInfo", info)
+
+
+def _embeddable(image: Image.Image, data: bytes) -> bytes:
+    small = image.width <= LOGO_PRINTED_PIXELS[0] and image.height <= LOGO_PRINTED_PIXELS[1]
+    if image.format == "JPEG":
+        image.load()  # finds what is cut off
+        if small and image.mode in ("L", "RGB") and "icc_profile" not in image.info:
+            return data
+        image = image.convert("RGB")
+    else:
+        layers = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(layers, mask=layers.getchannel("A"))
+    image.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+    target = BytesIO()
+    if data.startswith(b"\x89PNG"):
+        image.save(target, "PNG")
+    else:
+        image.save(target, "JPEG", quality=_JPEG_QUALITY)
+    return target.getvalue()
+
+
+class _Producer(OutputProducer):
+    """fpdf2's producer with our fonts, embedded as they are, where it would cut them anew for each document."""
+
+    font_size: typeface.Size
+    picture: RasterImageInfo | None
+
+    def _insert_resources(self, page_objs: list[PDFPage]) -> None:
+        fonts = " ".join(f"/{name} {self._font(face)} 0 R" for face, name in FONT_NAMES.items())
+        images = ""
+        if self.picture is not None:
+            image = self._add_image(RasterImageInfo(self.picture))
+            images = f"/XObject <</{LOGO_NAME} {image.id} 0 R>>"
+        resources = _Dictionary(f"<</Font <<{fonts}>> {images}>>")
+        self._add_pdf_obj(resources)
+        for page in page_objs:
+            page.resources = cast("PDFResources", resources)
+
+    def _font(self, name: typeface.FaceName) -> int:
+        """Add a composite font whose codes are Unicode numbers; return its object's number."""
+        program = typeface.program(name, self.font_size)
+        face = program.face
+        base = f"/AAAAAA+{face.name}"
+        file = self._add_pdf_obj(_Deflated(program.font, length1=program.font_bytes))
+        glyphs = self._add_pdf_obj(_Deflated(program.glyphs))
+        unicode = self._add_pdf_obj(PDFContentStream(_TO_UNICODE, compress=True))
+        left, bottom, right, top = face.box
+        descriptor = self._add_pdf_obj(
+            _Dictionary(
+                f"<</Type /FontDescriptor /FontName {base} /Flags 4 /FontBBox [{left} {bottom} {right} {top}]"
+                f" /ItalicAngle 0 /Ascent {face.ascent} /Descent {face.descent} /CapHeight {face.cap_height}"
+                f" /StemV {_STEM_WIDTH[name]} /FontFile2 {file} 0 R>>"
+            )
+        )
+        descendant = self._add_pdf_obj(
+            _Dictionary(
+                f"<</Type /Font /Subtype /CIDFontType2 /BaseFont {base} /DW 500 /W {program.widths}"
+                " /CIDSystemInfo <</Registry (Adobe) /Ordering (Identity) /Supplement 0>>"
+                f" /FontDescriptor {descriptor} 0 R /CIDToGIDMap {glyphs} 0 R>>"
+            )
+        )
+        return self._add_pdf_obj(
+            _Dictionary(
+                f"<</Type /Font /Subtype /Type0 /BaseFont {base} /Encoding /Identity-H"
+                f" /DescendantFonts [{descendant} 0 R] /ToUnicode {unicode} 0 R>>"
+            )
+        )
+
+
+class _Dictionary(PDFObject):
+    """An object that is already written out."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__()
+        self._body = body
+
+    def serialize(self, *_: object, **__: object) -> str:
+        return f"{self.id} 0 obj\n{self._body}\nendobj"
+
+
+class _Deflated(PDFContentStream):
+    """A stream that is compressed already, once a process."""
+
+    def __init__(self, deflated: bytes, *, length1: int | None = None) -> None:
+        super().__init__(deflated, compress=False)
+        self.filter = Name("FlateDecode")
+        self.length1 = length1
+
+
+_HIGH_BYTES = (0x00, 0x01, 0x02, 0x03, 0x20, 0x21, 0x22, 0xFF)
+_TO_UNICODE = (
+    "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
+    "/CIDSystemInfo <</Registry (Adobe) /Ordering (UCS) /Supplement 0>> def\n"
+    "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
+    "1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
+    f"{len(_HIGH_BYTES)} beginbfrange\n"
+    + "".join(f"<{high:02X}00> <{high:02X}FF> <{high:02X}00>\n" for high in _HIGH_BYTES)
+    + "endbfrange\nendcmap\nCMapName currentdict /CMap defineresource pop\nend\nend"
+).encode()

@@ -1,0 +1,59 @@
+"""Liquidación de compra: where each block stands."""
+
+from __future__ import annotations
+
+from jobsync.ride import totals
+from jobsync.ride.blocks import (
+    Entry,
+    draw_fields,
+    draw_reimbursements,
+    information_pieces,
+    lines_table,
+    machine_fields,
+    payment_pieces,
+    reimbursement_entries,
+    total_pieces,
+)
+from jobsync.ride.flow import Flow, Piece
+from jobsync.ride.sheet import Sheet
+from jobsync.sri.comprobante import Document, Field, PurchaseSettlement
+
+TITLE = "LIQUIDACIÓN DE COMPRA DE BIENES Y PRESTACIÓN DE SERVICIOS"
+
+
+def draw(flow: Flow, document: Document, settlement: PurchaseSettlement) -> None:
+    """Draw everything below the two boxes."""
+    sheet = flow.sheet
+    supplier = settlement.supplier
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Razón Social / Nombres y Apellidos (Proveedor)", supplier.name, 2.4),
+                Entry("Identificación", supplier.id),
+            ],
+            [
+                Entry("Fecha", document.issue_date_text),
+                Entry("Dirección", supplier.address, 3),
+                Entry("Moneda", settlement.currency),
+            ],
+        ],
+    )
+    right = total_pieces(sheet, totals.purchase_settlement_totals(settlement))
+    lines_table(settlement.lines).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
+    flow.y += 3
+    flow.pour(right, _notes(sheet, document, settlement))
+    flow.y += 3
+    draw_fields(flow, [reimbursement_entries(settlement.reimbursement_totals)], title="Reembolso de Gastos")
+    draw_reimbursements(flow, settlement.reimbursements)
+
+
+def _notes(sheet: Sheet, document: Document, settlement: PurchaseSettlement) -> list[Piece]:
+    email = settlement.negotiable_email
+    more = [Field("Correo Documento Negociable", email)] if email else []
+    return [
+        *payment_pieces(sheet, settlement.payments),
+        *information_pieces(sheet, document.additional),
+        *information_pieces(sheet, more, "Otros Datos"),
+        *information_pieces(sheet, machine_fields(document.machine), "Máquina Fiscal"),
+    ]

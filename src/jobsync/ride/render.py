@@ -1,0 +1,128 @@
+"""The fiscal document -> the printed form."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from jobsync.ride import blocks, credit_note, debit_note, delivery_note, invoice, purchase_settlement, withholding
+from jobsync.ride.flow import Flow
+from jobsync.ride.model import Logo, Rendered, Stamp
+from jobsync.ride.sheet import Sheet
+from jobsync.sri.comprobante import (
+    CreditNote,
+    DebitNote,
+    DeliveryNote,
+    Document,
+    DocumentKind,
+    Invoice,
+    PurchaseSettlement,
+    Withholding,
+)
+
+if TYPE_CHECKING:
+    from fpdf.image_datastructures import RasterImageInfo
+
+TITLES = {
+    DocumentKind.INVOICE: invoice.TITLE,
+    DocumentKind.PURCHASE_SETTLEMENT: purchase_settlement.TITLE,
+    DocumentKind.CREDIT_NOTE: credit_note.TITLE,
+    DocumentKind.DEBIT_NOTE: debit_note.TITLE,
+    DocumentKind.WITHHOLDING: withholding.TITLE,
+    DocumentKind.DELIVERY_NOTE: delivery_note.TITLE,
+}
+_NO_DATE = date(2012, 1, 1)  # the scheme's first year; for documents that name no day at all
+_SHOWN = 5
+
+
+def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach_xml: bytes | None = None) -> Rendered:
+    """
+    Return the printed form of a fiscal document.
+
+    Args:
+        stamp: what the SRI said of it; without an authorization every page is marked.
+        logo: stands above the issuer; one that cannot be used is left out, with a warning.
+        attach_xml: the authorized XML, to be carried inside the PDF.
+
+    The same arguments give the same bytes in every process and time zone.
+    """
+    from jobsync.ride import pdf
+
+    warnings: list[str] = []
+    picture = _picture(logo, warnings)
+    sheet = Sheet()
+    title = TITLES[document.kind]
+    ratio = picture.width / picture.height if picture is not None else None
+    flow = blocks.begin(sheet, document, stamp, title=title, logo_ratio=ratio)
+    _draw_body(flow, document)
+    blocks.finish(sheet, document, stamp, title=title)
+    name = f"{title} {document.series_number or ''}".strip()
+    facts = pdf.Facts(
+        title=name,
+        author=document.issuer.name,
+        subject=f"RIDE {document.access_key}",
+        keywords=document.access_key,
+        created=_created(document, stamp),
+        attachment=(f"{_file_name(document.access_key)}.xml", attach_xml) if attach_xml else None,
+    )
+    data = pdf.assemble(sheet.contents(), facts, fonts="latin" if sheet.latin else "full", logo=picture)
+    return Rendered(data, (*_warnings(document, stamp, sheet), *warnings), sheet.page_count)
+
+
+def _draw_body(flow: Flow, document: Document) -> None:
+    match document.body:
+        case Invoice() as body:
+            invoice.draw(flow, document, body)
+        case PurchaseSettlement() as body:
+            purchase_settlement.draw(flow, document, body)
+        case CreditNote() as body:
+            credit_note.draw(flow, document, body)
+        case DebitNote() as body:
+            debit_note.draw(flow, document, body)
+        case Withholding() as body:
+            withholding.draw(flow, document, body)
+        case DeliveryNote() as body:
+            delivery_note.draw(flow, document, body)
+
+
+def _picture(logo: Logo | None, warnings: list[str]) -> RasterImageInfo | None:
+    from jobsync.ride import pdf
+
+    if logo is None:
+        return None
+    try:
+        return pdf.picture(logo)
+    except pdf.UnusableLogo as error:
+        warnings.append(f"{logo.name} was left out: {error}")
+        return None
+
+
+def _created(document: Document, stamp: Stamp) -> datetime:
+    if stamp.authorized_at is not None:
+        return stamp.authorized_at.astimezone(UTC)
+    day = document.issue_date or _NO_DATE
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
+    warnings = []
+    if not stamp.authorized:
+        said = f"the SRI says {stamp.state}" if stamp.state else "the document is bare, no authorization came with it"
+        warnings.append(f"marked as not authorized: {said}")
+    if document.environment == "test":
+        warnings.append("a document of the test environment: marked as without validity")
+    if not blocks.is_key(document.access_key):
+        warnings.append(f"the access key {document.access_key!r} is not 49 digits: printed without a barcode")
+    if sheet.replaced:
+        shown = ", ".join(f"U+{ord(character):04X}" for character in list(sheet.replaced)[:_SHOWN])
+        more = f" and {len(sheet.replaced) - _SHOWN} more" if len(sheet.replaced) > _SHOWN else ""
+        warnings.append(f"the font has no glyph for {shown}{more}: printed as �")
+    if document.unknown:
+        paths = dict.fromkeys(unknown.path for unknown in document.unknown)
+        shown = ", ".join(list(paths)[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
+        warnings.append(f"elements that the printed form does not know: {shown}")
+    return warnings
+
+
+def _file_name(key: str) -> str:
+    return "".join(character if character.isalnum() and character.isascii() else "_" for character in key)[:60]

@@ -1,0 +1,277 @@
+"""
+Paper: pages, text that stays in its room, lines and bars. Millimetres from the upper left corner; no fiscal word.
+
+Texts are measured with the face's own widths and written as operators of the page; what a text needs is known before
+it is drawn, by the same functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from jobsync.ride import typeface
+
+WIDTH_MM, HEIGHT_MM = 210.0, 297.0
+POINTS = 72 / 25.4  # in a millimetre
+_HEIGHT_PT = HEIGHT_MM * POINTS
+_LEADING = 1.19  # line height by font size
+_BASELINE = 0.90  # from the top of a line to its baseline, by font size
+_CURVE = 0.5523  # where a quarter circle's control points are
+_BREAK_AFTER = "-/\\,;:._@&=+)]}?|"
+_BREAK_LOOK_BACK = 0.35  # of a line: how far back a nicer place to break a long word is looked for
+_SPECIAL = re.compile(r"[()\\\r]")
+
+Align = Literal["left", "right", "center"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """How a text looks; `grey` runs from 0, black, to 1, white."""
+
+    size_pt: float
+    bold: bool = False
+    grey: float = 0.0
+
+    @property
+    def line_mm(self) -> float:
+        """Height of one line."""
+        return self.size_pt * _LEADING / POINTS
+
+    @property
+    def face(self) -> typeface.FaceName:
+        """Which face it is written with."""
+        return "bold" if self.bold else "regular"
+
+
+@dataclass(slots=True)
+class _Page:
+    operators: list[str] = field(default_factory=list)
+    font: tuple[bool, float] | None = None
+    fill: float = 0.0
+    stroke: float = 0.0
+    line: float = -1.0
+
+
+class Sheet:
+    """
+    Pages under the pen; what is drawn goes onto the current one, and any page can be made current again.
+
+    Attributes:
+        replaced: characters that no glyph exists for, each once, in the order they came.
+        latin: whether all text so far needs only the small font files.
+    """
+
+    def __init__(self) -> None:
+        self._pages: list[_Page] = []
+        self._current = -1
+        self.replaced: dict[str, None] = {}
+        self.latin = True
+        self.pictured = False
+
+    @property
+    def page(self) -> int:
+        """Index of the current page."""
+        return self._current
+
+    @property
+    def page_count(self) -> int:
+        """How many pages there are."""
+        return len(self._pages)
+
+    def turn_to(self, index: int) -> None:
+        """Make a page the current one; the one after the last is added."""
+        if index == len(self._pages):
+            self._pages.append(_Page())
+        self._current = index
+
+    def contents(self) -> list[str]:
+        """Return each page's operators."""
+        return ["\n".join(page.operators) for page in self._pages]
+
+    # --- measuring ---------------------------------------------------------------------------------------------------
+
+    def clean(self, text: str | None) -> str:
+        """Return the text as it will be printed: single blanks, and a visible mark for what has no glyph."""
+        if not text:
+            return ""
+        text, missing = typeface.printable(text)
+        for character in sorted(missing):
+            self.replaced[character] = None
+        if self.latin and not typeface.is_latin(text):
+            self.latin = False
+        return text
+
+    def measure(self, text: str, ink: Ink) -> float:
+        """Return the width of a clean text in mm."""
+        return typeface.face(ink.face).width(text) * ink.size_pt / 1000 / POINTS
+
+    def wrap(self, text: str | None, width_mm: float, ink: Ink) -> list[str]:
+        """Return the lines of a text, none wider than the room; a word too long for a line is broken."""
+        text = self.clean(text)
+        if not text:
+            return []
+        face = typeface.face(ink.face)
+        room = width_mm * POINTS * 1000 / ink.size_pt + 0.01
+        if face.width(text) <= room:
+            return [text]
+        blank = face.widths[" "]
+        lines: list[str] = []
+        line, used = "", 0.0
+        for word in text.split(" "):
+            width = face.width(word)
+            if line and used + blank + width <= room:
+                line, used = f"{line} {word}", used + blank + width
+                continue
+            if line:
+                lines.append(line)
+            if width > room:
+                *whole, rest = _break_word(word, room, face)
+                lines += whole
+                line, used = rest, face.width(rest)
+            else:
+                line, used = word, width
+        lines.append(line)
+        return lines
+
+    def shrink(self, text: str, width_mm: float, ink: Ink, *, least_pt: float) -> Ink:
+        """Return the ink, made smaller as far as allowed so that the text takes one line."""
+        width = self.measure(self.clean(text), ink)
+        if width <= width_mm:
+            return ink
+        return replace(ink, size_pt=max(least_pt, int(ink.size_pt * width_mm / width * 20) / 20))
+
+    # --- drawing -----------------------------------------------------------------------------------------------------
+
+    def write(self, x: float, y: float, text: str, ink: Ink, *, align: Align = "left") -> None:
+        """Write one clean line; y is the top of the line, x its left end, right end or middle."""
+        if not text:
+            return
+        if align != "left":
+            width = self.measure(text, ink)
+            x -= width if align == "right" else width / 2
+        page = self._pages[self._current]
+        if page.font != (ink.bold, ink.size_pt):
+            page.font = (ink.bold, ink.size_pt)
+            page.operators.append(f"/{'F2' if ink.bold else 'F1'} {ink.size_pt:g} Tf")
+        self._fill(page, ink.grey)
+        down = y * POINTS + ink.size_pt * _BASELINE
+        page.operators.append(f"BT {x * POINTS:.2f} {_HEIGHT_PT - down:.2f} Td ({_string(text)})Tj ET")
+
+    def write_lines(self, x: float, y: float, lines: Sequence[str], ink: Ink, *, align: Align = "left") -> float:
+        """Write lines below each other; return the y below the last."""
+        for line in lines:
+            self.write(x, y, line, ink, align=align)
+            y += ink.line_mm
+        return y
+
+    def rule(self, x: float, y: float, width: float, *, weight_mm: float = 0.1, grey: float = 0.0) -> None:
+        """Draw a horizontal line."""
+        page = self._stroke(weight_mm, grey)
+        height = _HEIGHT_PT - y * POINTS
+        page.operators.append(f"{x * POINTS:.2f} {height:.2f} m {(x + width) * POINTS:.2f} {height:.2f} l S")
+
+    def frame(
+        self, x: float, y: float, width: float, height: float, *, weight_mm: float = 0.2, radius: float = 0.0
+    ) -> None:
+        """Draw a box's outline, its corners round if asked for."""
+        page = self._stroke(weight_mm, 0.25)
+        page.operators.append(f"{_box(x, y, width, height, radius)} S")
+
+    def tint(self, x: float, y: float, width: float, height: float, *, grey: float, radius: float = 0.0) -> None:
+        """Fill a box."""
+        page = self._pages[self._current]
+        self._fill(page, grey)
+        page.operators.append(f"{_box(x, y, width, height, radius)} f")
+
+    def bars(self, x: float, y: float, height: float, module_mm: float, widths: Sequence[int]) -> None:
+        """Draw bars and spaces in turn, beginning with a bar; widths in modules."""
+        page = self._pages[self._current]
+        self._fill(page, 0.0)
+        bottom, tall = _HEIGHT_PT - (y + height) * POINTS, height * POINTS
+        module = module_mm * POINTS
+        left = x * POINTS
+        parts = []
+        for place, width in enumerate(widths):
+            if place % 2 == 0:
+                parts.append(f"{left:.3f} {bottom:.2f} {width * module:.3f} {tall:.2f} re")
+            left += width * module
+        page.operators.append(" ".join(parts) + " f")
+
+    def picture(self, x: float, y: float, width: float, height: float) -> None:
+        """Place the document's one picture."""
+        self.pictured = True
+        self._pages[self._current].operators.append(
+            f"q {width * POINTS:.2f} 0 0 {height * POINTS:.2f} {x * POINTS:.2f}"
+            f" {_HEIGHT_PT - (y + height) * POINTS:.2f} cm /I1 Do Q"
+        )
+
+    @staticmethod
+    def _fill(page: _Page, grey: float) -> None:
+        if page.fill != grey:
+            page.fill = grey
+            page.operators.append(f"{grey:g} g")
+
+    def _stroke(self, weight_mm: float, grey: float) -> _Page:
+        page = self._pages[self._current]
+        if page.line != weight_mm:
+            page.line = weight_mm
+            page.operators.append(f"{weight_mm * POINTS:.2f} w")
+        if page.stroke != grey:
+            page.stroke = grey
+            page.operators.append(f"{grey:g} G")
+        return page
+
+
+def _string(text: str) -> str:
+    """Return the text as two bytes a character, safe inside a literal string."""
+    raw = text.encode("utf-16-be").decode("latin-1")
+    return _SPECIAL.sub(lambda found: "\\r" if found[0] == "\r" else f"\\{found[0]}", raw)
+
+
+def _break_word(word: str, room: float, face: typeface.Face) -> list[str]:
+    """Return the pieces of a word that is wider than its room, broken behind punctuation where that is near."""
+    pieces = []
+    start, used = 0, 0.0
+    place = 0
+    while place < len(word):
+        width = face.widths[word[place]]
+        if used + width > room and place > start:
+            end = place
+            for nicer in range(place - 1, start + int((place - start) * (1 - _BREAK_LOOK_BACK)), -1):
+                if word[nicer] in _BREAK_AFTER:
+                    end = nicer + 1
+                    break
+            pieces.append(word[start:end])
+            start = place = end
+            used = 0.0
+            continue
+        used += width
+        place += 1
+    pieces.append(word[start:])
+    return pieces
+
+
+def _box(x: float, y: float, width: float, height: float, radius: float) -> str:
+    left, top, right, bottom = (
+        x * POINTS,
+        _HEIGHT_PT - y * POINTS,
+        (x + width) * POINTS,
+        _HEIGHT_PT - (y + height) * POINTS,
+    )
+    if not radius:
+        return f"{left:.2f} {bottom:.2f} {right - left:.2f} {top - bottom:.2f} re"
+    r = radius * POINTS
+    c = r * (1 - _CURVE)
+    return (
+        f"{left + r:.2f} {bottom:.2f} m {right - r:.2f} {bottom:.2f} l "
+        f"{right - c:.2f} {bottom:.2f} {right:.2f} {bottom + c:.2f} {right:.2f} {bottom + r:.2f} c "
+        f"{right:.2f} {top - r:.2f} l "
+        f"{right:.2f} {top - c:.2f} {right - c:.2f} {top:.2f} {right - r:.2f} {top:.2f} c "
+        f"{left + r:.2f} {top:.2f} l "
+        f"{left + c:.2f} {top:.2f} {left:.2f} {top - c:.2f} {left:.2f} {top - r:.2f} c "
+        f"{left:.2f} {bottom + r:.2f} l "
+        f"{left:.2f} {bottom + c:.2f} {left + c:.2f} {bottom:.2f} {left + r:.2f} {bottom:.2f} c h"
+    )

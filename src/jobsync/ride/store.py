@@ -1,0 +1,172 @@
+"""The SQL of RIDE rendering: who is due, an attempt, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Minutes until the next try: 1, doubling to 6 hours.
+_NEXT_TRY = "now() + least(interval '6 hours', interval '1 minute' * power(2, least(ride_attempts, 10)))"
+
+
+@dataclass(frozen=True)
+class DueRide:
+    """
+    One document that wants its printed form.
+
+    Args:
+        generated: it has one already.
+        authorized: it is authorized, and neither deleted nor cancelled.
+    """
+
+    id: int
+    tenant_id: int
+    tenant_ruc: str
+    logo_path: str | None
+    access_key: str
+    authorized: bool
+    generated: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is printed, and what the SRI said of it."""
+
+    authorized_xml: bytes | None
+    submitted_xml: bytes | None
+    number: str | None
+    authorized_at: datetime | None
+
+
+_RIDE = """
+    SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.logo_path, i.access_key,
+           i.status = 'authorized' AND i.deleted_at IS NULL AS authorized, i.ride_generated_at IS NOT NULL AS generated
+"""
+_WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
+# As for checks: tenants in turns, and what killed a process behind what was not tried yet.
+_DUE = f"""
+    WITH due AS (
+        {_RIDE}, i.ride_next_at,
+               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.ride_attempts, i.ride_next_at, i.id) AS turn,
+               count(*) OVER () AS total
+        FROM invoices i JOIN tenants t ON t.id = i.tenant_id
+        WHERE {_WANTED} AND i.ride_next_at <= now() AND t.is_active
+          AND (t.paused_until IS NULL OR t.paused_until <= now())
+          AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))
+    )
+    SELECT * FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s
+"""
+
+
+def read_due(
+    connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
+) -> tuple[list[DueRide], int]:
+    """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
+    rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
+    return [_ride(row) for row in rows], int(rows[0]["total"]) if rows else 0
+
+
+def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueRide]:
+    """Return the documents with these access keys, due or not, in the order of the keys."""
+    statement = _RIDE + " FROM invoices i JOIN tenants t ON t.id = i.tenant_id WHERE i.access_key = ANY(%(keys)s)"
+    found = {row["access_key"]: _ride(row) for row in _rows(connection, statement, {"keys": list(access_keys)})}
+    return [found[key] for key in access_keys if key in found]
+
+
+def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) -> list[str]:
+    """Return those RUCs that no tenant has."""
+    known = {ruc for (ruc,) in connection.execute("SELECT ruc FROM tenants WHERE ruc = ANY(%s)", [list(rucs)])}
+    return [ruc for ruc in rucs if ruc not in known]
+
+
+def is_anything_due(connection: psycopg.Connection[Any], job: str) -> bool:
+    """Stamp the tick and ask the one function that decides."""
+    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
+    return bool(row and row[0])
+
+
+def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], tenants: Sequence[str]) -> int:
+    """
+    Make authorized documents want a new printed form; returns how many.
+
+    The old file stays in its place until the new one takes it.
+    """
+    return connection.execute(
+        "UPDATE invoices i SET ride_generated_at = NULL, ride_attempts = 0, ride_next_at = now(), ride_error = NULL"
+        " FROM tenants t WHERE t.id = i.tenant_id AND i.status = 'authorized' AND i.deleted_at IS NULL"
+        " AND (%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
+        " AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))",
+        {"keys": list(access_keys) or None, "tenants": list(tenants) or None},
+    ).rowcount
+
+
+def begin_attempt(connection: psycopg.Connection[Any], ride: DueRide) -> int | None:
+    """
+    Count the attempt and set the next time, before it starts.
+
+    Should the process die in it, the row says so. Returns the attempt's number, None if the document does not want a
+    printed form any more.
+    """
+    row = connection.execute(
+        f"UPDATE invoices i SET ride_attempts = ride_attempts + 1, ride_next_at = {_NEXT_TRY},"
+        " ride_error = 'the attempt was begun and never ended: the process died, or is still at it'"
+        f" WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED} RETURNING ride_attempts",
+        [ride.id, ride.tenant_id],
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def read_source(connection: psycopg.Connection[Any], ride: DueRide) -> Source:
+    """Return what is to be printed."""
+    row = connection.execute(
+        "SELECT d.authorized_xml, d.submitted_xml, i.sri_authorization, i.authorized_at FROM invoices i"
+        " LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.id = %s AND i.tenant_id = %s",
+        [ride.id, ride.tenant_id],
+        binary=True,
+    ).fetchone()
+    return Source(*row) if row else Source(None, None, None, None)
+
+
+def write_rendered(connection: psycopg.Connection[Any], ride: DueRide, *, path: str, sha256: str) -> bool:
+    """Record the file; False if the document does not want it any more, and then nothing is written."""
+    return bool(
+        connection.execute(
+            "UPDATE invoices i SET ride_path = %s, ride_sha256 = %s, ride_generated_at = now(), ride_error = NULL,"
+            f" ride_next_at = NULL, updated_at = now() WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED}",
+            [path, sha256, ride.id, ride.tenant_id],
+        ).rowcount
+    )
+
+
+def write_failed(connection: psycopg.Connection[Any], ride: DueRide, error: str, *, parked: bool) -> None:
+    """Say why there is no file; a parked document is not tried again until somebody forces it."""
+    connection.execute(
+        "UPDATE invoices i SET ride_error = %s, ride_next_at = CASE WHEN %s THEN NULL ELSE ride_next_at END"
+        f" WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED}",
+        [error, parked, ride.id, ride.tenant_id],
+    )
+
+
+def give_back(connection: psycopg.Connection[Any], ride: DueRide, error: str) -> None:
+    """Take an attempt back that failed through no fault of the document: it is due as before."""
+    connection.execute(
+        "UPDATE invoices i SET ride_attempts = greatest(0, ride_attempts - 1), ride_next_at = now(), ride_error = %s"
+        f" WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED}",
+        [error, ride.id, ride.tenant_id],
+    )
+
+
+def _rows(connection: psycopg.Connection[Any], statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    from psycopg.rows import dict_row
+
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return list(cursor.execute(statement.encode(), parameters).fetchall())
+
+
+def _ride(row: dict[str, Any]) -> DueRide:
+    return DueRide(**{name: row[name] for name in DueRide.__dataclass_fields__})

@@ -1,0 +1,87 @@
+"""Comprobante de retención, both versions in the layout of the first: where each block stands."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from jobsync.ride import codes
+from jobsync.ride.blocks import (
+    Entry,
+    TotalLine,
+    digits,
+    draw_fields,
+    information_pieces,
+    machine_fields,
+    table,
+    total_pieces,
+)
+from jobsync.ride.flow import Column, Filled, Flow
+from jobsync.sri.comprobante import Amount, Document, Withheld, Withholding
+
+TITLE = "COMPROBANTE DE RETENCIÓN"
+
+
+def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
+    """Draw everything below the two boxes."""
+    sheet = flow.sheet
+    subject, rows = withholding.subject, withholding.rows
+    draw_fields(
+        flow,
+        [
+            [
+                Entry("Razón Social / Nombres y Apellidos", subject.name, 2.4),
+                Entry("Identificación", subject.id),
+                Entry("Fecha", document.issue_date_text, 0.7),
+            ],
+            [Entry("Dirección", subject.address)],
+        ],
+    )
+    columns: list[Filled] = [
+        (Column("Comprobante"), [_document_name(row) for row in rows]),
+        (Column("Número", "code", most_mm=32), [row.document.number for row in rows]),
+        (Column("Fecha Emisión", "code", most_mm=18), [row.document.issue_date for row in rows]),
+        (Column("Ejercicio Fiscal", "code", most_mm=16), [withholding.fiscal_period for _ in rows]),
+        (
+            Column("Base Imponible para la Retención", "number", most_mm=28, least_mm=21),
+            [digits(row.base) for row in rows],
+        ),
+        (Column("IMPUESTO", "code", most_mm=18), [_tax(row) for row in rows]),
+        (Column("Porcentaje Retención", "number", most_mm=20), [digits(row.percent) for row in rows]),
+        (Column("Valor Retenido", "number", most_mm=26), [digits(row.amount) for row in rows]),
+    ]
+    right = total_pieces(sheet, _total(withholding))
+    if rows:
+        table(columns).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
+    flow.y += 3
+    left = [
+        *information_pieces(sheet, document.additional),
+        *information_pieces(sheet, machine_fields(document.machine), "Máquina Fiscal"),
+    ]
+    flow.pour(right, left)
+
+
+def _document_name(row: Withheld) -> str:
+    code = row.document.code or ""
+    name = codes.DOCUMENTS.get(code.zfill(2), code) or " "
+    details = [
+        ("Dividendo pagado", row.dividend.paid if row.dividend else None),
+        ("Impuesto a la Renta de la sociedad", digits(row.dividend.income_tax) if row.dividend else None),
+        ("Ejercicio de la utilidad", row.dividend.year if row.dividend else None),
+        ("Cajas de banano", digits(row.bananas.boxes) if row.bananas else None),
+        ("Precio por caja", digits(row.bananas.price) if row.bananas else None),
+    ]
+    return "\n".join([name, *(f"{label}: {text}" for label, text in details if text)])
+
+
+def _tax(row: Withheld) -> str:
+    name = codes.WITHHELD_TAXES.get(row.tax or "", row.tax or "")
+    return f"{name}\nCód. {row.code}" if row.code else name
+
+
+def _total(withholding: Withholding) -> list[TotalLine]:
+    """Return the sum: the document names none, and a reader wants one; nothing if a row has no readable amount."""
+    amounts = [row.amount.value if row.amount else None for row in withholding.rows]
+    known = [amount for amount in amounts if amount is not None]
+    if not known or len(known) < len(amounts):
+        return []
+    return [TotalLine("TOTAL RETENIDO", Amount(f"{sum(known, Decimal()):f}"), grand=True)]

@@ -1,0 +1,118 @@
+"""The table `sri` of a scenario file: what it may say, and what is told about mistakes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobsync.sandbox import sri_scenario as module
+from jobsync.sandbox.scenario import Scenario, default_scenario, load_scenario
+from jobsync.sandbox.scenario_file import ScenarioError
+from jobsync.sandbox.sri_scenario import (
+    Outage,
+    Play,
+    SriBehaviour,
+    default_sri_scenario,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(folder: Path, text: str) -> Scenario:
+    """Write a file and read it."""
+    path = folder / "scenario.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_scenario(path)
+
+
+def test_the_documented_example_loads(tmp_path: Path) -> None:
+    """The table shown in the module's docstring is one."""
+    example = re.search(r"(    \[sri\].*?)\n\nA behaviour", module.__doc__ or "", re.DOTALL)
+    assert example
+    (tmp_path / "submitted").mkdir()
+    sri = load(tmp_path, example[1]).sri
+
+    assert (sri.latency_ms, sri.unknown, sri.documents) == (300, "play", tmp_path / "submitted")
+    assert sri.play == Play(in_process_s=(1, 5))
+    assert sri.rules[0].last == "7"
+    assert sri.rules[0].play == Play(
+        outcome="refused",
+        codes=("39",),
+        in_process_s=(1, 5),
+        oddities=("several", "tree"),
+        behaviour=SriBehaviour("http_error", status=503, times=2),
+    )
+    assert sri.outages == (Outage(60, 90, SriBehaviour("html")),)
+
+
+def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
+    """The file shown in docs/sandbox.md is one."""
+    page = ROOT / "docs" / "sandbox.md"
+    if not page.exists():
+        pytest.skip("the documentation is not beside the tests")
+    example = re.search(r"(    \[sri\].*?)\n\n[-A-Z]", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    (tmp_path / "submitted").mkdir()
+
+    assert load(tmp_path, example[1]).sri.rules
+
+
+def test_a_file_without_the_table_plays_the_default(tmp_path: Path) -> None:
+    """Files from before there was an SRI play as they did, and an SRI that answers."""
+    text = '[[clients]]\nclient_id = "c"\nclient_secret = "s"\n'
+    text += '[[dealers]]\nname = "N"\naccount_number = "1"\naccount_secret = "a"\n'
+
+    assert load(tmp_path, text).sri == default_sri_scenario()
+
+
+def test_a_file_with_the_table_alone_plays_the_default_dealers(tmp_path: Path) -> None:
+    """Who tries out the SRI need not write down dealers."""
+    loaded = load(tmp_path, "[sri]\nlatency_ms = 5\n")
+
+    assert loaded.dealers == default_scenario().dealers
+    assert loaded.sri.latency_ms == 5
+
+
+def test_rules_begin_with_what_holds_for_all(tmp_path: Path) -> None:
+    """A rule changes only what it names."""
+    rule = load(tmp_path, '[sri]\nin_process_s = 3\nwaiting = "empty"\n[[sri.rules]]\nruc = "17"\n').sri.rules[0]
+
+    assert rule.play == Play(in_process_s=(3, 3), waiting="empty")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sri = 3", "sri: expected a table of keys, got 3"),
+        ("[sri]\nlatency = 3", "sri.latency: unknown key, expected one of outcome, codes,"),
+        ("[sri]\nlatency_ms = -1", "sri.latency_ms: expected a number of 0 or more, got -1"),
+        ('[sri]\noutcome = "lost"', "sri.outcome: expected one of authorized, refused,"),
+        ("[sri]\nin_process_s = [5, 1]", "sri.in_process_s: expected a number of seconds, or two, the smaller first"),
+        ("[sri]\nin_process_s = [1]", "sri.in_process_s: expected a number of seconds, or two"),
+        ('[sri]\nreceived_s = "1"', "sri.received_s: expected a number of 0 or more, got '1'"),
+        ("[sri]\nreceived_s = [true, 2]", "sri.received_s: expected a number of seconds, or two"),
+        ('[sri]\nwaiting = "tea"', "sri.waiting: expected one of in_process, empty, code_70"),
+        ("[sri]\ncodes = [39]", "sri.codes: expected a list of texts, got 39"),
+        ('[sri]\noddities = ["odd"]', "sri.oddities: expected a list of several,"),
+        ('[sri]\ndocuments = "nowhere"', "sri.documents: expected a folder that is there, got 'nowhere'"),
+        ('[sri]\nunknown = "x"', "sri.unknown: expected one of play, empty"),
+        ('[sri]\nbehaviour = "x"', "sri.behaviour.kind: expected one of normal, html"),
+        ('[sri]\nbehaviour = {kind = "html", seconds = 3}', "sri.behaviour.seconds: unknown key, html takes times, st"),
+        ('[sri]\nbehaviour = {kind = "soap_fault", code = "x"}', "sri.behaviour.code: expected one of Client, Server"),
+        ("[[sri.rules]]\ncolour = 1", "sri.rules[1].colour: unknown key, expected one of keys, last, ruc"),
+        ('[[sri.rules]]\nkeys = ["1"]', "sri.rules[1].keys: expected access keys of 49 digits, got '1'"),
+        ('[[sri.rules]]\nlast = "x"', "sri.rules[1].last: expected digits, got 'x'"),
+        ("[sri]\nrules = []", "sri.rules: expected a list of at least one table, got []"),
+        ("[[sri.outages]]\nfrom_s = 5\nto_s = 5", "sri.outages[1].to_s: expected a number above from_s (5), got 5.0"),
+        (
+            '[[sri.outages]]\nbehaviour = {kind = "html", times = 2}',
+            "sri.outages[1].behaviour: expected a behaviour without times",
+        ),
+    ],
+)
+def test_mistakes_are_named(text: str, message: str, tmp_path: Path) -> None:
+    """The first mistake is told with its key and what was expected there."""
+    with pytest.raises(ScenarioError, match=re.escape(message)):
+        load(tmp_path, text)

@@ -1,0 +1,170 @@
+"""The 49 digits."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from jobsync.sri import access_key as keys
+from jobsync.sri.access_key import check_digit, find_ruc_problem, parse_access_key
+
+GOOD = "0407201901179217775800110010020000000301234567815"
+
+
+def with_digit(first_48: str) -> str:
+    """A key with the check digit that it needs."""
+    return f"{first_48}{check_digit(first_48)}"
+
+
+def changed(at: int, digits: str) -> str:
+    """The good key with other digits from a place on (counted from 1), and the check digit that goes with them."""
+    return with_digit((GOOD[: at - 1] + digits + GOOD[at - 1 + len(digits) :])[:48])
+
+
+@pytest.mark.parametrize(
+    ("first_48", "expected"),
+    [
+        ("0" * 40 + "41261533", 6),  # the vendor's own example
+        ("040720190117921777580011001002000000030123456781", 5),
+        ("030720190117921777580011001002000000028123456781", 1),  # 11 - 1 = 10
+        ("160920260117600132100011001001000940421234478361", 1),  # remainder 10
+        ("0" * 48, 0),  # 11
+    ],
+)
+def test_check_digit(first_48: str, expected: int) -> None:
+    """The digit is the one that was worked out by hand, whichever remainder it comes from."""
+    assert check_digit(first_48) == expected
+
+
+def test_every_single_wrong_digit_is_seen() -> None:
+    """No exchange of one digit of this key by another goes unseen."""
+    missed = []
+    for at in range(48):
+        for digit in "0123456789":
+            other = GOOD[:at] + digit + GOOD[at + 1 : 48]
+            if digit != GOOD[at] and check_digit(other) == int(GOOD[48]):
+                missed.append((at, digit))
+
+    assert missed == []
+
+
+def test_parts() -> None:
+    """A key tells day, kind, issuer, environment and number."""
+    key = parse_access_key(f"  {GOOD}\n")
+
+    assert (
+        key.text,
+        key.issue_date,
+        key.document_code,
+        key.document_type,
+        key.ruc,
+        key.environment,
+        key.series_number,
+        key.numeric_code,
+        key.emission_type,
+        key.check_digit,
+        str(key),
+    ) == (
+        GOOD,
+        date(2019, 7, 4),
+        "01",
+        "invoice",
+        "1792177758001",
+        "test",
+        "001-002-000000030",
+        "12345678",
+        "1",
+        5,
+        GOOD,
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("01", "invoice"),
+        ("03", "purchase_settlement"),
+        ("04", "credit_note"),
+        ("05", "debit_note"),
+        ("06", "delivery_note"),
+        ("07", "withholding"),
+    ],
+)
+def test_document_types(code: str, expected: str) -> None:
+    """Six kinds of document, one English name each."""
+    assert parse_access_key(changed(9, code)).document_type == expected
+
+
+def test_production() -> None:
+    """2 is production."""
+    assert parse_access_key(changed(24, "2")).environment == "production"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("", keys.AccessKeyLengthError, "0 characters"),
+        (GOOD[:-1], keys.AccessKeyLengthError, "48 characters, expected 49"),
+        (GOOD + "A", keys.AccessKeyLengthError, "50 characters"),
+        (GOOD[:20] + "X" + GOOD[21:], keys.AccessKeyFormatError, "place 21"),
+        (GOOD[:48] + "²", keys.AccessKeyFormatError, "place 49"),
+        ("٠" + GOOD[1:], keys.AccessKeyFormatError, "place 1"),
+        (GOOD[:24] + " " + GOOD[25:], keys.AccessKeyFormatError, "place 25"),
+        ("-" + GOOD[1:], keys.AccessKeyFormatError, "place 1"),
+        (GOOD[:48] + "6", keys.AccessKeyCheckDigitError, "ends in 6, its other 48 digits ask for 5"),
+        (changed(1, "31022026"), keys.AccessKeyDateError, "31022026"),
+        (changed(1, "20260131"), keys.AccessKeyDateError, "ddmmyyyy"),
+        (changed(1, "01010000"), keys.AccessKeyDateError, "01010000"),
+        (changed(9, "02"), keys.AccessKeyDocumentError, "type 02"),
+        (changed(9, "99"), keys.AccessKeyDocumentError, "type 99"),
+        (changed(24, "0"), keys.AccessKeyEnvironmentError, "environment 0"),
+        (changed(24, "3"), keys.AccessKeyEnvironmentError, "environment 3"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, error: type[keys.AccessKeyError], words: str) -> None:
+    """Each kind of wrong has its own class, its own code and the data to find it."""
+    with pytest.raises(error, match=words) as raised:
+        parse_access_key(text)
+
+    assert type(raised.value) is error
+
+
+def test_problems_have_distinct_codes() -> None:
+    """A row in the database can say which kind of wrong it was."""
+    kinds = keys.AccessKeyError.__subclasses__()
+
+    assert len({kind.problem for kind in kinds} | {keys.AccessKeyError.problem}) == len(kinds) + 1
+
+
+def test_another_issuer() -> None:
+    """The issuer must be the tenant."""
+    key = parse_access_key(GOOD)
+    key.require_ruc("1792177758001")
+    with pytest.raises(keys.AccessKeyRucError, match=r"1792177758001, expected 1792060346001") as raised:
+        key.require_ruc("1792060346001")
+
+    assert raised.value.problem == "key_ruc"
+
+
+@pytest.mark.parametrize(
+    ("ruc", "expected"),
+    [
+        ("1792060346001", None),
+        ("1792060346000", "no province"),
+        ("1763154690001", "check digit"),
+        ("9999999999999", "no province"),
+        ("179206034600", "13 digits"),
+        ("17920603460O1", "13 digits"),
+    ],
+)
+def test_odd_rucs(ruc: str, expected: str | None) -> None:
+    """What python-stdnum finds odd is named in our words."""
+    problem = find_ruc_problem(ruc)
+
+    assert (problem is None) if expected is None else (expected in (problem or ""))
+
+
+def test_an_odd_ruc_is_no_reason_to_refuse_a_key() -> None:
+    """Active companies have RUCs whose check digit does not fit."""
+    assert parse_access_key(changed(11, "1763154690001")).ruc == "1763154690001"

@@ -1,0 +1,97 @@
+"""The table of message codes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
+from tests.commands.support import Cli
+
+DOCUMENTED = (
+    "2 10 26 27 28 34 35 36 37 39 40 42 43 45 46 47 48 49 50 52 56 57 58 59 60 62 63 64 65 67 68 69 70 80 82 92 99"
+)
+
+
+def test_every_documented_code_is_there() -> None:
+    """No code of the facts is missing, and none is invented."""
+    assert set(DOCUMENTED.split()) == set(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_entries_are_sentences(code: str) -> None:
+    """Meaning and advice are whole sentences of our own; every class has its words."""
+    entry = CODES[code]
+
+    assert re.fullmatch(r"[A-Z].*\.", entry.meaning)
+    assert re.fullmatch(r"[A-Z].*\.", entry.advice)
+    assert entry.source
+    assert CLASS_WORDS[entry.code_class]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ("70", CodeClass.PENDING),
+        ("43 45 99", CodeClass.QUERY),
+        ("50", CodeClass.RETRY),
+        ("26 35 36 52 58 67 69 82 92", CodeClass.REBUILD),
+        ("39 40 42", CodeClass.RESIGN),
+        ("2 10 27 28 37 46 56 57 63 64", CodeClass.TENANT_MUST_ACT),
+        ("47 48 49 80", CodeClass.OUR_BUG),
+        ("34 65 2000 4500 7000", CodeClass.HUMAN),
+        ("59 60 62 68", CodeClass.WARNING),
+    ],
+)
+def test_classes(codes: str, expected: CodeClass) -> None:
+    """The class decides what becomes of a document; a change here is a change of the rule."""
+    assert {explain(code).code_class for code in codes.split()} == {expected}
+
+
+@pytest.mark.parametrize("code", ["43", " 43 ", "043", "0043"])
+def test_spellings_of_one_code(code: str) -> None:
+    """Blanks and leading zeros do not matter."""
+    assert explain(code).code == "43"
+
+
+@pytest.mark.parametrize("code", ["1", "1999", "7001", "20000", "", "ERR-1", "999999999999", "²"])
+def test_unknown_codes_are_called_so(code: str) -> None:
+    """A code that is not in the table is not explained away."""
+    entry = explain(code)
+
+    assert (entry.known, entry.code_class, entry.source) == (False, CodeClass.HUMAN, "none")
+
+
+def test_explain_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints meaning, class and advice, without any database."""
+    ran = Cli({}, capsys)("sri", "explain", "70")
+
+    assert ran.code == 0
+    assert "still working on this access key" in ran.out
+    assert "pending" in ran.out
+
+
+def test_explain_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The machine's form has the same."""
+    ran = Cli({}, capsys)("sri", "explain", "039", "--json")
+
+    assert (ran.code, ran.json["code"], ran.json["class"], ran.json["known"]) == (0, "39", "resign", True)
+
+
+def test_explain_command_for_an_unknown_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown code has general advice and says that it is unknown."""
+    ran = Cli({}, capsys)("sri", "explain", "1234")
+
+    assert ran.code == 0
+    assert "not in our table" in ran.out
+
+
+@pytest.mark.parametrize("text", ["", "abc", "4 3", "123456", "٤٣"])
+def test_explain_command_for_no_code(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no code is a wrong command line."""
+    ran = Cli({}, capsys)("sri", "explain", text, "--json")
+
+    assert ran.code == 2
+    assert json.loads(ran.out)["exit_code"] == 2

@@ -1,0 +1,160 @@
+"""How a host of the SRI is asked: apart in time, and hardly any more once it fails."""
+
+from __future__ import annotations
+
+import threading
+
+from jobsync.sri.pace import OPENS_AFTER, Change, HostLine
+
+
+class Time:
+    """A clock that pauses move."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.stopped = False
+
+    def pause(self, seconds: float) -> bool:
+        self.now += seconds
+        return not self.stopped
+
+    def clock(self) -> float:
+        return self.now
+
+
+def line(
+    time: Time, *, delay_s: float = 0.0, faults: int = 0, is_open: bool = False, idle: float | None = None
+) -> HostLine:
+    """Return the gate of a host."""
+    return HostLine(
+        delay_s=delay_s, pause=time.pause, faults_in_a_row=faults, is_open=is_open, idle_s=idle, clock=time.clock
+    )
+
+
+def test_starts_are_apart() -> None:
+    """Each admission comes a delay after the one before."""
+    time = Time()
+    host = line(time, delay_s=0.5)
+
+    starts = []
+    for _ in range(4):
+        assert host.admit()
+        host.start()
+        starts.append(time.now)
+
+    assert starts == [100.0, 100.5, 101.0, 101.5]
+
+
+def test_last_call_of_the_run_before_counts() -> None:
+    """A run that begins 0.2 s after a call waits for the rest of the delay."""
+    time = Time()
+    host = line(time, delay_s=0.5, idle=0.2)
+
+    assert host.admit()
+
+    assert time.now == 100.3
+
+
+def test_call_that_left_late_pushes_the_next() -> None:
+    """What counts is when a call left, not when it was let through."""
+    time = Time()
+    host = line(time, delay_s=0.5)
+    host.admit()
+    time.now += 0.4
+    host.start()
+
+    host.admit()
+
+    assert time.now == 100.9
+
+
+def test_ended_run_admits_nothing() -> None:
+    """A wait that was cut short is no turn."""
+    time = Time()
+    host = line(time, delay_s=0.5)
+    host.admit()
+    time.stopped = True
+
+    assert not host.admit()
+
+
+def test_circuit_opens_after_faults_in_a_row() -> None:
+    """Fewer change nothing, and an answer in between starts the count anew."""
+    host = line(Time())
+    for _ in range(OPENS_AFTER - 1):
+        host.end(unreachable=True)
+    assert host.end(unreachable=False) == Change(0, open=False, probed=False, turned=False)
+
+    changes = [host.end(unreachable=True) for _ in range(OPENS_AFTER)]
+
+    assert changes[-1] == Change(OPENS_AFTER, open=True, probed=False, turned=True)
+    assert not host.admit()
+
+
+def test_faults_of_earlier_runs_count() -> None:
+    """A run that does one call a tick opens the circuit as well."""
+    change = line(Time(), faults=OPENS_AFTER - 1).end(unreachable=True)
+
+    assert change == Change(OPENS_AFTER, open=True, probed=False, turned=True)
+
+
+def test_good_answers_leave_nothing_to_remember() -> None:
+    """Only what changes is written."""
+    assert line(Time()).end(unreachable=False) is None
+
+
+def test_open_circuit_lets_one_probe_through() -> None:
+    """The others wait for its end, and are turned away if it fails."""
+    host = line(Time(), faults=7, is_open=True)
+    assert host.admit()
+    second: list[bool] = []
+    waiting = threading.Thread(target=lambda: second.append(host.admit()))
+    waiting.start()
+    assert waiting.is_alive()
+
+    change = host.end(unreachable=True)
+    waiting.join(5)
+
+    assert change == Change(8, open=True, probed=True, turned=False)
+    assert second == [False]
+
+
+def test_answered_probe_closes_the_circuit() -> None:
+    """Whoever waited may go on."""
+    host = line(Time(), faults=7, is_open=True)
+    assert host.admit()
+
+    change = host.end(unreachable=False)
+
+    assert change == Change(0, open=False, probed=True, turned=True)
+    assert host.admit()
+
+
+def test_probe_that_was_not_made_goes_to_the_next() -> None:
+    """A document that was decided meanwhile does not use the probe up."""
+    host = line(Time(), faults=7, is_open=True)
+    assert host.admit()
+
+    host.give_back()
+
+    assert host.admit()
+
+
+def test_probe_that_never_ends_does_not_hold_the_line() -> None:
+    """The wait for it has an end."""
+    time = Time()
+    host = line(time, faults=7, is_open=True)
+    assert host.admit()
+    time.now += 1000
+    ticking = threading.Event()
+
+    def admit() -> None:
+        assert not host.admit()
+        ticking.set()
+
+    thread = threading.Thread(target=admit, daemon=True)
+    thread.start()
+    while not ticking.wait(0.06):
+        time.now += 100
+    thread.join(5)
+    assert ticking.is_set()

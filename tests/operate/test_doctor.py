@@ -120,7 +120,7 @@ def test_files_missing_altered_and_outside(database: Database, connection: Conne
     tenant = add_tenant(connection)
     for path in ("good.pdf", "bad.pdf", "gone.pdf", "../../etc/hostname", "good.pdf/x"):
         add_invoices(connection, tenant, 1, "authorized", ride_path=path, ride_sha256=sha, ride_generated_at="now")
-    found = list(doctor.check_storage(Settings(storage=tmp_path), database.engine(), every=True))
+    found = list(doctor.check_storage(tmp_path, database.engine(), every=True))
 
     assert [("storage", "ok"), ("RIDE files", "problem"), ("RIDE files", "problem")] == levels(found)
     assert found[1].text.startswith("2 files missing")
@@ -137,17 +137,22 @@ def test_files_are_sampled_unless_all_are_asked_for(
     add_invoices(
         connection, add_tenant(connection), 11, "authorized", ride_path="gone", ride_sha256="", ride_generated_at="now"
     )
-    settings, engine = Settings(storage=tmp_path), database.engine()
+    engine = database.engine()
 
-    assert "5 files missing" in list(doctor.check_storage(settings, engine, every=False))[1].text
-    assert "11 files missing" in list(doctor.check_storage(settings, engine, every=True))[1].text
+    assert "5 files missing" in list(doctor.check_storage(tmp_path, engine, every=False))[1].text
+    assert "11 files missing" in list(doctor.check_storage(tmp_path, engine, every=True))[1].text
 
 
 def test_storage_that_is_no_folder(tmp_path: Path) -> None:
-    """Not mounted, perhaps."""
-    [found] = doctor.check_storage(Settings(storage=tmp_path / "no"), None, every=False)
+    """Not mounted, perhaps; the default one is made by the first file; and nobody has named one."""
+    folder = tmp_path / "no"
+    found = [
+        *doctor.check_storage(folder, None, every=False),
+        *doctor.check_storage(folder, None, every=False, named=False),
+        *doctor.check_storage(None, None, every=False),
+    ]
 
-    assert Level.PROBLEM is found.level
+    assert [Level.PROBLEM, Level.OK, Level.WARNING] == [each.level for each in found]
 
 
 def test_reaching_a_service() -> None:

@@ -58,22 +58,22 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     if engine is not None:
         with translated(), engine.connect() as connection:
             yield from ask.check_key(connection, _decrypter(tools))
-    yield from _storage(settings, engine, every=every)
+    yield from _storage(tools, settings, engine, every=every)
     if not offline:
         for name, url in _services(settings):
             yield ask.check_reach(name, url)
 
 
-def _storage(settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
+def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
     from jobsync.operate import doctor as ask
 
-    yield from ask.check_storage(settings, engine, every=every)
-    folders = {"system": Path("/")}
-    if settings.storage:
-        folders["RIDE files"] = settings.storage
-    if settings.embedded_folder:
-        folders["database"] = settings.embedded_folder
-    yield from ask.check_disk(folders)
+    try:
+        root = tools.storage.root
+    except ConfigurationProblem:
+        root = None
+    yield from ask.check_storage(root, engine, every=every, named=settings.storage is not None)
+    folders = {"system": Path("/"), "RIDE files": root, "database": settings.embedded_folder}
+    yield from ask.check_disk({name: folder for name, folder in folders.items() if folder is not None})
 
 
 def _decrypter(tools: Tools) -> Callable[[str], object] | None:

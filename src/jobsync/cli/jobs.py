@@ -126,6 +126,7 @@ def generate_ride(
         )
 
     report = _reported("generate-ride", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled:
         _print_rides(report, as_json=as_json)
     raise typer.Exit(int(report.exit_code))

@@ -308,12 +308,19 @@ def _handshake(host: str, port: int, *, secure: bool) -> int | None:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def check_storage(settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
-    """Can RIDE files be written, and are those that were written still there and unaltered?"""
-    root = settings.storage
+def check_storage(root: Path | None, engine: Engine | None, *, every: bool, named: bool = True) -> Iterator[Finding]:
+    """
+    Can RIDE files be written, and are those that were written still there and unaltered?
+
+    Args:
+        root: where they lie; None where nobody has said so.
+        named: the folder was named, so it is to be there; the default one is made by the first file.
+    """
     if root is None:
-        if settings.database_url is not None:
-            yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
+        yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
+        return
+    if not root.is_dir() and not named:
+        yield ok("storage", f"{root} is made when the first file is")
         return
     if not root.is_dir():
         yield problem("storage", f"{root} is not a folder", f"install -d -o jobsync {root}, or mount it")

@@ -233,7 +233,7 @@ def test_many_problems_are_one_message(house: House, connection: Connection) -> 
 
     [message] = house.mail.sent
     assert 70 == len(message.notes)
-    assert "70 problem" in message.title
+    assert "70 problems on" in message.title
     assert "and 20 more" in message.text()
 
 

@@ -351,7 +351,7 @@ class Book:
     def _due(self, channel: Channel, now: datetime, limits: Limits) -> list[tuple[Entry, str]]:
         return [
             (entry, phase)
-            for entry in sorted(self.entries.values(), key=lambda entry: (entry.opened_at, entry.key))
+            for entry in sorted(self.entries.values(), key=_rank)
             if (phase := entry.phase(channel.name, now, limits.reminder)) and entry.host in (None, self._host)
         ]
 
@@ -361,6 +361,15 @@ class Book:
             if entry.closed_at is not None and not entry.is_over and now - entry.closed_at > _KEPT:
                 told = {name: {**phases, "closed": now} for name, phases in entry.told.items()}
                 self.put(replace(entry, told=told, synced=False))
+
+
+# the likelier cause stands before what it leads to
+_ORDER = (DATABASE, UNIT, "tick", "skips", "duration", "failures", "circuit", "silence", "held", "queue")
+
+
+def _rank(entry: Entry) -> tuple[int, datetime, str]:
+    place = _ORDER.index(entry.kind) if entry.kind in _ORDER else len(_ORDER)
+    return place, entry.opened_at, entry.subject
 
 
 def _note(entry: Entry, phase: str) -> Note:
@@ -558,7 +567,7 @@ def tell_database(book: Book, error: str, *, now: datetime, host: str) -> None:
                 kind=DATABASE,
                 opened_at=now,
                 last_at=now,
-                text=f"{host} cannot use the database: {visible(error, most=300)}",
+                text=f"{host} cannot use the database: {visible(error, most=300).removeprefix('database: ')}",
                 what_to_do="systemctl status postgresql on its host; free disk there; jobsync doctor",
                 host=host,
                 cause=DATABASE,

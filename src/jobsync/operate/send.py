@@ -77,7 +77,10 @@ class Message:
             [note] = self.notes
             return visible(f"[jobsync] {words[note.phase]}: {note.text}", most=160)
         counts = [(sum(1 for note in self.notes if note.phase == phase), word) for phase, word in words.items()]
-        return f"[jobsync] {', '.join(f'{number} {word}' for number, word in counts if number)} on {visible(self.host)}"
+        parts = [
+            f"{number} {word}{'s' if word == 'problem' and number > 1 else ''}" for number, word in counts if number
+        ]
+        return f"[jobsync] {', '.join(parts)} on {visible(self.host)}"
 
     def text(self) -> str:
         """The whole message for a person, plain text."""
@@ -86,7 +89,7 @@ class Message:
         for phase, head in heads.items():
             for note in [note for note in self.notes if note.phase == phase][:50]:
                 lines += [f"{head}: {visible(note.text)}"]
-                since = f"  since {_utc(note.opened_at)}"
+                since = f"  noticed {_utc(note.opened_at)}"
                 lines += [f"{since}, over at {_utc(note.closed_at)}" if note.closed_at else since]
                 if phase != "closed":
                     lines += [f"  what to do: {visible(note.what_to_do)}"]

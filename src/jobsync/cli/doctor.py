@@ -55,12 +55,14 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     yield from ask.check_alerts(settings, tools.environ)
     engine, findings = ask.check_database(settings, lambda: tools.database)
     yield from findings
+    used: set[str] = set()
     if engine is not None:
         with translated(), engine.connect() as connection:
             yield from ask.check_key(connection, _decrypter(tools))
+            used = ask.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
     if not offline:
-        for name, url in _services(settings):
+        for name, url in _services(settings, used):
             yield ask.check_reach(name, url)
 
 
@@ -83,17 +85,18 @@ def _decrypter(tools: Tools) -> Callable[[str], object] | None:
         return None
 
 
-def _services(settings: Settings) -> list[tuple[str, str]]:
+def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
+    """Return the services to reach; of the built-in addresses those that anybody uses, all where nobody does yet."""
     from jobsync.easycars.client import ADDRESSES as EASYCARS
     from jobsync.sri.client import ADDRESSES as SRI
 
-    easycars = (
-        {"EasyCars": settings.easycars_url}
-        if settings.easycars_url
-        else {f"EasyCars ({name})": url for name, url in EASYCARS.items()}
-    )
-    sri = {"SRI": settings.sri_url} if settings.sri_url else {f"SRI ({name})": url for name, url in SRI.items()}
-    return [*easycars.items(), *sri.items()]
+    for vendor, override, addresses in (("EasyCars", settings.easycars_url, EASYCARS), ("SRI", settings.sri_url, SRI)):
+        if override:
+            yield vendor, override
+            continue
+        for environment, url in addresses.items():
+            if environment in used or not used:
+                yield f"{vendor} ({environment})", url
 
 
 def _tell(found: list[Finding]) -> None:

@@ -100,8 +100,9 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     if clear:
-        lines = lines[: max(4, shutil.get_terminal_size().lines - 1)]
-        write("\x1b[H\x1b[2J\x1b[3J")
+        size = shutil.get_terminal_size()
+        lines = [(style, text[: size.columns]) for style, text in lines[: max(4, size.lines - 1)]]
+        write("\x1b[H\x1b[2J")
     console.print(Text("\n").join(Text(text, style=style) for style, text in lines))
 
 
@@ -203,6 +204,7 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
     troubled = [found for found in statuses if found.standing not in calm]
     others = [found for found in statuses if found.standing in (Standing.PARTIAL, Standing.PAUSED)]
     rows = (troubled + others)[:_TROUBLED_MOST]
+    advised: set[Standing] = set()
     for found in rows:
         name = visible(f"{found.facts.id} {found.facts.name}", most=40)
         style = _BAD if found.standing in (Standing.SILENT, Standing.FAILING) else _WARN
@@ -210,8 +212,9 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
             style,
             f"  {name.ljust(28)}  {str(found.standing).ljust(9)}  {visible(found.why or '', most=200)}".rstrip(),
         )
-        if found.what_to_do:
-            yield _PLAIN, f"  {''.ljust(28)}  do         {visible(found.what_to_do, most=200)}"
+        if found.what_to_do and found.standing not in advised:  # the others differ in their number only
+            advised.add(found.standing)
+            yield _HEAD, f"  {''.ljust(28)}  do         {visible(found.what_to_do, most=200)}"
     more = len(troubled) + len(others) - len(rows)
     if more > 0:
         yield _DIM, f"  ... and {more} more: jobsync status --json, jobsync dealership list"

@@ -270,6 +270,16 @@ def check_key(connection: Connection, decrypt: Callable[[str], object] | None) -
 # --- the way out -----------------------------------------------------------------------------------------------------
 
 
+def environments_in_use(connection: Connection) -> set[str]:
+    """Return which of the vendors' environments anybody uses: `Test`, `Production` of EasyCars, `test` … of the SRI."""
+    rows = rows_of(
+        connection,
+        "SELECT DISTINCT environment FROM easycar_credentials WHERE is_active UNION"
+        " SELECT DISTINCT environment FROM tenants WHERE is_active",
+    )
+    return {row["environment"] for row in rows}
+
+
 def check_reach(name: str, url: str) -> Finding:
     """Does the service's host answer, with a certificate that holds?"""
     try:

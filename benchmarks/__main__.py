@@ -1,4 +1,4 @@
-"""`python -m benchmarks [sync|memory|tick|ride|sri]`: measure one or all, and print markdown tables."""
+"""`python -m benchmarks [sync|memory|tick|ride|sri|operate]`: measure one or all, and print markdown tables."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import measure, memory, ride, sri, sync, tick
+from benchmarks import measure, memory, operate, ride, sri, sync, tick
 
-ALL = ("tick", "ride", "memory", "sri", "sync")
+ALL = ("tick", "ride", "memory", "operate", "sri", "sync")
 
 
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="sync|memory|tick|ride|sri", help="which to measure (default: all)")
+    parser.add_argument(
+        "what", nargs="*", metavar="sync|memory|tick|ride|sri|operate", help="which to measure (default: all)"
+    )
     parser.add_argument("--runs", type=_positive, default=3, help="runs of each case (default 3)")
     parser.add_argument("--dealerships", type=_positive, default=200, help="sync: dealerships (default 200)")
     parser.add_argument("--vehicles", type=_positive, default=500, help="sync: vehicles of each (default 500)")
@@ -57,6 +59,8 @@ def main() -> None:
                     Path(folder),
                     sri.Size(options.runs, minutes=options.minutes, calls=options.calls, invoices=options.invoices),
                 )
+            elif what == "operate":
+                report = operate.run(Path(folder), runs=options.runs)
             else:
                 report = tick.run(Path(folder), runs=options.ticks)
         print(report, end="\n\n", flush=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
@@ -317,11 +317,11 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
     missing = sorted({fence.name for fence in fences} - {name for (name,) in rows})
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
-    # the writer's own limit is set by the same statement: a round trip less in every write
-    prove_locks(connection, fences, also=f", set_config('idle_in_transaction_session_timeout', '{_IDLE_WRITER}', true)")
+    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [_IDLE_WRITER])
+    prove_locks(connection, fences)
 
 
-def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence], *, also: LiteralString = "") -> None:
+def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
     """
     Prove that the locks are still held by the lock connection; asked again as the last thing before a commit.
 
@@ -329,7 +329,7 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence], *,
         LockLost: it is not so.
     """
     row = connection.execute(
-        f"SELECT count(*){also} FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
+        f"SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
         f" ON pid = mine.backend AND {_KEY} = mine.key WHERE {_OURS}",
         [[fence.backend_pid for fence in fences], [lock_key(fence.name) for fence in fences]],
     ).fetchone()

@@ -17,9 +17,7 @@ ALL = ("tick", "ride", "memory", "operate", "sri", "sync")
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "what", nargs="*", metavar="sync|memory|tick|ride|sri|operate", help="which to measure (default: all)"
-    )
+    parser.add_argument("what", nargs="*", metavar="PART", help="which to measure (default: all)")
     parser.add_argument("--runs", type=_positive, default=3, help="runs of each case (default 3)")
     parser.add_argument("--dealerships", type=_positive, default=200, help="sync: dealerships (default 200)")
     parser.add_argument("--vehicles", type=_positive, default=500, help="sync: vehicles of each (default 500)")

@@ -244,8 +244,8 @@ class _Work:
     def begin(self, connection: Connection, item: Item) -> int:
         document, host = self._documents[item.key], self._host(item.key)
         next_in = back_off(document.history, self._chosen.clock)
-        paced = host if self._job.delay_s else None  # else all attempts would queue up for the host's row
-        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=paced)
+        paced = self._job.delay_s > 0
+        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host, paced=paced)
         if number is None:
             if host is not None:
                 self._hosts[host].give_back()

@@ -155,23 +155,33 @@ def is_anything_due(connection: psycopg.Connection[Any], job: str) -> bool:
 
 
 def begin_attempt(
-    connection: psycopg.Connection[Any], document: DueDocument, *, next_in: timedelta, host: str | None
+    connection: psycopg.Connection[Any],
+    document: DueDocument,
+    *,
+    next_in: timedelta,
+    host: str | None,
+    paced: bool = True,
 ) -> int | None:
     """
     Count the ask and set the next time, before it starts; stamp the host's last call.
+
+    Args:
+        paced: False only makes the host's row: where calls need no distance, attempts are not to queue up for it.
 
     Returns the number of the ask, None if the document is not to be asked about any more.
     """
     row = connection.execute(
         "WITH begun AS ("
         " UPDATE invoices SET check_count = check_count + 1, next_check_at = now() + %(next_in)s"
-        + _SAME_SUBMISSION
-        + " RETURNING check_count), stamped AS ("
+        " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
+        " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
+        " AND status IN ('pending_authorization', 'needs_attention') RETURNING check_count), stamped AS ("
         " INSERT INTO sri_hosts (host, last_start_at) SELECT %(host)s::text, clock_timestamp() FROM begun"
         " WHERE %(host)s::text IS NOT NULL"
+        " AND (%(paced)s OR NOT EXISTS (SELECT FROM sri_hosts WHERE host = %(host)s))"
         " ON CONFLICT (host) DO UPDATE SET last_start_at = excluded.last_start_at)"
         " SELECT check_count FROM begun",
-        {**_identity(document), "next_in": next_in, "host": host},
+        {**_identity(document), "next_in": next_in, "host": host, "paced": paced},
     ).fetchone()
     return int(row[0]) if row else None
 

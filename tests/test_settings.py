@@ -207,10 +207,19 @@ def test_unreadable_credential_is_named(sources: dict[str, str]) -> None:
         load_settings(sources)
 
 
-def test_embedded_folder_must_be_absolute() -> None:
+@pytest.mark.parametrize(("name", "value"), [("JOBSYNC_DATABASE_URL", "embedded:pg"), ("JOBSYNC_STORAGE", "rides")])
+def test_folders_must_be_absolute(name: str, value: str) -> None:
     """Where the data lies must not depend on where the command was typed."""
     with pytest.raises(ConfigurationProblem, match="absolute"):
-        load_settings({"JOBSYNC_DATABASE_URL": "embedded:pg"})
+        load_settings({name: value})
+
+
+@pytest.mark.parametrize("url", ["https://h/a?wsdl", "https://h/#a", "https://h:99999", "https://h:port"])
+@pytest.mark.parametrize("name", ["JOBSYNC_SRI_URL", "JOBSYNC_EASYCARS_URL"])
+def test_address_that_cannot_be_right_is_named(name: str, url: str) -> None:
+    """A vendor's address with its query, as it is often copied, would otherwise look like an outage."""
+    with pytest.raises(ConfigurationProblem, match=name):
+        load_settings({name: url})
 
 
 def test_no_secret_is_in_the_repr() -> None:

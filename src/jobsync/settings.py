@@ -109,6 +109,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
             return None
         try:
             parts = urlsplit(text)
+            _ = parts.port  # raises if there is no such port
         except ValueError:
             problems.append(f"{name}: not a URL (expected {' or '.join(s + '://…' for s in schemes)})")
             return None
@@ -124,6 +125,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
             return default
         return text
 
+    _check_places(raw, problems)
     database_url, embedded_folder = _database(raw, problems)
     return Settings(
         database_url=database_url,
@@ -198,6 +200,16 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             problems.append(f"{path}: {key}: expected text in quotes")
         else:
             yield name, value
+
+
+def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
+    problems.extend(
+        f"{name}: a path is appended to it, so nothing may follow a ? or #"
+        for name in ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
+        if any(sign in raw.get(name, "") for sign in "?#")
+    )
+    if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
+        problems.append("JOBSYNC_STORAGE: expected an absolute path")
 
 
 def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:

@@ -175,6 +175,18 @@ def test_outage_opens_the_circuit_and_changes_no_document(cli: Cli, sri: Sri, ro
     assert kinds == ["circuit_opened", "circuit_closed"]
 
 
+def test_named_document_that_only_probes_an_open_circuit(cli: Cli, sri: Sri, pending: Any) -> None:
+    """As at a tick: the outage is known, the run ends with 0, and what was asked about does not count as left."""
+    pending(*[make_key(number) for number in range(9)])
+    sri.default = lambda _: ("503 Service Unavailable", b"")
+    assert cli("check-authorizations").code == 69
+
+    ran = cli("check-authorizations", "--access-key", make_key(8), "--json")
+
+    assert (ran.code, ran.json["status"], [item["status"] for item in ran.json["items"]]) == (0, "succeeded", ["fault"])
+    assert (ran.json["counts"]["skipped"], ran.json["counts"]["remaining"]) == (1, 0)
+
+
 def test_calls_keep_their_distance_over_runs(cli: Cli, sri: Sri, pending: Any, rows: Rows) -> None:
     """The starts of two calls are never closer than the delay, not even those of two runs."""
     pending(*[make_key(n) for n in range(6)])

@@ -33,6 +33,7 @@ _NAMES = (
     "JOBSYNC_ALERT_WEBHOOK",
     "JOBSYNC_PING_URL",
 )
+_ALERT_NAMES = ("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK", "JOBSYNC_PING_URL")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,19 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
     """
     problems: list[str] = []
-    raw = _collect(environ, problems)
+    settings = _parse(_collect(environ, problems), problems, under_systemd="INVOCATION_ID" in environ)
+    if problems:
+        raise ConfigurationProblem("configuration: " + "; ".join(problems))
+    return settings
 
+
+def load_alert_settings(environ: Mapping[str, str]) -> Settings:
+    """Read only what an alert needs to get out; whatever else is wrong may be the very thing to be told."""
+    raw = {name: text for name, text in _collect(environ, []).items() if name in _ALERT_NAMES}
+    return _parse(raw, [], under_systemd="INVOCATION_ID" in environ)
+
+
+def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) -> Settings:
     def key_of(name: str) -> bytes | None:
         text = raw.get(name)
         if text is None:
@@ -113,7 +125,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         return text
 
     database_url, embedded_folder = _database(raw, problems)
-    settings = Settings(
+    return Settings(
         database_url=database_url,
         embedded_folder=embedded_folder,
         database_is_default="JOBSYNC_DATABASE_URL" not in raw,
@@ -129,11 +141,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         alert_to=raw.get("JOBSYNC_ALERT_TO"),
         alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
         ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
-        under_systemd="INVOCATION_ID" in environ,
+        under_systemd=under_systemd,
     )
-    if problems:
-        raise ConfigurationProblem("configuration: " + "; ".join(problems))
-    return settings
 
 
 def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:

@@ -15,17 +15,21 @@ from jobsync.cli import (
     database,
     dealership,
     demo,
+    doctor,
+    health,
     invoice,
     jobs,
     logs,
     manual,
     removals,
+    report,
     ride,
     runs,
     sandbox,
     schedule,
     settings,
     sri,
+    status,
     stock,
     tenant,
     units,
@@ -88,6 +92,12 @@ app.add_typer(runs.app, name="runs")
 app.command("logs")(logs.logs)
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")
+app.command("status")(status.status)
+app.command("health")(health.health)
+app.command("doctor")(doctor.doctor)
+app.command("report")(report.report)
+app.command("metrics")(report.metrics)
+app.command("alert")(health.alert)
 app.command("audit")(audit.audit)
 app.add_typer(units.app, name="units")
 app.add_typer(cron.app, name="cron")

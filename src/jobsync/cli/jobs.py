@@ -12,6 +12,7 @@ import typer
 
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
+from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import get_logger
 from jobsync.runner.job import Report, RunStatus
@@ -63,6 +64,7 @@ def stock_sync(
         )
 
     report = _reported("stock-sync", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
@@ -92,6 +94,7 @@ def check_authorizations(
         )
 
     report = _reported("check-authorizations", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
@@ -123,6 +126,7 @@ def generate_ride(
         )
 
     report = _reported("generate-ride", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled:
         _print_rides(report, as_json=as_json)
     raise typer.Exit(int(report.exit_code))
@@ -254,7 +258,7 @@ def _run_stock_sync(
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),
-        work,
+        ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
         connections=work.at_once + 2,

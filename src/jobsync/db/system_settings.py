@@ -259,7 +259,6 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
     for key, kind in CATALOGUE.items():
         row = stored.get(key)
         default = kind.spell(str(kind.default))
-        used = key.startswith("easycar_")
         readable = row is None or kind.read(row.value) is not None
         rows.append(
             {
@@ -267,8 +266,8 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
                 "value": row.value if row else default,
                 "default": default,
                 "expected": kind.expected,
-                "description": kind.description if used else f"{kind.description} (not used in this version)",
-                "used": used,
+                "description": kind.description,
+                "used": True,
                 "readable": readable,
                 "in_force": "the stored value" if readable else kind.consequence,
                 "updated_at": row.updated_at if row else None,

@@ -350,18 +350,29 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) ->
 
 def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
     """Return who holds the lock `name`, as far as an ordinary role may see it."""
-    row = connection.execute(
-        "SELECT r.run_id, r.holder, r.acquired_at, l.pid, a.application_name FROM (SELECT 1) one"
-        " LEFT JOIN run_locks r ON r.name = %s"
-        f" LEFT JOIN (SELECT pid FROM pg_locks WHERE {_OURS} AND {_KEY} = %s) l ON true"
-        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
-        [name, lock_key(name)],
-    ).fetchone()
-    found = Holder(name, *(row or (None, None, None, None, None)))
+    [found] = read_holders(connection, [name])
+    return found
+
+
+def read_holders(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[Holder]:
+    """Return who holds each of the locks, in one question; `pid` is None where nobody does."""
+    rows = connection.execute(
+        "SELECT wanted.name, r.run_id, r.holder, r.acquired_at, l.pid, a.application_name"
+        " FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY AS wanted (name, key, place)"
+        " LEFT JOIN run_locks r ON r.name = wanted.name"
+        f" LEFT JOIN (SELECT {_KEY} AS key, min(pid) AS pid FROM pg_locks WHERE {_OURS} GROUP BY 1) l"
+        " ON l.key = wanted.key"
+        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid ORDER BY wanted.place",
+        [list(names), [lock_key(name) for name in names]],
+    ).fetchall()
+    return [_as_signed(Holder(*row)) for row in rows]
+
+
+def _as_signed(found: Holder) -> Holder:
     ours = found.application_name if found.application_name and found.application_name.startswith("jobsync:") else None
     if ours and f":{str(found.run_id)[:8]}:" not in ours:
         # The new holder has not signed yet: better no run than the one before.
-        return Holder(name, None, None, None, found.pid, ours)
+        return Holder(found.name, None, None, None, found.pid, ours)
     return found
 
 

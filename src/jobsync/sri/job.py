@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import SystemSettings
-from jobsync.errors import UsageProblem
+from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
+_MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
 MOST_AT_ONCE = 2000  # documents read in one run; what is beyond is counted and left for the next
 _STATUS = {
     Outcome.AUTHORIZED: DocumentStatus.AUTHORIZED,
@@ -70,6 +72,7 @@ class CheckAuthorizations:
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
         work = _Work(self, chosen, pause=run.pause)
         results = work_lines(run, work.lines(), work, concurrency=self.concurrency)
+        work.remember_last_calls(run)
         return [*(work.named(result) for result in results), *chosen.decided]
 
     @property
@@ -79,8 +82,9 @@ class CheckAuthorizations:
 
     @property
     def delay_s(self) -> float:
-        """Seconds between the starts of two calls to one host."""
-        return self.settings.number("sri_call_delay_ms") / 1000
+        """Seconds between the starts of two calls to one host: a little more than is set, unless that is nothing."""
+        set_s = self.settings.number("sri_call_delay_ms") / 1000
+        return set_s + _MORE_DELAY_S if set_s else 0.0
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,14 @@ class _Work:
         left_alone = {"outcome": str(Outcome.PENDING)} if result.status is ItemStatus.SKIPPED else {}
         return replace(result, details={"tenant_ruc": ruc, **left_alone, **result.details})
 
+    def remember_last_calls(self, run: Run) -> None:
+        """Let the next run keep its distance to the last call, which left a little after its attempt was begun."""
+        left = {host: line.idle_s for host, line in self._hosts.items()}
+        with suppress(JobsyncError), run.writing(run.own_fences) as connection:  # the stamps of the attempts stand
+            for host, idle_s in left.items():
+                if idle_s is not None:
+                    store.write_last_start(driver(connection), host, idle=timedelta(seconds=idle_s))
+
     def _host(self, name: str) -> str | None:
         key = self._keys.get(name)
         return None if key is None else self._job.client.host(key.environment)
@@ -232,7 +244,8 @@ class _Work:
     def begin(self, connection: Connection, item: Item) -> int:
         document, host = self._documents[item.key], self._host(item.key)
         next_in = back_off(document.history, self._chosen.clock)
-        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host)
+        paced = self._job.delay_s > 0
+        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host, paced=paced)
         if number is None:
             if host is not None:
                 self._hosts[host].give_back()
@@ -248,6 +261,7 @@ class _Work:
         asked = ask(self._job.client, key, self._hosts[host])
         verdict = judge(asked.answer, document.history, self._chosen.clock)
         change = self._hosts[host].end(unreachable=_is_outage(asked))
+        attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
@@ -317,8 +331,7 @@ def _admit(line: HostLine, _item: Item) -> bool:
 
 def ask(client: SriClient, key: AccessKey, line: HostLine) -> Asked:
     """Ask in the host's turn."""
-    line.start()
-    return client.ask(key)
+    return client.ask(key, sending=line.leaving())
 
 
 def _is_outage(asked: Asked) -> bool:

@@ -4,16 +4,22 @@ _jobsync() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case "$at $word" in
-        'jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
+        'jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "$at" in
-        'jobsync') words='stock-sync check-authorizations generate-ride logs locks audit completion man demo db dealership credentials settings removals stock tenant invoice sri ride runs schedule units cron sandbox --version --help' ;;
+        'jobsync') words='stock-sync check-authorizations generate-ride logs locks status health doctor report metrics alert audit completion man demo db dealership credentials settings removals stock tenant invoice sri ride runs schedule units cron sandbox --version --help' ;;
         'jobsync stock-sync') words='--dealership --scheduled --dry-run --concurrency --wait --json --help' ;;
         'jobsync check-authorizations') words='--tenant --access-key --scheduled --limit --dry-run --wait --json --help' ;;
         'jobsync generate-ride') words='--tenant --access-key --scheduled --force --limit --wait --json --help' ;;
         'jobsync logs') words='--json --help' ;;
         'jobsync locks') words='--json --help' ;;
+        'jobsync status') words='--watch --every --window --json --help' ;;
+        'jobsync health') words='--act --json --help' ;;
+        'jobsync doctor') words='--offline --all --json --help' ;;
+        'jobsync report') words='-o --output --days --json --help' ;;
+        'jobsync metrics') words='-o --output --help' ;;
+        'jobsync alert') words='--unit --json --help' ;;
         'jobsync audit') words='--limit --json --help' ;;
         'jobsync completion') words='bash zsh fish --help' ;;
         'jobsync man') words='--help' ;;
@@ -63,8 +69,9 @@ _jobsync() {
         'jobsync sri explain') words='--json --help' ;;
         'jobsync ride') words='render --help' ;;
         'jobsync ride render') words='--output -o --logo --attach-xml --json --help' ;;
-        'jobsync runs') words='list show --help' ;;
-        'jobsync runs list') words='--job --limit --json --help' ;;
+        'jobsync runs') words='list prune show --help' ;;
+        'jobsync runs list') words='--job --status --failed --since --limit --json --help' ;;
+        'jobsync runs prune') words='--json --help' ;;
         'jobsync runs show') words='--json --help' ;;
         'jobsync schedule') words='show --help' ;;
         'jobsync schedule show') words='--json --help' ;;
@@ -81,7 +88,7 @@ _jobsync() {
         'jobsync sandbox documents') words='--count --seed --environment --rich --json --help' ;;
     esac
     case "${COMP_WORDS[COMP_CWORD - 1]}" in
-    --access-key | --concurrency | --count | --dealership | --email | --environment | --executable | --host | --job | --limit | --logo | --output | --port | --reason | --root | --scenario | --seed | --status | --stock-number | --tenant | --timezone | --to | --until | --wait | -o) words='' ;;
+    --access-key | --concurrency | --count | --days | --dealership | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --output | --port | --reason | --root | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) words='' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")
 }

@@ -5,11 +5,11 @@ _jobsync() {
     local -a found
     for word in ${words[2,CURRENT-1]}; do
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "${words[CURRENT-1]}" in
-    (--access-key | --concurrency | --count | --dealership | --email | --environment | --executable | --host | --job | --limit | --logo | --output | --port | --reason | --root | --scenario | --seed | --status | --stock-number | --tenant | --timezone | --to | --until | --wait | -o) _files; return ;;
+    (--access-key | --concurrency | --count | --days | --dealership | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --output | --port | --reason | --root | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
     esac
     case "$at" in
         ('jobsync') found=(
@@ -18,6 +18,12 @@ _jobsync() {
             'generate-ride:Render the printed form (RIDE, PDF) of newly authorized documents.'
             'logs:Print what a run said, from the journal; where there is none, say where to look.'
             'locks:Show who holds which lock now.'
+            'status:Show every job, dealership and tenant - what is wrong, why, and what to do.'
+            'health:Say what needs a person - exit 0 nothing, 3 something, 69 the database does not answer.'
+            'doctor:Check configuration, database, key, hosts, files and timers; exit 0 if nothing is wrong.'
+            'report:Write one self-contained HTML page - runs, durations, dealerships, the SRI, failures.'
+            'metrics:Print metrics in Prometheus’ text format, or write them for node_exporter’s textfile collector.'
+            'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
             'audit:Show what people changed, newest first.'
             'completion:Print the completion script of a shell.'
             'man:Print the manual page, for man -l -.'
@@ -74,6 +80,41 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync locks') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync status') found=(
+            '--watch:Show it again and again until interrupted.'
+            '--every:With --watch.'
+            '--window:How far rates and failures look back, such as 24h or 7d.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync health') found=(
+            '--act:Also open, send and close alerts, and delete what is past its retention.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync doctor') found=(
+            '--offline:Do not try to reach EasyCars and the SRI.'
+            '--all:Check every RIDE file, not only the latest.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync report') found=(
+            '-o:The HTML file; - for stdout.'
+            '--output:The HTML file; - for stdout.'
+            '--days:How far back.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync metrics') found=(
+            '-o:Write here, whole or not at all; - or nothing - stdout.'
+            '--output:Write here, whole or not at all; - or nothing - stdout.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync alert') found=(
+            '--unit:The unit that failed.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -322,12 +363,20 @@ _jobsync() {
         ) ;;
         ('jobsync runs') found=(
             'list:List the latest runs, newest first.'
+            'prune:Delete what is past its retention now; the health timer does the same, bit by bit.'
             'show:Show one run with its items.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync runs list') found=(
             '--job:'
+            '--status:Only runs that ended so (repeatable).'
+            '--failed:Only runs that failed, crashed or needed attention.'
+            '--since:An instant, a date, or a span such as 12h.'
             '--limit:'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync runs prune') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,17 @@ def test_system_file_is_read_where_no_other_is_named(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "CONFIG_FILE", str(tmp_path / "system.toml"))
 
     assert load_settings({}).alert_to == "system"
+
+
+def test_closed_system_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Somebody who may not read the service's file is told so, and given no database of their own instead: 78."""
+    (tmp_path / "system.toml").write_text('alert_to = "system"')
+    monkeypatch.setattr(module, "CONFIG_FILE", str(tmp_path / "system.toml"))
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+
+    with pytest.raises(ConfigurationProblem, match="runuser -u jobsync"):
+        load_settings({})
+    assert load_settings({"JOBSYNC_DATABASE_URL": "postgresql:///d"}).database_url == "postgresql:///d"
 
 
 def test_unreadable_credential_is_named(sources: dict[str, str]) -> None:

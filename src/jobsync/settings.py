@@ -184,7 +184,10 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
     named = environ.get("JOBSYNC_CONFIG")
     path = Path(named or CONFIG_FILE)
     if not named and not os.access(path, os.R_OK):
-        return  # the system's file is optional, and closed to people who are not the service
+        elsewhere = environ.get("JOBSYNC_DATABASE_URL") or environ.get("CREDENTIALS_DIRECTORY")
+        if not elsewhere and _is_closed(path):  # not to be taken for a machine without one, which has its own database
+            problems.append(f"{path}: you may not read it; as the service's user: runuser -u jobsync -- jobsync …")
+        return  # the system's file is optional
     import tomllib
 
     try:
@@ -210,6 +213,17 @@ def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
     )
     if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
         problems.append("JOBSYNC_STORAGE: expected an absolute path")
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether a file that this user may not read is there, or may be."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:

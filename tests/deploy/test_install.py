@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.support import Cli
+from tests.conftest import TEST_KEY
 
 UNITS = "etc/systemd/system"
 PROGRAM = ("--executable", "/opt/jobsync/bin/jobsync")
@@ -120,6 +122,21 @@ def test_secret_of_the_environment_is_put_away(root: Path, capsys: pytest.Captur
     assert "a secret: not shown" in ran.out
     assert "hidden-password" not in ran.out
     assert "another" not in ran.out
+
+
+def test_another_secret_is_never_written_over(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The key that lies there is the only one that opens what is stored: a new one is refused, and all stays."""
+    url = "postgresql:///jobsync"
+    install(Cli({"JOBSYNC_DATABASE_URL": url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys), root)
+    before = contents(root)
+    another = base64.b64encode(bytes(32)).decode()
+    cli = Cli({"JOBSYNC_DATABASE_URL": url, "JOBSYNC_ENCRYPTION_KEY": another, "JOBSYNC_STORAGE": "/srv/x"}, capsys)
+    ran = cli("units", "install", "--root", str(root), *PROGRAM)
+
+    assert ran.code == 1
+    assert "jobsync_encryption_key holds another secret" in ran.err
+    assert another not in ran.err
+    assert contents(root) == before
 
 
 def test_uninstall_takes_our_files_and_leaves_the_rest(units: Cli, root: Path) -> None:

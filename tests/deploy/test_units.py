@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -159,6 +160,27 @@ def test_file_is_read_at_the_root_that_is_installed_to(tmp_path: Path) -> None:
     (tmp_path / "etc/jobsync/config.toml").write_text(text)
 
     assert read({}, tmp_path).environment == {"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/rides"}
+
+
+def test_another_configuration_file_is_told_to_every_service(tmp_path: Path) -> None:
+    """A file that was named for the installation is the units' file too."""
+    (tmp_path / "other.toml").write_text(f'database_url = "{SOCKET}"\n')
+    installation = read_installation(
+        {"JOBSYNC_CONFIG": str(tmp_path / "other.toml")}, root=tmp_path, executable=PROGRAM, sandboxed=False
+    )
+    services = [text for path, text in render_units(installation).items() if path.endswith(".service")]
+
+    assert all(f'Environment="JOBSYNC_CONFIG={tmp_path}/other.toml"\n' in text for text in services)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_closed_configuration_is_one_sentence(tmp_path: Path) -> None:
+    """Somebody who may not read the configuration is told so."""
+    (tmp_path / "etc/jobsync").mkdir(parents=True)
+    (tmp_path / "etc/jobsync").chmod(0)
+    with pytest.raises(ConfigurationProblem, match="run it as root"):
+        read({}, tmp_path)
+    (tmp_path / "etc/jobsync").chmod(0o700)
 
 
 # --- network and files -----------------------------------------------------------------------------------------------

@@ -96,9 +96,16 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     Write what differs; returns what every file was before. The same installation twice writes nothing the second time.
 
     Raises:
-        InstallProblem: a file could not be written; those before it are.
+        InstallProblem: a secret that lies there is another one, and nothing was written: the key that it may be is the
+            only one that opens what is stored. Or a file could not be written; those before it are.
     """
     before = compare(installation, root)
+    for file in before:
+        if file.path.startswith(CREDENTIALS_FOLDER) and file.state is FileState.DIFFERS:
+            raise InstallProblem(
+                f"{below(root, file.path)} holds another secret than the environment; nothing was written:"
+                " unset the variable, or change that file by hand"
+            )
     changed = {file.path for file in before if file.state in (FileState.DIFFERS, FileState.MISSING)}
     for path, text in render_units(installation).items():
         if path in changed:

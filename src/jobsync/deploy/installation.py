@@ -73,13 +73,12 @@ def read_installation(
     Raises:
         ConfigurationProblem: naming all that keeps units from running.
     """
+    named = environ.get("JOBSYNC_CONFIG")
     environ = {
-        "JOBSYNC_CONFIG": str(below(root, settings.CONFIG_FILE)),
-        "CREDENTIALS_DIRECTORY": str(below(root, settings.CREDENTIALS_FOLDER)),
         **environ,
+        "JOBSYNC_CONFIG": named or _readable(below(root, settings.CONFIG_FILE)),
+        "CREDENTIALS_DIRECTORY": str(below(root, settings.CREDENTIALS_FOLDER)),
     }
-    if not Path(environ["JOBSYNC_CONFIG"]).exists():
-        environ["JOBSYNC_CONFIG"] = os.devnull
     problems: list[str] = []
     texts = settings.read_texts(environ, problems)
     known = settings.load_settings(environ)  # raises what is wrong, in its own words
@@ -99,6 +98,9 @@ def read_installation(
     sockets = [Path(folder) for _, folders in hosts for folder in folders]
     _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
     plain, secret = _sort_out(texts, problems)
+    if named:
+        _require_seen(problems, "JOBSYNC_CONFIG", Path(named), sandboxed=sandboxed)
+        plain["JOBSYNC_CONFIG"] = named
     if problems:
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     return Installation(
@@ -117,6 +119,17 @@ def read_installation(
 def below(root: Path, path: str | Path) -> Path:
     """Return where an absolute path of the installed system lies while that system's root is `root`."""
     return root / Path(path).relative_to("/")
+
+
+def _readable(path: Path) -> str:
+    """Return the configuration file's path, or an empty file's where it does not exist."""
+    try:
+        path.stat()
+    except PermissionError:
+        raise ConfigurationProblem(f"configuration: {path} cannot be read; run it as root") from None
+    except OSError:
+        return os.devnull
+    return str(path)
 
 
 def _sort_out(

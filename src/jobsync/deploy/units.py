@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 
 from jobsync.deploy.installation import STATE_FOLDER, Installation
-from jobsync.settings import CREDENTIALS_FOLDER
+from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER
 
 UNITS_FOLDER = "/etc/systemd/system"
 SYSUSERS = "/etc/sysusers.d/jobsync.conf"
 TMPFILES = "/etc/tmpfiles.d/jobsync.conf"
 _DATABASE = ("JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL")
 _ALERTS = ("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK")
-_LOGS = ("JOBSYNC_LOG_LEVEL", "JOBSYNC_LOG_FORMAT")
+_EVERYWHERE = ("JOBSYNC_CONFIG", "JOBSYNC_LOG_LEVEL", "JOBSYNC_LOG_FORMAT")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ AccuracySec=1s"""
     network: bool = True
 
 
-_JOB = (*_DATABASE, "JOBSYNC_PING_URL", *_LOGS)
+_JOB = (*_DATABASE, "JOBSYNC_PING_URL", *_EVERYWHERE)
 
 _SERVICES = (
     _Service(
@@ -118,7 +118,7 @@ MemoryMax=768M
         name="health",
         description="health: silence, queues, durations, recovery; old rows are pruned",
         arguments="health --act",
-        settings=(*_DATABASE, *_ALERTS, "JOBSYNC_PING_URL", "JOBSYNC_STORAGE", *_LOGS),
+        settings=(*_DATABASE, *_ALERTS, "JOBSYNC_PING_URL", "JOBSYNC_STORAGE", *_EVERYWHERE),
         calendar="*:0/5:40",
         why="look every five minutes at what the jobs left behind",
         limits="""\
@@ -134,7 +134,7 @@ MemoryMax=256M
         name="alert@",
         description="tell that %i failed",
         arguments="alert --unit %i",  # not %I: unescaping turns a dash of the name into a slash
-        settings=(*_DATABASE, *_ALERTS, *_LOGS),
+        settings=(*_DATABASE, *_ALERTS, *_EVERYWHERE),
         limits="""\
 RuntimeMaxSec=2min
 TimeoutStopSec=10s
@@ -324,6 +324,7 @@ def _render_tmpfiles(installation: Installation) -> str:
         "d /etc/jobsync 0750 root jobsync -",
         f"d {CREDENTIALS_FOLDER} 0750 root jobsync -",
         f"z {CREDENTIALS_FOLDER}/* 0640 root jobsync -",
+        f"z {CONFIG_FILE} 0640 root jobsync -",
         f"d {STATE_FOLDER} 0750 jobsync jobsync -",
     ]
     if installation.storage is not None and installation.storage != STATE_FOLDER:

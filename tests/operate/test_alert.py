@@ -291,6 +291,49 @@ def test_a_hostile_name_forges_no_header_and_no_line(house: House, connection: C
     assert set(mail.keys()) <= expected
 
 
+def test_what_every_host_sees_is_told_by_one_of_them(house: House, connection: Connection) -> None:
+    """While another host tells, this one tells only what is its own."""
+    from jobsync.runner.lock import lock_key
+
+    set_job(connection)
+    add_dealership(connection, success=NOW - timedelta(days=4))
+    connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
+    with pytest.MonkeyPatch.context() as patch:
+        waits = alert.only_here.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
+        patch.setitem(waits, "wait_s", 0.0)
+        connection.execute("SELECT pg_advisory_lock(%s)", [lock_key("alerts")])
+        house.health(NOW)
+        house.fail(NOW)
+        assert ["unit"] == [note.kind for message in house.mail.sent for note in message.notes]
+
+        connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key("alerts")])
+        house.health(NOW)
+
+    assert ["unit", "silence"] == [note.kind for message in house.mail.sent for note in message.notes]
+
+
+def test_what_says_nothing_new_is_not_written_again(house: House, connection: Connection) -> None:
+    """An alert that lasts costs one row, not a write every five minutes."""
+    set_job(connection)
+    number = add_dealership(connection)
+    connection.execute(
+        "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', 'limit')", [number]
+    )
+    house.health(NOW)
+    before = connection.execute("SELECT xmin::text FROM alerts").fetchall()
+    house.health(NOW)
+
+    assert before == connection.execute("SELECT xmin::text FROM alerts").fetchall()
+    assert ["opened"] == house.mail.phases
+
+
+def test_the_file_is_closed_to_others(house: House) -> None:
+    """It holds texts of failures."""
+    house.fail(NOW)
+
+    assert 0o600 == (Path(house.environ["STATE_DIRECTORY"]) / "alerts.json").stat().st_mode & 0o777
+
+
 # --- processes -------------------------------------------------------------------------------------------------------
 
 

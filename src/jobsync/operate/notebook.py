@@ -72,7 +72,8 @@ class Notebook:
         path = self.folder / "alerts.json"
         draft = self.folder / "alerts.json.new"
         try:
-            with draft.open("w", encoding="utf-8") as file:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(noted, file, indent=1, ensure_ascii=True)
                 file.flush()
                 os.fsync(file.fileno())
@@ -125,9 +126,12 @@ def _open(folder: Path) -> int | None:
         if folder.is_relative_to("/dev/shm") and (found.st_uid != os.getuid() or found.st_mode & 0o077):  # noqa: S108
             return None  # somebody else has put it there
         descriptor = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        probe = folder / "alerts.json.new"
-        with probe.open("wb") as file:  # a full disk still lets an empty file be made
-            file.write(b" " * 4096)
+        probe = folder / f"alerts.probe.{os.getpid()}"
+        try:
+            with probe.open("wb") as file:  # a full disk still lets an empty file be made
+                file.write(b" " * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError:
         return None
     return descriptor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 
 from jobsync.logs import visible
+from jobsync.operate.notebook import state_folders
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
 from tests.operate.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
 
@@ -220,6 +222,7 @@ def test_a_state_folder_that_cannot_be_written_is_no_obstacle(cli: Cli, connecti
         }
         for _ in range(3):
             assert 0 == cli("alert", "--unit", "jobsync-stock-sync.service").code
+    shutil.rmtree(state_folders(cli.environ)[-1], ignore_errors=True)
 
     assert 1 == len(office.mails)
 

@@ -150,6 +150,27 @@ def test_a_spoiled_file_is_put_aside(house: House) -> None:
     assert ["opened"] == house.mail.phases
 
 
+def test_a_folder_that_can_be_written_no_more_is_stood_in_for(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills and is freed again while the database is down: nothing is told twice, nothing forgotten."""
+    from jobsync.operate import notebook
+
+    first, second = tmp_path / "disk", tmp_path / "memory"
+    monkeypatch.setattr(notebook, "state_folders", lambda _environ: [first, second])
+    opened = notebook._open
+    house.up = False
+    for number in range(12):
+        full = 5 <= number < 8
+        monkeypatch.setattr(
+            notebook, "_open", lambda folder, full=full: None if full and folder == first else opened(folder)
+        )
+        house.fail(NOW + number * STEP)
+
+    assert ["opened"] == house.mail.phases
+    assert 12 == json.loads((first / "alerts.json").read_text())["alerts"][0]["count"]
+
+
 def test_mail_that_does_not_get_out_is_tried_again_and_then_never_twice(house: House) -> None:
     """The server is down for the message; the next failure, or the health timer, brings it."""
     house.mail.broken = True

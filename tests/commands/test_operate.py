@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 
 from jobsync.logs import visible
+from jobsync.operate.notebook import state_folders
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
 from tests.operate.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
 
@@ -220,6 +223,7 @@ def test_a_state_folder_that_cannot_be_written_is_no_obstacle(cli: Cli, connecti
         }
         for _ in range(3):
             assert 0 == cli("alert", "--unit", "jobsync-stock-sync.service").code
+    shutil.rmtree(state_folders(cli.environ)[-1], ignore_errors=True)
 
     assert 1 == len(office.mails)
 
@@ -233,11 +237,9 @@ def make_due(cli: Cli, rows: Rows) -> None:
     rows("UPDATE sync_schedule SET next_at = now() - interval '1 minute' RETURNING 1")
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "signal"), [(cars("A"), 0, "/p"), (envelope(7, message="no"), 1, "/p/fail")]
-)
+@pytest.mark.parametrize(("answer", "code", "told"), [(cars("A"), 0, "/p"), (envelope(7, message="no"), 1, "/p/fail")])
 def test_a_scheduled_run_that_had_work_is_announced(
-    answer: Any, code: int, signal: str, cli: Cli, feed: Feed, add: Add, rows: Rows
+    answer: Any, code: int, told: str, cli: Cli, feed: Feed, add: Add, rows: Rows
 ) -> None:
     """Start, then how it went, with the run's id; the idle tick after it says nothing."""
     add("Good", "G")
@@ -249,7 +251,7 @@ def test_a_scheduled_run_that_had_work_is_announced(
         cli("stock-sync", "--scheduled")
 
     assert code == ran.code
-    assert ["/p/start", signal] == hook.paths
+    assert ["/p/start", told] == hook.paths
     assert all(path.endswith(f"rid={ran.json['run_id']}") for path, _ in hook.got)
 
 
@@ -297,19 +299,20 @@ def test_the_health_timer_pings_where_each_job_has_its_own_switch(
 
 def test_watch_shows_again_and_ends_on_interrupt(environ: dict[str, str], hostile: int) -> None:
     """Ctrl-C is how it ends: exit 0."""
-    import signal
-    import time
-
     process = subprocess.Popen(
         [sys.executable, "-m", "jobsync", "status", "--watch", "--every", "0.5"],
         env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(4)
+    assert process.stdout is not None
+    screens = 0
+    while screens < 2:
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        screens += line.startswith("stock-sync            ")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
 
     assert (0, "") == (process.returncode, err)
-    assert out.count("stock-sync            ") > 1
 
 
 def test_a_terminal_gets_colours_and_no_markup(environ: dict[str, str], hostile: int) -> None:

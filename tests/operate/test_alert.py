@@ -150,6 +150,27 @@ def test_a_spoiled_file_is_put_aside(house: House) -> None:
     assert ["opened"] == house.mail.phases
 
 
+def test_a_folder_that_can_be_written_no_more_is_stood_in_for(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills and is freed again while the database is down: nothing is told twice, nothing forgotten."""
+    from jobsync.operate import notebook
+
+    first, second = tmp_path / "disk", tmp_path / "memory"
+    monkeypatch.setattr(notebook, "state_folders", lambda _environ: [first, second])
+    opened = notebook._open
+    house.up = False
+    for number in range(12):
+        full = 5 <= number < 8
+        monkeypatch.setattr(
+            notebook, "_open", lambda folder, full=full: None if full and folder == first else opened(folder)
+        )
+        house.fail(NOW + number * STEP)
+
+    assert ["opened"] == house.mail.phases
+    assert 12 == json.loads((first / "alerts.json").read_text())["alerts"][0]["count"]
+
+
 def test_mail_that_does_not_get_out_is_tried_again_and_then_never_twice(house: House) -> None:
     """The server is down for the message; the next failure, or the health timer, brings it."""
     house.mail.broken = True
@@ -289,6 +310,49 @@ def test_a_hostile_name_forges_no_header_and_no_line(house: House, connection: C
         "MIME-Version", "X-Peer", "X-MailFrom", "X-RcptTo",
     }  # fmt: skip
     assert set(mail.keys()) <= expected
+
+
+def test_what_every_host_sees_is_told_by_one_of_them(house: House, connection: Connection) -> None:
+    """While another host tells, this one tells only what is its own."""
+    from jobsync.runner.lock import lock_key
+
+    set_job(connection)
+    add_dealership(connection, success=NOW - timedelta(days=4))
+    connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
+    with pytest.MonkeyPatch.context() as patch:
+        waits = alert.only_here.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
+        patch.setitem(waits, "wait_s", 0.0)
+        connection.execute("SELECT pg_advisory_lock(%s)", [lock_key("alerts")])
+        house.health(NOW)
+        house.fail(NOW)
+        assert ["unit"] == [note.kind for message in house.mail.sent for note in message.notes]
+
+        connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key("alerts")])
+        house.health(NOW)
+
+    assert ["unit", "silence"] == [note.kind for message in house.mail.sent for note in message.notes]
+
+
+def test_what_says_nothing_new_is_not_written_again(house: House, connection: Connection) -> None:
+    """An alert that lasts costs one row, not a write every five minutes."""
+    set_job(connection)
+    number = add_dealership(connection)
+    connection.execute(
+        "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', 'limit')", [number]
+    )
+    house.health(NOW)
+    before = connection.execute("SELECT xmin::text FROM alerts").fetchall()
+    house.health(NOW)
+
+    assert before == connection.execute("SELECT xmin::text FROM alerts").fetchall()
+    assert ["opened"] == house.mail.phases
+
+
+def test_the_file_is_closed_to_others(house: House) -> None:
+    """It holds texts of failures."""
+    house.fail(NOW)
+
+    assert 0o600 == (Path(house.environ["STATE_DIRECTORY"]) / "alerts.json").stat().st_mode & 0o777
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

@@ -58,6 +58,14 @@ def test_a_hostile_name_is_one_label(database: Database, connection: psycopg.Con
     assert all(line.startswith(("jobsync_", "# ")) for line in text.splitlines())
 
 
+def test_hosts_that_look_alike_are_one_sample(database: Database, connection: psycopg.Connection[Any]) -> None:
+    """Two samples with the same labels would cost the whole file."""
+    connection.execute("INSERT INTO sri_hosts (host) VALUES ('cel'), (E'cel\\x07')")
+    text = render(database)
+
+    assert 1 == text.count('jobsync_sri_circuit_open{host="cel"}')
+
+
 def test_an_empty_database(database: Database) -> None:
     """What nobody knows is left out, never NaN."""
     found = samples(render(database))

@@ -273,6 +273,14 @@ def test_silence_is_counted_from_its_own_slot(
     assert expected == kinds(judge_health(seen()))
 
 
+def test_a_dealership_that_no_tick_has_met_is_judged_by_the_settings(seen: Seen, connection: Connection) -> None:
+    """Synced by hand only, days ago: no schedule was computed yet, and it is silent all the same."""
+    number = add_dealership(connection, success=NOW - timedelta(days=4))
+    connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
+
+    assert [(f"dealership {number}", "silence")] == kinds(judge_health(seen()))
+
+
 @pytest.mark.parametrize("why", ["off", "credentials", "paused", "never"])
 def test_who_takes_no_part_is_not_silent(seen: Seen, connection: Connection, why: str) -> None:
     """Switched off, without credentials, paused; a pause that ended a moment ago starts the count anew."""

@@ -321,16 +321,20 @@ class Book:
         self._noted["alerts"] = [entry.as_json() for entry in self.entries.values()]
         self._notebook.write(self._noted)
 
-    def announce(self, channels: Sequence[Channel], now: datetime, limits: Limits) -> list[str]:
+    def announce(self, channels: Sequence[Channel], now: datetime, limits: Limits, *, alone: bool) -> list[str]:
         """
         Tell every channel, in one message, what it has not been told; returns what did not get out.
+
+        Args:
+            alone: no other host does the same now; else only what is this host's own is told.
 
         What is about to be told is written down before, and that it was told after: a process that dies in between
         tells it again, under the same Message-ID.
         """
+        hosts = (None, self._host) if alone else (self._host,)
         self.entries = cover(self.entries, [channel.name for channel in channels])
         self._drop_stale(now)
-        due_by_channel = [(channel, due) for channel in channels if (due := self._due(channel, now, limits))]
+        due_by_channel = [(channel, due) for channel in channels if (due := self._due(channel, now, limits, hosts))]
         self.save()
         problems = []
         for channel, due in due_by_channel:
@@ -348,11 +352,13 @@ class Book:
             self.save()
         return problems
 
-    def _due(self, channel: Channel, now: datetime, limits: Limits) -> list[tuple[Entry, str]]:
+    def _due(
+        self, channel: Channel, now: datetime, limits: Limits, hosts: Sequence[str | None]
+    ) -> list[tuple[Entry, str]]:
         return [
             (entry, phase)
             for entry in sorted(self.entries.values(), key=_rank)
-            if (phase := entry.phase(channel.name, now, limits.reminder)) and entry.host in (None, self._host)
+            if (phase := entry.phase(channel.name, now, limits.reminder)) and entry.host in hosts
         ]
 
     def _drop_stale(self, now: datetime) -> None:
@@ -542,8 +548,12 @@ def tell_health(book: Book, health: Health, seen: Snapshot, *, limits: Limits, h
             book.put(close(entry, now))
     for key, problem in found.items():
         known = book.entries.get(key)
-        if problem.ripe or (known is not None and known.closed_at is None):
-            book.put(see(book.entries, _entry(problem, now)))
+        is_open = known is not None and known.closed_at is None
+        new = _entry(problem, now)
+        if is_open and known is not None and (known.text, known.what_to_do) == (new.text, new.what_to_do):
+            continue  # hundreds of them may be open for days: what says nothing new is not written again
+        if problem.ripe or is_open:
+            book.put(see(book.entries, new))
 
 
 def _entry(problem: Problem, now: datetime) -> Entry:

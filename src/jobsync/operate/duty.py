@@ -73,7 +73,7 @@ def do_health(
         with open_notebook(environ) as notebook:
             book = alert.Book(notebook, None, host)
             alert.tell_database(book, str(error), now=moment, host=host)
-            not_sent = book.announce(channels, moment, book.limits(None))
+            not_sent = book.announce(channels, moment, book.limits(None), alone=False)
         return Done(database_error=error, not_sent=tuple(not_sent))
 
 
@@ -94,7 +94,7 @@ def _with_database(
         open_kinds = {key for key, entry in book.entries.items() if entry.closed_at is None}
         health = judge_health(seen, open_kinds=open_kinds)
         alert.tell_health(book, health, seen, limits=limits, host=host, alone=alone)
-        not_sent = book.announce(channels, seen.now, limits)
+        not_sent = book.announce(channels, seen.now, limits, alone=alone)
     pruned = prune(engine, seen.settings, now=seen.now, within_s=_PRUNE_S)
     if any(pruned.values()):
         get_logger().info("health.pruned", **{table: number for table, number in pruned.items() if number})
@@ -117,17 +117,17 @@ def do_unit_failure(
                 settings = read_system_settings(connection)
                 moment = now or read_now(connection)
                 success_at, run_id, error = alert.read_unit_facts(connection, failure.unit, failure.invocation_id)
-            with alert.only_here(database):
+            with alert.only_here(database) as alone:
                 book = alert.Book(notebook, engine, failure.host)
                 limits = book.limits(settings)
                 known = replace(failure, run_id=run_id, error=error)
                 alert.tell_unit(book, known, now=moment, limits=limits, success_at=success_at)
-                return Done(not_sent=tuple(book.announce(channels, moment, limits)))
+                return Done(not_sent=tuple(book.announce(channels, moment, limits, alone=alone)))
         except JobsyncError as problem:
             moment = now or datetime.now(UTC)
             book = alert.Book(notebook, None, failure.host)
             limits = book.limits(None)
             known = replace(failure, database_error=str(problem))
             alert.tell_unit(book, known, now=moment, limits=limits, success_at=None)
-            not_sent = book.announce(channels, moment, limits)
+            not_sent = book.announce(channels, moment, limits, alone=False)
             return Done(database_error=problem, not_sent=tuple(not_sent))

@@ -283,7 +283,7 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
     now = now or clock["now"]
     since = _before(now, window)
     settings = read_system_settings(connection)
-    dealerships = _dealerships(connection, now)
+    dealerships = _dealerships(connection, now, settings)
     tenants = _tenants(connection, now)
     return Snapshot(
         now=now,
@@ -432,8 +432,10 @@ _DEALERSHIPS = """
                 WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
            s.paused_until, s.paused_reason, h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
-           h.last_success_at, h.cron, h.timezone,
-           greatest(coalesce(h.last_success_at, h.first_seen_at),
+           h.last_success_at,
+           coalesce(h.cron, nullif(btrim(s.sync_cron), ''), :cron) AS cron,
+           coalesce(h.timezone, nullif(btrim(d.timezone), ''), :zone) AS timezone,
+           greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
            CASE WHEN l.status = 'Failed' THEN (
@@ -456,13 +458,15 @@ _DEALERSHIPS = """
 """
 
 
-def _dealerships(connection: Connection, now: datetime) -> tuple[DealershipFacts, ...]:
+def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
     slots: dict[tuple[Any, ...], datetime | None] = {}
     found = []
-    for row in rows_of(connection, _DEALERSHIPS, now=now):
+    usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
+    zone_ = settings.zone("easycar_sync_timezone")
+    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_):
         cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
         expected = None
-        if cron and zone and start:
+        if start:
             rule = (cron, zone, start.replace(second=0, microsecond=0))
             if rule not in slots:
                 slots[rule] = next_slot(*rule)

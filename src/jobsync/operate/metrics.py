@@ -172,8 +172,12 @@ class Text:
         self._lines: list[str] = []
 
     def add(self, name: str, words: str, samples: Iterable[Sample]) -> None:
-        """Add one metric, unless nothing of it is known."""
-        lines = [f"{name}{_labels(labels)} {_number(value)}" for labels, value in samples if value is not None]
+        """Add one metric, unless nothing of it is known; of two samples with the same labels the first counts."""
+        values: dict[str, str] = {}
+        for labels, value in samples:
+            if value is not None:
+                values.setdefault(_labels(labels), _number(value))
+        lines = [f"{name}{labels} {value}" for labels, value in values.items()]
         if lines:
             self._lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge", *lines]
 

@@ -6,8 +6,9 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -37,42 +38,40 @@ def state_folders(environ: Mapping[str, str]) -> list[Path]:
             found.append(Path(home) / "jobsync")
     if environ.get("RUNTIME_DIRECTORY"):
         found.append(Path(environ["RUNTIME_DIRECTORY"].split(":")[0]))
-    found.append(Path(f"/dev/shm/jobsync-{os.getuid()}"))  # noqa: S108 - made by us, closed to others, checked below
+    # in memory; made by us, closed to others, checked below; one for each folder that it stands in for
+    name = blake2b(str(found[0] if found else "").encode(), digest_size=4).hexdigest()
+    found.append(Path(f"/dev/shm/jobsync-{os.getuid()}-{name}"))  # noqa: S108
     return found
 
 
 class Notebook:
-    """The file `alerts.json` of one folder, while its lock is held."""
+    """
+    The file `alerts.json` of one folder, while its lock is held.
 
-    def __init__(self, folder: Path | None) -> None:
+    Args:
+        folder: where it is written; None if nowhere.
+        others: where it may have been written before, when this folder could not be, or when that one still could.
+    """
+
+    def __init__(self, folder: Path | None, others: Sequence[Path] = ()) -> None:
         self.folder = folder
+        self._others = others
 
     def read(self) -> dict[str, Any]:
-        """Return what is noted; an unreadable file is put aside and counts as empty."""
-        if self.folder is None:
-            return {}
-        path = self.folder / "alerts.json"
-        try:
-            noted = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(noted, dict):
-                return noted
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError):
-            pass
-        get_logger().warning("alert.notebook_unreadable", path=str(path))
-        with suppress(OSError):
-            path.replace(path.with_suffix(".unreadable"))
-        return {}
+        """Return what was noted last; an unreadable file is put aside and counts as empty."""
+        places = [*([self.folder] if self.folder else []), *self._others]
+        return max(map(_read, places), key=_written_at, default={})
 
     def write(self, noted: Mapping[str, Any]) -> bool:
         """Replace what is noted, whole or not at all; False if it could not be kept."""
         if self.folder is None:
             return False
+        noted = {**noted, "written_at": time.time()}
         path = self.folder / "alerts.json"
         draft = self.folder / "alerts.json.new"
         try:
-            with draft.open("w", encoding="utf-8") as file:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(noted, file, indent=1, ensure_ascii=True)
                 file.flush()
                 os.fsync(file.fileno())
@@ -81,6 +80,27 @@ class Notebook:
             get_logger().warning("alert.notebook_not_written", path=str(path), error=str(error))
             return False
         return True
+
+
+def _written_at(noted: Mapping[str, Any]) -> float:
+    at = noted.get("written_at")
+    return float(at) if isinstance(at, int | float) else -1.0 if not noted else 0.0
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / "alerts.json"
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(noted, dict):
+            return noted
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        pass
+    get_logger().warning("alert.notebook_unreadable", path=str(path))
+    with suppress(OSError):
+        path.replace(path.with_suffix(".unreadable"))
+    return {}
 
 
 @contextmanager
@@ -93,7 +113,8 @@ def open_notebook(environ: Mapping[str, str], *, wait_s: float = _WAIT_S) -> Ite
     """
     import fcntl
 
-    for folder in state_folders(environ):
+    folders = state_folders(environ)
+    for folder in folders:
         descriptor = _open(folder)
         if descriptor is None:
             continue
@@ -107,27 +128,41 @@ def open_notebook(environ: Mapping[str, str], *, wait_s: float = _WAIT_S) -> Ite
                     if time.monotonic() >= deadline:
                         raise Unavailable(f"another alert is being sent for {wait_s:.0f} s ({folder})") from None
                     time.sleep(_STEP_S)
-            yield Notebook(folder)
+            yield Notebook(folder, [other for other in folders if other != folder and _is_ours(other)])
         finally:
             os.close(descriptor)
         return
     get_logger().warning("alert.no_notebook", message="no state folder can be written: set STATE_DIRECTORY")
-    yield Notebook(None)
+    yield Notebook(None, [folder for folder in folders if _is_ours(folder)])
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder is there, and nobody else has put it where everybody may write."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    if not folder.is_relative_to("/dev/shm"):  # noqa: S108
+        return folder.is_dir()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def _open(folder: Path) -> int | None:
     """Return a descriptor to lock, None where the folder is not ours or cannot be written."""
+    descriptor = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) and not folder.is_dir():
+        if not _is_ours(folder):
             return None
-        if folder.is_relative_to("/dev/shm") and (found.st_uid != os.getuid() or found.st_mode & 0o077):  # noqa: S108
-            return None  # somebody else has put it there
         descriptor = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        probe = folder / "alerts.json.new"
-        with probe.open("wb") as file:  # a full disk still lets an empty file be made
-            file.write(b" " * 4096)
+        probe = folder / f"alerts.probe.{os.getpid()}"
+        try:
+            with probe.open("wb") as file:  # a full disk still lets an empty file be made
+                file.write(b" " * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
         return None
     return descriptor

@@ -137,7 +137,8 @@ def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> Non
             room = WIDTH - 45
             ruc = sheet.wrap(f"R.U.C. {document.issuer.ruc}", WIDTH - room - 3, SMALL)[0]
             sheet.write(RIGHT, y, ruc, SMALL, align="right")
-            sheet.write(LEFT, y, sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0], SECTION)
+            called_so = sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0].rstrip(" ·")
+            sheet.write(LEFT, y, called_so, SECTION)
             sheet.rule(LEFT, y + 4.6, WIDTH, weight_mm=0.2, grey=0.35)
         y = HEIGHT_MM - 10.2
         sheet.rule(LEFT, y - 1.2, WIDTH, weight_mm=0.1, grey=0.7)
@@ -156,7 +157,8 @@ def _box(sheet: Sheet, x: float, y: float, width: float, height: float, pieces: 
     sheet.frame(x, y, width, height, radius=RADIUS)
     y += (height - sum(piece.height_mm for piece in pieces)) / 2
     for piece in pieces:
-        piece.draw(y)
+        if piece.draw is not None:
+            piece.draw(y)
         y += piece.height_mm
 
 
@@ -272,7 +274,7 @@ def head_text(sheet: Sheet, text: str | None, *, most: int = HEAD_TEXT_MAX) -> s
 
 
 def _blank(height: float) -> Piece:
-    return Piece(height, lambda _y: None)
+    return Piece(height, None)
 
 
 def _line(sheet: Sheet, x: float, text: str, ink: Ink) -> Piece:

@@ -27,11 +27,12 @@ class Piece:
     Something that is not divided: its height, and how to draw it with its top at a given y.
 
     Args:
+        draw: None for a gap, which vanishes at the end of a page and at the top of one.
         keep: it never ends a page when another piece follows.
     """
 
     height_mm: float
-    draw: Callable[[float], None]
+    draw: Callable[[float], None] | None
     keep: bool = False
 
 
@@ -81,16 +82,22 @@ class Flow:
             self.sheet.turn_to(page)
             self.y, self._top = y, top
             for group in _groups(pieces):
-                whole = sum(piece.height_mm for piece in group)
-                if whole <= self.page_room_mm:
-                    self.need(whole)
-                for piece in group:
-                    self.need(piece.height_mm)
-                    piece.draw(self.y)
-                    self.y += piece.height_mm
+                self._pour(group)
             ends.append((self.sheet.page, self.y, self._top))
         last, self.y, self._top = max(ends)
         self.sheet.turn_to(last)
+
+    def _pour(self, group: Sequence[Piece]) -> None:
+        whole = sum(piece.height_mm for piece in group)
+        if whole <= self.page_room_mm and group[0].draw is not None:
+            self.need(whole)
+        for piece in group:
+            if piece.draw is None:
+                self.y += 0.0 if self.fresh else min(piece.height_mm, max(0.0, self.room_mm))
+                continue
+            self.need(piece.height_mm)
+            piece.draw(self.y)
+            self.y += piece.height_mm
 
 
 def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:

@@ -211,9 +211,8 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
     emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
-    pieces.append(
-        _beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", codes.EMISSIONS.get(emission, emission))])
-    )
+    emission_name = codes.EMISSIONS.get(emission, emission)
+    pieces += _beside(sheet, x, room, [("AMBIENTE:", environment), ("EMISIÓN:", emission_name)])
     pieces.append(_blank(0.6))
     pieces += _access_key(sheet, document.access_key)
     return pieces
@@ -319,14 +318,20 @@ def _stacked(sheet: Sheet, x: float, room: float, label: str, text: str | None, 
     return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink, most=HEAD_CODE_MAX), _blank(0.9)]
 
 
-def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> Piece:
-    def draw(y: float) -> None:
-        for index, (label, text) in enumerate([pair for pair in pairs if pair[1]]):
-            left = x + index * room / len(pairs)
-            sheet.write(left, y, label, LABEL)
-            sheet.write(left, y + LABEL.line_mm, text or "", VALUE)
+def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> list[Piece]:
+    """Return labels with their values on one line, or on one line each if they are too long for that."""
+    shown = [(label, head_text(sheet, text, most=HEAD_CODE_MAX)) for label, text in pairs if text]
+    share = room / max(1, len(shown))
+    if any(sheet.measure(label, SMALL_LABEL) + 3 + sheet.measure(text, VALUE) > share for label, text in shown):
+        return [piece for label, text in shown for piece in _labelled(sheet, x, room, label, text)]
 
-    return Piece(LABEL.line_mm + VALUE.line_mm + 0.9, draw)
+    def draw(y: float) -> None:
+        for index, (label, text) in enumerate(shown):
+            for piece in _labelled(sheet, x + index * share, share, label, text)[:1]:
+                if piece.draw is not None:
+                    piece.draw(y)
+
+    return [Piece(VALUE.line_mm, draw), _blank(0.9)]
 
 
 # --- named fields ----------------------------------------------------------------------------------------------------

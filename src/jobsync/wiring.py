@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from jobsync.db.engine import Database
 from jobsync.logs import register_secret
-from jobsync.settings import Settings, load_settings
+from jobsync.settings import Settings, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
     import httpx
@@ -52,7 +53,29 @@ class Tools:
     @cached_property
     def settings(self) -> Settings:
         """Raises ConfigurationProblem naming all that is wrong."""
-        return load_settings(self.environ)
+        settings = load_settings(self.environ)
+        self._hide(settings)
+        return settings
+
+    @cached_property
+    def alert_settings(self) -> Settings:
+        """What an alert needs to get out, whatever else is wrong; raises nothing."""
+        settings = load_alert_settings(self.environ)
+        self._hide(settings)
+        return settings
+
+    def _hide(self, settings: Settings) -> None:
+        if settings.smtp_url or settings.alert_webhook or settings.ping_url:
+            from jobsync.operate.send import hide_secrets
+
+            hide_secrets(settings)
+
+    def wait(self, seconds: float) -> None:
+        """Wait, outside any run."""
+        if self._pause is None:
+            time.sleep(seconds)
+        else:
+            self._pause(seconds)
 
     @cached_property
     def database(self) -> Database:

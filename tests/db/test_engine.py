@@ -238,3 +238,30 @@ def test_close_ends_every_connection(database_url: str, connection: Direct) -> N
     database.close()
 
     until(lambda: not ask(connection, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'to be closed'"))
+
+
+@pytest.mark.parametrize(("elsewhere", "kept"), [(False, True), (True, False)], ids=["direct", "through a pooler"])
+def test_statements_are_kept_only_on_the_proven_way(database_url: str, elsewhere: bool, kept: bool) -> None:
+    """The server keeps statements where work goes the way that was proved direct, and nowhere else."""
+    database = Database(database_url, f"{database_url}&sslmode=prefer" if elsewhere else None)
+    with database.engine(prepare=True).connect() as connection:
+        raw = driver(connection)
+        for number in range(6):
+            raw.execute("SELECT %s::int", [number])
+        [(found,)] = ask(raw, "SELECT count(*) > 0 FROM pg_prepared_statements")
+    database.close()
+
+    assert kept == found
+
+
+def test_pool_hands_out_what_the_server_only_talked_to(database: Database, connection: Direct) -> None:
+    """A word that the server says unasked is not the end of a connection."""
+    engine = database.engine(connections=1)
+    with engine.connect() as first:
+        pid = driver(first).info.backend_pid
+        driver(first).execute("LISTEN anything")
+        driver(first).commit()
+    connection.execute("NOTIFY anything")
+
+    with translated(), engine.connect() as second:
+        assert pid == driver(second).info.backend_pid

@@ -105,7 +105,7 @@ class Dealer:
     def edit(self, number: str, *, locked: tuple[str, ...] | None = None, **values: Any) -> None:
         """Let a person change a row."""
         row = self.rows[number]
-        listed = row.listed if locked is None else replace(row.listed, locked=locked)
+        listed = row.listed if locked is None else row.listed._replace(locked=locked)
         self._put(replace(row, listed=listed, values={**row.values, **values}))
 
     def _apply(self, plan: StockPlan) -> None:
@@ -119,8 +119,8 @@ class Dealer:
             row = self.rows[change.row.stock_number]
             digest = change.car.content_hash
             locked = row.listed.locked
-            listed = replace(
-                row.listed, content_hash=fingerprint(digest, locked) if locked else digest, missing_since=None
+            listed = row.listed._replace(
+                content_hash=fingerprint(digest, locked) if locked else digest, missing_since=None
             )
             self._put(Row(listed, dict(change.values), change.car.document))
         for gone in plan.removed:
@@ -130,7 +130,7 @@ class Dealer:
         for rows, since in ((plan.missing, self.now), (plan.returned, None)):
             for listed in rows:
                 row = self.rows[listed.stock_number]
-                self._put(replace(row, listed=replace(row.listed, missing_since=since)))
+                self._put(replace(row, listed=row.listed._replace(missing_since=since)))
         if plan.superseded is not None:
             self._mark("pending", "superseded")
         if plan.spent is not None:
@@ -147,8 +147,7 @@ class Dealer:
         values = row.values
         said = json.loads(row.document).get("StockStatus", values["stock_status"])
         sold_there = str(said or "").strip().lower() == "sold"
-        listed = replace(
-            row.listed,
+        listed = row.listed._replace(
             vin=values["vin"],
             status=values["status"],
             yard_code=values["yard_code"],

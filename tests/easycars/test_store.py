@@ -244,6 +244,35 @@ def test_more_than_a_batch_is_updated(stored: Stored) -> None:
 # --- removed, revived, retired ---------------------------------------------------------------------------------------
 
 
+def test_only_documents_of_sold_rows_are_read(stored: Stored) -> None:
+    """To see what is listed no document is read but those of sold rows: all of them are hundreds of megabytes."""
+    stored.night([item("A"), item("B"), item("C", StockStatus="Sold")])
+
+    def reads() -> int:
+        [number] = stored.one(
+            "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'easycar_stock_data'"
+        )
+        return int(number)
+
+    with stored.connection.transaction():
+        stored.connection.execute("SET LOCAL enable_seqscan = off")
+        before = reads()
+        store.read_listed(stored.connection, stored.id)
+
+        assert 1 == reads() - before
+
+
+@pytest.mark.parametrize("sign", ["\\", "\t", "\n", "\r", "\\N", "\x01", "\x02", "\\x01", "\x01\x01", "–"])
+def test_signs_that_mean_something_to_copy_are_kept(stored: Stored, sign: str) -> None:
+    """Whatever stands in texts, features and pictures comes back as it was, and NULL stays NULL beside it."""
+    text = f"a{sign}b"
+    stored.night([item("A", AdvDescription=text, StandardFeatures=text, ImageURLs=text, Badge=None)])
+    values = stored.values("A")
+
+    assert (text, [text], [text], None) == tuple(values[n] for n in ("description", "features", "images", "badge"))
+
+
 def test_removal_is_a_tombstone(stored: Stored) -> None:
     """A removed row stays with its values, its time and its history."""
     stored.night(feed("A", "B", Price=5))
@@ -492,11 +521,10 @@ def test_the_log_counts_received_and_refused(stored: Stored) -> None:
 
 def test_find_unstorable_names_the_item(stored: Stored) -> None:
     """Of several items the one whose document is no jsonb is found, and the transaction goes on."""
-    from dataclasses import replace
 
-    good, bad = car(item("A")), replace(car(item("B")), position=2, mended='{"X": 1e200000}')
+    good, bad = car(item("A")), car(item("B"))._replace(position=2, mended='{"X": 1e200000}')
     with stored.connection.transaction():
-        found = store.find_unstorable(stored.connection, [good, bad, replace(good, position=3)])
+        found = store.find_unstorable(stored.connection, [good, bad, good._replace(position=3)])
         alive = stored.one("SELECT 1")
 
     assert (list(found), alive) == ([2], (1,))

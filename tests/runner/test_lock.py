@@ -195,6 +195,19 @@ def test_terminated_backend_is_noticed_without_any_traffic(open_session: Open, c
     assert time.monotonic() - began < lock.CHECK_EVERY_S / 2
 
 
+def test_take_is_lock_and_fence_in_one(open_session: Open) -> None:
+    """A lock taken in one go carries the next number; somebody else's is no answer, and ours once it is free."""
+    first, second = open_session(), open_session()
+    one = first.take(NAME, run_id=uuid4(), holder="one")
+    refused = second.take(NAME, run_id=uuid4(), holder="two")
+    first.unlock(NAME)
+    two = second.take(NAME, run_id=uuid4(), holder="two")
+
+    assert one is not None
+    assert two is not None
+    assert (None, one.number + 1, second.backend_pid) == (refused, two.number, two.backend_pid)
+
+
 def test_loss_is_told_once(database: Database, connection: Connection) -> None:
     """`on_lost` is called exactly once, however often the loss is met again."""
     told: list[str] = []

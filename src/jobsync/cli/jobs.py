@@ -12,6 +12,7 @@ import typer
 
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
+from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import get_logger
 from jobsync.runner.job import Report, RunStatus
@@ -45,7 +46,7 @@ def stock_sync(
     scheduled: Scheduled = False,
     dry_run: DryRun = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships at once.")
+        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships asked for at once.")
     ] = None,
     wait: Wait = 0.0,
     as_json: Json = False,
@@ -63,6 +64,7 @@ def stock_sync(
         )
 
     report = _reported("stock-sync", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
@@ -92,6 +94,7 @@ def check_authorizations(
         )
 
     report = _reported("check-authorizations", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
@@ -123,6 +126,7 @@ def generate_ride(
         )
 
     report = _reported("generate-ride", do, as_json=as_json)
+    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled:
         _print_rides(report, as_json=as_json)
     raise typer.Exit(int(report.exit_code))
@@ -210,8 +214,12 @@ def _run_check_authorizations(
         work,
         database=tools.database,
         environ=tools.environ,
-        connections=2 * work.concurrency + 2,
+        connections=min(2 * work.concurrency + 2, _CONNECTIONS_MOST),
     )
+
+
+# Writes are short: more calls than this in flight share them, instead of using up what the server has for everybody.
+_CONNECTIONS_MOST = 20
 
 
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
@@ -250,10 +258,10 @@ def _run_stock_sync(
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),
-        work,
+        ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
-        connections=work.concurrency + 2,
+        connections=work.at_once + 2,
     )
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobsync.cli.options import Json, group, transaction
-from jobsync.cli.output import print_facts, print_table, show, write
+from jobsync.cli.options import Json, group, tools_of, transaction
+from jobsync.cli.output import print_facts, print_table, say, show, write
+from jobsync.errors import UsageProblem
+from jobsync.logs import visible_lines
+from jobsync.runner.job import RunStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 app = group("Runs of all jobs.")
 
@@ -16,14 +25,27 @@ app = group("Runs of all jobs.")
 def list_(
     context: typer.Context,
     job: Annotated[str | None, typer.Option("--job", metavar="JOB", show_default=False)] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option("--status", metavar="STATUS", help="Only runs that ended so (repeatable).", show_default=False),
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only runs that failed, crashed or needed attention.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, metavar="N")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the latest runs, newest first."""
     from jobsync.operate import runs
 
+    wanted = _wanted(status or (), failed=failed)
     with transaction(context) as connection:
-        rows = runs.list_runs(connection, job=job, limit=limit)
+        start = _instant(since, connection) if since else None
+        rows = runs.list_runs(connection, job=job, limit=limit, statuses=wanted, since=start)
     counts = ["eligible", "succeeded", "partial", "held", "failed", "skipped"]
     show(
         rows,
@@ -49,6 +71,54 @@ def list_(
     )
 
 
+def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
+    known = [str(status) for status in RunStatus if status not in (RunStatus.DISABLED, RunStatus.SKIPPED)]
+    unknown = [status for status in statuses if status not in known]
+    if unknown:
+        raise UsageProblem(f"--status: {unknown[0]!r} is none of {', '.join(known)}")
+    good = ("running", "succeeded", "cancelled")
+    return [*statuses, *(status for status in known if failed and status not in good)]
+
+
+def _instant(words: str, connection: Connection) -> datetime:
+    """Return an ISO instant (UTC where it names no offset), a date, or a span before the database's clock."""
+    from jobsync.operate.look import read_now
+
+    span = re.fullmatch(r"(\d{1,5})([mhd])", words.strip())
+    if span:
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[span[2]]
+        return read_now(connection) - timedelta(**{unit: int(span[1])})
+    try:
+        start = datetime.fromisoformat(words.strip())
+    except ValueError:
+        raise UsageProblem(
+            f"--since: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24, 12h or 3d"
+        ) from None
+    return start if start.tzinfo else start.replace(tzinfo=UTC)
+
+
+@app.command("prune")
+def prune_(context: typer.Context, as_json: Json = False) -> None:
+    """Delete what is past its retention now; the health timer does the same, bit by bit."""
+    from jobsync.db.audit import write_audit
+    from jobsync.db.system_settings import read_system_settings
+    from jobsync.operate.look import read_now
+    from jobsync.operate.prune import prune
+
+    with transaction(context) as connection:
+        settings, now = read_system_settings(connection), read_now(connection)
+    gone = prune(tools_of(context).engine, settings, now=now)
+    if any(gone.values()):
+        with transaction(context) as connection:
+            write_audit(connection, "runs.prune", None, {table: number for table, number in gone.items() if number})
+    done = ", ".join(f"{number} of {table}" for table, number in gone.items() if number)
+    show(
+        {"deleted": gone},
+        as_json=as_json,
+        otherwise=lambda: say(f"deleted {done}" if done else "nothing is past its retention"),
+    )
+
+
 @app.command("show")
 def show_(
     context: typer.Context,
@@ -66,7 +136,7 @@ def show_(
         columns = ["item_key", "label", "status", "attempt", "duration_ms", "counts", "error"]
         print_table(columns, [[item[c] for c in columns] for item in row["items"]], title="items", empty="none")
         if row["traceback"]:
-            write("\n" + row["traceback"] + "\n")
+            write("\n" + visible_lines(row["traceback"]) + "\n")
 
     show(row, as_json=as_json, otherwise=tell)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine
 
+_PREPARED_AFTER = 3
 _QUOTED = re.compile('"[^"]*"')
 # What is wrong with role, password, database or server set-up stays wrong until somebody changes it.
 _CONFIGURATION = (
@@ -39,13 +41,16 @@ _NETWORK: dict[str, Any] = {
 }
 
 
-def connect(url: str, *, application_name: str, autocommit: bool = True, **parameters: Any) -> psycopg.Connection[Any]:
+def connect(
+    url: str, *, application_name: str, autocommit: bool = True, prepare: bool = False, **parameters: Any
+) -> psycopg.Connection[Any]:
     """
     Open one direct connection.
 
     Args:
         url: a libpq URL.
         application_name: shown in pg_stat_activity; Postgres keeps 63 bytes of it.
+        prepare: let the server keep what is asked often; such statements would not survive a transaction pooler.
         parameters: further libpq parameters; they win over the URL's, but `options` joins the URL's own.
 
     Raises:
@@ -70,8 +75,9 @@ def connect(url: str, *, application_name: str, autocommit: bool = True, **param
     if not all(port.isdigit() or not port for port in str(given.get("port") or "").split(",")):
         raise ConfigurationProblem("database URL: the port is no number (a / or : in the password is %2F or %3A)")
     try:
-        # Prepared statements would not survive a transaction pooler.
-        connection = psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None)
+        connection = psycopg.connect(
+            conninfo, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None
+        )
     except psycopg.OperationalError as error:
         raise _translate(error) from None
     _read_every_instant(connection)
@@ -118,20 +124,40 @@ def _translate(error: Exception) -> Exception:
     return Unavailable(f"database: {text}")
 
 
-def make_engine(url: str, *, application_name: str, connections: int = 5) -> Engine:
+def make_engine(url: str, *, application_name: str, connections: int = 5, prepare: bool = False) -> Engine:
     """Return a pool of at most `connections` work connections; it opens the first when asked for it."""
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, event
     from sqlalchemy.pool import QueuePool
 
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: connect(url, application_name=application_name, autocommit=False),
+        creator=lambda: connect(url, application_name=application_name, autocommit=False, prepare=prepare),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
-        # The server may end a connection that waits here while its item is out in the network.
-        pool_pre_ping=True,
     )
+    event.listen(engine, "checkout", _refuse_dead)
+    return engine
+
+
+def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """
+    Have the pool replace a connection that the server ended while its item was out in the network.
+
+    The end shows on the socket, be it the server's farewell or the kernel's keepalive; asking the server each time
+    would cost every transaction a round trip.
+    """
+    import psycopg
+    from sqlalchemy.exc import DisconnectionError
+
+    try:
+        watch = select.poll()
+        watch.register(connection.fileno(), select.POLLIN)  # and a hang-up, unasked
+        if watch.poll(0):
+            connection.execute("SELECT 1")
+            connection.rollback()
+    except psycopg.Error as error:
+        raise DisconnectionError from error
 
 
 @contextmanager
@@ -187,9 +213,20 @@ class Database:
         self.lock_url = lock_url or url
         self._engines: list[Engine] = []
 
-    def engine(self, *, application_name: str = "jobsync", connections: int = 5) -> Engine:
-        """Return a new pool; it is closed with the database."""
-        engine = make_engine(self.url, application_name=application_name, connections=connections)
+    def engine(self, *, application_name: str = "jobsync", connections: int = 5, prepare: bool = False) -> Engine:
+        """
+        Return a new pool; it is closed with the database.
+
+        Args:
+            prepare: the caller has proved that `lock_url` leads to the server itself; where work goes the same way, the
+                server may keep statements.
+        """
+        engine = make_engine(
+            self.url,
+            application_name=application_name,
+            connections=connections,
+            prepare=prepare and self.url == self.lock_url,
+        )
         self._engines.append(engine)
         return engine
 
@@ -212,6 +249,7 @@ class Database:
         return connect(
             self.lock_url,
             application_name=application_name,
+            prepare=True,
             target_session_attrs="read-write",
             options=server,
         )

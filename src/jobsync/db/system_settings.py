@@ -108,7 +108,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "easycar_sync_enabled": Switch(True, "switch: stock sync of all dealerships"),
     "easycar_sync_cron": Cron("0 2 * * *", "when each dealership is synced, in its own time zone"),
     "easycar_sync_timezone": Zone("UTC", "time zone of dealerships that name none"),
-    "easycar_sync_concurrency": Number(1, 1, 32, "dealerships worked on at once"),
+    "easycar_sync_concurrency": Number(1, 1, 32, "dealerships asked for at once"),
     "easycar_removal_limit_percent": Number(
         30, 0, 100, "removals of more than this share of the listed vehicles wait for approval"
     ),
@@ -259,7 +259,6 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
     for key, kind in CATALOGUE.items():
         row = stored.get(key)
         default = kind.spell(str(kind.default))
-        used = key.startswith("easycar_")
         readable = row is None or kind.read(row.value) is not None
         rows.append(
             {
@@ -267,8 +266,8 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
                 "value": row.value if row else default,
                 "default": default,
                 "expected": kind.expected,
-                "description": kind.description if used else f"{kind.description} (not used in this version)",
-                "used": used,
+                "description": kind.description,
+                "used": True,
                 "readable": readable,
                 "in_force": "the stored value" if readable else kind.consequence,
                 "updated_at": row.updated_at if row else None,

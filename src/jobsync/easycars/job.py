@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
+_SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
     ItemStatus.PARTIAL: "PartialSuccess",
@@ -59,7 +61,7 @@ class StockSync:
     settings: SystemSettings
     named: tuple[int, ...] = ()
     scheduled: bool = False
-    concurrency: int = 1
+    concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
@@ -69,8 +71,22 @@ class StockSync:
         run.eligible = len(items)
         run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        work = _Work(self, self.make_client(run.pause), run.engine)
-        return [*work_items(run, items, work, concurrency=self.concurrency), *skipped]
+        work = _Work(self, self.make_client(run.pause))
+        return [*work_items(run, items, work, concurrency=self.at_once), *skipped]
+
+    @property
+    def at_once(self) -> int:
+        """
+        How many dealerships are worked on at once: while some are written, others are asked for.
+
+        One alone is worked off one after the other.
+        """
+        return self.concurrency + self.writers if self.concurrency > 1 else 1
+
+    @property
+    def writers(self) -> int:
+        """How many are planned and written at once: Python has one at a time, the others wait for the database."""
+        return 1 + self.concurrency // 2
 
     @property
     def policy(self) -> Policy:
@@ -130,7 +146,7 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
                 )
     else:
         chosen = [d for d in dealerships if d.why_not is None and (d.due is not None or not scheduled)]
-    items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named)) for d in chosen]
+    items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named), about={"dealership_id": d.id}) for d in chosen]
     left_out = [
         ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
         for d in dealerships
@@ -142,22 +158,35 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
 class _Work:
     """Stock sync's side of runner.items.Work."""
 
-    def __init__(self, job: StockSync, client: EasyCarsClient, engine: Engine) -> None:
+    def __init__(self, job: StockSync, client: EasyCarsClient) -> None:
         self._job = job
         self._client = client
-        self._engine = engine
+        self._stored: dict[str, store.StoredCredentials | None] = {}
+        self._asking = threading.BoundedSemaphore(job.concurrency)
+        self._writing = threading.BoundedSemaphore(job.writers)
 
     def begin(self, connection: Connection, item: Item) -> int:
-        _require(connection, int(item.key))
-        return store.begin_attempt(driver(connection), int(item.key), scheduled=self._job.scheduled)
+        raw, dealership_id = driver(connection), int(item.key)
+        _require(connection, dealership_id)
+        self._stored[item.key] = store.read_credentials(raw, dealership_id)
+        return store.begin_attempt(raw, dealership_id, scheduled=self._job.scheduled)
 
     def do(self, attempt: Attempt) -> ItemResult:
         dealership_id = int(attempt.item.key)
         log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
         log.info("stock_sync.dealership_started", attempt=attempt.number)
-        with translated(), self._engine.connect() as connection:
-            credentials = load_credentials(connection, dealership_id, self._job.cipher)
-        envelope = self._client.fetch_stock(credentials)
+        credentials = decrypt_credentials(dealership_id, self._stored.pop(attempt.item.key), self._job.cipher)
+        with ExitStack() as turn:
+            turn.enter_context(self._asking)
+            envelope = self._client.fetch_stock(credentials)
+            if envelope.size <= _SMALL_FEED:
+                turn.close()
+            with self._writing:
+                return self._bring_in(attempt, credentials, envelope)
+
+    def _bring_in(self, attempt: Attempt, credentials: Credentials, envelope: Envelope) -> ItemResult:
+        dealership_id = int(attempt.item.key)
+        log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
 
         def apply(connection: Connection, plan: StockPlan, now: datetime) -> ItemResult:
             raw = driver(connection)
@@ -282,7 +311,11 @@ def load_credentials(connection: Connection, dealership_id: int, cipher: Cipher)
     Raises:
         ItemFailure: there are none, or they cannot be decrypted.
     """
-    stored = store.read_credentials(driver(connection), dealership_id)
+    return decrypt_credentials(dealership_id, store.read_credentials(driver(connection), dealership_id), cipher)
+
+
+def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
+    """Decrypt what was read; raises as `load_credentials` does."""
     if stored is None:
         raise ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"

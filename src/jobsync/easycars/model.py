@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -64,6 +64,7 @@ class Envelope:
         code: 0 success, 1 authentication, 5 warning, 7 failed, 9 system error; None if there was none.
         items: each item's JSON text as received; None when StockList was null, absent or no list.
         strict: the whole body was valid JSON (False: a tolerant reading was needed).
+        size: bytes of the body.
     """
 
     code: int | None
@@ -71,12 +72,12 @@ class Envelope:
     items: Sequence[RawItem] | None
     token: str | None = None
     strict: bool = True
+    size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Car:
+class Car(NamedTuple):
     """
-    One readable item.
+    One readable item; a tuple because it is made for every new one.
 
     Args:
         position: place in the feed, counted from 1.
@@ -120,16 +121,19 @@ class Refused:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What is compared for every listed row of ours: enough to see that nothing changed."""
+class Listed(NamedTuple):
+    """
+    What is compared for every listed row of ours: enough to see that nothing changed.
+
+    A tuple, not a dataclass: there is one for every vehicle there is.
+    """
 
     id: int
     stock_number: str
     vin: str | None
     status: str
     content_hash: bytes | None
-    locked: tuple[str, ...]
+    locked: Sequence[str]
     missing_since: datetime | None
     locally_sold: bool
     yard_code: str | None

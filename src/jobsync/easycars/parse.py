@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any
@@ -37,7 +37,8 @@ _TEXT = {
     "video_link": "VideoLink",
 }
 _TEXT_COLUMNS = tuple(_TEXT.items())
-_WHOLE = {"year": "YearGroup", "odometer": "Odometer", "doors": "DoorNum", "seats": "SeatCapacity"}
+_WHOLE: Mapping[str, str] = {"year": "YearGroup", "odometer": "Odometer", "doors": "DoorNum", "seats": "SeatCapacity"}
+_WHOLE_COLUMNS = tuple(_WHOLE.items())
 _MONEY = {"price": "Price", "special_price": "AdvSpecialPrice"}
 _FLAG = {"is_drive_away": "IsDriveAway"}
 _DERIVED_KEYS = (
@@ -119,7 +120,18 @@ class UnreadableAnswer(ItemFailure):
         super().__init__(text, reason=reason, unreachable=True, transient=True)
 
 
+class _Plain(msgspec.Struct):
+    """The answer as the vendor's paper has it: read in one pass."""
+
+    Code: int | str | None = None
+    ErrorMessage: str | None = None
+    Token: str | None = None
+    StockList: list[msgspec.Raw] | None = None
+
+
 class _Raw(msgspec.Struct):
+    """The answer with anything in its places."""
+
     Code: msgspec.Raw = msgspec.Raw(b"null")
     ErrorMessage: msgspec.Raw = msgspec.Raw(b"null")
     Token: msgspec.Raw = msgspec.Raw(b"null")
@@ -133,6 +145,7 @@ def _number(text: str) -> Decimal:
     return value
 
 
+_PLAIN = msgspec.json.Decoder(_Plain)
 _ENVELOPE = msgspec.json.Decoder(_Raw)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ITEM = msgspec.json.Decoder(float_hook=_number)
@@ -150,13 +163,19 @@ def parse_envelope(body: bytes | bytearray) -> Envelope:
         UnreadableAnswer: the body is not JSON, is cut off, or is no object.
     """
     try:
+        plain = _PLAIN.decode(body)
+        code, message = _code(plain.Code), _message(plain.ErrorMessage)
+        return Envelope(code, message, plain.StockList, plain.Token, size=len(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        pass  # not so plain
+    try:
         raw = _ENVELOPE.decode(body)
         # a raw value starts at its first character: no copy of the list is needed to see what it is
         items = _ITEMS.decode(raw.StockList) if bytes(memoryview(raw.StockList)[:1]) == b"[" else None
         code, message, token = (_plain(part) for part in (raw.Code, raw.ErrorMessage, raw.Token))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return _parse_tolerantly(body)
-    return Envelope(_code(code), _message(message), items, token if isinstance(token, str) else None)
+    return Envelope(_code(code), _message(message), items, token if isinstance(token, str) else None, size=len(body))
 
 
 def _plain(raw: msgspec.Raw) -> Any:
@@ -212,6 +231,7 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
         items,
         token if isinstance(token, str) else None,
         strict=False,
+        size=len(body),
     )
 
 
@@ -265,7 +285,7 @@ def _expect(text: str, at: int, character: str) -> int:
 # --- one item --------------------------------------------------------------------------------------------------------
 
 
-def fingerprint(raw: RawItem, locked: tuple[str, ...] = ()) -> bytes:
+def fingerprint(raw: RawItem, locked: Sequence[str] = ()) -> bytes:
     """Return the 16 bytes that say "this very item, mapped this way, with these fields locked"."""
     # In pieces below hashlib's limit for handing the interpreter to another thread: with several threads the handing
     # over costs three times the hashing.
@@ -342,8 +362,11 @@ def _car(
             values[column] = text.strip() or None
         else:
             values[column] = _text(text, key, warnings)
-    for column, key in _WHOLE.items():
-        values[column] = _whole(get(key), key, warnings)
+    for column, key in _WHOLE_COLUMNS:
+        number = get(key)
+        values[column] = (
+            number if type(number) is int and 0 <= number <= INTEGER_MOST else _whole(number, key, warnings)
+        )
     for column, key in _MONEY.items():
         values[column] = _money(get(key), key, warnings)
     for column, key in _FLAG.items():
@@ -358,12 +381,10 @@ def _car(
     deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", warnings)
     values["status"] = "sold" if says_sold else "deposit" if deposit else "active"
     values["title"] = title_of(values)
-    values["features"] = _shared(
-        [
-            *_texts(get("StandardFeatures"), "StandardFeatures", warnings),
-            *_texts(get("OptionalFeatures"), "OptionalFeatures", warnings),
-        ]
-    )
+    values["features"] = [
+        *_texts(get("StandardFeatures"), "StandardFeatures", warnings, known=_known_features),
+        *_texts(get("OptionalFeatures"), "OptionalFeatures", warnings, known=_known_features),
+    ]
     values["images"] = _texts(get("ImageURLs"), "ImageURLs", warnings)
     keys = item.keys()
     missing: frozenset[str] = frozenset()
@@ -394,8 +415,7 @@ def title_of(values: Mapping[str, Any]) -> str | None:
     >>> title_of({"year": 2019, "make": "FORD", "model": None})
     '2019 FORD'
     """
-    parts = [values["year"] or None, values["make"], values["model"]]
-    return " ".join(str(part) for part in parts if part is not None) or None
+    return " ".join([str(part) for part in (values["year"] or None, values["make"], values["model"]) if part]) or None
 
 
 _DEPENDS: Mapping[str, tuple[str, ...]] = {
@@ -572,23 +592,32 @@ def _flag(value: object, key: str, warnings: list[str]) -> bool | None:
     return None
 
 
-def _texts(value: object, key: str, warnings: list[str]) -> list[str]:
-    """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return [part.strip() for part in value if part.strip()]
-    text = _text(value, key, warnings)
-    return [part for part in map(str.strip, text.split(",")) if part] if text else []
-
-
-_known_texts: dict[str, str] = {}
+# Parts of texts -> the same without blanks around, each held in memory once: thousands of cars have the same few
+# hundred features.
+_known_features: dict[str, str] = {}
 _KNOWN_MOST = 20_000
 
 
-def _shared(texts: list[str]) -> list[str]:
-    """Return the same texts, each held in memory once: thousands of cars have the same few hundred features."""
-    if len(_known_texts) > _KNOWN_MOST:
-        _known_texts.clear()
-    return [_known_texts.setdefault(text, text) for text in texts]
+def _texts(value: object, key: str, warnings: list[str], *, known: dict[str, str] | None = None) -> list[str]:
+    """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        parts: list[str] = value
+    else:
+        text = _text(value, key, warnings)
+        if not text:
+            return []
+        parts = text.split(",")
+    if known is None:
+        return [part for part in map(str.strip, parts) if part]
+    try:
+        return [known[part] for part in parts]
+    except KeyError:  # one is new, or blank
+        if len(known) > _KNOWN_MOST:
+            known.clear()
+        for part in parts:
+            if bare := part.strip():
+                known.setdefault(part, known.setdefault(bare, bare))
+        return [part for part in map(str.strip, parts) if part]
 
 
 def _condition(demo: bool | None, used: bool | None) -> str | None:

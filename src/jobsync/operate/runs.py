@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -9,7 +11,7 @@ from sqlalchemy import text
 
 from jobsync.db.engine import driver
 from jobsync.errors import UsageProblem
-from jobsync.runner.lock import held_names, read_holder
+from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
 
 if TYPE_CHECKING:
@@ -23,13 +25,37 @@ _RUN = """
 """
 
 
-def list_runs(connection: Connection, *, job: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return the latest runs, newest first; one whose process is gone is shown as crashed at once."""
+def list_runs(
+    connection: Connection,
+    *,
+    job: str | None,
+    limit: int,
+    statuses: Sequence[str] = (),
+    since: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """
+    Return the latest runs, newest first; one whose process is gone is shown as crashed at once.
+
+    Args:
+        statuses: only runs that ended so; empty means all.
+        since: only runs that began then or later.
+    """
     rows = connection.execute(
-        text(_RUN + " WHERE CAST(:job AS text) IS NULL OR job = :job ORDER BY started_at DESC, id LIMIT :limit"),
-        {"job": job, "limit": limit},
+        text(
+            _RUN + " WHERE (CAST(:job AS text) IS NULL OR job = :job)"
+            " AND (CAST(:since AS timestamptz) IS NULL OR started_at >= :since)"
+            " AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(:statuses))"
+            " ORDER BY started_at DESC, id LIMIT :limit"
+        ),
+        {"job": job, "limit": limit, "since": since, "statuses": _with_running(statuses) or None},
     ).mappings()
-    return _tell_dead(connection, [dict(row) for row in rows])
+    found = _tell_dead(connection, [dict(row) for row in rows])
+    return [run for run in found if not statuses or run["status"] in statuses]
+
+
+def _with_running(statuses: Sequence[str]) -> list[str]:
+    """A row that says running may be that of a crashed run."""
+    return [*statuses, "running"] if "crashed" in statuses and "running" not in statuses else list(statuses)
 
 
 def show_run(connection: Connection, name: str) -> dict[str, Any]:
@@ -85,20 +111,16 @@ def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[
 
 def list_locks(connection: Connection) -> list[dict[str, Any]]:
     """Return every lock that somebody holds now, with the holder."""
-    raw = driver(connection)
     names = [name for (name,) in connection.execute(text("SELECT name FROM run_locks ORDER BY name"))]
-    held = held_names(raw, names) if names else set()
-    shown = []
-    for name in sorted(held):
-        holder = read_holder(raw, name)
-        shown.append(
-            {
-                "name": name,
-                "run_id": holder.run_id,
-                "holder": holder.holder,
-                "acquired_at": holder.acquired_at,
-                "backend_pid": holder.pid,
-                "application_name": holder.application_name,
-            }
-        )
-    return shown
+    return [
+        {
+            "name": holder.name,
+            "run_id": holder.run_id,
+            "holder": holder.holder,
+            "acquired_at": holder.acquired_at,
+            "backend_pid": holder.pid,
+            "application_name": holder.application_name,
+        }
+        for holder in (read_holders(driver(connection), names) if names else ())
+        if holder.pid is not None
+    ]

@@ -1,7 +1,7 @@
 """
 Finished pages -> a PDF, through fpdf2: its document, objects, pictures, attachments and output.
 
-Text never passes through fpdf2's own text functions (docs/decisions/0011-drawing-below-fpdf2.md). Importing this file
+Text never passes through fpdf2's own text functions (docs/decisions/0012-drawing-below-fpdf2.md). Importing this file
 imports fpdf2, so only rendering does.
 """
 

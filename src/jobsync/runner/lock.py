@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -75,6 +76,16 @@ class Fence:
     number: int
     backend_pid: int
 
+    @cached_property
+    def key(self) -> int:
+        """The advisory key of its lock."""
+        return lock_key(self.name)
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """Return numbers as the text of an array: the driver would look at each one before it sends it."""
+    return f"{{{','.join(map(str, numbers))}}}"
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -125,17 +136,11 @@ class LockSession:
 
     def try_lock(self, name: str) -> bool:
         """Take the lock without waiting; it must not be held by this session already (session locks stack)."""
+        return self._call(lambda: self._try_lock(name))
 
-        def take() -> bool:
-            if name in self._held:
-                raise RuntimeError(f"lock {name} taken twice by one session")
-            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(name)]).fetchone()
-            if row is None or not row[0]:
-                return False
-            self._held[name] = lock_key(name)
-            return True
-
-        return self._call(take)
+    def take(self, name: str, *, run_id: UUID, holder: str) -> Fence | None:
+        """Take the lock and raise its fence in one go; None if somebody else holds it. Raises as `raise_fence` does."""
+        return self._call(lambda: self._bump(name, run_id, holder) if self._try_lock(name) else None)
 
     def raise_fence(self, name: str, *, run_id: UUID, holder: str) -> Fence:
         """
@@ -144,29 +149,7 @@ class LockSession:
         Raises:
             OldWriter: a transaction of an earlier holder is still open; the lock has been given back.
         """
-
-        def bump() -> Fence:
-            import psycopg.errors
-
-            try:
-                row = self._connection.execute(
-                    "INSERT INTO run_locks AS l (name, fence, run_id, holder, acquired_at)"
-                    " VALUES (%s, 1, %s, %s, now()) ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1,"
-                    " run_id = excluded.run_id, holder = excluded.holder, acquired_at = excluded.acquired_at"
-                    " RETURNING fence",
-                    [name, run_id, holder],
-                ).fetchone()
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
-                old = self._connection.execute(
-                    "SELECT run_id, holder FROM run_locks WHERE name = %s", [name]
-                ).fetchone()
-                self._release(name)
-                who = f"run {old[0]} ({old[1]})" if old else "an earlier run"
-                raise OldWriter(f"{name}: {who} is still writing; the next tick tries again") from None
-            assert row is not None  # noqa: S101 - INSERT … RETURNING
-            return Fence(name, row[0], self.backend_pid)
-
-        return self._call(bump)
+        return self._call(lambda: self._bump(name, run_id, holder))
 
     def unlock(self, name: str) -> None:
         """Give the lock back; nothing happens if it is not held."""
@@ -276,6 +259,34 @@ class LockSession:
             return False
         return True
 
+    def _try_lock(self, name: str) -> bool:
+        if name in self._held:
+            raise RuntimeError(f"lock {name} taken twice by one session")
+        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(name)]).fetchone()
+        if row is None or not row[0]:
+            return False
+        self._held[name] = lock_key(name)
+        return True
+
+    def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
+        import psycopg.errors
+
+        try:
+            row = self._connection.execute(
+                "INSERT INTO run_locks AS l (name, fence, run_id, holder, acquired_at)"
+                " VALUES (%s, 1, %s, %s, now()) ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1,"
+                " run_id = excluded.run_id, holder = excluded.holder, acquired_at = excluded.acquired_at"
+                " RETURNING fence",
+                [name, run_id, holder],
+            ).fetchone()
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+            old = self._connection.execute("SELECT run_id, holder FROM run_locks WHERE name = %s", [name]).fetchone()
+            self._release(name)
+            who = f"run {old[0]} ({old[1]})" if old else "an earlier run"
+            raise OldWriter(f"{name}: {who} is still writing; the next tick tries again") from None
+        assert row is not None  # noqa: S101 - INSERT … RETURNING
+        return Fence(name, row[0], self.backend_pid)
+
     def _verify(self) -> None:
         row = self._connection.execute(
             f"SELECT count(DISTINCT {_KEY}) FROM pg_locks WHERE {_OURS}"
@@ -310,14 +321,14 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
         LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
-        "SELECT l.name FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
+        "SELECT l.name, set_config('idle_in_transaction_session_timeout', %s, true)"
+        " FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
         " ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
-        [[fence.name for fence in fences], [fence.number for fence in fences]],
+        [_IDLE_WRITER, [fence.name for fence in fences], _array(fence.number for fence in fences)],
     ).fetchall()
-    missing = sorted({fence.name for fence in fences} - {name for (name,) in rows})
+    missing = sorted({fence.name for fence in fences} - {name for name, _ in rows})
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
-    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [_IDLE_WRITER])
     prove_locks(connection, fences)
 
 
@@ -331,7 +342,7 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) ->
     row = connection.execute(
         f"SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
         f" ON pid = mine.backend AND {_KEY} = mine.key WHERE {_OURS}",
-        [[fence.backend_pid for fence in fences], [lock_key(fence.name) for fence in fences]],
+        [_array(fence.backend_pid for fence in fences), _array(fence.key for fence in fences)],
     ).fetchone()
     if row is None or row[0] < len(fences):
         raise LockLost("the lock connection is gone")
@@ -339,18 +350,29 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) ->
 
 def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
     """Return who holds the lock `name`, as far as an ordinary role may see it."""
-    row = connection.execute(
-        "SELECT r.run_id, r.holder, r.acquired_at, l.pid, a.application_name FROM (SELECT 1) one"
-        " LEFT JOIN run_locks r ON r.name = %s"
-        f" LEFT JOIN (SELECT pid FROM pg_locks WHERE {_OURS} AND {_KEY} = %s) l ON true"
-        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
-        [name, lock_key(name)],
-    ).fetchone()
-    found = Holder(name, *(row or (None, None, None, None, None)))
+    [found] = read_holders(connection, [name])
+    return found
+
+
+def read_holders(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[Holder]:
+    """Return who holds each of the locks, in one question; `pid` is None where nobody does."""
+    rows = connection.execute(
+        "SELECT wanted.name, r.run_id, r.holder, r.acquired_at, l.pid, a.application_name"
+        " FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY AS wanted (name, key, place)"
+        " LEFT JOIN run_locks r ON r.name = wanted.name"
+        f" LEFT JOIN (SELECT {_KEY} AS key, min(pid) AS pid FROM pg_locks WHERE {_OURS} GROUP BY 1) l"
+        " ON l.key = wanted.key"
+        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid ORDER BY wanted.place",
+        [list(names), [lock_key(name) for name in names]],
+    ).fetchall()
+    return [_as_signed(Holder(*row)) for row in rows]
+
+
+def _as_signed(found: Holder) -> Holder:
     ours = found.application_name if found.application_name and found.application_name.startswith("jobsync:") else None
     if ours and f":{str(found.run_id)[:8]}:" not in ours:
         # The new holder has not signed yet: better no run than the one before.
-        return Holder(name, None, None, None, found.pid, ours)
+        return Holder(found.name, None, None, None, found.pid, ours)
     return found
 
 

@@ -121,9 +121,10 @@ class Run:
 
     def take(self, name: str) -> bool:
         """Take a lock and raise its fence; False if another run holds it."""
-        if not self.locks.try_lock(name):
+        fence = self.locks.take(name, run_id=self.who.run_id, holder=self.who.holder)
+        if fence is None:
             return False
-        self._fences[name] = self.locks.raise_fence(name, run_id=self.who.run_id, holder=self.who.holder)
+        self._fences[name] = fence
         return True
 
     @property
@@ -207,7 +208,7 @@ def run_job(
         started = time.monotonic()
         refuse_strange_locks(database, application_name=who.application_name)
         refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
-        engine = database.engine(application_name=who.application_name, connections=connections)
+        engine = database.engine(application_name=who.application_name, connections=connections, prepare=True)
         holder: list[Run] = []
         locks = LockSession(
             lambda: database.lock_connection(application_name=who.application_name),
@@ -380,8 +381,8 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
 
 
 def database_now(connection: Connection) -> datetime:
-    """Return the database's clock, read once a run and handed down."""
-    from sqlalchemy import text
-
-    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    """Return the database's clock, read once a transaction and handed down."""
+    row = driver(connection).execute("SELECT now()").fetchone()
+    assert row is not None  # noqa: S101 - SELECT of a function
+    now: datetime = row[0]
     return now

@@ -25,6 +25,7 @@ DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a
 
 _KEY = re.compile(r"[0-9]{49}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
 _DATE = re.compile(r"([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})")
 _TEXT_KEPT = 200
 _SIGNATURE = "Signature"
@@ -73,8 +74,8 @@ class Amount:
 
     @property
     def value(self) -> Decimal | None:
-        """The exact number; None if the text is no plain decimal number."""
-        return Decimal(self.text) if _NUMBER.fullmatch(self.text) else None
+        """The exact number; None if the text is no plain decimal number, or one of absurd length."""
+        return Decimal(self.text) if len(self.text) <= _DIGITS_MOST and _NUMBER.fullmatch(self.text) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""jobsync doctor: can this installation work, and what to do where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobsync.cli.options import Json, tools_of
+from jobsync.cli.output import say, show, write
+from jobsync.errors import ConfigurationProblem
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from jobsync.operate.doctor import Finding
+    from jobsync.settings import Settings
+    from jobsync.wiring import Tools
+
+
+def doctor(
+    context: typer.Context,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not try to reach EasyCars and the SRI.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check configuration, database, key, hosts, files and timers; exit 0 if nothing is wrong."""
+    from jobsync.operate.doctor import exit_code_of
+
+    found = list(_check(tools_of(context), offline=offline, every=every))
+    code = exit_code_of(found)
+    worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
+    document = {"status": worst, "exit_code": int(code), "findings": [_shown(finding) for finding in found]}
+    show(document, as_json=as_json, otherwise=lambda: _tell(found))
+    raise typer.Exit(int(code))
+
+
+def _shown(finding: Finding) -> dict[str, object]:
+    return {name: visible(value) if isinstance(value, str) else value for name, value in finding.as_json().items()}
+
+
+def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
+    from jobsync.db.engine import translated
+    from jobsync.operate import doctor as ask
+
+    settings, findings = ask.check_configuration(lambda: tools.settings)
+    yield from findings
+    yield from ask.check_timers()
+    yield ask.check_bytecode(Path(__file__).parents[1])
+    if settings is None:
+        return
+    yield from ask.check_alerts(settings, tools.environ)
+    engine, findings = ask.check_database(settings, lambda: tools.database)
+    yield from findings
+    used: set[str] = set()
+    if engine is not None:
+        with translated(), engine.connect() as connection:
+            yield from ask.check_key(connection, _decrypter(tools))
+            used = ask.environments_in_use(connection)
+    yield from _storage(tools, settings, engine, every=every)
+    if not offline:
+        for name, url in _services(settings, used):
+            yield ask.check_reach(name, url)
+
+
+def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
+    from jobsync.operate import doctor as ask
+
+    try:
+        root = tools.storage.root
+    except ConfigurationProblem:
+        root = None
+    yield from ask.check_storage(root, engine, every=every, named=settings.storage is not None)
+    folders = {"system": Path("/"), "RIDE files": root, "database": settings.embedded_folder}
+    yield from ask.check_disk({name: folder for name, folder in folders.items() if folder is not None})
+
+
+def _decrypter(tools: Tools) -> Callable[[str], object] | None:
+    try:
+        return tools.cipher.decrypt
+    except ConfigurationProblem:
+        return None
+
+
+def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
+    """Return the services to reach; of the built-in addresses those that anybody uses, all where nobody does yet."""
+    from jobsync.easycars.client import ADDRESSES as EASYCARS
+    from jobsync.sri.client import ADDRESSES as SRI
+
+    for vendor, override, addresses in (("EasyCars", settings.easycars_url, EASYCARS), ("SRI", settings.sri_url, SRI)):
+        if override:
+            yield vendor, override
+            continue
+        for environment, url in addresses.items():
+            if environment in used or not used:
+                yield f"{vendor} ({environment})", url
+
+
+def _tell(found: list[Finding]) -> None:
+    marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
+    for finding in found:
+        write(f"{marks[finding.level]}  {visible(f'{finding.name}: {finding.text}')}\n")
+        if finding.what_to_do:
+            write(f"           what to do: {visible(finding.what_to_do)}\n")
+    bad = sum(1 for finding in found if finding.level == "problem")
+    warned = sum(1 for finding in found if finding.level == "warning")
+    say(f"{bad} problem{'s' if bad != 1 else ''}, {warned} warning{'s' if warned != 1 else ''}")

@@ -1,0 +1,153 @@
+"""jobsync health, jobsync alert: is anything wrong, and who is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from jobsync.cli.options import Json, tools_of, transaction
+from jobsync.cli.output import print_json, say, show, write
+from jobsync.cli.ping import ping_health
+from jobsync.errors import ExitCode, JobsyncError
+from jobsync.logs import get_logger, visible
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from jobsync.db.engine import Database
+    from jobsync.operate.health import Health
+    from jobsync.operate.send import Channel
+    from jobsync.settings import Settings
+    from jobsync.wiring import Tools
+
+
+def health(
+    context: typer.Context,
+    act: Annotated[
+        bool, typer.Option("--act", help="Also open, send and close alerts, and delete what is past its retention.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what needs a person: exit 0 nothing, 3 something, 69 the database does not answer."""
+    if act:
+        _act(tools_of(context), as_json=as_json)
+        return
+    from jobsync.operate.health import judge_health
+    from jobsync.operate.look import look
+
+    try:
+        with transaction(context) as connection:
+            seen = look(connection)
+    except JobsyncError as error:
+        _no_database(error, as_json=as_json)
+    open_kinds = {(found.subject, found.kind) for found in seen.alerts}
+    verdict = judge_health(seen, open_kinds=open_kinds)
+    show(verdict.as_json(), as_json=as_json, otherwise=lambda: _tell(verdict))
+    raise typer.Exit(int(verdict.exit_code))
+
+
+def _no_database(error: JobsyncError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json(_away(error))
+        raise typer.Exit(int(error.exit_code))
+    raise error
+
+
+def _away(error: JobsyncError) -> dict[str, Any]:
+    return {
+        "status": "unavailable",
+        "exit_code": int(error.exit_code),
+        "error": visible(error),
+        "problems": [
+            {"subject": "database", "kind": "database", "text": visible(error), "what_to_do": "jobsync doctor"},
+        ],
+    }
+
+
+def _tell(verdict: Health) -> None:
+    for check in verdict.checks:
+        write(f"{'!!' if check.problems else 'ok'}  {check.name.ljust(9)}  {check.asked}\n")
+        for problem in check.problems[:20]:
+            write(f"    {visible(problem.text, most=400)}\n")
+            print_indented(f"what to do: {problem.what_to_do}")
+        if len(check.problems) > 20:
+            print_indented(f"... and {len(check.problems) - 20} more: jobsync health --json")
+    for note in verdict.notes:
+        write(f"--  {visible(note)}\n")
+    count = len(verdict.problems)
+    say("nothing needs a person" if not count else f"{count} need{'s' if count == 1 else ''} attention")
+
+
+def print_indented(words: str) -> None:
+    """Print one line for a person, indented below another."""
+    write(f"      {visible(words)}\n")
+
+
+def _act(tools: Tools, *, as_json: bool) -> None:
+    from jobsync.operate.duty import do_health
+
+    done = do_health(lambda: _open(tools), _channels(tools.settings), tools.environ, wait=tools.wait)
+    for words in done.not_sent:
+        typer.echo(f"jobsync: not sent, tried again at the next run: {visible(words)}", err=True)
+    problems = done.health.problems if done.health else ()
+    text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")
+    ping_health(tools, healthy=done.health is not None and not problems, text=text)
+    if done.health is None:
+        assert done.database_error is not None  # noqa: S101 - one of the two is there
+        _no_database(done.database_error, as_json=as_json)
+    verdict = done.health
+    document = {
+        **verdict.as_json(),
+        "not_sent": list(done.not_sent),
+        "pruned": {table: number for table, number in (done.pruned or {}).items() if number},
+    }
+    show(document, as_json=as_json, otherwise=lambda: _tell(verdict))
+    raise typer.Exit(int(verdict.exit_code))
+
+
+def _open(tools: Tools) -> tuple[Database, Engine]:
+    return tools.database, tools.engine
+
+
+def _channels(settings: Settings) -> list[Channel]:
+    from jobsync.operate.send import usable_channels
+
+    channels, problems = usable_channels(settings)
+    for words in problems:
+        get_logger().error("alert.misconfigured", error=words)
+    if not channels:
+        get_logger().warning("alert.no_channel", message="nobody is told: set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO")
+    return channels
+
+
+def alert(
+    context: typer.Context,
+    unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="The unit that failed.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts)."""
+    from jobsync.operate.alert import UnitFailure, host_name
+    from jobsync.operate.duty import do_unit_failure
+
+    tools = tools_of(context)
+    environ = tools.environ
+    failure = UnitFailure(
+        unit=unit,
+        host=host_name(),
+        result=environ.get("MONITOR_SERVICE_RESULT"),
+        status=environ.get("MONITOR_EXIT_STATUS"),
+        invocation_id=environ.get("MONITOR_INVOCATION_ID"),
+    )
+    done = do_unit_failure(failure, lambda: _open(tools), _channels(tools.alert_settings), environ)
+    document = {
+        "unit": visible(failure.unit),
+        "sent": not done.not_sent,
+        "not_sent": [visible(words) for words in done.not_sent],
+        "database": "away" if done.database_error else "ok",
+    }
+    show(document, as_json=as_json, otherwise=lambda: None)
+    for words in done.not_sent:
+        typer.echo(f"jobsync: not sent, tried again at the next run: {visible(words)}", err=True)
+    if done.not_sent:
+        raise typer.Exit(int(ExitCode.UNAVAILABLE))

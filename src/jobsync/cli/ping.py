@@ -1,0 +1,61 @@
+"""The dead-man ping of scheduled runs that had work: it says how they went, and changes nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jobsync.errors import JobsyncError
+from jobsync.logs import get_logger, visible
+from jobsync.runner.job import ItemResult, Report, RunStatus
+
+if TYPE_CHECKING:
+    from jobsync.runner.run import Run
+    from jobsync.wiring import Tools
+
+Work = Callable[["Run"], list[ItemResult]]
+_FAIL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOCK_LOST)
+
+
+def ping_start(tools: Tools, work: Work) -> Work:
+    """Return the work with a start signal before it; for the long job, whose hang is noticed that way."""
+
+    def started(run: Run) -> list[ItemResult]:
+        if run.request.scheduled:
+            _tell(tools, run.spec.name, "start", run=str(run.who.run_id))
+        return work(run)
+
+    return started
+
+
+def ping_end(tools: Tools, report: Report, *, scheduled: bool) -> None:
+    """Tell how a scheduled run ended; idle ticks, skips, dry runs and hand runs tell nothing."""
+    if not scheduled or report.run_id is None:
+        return
+    signal = "fail" if report.status in _FAIL else "success"
+    counts = ", ".join(f"{number} {word}" for word, number in report.counts.as_json().items())
+    error = f"\n{visible(report.error)}" if report.error else ""
+    _tell(
+        tools,
+        report.job,
+        signal,
+        run=str(report.run_id),
+        text=f"{report.status}, exit {int(report.exit_code)}: {counts}{error}",
+    )
+
+
+def ping_health(tools: Tools, *, healthy: bool, text: str) -> None:
+    """Tell that the health timer lives, where each job has a switch of its own; one for all would drown the jobs'."""
+    if "{job}" in (tools.settings.ping_url or ""):
+        _tell(tools, "health", "success" if healthy else "fail", run=None, text=text)
+
+
+def _tell(tools: Tools, job: str, signal: str, *, run: str | None, text: str = "") -> None:
+    if not tools.settings.ping_url:
+        return
+    from jobsync.operate.send import Ping
+
+    try:
+        Ping(tools.settings.ping_url).tell(job, signal, run=run, text=text)
+    except JobsyncError as error:
+        get_logger().warning("ping.not_sent", error=str(error), signal=signal)

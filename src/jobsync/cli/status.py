@@ -1,0 +1,281 @@
+"""jobsync status: the whole system on one screen, what is wrong first, each with the next step."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobsync.cli.options import Json, tools_of
+from jobsync.cli.output import print_json, write
+from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    from jobsync.operate.health import Health
+    from jobsync.operate.look import JobFacts, Snapshot
+    from jobsync.operate.status import JobStatus
+    from jobsync.wiring import Tools
+
+_TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
+_FAILURES_MOST = 4
+_SPAN = re.compile(r"(\d{1,4})([mhd])")
+
+# how a line looks on a terminal; off it all lines are plain
+_BAD, _WARN, _GOOD, _DIM, _HEAD, _PLAIN = "bold red", "yellow", "green", "dim", "bold", ""
+Line = tuple[str, str]
+
+Window = Annotated[
+    str, typer.Option("--window", metavar="SPAN", help="How far rates and failures look back, such as 24h or 7d.")
+]
+
+
+def parse_window(words: str) -> timedelta:
+    """
+    Return a span such as 90m, 24h or 7d.
+
+    Raises:
+        UsageProblem: it is none.
+    """
+    found = _SPAN.fullmatch(words.strip())
+    if not found or int(found[1]) == 0:
+        raise UsageProblem(f"--window: {visible(words, most=40)!r} is not understood, expected 90m, 24h or 7d")
+    return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[found[2]]: int(found[1])})
+
+
+def status(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until interrupted.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.5, max=3600, metavar="SEC", help="With --watch.")] = 2.0,
+    window: Window = "7d",
+    as_json: Json = False,
+) -> None:
+    """Show every job, dealership and tenant: what is wrong, why, and what to do."""
+    tools = tools_of(context)
+    span = parse_window(window)
+    if watch and as_json:
+        raise UsageProblem("--json prints one document; it cannot go with --watch")
+    if not watch:
+        seen, verdict = _look(tools, span)
+        if as_json:
+            from jobsync.operate.status import as_json as document
+
+            print_json(document(seen, verdict))
+        else:
+            _paint(list(screen(seen, verdict)), clear=False)
+        return
+    try:
+        while True:
+            try:
+                lines = list(screen(*_look(tools, span)))
+            except JobsyncError as error:  # a server that restarts is there again in a moment
+                lines = [(_BAD, visible(error)), (_DIM, f"tried again every {every:g} s; jobsync doctor")]
+            _paint(lines, clear=sys.stdout.isatty())
+            tools.wait(every)
+    except KeyboardInterrupt:
+        write("\n")
+
+
+def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
+    from jobsync.db.engine import translated
+    from jobsync.operate.health import judge_health
+    from jobsync.operate.look import look
+
+    with translated(), tools.engine.connect() as connection:
+        seen = look(connection, window=window)
+    return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+
+
+def _paint(lines: list[Line], *, clear: bool) -> None:
+    if not sys.stdout.isatty():
+        write("".join(f"{text}\n" for _, text in lines))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    if clear:
+        size = shutil.get_terminal_size()
+        lines = [(style, text[: size.columns]) for style, text in lines[: max(4, size.lines - 1)]]
+        write("\x1b[H\x1b[2J")
+    console.print(Text("\n").join(Text(text, style=style) for style, text in lines))
+
+
+def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
+    """Return the lines of the screen; every text from outside has passed visible()."""
+    from jobsync import __version__
+    from jobsync.operate.words import many
+
+    count = len(verdict.problems)
+    words = f"{count} need{'s' if count == 1 else ''} attention: jobsync health" if count else "all is well"
+    yield _BAD if count else _GOOD, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}  {words}"
+    yield from _jobs(seen)
+    yield from _dealerships(seen)
+    yield from _tenants(seen)
+    yield from _levels(seen)
+    yield from _failures(seen)
+    if seen.alerts:
+        yield _PLAIN, ""
+        told = sum(1 for alert in seen.alerts if alert.notified_at)
+        yield _WARN, f"alerts: {many(len(seen.alerts), 'is', 'are')} open, {told} told"
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def _jobs(seen: Snapshot) -> Iterator[Line]:
+    from jobsync.operate.status import CALM, State, job_statuses
+
+    for found in job_statuses(seen):
+        style = _BAD if found.state not in CALM else _DIM if found.state in (State.OFF, State.UNUSED) else _GOOD
+        yield _PLAIN, ""
+        yield style, f"{found.name.ljust(21)} {found.state.upper()}"
+        mark = f" [{found.fingerprint}]" if found.fingerprint else ""
+        if found.why:
+            yield _PLAIN, f"  why    {visible(found.why, most=300)}{mark}"
+        if found.what_to_do:
+            yield _HEAD, f"  do     {visible(found.what_to_do, most=300)}"
+        if found.state is not State.UNUSED:
+            yield from _job_lines(seen, found)
+
+
+def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
+    from jobsync.operate.status import State
+    from jobsync.operate.words import ago, many, percent, span
+
+    facts, numbers = found.facts, found.facts.numbers
+    tick = f"tick {ago(seen.now, facts.last_tick_at)}"
+    last = "no run yet"
+    if facts.last_run:
+        took = facts.last_run.finished_at
+        length = f", {span((took - facts.last_run.started_at).total_seconds())}" if took else ""
+        last = f"last run {facts.last_run.status}, {ago(seen.now, facts.last_run.started_at)}{length}"
+    yield _PLAIN, f"  seen   {tick}; {last}; success {ago(seen.now, facts.last_success_at)}"
+    if numbers.runs:
+        p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""
+        p95 = f", p95 {span(numbers.p95_s)}" if numbers.p95_s is not None else ""
+        window = span((seen.now - seen.since).total_seconds())
+        clean = percent(numbers.clean, numbers.runs)
+        streak = f", {many(facts.consecutive_failures, 'failure')} in a row" if facts.consecutive_failures else ""
+        yield _PLAIN, f"  {window.ljust(6)} {many(numbers.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
+    if found.state is not State.RUNNING:
+        for run in facts.running:
+            words = "running" if run.alive else "dead, its row still says running"
+            yield _PLAIN, f"  now    run {str(run.run_id)[:8]} on {visible(run.host)}, pid {run.pid}: {words}"
+    if facts.holder and not any(run.alive for run in facts.running):
+        yield _WARN, f"  lock   {visible(facts.holder, most=200)}"
+    yield _PLAIN, f"  next   {_queue(seen, facts)}"
+
+
+def _queue(seen: Snapshot, facts: JobFacts) -> str:
+    from jobsync.operate.words import ago, stamp
+
+    parts = [f"{facts.due} due"]
+    if facts.oldest_due_at and facts.oldest_due_at < seen.now:
+        parts[0] += f" (oldest {ago(seen.now, facts.oldest_due_at)})"
+    if facts.waiting:
+        parts.append(f"{facts.waiting} waiting")
+    if facts.blocked:
+        parts.append(f"{facts.blocked} paused, off or without credentials")
+    if facts.next_at:
+        parts.append(f"next slot {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
+    return ", ".join(parts)
+
+
+# --- the rest of the screen ------------------------------------------------------------------------------------------
+
+
+def _dealerships(seen: Snapshot) -> Iterator[Line]:
+    from jobsync.operate.status import Standing, dealership_statuses
+
+    statuses = dealership_statuses(seen)
+    if not statuses:
+        return
+    counts = {standing: sum(1 for found in statuses if found.standing is standing) for standing in Standing}
+    yield _PLAIN, ""
+    summary = ", ".join(f"{number} {standing}" for standing, number in counts.items() if number)
+    yield _HEAD, f"dealerships  {len(statuses)}: {summary}"
+    calm = (Standing.FINE, Standing.NEW, Standing.OFF, Standing.NO_CREDENTIALS, Standing.PAUSED, Standing.PARTIAL)
+    troubled = [found for found in statuses if found.standing not in calm]
+    others = [found for found in statuses if found.standing in (Standing.PARTIAL, Standing.PAUSED)]
+    rows = (troubled + others)[:_TROUBLED_MOST]
+    advised: set[Standing] = set()
+    for found in rows:
+        name = visible(f"{found.facts.id} {found.facts.name}", most=40)
+        style = _BAD if found.standing in (Standing.SILENT, Standing.FAILING) else _WARN
+        yield (
+            style,
+            f"  {name.ljust(28)}  {str(found.standing).ljust(9)}  {visible(found.why or '', most=200)}".rstrip(),
+        )
+        if found.what_to_do and found.standing not in advised:  # the others differ in their number only
+            advised.add(found.standing)
+            yield _HEAD, f"  {''.ljust(28)}  do         {visible(found.what_to_do, most=200)}"
+    more = len(troubled) + len(others) - len(rows)
+    if more > 0:
+        yield _DIM, f"  ... and {more} more: jobsync status --json, jobsync dealership list"
+
+
+def _tenants(seen: Snapshot) -> Iterator[Line]:
+    from jobsync.operate.status import tenant_order
+    from jobsync.operate.words import ago, many
+
+    tenants = tenant_order(seen)
+    if not tenants:
+        return
+    pending = sum(found.pending for found in tenants)
+    attention = sum(found.needs_attention for found in tenants)
+    yield _PLAIN, ""
+    yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention} need a person"
+    rows = [found for found in tenants if found.needs_attention or found.ride_parked][:_TROUBLED_MOST]
+    for found in rows:
+        parts = []
+        if found.needs_attention:
+            parts.append(f"{many(found.needs_attention, 'needs', 'need')} a person")
+        if found.ride_parked:
+            parts.append(f"{many(found.ride_parked, 'RIDE')} refused")
+        if found.due:
+            parts.append(f"{found.due} due, oldest {ago(seen.now, found.oldest_due_at)}")
+        if found.pending:
+            parts.append(f"{found.pending} pending")
+        name = visible(f"{found.ruc} {found.name}", most=44)
+        troubled = found.needs_attention or found.ride_parked
+        yield _WARN if troubled else _PLAIN, f"  {name.ljust(44)}  {', '.join(parts)}"
+    for asks in seen.asks:
+        if asks.outcome == "all":
+            timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
+            yield _PLAIN, f"  the SRI answered {asks.asks} times, {timing}"
+
+
+def _levels(seen: Snapshot) -> Iterator[Line]:
+    from jobsync.operate.status import service_levels
+    from jobsync.operate.words import percent
+
+    levels = [level for level in service_levels(seen) if level.of]
+    if not levels:
+        return
+    yield _PLAIN, ""
+    yield _HEAD, "service levels"
+    for level in levels:
+        word = "ok" if level.met else f"below {level.target_percent:g} %"
+        text = f"  {level.name.ljust(40)} {percent(level.kept, level.of).rjust(7)}  {level.kept} of {level.of}  {word}"
+        yield _GOOD if level.met else _BAD, text
+
+
+def _failures(seen: Snapshot) -> Iterator[Line]:
+    from jobsync.operate.words import ago
+
+    if not seen.failures:
+        return
+    yield _PLAIN, ""
+    yield _HEAD, f"failures     {len(seen.failures)} kinds, most frequent first"
+    for group in seen.failures[:_FAILURES_MOST]:
+        yield _PLAIN, f"  {group.times:>5}x  {group.fingerprint}  {group.job}: {visible(group.sample, most=160)}"
+        when = f"last {ago(seen.now, group.last_at)}"
+        yield _DIM, f"          {when}; trace and items: jobsync runs show {str(group.run_id)[:8]}"
+    if len(seen.failures) > _FAILURES_MOST:
+        yield _DIM, f"  ... and {len(seen.failures) - _FAILURES_MOST} more: jobsync status --json"

@@ -1,0 +1,488 @@
+"""Is this installation able to work? Each question answered with ok, warning or problem, and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+
+from jobsync.db.engine import translated
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.logs import visible
+from jobsync.operate.look import KINDS, rows_of
+from jobsync.operate.notebook import state_folders
+from jobsync.operate.send import usable_channels, within
+from jobsync.operate.words import many
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from jobsync.db.engine import Database
+    from jobsync.settings import Settings
+
+_OLDEST_SERVER = 140000
+_SKEW_WARNING_S, _SKEW_PROBLEM_S = 2.0, 30.0
+_FREE_WARNING, _FREE_PROBLEM = 2 << 30, 256 << 20
+_CERTIFICATE_DAYS = 14
+_REACH_WITHIN_S = 6.0
+SAMPLE = 200
+_PAGE = 1000
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer; `code` is the exit code that a problem of this kind leads to."""
+
+    name: str
+    level: Level
+    text: str
+    what_to_do: str | None = None
+    code: ExitCode = ExitCode.NEEDS_ATTENTION
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as `doctor --json` shows it."""
+        return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
+
+
+def ok(name: str, words: str) -> Finding:
+    """All is well."""
+    return Finding(name, Level.OK, words)
+
+
+def warning(name: str, words: str, what_to_do: str | None = None) -> Finding:
+    """It works, but somebody should know."""
+    return Finding(name, Level.WARNING, words, what_to_do)
+
+
+def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NEEDS_ATTENTION) -> Finding:
+    """It does not work."""
+    return Finding(name, Level.PROBLEM, words, what_to_do, code)
+
+
+def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
+    """Return 78 for configuration, else 69 for a database away, else 3 for any other problem, else 0."""
+    codes = {finding.code for finding in findings if finding.level is Level.PROBLEM}
+    order = (ExitCode.CONFIGURATION, ExitCode.UNAVAILABLE, ExitCode.NEEDS_ATTENTION)
+    return next((code for code in order if code in codes), ExitCode.DONE)
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, list[Finding]]:
+    """Return the settings, or a problem for each thing that is wrong with them."""
+    try:
+        settings = load()
+    except ConfigurationProblem as error:
+        words = str(error).removeprefix("configuration: ").split("; ")
+        what = "mend the environment, the credential or /etc/jobsync/config.toml"
+        return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
+    return settings, [ok("configuration", "every setting can be read")]
+
+
+def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Would anybody hear of a failure?"""
+    channels, wrong = usable_channels(settings)
+    for words in wrong:
+        yield problem("alerts", words, "set both, or neither", ExitCode.CONFIGURATION)
+    if channels:
+        yield ok("alerts", f"sent by {' and '.join(channel.name for channel in channels)}")
+    elif not wrong:
+        yield warning(
+            "alerts",
+            "nobody is told of failures",
+            "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK",
+        )
+    if settings.ping_url is None:
+        yield warning(
+            "dead-man ping", "nobody notices if this host is gone", "set JOBSYNC_PING_URL, for example healthchecks.io"
+        )
+    else:
+        yield ok("dead-man ping", "set")
+    folder = next(iter(state_folders(environ)), None)
+    if folder is not None:
+        if _can_write(folder):
+            yield ok("state folder", f"{folder} can be written")
+        else:
+            yield warning(
+                "state folder",
+                f"{folder} cannot be written by this user: alerts are remembered in the database and in memory only",
+                "StateDirectory=jobsync in the unit, or run this as the service's user",
+            )
+
+
+def _can_write(folder: Path) -> bool:
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    return existing is not None and os.access(existing, os.W_OK | os.X_OK)
+
+
+# --- database --------------------------------------------------------------------------------------------------------
+
+
+def check_database(settings: Settings, open_database: Callable[[], Database]) -> tuple[Engine | None, list[Finding]]:
+    """Return an engine if the database can be used, and what was found on the way."""
+    findings = []
+    if settings.database_url is None:
+        words = "the private server of this user (embedded): for trying out and one small machine"
+        note = warning if settings.database_is_default and os.path.isdir("/run/systemd/system") else ok  # noqa: PTH112
+        findings.append(
+            note("database", words)
+            if note is ok
+            else warning("database", words, "JOBSYNC_DATABASE_URL names a server; embedded: says that this is meant")
+        )
+    try:
+        database = open_database()
+        engine = database.engine(application_name="jobsync:doctor", connections=2)
+        with translated(), engine.connect() as connection:
+            findings += list(_server(connection))
+            current = [finding for finding in findings if finding.level is Level.PROBLEM]
+            if not current:
+                findings += list(_rights(connection))
+    except JobsyncError as error:
+        what = "is the server up? systemctl status postgresql; psql with the same URL"
+        if isinstance(error, ConfigurationProblem):
+            what = "role, password, database name or pg_hba.conf: correct what the message names"
+        return None, [*findings, problem("database", visible(error), what, error.exit_code)]
+    findings += list(_locks(database))
+    usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
+    return (engine if usable else None), findings
+
+
+def _server(connection: Connection) -> Iterator[Finding]:
+    from jobsync.db import migrate
+
+    started = time.monotonic()
+    [row] = rows_of(
+        connection,
+        "SELECT clock_timestamp() AS now, current_setting('server_version') AS version,"
+        " current_setting('server_version_num')::int AS number, pg_is_in_recovery() AS standby, current_user AS role,"
+        " current_database() AS database",
+    )
+    took_s = time.monotonic() - started
+    here = datetime.now(UTC)
+    who = f"PostgreSQL {row['version']}, database {row['database']} as {row['role']}, {took_s * 1000:.0f} ms away"
+    if row["number"] < _OLDEST_SERVER:
+        yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
+    elif row["standby"]:
+        yield problem("database", f"{who}: a standby", "connect to the primary", ExitCode.CONFIGURATION)
+    else:
+        yield ok("database", who)
+    skew_s = abs((here - row["now"]).total_seconds()) - took_s
+    words = f"this host and the database differ by {max(0.0, skew_s):.1f} s"
+    if skew_s > _SKEW_PROBLEM_S:
+        yield problem("clock", words, "timedatectl; systemctl status systemd-timesyncd (or chrony), on both hosts")
+    elif skew_s > _SKEW_WARNING_S:
+        yield warning("clock", words, "timedatectl on both hosts")
+    else:
+        yield ok("clock", words)
+    try:
+        migrate.check_schema(connection)
+    except ConfigurationProblem as error:
+        yield problem("schema", str(error), "jobsync db upgrade", ExitCode.CONFIGURATION)
+    else:
+        yield ok("schema", f"{migrate.HEAD}, as this version needs it")
+
+
+def _rights(connection: Connection) -> Iterator[Finding]:
+    from jobsync.db.tables import metadata
+
+    rows = rows_of(
+        connection,
+        "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NOT"
+        " NULL AND NOT (has_table_privilege(quote_ident(name), 'SELECT') AND has_table_privilege(quote_ident(name),"
+        " 'INSERT') AND has_table_privilege(quote_ident(name), 'UPDATE') AND has_table_privilege(quote_ident(name),"
+        " 'DELETE'))",
+        names=sorted(metadata.tables),
+    )
+    if rows:
+        names = ", ".join(row["name"] for row in rows)
+        what = "as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO …"
+        yield problem("rights", f"the role may not read and write {names}", what, ExitCode.CONFIGURATION)
+    else:
+        yield ok("rights", "the role may read and write every table")
+
+
+def _locks(database: Database) -> Iterator[Finding]:
+    from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
+
+    try:
+        refuse_strange_locks(database, application_name="jobsync:doctor")
+        refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
+    except JobsyncError as error:
+        what = "set JOBSYNC_LOCK_DATABASE_URL to a direct connection to the same server"
+        yield problem("locks", visible(error), what, error.exit_code)
+    else:
+        yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
+
+
+def check_key(connection: Connection, decrypt: Callable[[str], object] | None) -> Iterator[Finding]:
+    """Can every stored credential be read with the key that is set?"""
+    columns = "client_id_encrypted, client_secret_encrypted, account_number_encrypted, account_secret_encrypted"
+    rows = connection.execute(
+        text(f"SELECT dealership_id, {columns} FROM easycar_credentials ORDER BY dealership_id")
+    ).all()
+    if decrypt is None:
+        if rows:
+            words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"
+            yield problem("encryption key", words, "set the key that they were stored with", ExitCode.CONFIGURATION)
+        else:
+            yield warning(
+                "encryption key", "JOBSYNC_ENCRYPTION_KEY is not set", "needed before: jobsync credentials set"
+            )
+        return
+    unreadable = []
+    for dealership_id, *stored in rows:
+        try:
+            for value in stored:
+                decrypt(value)
+        except JobsyncError:
+            unreadable.append(str(dealership_id))
+    if unreadable:
+        words = f"it does not decrypt the credentials of dealership {', '.join(unreadable[:20])}"
+        words += f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+        what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
+        yield problem("encryption key", words, what)
+    else:
+        yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+
+
+# --- the way out -----------------------------------------------------------------------------------------------------
+
+
+def environments_in_use(connection: Connection) -> set[str]:
+    """Return which of the vendors' environments anybody uses: `Test`, `Production` of EasyCars, `test` … of the SRI."""
+    rows = rows_of(
+        connection,
+        "SELECT DISTINCT environment FROM easycar_credentials WHERE is_active UNION"
+        " SELECT DISTINCT environment FROM tenants WHERE is_active",
+    )
+    return {row["environment"] for row in rows}
+
+
+def check_reach(name: str, url: str) -> Finding:
+    """Does the service's host answer, with a certificate that holds?"""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return problem(name, "its address is not a URL", "correct it", ExitCode.CONFIGURATION)
+    started = time.monotonic()
+    try:
+        days = within(_REACH_WITHIN_S, lambda: _handshake(host, port, secure=parts.scheme == "https"))
+    except (OSError, TimeoutError, ssl.SSLError, UnicodeError) as error:
+        words = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        what = "DNS, routing, firewall or proxy from this host; or the service itself is down"
+        return problem(name, f"{host}:{port}: {visible(words, most=200)}", what)
+    took = f"{host}:{port} answers in {(time.monotonic() - started) * 1000:.0f} ms"
+    if days is not None and days < _CERTIFICATE_DAYS:
+        return warning(name, f"{took}; its certificate ends in {days} days", "theirs to renew: tell them")
+    return ok(name, took if days is None else f"{took}; certificate good for {days} days")
+
+
+def _handshake(host: str, port: int, *, secure: bool) -> int | None:
+    """Connect; returns the certificate's days left, None without TLS."""
+    from jobsync.http import tls_context
+
+    with socket.create_connection((host, port), timeout=_REACH_WITHIN_S) as plain:
+        if not secure:
+            return None
+        with tls_context().wrap_socket(plain, server_hostname=host) as line:
+            certificate = line.getpeercert() or {}
+            ends = certificate.get("notAfter")
+            if not isinstance(ends, str):
+                return None
+            return int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def check_storage(root: Path | None, engine: Engine | None, *, every: bool, named: bool = True) -> Iterator[Finding]:
+    """
+    Can RIDE files be written, and are those that were written still there and unaltered?
+
+    Args:
+        root: where they lie; None where nobody has said so.
+        named: the folder was named, so it is to be there; the default one is made by the first file.
+    """
+    if root is None:
+        yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
+        return
+    if not root.is_dir() and not named:
+        yield ok("storage", f"{root} is made when the first file is")
+        return
+    if not root.is_dir():
+        yield problem("storage", f"{root} is not a folder", f"install -d -o jobsync {root}, or mount it")
+        return
+    draft = root / f".jobsync-doctor-{os.getpid()}"
+    try:
+        draft.write_bytes(b"jobsync")
+        draft.unlink()
+    except OSError as error:
+        what = "owner and mode of the folder, ReadWritePaths= of the unit, a full or read-only disk"
+        yield problem("storage", f"{root} cannot be written ({error.strerror})", what)
+    else:
+        yield ok("storage", f"{root} can be written")
+    if engine is not None:
+        yield from _files(engine, root, every=every)
+
+
+def _files(engine: Engine, root: Path, *, every: bool) -> Iterator[Finding]:
+    missing: list[str] = []
+    altered: list[str] = []
+    seen = 0
+    for row in _drawn(engine, None if every else SAMPLE):
+        seen += 1
+        state = _state_of(root, row["ride_path"], row["ride_sha256"])
+        if state:
+            (missing if state == "missing" else altered).append(row["access_key"])
+    what = "jobsync generate-ride --force --access-key KEY draws it again; or restore the folder"
+    for words, keys in (("missing", missing), ("altered", altered)):
+        if keys:
+            some = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+            yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {some}", what)
+    if not missing and not altered:
+        kind = "all" if every else "the latest"
+        yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")
+
+
+def _drawn(engine: Engine, most: int | None) -> Iterator[dict[str, Any]]:
+    """Return drawn documents, newest first, a page in each short transaction."""
+    below, left = 1 << 62, most
+    while left is None or left > 0:
+        with translated(), engine.connect() as connection:
+            rows = rows_of(
+                connection,
+                "SELECT id, access_key, ride_path, ride_sha256 FROM invoices WHERE id < :below"
+                " AND ride_path IS NOT NULL AND ride_generated_at IS NOT NULL AND deleted_at IS NULL"
+                " ORDER BY id DESC LIMIT :page",
+                below=below,
+                page=_PAGE if left is None else min(_PAGE, left),
+            )
+        if not rows:
+            return
+        yield from rows
+        below = rows[-1]["id"]
+        left = None if left is None else left - len(rows)
+
+
+def _state_of(root: Path, path: str, sha256: str | None) -> str | None:
+    """Return `missing` or `altered`, None if the file is as it was written; a path out of the root is altered."""
+    try:
+        file = (root / path).resolve()
+        if not file.is_relative_to(root.resolve()):
+            return "altered"
+        with file.open("rb") as stream:
+            return None if hashlib.file_digest(stream, "sha256").hexdigest() == (sha256 or "").lower() else "altered"
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except (OSError, ValueError):
+        return "altered"
+
+
+def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
+    """Is there room?"""
+    told: set[int] = set()
+    for name, folder in folders.items():
+        place = next((each for each in (folder, *folder.parents) if each.exists()), None)
+        if place is None:
+            continue
+        device = place.stat().st_dev
+        if device in told:
+            continue
+        told.add(device)
+        free = shutil.disk_usage(place).free
+        words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
+        what = f"df -h {place}; journalctl --vacuum-size=500M; jobsync runs prune"
+        if free < _FREE_PROBLEM:
+            yield problem("disk", words, what)
+        elif free < _FREE_WARNING:
+            yield warning("disk", words, what)
+        else:
+            yield ok("disk", words)
+
+
+def check_bytecode(package: Path) -> Finding:
+    """Is the program compiled? A service that may not write compiles anew at every start."""
+    import importlib.util
+
+    sources = sorted(package.rglob("*.py"))
+    stale = []
+    for source in sources:
+        cached = Path(importlib.util.cache_from_source(str(source)))
+        if not cached.exists() or cached.stat().st_mtime < source.stat().st_mtime - 1:
+            stale.append(source)
+    if not stale:
+        return ok("bytecode", "compiled")
+    words = f"{len(stale)} of {len(sources)} files are not compiled: every start costs more"
+    return warning("bytecode", words, f"as the owner: python3 -m compileall -q {package}")
+
+
+# --- timers ----------------------------------------------------------------------------------------------------------
+
+_SYSTEMD = Path("/run/systemd/system")
+_CRON_FILES = ("/etc/cron.d/jobsync",)
+
+
+def check_timers(
+    *,
+    systemd: Path = _SYSTEMD,
+    run: Callable[[Sequence[str]], str] | None = None,
+    cron_files: Sequence[str] = _CRON_FILES,
+) -> Iterator[Finding]:
+    """Does anything wake the jobs on this host?"""
+    cron = [name for name in cron_files if Path(name).exists()]
+    if not systemd.is_dir():
+        if cron:
+            yield ok("timers", f"no systemd here; cron wakes the jobs ({cron[0]})")
+        else:
+            yield warning(
+                "timers", "no systemd here and no /etc/cron.d/jobsync", "jobsync cron show > /etc/cron.d/jobsync"
+            )
+        return
+    names = [f"jobsync-{name}.timer" for name in (*(kind.name for kind in KINDS), "health")]
+    shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
+    states = {}
+    for block in shown.split("\n\n"):
+        facts = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if facts.get("Id"):
+            states[facts["Id"]] = facts
+    for name in names:
+        facts = states.get(name, {})
+        enable = f"systemctl enable --now {name}"
+        if facts.get("LoadState") != "loaded":
+            yield warning("timers", f"{name} is not installed", f"jobsync units install; {enable}")
+        elif facts.get("ActiveState") != "active":
+            yield problem("timers", f"{name} is {facts.get('ActiveState')}: nothing wakes its job here", enable)
+        elif facts.get("UnitFileState") not in ("enabled", "enabled-runtime", "static"):
+            yield warning("timers", f"{name} runs, but not after the next boot", enable)
+        else:
+            yield ok("timers", f"{name} is active")
+
+
+def _run(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

@@ -1,0 +1,288 @@
+"""Is anything wrong that a person must see to? A pure verdict over one look, a line for each thing and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobsync.errors import ExitCode
+from jobsync.operate.look import JobFacts, Snapshot
+from jobsync.operate.status import dealership_status, is_timer_silent, job_status, run_limit, silent_since
+from jobsync.operate.words import ago, many, span, stamp
+
+# A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
+_RELIEF = 0.8
+_CIRCUIT_RIPE = timedelta(minutes=5)  # the SRI often blinks; a message is for what lasts
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    One thing that needs a person.
+
+    Args:
+        subject: what it is about; with `kind` the identity of its alert.
+        text: what is wrong, one sentence; `what_to_do` the next step.
+        since: since when, as far as it is known.
+        ripe: whether it deserves a message already; all of them count for the verdict.
+    """
+
+    subject: str
+    kind: str
+    text: str
+    what_to_do: str
+    since: datetime | None = None
+    ripe: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question that was asked, and the problems it found."""
+
+    name: str
+    asked: str
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Health:
+    """The verdict, at an instant of the database's clock."""
+
+    now: datetime
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "problems", tuple(problem for check in self.checks for problem in check.problems))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 if all is well, 3 if anything needs attention."""
+        return ExitCode.NEEDS_ATTENTION if self.problems else ExitCode.DONE
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document of `health --json`."""
+        return {
+            "status": "attention" if self.problems else "ok",
+            "exit_code": int(self.exit_code),
+            "checked_at": self.now,
+            "problems": [vars(problem) for problem in self.problems],
+            "checks": [
+                {"name": check.name, "asked": check.asked, "status": "attention" if check.problems else "ok"}
+                for check in self.checks
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()) -> Health:
+    """
+    Return the verdict.
+
+    Args:
+        open_kinds: (subject, kind) of the alerts that are open: a queue's ends only once it is clearly shorter.
+    """
+    number = seen.settings.number
+    checks = (
+        Check("tick", "do the timers tick?", tuple(_ticks(seen))),
+        Check("skips", "do ticks find the lock free?", tuple(_skips(seen))),
+        Check("duration", "does a run take too long?", tuple(_durations(seen))),
+        Check("failures", f"{number('alert_after_failures')} failures in a row?", tuple(_failures(seen))),
+        Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
+        Check("held", "do removals wait for a person?", tuple(_held(seen))),
+        Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
+        Check("queue", f"more than {number('alert_queue_length')} due?", tuple(_queues(seen, open_kinds))),
+        Check("documents", "do documents need a person?", tuple(_documents(seen))),
+        Check("ride", "can every RIDE be drawn?", tuple(_rides(seen))),
+        Check("settings", "can every setting be read?", tuple(_settings(seen))),
+        Check("units", "did a unit fail again and again?", tuple(_units(seen))),
+    )
+    return Health(seen.now, checks, tuple(_notes(seen)))
+
+
+def _ticks(seen: Snapshot) -> Iterator[Problem]:
+    for facts in seen.jobs:
+        if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
+            unit = f"jobsync-{facts.kind.name}.timer"
+            yield Problem(
+                facts.kind.name,
+                "tick",
+                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; one is expected every"
+                f" {facts.kind.beat_s} s",
+                f"systemctl status {unit}; systemctl enable --now {unit}; or the host is down",
+                facts.last_tick_at,
+            )
+
+
+def _skips(seen: Snapshot) -> Iterator[Problem]:
+    for facts in seen.jobs:
+        long_s = run_limit(seen, facts.kind.name).total_seconds()
+        if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > long_s:
+            yield Problem(
+                facts.kind.name,
+                "skips",
+                f"{facts.kind.name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}",
+                "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it",
+            )
+
+
+def _durations(seen: Snapshot) -> Iterator[Problem]:
+    for facts in seen.jobs:
+        limit = run_limit(seen, facts.kind.name)
+        for run in facts.running:
+            if run.alive and seen.now - run.started_at > limit:
+                yield Problem(
+                    facts.kind.name,
+                    "duration",
+                    f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
+                    f" {span(limit.total_seconds())}",
+                    f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
+                    run.started_at,
+                )
+
+
+def _failures(seen: Snapshot) -> Iterator[Problem]:
+    limit = seen.settings.number("alert_after_failures")
+    for facts in seen.jobs:
+        if facts.enabled and facts.consecutive_failures >= limit:
+            status = job_status(seen, facts)
+            yield Problem(
+                facts.kind.name,
+                "failures",
+                f"{facts.kind.name}: {facts.consecutive_failures} failures in a row, last success"
+                f" {stamp(facts.last_success_at)}{_reason(facts)}",
+                status.what_to_do or "jobsync runs list --failed",
+                facts.last_success_at,
+            )
+
+
+def _reason(facts: JobFacts) -> str:
+    return f": {facts.last_bad.error}" if facts.last_bad and facts.last_bad.error else ""
+
+
+def _silence(seen: Snapshot) -> Iterator[Problem]:
+    for found in seen.dealerships:
+        missed = silent_since(seen, found)
+        if missed is not None:
+            status = dealership_status(seen, found)
+            yield Problem(
+                f"dealership {found.id}",
+                "silence",
+                f"dealership {found.id} {found.name}: {status.why}",
+                status.what_to_do or f"jobsync dealership show {found.id}",
+                missed,
+            )
+
+
+def _held(seen: Snapshot) -> Iterator[Problem]:
+    for found in seen.dealerships:
+        if found.held:
+            yield Problem(
+                f"dealership {found.id}",
+                "held",
+                f"dealership {found.id} {found.name}: {many(found.held, 'removal waits', 'removals wait')} for a person"
+                f" since {stamp(found.held_since)}",
+                f"jobsync removals show {found.held_id}, then jobsync removals approve (or reject) {found.held_id}",
+                found.held_since,
+            )
+
+
+def _circuits(seen: Snapshot) -> Iterator[Problem]:
+    if not seen.job("check-authorizations").enabled:
+        return
+    for host in seen.hosts:
+        if host.opened_at is not None:
+            yield Problem(
+                host.host,
+                "circuit",
+                f"{host.host} has not answered since {stamp(host.opened_at)}, last tried"
+                f" {ago(seen.now, host.last_probe_at)}",
+                "nothing is lost, one call a run probes; an outage of the SRI ends by itself, else: jobsync doctor",
+                host.opened_at,
+                ripe=seen.now - host.opened_at >= _CIRCUIT_RIPE,
+            )
+
+
+def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator[Problem]:
+    limit = seen.settings.number("alert_queue_length")
+    for name, words in (("check-authorizations", "to be asked about"), ("generate-ride", "without their RIDE")):
+        facts = seen.job(name)
+        most = limit * _RELIEF if (name, "queue") in open_kinds else limit
+        if facts.enabled and facts.due > most:
+            since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
+            yield Problem(
+                name,
+                "queue",
+                f"{name}: {facts.due} documents {words}{since}; the limit is {limit}",
+                "jobsync status says whether it runs and the SRI answers; faster: jobsync settings set"
+                f" {'sri_check_concurrency' if name == 'check-authorizations' else 'ride_delay_ms'} N",
+                facts.oldest_due_at,
+            )
+
+
+def _documents(seen: Snapshot) -> Iterator[Problem]:
+    for tenant in seen.tenants:
+        if tenant.needs_attention:
+            count = many(tenant.needs_attention, "document needs", "documents need")
+            yield Problem(
+                f"tenant {tenant.ruc}",
+                "documents",
+                f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
+                f"jobsync invoice show {tenant.attention_key} says what to do; all: jobsync invoice list"
+                " --status needs_attention",
+                tenant.attention_since,
+            )
+
+
+def _rides(seen: Snapshot) -> Iterator[Problem]:
+    if not seen.job("generate-ride").enabled:
+        return
+    for tenant in seen.tenants:
+        if tenant.ride_parked:
+            yield Problem(
+                f"tenant {tenant.ruc}",
+                "ride",
+                f"tenant {tenant.ruc} {tenant.name}: {many(tenant.ride_parked, 'RIDE')} refused: {tenant.ride_error}",
+                f"jobsync invoice show {tenant.ride_parked_key}; then jobsync generate-ride --force --access-key"
+                f" {tenant.ride_parked_key}",
+            )
+
+
+def _settings(seen: Snapshot) -> Iterator[Problem]:
+    for key in seen.unreadable_settings:
+        yield Problem(
+            key,
+            "settings",
+            f"the setting {key} cannot be read",
+            f"jobsync settings get {key}; jobsync settings set {key} …",
+        )
+
+
+def _units(seen: Snapshot) -> Iterator[Problem]:
+    for alert in seen.alerts:
+        if alert.kind == "unit" and alert.details.get("ripe"):
+            yield Problem(
+                alert.subject,
+                "unit",
+                str(alert.details.get("text") or f"{alert.subject} failed"),
+                str(alert.details.get("what_to_do") or "jobsync status"),
+                alert.opened_at,
+            )
+
+
+def _notes(seen: Snapshot) -> Iterator[str]:
+    """What is worth knowing, and needs nobody now."""
+    for facts in seen.jobs:
+        if not facts.enabled:
+            yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
+        elif facts.in_use and facts.last_tick_at is None:
+            yield f"no timer has ever woken {facts.kind.name}"
+    failing = [found for found in seen.dealerships if found.why_not is None and found.last_status == "Failed"]
+    if failing:
+        yield f"{many(len(failing), 'dealership')} failed at the last sync; jobsync status shows them"
+    paused = sum(1 for found in seen.dealerships if found.why_not == "paused")
+    if paused:
+        yield f"{many(paused, 'dealership is', 'dealerships are')} paused"

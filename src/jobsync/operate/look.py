@@ -1,0 +1,659 @@
+"""One look at everything runs left behind: a fixed number of statements, however much there is, into frozen facts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from jobsync.db.engine import driver
+from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
+from jobsync.operate.fingerprint import fingerprint, normalise
+from jobsync.runner.lock import Holder, read_holders
+from jobsync.runner.record import living_runs
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+WINDOW = timedelta(days=7)
+AUTHORIZED_WITHIN = timedelta(minutes=5)
+RENDERED_WITHIN = timedelta(minutes=2)
+_FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are left out
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One job as its operator knows it: the switch, the beat of its timer, what its items are called."""
+
+    name: str
+    switch: str
+    beat_s: int
+    noun: str
+
+
+KINDS = (
+    Kind("stock-sync", "easycar_sync_enabled", 60, "dealerships"),
+    Kind("check-authorizations", "sri_check_enabled", 30, "documents"),
+    Kind("generate-ride", "ride_enabled", 60, "documents"),
+)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run; `alive` says, for one whose row says running, whether its own lock is held."""
+
+    run_id: UUID
+    job: str
+    status: str
+    trigger: str
+    exit_code: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[str, int]
+    error: str | None
+    host: str
+    pid: int
+    alive: bool = False
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Finished runs of a job within the window; `clean` ended with exit code 0; durations are in seconds."""
+
+    runs: int = 0
+    clean: int = 0
+    failed: int = 0
+    p50_s: float | None = None
+    p95_s: float | None = None
+
+    @property
+    def clean_percent(self) -> float | None:
+        """Share of clean runs, None if there were none."""
+        return 100 * self.clean / self.runs if self.runs else None
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """
+    One job.
+
+    Args:
+        in_use: there is something for it to work on: credentials, tenants, authorized documents.
+        due: items whose time has come; `waiting` are eligible but not due yet; `blocked` are eligible for nothing
+            (paused, switched off, no credentials).
+        next_at: when the first of the waiting ones is due.
+        last_bad: the last run within the window that did not end clean.
+    """
+
+    kind: Kind
+    enabled: bool
+    in_use: bool
+    last_tick_at: datetime | None
+    last_finished_at: datetime | None
+    last_success_at: datetime | None
+    consecutive_failures: int
+    consecutive_skips: int
+    skipped_by: str | None
+    holder: Holder | None
+    running: tuple[RunFacts, ...]
+    last_run: RunFacts | None
+    last_bad: RunFacts | None
+    numbers: Numbers
+    due: int
+    waiting: int
+    blocked: int
+    oldest_due_at: datetime | None
+    next_at: datetime | None
+
+
+@dataclass(frozen=True)
+class DealershipFacts:
+    """
+    One dealership.
+
+    Args:
+        why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
+        expected_at: the slot by which the next success was to come, counted from the last one.
+        failures: failed syncs since the last success.
+        error: the first error of the last sync that failed.
+    """
+
+    id: int
+    name: str
+    why_not: str | None
+    paused_until: datetime | None
+    paused_reason: str | None
+    next_at: datetime | None
+    retry_at: datetime | None
+    attempt: int
+    last_success_at: datetime | None
+    expected_at: datetime | None
+    last_status: str | None
+    last_synced_at: datetime | None
+    last_run_id: UUID | None
+    failures: int
+    error: str | None
+    held: int
+    held_id: int | None
+    held_since: datetime | None
+
+
+@dataclass(frozen=True)
+class TenantFacts:
+    """One tenant; `oldest_due_at` is the longest time that a due document of it waits."""
+
+    id: int
+    ruc: str
+    name: str
+    is_active: bool
+    paused_until: datetime | None
+    pending: int
+    needs_attention: int
+    rejected: int
+    due: int
+    oldest_due_at: datetime | None
+    ride_waiting: int
+    ride_parked: int
+    attention_since: datetime | None
+    attention_key: str | None
+    ride_parked_key: str | None
+    ride_error: str | None
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """One host of the SRI; its circuit is open since `opened_at`."""
+
+    host: str
+    faults_in_a_row: int
+    opened_at: datetime | None
+    last_probe_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AsksFacts:
+    """Answers of one outcome within the window, with the time they took."""
+
+    outcome: str
+    asks: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True)
+class Service:
+    """What was promised within the window; of each pair the first is how many kept it, the second of how many."""
+
+    authorized: tuple[int, int] = (0, 0)
+    rendered: tuple[int, int] = (0, 0)
+    undisturbed: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One kind of failure within the window."""
+
+    fingerprint: str
+    job: str
+    sample: str
+    pattern: str
+    times: int
+    items: int
+    first_at: datetime
+    last_at: datetime
+    run_id: UUID
+
+
+@dataclass(frozen=True)
+class AlertFacts:
+    """One open alert."""
+
+    subject: str
+    kind: str
+    opened_at: datetime
+    notified_at: datetime | None
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything, at one instant of the database's clock."""
+
+    now: datetime
+    since: datetime
+    database: str
+    settings: SystemSettings = field(repr=False)
+    jobs: tuple[JobFacts, ...] = ()
+    dealerships: tuple[DealershipFacts, ...] = ()
+    tenants: tuple[TenantFacts, ...] = ()
+    hosts: tuple[HostFacts, ...] = ()
+    asks: tuple[AsksFacts, ...] = ()
+    service: Service = Service()
+    failures: tuple[Failure, ...] = ()
+    alerts: tuple[AlertFacts, ...] = ()
+
+    def job(self, name: str) -> JobFacts:
+        """Return one job."""
+        return next(job for job in self.jobs if job.kind.name == name)
+
+    @property
+    def runs_clean(self) -> tuple[int, int]:
+        """How many runs of all jobs within the window were clean, and of how many."""
+        return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
+
+    @property
+    def unreadable_settings(self) -> list[str]:
+        """The keys of settings whose stored value cannot be read."""
+        return [
+            key
+            for key, value in sorted(self.settings.texts.items())
+            if key in CATALOGUE and CATALOGUE[key].read(value) is None
+        ]
+
+
+def rows_of(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Return the rows of a statement as dictionaries."""
+    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
+
+
+def read_now(connection: Connection) -> datetime:
+    """Return the database's clock."""
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return now
+
+
+# Compiling these statements would cost more than running them.
+_CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
+
+
+def look(connection: Connection, *, now: datetime | None = None, window: timedelta = WINDOW) -> Snapshot:
+    """
+    Read everything an operator asks about.
+
+    Args:
+        now: another instant than the database's clock, for tests.
+        window: how far rates, durations and failures look back.
+    """
+    [clock] = rows_of(connection, _CLOCK)
+    now = now or clock["now"]
+    since = _before(now, window)
+    settings = read_system_settings(connection)
+    dealerships = _dealerships(connection, now)
+    tenants = _tenants(connection, now)
+    return Snapshot(
+        now=now,
+        since=since,
+        database=clock["database"],
+        settings=settings,
+        jobs=_jobs(connection, settings, now, since, dealerships, tenants),
+        dealerships=dealerships,
+        tenants=tenants,
+        hosts=_hosts(connection),
+        asks=_asks(connection, now, since),
+        service=_service(connection, now, since),
+        failures=_failures(connection, now, since),
+        alerts=_alerts(connection),
+    )
+
+
+def _before(now: datetime, window: timedelta) -> datetime:
+    try:
+        return now - window
+    except OverflowError:
+        return datetime(1, 1, 2, tzinfo=UTC)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+_RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
+_LAST = f"""
+    SELECT {_RUN}, 'last' AS which FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.status <> 'running' AND r.started_at <= :now
+        ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
+        AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'running' FROM job_runs r WHERE r.status = 'running'
+"""
+_NUMBERS = """
+    SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
+           count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
+               extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
+    FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running' GROUP BY job
+"""
+
+
+def _jobs(
+    connection: Connection,
+    settings: SystemSettings,
+    now: datetime,
+    since: datetime,
+    dealerships: Sequence[DealershipFacts],
+    tenants: Sequence[TenantFacts],
+) -> tuple[JobFacts, ...]:
+    names = [kind.name for kind in KINDS]
+    states = {row["name"]: row for row in rows_of(connection, "SELECT * FROM jobs")}
+    runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
+    for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
+        which = row.pop("which")
+        runs[row["job"], which].append(RunFacts(**row))
+    open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
+    alive = living_runs(driver(connection), open_runs) if open_runs else set()
+    numbers = {row["job"]: _numbers(row) for row in rows_of(connection, _NUMBERS, jobs=names, now=now, since=since)}
+    holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
+    facts = []
+    for kind in KINDS:
+        state = states.get(kind.name, {})
+        due = _due(kind.name, now, dealerships, tenants)
+        facts.append(
+            JobFacts(
+                kind=kind,
+                enabled=settings.switch(kind.switch),
+                last_tick_at=state.get("last_tick_at"),
+                last_finished_at=state.get("last_finished_at"),
+                last_success_at=state.get("last_success_at"),
+                consecutive_failures=state.get("consecutive_failures", 0),
+                consecutive_skips=state.get("consecutive_skips", 0),
+                skipped_by=state.get("skipped_by"),
+                holder=holders[kind.name] if holders[kind.name].pid is not None else None,
+                running=tuple(
+                    RunFacts(**{**vars(run), "alive": run.run_id in alive}) for run in runs[kind.name, "running"]
+                ),
+                last_run=next(iter(runs[kind.name, "last"]), None),
+                last_bad=next(iter(runs[kind.name, "bad"]), None),
+                numbers=numbers.get(kind.name, Numbers()),
+                in_use=due["in_use"] or (kind.name == "generate-ride" and bool(state.get("last_tick_at"))),
+                **{name: value for name, value in due.items() if name != "in_use"},
+            )
+        )
+    return tuple(facts)
+
+
+def _numbers(row: Mapping[str, Any]) -> Numbers:
+    p50_s, p95_s = row["seconds"] or (None, None)
+    return Numbers(row["runs"], row["clean"], row["failed"], p50_s, p95_s)
+
+
+def _due(
+    name: str, now: datetime, dealerships: Sequence[DealershipFacts], tenants: Sequence[TenantFacts]
+) -> dict[str, Any]:
+    """Return what of a job's items is due, waiting, blocked, and since or until when."""
+    if name == "stock-sync":
+        ready = [found for found in dealerships if found.why_not is None]
+        times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
+        due = [time for time in times if time is None or time <= now]
+        return {
+            "in_use": any(found.why_not != "no_credentials" for found in dealerships),
+            "due": len(due),
+            "waiting": len(ready) - len(due),
+            "blocked": len(dealerships) - len(ready),
+            "oldest_due_at": min(filter(None, due), default=None),
+            "next_at": min((time for time in times if time is not None and time > now), default=None),
+        }
+    open_tenants = [found for found in tenants if _takes_part(found, now)]
+    closed = [found for found in tenants if not _takes_part(found, now)]
+    if name == "check-authorizations":
+        due_now = sum(found.due for found in open_tenants)
+        return {
+            "in_use": bool(tenants),
+            "due": due_now,
+            "waiting": max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due_now),
+            "blocked": sum(found.pending for found in closed),
+            "oldest_due_at": min((f.oldest_due_at for f in open_tenants if f.oldest_due_at), default=None),
+            "next_at": None,
+        }
+    return {
+        "in_use": False,
+        "due": sum(found.ride_waiting for found in open_tenants),
+        "waiting": 0,
+        "blocked": sum(found.ride_waiting for found in closed),
+        "oldest_due_at": None,
+        "next_at": None,
+    }
+
+
+def _takes_part(tenant: TenantFacts, now: datetime) -> bool:
+    return tenant.is_active and (tenant.paused_until is None or tenant.paused_until <= now)
+
+
+# --- dealerships -----------------------------------------------------------------------------------------------------
+
+_DEALERSHIPS = """
+    SELECT d.id, d.name,
+           CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
+                WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
+                WHEN s.paused_until > :now THEN 'paused' END AS why_not,
+           s.paused_until, s.paused_reason, h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
+           h.last_success_at, h.cron, h.timezone,
+           greatest(coalesce(h.last_success_at, h.first_seen_at),
+                    CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
+           l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
+           CASE WHEN l.status = 'Failed' THEN (
+               SELECT count(*) FROM (
+                   SELECT 1 FROM easycar_sync_logs f WHERE f.dealership_id = d.id AND f.sync_type = 'stock'
+                   AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
+               ELSE 0 END AS failures,
+           CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
+           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.created_at AS held_since
+    FROM dealerships d
+    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
+    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+    LEFT JOIN held_removals r ON r.dealership_id = d.id AND r.status = 'pending'
+    LEFT JOIN LATERAL (
+        SELECT status, synced_at, run_id, error_messages FROM easycar_sync_logs
+        WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
+    ) l ON true
+    ORDER BY d.id
+"""
+
+
+def _dealerships(connection: Connection, now: datetime) -> tuple[DealershipFacts, ...]:
+    slots: dict[tuple[Any, ...], datetime | None] = {}
+    found = []
+    for row in rows_of(connection, _DEALERSHIPS, now=now):
+        cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
+        expected = None
+        if cron and zone and start:
+            rule = (cron, zone, start.replace(second=0, microsecond=0))
+            if rule not in slots:
+                slots[rule] = next_slot(*rule)
+            expected = slots[rule]
+        found.append(DealershipFacts(**row, expected_at=expected))
+    return tuple(found)
+
+
+def next_slot(cron: str, zone: str, after: datetime) -> datetime | None:
+    """Return the first slot later than `after`, None where cron or zone cannot be read."""
+    from zoneinfo import ZoneInfo
+
+    from cronsim import CronSim, CronSimError
+
+    try:
+        slot: datetime = next(CronSim(cron, after.astimezone(ZoneInfo(zone))))
+        return slot.astimezone(UTC)
+    except (CronSimError, StopIteration, KeyError, ValueError, OSError, OverflowError):
+        return None
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+# Each number comes from an index: what is authorized, the great mass, is not counted.
+_TENANTS = """
+    WITH due AS (
+        SELECT tenant_id, count(*) AS due, min(next_check_at) AS oldest_due_at FROM invoices
+        WHERE status IN ('pending_authorization', 'needs_attention') AND next_check_at <= :now AND deleted_at IS NULL
+        GROUP BY tenant_id
+    ), ride AS (
+        SELECT tenant_id, count(*) AS ride_waiting FROM invoices
+        WHERE status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at <= :now AND deleted_at IS NULL
+        GROUP BY tenant_id
+    )
+    SELECT t.id, t.ruc, t.name, t.is_active, t.paused_until, o.pending, o.needs_attention, rejected.rejected,
+           coalesce(due.due, 0) AS due, due.oldest_due_at, coalesce(ride.ride_waiting, 0) AS ride_waiting,
+           o.attention_since, o.attention_key
+    FROM tenants t
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE status = 'pending_authorization') AS pending,
+               count(*) FILTER (WHERE status = 'needs_attention') AS needs_attention,
+               min(coalesce(attention_since, updated_at)) FILTER (WHERE status = 'needs_attention') AS attention_since,
+               min(access_key) FILTER (WHERE status = 'needs_attention') AS attention_key
+        FROM invoices i WHERE i.tenant_id = t.id AND i.status IN ('pending_authorization', 'needs_attention')
+          AND i.deleted_at IS NULL
+    ) o
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS rejected FROM (
+            SELECT 1 FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected' LIMIT 100000) few
+    ) rejected
+    LEFT JOIN due ON due.tenant_id = t.id
+    LEFT JOIN ride ON ride.tenant_id = t.id
+    ORDER BY t.id
+"""
+# Documents whose RIDE was refused for good: looked for only where RIDEs are late at all.
+_PARKED = """
+    SELECT i.tenant_id, count(*) AS parked, min(i.access_key) AS ride_key, min(i.ride_error) AS ride_error
+    FROM invoices i
+    JOIN sri_events e ON e.invoice_id = i.id AND e.kind = 'authorized' AND e.at BETWEEN :since AND :now
+    WHERE i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.ride_next_at IS NULL
+      AND i.ride_error IS NOT NULL AND i.deleted_at IS NULL
+    GROUP BY i.tenant_id
+"""
+
+
+def _tenants(connection: Connection, now: datetime) -> tuple[TenantFacts, ...]:
+    found = rows_of(connection, _TENANTS, now=now)
+    parked = {}
+    if found:
+        rows = rows_of(connection, _PARKED, now=now, since=_before(now, timedelta(days=30)))
+        parked = {row["tenant_id"]: row for row in rows}
+    return tuple(
+        TenantFacts(
+            **row,
+            ride_parked=parked.get(row["id"], {}).get("parked", 0),
+            ride_parked_key=parked.get(row["id"], {}).get("ride_key"),
+            ride_error=parked.get(row["id"], {}).get("ride_error"),
+        )
+        for row in found
+    )
+
+
+def _hosts(connection: Connection) -> tuple[HostFacts, ...]:
+    rows = rows_of(connection, "SELECT host, faults_in_a_row, opened_at, last_probe_at FROM sri_hosts ORDER BY host")
+    return tuple(HostFacts(**row) for row in rows)
+
+
+_ASKS = """
+    SELECT kind AS outcome, count(*) AS asks,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms
+    FROM sri_events WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY GROUPING SETS ((kind), ())
+    ORDER BY kind NULLS FIRST
+"""
+
+
+def _asks(connection: Connection, now: datetime, since: datetime) -> tuple[AsksFacts, ...]:
+    return tuple(
+        AsksFacts(row["outcome"] or "all", row["asks"], *(row["ms"] or (None, None)))
+        for row in rows_of(connection, _ASKS, now=now, since=since)
+        if row["asks"]
+    )
+
+
+# Only what was decided within the window is looked at, found by the instant at which we knew.
+_SERVICE = """
+    WITH told AS (
+        SELECT DISTINCT ON (invoice_id) invoice_id, at, kind FROM sri_events
+        WHERE at BETWEEN :since AND :now AND kind IN ('authorized', 'rejected', 'needs_attention')
+          AND invoice_id IS NOT NULL
+        ORDER BY invoice_id, at DESC
+    ), decided AS (
+        SELECT told.kind, told.at, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
+        FROM told JOIN invoices i ON i.id = told.invoice_id
+    ), late AS (
+        SELECT count(*) AS late FROM invoices
+        WHERE status = 'pending_authorization' AND next_check_at IS NOT NULL AND deleted_at IS NULL
+          AND coalesce(submitted_at, created_at) < CAST(:now AS timestamptz) - CAST(:authorized AS interval)
+    )
+    SELECT count(*) AS decided, count(*) FILTER (WHERE kind = 'authorized') AS authorized,
+           count(*) FILTER (WHERE kind = 'authorized'
+               AND at - submitted_at < CAST(:authorized AS interval)) AS in_time,
+           count(*) FILTER (WHERE kind = 'authorized'
+               AND ride_generated_at - at < CAST(:rendered AS interval)) AS drawn,
+           count(*) FILTER (WHERE kind = 'authorized' AND (ride_generated_at IS NOT NULL
+               OR at < CAST(:now AS timestamptz) - CAST(:rendered AS interval))) AS to_draw,
+           count(*) FILTER (WHERE ride_generated_at IS NOT NULL) AS any_drawn,
+           (SELECT late FROM late) AS late
+    FROM decided
+"""
+
+
+def _service(connection: Connection, now: datetime, since: datetime) -> Service:
+    [row] = rows_of(connection, _SERVICE, now=now, since=since, authorized=AUTHORIZED_WITHIN, rendered=RENDERED_WITHIN)
+    return Service(
+        authorized=(row["in_time"], row["authorized"] + row["late"]),
+        rendered=(row["drawn"], row["to_draw"] if row["any_drawn"] else 0),
+        undisturbed=(row["authorized"], row["decided"]),
+    )
+
+
+# --- failures and alerts ---------------------------------------------------------------------------------------------
+
+_FAILURES = f"""
+    WITH bad AS (
+        SELECT id, job, started_at, error FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now
+          AND status NOT IN ('running', 'succeeded', 'cancelled')
+    )
+    SELECT job, error, count(*) AS times, count(DISTINCT item_key) AS items, min(at) AS first_at, max(at) AS last_at,
+           (array_agg(run_id ORDER BY at DESC))[1] AS run_id
+    FROM (
+        SELECT bad.job, left(i.error, 2000) AS error, i.started_at AS at, i.run_id, i.item_key
+        FROM bad JOIN job_items i ON i.run_id = bad.id WHERE i.status IN ('failed', 'crashed') AND i.error IS NOT NULL
+        UNION ALL
+        SELECT job, left(error, 2000), started_at, id, NULL FROM bad WHERE error IS NOT NULL
+    ) every GROUP BY job, error ORDER BY max(at) DESC LIMIT {_FAILURES_MOST}
+"""
+
+
+def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[Failure, ...]:
+    groups: dict[tuple[str, str], Failure] = {}
+    jobs = [kind.name for kind in KINDS]
+    for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
+        pattern = normalise(row["error"])
+        key = (row["job"], pattern)
+        known = groups.get(key)
+        if known is None:  # the latest text comes first
+            groups[key] = Failure(
+                fingerprint=fingerprint(row["error"]),
+                job=row["job"],
+                sample=row["error"],
+                pattern=pattern,
+                times=row["times"],
+                items=row["items"],
+                first_at=row["first_at"],
+                last_at=row["last_at"],
+                run_id=row["run_id"],
+            )
+        else:
+            more = {
+                "times": known.times + row["times"],
+                "items": known.items + row["items"],
+                "first_at": min(known.first_at, row["first_at"]),
+            }
+            groups[key] = Failure(**{**vars(known), **more})
+    return tuple(sorted(groups.values(), key=lambda group: (-group.times, group.fingerprint)))
+
+
+def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
+    rows = rows_of(
+        connection,
+        "SELECT subject, kind, opened_at, notified_at, details FROM alerts WHERE closed_at IS NULL"
+        " ORDER BY opened_at, id LIMIT 1000",
+    )
+    return tuple(AlertFacts(**row) for row in rows)

@@ -1,0 +1,452 @@
+"""How a message leaves the house: mail, webhook, ping; each with a total deadline, and no secret in an error."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from jobsync import __version__
+from jobsync.errors import ConfigurationProblem, JobsyncError
+from jobsync.logs import register_secret, visible
+
+if TYPE_CHECKING:
+    import smtplib
+
+    from jobsync.settings import Settings
+
+T = TypeVar("T")
+
+MAIL_WITHIN_S = 20.0
+WEBHOOK_WITHIN_S = 10.0
+PING_WITHIN_S = 5.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_TLS_WORDS = ("auto", "always", "never")
+
+
+class NotSent(JobsyncError):
+    """A message did not get out; it is tried again at the next alert or health run."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """
+    One thing a message tells.
+
+    Args:
+        phase: opened, reminded or closed.
+    """
+
+    subject: str
+    kind: str
+    phase: str
+    text: str
+    what_to_do: str
+    opened_at: datetime
+    closed_at: datetime | None = None
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent once to one channel; `identity` is the same when the same message is tried again."""
+
+    host: str
+    sent_at: datetime
+    notes: tuple[Note, ...]
+
+    @property
+    def identity(self) -> str:
+        """A name for the message that a repeated try shares."""
+        parts = [f"{n.subject}\0{n.kind}\0{n.phase}\0{n.opened_at.isoformat()}" for n in self.notes]
+        return blake2b("\0".join([self.host, *parts]).encode("utf-8", "replace"), digest_size=10).hexdigest()
+
+    @property
+    def title(self) -> str:
+        """One line; safe for a header."""
+        words = {"opened": "problem", "reminded": "still", "closed": "recovered"}
+        if len(self.notes) == 1:
+            [note] = self.notes
+            return visible(f"[jobsync] {words[note.phase]}: {note.text}", most=160)
+        counts = [(sum(1 for note in self.notes if note.phase == phase), word) for phase, word in words.items()]
+        parts = [
+            f"{number} {word}{'s' if word == 'problem' and number > 1 else ''}" for number, word in counts if number
+        ]
+        return f"[jobsync] {', '.join(parts)} on {visible(self.host)}"
+
+    def text(self) -> str:
+        """The whole message for a person, plain text."""
+        lines: list[str] = []
+        heads = {"opened": "PROBLEM", "reminded": "STILL THERE", "closed": "RECOVERED"}
+        for phase, head in heads.items():
+            for note in [note for note in self.notes if note.phase == phase][:50]:
+                lines += [f"{head}: {visible(note.text)}"]
+                since = f"  noticed {_utc(note.opened_at)}"
+                lines += [f"{since}, over at {_utc(note.closed_at)}" if note.closed_at else since]
+                if phase != "closed":
+                    lines += [f"  what to do: {visible(note.what_to_do)}"]
+                lines += [""]
+            left_out = sum(1 for note in self.notes if note.phase == phase) - 50
+            if left_out > 0:
+                lines += [f"... and {left_out} more: jobsync health", ""]
+        return "\n".join([*lines, f"-- jobsync {__version__} on {visible(self.host)}; all of it: jobsync status", ""])
+
+    def as_json(self) -> dict[str, Any]:
+        """The webhook's document; `text` is what chat services show."""
+        states = {"opened": "firing", "reminded": "reminder", "closed": "resolved"}
+        return {
+            "source": "jobsync",
+            "version": __version__,
+            "host": visible(self.host),
+            "id": self.identity,
+            "sent_at": self.sent_at.isoformat(),
+            "text": self.title,
+            "alerts": [
+                {
+                    "subject": visible(note.subject),
+                    "kind": note.kind,
+                    "status": states[note.phase],
+                    "text": visible(note.text),
+                    "what_to_do": visible(note.what_to_do),
+                    "opened_at": note.opened_at.isoformat(),
+                    "closed_at": note.closed_at.isoformat() if note.closed_at else None,
+                    "times": note.times,
+                }
+                for note in self.notes
+            ],
+        }
+
+
+def _utc(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+class Channel(Protocol):
+    """A way out: mail or webhook."""
+
+    @property
+    def name(self) -> str:
+        """Its name in what is remembered."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Send; raises NotSent."""
+        ...
+
+
+def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] = lambda: None) -> T:
+    """
+    Return what `do` returns, or raise TimeoutError after this many seconds, whatever it waits for.
+
+    Args:
+        give_up: called at the deadline to break the wait off; names are resolved by code that knows no deadline.
+    """
+    outcome: list[T] = []
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(do())
+        except BaseException as problem:  # noqa: BLE001 - handed to whoever waits
+            problems.append(problem)
+
+    thread = threading.Thread(target=run, daemon=True, name="jobsync-send")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        give_up()
+        raise TimeoutError(f"no end within {seconds:g} s")
+    if problems:
+        raise problems[0]
+    return outcome[0]
+
+
+# --- mail ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mail:
+    """
+    One mail server and who gets the mail.
+
+    Args:
+        tls: `auto` uses STARTTLS where it is offered, `always` insists, `never` does without.
+    """
+
+    host: str
+    port: int
+    to: tuple[str, ...]
+    sender: str
+    implicit_tls: bool = False
+    tls: str = "auto"
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    deadline_s: float = MAIL_WITHIN_S
+    name: str = "mail"
+
+    def send(self, message: Message) -> None:
+        """
+        Hand the message to the server.
+
+        Raises:
+            NotSent: it was not taken, or nobody knows whether it was; a second try has the same Message-ID.
+        """
+        import smtplib
+
+        held: list[smtplib.SMTP] = []
+
+        def break_off() -> None:
+            for server in held:
+                sock = getattr(server, "sock", None)
+                if sock is not None:
+                    with suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
+
+        try:
+            within(self.deadline_s, lambda: self._deliver(message, held), give_up=break_off)
+        except smtplib.SMTPResponseException as error:
+            words = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else ""
+            raise NotSent(f"mail: {self.host} answers {error.smtp_code} {visible(words, most=200)}") from None
+        except smtplib.SMTPRecipientsRefused:
+            raise NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO") from None
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise NotSent(f"mail: {self.host}:{self.port}: {visible(words, most=200)}") from None
+
+    def _deliver(self, message: Message, held: list[smtplib.SMTP]) -> bool:
+        import smtplib
+
+        if self.implicit_tls:
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                self.host, self.port, timeout=self.deadline_s, context=self._context()
+            )
+        else:
+            server = smtplib.SMTP(self.host, self.port, timeout=self.deadline_s)
+        held.append(server)
+        with server:
+            server.ehlo_or_helo_if_needed()
+            secure = self.implicit_tls
+            if not secure and self.tls != "never" and (self.tls == "always" or server.has_extn("starttls")):
+                server.starttls(context=self._context())
+                server.ehlo()
+                secure = True
+            if self.user is not None and self.password is not None:
+                if not secure and self.tls != "never" and self.host not in _LOOPBACK:
+                    raise NotSent(f"mail: {self.host} offers no STARTTLS: the password is not sent in the clear")
+                server.login(self.user, self.password)
+            server.send_message(self._written(message), from_addr=self.sender, to_addrs=list(self.to))
+        return True
+
+    def _context(self) -> ssl.SSLContext:
+        if self.host in _LOOPBACK or (self.tls == "auto" and not self.implicit_tls and self.password is None):
+            # better than plain text, which is the alternative; there is no secret in it
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        return ssl.create_default_context()
+
+    def _written(self, message: Message) -> Any:
+        from email.message import EmailMessage
+        from email.policy import SMTP
+        from email.utils import format_datetime
+
+        mail = EmailMessage(policy=SMTP)
+        mail["Subject"] = message.title
+        mail["From"] = self.sender
+        mail["To"] = ", ".join(self.to)
+        mail["Date"] = format_datetime(message.sent_at)
+        mail["Message-ID"] = f"<{message.identity}@jobsync.invalid>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(message.text(), charset="utf-8")
+        return mail
+
+
+def parse_mail(url: str, to: str) -> Mail:
+    """
+    Return the mail channel of JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO.
+
+    `smtp[s]://[user:password@]host[:port][?starttls=auto|always|never][&from=address]`; addresses are separated by
+    commas.
+
+    Raises:
+        ConfigurationProblem: naming what is wrong, without the password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationProblem("JOBSYNC_SMTP_URL: its port is no number") from None
+    query = parse_qs(parts.query)
+    tls = query.get("starttls", ["auto"])[-1].lower()
+    problems = []
+    if not parts.hostname:
+        problems.append("JOBSYNC_SMTP_URL: no host")
+    if tls not in _TLS_WORDS:
+        problems.append("JOBSYNC_SMTP_URL: starttls is one of auto, always, never")
+    addresses = tuple(part.strip() for part in to.split(",") if part.strip())
+    wrong = [address for address in addresses if not _is_address(address)]
+    if wrong or not addresses:
+        problems.append(f"JOBSYNC_ALERT_TO: {visible(', '.join(wrong)) or 'nobody'} is no mail address")
+    sender = query.get("from", [f"jobsync@{_domain()}"])[-1]
+    if not _is_address(sender):
+        problems.append("JOBSYNC_SMTP_URL: from is no mail address")
+    if problems:
+        raise ConfigurationProblem("; ".join(problems))
+    implicit = parts.scheme == "smtps"
+    return Mail(
+        host=parts.hostname or "",
+        port=port or (465 if implicit else 587 if parts.username else 25),
+        to=addresses,
+        sender=sender,
+        implicit_tls=implicit,
+        tls=tls,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password is not None else None,
+    )
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text can stand in a header and an envelope as one address."""
+    name, at, domain = text.rpartition("@")
+    plain = all(sign.isprintable() and sign not in ' ,;:<>()[]"\\' for sign in text)
+    return bool(name and at and domain) and plain and "@" not in name and text.isascii() and len(text) <= 254
+
+
+def _domain() -> str:
+    name = "".join(sign for sign in socket.gethostname() if sign.isascii() and (sign.isalnum() or sign in ".-"))
+    return name if "." in name else f"{name or 'localhost'}.localdomain"
+
+
+# --- webhook and ping ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An address that takes a JSON document by POST."""
+
+    url: str = field(repr=False)
+    deadline_s: float = WEBHOOK_WITHIN_S
+    name: str = "webhook"
+
+    def send(self, message: Message) -> None:
+        """
+        Post the message.
+
+        Raises:
+            NotSent: nobody answered, or not with 2xx.
+        """
+        body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
+        _post(self.url, body, "application/json; charset=utf-8", deadline_s=self.deadline_s, name="webhook")
+
+
+def _post(url: str, body: bytes, content_type: str, *, deadline_s: float, name: str) -> None:
+    """Post with one deadline over name, connection and answer; only the host is ever named."""
+    from jobsync.http import HttpClient, NoAnswer
+
+    host = urlsplit(url).hostname or "its host"
+    client = HttpClient(connections=1, most_bytes=1 << 20)
+    headers = {"Content-Type": content_type, "User-Agent": f"jobsync/{__version__}"}
+    try:
+        answer = within(deadline_s, lambda: client.post(url, deadline_s=deadline_s, headers=headers, content=body))
+    except (NoAnswer, TimeoutError) as error:
+        raise NotSent(f"{name}: {host}: {visible(error, most=200)}") from None
+    if not 200 <= answer.status < 300:
+        raise NotSent(f"{name}: {host} answers HTTP {answer.status}")
+
+
+def channels_of(settings: Settings) -> list[Channel]:
+    """
+    Return the ways out that are configured.
+
+    Raises:
+        ConfigurationProblem: mail is half configured, or its URL is not usable.
+    """
+    found: list[Channel] = []
+    if bool(settings.smtp_url) != bool(settings.alert_to):
+        missing = "JOBSYNC_ALERT_TO" if settings.smtp_url else "JOBSYNC_SMTP_URL"
+        raise ConfigurationProblem(f"mail alerts need JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO; {missing} is not set")
+    if settings.smtp_url and settings.alert_to:
+        found.append(parse_mail(settings.smtp_url, settings.alert_to))
+    if settings.alert_webhook:
+        found.append(Webhook(settings.alert_webhook))
+    return found
+
+
+def usable_channels(settings: Settings) -> tuple[list[Channel], list[str]]:
+    """Return the ways out that work as configured, and what is wrong with the others."""
+    problems: list[str] = []
+    found: list[Channel] = []
+    if settings.alert_webhook:
+        found.append(Webhook(settings.alert_webhook))
+    try:
+        found = channels_of(settings)
+    except ConfigurationProblem as problem:
+        problems.append(str(problem))
+    return found, problems
+
+
+def hide_secrets(settings: Settings) -> None:
+    """Mask, wherever text is made visible, what the alerting addresses hold."""
+    for url in (settings.smtp_url, settings.alert_webhook, settings.ping_url):
+        if not url:
+            continue
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            register_secret(url)
+            continue
+        register_secret(unquote(parts.password or ""))
+        register_secret(parts.password or "")
+        if parts.scheme.startswith("http"):
+            register_secret(url)
+            # tokens are long; short pieces such as "alerts" would be masked in ordinary sentences
+            pieces = [*parts.path.split("/"), *(value for values in parse_qs(parts.query).values() for value in values)]
+            for piece in pieces:
+                if len(piece) >= 12:
+                    register_secret(piece)
+
+
+@dataclass(frozen=True)
+class Ping:
+    """
+    The dead-man switch: somebody outside is told that a run went well, and raises the alarm when nothing comes.
+
+    The address is used in the manner of healthchecks.io: as it stands for a success, with `/start` and `/fail` else.
+    `{job}` in it is replaced by the job's name, so that each job can have a switch of its own.
+    """
+
+    url: str = field(repr=False)
+    deadline_s: float = PING_WITHIN_S
+
+    def tell(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
+        """
+        Send one signal: `start`, `success` or `fail`.
+
+        Raises:
+            NotSent: nobody took it; the run's verdict and exit code stand.
+        """
+        address = ping_address(self.url, job, signal, run=run)
+        body = visible(text, most=5000).encode("utf-8", "replace")
+        _post(address, body, "text/plain; charset=utf-8", deadline_s=self.deadline_s, name="ping")
+
+
+def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> str:
+    """
+    Return where a signal goes.
+
+    >>> ping_address("https://ping.example/k/{job}?create=1", "stock-sync", "fail", run="r1")
+    'https://ping.example/k/stock-sync/fail?create=1&rid=r1'
+    """
+    parts = urlsplit(url.replace("{job}", quote(job, safe="")).replace("%7Bjob%7D", quote(job, safe="")))
+    path = parts.path.rstrip("/") + {"start": "/start", "fail": "/fail"}.get(signal, "")
+    query = "&".join(filter(None, (parts.query, f"rid={quote(run, safe='')}" if run else "")))
+    return parts._replace(path=path, query=query, fragment="").geturl()

@@ -1,0 +1,483 @@
+"""What state each job and dealership is in, why, and what to do about it: pure, from one look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from jobsync.errors import ExitCode
+from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
+from jobsync.operate.words import ago, many, span, stamp
+
+if TYPE_CHECKING:
+    from jobsync.operate.health import Health
+
+SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
+_SILENT_LEAST_S = 300.0
+SKIPS_MOST = 3  # skips in a row that are no more than one long run
+
+
+class State(StrEnum):
+    """What a job as a whole is doing; the first that holds, in this order."""
+
+    OFF = "switched off"
+    TIMER_OFF = "timer off"
+    BLOCKED = "always skipped"
+    STUCK = "running too long"
+    UPSTREAM_DOWN = "upstream down"
+    FAILING = "failing"
+    ATTENTION = "needs attention"
+    PAUSED = "all paused"
+    RUNNING = "running"
+    DUE = "work is due"
+    IDLE = "nothing to do"
+    UNUSED = "not in use"
+
+
+# What nobody needs to get up for.
+CALM = (State.OFF, State.PAUSED, State.RUNNING, State.DUE, State.IDLE, State.UNUSED)
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job's state with the reason and the next step, each one sentence or None."""
+
+    facts: JobFacts
+    state: State
+    why: str | None = None
+    what_to_do: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.facts.kind.name
+
+
+class Standing(StrEnum):
+    """How a dealership stands; in the order in which they are listed."""
+
+    SILENT = "silent"
+    FAILING = "failing"
+    HELD = "held"
+    RETRYING = "retrying"
+    PARTIAL = "partial"
+    NEW = "never synced"
+    FINE = "fine"
+    PAUSED = "paused"
+    OFF = "auto sync off"
+    NO_CREDENTIALS = "no credentials"
+
+
+@dataclass(frozen=True)
+class DealershipStatus:
+    """A dealership's standing with the reason and the next step."""
+
+    facts: DealershipFacts
+    standing: Standing
+    why: str | None = None
+    what_to_do: str | None = None
+
+
+def job_statuses(seen: Snapshot) -> list[JobStatus]:
+    """Return every job's state."""
+    return [job_status(seen, facts) for facts in seen.jobs]
+
+
+def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
+    """Whether the timer has ticked once, and should have done so again long ago; a run in progress holds ticks back."""
+    if facts.last_tick_at is None or any(run.alive for run in facts.running):
+        return False
+    last = max(filter(None, (facts.last_tick_at, facts.last_finished_at)))
+    return (now - last).total_seconds() > max(_SILENT_LEAST_S, SILENT_BEATS * facts.kind.beat_s)
+
+
+def run_limit(seen: Snapshot, name: str) -> timedelta:
+    """Return how long a run may take before somebody should look."""
+    return timedelta(minutes=60 if name == "stock-sync" else seen.settings.number("alert_run_minutes"))
+
+
+def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
+    """Return the state of one job: the first of `State` that holds."""
+    for judge in (_off, _timer, _skips, _stuck, _upstream, _failing, _attention, _paused):
+        found = judge(seen, facts)
+        if found is not None:
+            return found
+    if any(run.alive for run in facts.running):
+        return JobStatus(facts, State.RUNNING, _progress(seen, facts))
+    if not facts.in_use:
+        return JobStatus(facts, State.UNUSED, _unused(facts), _FIRST_STEPS[facts.kind.name])
+    if facts.due:
+        waits = (
+            f", the first since {span(int((seen.now - facts.oldest_due_at).total_seconds()))}"
+            if (facts.oldest_due_at and facts.oldest_due_at < seen.now)
+            else ""
+        )
+        return JobStatus(facts, State.DUE, f"{facts.due} due{waits}; the next tick takes them")
+    return JobStatus(facts, State.IDLE)
+
+
+_FIRST_STEPS = {
+    "stock-sync": "jobsync dealership add NAME, then jobsync credentials set ID",
+    "check-authorizations": "jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
+    "generate-ride": None,
+}
+
+
+def _unused(facts: JobFacts) -> str:
+    return {
+        "stock-sync": "no dealership has credentials",
+        "check-authorizations": "there is no tenant",
+        "generate-ride": "nothing has asked for it yet",
+    }[facts.kind.name]
+
+
+def _off(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if facts.enabled:
+        return None
+    key = facts.kind.switch
+    return JobStatus(
+        facts,
+        State.OFF,
+        f"{key} is off: every form of this job does nothing",
+        f"jobsync settings set {key} true; who switched it off: jobsync audit",
+    )
+
+
+def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if not facts.in_use:
+        return None
+    unit = f"jobsync-{facts.kind.name}.timer"
+    what = f"systemctl status {unit}; systemctl enable --now {unit}; with cron: jobsync cron show"
+    if is_timer_silent(facts, seen.now):
+        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, one is expected every {facts.kind.beat_s} s"
+        return JobStatus(facts, State.TIMER_OFF, why, what)
+    if facts.last_tick_at is None and facts.last_run is None:
+        return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)
+    return None
+
+
+def _skips(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if facts.consecutive_skips < SKIPS_MOST:
+        return None
+    by = str(facts.holder) if facts.holder else facts.skipped_by or "an unknown run"
+    why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
+    what = "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it"
+    if not facts.holder:
+        what = "nobody holds the lock now: the next tick runs"
+    return JobStatus(facts, State.BLOCKED, why, what)
+
+
+def _stuck(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    limit = run_limit(seen, facts.kind.name)
+    for run in facts.running:
+        if run.alive and seen.now - run.started_at > limit:
+            why = f"{_progress(seen, facts)}; more than {span(limit.total_seconds())}"
+            return JobStatus(
+                facts,
+                State.STUCK,
+                why,
+                f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
+            )
+    return None
+
+
+def _progress(seen: Snapshot, facts: JobFacts) -> str:
+    run = next(run for run in facts.running if run.alive)
+    eligible, done = run.counts.get("eligible", 0), run.counts.get("done", 0)
+    failed = f", {run.counts['failed']} failed" if run.counts.get("failed") else ""
+    how_far = f"{done}/{eligible} {facts.kind.noun}{failed}" if eligible else "at its start"
+    who = f"run {str(run.run_id)[:8]} on {run.host}, pid {run.pid}, {run.trigger}"
+    return f"{who}, began {ago(seen.now, run.started_at)}: {how_far}"
+
+
+def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if facts.kind.name == "check-authorizations":
+        hosts = [host for host in seen.hosts if host.opened_at is not None]
+        if hosts:
+            names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
+            return JobStatus(
+                facts,
+                State.UPSTREAM_DOWN,
+                f"the SRI does not answer: {names}",
+                "nothing is lost: one call a run probes, the rest waits; jobsync doctor tests the way there",
+            )
+        return None
+    if facts.last_run and facts.last_run.exit_code == ExitCode.UNAVAILABLE and facts.kind.name == "stock-sync":
+        why = f"EasyCars did not answer for any dealership in run {str(facts.last_run.run_id)[:8]}"
+        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, facts), _RETRIES, _print_of(seen, facts))
+    return None
+
+
+_RETRIES = "tried again 5, 15 and 45 minutes after the slot; jobsync doctor tests the way there"
+
+
+def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    last = facts.last_run
+    dead = [run for run in facts.running if not run.alive]
+    bad = last is not None and last.status in ("failed", "crashed", "lock_lost", "timed_out")
+    if not (bad or facts.consecutive_failures >= 2 or (dead and not any(run.alive for run in facts.running))):
+        return None
+    run = facts.last_bad or last
+    if dead and (run is None or dead[0].started_at > run.started_at):
+        run = dead[0]
+        why = f"run {str(run.run_id)[:8]} died without a word on {run.host}, pid {run.pid}"
+        what = (
+            f"nothing is half-done, the next run goes on; why it died: journalctl --since '{run.started_at:%F %H:%M}'"
+        )
+        return JobStatus(facts, State.FAILING, why, what)
+    assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
+    in_a_row = f"{facts.consecutive_failures} failures in a row; " if facts.consecutive_failures > 1 else ""
+    why = f"{in_a_row}the last run ended as {run.status}{_reason(seen, facts)}"
+    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", _print_of(seen, facts))
+
+
+def _reason(seen: Snapshot, facts: JobFacts) -> str:
+    found = _failure_of(seen, facts.last_bad)
+    error = facts.last_bad.error if facts.last_bad else None
+    text = error or (found.sample if found else None)
+    return f": {text}" if text else ""
+
+
+def _print_of(seen: Snapshot, facts: JobFacts) -> str | None:
+    found = _failure_of(seen, facts.last_bad)
+    return found.fingerprint if found else None
+
+
+def _failure_of(seen: Snapshot, run: RunFacts | None) -> Any:
+    return next((group for group in seen.failures if run is not None and group.run_id == run.run_id), None)
+
+
+def _attention(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if facts.kind.name == "stock-sync":
+        return _stock_attention(seen, facts)
+    if facts.kind.name == "check-authorizations":
+        count = sum(tenant.needs_attention for tenant in seen.tenants)
+        if count:
+            return JobStatus(
+                facts,
+                State.ATTENTION,
+                f"{many(count, 'document needs', 'documents need')} a person",
+                "jobsync invoice list --status needs_attention; jobsync invoice show KEY says what to do",
+            )
+        return None
+    parked = sum(tenant.ride_parked for tenant in seen.tenants)
+    if parked:
+        return JobStatus(
+            facts,
+            State.ATTENTION,
+            f"{many(parked, 'document')} cannot be drawn",
+            "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY",
+        )
+    return None
+
+
+def _stock_attention(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    found = [status for status in dealership_statuses(seen) if status.standing in _TROUBLED]
+    if not found:
+        return None
+    counts = [
+        f"{number} {standing}"
+        for standing in _TROUBLED
+        if (number := sum(1 for status in found if status.standing is standing))
+    ]
+    return JobStatus(facts, State.ATTENTION, f"dealerships: {', '.join(counts)}", found[0].what_to_do)
+
+
+def _paused(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if not facts.in_use or not facts.blocked or facts.due or facts.waiting:
+        return None
+    if facts.kind.name == "stock-sync":
+        why = f"none of {many(facts.blocked, 'dealership')} takes part (paused, switched off, no credentials)"
+        return JobStatus(facts, State.PAUSED, why, "jobsync schedule show says why; jobsync dealership resume ID")
+    why = f"{many(facts.blocked, 'document')} wait at paused or inactive tenants"
+    return JobStatus(facts, State.PAUSED, why, "jobsync tenant list; jobsync tenant resume RUC")
+
+
+# --- dealerships -----------------------------------------------------------------------------------------------------
+
+_TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
+_ORDER = {standing: place for place, standing in enumerate(Standing)}
+
+
+def silent_since(seen: Snapshot, found: DealershipFacts) -> datetime | None:
+    """Return the slot that a dealership has missed by more than alert_silence_hours, None if it is not silent."""
+    if found.why_not is not None or found.expected_at is None or not seen.job("stock-sync").enabled:
+        return None
+    limit = timedelta(hours=seen.settings.number("alert_silence_hours"))
+    return found.expected_at if seen.now - found.expected_at > limit else None
+
+
+def dealership_statuses(seen: Snapshot) -> list[DealershipStatus]:
+    """Return how every dealership stands, failing ones first, then by how long they have had no success."""
+    statuses = [dealership_status(seen, found) for found in seen.dealerships]
+    return sorted(
+        statuses,
+        key=lambda status: (_ORDER[status.standing], -status.facts.failures, status.facts.id),
+    )
+
+
+def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatus:
+    """Return how one dealership stands."""
+    if found.why_not is not None:
+        return _out(found)
+    error = f": {found.error}" if found.error else ""
+    missed = silent_since(seen, found)
+    if missed is not None:
+        last = f"last success {ago(seen.now, found.last_success_at)}"
+        why = f"no success since the slot of {stamp(missed)}, {last}{error}"
+        return DealershipStatus(found, Standing.SILENT, why, _what_failed(found))
+    if found.last_status == "Failed":
+        times = (
+            f"failed {many(found.failures, 'time')} since the last success"
+            if found.last_success_at
+            else (f"failed {many(found.failures, 'time')}, never a success")
+        )
+        if found.retry_at is not None:
+            again = f"; tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "; due again now"
+            return DealershipStatus(found, Standing.RETRYING, times + error + again, _what_failed(found))
+        return DealershipStatus(found, Standing.FAILING, times + error, _what_failed(found))
+    if found.held:
+        why = f"{many(found.held, 'removal')} held since {stamp(found.held_since)}"
+        what = f"jobsync removals show {found.held_id}, then jobsync removals approve (or reject) {found.held_id}"
+        return DealershipStatus(found, Standing.HELD, why, what)
+    if found.last_status == "PartialSuccess":
+        return DealershipStatus(
+            found, Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
+        )
+    if found.last_synced_at is None:
+        return DealershipStatus(
+            found, Standing.NEW, f"first slot {ago(seen.now, found.next_at)}" if found.next_at else None
+        )
+    return DealershipStatus(found, Standing.FINE)
+
+
+def _what_failed(found: DealershipFacts) -> str:
+    run = f"jobsync runs show {str(found.last_run_id)[:8]}; " if found.last_run_id else ""
+    return f"{run}jobsync credentials test {found.id}"
+
+
+def _out(found: DealershipFacts) -> DealershipStatus:
+    if found.why_not == "paused":
+        forever = found.paused_until is None or found.paused_until.year > 9000
+        until = "until it is resumed" if forever else f"until {stamp(found.paused_until)}"
+        reason = f": {found.paused_reason}" if found.paused_reason else ""
+        return DealershipStatus(found, Standing.PAUSED, f"{until}{reason}", f"jobsync dealership resume {found.id}")
+    if found.why_not == "auto_sync_off":
+        return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", None)
+    return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")
+
+
+# --- tenants and service levels --------------------------------------------------------------------------------------
+
+
+def tenant_order(seen: Snapshot) -> list[TenantFacts]:
+    """Return the tenants, those with documents that need a person first, then those with the longest queue."""
+    return sorted(
+        seen.tenants,
+        key=lambda found: (-found.needs_attention, -found.ride_parked, -found.due, -found.pending, found.id),
+    )
+
+
+@dataclass(frozen=True)
+class Level:
+    """One promise: how many kept it, of how many, and the share that is expected."""
+
+    name: str
+    kept: int
+    of: int
+    target_percent: float = 95.0
+
+    @property
+    def percent(self) -> float | None:
+        """The share, None if there was nothing to keep."""
+        return 100 * self.kept / self.of if self.of else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the promise is kept."""
+        return None if self.percent is None else self.percent >= self.target_percent
+
+
+def service_levels(seen: Snapshot) -> list[Level]:
+    """Return the promises of the window."""
+    return [
+        Level("authorized within 5 min of submission", *seen.service.authorized),
+        Level("PDF within 2 min of authorization", *seen.service.rendered),
+        Level("runs clean", *seen.runs_clean),
+        Level("documents that needed nobody", *seen.service.undisturbed),
+    ]
+
+
+# --- the document ----------------------------------------------------------------------------------------------------
+
+
+def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
+    """Return the document of `status --json`."""
+    return {
+        "checked_at": seen.now,
+        "database": seen.database,
+        "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
+        "status": "attention" if health.problems else "ok",
+        "problems": [vars(problem) for problem in health.problems],
+        "jobs": [_job_json(status) for status in job_statuses(seen)],
+        "dealerships": [_dealership_json(status) for status in dealership_statuses(seen)],
+        "tenants": [vars(found) for found in tenant_order(seen)],
+        "sri": {"hosts": [vars(host) for host in seen.hosts], "asks": [vars(asks) for asks in seen.asks]},
+        "service_levels": [
+            {**vars(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
+        ],
+        "failures": [vars(group) for group in seen.failures],
+        "alerts": [
+            {name: getattr(alert, name) for name in ("subject", "kind", "opened_at", "notified_at")}
+            for alert in seen.alerts
+        ],
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 3)
+
+
+def _job_json(status: JobStatus) -> dict[str, Any]:
+    facts, numbers = status.facts, status.facts.numbers
+    return {
+        "job": status.name,
+        "state": str(status.state),
+        "why": status.why,
+        "what_to_do": status.what_to_do,
+        "fingerprint": status.fingerprint,
+        "enabled": facts.enabled,
+        "last_tick_at": facts.last_tick_at,
+        "last_success_at": facts.last_success_at,
+        "consecutive_failures": facts.consecutive_failures,
+        "consecutive_skips": facts.consecutive_skips,
+        "skipped_by": facts.skipped_by,
+        "holder": vars(facts.holder) if facts.holder else None,
+        "running": [vars(run) for run in facts.running],
+        "last_run": vars(facts.last_run) if facts.last_run else None,
+        "window": {
+            "runs": numbers.runs,
+            "clean": numbers.clean,
+            "failed": numbers.failed,
+            "clean_percent": _rounded(numbers.clean_percent),
+            "p50_s": _rounded(numbers.p50_s),
+            "p95_s": _rounded(numbers.p95_s),
+        },
+        "due": facts.due,
+        "waiting": facts.waiting,
+        "blocked": facts.blocked,
+        "oldest_due_at": facts.oldest_due_at,
+        "next_at": facts.next_at,
+    }
+
+
+def _dealership_json(status: DealershipStatus) -> dict[str, Any]:
+    return {
+        **vars(status.facts),
+        "standing": str(status.standing),
+        "why": status.why,
+        "what_to_do": status.what_to_do,
+    }

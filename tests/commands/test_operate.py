@@ -1,0 +1,337 @@
+"""The operator's commands as a shell sees them: exit codes, one document, hostile names, pings, a database away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobsync.logs import visible
+from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
+from tests.operate.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
+
+Connection = psycopg.Connection[Any]
+READING = (["status"], ["health"], ["doctor", "--offline"], ["metrics"], ["report", "-o", "-"], ["runs", "list"])
+
+
+def harmless(text: str) -> bool:
+    """Whether the text holds nothing that a terminal would obey."""
+    return not any((ord(sign) < 32 and sign != "\n") or 0x7F <= ord(sign) < 0xA0 for sign in text)
+
+
+@pytest.fixture
+def hostile(connection: Connection) -> int:
+    """A dealership that is long silent under the worst of names, with a failed run of the same text."""
+    number = add_dealership(connection, HOSTILE, success=datetime.now(UTC) - timedelta(days=9), failed=HOSTILE)
+    add_run(connection, status="failed", exit_code=1, error=HOSTILE, traceback=f"Traceback\n  {HOSTILE}",
+            began=datetime.now(UTC) - timedelta(hours=1))  # fmt: skip
+    set_job(connection, last_tick_at=datetime.now(UTC), skipped_by=HOSTILE, consecutive_failures=9)
+    return number
+
+
+@pytest.mark.parametrize("words", READING)
+def test_a_hostile_name_has_no_effect(words: list[str], cli: Cli, hostile: int) -> None:
+    """In every form of every command; what it says stays readable."""
+    ran = cli(*words)
+
+    assert harmless(ran.out)
+    assert harmless(ran.err)
+    assert not any(line.startswith("WATCHDOG") for line in ran.out.splitlines())
+    if words[0] in ("status", "health", "metrics"):
+        assert "X WATCHDOG=1" in ran.out
+
+
+@pytest.mark.parametrize("words", [["status"], ["health"], ["doctor", "--offline"], ["runs", "list"]])
+def test_json_keeps_the_name_as_it_is_or_harmless(words: list[str], cli: Cli, hostile: int) -> None:
+    """One document, printable."""
+    ran = cli(*words, "--json")
+
+    assert ran.json is not None
+    assert harmless(ran.out)
+
+
+def test_a_trace_is_one_command_away(cli: Cli, hostile: int) -> None:
+    """status names the run, runs show prints the trace."""
+    [found] = [job for job in cli("status", "--json").json["jobs"] if job["job"] == "stock-sync"]
+    assert "failing" == found["state"]
+    ran = cli(*found["what_to_do"].split(";")[0].split()[1:])
+
+    assert "Traceback" in ran.out
+    assert harmless(ran.out)
+
+
+def test_health_has_three_exit_codes(cli: Cli, connection: Connection) -> None:
+    """0 fine, 3 attention, 69 the database does not answer; one document each time."""
+    fine = cli("health", "--json")
+    add_dealership(connection, success=datetime.now(UTC) - timedelta(days=9))
+    attention = cli("health", "--json")
+    away = cli("health", "--json", JOBSYNC_DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x")
+
+    assert [(0, "ok", 0), (3, "attention", 3), (69, "unavailable", 69)] == [
+        (ran.code, ran.json["status"], ran.json["exit_code"]) for ran in (fine, attention, away)
+    ]
+    assert ["silence"] == [problem["kind"] for problem in attention.json["problems"]]
+    assert all(problem["what_to_do"] for problem in attention.json["problems"])
+
+
+@pytest.mark.parametrize("words", [["status"], ["health"], ["doctor", "--offline"], ["metrics"], ["runs", "prune"]])
+def test_a_database_away_is_one_sentence(words: list[str], lookup: Cli) -> None:
+    """Exit 69, never a trace."""
+    ran = lookup(*words, JOBSYNC_DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x")
+
+    assert 69 == ran.code
+    assert "Traceback" not in ran.out + ran.err
+    assert "refused" in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status", "--window", "soon"], "--window"),
+        (["status", "--window", "0h"], "--window"),
+        (["status", "--watch", "--json"], "--watch"),
+        (["runs", "list", "--status", "odd"], "succeeded"),
+        (["runs", "list", "--since", "soon"], "--since"),
+        (["report"], "-o"),
+        (["alert"], "--unit"),
+    ],
+)
+def test_what_cannot_be_meant_is_usage(words: list[str], said: str, lookup: Cli) -> None:
+    """Exit 2 with what was expected."""
+    ran = lookup(*words)
+
+    assert 2 == ran.code
+    assert said in ran.err
+
+
+def test_looking_writes_nothing(lookup: Cli) -> None:
+    """All reading commands, on a database that is compared before and after."""
+    for words in READING:
+        lookup(*words)
+
+
+def test_runs_are_filtered(cli: Cli, connection: Connection) -> None:
+    """By job, status, beginning, and whether they were clean."""
+    now = datetime.now(UTC)
+    old = add_run(connection, began=now - timedelta(days=3))
+    bad = add_run(connection, "check-authorizations", "failed", exit_code=1, began=now - timedelta(hours=2))
+    held = add_run(connection, status="held", exit_code=3, began=now - timedelta(hours=1))
+
+    def ids(*words: str) -> list[str]:
+        return [row["run_id"] for row in cli("runs", "list", "--json", *words).json]
+
+    assert [held, bad] == ids("--failed")
+    assert [bad] == ids("--status", "failed")
+    assert [held, old] == ids("--status", "held", "--status", "succeeded")
+    assert [held, bad] == ids("--since", "1d")
+    assert [held, bad, old] == ids("--since", (now - timedelta(days=4)).date().isoformat())
+    assert [held] == ids("--job", "stock-sync", "--since", (now - timedelta(days=1)).isoformat())
+
+
+def test_pruning_by_hand_is_audited(cli: Cli, connection: Connection, rows: Rows) -> None:
+    """What went is told and recorded; nothing to do records nothing."""
+    assert "nothing is past its retention\n" == cli("runs", "prune").out
+    add_run(connection, began=datetime.now(UTC) - timedelta(days=500))
+    ran = cli("runs", "prune", "--json")
+
+    assert 1 == ran.json["deleted"]["job_runs"]
+    assert [("runs.prune", {"job_runs": 1})] == rows("SELECT action, details FROM audit")
+
+
+def test_files_are_whole_or_not_there(cli: Cli, tmp_path: Path) -> None:
+    """Written beside and renamed; a folder that is none is one sentence."""
+    assert 0 == cli("metrics", "-o", str(tmp_path / "jobsync.prom")).code
+    assert 0 == cli("report", "-o", str(tmp_path / "r.html")).code
+    ran = cli("report", "-o", str(tmp_path / "no" / "r.html"))
+
+    assert ["jobsync.prom", "r.html"] == sorted(path.name for path in tmp_path.iterdir())
+    assert 1 == ran.code
+    assert "cannot be written" in ran.err
+
+
+def test_metrics_of_a_database_away_replace_the_old_ones(cli: Cli, tmp_path: Path) -> None:
+    """Yesterday's numbers would look like today's."""
+    file = tmp_path / "jobsync.prom"
+    cli("metrics", "-o", str(file))
+    ran = cli("metrics", "-o", str(file), JOBSYNC_DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x")
+
+    assert 69 == ran.code
+    assert "jobsync_up 0" in file.read_text()
+    assert "jobsync_job" not in file.read_text()
+
+
+def test_settings_are_all_in_use(lookup: Cli) -> None:
+    """No setting is said to be without effect."""
+    assert all(row["used"] for row in lookup("settings", "list", "--json").json)
+    assert "not used" not in lookup("settings", "list").out
+
+
+# --- acting ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_health_timer_tells_and_prunes(cli: Cli, connection: Connection, tmp_path: Path, rows: Rows) -> None:
+    """One mail and one webhook for what is wrong, none the second time, a recovery; old rows are gone."""
+    number = add_dealership(connection, HOSTILE, success=datetime.now(UTC) - timedelta(days=9))
+    add_run(connection, began=datetime.now(UTC) - timedelta(days=500))
+    with post_office() as (office, port), listener() as (hook, url):
+        cli.environ |= {
+            "JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}",
+            "JOBSYNC_ALERT_TO": "ops@example.org",
+            "JOBSYNC_ALERT_WEBHOOK": f"{url}/hook",
+            "STATE_DIRECTORY": str(tmp_path),
+        }
+        first, second = cli("health", "--act", "--json"), cli("health", "--act", "--json")
+        rows(f"UPDATE sync_schedule SET last_success_at = now() WHERE dealership_id = {number} RETURNING 1")
+        third = cli("health", "--act", "--json")
+
+    assert [3, 3, 0] == [first.code, second.code, third.code]
+    assert {"job_runs": 1} == first.json["pruned"]
+    assert ["problem", "recovered"] == [mail["Subject"].split("] ")[1].split(":")[0] for mail in office.mails]
+    assert [["firing"], ["resolved"]] == [[a["status"] for a in each["alerts"]] for each in hook.documents]
+    assert [(1, 1)] == rows("SELECT count(*), count(closed_at) FROM alerts")
+
+
+def test_a_failing_unit_with_nothing_but_its_name(cli: Cli, tmp_path: Path) -> None:
+    """The configuration is broken, the database is away, nobody is configured: still no trace, and it is counted."""
+    cli.environ |= {"STATE_DIRECTORY": str(tmp_path), "JOBSYNC_ENCRYPTION_KEY": "broken", "MONITOR_EXIT_STATUS": "78"}
+    ran = cli("alert", "--unit", "jobsync-stock-sync.service")
+
+    assert 0 == ran.code
+    assert "nobody is told" in ran.err
+    [noted] = json.loads((tmp_path / "alerts.json").read_text())["alerts"]
+    assert "JOBSYNC_ENCRYPTION_KEY" in noted["text"]
+
+
+def test_a_state_folder_that_cannot_be_written_is_no_obstacle(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    """The message goes out, and the table remembers it."""
+    connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
+    (tmp_path / "file").write_text("")
+    with post_office() as (office, port):
+        cli.environ |= {
+            "JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}",
+            "JOBSYNC_ALERT_TO": "ops@example.org",
+            "STATE_DIRECTORY": str(tmp_path / "file"),
+        }
+        for _ in range(3):
+            assert 0 == cli("alert", "--unit", "jobsync-stock-sync.service").code
+
+    assert 1 == len(office.mails)
+
+
+# --- the dead-man ping -----------------------------------------------------------------------------------------------
+
+
+def make_due(cli: Cli, rows: Rows) -> None:
+    """The first tick computes the slots; then they have come."""
+    cli("stock-sync", "--scheduled")
+    rows("UPDATE sync_schedule SET next_at = now() - interval '1 minute' RETURNING 1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "signal"), [(cars("A"), 0, "/p"), (envelope(7, message="no"), 1, "/p/fail")]
+)
+def test_a_scheduled_run_that_had_work_is_announced(
+    answer: Any, code: int, signal: str, cli: Cli, feed: Feed, add: Add, rows: Rows
+) -> None:
+    """Start, then how it went, with the run's id; the idle tick after it says nothing."""
+    add("Good", "G")
+    feed.answers = {"G": answer}
+    make_due(cli, rows)
+    with listener() as (hook, url):
+        cli.environ["JOBSYNC_PING_URL"] = f"{url}/p"
+        ran = cli("stock-sync", "--scheduled", "--json")
+        cli("stock-sync", "--scheduled")
+
+    assert code == ran.code
+    assert ["/p/start", signal] == hook.paths
+    assert all(path.endswith(f"rid={ran.json['run_id']}") for path, _ in hook.got)
+
+
+def test_hand_runs_and_dry_runs_ping_nobody(cli: Cli, feed: Feed, add: Add) -> None:
+    """Only what the timers woke proves that they do."""
+    add("Good", "G")
+    feed.answers = {"G": cars("A")}
+    with listener() as (hook, url):
+        cli.environ["JOBSYNC_PING_URL"] = f"{url}/p"
+        cli("stock-sync")
+        cli("stock-sync", "--scheduled", "--dry-run")
+
+    assert [] == hook.got
+
+
+def test_a_ping_that_fails_changes_no_exit_code(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """Its host and token are not told either."""
+    add("Good", "G")
+    feed.answers = {"G": cars("A")}
+    make_due(cli, rows)
+    cli.environ["JOBSYNC_PING_URL"] = f"http://127.0.0.1:{free_port()}/tokentokentoken"
+    ran = cli("stock-sync", "--scheduled")
+
+    assert 0 == ran.code
+    assert "ping.not_sent" in ran.err
+    assert "tokentoken" not in ran.err
+
+
+@pytest.mark.parametrize(("address", "expected"), [("p/{job}", ["/p/health", "/p/health/fail"]), ("p", [])])
+def test_the_health_timer_pings_where_each_job_has_its_own_switch(
+    address: str, expected: list[str], cli: Cli, connection: Connection, tmp_path: Path
+) -> None:
+    """Once well, once not; with one address for all it keeps still."""
+    with listener() as (hook, url):
+        cli.environ |= {"JOBSYNC_PING_URL": f"{url}/{address}", "STATE_DIRECTORY": str(tmp_path)}
+        cli("health", "--act")
+        add_dealership(connection, success=datetime.now(UTC) - timedelta(days=9))
+        cli("health", "--act")
+
+    assert expected == hook.paths
+
+
+# --- the screen ------------------------------------------------------------------------------------------------------
+
+
+def test_watch_shows_again_and_ends_on_interrupt(environ: dict[str, str], hostile: int) -> None:
+    """Ctrl-C is how it ends: exit 0."""
+    import signal
+    import time
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobsync", "status", "--watch", "--every", "0.5"],
+        env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert (0, "") == (process.returncode, err)
+    assert out.count("stock-sync            ") > 1
+
+
+def test_a_terminal_gets_colours_and_no_markup(environ: dict[str, str], hostile: int) -> None:
+    """Through a pseudo terminal: our own colours only; [red] in a name is text."""
+    import os
+    import pty
+
+    reader, writer = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "jobsync", "status"], env=environ, stdout=writer, stderr=writer)
+    os.close(writer)
+    parts = []
+    while True:
+        try:
+            part = os.read(reader, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(reader)
+    out = b"".join(parts).decode()
+
+    assert 0 == process.wait(20)
+    assert "\x1b[1;31m" in out
+    assert visible(HOSTILE) in out

@@ -1,0 +1,411 @@
+"""Alerts: told once, reminded of daily, told when over; whatever is down in the meantime."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobsync.db.engine import Database
+from jobsync.operate import alert
+from jobsync.operate.alert import Entry, UnitFailure, cover, judge_units, merge, see
+from jobsync.operate.duty import do_health, do_unit_failure
+from tests.operate.support import (
+    HOSTILE,
+    NOW,
+    Memory,
+    add_dealership,
+    add_run,
+    away,
+    listener,
+    post_office,
+    set_job,
+)
+
+Connection = psycopg.Connection[Any]
+UNIT = "jobsync-check-authorizations.service"
+STEP = timedelta(seconds=30)
+
+
+class House:
+    """The duties, over one database, state folder and set of channels."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.engine = database.engine()
+        self.environ = {"STATE_DIRECTORY": str(folder)}
+        self.mail = Memory()
+        self.up = True
+
+    def open(self) -> Any:
+        """The database, while it is up."""
+        return (self.database, self.engine) if self.up else away()
+
+    def fail(self, now: Any, **more: Any) -> Any:
+        """The unit failed."""
+        failure = UnitFailure(**{"unit": UNIT, "host": alert.host_name(), "status": "1", **more})
+        return do_unit_failure(failure, self.open, [self.mail], self.environ, now=now)
+
+    def health(self, now: Any) -> Any:
+        """The health timer."""
+        return do_health(self.open, [self.mail], self.environ, wait=lambda _s: None, now=now)
+
+
+@pytest.fixture
+def house(database: Database, tmp_path: Path) -> House:
+    """A house with nothing wrong."""
+    return House(database, tmp_path)
+
+
+def test_a_unit_failing_for_a_day_tells_once_and_reminds_once(house: House) -> None:
+    """A failure every 30 s: told at the fifth, reminded of a day later, never in between."""
+    house.up = False
+    told = []
+    for number in range(2 * 60 * 24 + 5):
+        before = len(house.mail.sent)
+        house.fail(NOW + number * STEP)
+        if len(house.mail.sent) > before:
+            told.append(number)
+
+    assert [4, 2884] == told
+    assert ["opened", "reminded"] == house.mail.phases
+
+
+def test_the_same_day_with_the_database_down_in_the_middle(house: House, connection: Connection) -> None:
+    """Up, down, up again: the file carries over what the table could not be told; one recovery at the end."""
+    set_job(connection, "check-authorizations", last_success_at=NOW - timedelta(days=1))
+    for number in range(150):
+        house.up = not 40 <= number < 90
+        house.fail(NOW + number * timedelta(minutes=10), invocation_id="x")
+    assert ["opened", "reminded"] == house.mail.phases
+
+    later = NOW + timedelta(hours=26)
+    set_job(connection, "check-authorizations", last_success_at=later, last_tick_at=later)
+    for minutes in (5, 10, 15):
+        house.health(later + timedelta(minutes=minutes))
+
+    assert ["opened", "reminded", "closed"] == house.mail.phases
+    rows = connection.execute("SELECT count(*), count(closed_at), count(reminded_at) FROM alerts").fetchall()
+    assert [(1, 1, 1)] == rows
+
+
+def test_few_failures_are_told_nobody(house: House) -> None:
+    """Below alert_after_failures nothing is sent."""
+    for number in range(4):
+        house.fail(NOW + number * STEP)
+
+    assert [] == house.mail.sent
+
+
+def test_a_success_in_between_begins_the_row_anew(house: House, connection: Connection) -> None:
+    """Four failures, a success, four failures: no alert."""
+    for number in range(4):
+        house.fail(NOW + number * STEP)
+    set_job(connection, "check-authorizations", last_success_at=NOW + timedelta(minutes=5))
+    for number in range(4):
+        house.fail(NOW + timedelta(minutes=6) + number * STEP)
+
+    assert [] == house.mail.sent
+
+
+def test_the_limit_is_the_setting_also_while_the_database_is_away(house: House, connection: Connection) -> None:
+    """The file remembers the limits that were in force."""
+    connection.execute("UPDATE system_settings SET value = '2' WHERE key = 'alert_after_failures'")
+    house.fail(NOW)
+    house.up = False
+    house.fail(NOW + STEP)
+
+    assert ["opened"] == house.mail.phases
+
+
+def test_what_was_told_by_the_file_alone_is_known_to_the_table_later(house: House, connection: Connection) -> None:
+    """Told while the database was down; the state folder is lost after it is back: nothing is told twice."""
+    house.up = False
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+    house.up = True
+    house.fail(NOW + 6 * STEP)
+    (Path(house.environ["STATE_DIRECTORY"]) / "alerts.json").unlink()
+    for number in range(7, 12):
+        house.fail(NOW + number * STEP)
+
+    assert ["opened"] == house.mail.phases
+    assert [(True,)] == connection.execute("SELECT notified_at IS NOT NULL FROM alerts").fetchall()
+
+
+def test_a_spoiled_file_is_put_aside(house: House) -> None:
+    """Half a file, as a full disk leaves it, neither stops an alert nor repeats one the table knows."""
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+    for text in ("{", "[]", '{"alerts": [{"subject": 3}], "limits": []}', "\0"):
+        (Path(house.environ["STATE_DIRECTORY"]) / "alerts.json").write_text(text)
+        house.fail(NOW + 7 * STEP)
+
+    assert ["opened"] == house.mail.phases
+
+
+def test_mail_that_does_not_get_out_is_tried_again_and_then_never_twice(house: House) -> None:
+    """The server is down for the message; the next failure, or the health timer, brings it."""
+    house.mail.broken = True
+    done = [house.fail(NOW + number * STEP) for number in range(6)]
+    assert ("mail: it is broken",) == done[-1].not_sent
+    house.mail.broken = False
+    house.health(NOW + timedelta(minutes=5))
+    house.health(NOW + timedelta(minutes=10))
+
+    assert ["opened"] == house.mail.phases
+
+
+def test_each_channel_is_told_once_though_the_other_fails(house: House) -> None:
+    """Mail works, the webhook does not: mail is not repeated while the webhook is tried again."""
+    hook = Memory("webhook", broken=True)
+    failure = UnitFailure(UNIT, alert.host_name(), status="1")
+    for number in range(8):
+        hook.broken = number < 7
+        do_unit_failure(failure, house.open, [house.mail, hook], house.environ, now=NOW + number * STEP)
+
+    assert (1, 1) == (len(house.mail.sent), len(hook.sent))
+
+
+def test_a_database_outage_is_one_alert_a_host(house: House, connection: Connection) -> None:
+    """All units and the health timer meet the same outage: one message, one recovery."""
+    house.up = False
+    for number in range(20):
+        for unit in ("jobsync-stock-sync.service", UNIT, "jobsync-generate-ride.service"):
+            house.fail(NOW + number * STEP, unit=unit, status="69")
+        if number % 10 == 9:
+            house.health(NOW + number * STEP)
+    assert ["opened"] == house.mail.phases
+
+    house.up = True
+    for minutes in range(15, 60, 5):
+        for job in ("stock-sync", "check-authorizations", "generate-ride"):
+            set_job(connection, job, last_tick_at=NOW + timedelta(minutes=minutes), last_success_at=NOW)
+        house.health(NOW + timedelta(minutes=minutes))
+
+    assert ["opened", "closed"] == house.mail.phases
+    assert [(0,)] == connection.execute("SELECT count(*) FROM alerts WHERE closed_at IS NULL").fetchall()
+
+
+def test_an_outage_is_told_though_a_unit_was_failing_before(house: House) -> None:
+    """A new thing is wrong, and it is not what was told."""
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+    house.up = False
+    house.fail(NOW + 7 * STEP, status="69")
+    house.health(NOW + timedelta(minutes=5))
+
+    assert [("unit", "opened"), ("database", "opened")] == [
+        (note.kind, note.phase) for message in house.mail.sent for note in message.notes
+    ]
+
+
+def test_health_tells_of_a_silent_dealership_and_of_its_recovery(house: House, connection: Connection) -> None:
+    """One message, one reminder a day later, one recovery; five looks an hour change nothing."""
+    set_job(connection)
+    number = add_dealership(connection, success=NOW - timedelta(days=4))
+    for minutes in range(0, 25 * 60, 60):
+        set_job(connection, last_tick_at=NOW + timedelta(minutes=minutes))
+        house.health(NOW + timedelta(minutes=minutes))
+    assert ["opened", "reminded"] == house.mail.phases
+
+    connection.execute("UPDATE sync_schedule SET last_success_at = %s", [NOW + timedelta(hours=25)])
+    for minutes in (1510, 1515):
+        set_job(connection, last_tick_at=NOW + timedelta(minutes=minutes))
+        house.health(NOW + timedelta(minutes=minutes))
+
+    assert ["opened", "reminded", "closed"] == house.mail.phases
+    assert f"dealership {number}" == house.mail.sent[0].notes[0].subject
+
+
+def test_many_problems_are_one_message(house: House, connection: Connection) -> None:
+    """A bad night is told in one mail."""
+    set_job(connection)
+    for at in range(70):
+        add_dealership(connection, f"D{at}", success=NOW - timedelta(days=4))
+    house.health(NOW)
+
+    [message] = house.mail.sent
+    assert 70 == len(message.notes)
+    assert "70 problems on" in message.title
+    assert "and 20 more" in message.text()
+
+
+def test_a_reminder_follows_the_columns_of_the_table(house: House, connection: Connection) -> None:
+    """Who moves notified_at back in SQL gets the reminder: while it answers, the database is right."""
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+    connection.execute("UPDATE alerts SET notified_at = notified_at - interval '25 hours'")
+    house.fail(NOW + 7 * STEP)
+
+    assert ["opened", "reminded"] == house.mail.phases
+
+
+def test_an_alert_that_somebody_deleted_is_new_again(house: House, connection: Connection) -> None:
+    """The row is gone, so nothing was told."""
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+    connection.execute("DELETE FROM alerts")
+    for number in range(5):
+        house.fail(NOW + timedelta(hours=1) + number * STEP)
+
+    assert ["opened", "opened"] == house.mail.phases
+
+
+def test_the_message_says_what_to_do(house: House, connection: Connection) -> None:
+    """The run of the failing invocation is found, with its error."""
+    run = add_run(connection, "check-authorizations", "failed", exit_code=1, error="SRI: HTTP 503")
+    connection.execute("UPDATE job_runs SET invocation_id = 'abc', started_at = now()")
+    for number in range(5):
+        house.fail(NOW + number * STEP, invocation_id="abc", result="exit-code")
+
+    [note] = house.mail.sent[0].notes
+    assert f"jobsync runs show {run[:8]}" in note.what_to_do
+    assert "failed 5 times in a row (exit 1, failed): SRI: HTTP 503" in note.text
+
+
+def test_a_hostile_name_forges_no_header_and_no_line(house: House, connection: Connection) -> None:
+    """Through a real mail server: one subject, no header of the name's own, no escape in the body."""
+    set_job(connection)
+    add_dealership(connection, HOSTILE, success=NOW - timedelta(days=4))
+    from jobsync.operate.send import parse_mail
+
+    with post_office() as (office, port):
+        channel = parse_mail(f"smtp://127.0.0.1:{port}", "ops@example.org")
+        do_health(house.open, [channel], house.environ, wait=lambda _s: None, now=NOW)
+
+    [mail] = office.mails
+    assert "X WATCHDOG=1" in mail["Subject"]
+    assert b"\x1b" not in office.raw[0]
+    assert not any(line.startswith("WATCHDOG") for line in mail.get_content().splitlines())
+    expected = {
+        "Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "Content-Type", "Content-Transfer-Encoding",
+        "MIME-Version", "X-Peer", "X-MailFrom", "X-RcptTo",
+    }  # fmt: skip
+    assert set(mail.keys()) <= expected
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+def processes(environ: dict[str, str], *, folders: list[Path]) -> list[subprocess.Popen[str]]:
+    """Start one alert for each state folder at once."""
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "jobsync", "alert", "--unit", UNIT],
+            env={**environ, "STATE_DIRECTORY": str(folder), "MONITOR_EXIT_STATUS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for folder in folders
+    ]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_processes_at_once_send_one_mail(
+    shared: bool, environ: dict[str, str], connection: Connection, tmp_path: Path
+) -> None:
+    """Four alerts at the same moment, over one state folder or over four: the table and its lock keep it to one."""
+    connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
+    folders = [tmp_path / ("one" if shared else str(number)) for number in range(4)]
+    with post_office() as (office, port):
+        environ |= {"JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}", "JOBSYNC_ALERT_TO": "ops@example.org"}
+        for process in processes(environ, folders=folders):
+            _, err = process.communicate(timeout=60)
+            assert 0 == process.returncode, err
+
+    assert 1 == len(office.mails)
+    assert [(1,)] == connection.execute("SELECT count(*) FROM alerts").fetchall()
+
+
+def test_no_secret_is_in_any_output(environ: dict[str, str], connection: Connection, tmp_path: Path) -> None:
+    """A refusing mail server and a failing webhook: their password and token are nowhere."""
+    connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
+    with post_office(password="another-password") as (_, port), listener() as (hook, url):
+        hook.status = 500
+        environ |= {
+            "JOBSYNC_SMTP_URL": f"smtp://ops:hunter2-secret@127.0.0.1:{port}",
+            "JOBSYNC_ALERT_TO": "ops@example.org",
+            "JOBSYNC_ALERT_WEBHOOK": f"{url}/services/T0123456789/tokentokentoken?key=keykeykeykeykey",
+        }
+        [process] = processes(environ, folders=[tmp_path])
+        out, err = process.communicate(timeout=60)
+    file = (tmp_path / "alerts.json").read_text()
+    row = json.dumps(connection.execute("SELECT details FROM alerts").fetchall())
+
+    assert 69 == process.returncode
+    assert "HTTP 500" in err
+    assert "535" in err
+    for secret in ("hunter2", "tokentoken", "keykey"):
+        assert secret not in out + err + file + row
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+
+
+def entry(**changes: Any) -> Entry:
+    """An entry that was told."""
+    base: dict[str, Any] = {
+        "subject": f"{UNIT} on here", "kind": "unit", "opened_at": NOW, "last_at": NOW, "text": "t", "what_to_do": "w",
+        "host": "here", "count": 5, "threshold": 5, "told": {"mail": {"opened": NOW}},
+    }  # fmt: skip
+    return Entry(**{**base, **changes})
+
+
+def test_what_is_seen_again_counts_on() -> None:
+    """The same alert goes on; a closed one begins anew."""
+    known = entry()
+    again = entry(count=1, told={}, last_at=NOW + STEP)
+
+    assert (6, NOW, True) == ((after := see({known.key: known}, again)).count, after.opened_at, bool(after.told))
+    assert 1 == see({known.key: entry(closed_at=NOW)}, again).count
+
+
+def test_covered_alerts_stand_behind_one_that_was_told() -> None:
+    """Of one host's alerts of the same cause one speaks; those told for another reason are not of the group."""
+    spoken = entry(cause="database", subject="a")
+    silent = entry(cause="database", subject="b", told={})
+    other_host = entry(cause="database", subject="c", host="there", told={})
+    no_cause = entry(subject="d", told={})
+    after = cover({each.key: each for each in (silent, spoken, other_host, no_cause)}, ["mail"])
+
+    assert {"a": False, "b": True, "c": False, "d": False} == {each.subject: each.covered for each in after.values()}
+
+
+def test_the_file_gives_way_to_the_table_only_in_what_it_handed_in() -> None:
+    """Synced entries are the table's business; others are added to the same open alert, or are new."""
+    row = entry(count=7, synced=True)
+    mine = entry(count=9, last_at=NOW + STEP, told={"webhook": {"opened": NOW}}, opened_at=NOW + STEP)
+
+    assert {} == merge({row.key: row}, {})
+    assert {row.key: row} == merge({row.key: entry(count=99, synced=True)}, {row.key: row})
+    both = merge({mine.key: mine}, {row.key: row})[row.key]
+    assert (9, NOW, {"mail", "webhook"}, False) == (both.count, both.opened_at, set(both.told), both.synced)
+    closed_before = entry(closed_at=NOW, synced=True)
+    assert {mine.key: mine} == merge({mine.key: mine}, {row.key: closed_before})
+
+
+def test_a_unit_without_a_run_is_well_once_ticks_come_quietly(database: Database, connection: Connection) -> None:
+    """A configuration mended at ten: no run may come before night, yet the alert is over after quiet ticks."""
+    from jobsync.operate.look import look
+
+    limits = alert.Limits(5, timedelta(hours=24))
+    set_job(connection, "check-authorizations", last_tick_at=NOW, last_success_at=None)
+    with database.engine().connect() as opened:
+        seen = look(opened, now=NOW)
+    quiet = entry(last_at=NOW - timedelta(minutes=11))
+    loud = entry(last_at=NOW - timedelta(minutes=9))
+    had_run = entry(last_at=NOW - timedelta(minutes=11), run_id="r")
+    of_another = entry(last_at=NOW - timedelta(days=6), host="there")
+    forgotten = entry(last_at=NOW - timedelta(days=8), host="there")
+
+    assert [quiet.key, forgotten.key] == [
+        each.key for each in judge_units([quiet, loud, had_run, of_another, forgotten], seen, "here", limits)
+    ]

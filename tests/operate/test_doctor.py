@@ -1,0 +1,247 @@
+"""Each finding of the doctor, with what it leads to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobsync.db.engine import Database
+from jobsync.errors import ExitCode, JobsyncError
+from jobsync.operate import doctor
+from jobsync.operate.doctor import Finding, Level
+from jobsync.settings import Settings, load_settings
+from tests.operate.support import add_dealership, add_invoices, add_tenant, free_port, listener
+
+Connection = psycopg.Connection[Any]
+
+
+def levels(findings: Iterator[Finding] | list[Finding]) -> list[tuple[str, str]]:
+    """Return what was found, as name and level."""
+    return [(finding.name, str(finding.level)) for finding in findings]
+
+
+def test_every_configuration_problem_is_a_line() -> None:
+    """All of them at once, and exit 78."""
+    environ = {"JOBSYNC_ENCRYPTION_KEY": "short", "JOBSYNC_SRI_URL": "ftp://x", "JOBSYNC_LOG_FORMAT": "loud"}
+    settings, found = doctor.check_configuration(lambda: load_settings(environ))
+
+    assert settings is None
+    assert 3 == len(found)
+    assert ExitCode.CONFIGURATION is doctor.exit_code_of(found)
+
+
+def test_a_database_in_order(database: Database, database_url: str) -> None:
+    """Server, clock, schema, rights, locks."""
+    engine, found = doctor.check_database(Settings(database_url=database_url), lambda: database)
+
+    assert engine is not None
+    names = ("database", "clock", "schema", "rights", "locks")
+    assert [(name, "ok") for name in names] == levels(found)
+
+
+def test_a_database_away_is_69() -> None:
+    """Nobody listens."""
+    url = f"postgresql://127.0.0.1:{free_port()}/x"
+    engine, found = doctor.check_database(Settings(database_url=url), lambda: Database(url))
+
+    assert engine is None
+    assert ExitCode.UNAVAILABLE is doctor.exit_code_of(found)
+
+
+def test_a_database_without_our_tables(empty_url: str) -> None:
+    """The command that mends it."""
+    database = Database(empty_url)
+    engine, found = doctor.check_database(Settings(database_url=empty_url), lambda: database)
+    database.close()
+
+    assert engine is None
+    assert ["jobsync db upgrade"] == [finding.what_to_do for finding in found if finding.name == "schema"]
+    assert ExitCode.CONFIGURATION is doctor.exit_code_of(found)
+
+
+def test_missing_rights_are_named(database: Database, database_url: str, connection: Connection) -> None:
+    """A role that may read but not write."""
+    name = f"reader_{os.getpid()}"
+    connection.execute(f"CREATE ROLE {name} LOGIN".encode())
+    try:
+        connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}".encode())
+        url = database_url.replace("postgresql://jobsync@", f"postgresql://{name}@")
+        other = Database(url)
+        _, found = doctor.check_database(Settings(database_url=url), lambda: other)
+        other.close()
+    finally:
+        connection.execute(f"DROP OWNED BY {name}".encode())
+        connection.execute(f"DROP ROLE {name}".encode())
+
+    assert ("rights", "problem") in levels(found)
+
+
+@pytest.mark.parametrize(("readable", "level"), [(True, "ok"), (False, "problem")])
+def test_the_key_is_tried_on_every_credential(
+    database: Database, connection: Connection, readable: bool, level: str
+) -> None:
+    """Whose credentials cannot be read is named."""
+    number = add_dealership(connection)
+
+    def decrypt(_stored: str) -> None:
+        if not readable:
+            raise JobsyncError("wrong key")
+
+    with database.engine().connect() as opened:
+        [found] = doctor.check_key(opened, decrypt)
+
+    assert level == found.level
+    assert readable or f"dealership {number}" in found.text
+
+
+def test_no_key_with_credentials_is_a_problem(database: Database, connection: Connection) -> None:
+    """Without any, it is only a warning."""
+    with database.engine().connect() as opened:
+        [before] = doctor.check_key(opened, None)
+        add_dealership(connection)
+        [after] = doctor.check_key(opened, None)
+
+    assert ("warning", "problem") == (before.level, after.level)
+
+
+def test_files_missing_altered_and_outside(database: Database, connection: Connection, tmp_path: Path) -> None:
+    """Each drawn document's file is read and compared; a path out of the root is never followed."""
+    (tmp_path / "good.pdf").write_bytes(b"good")
+    (tmp_path / "bad.pdf").write_bytes(b"changed")
+    sha = hashlib.sha256(b"good").hexdigest()
+    tenant = add_tenant(connection)
+    for path in ("good.pdf", "bad.pdf", "gone.pdf", "../../etc/hostname", "good.pdf/x"):
+        add_invoices(connection, tenant, 1, "authorized", ride_path=path, ride_sha256=sha, ride_generated_at="now")
+    found = list(doctor.check_storage(tmp_path, database.engine(), every=True))
+
+    assert [("storage", "ok"), ("RIDE files", "problem"), ("RIDE files", "problem")] == levels(found)
+    assert found[1].text.startswith("2 files missing")
+    assert found[2].text.startswith("2 files altered")
+    assert "--force" in (found[1].what_to_do or "")
+
+
+def test_files_are_sampled_unless_all_are_asked_for(
+    database: Database, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The latest ones; --all walks page by page."""
+    monkeypatch.setattr(doctor, "SAMPLE", 5)
+    monkeypatch.setattr(doctor, "_PAGE", 3)
+    add_invoices(
+        connection, add_tenant(connection), 11, "authorized", ride_path="gone", ride_sha256="", ride_generated_at="now"
+    )
+    engine = database.engine()
+
+    assert "5 files missing" in list(doctor.check_storage(tmp_path, engine, every=False))[1].text
+    assert "11 files missing" in list(doctor.check_storage(tmp_path, engine, every=True))[1].text
+
+
+def test_storage_that_is_no_folder(tmp_path: Path) -> None:
+    """Not mounted, perhaps; the default one is made by the first file; and nobody has named one."""
+    folder = tmp_path / "no"
+    found = [
+        *doctor.check_storage(folder, None, every=False),
+        *doctor.check_storage(folder, None, every=False, named=False),
+        *doctor.check_storage(None, None, every=False),
+    ]
+
+    assert [Level.PROBLEM, Level.OK, Level.WARNING] == [each.level for each in found]
+
+
+def test_reaching_a_service() -> None:
+    """It answers; nobody listens; TLS that is none; a name that is none."""
+    with listener() as (_, url):
+        assert "ok" == doctor.check_reach("SRI", url).level
+        assert "problem" == doctor.check_reach("SRI", url.replace("http://", "https://")).level
+    assert "problem" == doctor.check_reach("SRI", f"http://127.0.0.1:{free_port()}").level
+    assert "problem" == doctor.check_reach("SRI", "https://no-such-name.invalid").level
+
+
+def test_a_service_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake that never ends costs its deadline."""
+    monkeypatch.setattr(doctor, "_REACH_WITHIN_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = doctor.check_reach("SRI", f"https://127.0.0.1:{server.getsockname()[1]}")
+
+    assert "problem" == found.level
+
+
+def systemd(**states: str) -> str:
+    """What systemctl show prints."""
+    names = ("stock-sync", "check-authorizations", "generate-ride", "health")
+    blocks = []
+    for name in names:
+        active, enabled = states.get(name.replace("-", "_"), "active enabled").split()
+        load = "not-found" if enabled == "none" else "loaded"
+        blocks.append(f"Id=jobsync-{name}.timer\nLoadState={load}\nActiveState={active}\nUnitFileState={enabled}")
+    return "\n\n".join(blocks)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ({}, ["ok", "ok", "ok", "ok"]),
+        ({"health": "inactive enabled"}, ["ok", "ok", "ok", "problem"]),
+        ({"stock_sync": "active disabled"}, ["warning", "ok", "ok", "ok"]),
+        ({"generate_ride": "inactive none"}, ["ok", "ok", "warning", "ok"]),
+    ],
+)
+def test_timers(states: dict[str, str], expected: list[str], tmp_path: Path) -> None:
+    """Installed, running, running after the next boot too."""
+    found = doctor.check_timers(systemd=tmp_path, run=lambda _c: systemd(**states))
+
+    assert expected == [str(finding.level) for finding in found]
+
+
+def test_without_systemd_cron_is_looked_for(tmp_path: Path) -> None:
+    """One of the two wakes the jobs."""
+    (tmp_path / "cron").write_text("")
+    nowhere = tmp_path / "no"
+
+    assert ["ok"] == [f.level for f in doctor.check_timers(systemd=nowhere, cron_files=[str(tmp_path / "cron")])]
+    assert ["warning"] == [f.level for f in doctor.check_timers(systemd=nowhere, cron_files=[])]
+
+
+def test_bytecode(tmp_path: Path) -> None:
+    """Compiled or not."""
+    import compileall
+
+    (tmp_path / "a.py").write_text("x = 1\n")
+    before = doctor.check_bytecode(tmp_path).level
+    compileall.compile_dir(tmp_path, quiet=1)
+
+    assert ("warning", "ok") == (before, doctor.check_bytecode(tmp_path).level)
+
+
+@pytest.mark.parametrize(("free", "level"), [(10 << 30, "ok"), (1 << 30, "warning"), (1 << 20, "problem")])
+def test_disk(free: int, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each device is told once."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _p: type("Usage", (), {"free": free})())
+    found = list(doctor.check_disk({"a": tmp_path, "b": tmp_path / "not" / "there"}))
+
+    assert [level] == [finding.level for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Settings(), [("alerts", "warning"), ("dead-man ping", "warning")]),
+        (Settings(smtp_url="smtp://h"), [("alerts", "problem"), ("dead-man ping", "warning")]),
+        (
+            Settings(smtp_url="smtp://h", alert_to="a@b.example", ping_url="https://h/x"),
+            [("alerts", "ok"), ("dead-man ping", "ok")],
+        ),
+    ],
+)
+def test_would_anybody_hear(settings: Settings, expected: list[tuple[str, str]], tmp_path: Path) -> None:
+    """Channels, ping, and where alerts are remembered."""
+    found = doctor.check_alerts(settings, {"STATE_DIRECTORY": str(tmp_path)})
+
+    assert [*expected, ("state folder", "ok")] == levels(found)

@@ -1,0 +1,184 @@
+"""Retention: what goes, what stays, in batches that each stand alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from jobsync.db.engine import Database
+from jobsync.db.system_settings import SystemSettings
+from jobsync.db.tables import metadata
+from jobsync.operate.prune import LOGS_KEPT, RULES, prune
+from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant
+
+Connection = psycopg.Connection[Any]
+DAY = timedelta(days=1)
+DEFAULTS = SystemSettings({})
+
+
+def count(connection: Connection, table: str) -> int:
+    """Return how many rows a table has."""
+    row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def fill(connection: Connection, *, each: int = 7) -> None:
+    """Put `each` old and `each` new rows into every table that grows."""
+    dealership = add_dealership(connection)
+    tenant = add_tenant(connection)
+    add_invoices(connection, tenant, 1)
+    connection.execute("INSERT INTO vehicles (dealership_id) VALUES (%s)", [dealership])
+    for days in (500, 5):  # ids grow with time
+        for number in range(each):
+            at = NOW - days * DAY - number * timedelta(minutes=1)
+            run = add_run(connection, began=at)
+            connection.execute(
+                "INSERT INTO job_items (run_id, item_key, status, started_at) VALUES (%s, 'a', 'success', %s)",
+                [run, at],
+            )
+            connection.execute(
+                "INSERT INTO sri_events (tenant_id, invoice_id, kind, at) SELECT %s, id, 'pending', %s FROM invoices",
+                [tenant, at],
+            )
+            connection.execute(
+                "INSERT INTO refused_items (dealership_id, reason_code, reason, created_at) VALUES (%s, 'x', 'x', %s)",
+                [dealership, at],
+            )
+            connection.execute(
+                "INSERT INTO vehicle_changes (vehicle_id, changed_at, field) SELECT id, %s, 'price' FROM vehicles", [at]
+            )
+            connection.execute(
+                "INSERT INTO alerts (subject, kind, opened_at, closed_at) VALUES ('s', 'k', %s, %s)", [at, at]
+            )
+
+
+TABLES = ("job_runs", "job_items", "sri_events", "refused_items", "vehicle_changes", "alerts")
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 5000])
+def test_old_rows_go_and_new_ones_stay(database: Database, connection: Connection, batch: int) -> None:
+    """Whatever the size of a batch."""
+    fill(connection)
+    gone = prune(database.engine(), DEFAULTS, now=NOW, batch=batch)
+
+    assert dict.fromkeys(TABLES, 7) == {table: number for table, number in gone.items() if number}
+    assert [7] * 6 == [count(connection, table) for table in TABLES]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 100])
+def test_walked_tables_in_their_order_of_life(database: Database, connection: Connection, batch: int) -> None:
+    """Oldest ids first: every old row goes, whatever the batch."""
+    number = add_dealership(connection)
+    for days in (*range(120, 80, -2), 3, 2):
+        connection.execute(
+            "INSERT INTO refused_items (dealership_id, reason_code, reason, created_at) VALUES (%s, 'x', 'x', %s)",
+            [number, NOW - days * DAY],
+        )
+    gone = prune(database.engine(), DEFAULTS, now=NOW, batch=batch)
+
+    assert 15 == gone["refused_items"]
+    assert 7 == count(connection, "refused_items")
+
+
+def test_each_table_follows_its_setting(database: Database, connection: Connection) -> None:
+    """The three settings are heeded separately."""
+    fill(connection)
+    gone = prune(
+        database.engine(), SystemSettings({"items_retention_days": "1", "runs_retention_days": "36500"}), now=NOW
+    )
+
+    assert (14, 14, 7, 0) == tuple(gone[name] for name in ("job_items", "refused_items", "sri_events", "job_runs"))
+
+
+def test_what_others_still_need_stays(database: Database, connection: Connection) -> None:
+    """Running runs, the last syncs of each dealership, the last removal of a vehicle, undecided sets, open alerts."""
+    number = add_dealership(connection)
+    old = NOW - 1000 * DAY
+    add_run(connection, status="running", began=old, lasted=None, exit_code=None)
+    connection.execute("DELETE FROM easycar_sync_logs")
+    connection.execute(
+        "INSERT INTO easycar_sync_logs (dealership_id, status, synced_at) SELECT %s, 'Success', %s + n * interval"
+        " '1 day' FROM generate_series(1, %s) n",
+        [number, old, LOGS_KEPT + 10],
+    )
+    connection.execute("INSERT INTO vehicles (dealership_id) VALUES (%s)", [number])
+    connection.execute(
+        "INSERT INTO vehicle_changes (vehicle_id, changed_at, field, old, new) SELECT id, %s, 'status', 'sold',"
+        " 'removed' FROM vehicles",
+        [old],
+    )
+    for status in ("rejected", "superseded", "pending"):
+        connection.execute(
+            "INSERT INTO held_removals (dealership_id, stock_numbers, reason, status, created_at)"
+            " VALUES (%s, '{a}', 'limit', %s, %s)",
+            [number, status, old],
+        )
+    connection.execute("INSERT INTO alerts (subject, kind, opened_at) VALUES ('s', 'k', %s)", [old])
+    connection.execute("INSERT INTO audit (actor, host, action, at) VALUES ('a', 'h', 'x', %s)", [old])
+    gone = prune(database.engine(), DEFAULTS, now=NOW)
+
+    assert {"easycar_sync_logs": 10, "held_removals": 2} == {name: n for name, n in gone.items() if n}
+
+
+def test_killed_in_the_middle_leaves_a_consistent_state(database: Database, connection: Connection) -> None:
+    """Each batch is a transaction of its own: those before the end are done, the rest is untouched, a rerun ends it."""
+    for number in range(10):
+        add_run(connection, began=NOW - 500 * DAY + number * DAY)
+    engine = database.engine()
+    statements = []
+
+    class Killed(Exception):
+        pass
+
+    def before(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "DELETE FROM job_runs" in statement:
+            statements.append(statement)
+            if len(statements) == 3:
+                raise Killed
+
+    event.listen(engine, "before_cursor_execute", before)
+    with pytest.raises(Killed):
+        prune(engine, DEFAULTS, now=NOW, batch=2)
+    assert 6 == count(connection, "job_runs")
+
+    event.remove(engine, "before_cursor_execute", before)
+    prune(engine, DEFAULTS, now=NOW, batch=2)
+    assert 0 == count(connection, "job_runs")
+
+
+def test_a_deadline_leaves_the_rest_for_next_time(database: Database, connection: Connection) -> None:
+    """The health timer prunes bit by bit."""
+    for _ in range(10):
+        add_run(connection, began=NOW - 500 * DAY)
+    ticks = iter(range(1000))
+    prune(database.engine(), DEFAULTS, now=NOW, batch=1, within_s=7, clock=lambda: float(next(ticks)))
+
+    assert 0 < count(connection, "job_runs") < 10
+
+
+def test_rows_that_somebody_has_locked_are_left(database: Database, connection: Connection) -> None:
+    """Nobody waits for pruning, and pruning waits for nobody."""
+    for _ in range(3):
+        add_run(connection, began=NOW - 500 * DAY)
+    with connection.transaction():
+        connection.execute("SELECT id FROM job_runs LIMIT 1 FOR UPDATE")
+        gone = prune(database.engine(), DEFAULTS, now=NOW)
+
+    assert 2 == gone["job_runs"]
+
+
+def test_every_table_that_grows_has_a_rule() -> None:
+    """A new table is either pruned, or named here with its reason to stay."""
+    stays = {
+        "system_settings", "dealerships", "dealership_settings", "sync_schedule", "easycar_credentials", "tenants",
+        "sri_hosts", "run_locks", "jobs",  # a row a thing
+        "vehicles", "easycar_stock_data", "invoices", "invoice_documents",  # the business itself
+        "audit",  # grows as people type
+    }  # fmt: skip
+
+    assert set(metadata.tables) == stays | {rule.table for rule in RULES}

@@ -1,0 +1,404 @@
+"""States are told apart, each with its reason and what to do; health's verdict follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobsync.db.engine import Database
+from jobsync.operate.health import Health, judge_health
+from jobsync.operate.look import Snapshot, look
+from jobsync.operate.status import (
+    Standing,
+    State,
+    dealership_statuses,
+    job_status,
+    service_levels,
+)
+from jobsync.runner.lock import lock_key
+from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
+
+Connection = psycopg.Connection[Any]
+Seen = Callable[[], Snapshot]
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def seen(database: Database) -> Seen:
+    """Look at the database at NOW."""
+
+    def do() -> Snapshot:
+        with database.engine(connections=1).connect() as connection:
+            return look(connection, now=NOW)
+
+    return do
+
+
+def state(snapshot: Snapshot, job: str = "stock-sync") -> tuple[State, str, str]:
+    """Return a job's state, why, and what to do."""
+    found = job_status(snapshot, snapshot.job(job))
+    return found.state, found.why or "", found.what_to_do or ""
+
+
+def kinds(verdict: Health) -> list[tuple[str, str]]:
+    """Return the subjects and kinds of what needs a person."""
+    return [(problem.subject, problem.kind) for problem in verdict.problems]
+
+
+# --- the states ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_set_up(seen: Seen) -> None:
+    """An empty database is no alarm; the first step is named."""
+    snapshot = seen()
+
+    found, why, what = state(snapshot)
+    assert (State.UNUSED, "no dealership has credentials") == (found, why)
+    assert "jobsync dealership add" in what
+    assert [] == kinds(judge_health(snapshot))
+
+
+def test_nothing_to_do(seen: Seen, connection: Connection) -> None:
+    """All is well, and the next slot is known."""
+    add_dealership(connection)
+    set_job(connection)
+    add_run(connection)
+    snapshot = seen()
+
+    assert State.IDLE is state(snapshot)[0]
+    assert (0, 1, NOW + timedelta(hours=20)) == (
+        snapshot.job("stock-sync").due,
+        snapshot.job("stock-sync").waiting,
+        snapshot.job("stock-sync").next_at,
+    )
+    assert [] == kinds(judge_health(snapshot))
+
+
+def test_switched_off(seen: Seen, connection: Connection) -> None:
+    """The switch is named, and who to ask; nothing else of that job is an alarm."""
+    add_dealership(connection, success=NOW - timedelta(days=9))
+    set_job(connection, last_tick_at=NOW - timedelta(days=9), consecutive_failures=9)
+    connection.execute("UPDATE system_settings SET value = 'off' WHERE key = 'easycar_sync_enabled'")
+    found, why, what = state(seen())
+
+    assert State.OFF is found
+    assert "easycar_sync_enabled" in why
+    assert "jobsync audit" in what
+    assert [] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize("minutes", [6, 60 * 24])
+def test_timer_off(seen: Seen, connection: Connection, minutes: int) -> None:
+    """No tick for several beats."""
+    add_dealership(connection)
+    add_run(connection)
+    set_job(connection, last_tick_at=NOW - timedelta(minutes=minutes))
+    found, why, what = state(seen())
+
+    assert State.TIMER_OFF is found
+    assert "last tick was" in why
+    assert "systemctl enable --now jobsync-stock-sync.timer" in what
+    assert [("stock-sync", "tick")] == kinds(judge_health(seen()))
+
+
+def test_a_timer_that_never_ticked_is_told_but_rings_nobody(seen: Seen, connection: Connection) -> None:
+    """Somebody may run it by hand only."""
+    add_dealership(connection)
+
+    assert State.TIMER_OFF is state(seen())[0]
+    verdict = judge_health(seen())
+    assert ([], True) == (kinds(verdict), any("never woken" in n or "ever woken" in n for n in verdict.notes))
+
+
+def test_a_run_in_progress_holds_ticks_back(seen: Seen, connection: Connection) -> None:
+    """systemd starts no second one; 40 minutes without a tick are no timer that is off."""
+    add_dealership(connection)
+    run = add_run(connection, status="running", began=NOW - timedelta(minutes=40), lasted=None, exit_code=None)
+    connection.execute('UPDATE job_runs SET counts = \'{"eligible": 100, "done": 45, "failed": 2}\'')
+    set_job(connection, last_tick_at=NOW - timedelta(minutes=40))
+    connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(f"run:{run}")])
+    found, why, _ = state(seen())
+
+    assert State.RUNNING is found
+    assert "45/100 dealerships, 2 failed" in why
+    assert [] == kinds(judge_health(seen()))
+
+
+def test_a_run_that_takes_too_long(seen: Seen, connection: Connection) -> None:
+    """Stock sync 60 minutes, the frequent jobs alert_run_minutes."""
+    add_tenant(connection)
+    run = add_run(
+        connection, "check-authorizations", "running", began=NOW - timedelta(minutes=6), lasted=None, exit_code=None
+    )
+    connection.execute("SELECT pg_advisory_lock(%s)", [lock_key(f"run:{run}")])
+    set_job(connection, "check-authorizations")
+    found, _, what = state(seen(), "check-authorizations")
+
+    assert State.STUCK is found
+    assert f"jobsync runs show {run[:8]}" in what
+    assert [("check-authorizations", "duration")] == kinds(judge_health(seen()))
+    connection.execute("UPDATE system_settings SET value = '10' WHERE key = 'alert_run_minutes'")
+    assert [] == kinds(judge_health(seen()))
+
+
+def test_timer_fires_but_always_skips(seen: Seen, connection: Connection) -> None:
+    """Who holds the lock is named; a message only once it has lasted longer than a run may take."""
+    add_dealership(connection)
+    connection.execute("SELECT pg_advisory_lock(%s)", [lock_key("stock-sync")])
+    connection.execute(
+        "INSERT INTO run_locks (name, fence, run_id, holder, acquired_at) VALUES ('stock-sync', 1, gen_random_uuid(),"
+        " 'stock-sync on db2, pid 4711, manual', %s)",
+        [NOW - HOUR],
+    )
+    set_job(connection, consecutive_skips=12, skipped_by="somebody")
+    found, why, what = state(seen())
+
+    assert State.BLOCKED is found
+    assert "pid 4711" in why
+    assert "jobsync locks" in what
+    assert [] == kinds(judge_health(seen()))
+    set_job(connection, consecutive_skips=61)
+    assert [("stock-sync", "skips")] == kinds(judge_health(seen()))
+
+
+def test_runs_but_always_fails(seen: Seen, connection: Connection) -> None:
+    """Why, the fingerprint, and where the trace is."""
+    add_dealership(connection)
+    run = add_run(connection, status="failed", exit_code=1, error="TypeError: 17 is no car", traceback="Traceback")
+    set_job(connection, consecutive_failures=3, last_status="failed")
+    snapshot = seen()
+    found, why, what = state(snapshot)
+
+    assert State.FAILING is found
+    assert "3 failures in a row" in why
+    assert "TypeError: 17 is no car" in why
+    assert f"jobsync runs show {run[:8]}" == what
+    assert snapshot.failures[0].fingerprint == job_status(snapshot, snapshot.job("stock-sync")).fingerprint
+    assert [] == kinds(judge_health(snapshot))
+    set_job(connection, consecutive_failures=5)
+    assert [("stock-sync", "failures")] == kinds(judge_health(seen()))
+
+
+def test_a_dead_run_is_told_from_a_living_one(seen: Seen, connection: Connection) -> None:
+    """Its row says running, its lock is free."""
+    add_dealership(connection)
+    run = add_run(connection, status="running", lasted=None, exit_code=None)
+    set_job(connection)
+    found, why, _ = state(seen())
+
+    assert State.FAILING is found
+    assert f"run {run[:8]} died without a word" in why
+
+
+def test_easycars_down(seen: Seen, connection: Connection) -> None:
+    """Every dealership of the last run was unreachable: not ours to mend."""
+    add_dealership(connection)
+    add_run(connection, status="failed", exit_code=69)
+    set_job(connection, consecutive_failures=1)
+    found, _, what = state(seen())
+
+    assert State.UPSTREAM_DOWN is found
+    assert "tried again" in what
+
+
+def test_sri_down(seen: Seen, connection: Connection) -> None:
+    """An open circuit; a message once it has lasted five minutes."""
+    add_tenant(connection)
+    set_job(connection, "check-authorizations")
+    connection.execute(
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at) VALUES ('cel.sri.gob.ec', 9, %s)",
+        [NOW - timedelta(minutes=4)],
+    )
+    verdict = judge_health(seen())
+
+    assert State.UPSTREAM_DOWN is state(seen(), "check-authorizations")[0]
+    assert [("cel.sri.gob.ec", "circuit")] == kinds(verdict)
+    assert not verdict.problems[0].ripe
+    connection.execute("UPDATE sri_hosts SET opened_at = %s", [NOW - timedelta(minutes=5)])
+    assert judge_health(seen()).problems[0].ripe
+
+
+def test_all_paused(seen: Seen, connection: Connection) -> None:
+    """Nobody takes part; that is meant, and no alarm however long."""
+    number = add_dealership(connection, success=NOW - timedelta(days=30))
+    connection.execute(
+        "INSERT INTO dealership_settings (dealership_id, paused_until, paused_reason) VALUES (%s, %s, 'stocktake')",
+        [number, NOW + HOUR],
+    )
+    set_job(connection)
+    add_run(connection)
+    snapshot = seen()
+    [found] = dealership_statuses(snapshot)
+
+    assert State.PAUSED is state(snapshot)[0]
+    assert (Standing.PAUSED, "until 2026-11-20 04:00Z: stocktake") == (found.standing, found.why)
+    assert [] == kinds(judge_health(snapshot))
+
+
+def test_work_is_due(seen: Seen, connection: Connection) -> None:
+    """Due, and since when."""
+    add_dealership(connection, next_at=NOW - timedelta(minutes=1))
+    set_job(connection)
+    add_run(connection)
+
+    assert State.DUE is state(seen())[0]
+
+
+# --- dealerships -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cron", "days_ago", "silent"),
+    [
+        ("0 2 * * *", 1.2, False),  # the slot of tonight was an hour ago
+        ("0 2 * * *", 2.0, False),  # the slot was 25 hours ago
+        ("0 2 * * *", 2.2, True),  # 49 hours
+        ("0 2 * * 1", 4.0, False),  # weekly: its own slot counts
+        ("0 2 * * 1", 12.0, True),
+        ("unreadable", 30.0, False),
+    ],
+)
+def test_silence_is_counted_from_its_own_slot(
+    seen: Seen, connection: Connection, cron: str, days_ago: float, silent: bool
+) -> None:
+    """Beyond the slot after the last success, plus alert_silence_hours. NOW is a Friday, 03:00."""
+    number = add_dealership(connection, cron=cron, success=NOW - timedelta(days=days_ago))
+    set_job(connection)
+    expected = [(f"dealership {number}", "silence")] if silent else []
+
+    assert expected == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize("why", ["off", "credentials", "paused", "never"])
+def test_who_takes_no_part_is_not_silent(seen: Seen, connection: Connection, why: str) -> None:
+    """Switched off, without credentials, paused; a pause that ended a moment ago starts the count anew."""
+    number = add_dealership(connection, success=NOW - timedelta(days=30))
+    set_job(connection)
+    changes = {
+        "off": "INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) VALUES (%(id)s, false)",
+        "credentials": "UPDATE easycar_credentials SET is_active = false WHERE dealership_id = %(id)s",
+        "paused": "INSERT INTO dealership_settings (dealership_id, paused_until) VALUES (%(id)s, %(soon)s)",
+        "never": "INSERT INTO dealership_settings (dealership_id, paused_until) VALUES (%(id)s, %(past)s)",
+    }
+    connection.execute(changes[why].encode(), {"id": number, "soon": NOW + HOUR, "past": NOW - HOUR})
+
+    assert [] == kinds(judge_health(seen()))
+
+
+def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> None:
+    """Silent, failing, held, then the others; each with its next step."""
+    fine = add_dealership(connection, "fine")
+    failing = add_dealership(connection, "failing", failed="EasyCars refuses the client")
+    silent = add_dealership(connection, "silent", success=NOW - timedelta(days=9), failed="no answer")
+    held = add_dealership(connection, "held")
+    connection.execute(
+        "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held]
+    )
+    set_job(connection)
+    found = dealership_statuses(seen())
+
+    assert [silent, failing, held, fine] == [status.facts.id for status in found]
+    assert "EasyCars refuses the client" in (found[1].why or "")
+    assert f"jobsync credentials test {failing}" == found[1].what_to_do
+    assert "jobsync removals approve" in (found[2].what_to_do or "")
+    assert {(f"dealership {silent}", "silence"), (f"dealership {held}", "held")} == set(kinds(judge_health(seen())))
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+
+def test_queues_and_documents_that_need_a_person(seen: Seen, connection: Connection) -> None:
+    """The queue's limit, and each tenant with documents that wait for somebody."""
+    tenant = add_tenant(connection)
+    add_invoices(connection, tenant, 100)
+    set_job(connection, "check-authorizations")
+    assert [] == kinds(judge_health(seen()))
+
+    add_invoices(connection, tenant, 1)
+    add_invoices(connection, tenant, 2, "needs_attention", next_check_at=None)
+    assert [("check-authorizations", "queue"), ("tenant 1790012345001", "documents")] == kinds(judge_health(seen()))
+
+
+def test_a_queue_near_its_limit_rings_once(seen: Seen, connection: Connection) -> None:
+    """Once told, it is over only when clearly shorter."""
+    add_invoices(connection, add_tenant(connection), 90)
+    set_job(connection, "check-authorizations")
+    key = ("check-authorizations", "queue")
+
+    assert [] == kinds(judge_health(seen()))
+    assert [key] == kinds(judge_health(seen(), open_kinds={key}))
+
+
+def test_ride_backlog(seen: Seen, connection: Connection) -> None:
+    """Authorized documents without their RIDE, and those whose RIDE was refused for good."""
+    tenant = add_tenant(connection)
+    set_job(connection, "generate-ride")
+    add_invoices(connection, tenant, 101, "authorized", ride_next_at=NOW - HOUR)
+    assert [("generate-ride", "queue")] == kinds(judge_health(seen()))
+
+    connection.execute("UPDATE invoices SET ride_next_at = NULL, ride_error = 'no total' WHERE id % 2 = 0")
+    connection.execute(
+        "INSERT INTO sri_events (invoice_id, tenant_id, at, kind) SELECT id, tenant_id, %s, 'authorized' FROM invoices",
+        [NOW - HOUR],
+    )
+    assert [("tenant 1790012345001", "ride")] == kinds(judge_health(seen()))
+    assert "no total" in judge_health(seen()).problems[0].text
+
+
+def test_paused_tenants_wait_without_alarm(seen: Seen, connection: Connection) -> None:
+    """Their documents are neither due nor an alarm."""
+    tenant = add_tenant(connection)
+    add_invoices(connection, tenant, 500)
+    connection.execute("UPDATE tenants SET paused_until = %s", [NOW + HOUR])
+    set_job(connection, "check-authorizations")
+    add_run(connection, "check-authorizations")
+
+    assert State.PAUSED is state(seen(), "check-authorizations")[0]
+    assert [] == kinds(judge_health(seen()))
+
+
+def test_service_levels(seen: Seen, connection: Connection) -> None:
+    """What was promised, counted from the instant at which we knew; what still waits too long counts as broken."""
+    tenant = add_tenant(connection)
+    sent = NOW - HOUR
+    for minutes, drawn in ((1, 1), (4, 3), (6, None)):
+        add_invoices(
+            connection, tenant, 1, "authorized", submitted_at=sent,
+            ride_generated_at=sent + timedelta(minutes=minutes + drawn) if drawn else None,
+        )  # fmt: skip
+        connection.execute(
+            "INSERT INTO sri_events (invoice_id, tenant_id, at, kind)"
+            " SELECT max(id), %s, %s, 'authorized' FROM invoices",
+            [tenant, sent + timedelta(minutes=minutes)],
+        )
+    add_invoices(connection, tenant, 1, submitted_at=sent)
+    add_invoices(connection, tenant, 1, "rejected")
+    connection.execute(
+        "INSERT INTO sri_events (invoice_id, tenant_id, at, kind) SELECT max(id), %s, %s, 'rejected' FROM invoices",
+        [tenant, NOW],
+    )
+    add_run(connection)
+    add_run(connection, status="partial", exit_code=3)
+
+    assert [(2, 4), (1, 3), (1, 2), (3, 4)] == [(level.kept, level.of) for level in service_levels(seen())]
+
+
+def test_unreadable_settings_are_an_alarm(seen: Seen, connection: Connection) -> None:
+    """They count as off or as their default: somebody meant something else."""
+    connection.execute("UPDATE system_settings SET value = 'many' WHERE key = 'alert_queue_length'")
+
+    assert [("alert_queue_length", "settings")] == kinds(judge_health(seen()))
+
+
+def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:
+    """Numbers and ids differ, the failure is one; HTTP codes tell it apart."""
+    for number in range(5):
+        add_run(connection, status="failed", exit_code=1, error=f"no answer within {number} s from host {number}")
+    add_run(connection, status="failed", exit_code=1, error="HTTP 503")
+    add_run(connection, status="failed", exit_code=1, error="HTTP 500")
+
+    assert [5, 1, 1] == [group.times for group in seen().failures]

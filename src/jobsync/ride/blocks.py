@@ -137,7 +137,8 @@ def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> Non
             room = WIDTH - 45
             ruc = sheet.wrap(f"R.U.C. {document.issuer.ruc}", WIDTH - room - 3, SMALL)[0]
             sheet.write(RIGHT, y, ruc, SMALL, align="right")
-            sheet.write(LEFT, y, sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0], SECTION)
+            called_so = sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0].rstrip(" ·")
+            sheet.write(LEFT, y, called_so, SECTION)
             sheet.rule(LEFT, y + 4.6, WIDTH, weight_mm=0.2, grey=0.35)
         y = HEIGHT_MM - 10.2
         sheet.rule(LEFT, y - 1.2, WIDTH, weight_mm=0.1, grey=0.7)
@@ -156,7 +157,8 @@ def _box(sheet: Sheet, x: float, y: float, width: float, height: float, pieces: 
     sheet.frame(x, y, width, height, radius=RADIUS)
     y += (height - sum(piece.height_mm for piece in pieces)) / 2
     for piece in pieces:
-        piece.draw(y)
+        if piece.draw is not None:
+            piece.draw(y)
         y += piece.height_mm
 
 
@@ -209,9 +211,8 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
     emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
-    pieces.append(
-        _beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", codes.EMISSIONS.get(emission, emission))])
-    )
+    emission_name = codes.EMISSIONS.get(emission, emission)
+    pieces += _beside(sheet, x, room, [("AMBIENTE:", environment), ("EMISIÓN:", emission_name)])
     pieces.append(_blank(0.6))
     pieces += _access_key(sheet, document.access_key)
     return pieces
@@ -272,7 +273,7 @@ def head_text(sheet: Sheet, text: str | None, *, most: int = HEAD_TEXT_MAX) -> s
 
 
 def _blank(height: float) -> Piece:
-    return Piece(height, lambda _y: None)
+    return Piece(height, None)
 
 
 def _line(sheet: Sheet, x: float, text: str, ink: Ink) -> Piece:
@@ -317,14 +318,20 @@ def _stacked(sheet: Sheet, x: float, room: float, label: str, text: str | None, 
     return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink, most=HEAD_CODE_MAX), _blank(0.9)]
 
 
-def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> Piece:
-    def draw(y: float) -> None:
-        for index, (label, text) in enumerate([pair for pair in pairs if pair[1]]):
-            left = x + index * room / len(pairs)
-            sheet.write(left, y, label, LABEL)
-            sheet.write(left, y + LABEL.line_mm, text or "", VALUE)
+def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> list[Piece]:
+    """Return labels with their values on one line, or on one line each if they are too long for that."""
+    shown = [(label, head_text(sheet, text, most=HEAD_CODE_MAX)) for label, text in pairs if text]
+    share = room / max(1, len(shown))
+    if any(sheet.measure(label, SMALL_LABEL) + 3 + sheet.measure(text, VALUE) > share for label, text in shown):
+        return [piece for label, text in shown for piece in _labelled(sheet, x, room, label, text)]
 
-    return Piece(LABEL.line_mm + VALUE.line_mm + 0.9, draw)
+    def draw(y: float) -> None:
+        for index, (label, text) in enumerate(shown):
+            for piece in _labelled(sheet, x + index * share, share, label, text)[:1]:
+                if piece.draw is not None:
+                    piece.draw(y)
+
+    return [Piece(VALUE.line_mm, draw), _blank(0.9)]
 
 
 # --- named fields ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ _EDGE_MM = 0.2
 _SLACK = 0.01
 _PART = 50  # lines of a row that are not divided in a column
 _SPREAD, _EXTRA_MOST, _WEIGHT = 0.6, 5.0, 0.7
+_TITLE_MOST = 18.0  # a longer title is divided between lines
 _KEPT_ROWS = 2  # that go over to the last page with what follows the table
 
 
@@ -27,11 +28,12 @@ class Piece:
     Something that is not divided: its height, and how to draw it with its top at a given y.
 
     Args:
+        draw: None for a gap, which vanishes at the end of a page and at the top of one.
         keep: it never ends a page when another piece follows.
     """
 
     height_mm: float
-    draw: Callable[[float], None]
+    draw: Callable[[float], None] | None
     keep: bool = False
 
 
@@ -81,16 +83,22 @@ class Flow:
             self.sheet.turn_to(page)
             self.y, self._top = y, top
             for group in _groups(pieces):
-                whole = sum(piece.height_mm for piece in group)
-                if whole <= self.page_room_mm:
-                    self.need(whole)
-                for piece in group:
-                    self.need(piece.height_mm)
-                    piece.draw(self.y)
-                    self.y += piece.height_mm
+                self._pour(group)
             ends.append((self.sheet.page, self.y, self._top))
         last, self.y, self._top = max(ends)
         self.sheet.turn_to(last)
+
+    def _pour(self, group: Sequence[Piece]) -> None:
+        whole = sum(piece.height_mm for piece in group)
+        if whole <= self.page_room_mm and group[0].draw is not None:
+            self.need(whole)
+        for piece in group:
+            if piece.draw is None:
+                self.y += 0.0 if self.fresh else min(piece.height_mm, max(0.0, self.room_mm))
+                continue
+            self.need(piece.height_mm)
+            piece.draw(self.y)
+            self.y += piece.height_mm
 
 
 def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
@@ -305,7 +313,9 @@ class Table:
     def _measure_column(self, sheet: Sheet, index: int, column: Column) -> tuple[float, float]:
         """Return the width that a column wants, and what its numbers have right of the decimal point."""
         texts = {sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")} - {""}
-        word = max(sheet.measure(part, HEADING) for part in sheet.clean(column.title).split(" "))
+        title = sheet.measure(column.title, HEADING)
+        if title > _TITLE_MOST:
+            title = max(sheet.measure(word, HEADING) for word in column.title.split(" "))
         natural, fraction = 0.0, 0.0
         if column.kind == "number":
             fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
@@ -314,7 +324,7 @@ class Table:
             natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
         if column.kind != "text" and natural > column.most_mm:
             natural, fraction = column.most_mm, 0.0
-        return max(natural, word, column.least_mm) + 2 * PAD_X, fraction
+        return max(natural, title, column.least_mm) + 2 * PAD_X, fraction
 
     def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
         return [

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 FaceName = Literal["regular", "bold"]
@@ -17,6 +17,7 @@ Size = Literal["latin", "full"]
 
 REPLACEMENT = "\ufffd"
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
+_FONTS = Path(__file__).with_name("fonts")
 _ZLIB_LEVEL = 9  # once a process
 
 
@@ -79,7 +80,7 @@ def face(name: FaceName) -> Face:
 def program(name: FaceName, size: Size) -> Program:
     """Return what is embedded of a face: `latin` for documents that need no more, `full` for all characters."""
     the_face = face(name)
-    font = (files(__package__) / "fonts" / f"{name}-{size}.ttf").read_bytes()
+    font = (_FONTS / f"{name}-{size}.ttf").read_bytes()
     characters = sorted(the_face.widths if size == "full" else filter(is_latin, the_face.widths))
     numbers = dict(zip(characters, _facts()[name]["glyphs"][size], strict=True))
     glyphs = bytearray(2 * (ord(characters[-1]) + 1))
@@ -147,5 +148,5 @@ def _width_array(widths: Mapping[int, float]) -> str:
 
 @cache
 def _facts() -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((files(__package__) / "fonts" / "facts.json").read_text(encoding="utf-8"))
+    facts: dict[str, Any] = json.loads((_FONTS / "facts.json").read_text(encoding="utf-8"))
     return facts

@@ -14,6 +14,10 @@ STATEMENTS = (
     "ALTER TABLE invoices ADD COLUMN attention_since TIMESTAMP WITH TIME ZONE",
     # the short code of the last verdict, for lists
     "ALTER TABLE invoices ADD COLUMN status_reason TEXT",
+    # the instant of the last refusal by the SRI, and the submission that it was about: a corrected document is sent
+    # again under the same key, and until the SRI has looked at it the old refusal may still be shown
+    "ALTER TABLE invoices ADD COLUMN refused_at TIMESTAMP WITH TIME ZONE",
+    "ALTER TABLE invoices ADD COLUMN refused_submission TIMESTAMP WITH TIME ZONE",
     # the next run keeps the distance to the last call of the one before
     "ALTER TABLE sri_hosts ADD COLUMN last_start_at TIMESTAMP WITH TIME ZONE",
     "CREATE INDEX sri_events_at_idx ON sri_events (at)",

@@ -53,7 +53,7 @@ def authorized(key: str, *, document: bytes | None = None, at: str = "2026-11-01
     )
 
 
-def refused(key: str, *codes: int) -> bytes:
+def refused(key: str, *codes: int, at: str = "2026-11-01T10:00:00-05:00") -> bytes:
     """Return the answer that refuses a document, with a message for each code."""
     messages = "".join(
         f"<mensaje><identificador>{code}</identificador><mensaje>MENSAJE {code}</mensaje>"
@@ -62,7 +62,7 @@ def refused(key: str, *codes: int) -> bytes:
     )
     return answer(
         key,
-        "<autorizacion><estado>NO AUTORIZADO</estado><fechaAutorizacion>2026-11-01T10:00:00-05:00</fechaAutorizacion>"
+        f"<autorizacion><estado>NO AUTORIZADO</estado><fechaAutorizacion>{at}</fechaAutorizacion>"
         f"<ambiente>PRUEBAS</ambiente><mensajes>{messages}</mensajes></autorizacion>",
     )
 

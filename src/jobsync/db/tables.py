@@ -354,6 +354,8 @@ invoices = Table(
     _number("empty_count"),
     _instant("attention_since"),
     _text("status_reason", required=False),
+    _instant("refused_at"),
+    _instant("refused_submission"),
     _text("sri_authorization", required=False),
     _instant("authorized_at"),
     _text("ride_path", required=False),

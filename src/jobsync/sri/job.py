@@ -360,6 +360,9 @@ def _write(raw: Any, document: DueDocument, verdict: Verdict, asked: Asked) -> b
         next_in=verdict.next_check_in,
         empty_since=verdict.empty_since,
         empty_count=verdict.empty_count,
+        refused_at=verdict.authorization.authorized_at
+        if verdict.authorization and verdict.outcome in (Outcome.REJECTED, Outcome.NEEDS_ATTENTION)
+        else None,
     )
 
 

@@ -157,6 +157,7 @@ class History:
         attention_since: since when it needs attention; None while it does not.
         empty_since: when the first of the empty answers in a row came; None if the last answer was not empty.
         empty_count: how many empty answers in a row came so far.
+        earlier_refusal_at: the SRI's instant of a refusal that was about an earlier submission of the document.
     """
 
     access_key: str
@@ -165,6 +166,7 @@ class History:
     attention_since: datetime | None = None
     empty_since: datetime | None = None
     empty_count: int = 0
+    earlier_refusal_at: datetime | None = None
 
 
 @dataclass(frozen=True)

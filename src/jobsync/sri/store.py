@@ -45,6 +45,8 @@ class DueDocument:
     deleted: bool
     inactive: bool
     paused: bool
+    refused_at: datetime | None = None
+    refused_submission: datetime | None = None
 
     @property
     def history(self) -> History:
@@ -56,6 +58,7 @@ class DueDocument:
             attention_since=self.attention_since,
             empty_since=self.empty_since,
             empty_count=self.empty_count,
+            earlier_refusal_at=self.refused_at if self.refused_submission != self.submitted_at else None,
         )
 
 
@@ -99,7 +102,8 @@ class Found:
 _DOCUMENT = """
     SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.environment AS tenant_environment, i.access_key, i.status,
            i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS waiting_since, i.attention_since,
-           i.empty_since, i.empty_count, i.deleted_at IS NOT NULL AS deleted, NOT t.is_active AS inactive,
+           i.empty_since, i.empty_count, i.refused_at, i.refused_submission,
+           i.deleted_at IS NOT NULL AS deleted, NOT t.is_active AS inactive,
            coalesce(t.paused_until > now(), false) AS paused
 """
 # Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
@@ -204,12 +208,14 @@ def write_waiting(
     next_in: timedelta | None,
     empty_since: datetime | None,
     empty_count: int,
+    refused_at: datetime | None = None,
 ) -> bool:
     """
     Write a verdict that is not an authorization.
 
     Args:
         status: None leaves it as it is, as a fault does.
+        refused_at: the SRI's instant of a refusal, remembered with the submission that it is about.
 
     Returns whether the document was still as it was when it was asked about; if not, nothing is written.
     """
@@ -219,7 +225,9 @@ def write_waiting(
             " status_reason = CASE WHEN %(status)s::text IS NULL THEN status_reason ELSE %(reason)s END,"
             " next_check_at = now() + %(next_in)s, empty_since = %(empty_since)s, empty_count = %(empty_count)s,"
             " attention_since = CASE coalesce(%(status)s, status) WHEN 'needs_attention'"
-            " THEN coalesce(attention_since, now()) END,"
+            " THEN coalesce(attention_since, now()) END, refused_at = coalesce(%(refused_at)s, refused_at),"
+            " refused_submission = CASE WHEN %(refused_at)s::timestamptz IS NULL THEN refused_submission"
+            " ELSE submitted_at END,"
             " updated_at = CASE WHEN coalesce(%(status)s, status) <> status THEN now() ELSE updated_at END"
             + _SAME_SUBMISSION,
             {
@@ -229,6 +237,7 @@ def write_waiting(
                 "next_in": next_in,
                 "empty_since": empty_since,
                 "empty_count": empty_count,
+                "refused_at": refused_at,
             },
         ).rowcount
     )

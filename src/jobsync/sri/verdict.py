@@ -45,6 +45,9 @@ to the latest, `nothing` is an answer without any. Spellings in other case count
 | ALGO NUEVO                     | fault           | unknown_state  | soon        |
 | NO AUTORIZADO 39 + ALGO NUEVO  | fault           | unknown_state  | soon        |
 
+A refusal that was already judged of an earlier submission (the same instant) does not count for the corrected document
+that was sent since under the same key: `earlier_refusal`, pending, for as long as the SRI may take.
+
 A fault says nothing about the document. So does what is said of another key: an authorization or a refusal counts only
 if the answer, its number or the document inside names our key.
 
@@ -183,6 +186,8 @@ def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) 
 
 
 def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdict:
+    if _is_earlier(one, history, now):
+        return _pending("earlier_refusal", one, history, now)
     codes = [message.code for message in one.messages if message.code]
     known = {code: explain(code) for code in codes}
     serious = [code for code in codes if known[code].code_class != CodeClass.WARNING]
@@ -213,6 +218,12 @@ def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdi
         messages=one.messages,
         warnings=_mismatch(one, history),
     )
+
+
+def _is_earlier(one: Authorization, history: History, now: datetime) -> bool:
+    """Whether the refusal is the one that the submission before this got; after a day it is the SRI's last word."""
+    known = one.authorized_at is not None and one.authorized_at == history.earlier_refusal_at
+    return known and now - history.waiting_since < SRI_WINDOW
 
 
 def _authorized(one: Authorization, history: History) -> Verdict:

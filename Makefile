@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench install clean
+.PHONY: help demo test test-systemd lint generated bench install clean
 
 help:
 	@echo "make demo    both products on a private Postgres and stand-ins of both services; leaves PDFs in demo-rides/"
 	@echo "make test    the tests, on a real Postgres that they start and stop themselves"
+	@echo "make test-systemd   timers, journal, watchdog and cron for real, in a container (root on Debian; minutes)"
 	@echo "make lint    ruff and mypy"
+	@echo "make generated      unit files, manual page and completions of the repository, from the code"
 	@echo "make bench   the measurements quoted in README.md (takes minutes)"
 
 $(READY): pyproject.toml constraints.txt
@@ -28,6 +30,12 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -q
+
+test-systemd: $(READY)
+	@$(BIN)/python -m pytest -q -m systemd
+
+generated: $(READY)
+	@$(BIN)/python -m tests.generated
 
 lint: $(READY)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [sync|memory|tick|operate]`: measure one or all, and print markdown tables."""
+"""`python -m benchmarks [sync|memory|tick|ride|sri|operate]`: measure one or all, and print markdown tables."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import measure, memory, operate, sync, tick
+from benchmarks import measure, memory, operate, ride, sri, sync, tick
 
-ALL = ("tick", "memory", "sync", "operate")
+ALL = ("tick", "ride", "memory", "operate", "sri", "sync")
 
 
 def main() -> None:
     """Read the options and measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", metavar="sync|memory|tick|operate", help="which to measure (default: all)")
-    parser.add_argument("--runs", type=_positive, default=3, help="runs of each case of sync and memory (default 3)")
+    parser.add_argument("what", nargs="*", metavar="PART", help="which to measure (default: all)")
+    parser.add_argument("--runs", type=_positive, default=3, help="runs of each case (default 3)")
     parser.add_argument("--dealerships", type=_positive, default=200, help="sync: dealerships (default 200)")
     parser.add_argument("--vehicles", type=_positive, default=500, help="sync: vehicles of each (default 500)")
     parser.add_argument(
@@ -26,12 +26,18 @@ def main() -> None:
     )
     parser.add_argument("--large", type=_positive, default=20_000, help="memory: vehicles (default 20000)")
     parser.add_argument("--ticks", type=_positive, default=15, help="tick: runs of each case (default 15)")
+    parser.add_argument("--pages", type=_positive, default=10, help="ride: pages of a slow case's batch (default 10)")
+    parser.add_argument("--lines", type=_positive, default=20, help="ride: lines of the invoice (default 20)")
+    parser.add_argument("--documents", type=_positive, default=1000, help="ride: of the memory run (default 1000)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="sri: how long ticks and loop settle (default 3)")
+    parser.add_argument("--calls", type=_positive, default=1000, help="sri: calls a client makes (default 1000)")
+    parser.add_argument("--invoices", type=_positive, default=1_000_000, help="sri: invoices (default 1000000)")
     parser.add_argument(
         "--folder", type=Path, help="an existing folder for bodies and database (default: a temporary one)"
     )
     options = parser.parse_args()
     if unknown := set(options.what) - set(ALL):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected sync, memory, tick or operate")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(ALL)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # bodies and database go in any case
     compileall.compile_dir(measure.ROOT / "src", quiet=1)  # an installed program has its bytecode
     size = sync.Size(options.runs, options.dealerships, options.vehicles, options.script_dealerships)
@@ -41,8 +47,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="jobsync-bench-", dir=options.folder) as folder:
             if what == "sync":
                 report = sync.run(Path(folder), size)
+            elif what == "ride":
+                pages = ride.Size(max(options.runs, 3), options.pages, options.lines, options.documents)
+                report = ride.run(Path(folder), pages)
             elif what == "memory":
                 report = memory.run(Path(folder), runs=options.runs, vehicles=options.large)
+            elif what == "sri":
+                report = sri.run(
+                    Path(folder),
+                    sri.Size(options.runs, minutes=options.minutes, calls=options.calls, invoices=options.invoices),
+                )
             elif what == "operate":
                 report = operate.run(Path(folder), runs=options.runs)
             else:

@@ -20,14 +20,15 @@ def main() -> None:
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
-    started = time.perf_counter()
+    started = time.monotonic()
     pid = os.posix_spawn(command[0], command, dict(os.environ), file_actions=redirected)
     _, status, usage = os.wait4(pid, 0)
-    wall_s = time.perf_counter() - started
+    wall_s = time.monotonic() - started
     print(
         json.dumps(
             {
                 "code": os.waitstatus_to_exitcode(status),
+                "started": started,
                 "wall_s": wall_s,
                 "cpu_s": usage.ru_utime + usage.ru_stime,
                 "rss_mb": usage.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024),

@@ -22,12 +22,13 @@ Command = Sequence[str | Path]
 
 @dataclass(frozen=True)
 class Cost:
-    """One process from spawn to exit; memory is its peak resident set."""
+    """One process from spawn (an instant of the monotonic clock) to exit; memory is its peak resident set."""
 
     wall_s: float
     cpu_s: float
     rss_mb: float
     output: str = field(repr=False)
+    started: float = 0.0
 
 
 def measured(command: Command, environ: Mapping[str, str], folder: Path, *, may_fail: bool = False) -> Cost:
@@ -51,7 +52,7 @@ def measured(command: Command, environ: Mapping[str, str], folder: Path, *, may_
     output = log.read_text(errors="replace")
     if cost["code"] != 0 and not may_fail:
         raise SystemExit(f"benchmarks: {' '.join(arguments)} ended with {cost['code']}:\n{output[-3000:]}")
-    return Cost(cost["wall_s"], cost["cpu_s"], cost["rss_mb"], output)
+    return Cost(cost["wall_s"], cost["cpu_s"], cost["rss_mb"], output, cost["started"])
 
 
 def bare_environment(home: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from benchmarks.measure import ROOT, Command, Results, bare_environment, measure
 
 _BASE = "python -c pass"
 _OURS = "jobsync stock-sync --scheduled, nothing due"
+_CHECK = "jobsync check-authorizations --scheduled, nothing due"
 _CONFIGURATION = """
 repositories:
     - path: {folder}/repository
@@ -34,6 +35,7 @@ def run(folder: Path, *, runs: int = 15) -> str:
         cases: dict[str, tuple[Command, dict[str, str]]] = {
             _BASE: ([sys.executable, "-c", "pass"], plain),
             _OURS: ([ROOT / ".venv" / "bin" / "jobsync", "stock-sync", "--scheduled"], ours),
+            _CHECK: ([ROOT / ".venv" / "bin" / "jobsync", "check-authorizations", "--scheduled"], ours),
             "procrastinate healthchecks": ([*procrastinate, "healthchecks"], theirs),
             "procrastinate worker --one-shot, nothing queued": ([*procrastinate, "worker", "--one-shot"], theirs),
             "procrastinate --help": ([bin_folder / "procrastinate", "--help"], plain),

@@ -126,6 +126,11 @@ def test_sandbox_is_written_from_the_papers() -> None:
     assert wrong(("sandbox",), others("sandbox", "errors", "logs", "http")) == []
 
 
+def test_deploy_knows_settings_only() -> None:
+    """Unit files follow from the configuration; no job, no database and no command line is behind them."""
+    assert wrong(("deploy",), others("deploy", "errors", "logs", "settings")) == []
+
+
 def test_only_the_entry_knows_the_command_line() -> None:
     """Nobody but the entry and the command line itself imports it."""
     assert wrong(others("cli", "__main__"), ("cli", "__main__")) == []
@@ -162,4 +167,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    assert wrong(("errors", "logs", "settings"), others("errors", "logs", "settings")) == []
+    small = ("errors", "journal", "logs", "settings")
+
+    assert wrong(small, others(*small)) == []

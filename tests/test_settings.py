@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ VARIABLES = [
 def no_system_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The file of this machine, if there is one, is not the tests'."""
     monkeypatch.setattr(module, "CONFIG_FILE", str(tmp_path / "no-such-file.toml"))
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path / "no-such-folder"))
 
 
 @pytest.fixture
@@ -87,6 +89,14 @@ def test_variable_is_read_from_the_file(
 def test_every_name_is_tried() -> None:
     """No variable was added without a line in the table above."""
     assert {row[0] for row in VARIABLES} - {"EASYCARS_ENCRYPTION_KEY"} == set(module._NAMES)
+
+
+def test_a_command_typed_by_hand_reads_the_units_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without $CREDENTIALS_DIRECTORY the folder that the units' credentials come from is read, where it may be."""
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path))
+    (tmp_path / "jobsync_encryption_key").write_text(KEY + "\n")
+
+    assert load_settings({}).encryption_key == bytes(range(32))
 
 
 def test_environment_wins_over_credential_and_credential_over_file(sources: dict[str, str]) -> None:
@@ -190,6 +200,17 @@ def test_system_file_is_read_where_no_other_is_named(monkeypatch: pytest.MonkeyP
     assert load_settings({}).alert_to == "system"
 
 
+def test_closed_system_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Somebody who may not read the service's file is told so, and given no database of their own instead: 78."""
+    (tmp_path / "system.toml").write_text('alert_to = "system"')
+    monkeypatch.setattr(module, "CONFIG_FILE", str(tmp_path / "system.toml"))
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+
+    with pytest.raises(ConfigurationProblem, match="runuser -u jobsync"):
+        load_settings({})
+    assert load_settings({"JOBSYNC_DATABASE_URL": "postgresql:///d"}).database_url == "postgresql:///d"
+
+
 def test_unreadable_credential_is_named(sources: dict[str, str]) -> None:
     """A credential that cannot be read is an error, not an unset variable."""
     (Path(sources["CREDENTIALS_DIRECTORY"]) / "jobsync_smtp_url").mkdir()
@@ -198,10 +219,19 @@ def test_unreadable_credential_is_named(sources: dict[str, str]) -> None:
         load_settings(sources)
 
 
-def test_embedded_folder_must_be_absolute() -> None:
+@pytest.mark.parametrize(("name", "value"), [("JOBSYNC_DATABASE_URL", "embedded:pg"), ("JOBSYNC_STORAGE", "rides")])
+def test_folders_must_be_absolute(name: str, value: str) -> None:
     """Where the data lies must not depend on where the command was typed."""
     with pytest.raises(ConfigurationProblem, match="absolute"):
-        load_settings({"JOBSYNC_DATABASE_URL": "embedded:pg"})
+        load_settings({name: value})
+
+
+@pytest.mark.parametrize("url", ["https://h/a?wsdl", "https://h/#a", "https://h:99999", "https://h:port"])
+@pytest.mark.parametrize("name", ["JOBSYNC_SRI_URL", "JOBSYNC_EASYCARS_URL"])
+def test_address_that_cannot_be_right_is_named(name: str, url: str) -> None:
+    """A vendor's address with its query, as it is often copied, would otherwise look like an outage."""
+    with pytest.raises(ConfigurationProblem, match=name):
+        load_settings({name: url})
 
 
 def test_no_secret_is_in_the_repr() -> None:

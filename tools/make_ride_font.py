@@ -4,7 +4,7 @@ Make the font files of the printed form from the family's own ones; run once, it
     python tools/make_ride_font.py FOLDER
 
 FOLDER holds RobotoCondensed-Regular.ttf and -Bold.ttf, for example from Debian's package fonts-roboto-unhinted
-(2:0~20170802). Needs fontTools, which fpdf2 brings along. See docs/decisions/0008-printed-form-font.md.
+(2:0~20170802). Needs fontTools, which fpdf2 brings along. See docs/decisions/0011-printed-form-font.md.
 """
 
 from __future__ import annotations

@@ -6,10 +6,16 @@ import sys
 def main() -> None:
     """Run the command line of this process."""
     _open_missing_streams()
-    if "--scheduled" in sys.argv:
-        from jobsync.tick import nothing_is_due
+    under_cron = sys.argv[1:3] == ["cron", "run"]
+    if under_cron or "--scheduled" in sys.argv:
+        from jobsync.tick import nothing_is_due, was_failing
 
-        if nothing_is_due(sys.argv[1:]):
+        if under_cron:
+            job = sys.argv[3] if len(sys.argv) == 4 else ""
+            idle = nothing_is_due([job, "--scheduled"]) and not was_failing(job)
+        else:
+            idle = nothing_is_due(sys.argv[1:])
+        if idle:
             _leave(0)
     try:
         from jobsync.cli.main import run

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import os
+import select
+import socket
 import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
-from typing import Any
-
-import httpcore
-import httpx
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from jobsync.errors import JobsyncError
 
+if TYPE_CHECKING:
+    import httpx
+
+_CHUNK = 1 << 16
 _SMALL_BODY = 16 << 20
+_KEPT_S = 60.0  # an idle connection
 CONNECT_TIMEOUT_S = 10.0
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "jobsync"}
+_PATH_SIGNS = "/%:@!$&'()*+,;=~"
 
 
 class NoAnswer(JobsyncError):
@@ -38,77 +47,30 @@ class Answer:
     body: bytes | bytearray
 
 
-class _Deadline(threading.local):
-    at: float | None = None
-
-    def left(self, timeout: float | None) -> float:
-        if self.at is None:
-            return timeout if timeout is not None else CONNECT_TIMEOUT_S
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("deadline")
-        return left if timeout is None else min(left, timeout)
-
-
-_deadline = _Deadline()
+@dataclass(frozen=True)
+class _Request:
+    url: str
+    deadline_s: float
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    content: bytes
+    ends_at: float
+    sending: AbstractContextManager[None]
 
 
-class _Stream(httpcore.NetworkStream):
-    """A socket whose every wait ends at the request's deadline: a server that drips a byte a second gains nothing."""
+@dataclass(frozen=True)
+class _Opened:
+    """An answer whose body is still to be read; `read` returns b"" at its end."""
 
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _deadline.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _deadline.left(timeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _deadline.left(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+    status: int
+    headers: Mapping[str, str]
+    read: Callable[[], bytes]
 
 
-class _Backend(httpcore.NetworkBackend):
-    def __init__(self) -> None:
-        self._inner = httpcore.SyncBackend()
+class _Sender(Protocol):
+    def exchange(self, request: _Request) -> AbstractContextManager[_Opened]: ...
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.connect_tcp(host, port, _deadline.left(timeout), local_address, socket_options))
-
-    def sleep(self, seconds: float) -> None:
-        self._inner.sleep(seconds)
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return a verifying context; the system's hashed CA folder is read on demand, 100 times faster than a bundle."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    paths = ssl.get_default_verify_paths()
-    folder = Path(paths.capath) if paths.capath else None
-    if paths.cafile and paths.cafile != paths.openssl_cafile:
-        context.load_verify_locations(cafile=paths.cafile)  # $SSL_CERT_FILE
-    elif folder and any(folder.glob("*.0")):
-        context.load_verify_locations(capath=folder)
-    else:
-        import certifi
-
-        context.load_verify_locations(cafile=certifi.where())
-    return context
+    def close(self) -> None: ...
 
 
 class HttpClient:
@@ -123,20 +85,7 @@ class HttpClient:
     def __init__(
         self, *, connections: int, most_bytes: int = 256 << 20, transport: httpx.BaseTransport | None = None
     ) -> None:
-        if transport is None:
-            network = httpx.HTTPTransport(verify=_lazy_context())
-            # httpx offers no way to hand over a network backend; the pool is httpcore's public class.
-            network._pool = httpcore.ConnectionPool(  # noqa: SLF001
-                ssl_context=_lazy_context(),
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=60.0,
-                network_backend=_Backend(),
-            )
-            transport = network
-        # A jar that takes nothing: emptying one between requests would race with other threads' answers.
-        nothing = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._client = httpx.Client(transport=transport, cookies=nothing, trust_env=False, follow_redirects=False)
+        self._sender: _Sender = _Network(connections) if transport is None else _Handed(transport)
         self._most_bytes = most_bytes
         self._large = threading.Lock()
 
@@ -148,6 +97,7 @@ class HttpClient:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
+        sending: AbstractContextManager[None] | None = None,
     ) -> Answer:
         """
         Send one POST and read the whole answer.
@@ -155,52 +105,50 @@ class HttpClient:
         Bodies over 16 MB are read one after the other. A compressed body is inflated in bounded steps, so that a few
         bytes can never become more than the largest body.
 
+        Args:
+            sending: entered once the connection stands, left when the request has been handed over; what it waits
+                is not counted.
+
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
         """
-        _deadline.at = time.monotonic() + deadline_s
-        # httpx would give up after 5 s of silence.
-        timeout = httpx.Timeout(deadline_s, connect=min(deadline_s, CONNECT_TIMEOUT_S))
+        request = _Request(
+            url,
+            deadline_s,
+            params or {},
+            {**_HEADERS, **(headers or {})},
+            content,
+            time.monotonic() + deadline_s,
+            sending or nullcontext(),
+        )
         try:
-            with self._client.stream(
-                "POST",
-                url,
-                params=params,
-                headers={"Accept-Encoding": "gzip", **(headers or {})},
-                content=content,
-                timeout=timeout,
-            ) as response:
-                body = self._read(response)
-                return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
-        except (httpx.TimeoutException, TimeoutError):
+            with self._sender.exchange(request) as opened:
+                return Answer(opened.status, opened.headers, self._read(opened))
+        except TimeoutError:
             raise NoAnswer(f"no whole answer within {deadline_s:g} s", kind="timeout") from None
-        except httpx.ConnectError as error:
-            kind = "tls" if _has_cause(error, ssl.SSLError) else "refused"
-            raise NoAnswer(f"cannot connect ({_cause(error)})", kind=kind) from None
-        except (httpx.InvalidURL, UnicodeError):
+        except _NotConnected as error:
+            kind = "tls" if isinstance(error.why, ssl.SSLError) else "refused"
+            raise NoAnswer(f"cannot connect ({_cause(error.why)})", kind=kind) from None
+        except (http.client.InvalidURL, _NoAddress, UnicodeError):
             raise NoAnswer("the address is not a URL", kind="address") from None
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except (http.client.HTTPException, OSError) as error:
             raise NoAnswer(f"the connection broke off ({_cause(error)})", kind="broken") from None
-        finally:
-            _deadline.at = None
 
-    def _read(self, response: httpx.Response) -> bytearray:
-        if response.is_stream_consumed:  # a transport that hands over a whole body, as those of tests do
-            return bytearray(response.content)
-        encoding = response.headers.get("content-encoding", "").strip().lower()
+    def _read(self, opened: _Opened) -> bytearray:
+        encoding = opened.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
             raise NoAnswer("the answer comes in an encoding that was not asked for", kind="encoding")
         inflater = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
         parts = bytearray()
         large = False
         try:
-            for chunk in response.iter_raw():  # as they come: to cut them to one size copies each twice more
+            while chunk := opened.read():
                 while chunk and len(parts) <= self._most_bytes:
                     if inflater is None:
                         parts += chunk
                         break
                     parts += inflater.decompress(chunk, self._most_bytes + 1 - len(parts))
-                    chunk = inflater.unconsumed_tail  # noqa: PLW2901 - the rest of the same chunk
+                    chunk = inflater.unconsumed_tail
                 if len(parts) > self._most_bytes:
                     raise NoAnswer(f"the answer is larger than {self._most_bytes >> 20} MB", kind="too_large")
                 if not large and len(parts) > _SMALL_BODY:
@@ -217,36 +165,299 @@ class HttpClient:
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
+        self._sender.close()
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+class _NoAddress(ValueError):
+    """The URL names nothing that can be connected to."""
+
+
+class _NotConnected(Exception):
+    def __init__(self, why: OSError) -> None:
+        super().__init__()
+        self.why = why
+
+
+class _Line(io.RawIOBase):
+    """A socket whose every wait ends at the request's deadline: a server that drips a byte a second gains nothing."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner = inner
+        self._unsent: list[bytes] = []
+        self.ends_at = 0.0
+
+    def _wait(self) -> None:
+        left_s = self.ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._inner.settimeout(left_s)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._wait()
+        return self._inner.recv_into(buffer)
+
+    def sendall(self, content: bytes) -> None:
+        """Keep it: http.client hands over head and body one after the other, and they leave as one."""
+        self._unsent.append(content)
+
+    def send_kept(self) -> None:
+        """Send what was handed over."""
+        rest = memoryview(b"".join(self._unsent))
+        self._unsent = []
+        while rest:
+            self._wait()
+            rest = rest[self._inner.send(rest) :]
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self, _CHUNK)
+
+    def close(self) -> None:
+        """End of one answer: http.client closes what it read from, while the connection stays."""
+
+    def hang_up(self) -> None:
+        self._inner.close()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came since the last answer; a server that hung up is not quiet."""
+        poll = select.poll()
+        poll.register(self._inner, select.POLLIN)
+        return not poll.poll(0)
+
+
+class _Connection(http.client.HTTPConnection):
+    """http.client's connection over a `_Line`."""
+
+    def __init__(self, scheme: str, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self._tls = scheme == "https"
+        self.used_at = 0.0
+        self.line: _Line
+
+    def open(self, ends_at: float) -> None:
+        """
+        Connect.
+
+        Raises:
+            TimeoutError: not in time.
+            _NotConnected: nobody is there, or it is nobody we trust.
+        """
+        try:
+            timeout_s = min(CONNECT_TIMEOUT_S, max(0.001, ends_at - time.monotonic()))
+            plain = socket.create_connection((self.host, self.port), timeout_s)
+            try:
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._tls:
+                    plain.settimeout(min(CONNECT_TIMEOUT_S, max(0.001, ends_at - time.monotonic())))
+                    plain = one_context().wrap_socket(plain, server_hostname=self.host)
+            except BaseException:
+                plain.close()
+                raise
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _NotConnected(error) from None
+        self.line = _Line(plain)
+        self.sock = self.line
+
+
+class _Network:
+    """Connections that are kept for a while, at most so many at once."""
+
+    def __init__(self, connections: int) -> None:
+        self._free = threading.BoundedSemaphore(connections)
+        self._lock = threading.Lock()
+        self._idle: dict[tuple[str, str, int], list[_Connection]] = {}
+
+    @contextmanager
+    def exchange(self, request: _Request) -> Iterator[_Opened]:
+        place, target, headers = _read_url(request)
+        if not self._free.acquire(timeout=max(0.0, request.ends_at - time.monotonic())):
+            raise TimeoutError
+        try:
+            connection = self._take(place, request.ends_at)
+            try:
+                response = _send(connection, request, target, headers)
+                yield _Opened(response.status, _headers_of(response), lambda: response.read(_CHUNK))
+                if response.length:
+                    raise http.client.IncompleteRead(b"")
+                kept = response.isclosed() and not response.will_close
+            except BaseException:
+                connection.line.hang_up()
+                raise
+            if kept:
+                self._give_back(place, connection)
+            else:
+                connection.line.hang_up()
+        finally:
+            self._free.release()
+
+    def _take(self, place: tuple[str, str, int], ends_at: float) -> _Connection:
+        while True:
+            with self._lock:
+                idle = self._idle.get(place)
+                connection = idle.pop() if idle else None
+            if connection is None:
+                connection = _Connection(*place)
+                connection.open(ends_at)
+                return connection
+            if time.monotonic() - connection.used_at < _KEPT_S and connection.line.is_quiet():
+                return connection
+            connection.line.hang_up()
+
+    def _give_back(self, place: tuple[str, str, int], connection: _Connection) -> None:
+        connection.used_at = time.monotonic()
+        with self._lock:
+            self._idle.setdefault(place, []).append(connection)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                connection.line.hang_up()
+
+
+def _read_url(request: _Request) -> tuple[tuple[str, str, int], str, Mapping[str, str]]:
+    """
+    Return where to connect to, what to ask for there, and with which headers.
+
+    Raises:
+        _NoAddress, UnicodeError: the URL is none, or of another kind.
+    """
+    try:
+        parts = urlsplit(request.url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise _NoAddress from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise _NoAddress
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    target = quote(parts.path or "/", safe=_PATH_SIGNS)
+    query = "&".join(filter(None, [quote(parts.query, safe=_PATH_SIGNS + "?"), urlencode(request.params)]))
+    headers = request.headers
+    if parts.username is not None and "Authorization" not in headers:
+        import base64
+
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers = {**headers, "Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
+    place = (parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
+    return place, f"{target}?{query}" if query else target, headers
+
+
+def _send(
+    connection: _Connection, request: _Request, target: str, headers: Mapping[str, str]
+) -> http.client.HTTPResponse:
+    line = connection.line
+    ready_at = time.monotonic()
+    with request.sending:
+        line.ends_at = request.ends_at + time.monotonic() - ready_at
+        try:
+            connection.request("POST", target, request.content, headers)
+        except ValueError as error:  # a header that would be two
+            raise http.client.HTTPException from error
+        line.send_kept()
+    return connection.getresponse()
+
+
+def _headers_of(response: http.client.HTTPResponse) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in response.getheaders():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a verifying context; the system's hashed CA folder is read on demand, 100 times faster than a bundle."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile and paths.cafile != paths.openssl_cafile:
+        context.load_verify_locations(cafile=paths.cafile)  # $SSL_CERT_FILE
+    elif paths.capath and _has_hashed(paths.capath):
+        context.load_verify_locations(capath=paths.capath)
+    else:
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+    return context
+
+
+def _has_hashed(folder: str) -> bool:
+    try:
+        return any(name.endswith(".0") for name in os.listdir(folder))  # noqa: PTH208 - pathlib is heavy
+    except OSError:
+        return False
 
 
 _context: ssl.SSLContext | None = None
+_context_lock = threading.Lock()
 
 
-def _lazy_context() -> ssl.SSLContext:
+def one_context() -> ssl.SSLContext:
     """Return the process's one context: making one costs more than most requests."""
     global _context
-    if _context is None:
-        _context = tls_context()
-    return _context
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    inner: BaseException | None = error
-    while inner is not None:
-        yield inner
-        inner = inner.__cause__ or inner.__context__
-
-
-def _has_cause(error: BaseException, kind: type[BaseException]) -> bool:
-    return any(isinstance(inner, kind) for inner in _causes(error))
+    with _context_lock:
+        if _context is None:
+            _context = tls_context()
+        return _context
 
 
 def _cause(error: BaseException) -> str:
     """Name an error without its text, where the whole URL may stand, unless the system itself worded it."""
-    for inner in _causes(error):
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
+    inner: BaseException | None = error
+    while inner is not None:
         if isinstance(inner, ssl.SSLError) and inner.reason:
             return inner.reason
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
     return type(error).__name__
+
+
+# --- for tests -------------------------------------------------------------------------------------------------------
+
+
+class _Handed:
+    """Requests go to a transport of httpx, in this process."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    @contextmanager
+    def exchange(self, request: _Request) -> Iterator[_Opened]:
+        import httpx
+
+        timeout = httpx.Timeout(request.deadline_s, connect=min(request.deadline_s, CONNECT_TIMEOUT_S))
+        asked = httpx.Request(
+            "POST",
+            request.url,
+            params=request.params,
+            headers=request.headers,
+            content=request.content,
+            extensions={"timeout": timeout.as_dict()},
+        )
+        with request.sending:
+            pass
+        try:
+            response = self._transport.handle_request(asked)
+            body = [response.read()]
+        except httpx.TimeoutException:
+            raise TimeoutError from None
+        except httpx.ConnectError as error:
+            raise _NotConnected(OSError(0, str(error))) from None
+        except httpx.HTTPError as error:
+            raise http.client.HTTPException from error
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers.pop("content-encoding", None)  # httpx has unpacked it
+        yield _Opened(response.status_code, headers, lambda: body.pop() if body else b"")
+
+    def close(self) -> None:
+        self._transport.close()

@@ -15,6 +15,8 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from jobsync.journal import Journal
+
 # Control characters (C0, DEL, C1), line and paragraph separators, direction marks and overrides, lone surrogates:
 # each could forge a line, colour a terminal or break an encoder.
 _UNPRINTABLE = re.compile(
@@ -22,6 +24,7 @@ _UNPRINTABLE = re.compile(
 )
 _MASK = "•••"
 _secrets: set[str] = set()
+_journal: Journal | None = None
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
 
@@ -79,7 +82,8 @@ def _visible_value(value: object) -> object:
 
 def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
     """
-    Send log events to standard error: coloured on a terminal, one JSON object a line elsewhere.
+    Send log events to the journal where standard error leads there, with fields that can be asked for; else to standard
+    error: coloured on a terminal, one JSON object a line elsewhere.
 
     Args:
         level: debug, info, warning, error or critical.
@@ -88,7 +92,11 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
     _import_structlog()
     import structlog
 
+    global _journal
     out = stream if stream is not None else sys.stderr
+    if _journal is not None:
+        _journal.close()
+    _journal = _find_journal() if style == "auto" and stream is None else None
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
@@ -101,7 +109,9 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
         structlog.processors.format_exc_info,
         _make_visible,
     ]
-    if console:
+    if _journal is not None:
+        processors.append(_to_journal)
+    elif console:
         processors.append(
             structlog.dev.ConsoleRenderer(
                 colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
@@ -115,6 +125,36 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
         logger_factory=lambda *_: _Lines(out),
         cache_logger_on_first_use=False,
     )
+
+
+def _find_journal() -> Journal | None:
+    from jobsync.journal import Journal, is_journal
+
+    return Journal() if is_journal(os.environ, 2) else None
+
+
+def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """Send the event as an entry of its own, and nothing to standard error, or every line would be there twice."""
+    from structlog import DropEvent
+
+    from jobsync.journal import to_fields
+
+    if _journal is not None:
+        try:
+            _journal.send(to_fields(event))
+        except OSError:  # journald is away: its stream may still take a line
+            return json.dumps(event, ensure_ascii=False, default=str)
+    raise DropEvent
+
+
+def complain(text: str) -> None:
+    """Say why a command failed: a line on standard error, an entry of priority err where that is the journal."""
+    if _journal is None:
+        sys.stderr.write(text + "\n")
+    elif "\n" in text:  # a bug's traceback
+        get_logger().critical("command.bug", exception=text)
+    else:
+        get_logger().error("command.failed", message=text.removeprefix("jobsync: "))
 
 
 def _import_structlog() -> None:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from jobsync.errors import ConfigurationProblem
 
 CONFIG_FILE = "/etc/jobsync/config.toml"
+# Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
+CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
@@ -66,8 +68,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
 
-    The file is `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without
-    the `jobsync_` prefix.
+    Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is
+    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without the `jobsync_`
+    prefix.
 
     Raises:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
@@ -106,6 +109,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
             return None
         try:
             parts = urlsplit(text)
+            _ = parts.port  # raises if there is no such port
         except ValueError:
             problems.append(f"{name}: not a URL (expected {' or '.join(s + '://…' for s in schemes)})")
             return None
@@ -121,6 +125,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
             return default
         return text
 
+    _check_places(raw, problems)
     database_url, embedded_folder = _database(raw, problems)
     return Settings(
         database_url=database_url,
@@ -144,29 +149,45 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
 
 def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
     """Gather the raw texts by name; an empty text counts as unset."""
-    values = dict(_from_file(environ, problems))
+    return {name: text for name, (text, _) in read_texts(environ, problems).items()}
+
+
+def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tuple[str, Path | None]]:
+    """
+    Return each setting's text by name, with the file it stands in, None for the environment.
+
+    An empty text counts as unset. What cannot be read is added to `problems`.
+    """
+    found: dict[str, tuple[str, Path | None]] = {}
+    path = Path(environ.get("JOBSYNC_CONFIG") or CONFIG_FILE)
+    for name, text in _from_file(environ, problems):
+        found[name] = (text, path)
     folder = environ.get("CREDENTIALS_DIRECTORY")
     for name in _NAMES:
-        if folder:
-            path = Path(folder) / name.lower()
-            try:
-                values[name] = path.read_text(encoding="utf-8").strip()
-            except FileNotFoundError:
-                pass
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{name}: credential file {path} cannot be read ({type(error).__name__})")
+        credential = Path(folder or CREDENTIALS_FOLDER) / name.lower()
+        try:
+            if folder or os.access(credential, os.R_OK):
+                found[name] = (credential.read_text(encoding="utf-8").strip(), credential)
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}: credential file {credential} cannot be read ({type(error).__name__})")
         if environ.get(name):
-            values[name] = environ[name]
-    if not values.get("JOBSYNC_ENCRYPTION_KEY") and environ.get("EASYCARS_ENCRYPTION_KEY"):
-        values["JOBSYNC_ENCRYPTION_KEY"] = environ["EASYCARS_ENCRYPTION_KEY"]
-    return {name: text for name, text in values.items() if text}
+            found[name] = (environ[name], None)
+    found = {name: text for name, text in found.items() if text[0]}
+    if environ.get("EASYCARS_ENCRYPTION_KEY"):
+        found.setdefault("JOBSYNC_ENCRYPTION_KEY", (environ["EASYCARS_ENCRYPTION_KEY"], None))
+    return found
 
 
 def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, str]]:
     named = environ.get("JOBSYNC_CONFIG")
     path = Path(named or CONFIG_FILE)
     if not named and not os.access(path, os.R_OK):
-        return  # the system's file is optional, and closed to people who are not the service
+        elsewhere = environ.get("JOBSYNC_DATABASE_URL") or environ.get("CREDENTIALS_DIRECTORY")
+        if not elsewhere and _is_closed(path):  # not to be taken for a machine without one, which has its own database
+            problems.append(f"{path}: you may not read it; as the service's user: runuser -u jobsync -- jobsync …")
+        return  # the system's file is optional
     import tomllib
 
     try:
@@ -182,6 +203,27 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             problems.append(f"{path}: {key}: expected text in quotes")
         else:
             yield name, value
+
+
+def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
+    problems.extend(
+        f"{name}: a path is appended to it, so nothing may follow a ? or #"
+        for name in ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
+        if any(sign in raw.get(name, "") for sign in "?#")
+    )
+    if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
+        problems.append("JOBSYNC_STORAGE: expected an absolute path")
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether a file that this user may not read is there, or may be."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:

@@ -42,6 +42,12 @@ def nothing_is_due(arguments: list[str]) -> bool:
         return False
 
 
+def was_failing(job: str) -> bool:
+    """Whether a run of this job under cron has told a failure: the ordinary way then notes that it is over."""
+    folder = os.environ.get("STATE_DIRECTORY") or "/var/lib/jobsync"
+    return os.path.exists(f"{folder}/cron/{job}")  # noqa: PTH110 - pathlib is heavy
+
+
 def _database_url() -> str | None:
     """Return the URL from where nearly every installation has it, None to leave the search to settings.py."""
     url = os.environ.get("JOBSYNC_DATABASE_URL", "")

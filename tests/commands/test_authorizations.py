@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from jobsync.sandbox.serve import serve
+from jobsync.sri.pace import HostLine
 from tests.commands.sri import Sri
 from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
@@ -173,6 +175,18 @@ def test_outage_opens_the_circuit_and_changes_no_document(cli: Cli, sri: Sri, ro
     assert kinds == ["circuit_opened", "circuit_closed"]
 
 
+def test_named_document_that_only_probes_an_open_circuit(cli: Cli, sri: Sri, pending: Any) -> None:
+    """As at a tick: the outage is known, the run ends with 0, and what was asked about does not count as left."""
+    pending(*[make_key(number) for number in range(9)])
+    sri.default = lambda _: ("503 Service Unavailable", b"")
+    assert cli("check-authorizations").code == 69
+
+    ran = cli("check-authorizations", "--access-key", make_key(8), "--json")
+
+    assert (ran.code, ran.json["status"], [item["status"] for item in ran.json["items"]]) == (0, "succeeded", ["fault"])
+    assert (ran.json["counts"]["skipped"], ran.json["counts"]["remaining"]) == (1, 0)
+
+
 def test_calls_keep_their_distance_over_runs(cli: Cli, sri: Sri, pending: Any, rows: Rows) -> None:
     """The starts of two calls are never closer than the delay, not even those of two runs."""
     pending(*[make_key(n) for n in range(6)])
@@ -204,6 +218,90 @@ def test_verdict_on_an_earlier_submission_does_not_count(
 
     assert status(rows, key) == "pending_authorization"
     assert "discarded" in {kind for (kind,) in rows("SELECT kind FROM sri_events")}
+
+
+def test_recheck_while_asked_is_not_undone(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, environ: dict[str, str]
+) -> None:
+    """Whoever wants a document asked about anew does not want the verdict of the ask before."""
+    key = make_key(1)
+    pending(key, status="needs_attention")
+    sri.answers[key] = documents.empty(key)
+    sri.gate.clear()
+    process = command(environ, "check-authorizations", "--json")
+    until(sri.arrived.is_set)
+    assert cli("invoice", "recheck", key).code == 0
+    sri.gate.set()
+
+    assert finish(process).code == 0
+
+    assert rows("SELECT status, next_check_at <= now() FROM invoices") == [("pending_authorization", True)]
+
+
+def test_tenant_deleted_while_asked(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, connection: Connection, environ: dict[str, str]
+) -> None:
+    """The answer comes for nobody; that is no failure."""
+    pending(make_key(1))
+    sri.default = documents.authorized
+    sri.gate.clear()
+    process = command(environ, "check-authorizations", "--json")
+    until(sri.arrived.is_set)
+    connection.execute("DELETE FROM invoices")
+    connection.execute("DELETE FROM tenants")
+    sri.gate.set()
+
+    ran = finish(process)
+
+    assert (ran.code, "Traceback" in ran.err) == (0, False), ran.err
+    assert ("discarded",) in rows("SELECT kind FROM sri_events")
+
+
+def test_circuit_is_remembered_whatever_fault_is_written_last(
+    cli: Cli, sri: Sri, rows: Rows, pending: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls that fail together end in any order; the row says what the last of them knew."""
+    together, late = threading.Barrier(6), threading.Event()
+    pending(*[make_key(number) for number in range(6)])
+    assert cli("settings", "set", "sri_check_concurrency", "6").code == 0
+
+    def fail(_key: str) -> tuple[str, bytes]:
+        together.wait(10)
+        return "503 Service Unavailable", b""
+
+    sri.default = fail
+    real = HostLine.end
+
+    def end(line: HostLine, *, unreachable: bool) -> Any:
+        change = real(line, unreachable=unreachable)
+        if not late.is_set():
+            late.set()
+            time.sleep(1)
+        return change
+
+    monkeypatch.setattr(HostLine, "end", end)
+
+    assert cli("check-authorizations").code == 69
+
+    assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL FROM sri_hosts") == [(6, True)]
+
+
+def test_many_calls_share_few_connections(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hosts with 64 calls each would else take all 100 connections that a server usually has."""
+    from jobsync.runner import run as module
+
+    real, asked = module.run_job, []
+
+    def run_job(*arguments: Any, connections: int, **more: Any) -> Any:
+        asked.append(connections)
+        return real(*arguments, connections=connections, **more)
+
+    monkeypatch.setattr(module, "run_job", run_job)
+    assert cli("settings", "set", "sri_check_concurrency", "64").code == 0
+
+    assert cli("check-authorizations").code == 0
+
+    assert 0 < asked[0] <= 20
 
 
 @pytest.mark.parametrize("change", ["status = 'cancelled'", "deleted_at = now()"])

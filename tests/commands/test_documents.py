@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.commands.support import Cli, Rows
+from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
 from tests.sri.documents import OTHER_RUC, RUC, invoice, make_key
 
@@ -191,6 +193,37 @@ def test_same_document_twice_in_one_import(cli: Cli, tmp_path: Path) -> None:
     assert [item["status"] for item in ran.json["items"]] == ["imported", "unchanged"]
 
 
+def test_two_imports_of_the_same_documents_do_not_stop_each_other(
+    cli: Cli, connection: psycopg.Connection[object], tmp_path: Path, environ: dict[str, str], database_url: str
+) -> None:
+    """Whatever the names of the files, rows are written in one order, so that nobody waits in a circle."""
+    first, last = sorted(make_key(number) for number in range(2))
+    (tmp_path / "a.xml").write_bytes(invoice(last))
+    (tmp_path / "b.xml").write_bytes(invoice(first))
+    insert = "INSERT INTO invoices (tenant_id, access_key) SELECT id, %s FROM tenants"
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    with psycopg.connect(database_url) as other:
+        other.execute(insert, [first])
+        process = command(environ, "invoice", "import", str(tmp_path), "--json")
+        until(lambda: connection.execute(waits).fetchone() == (1,))
+        other.execute(insert, [last])
+    ran = finish(process)
+
+    assert (ran.code, ran.json["counts"]["replaced"]) == (0, 2), ran.err
+
+
+def test_number_of_absurd_length_costs_only_its_column(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """What no database holds is left empty; the document, and those beside it, go in."""
+    (tmp_path / "a.xml").write_bytes(invoice(make_key(1), total="1" * 140_000))
+    (tmp_path / "b.xml").write_bytes(invoice(make_key(2)))
+
+    ran = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert (ran.code, ran.json["counts"]["imported"]) == (0, 2), ran.err
+    assert rows("SELECT total::text FROM invoices ORDER BY access_key") == [(None,), ("11.50",)]
+
+
 def test_tenant_option_refuses_others(cli: Cli, tmp_path: Path) -> None:
     """With --tenant only that tenant's documents go in."""
     assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0
@@ -245,6 +278,26 @@ def test_export_gives_the_bytes_back(cli: Cli, tmp_path: Path) -> None:
     assert {Path(name).read_bytes() for name in ran.json["files"]} == {content, invoice(KEY)}
 
 
+def test_export_leaves_no_half_file(cli: Cli, tmp_path: Path, environ: dict[str, str]) -> None:
+    """A folder that is full gets nothing, and what lay there before stays."""
+    (tmp_path / "a.xml").write_bytes(invoice(KEY))
+    assert cli("invoice", "import", str(tmp_path / "a.xml")).code == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{KEY}_submitted.xml").write_bytes(b"from before")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500));"
+        f"from jobsync.cli.main import run; sys.exit(run(['invoice', 'export', '{KEY}', '--to', '{out}']))"
+    )
+
+    # -B: a limited file size would leave half a compiled module behind
+    full = subprocess.run([sys.executable, "-B", "-c", code], env=environ, capture_output=True, text=True)
+
+    assert (full.returncode, "cannot be written" in full.stderr) == (2, True)
+    assert [(file.name, file.read_bytes()) for file in out.iterdir()] == [(f"{KEY}_submitted.xml", b"from before")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -260,6 +313,9 @@ def test_export_gives_the_bytes_back(cli: Cli, tmp_path: Path) -> None:
         (["invoice", "export", KEY, "--to", "/nowhere"], "no folder"),
         (["invoice", "list", "--status", "done"], "--status"),
         (["invoice", "import", "/nowhere.xml"], "no such file"),
+        (["invoice", "import", "x" * 300], "cannot be looked at"),
+        (["invoice", "export", KEY, "--to", "x" * 300], "no folder"),
+        (["tenant", "add", OTHER_RUC, "X", "--logo", "x" * 300], "--logo"),
         (["invoice", "import", ".", "--tenant", OTHER_RUC], "no tenant"),
     ],
 )

@@ -194,7 +194,8 @@ def test_full_storage_charges_nobody_and_is_tried_again(
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
         "from jobsync.cli.main import run; sys.exit(run(['generate-ride', '--json']))"
     )
-    full = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    # -B: a limited file size would leave half a compiled module behind
+    full = subprocess.run([sys.executable, "-B", "-c", code], env=environ, capture_output=True, text=True)
     document = json.loads(full.stdout)
 
     assert (full.returncode, document["status"]) == (3, "held"), full.stderr
@@ -241,6 +242,30 @@ def test_link_that_leads_outside_is_not_followed(cli: Cli, storage: Path, put: A
 
     assert (ran.code, "outside" in ran.json["items"][0]["error"]) == (3, True)
     assert list((tmp_path / "elsewhere").rglob("*.pdf")) == []
+
+
+@pytest.mark.parametrize("in_the_way", ["link", "file"])
+def test_place_that_cannot_be_used_stops_no_other(
+    cli: Cli, storage: Path, rows: Rows, put: Authorized, tmp_path: Path, in_the_way: str
+) -> None:
+    """Whose folder is no folder of the storage waits, ever longer; all others get their files in the same run."""
+    assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0
+    put(*[make_key(number) for number in range(6)], *[make_key(number, ruc=OTHER_RUC) for number in range(6)])
+    storage.mkdir()
+    if in_the_way == "link":
+        (storage / "tenant-1").symlink_to(tmp_path)
+    else:
+        (storage / "tenant-1").write_text("not a folder")
+
+    ran = cli("generate-ride", "--json")
+
+    assert (ran.code, ran.json["counts"]["succeeded"], ran.json["counts"]["held"]) == (3, 6, 6)
+    assert rows("SELECT tenant_id, ride_generated_at IS NOT NULL, count(*) FROM invoices GROUP BY 1, 2 ORDER BY 1") == [
+        (1, False, 6),
+        (2, True, 6),
+    ]
+    waiting = "SELECT DISTINCT ride_attempts, ride_next_at > now(), ride_error ~ 'storage' FROM invoices"
+    assert rows(f"{waiting} WHERE tenant_id = 1") == [(1, True, True)]
 
 
 def test_force_renders_anew(cli: Cli, storage: Path, rows: Rows, put: Authorized) -> None:
@@ -356,3 +381,20 @@ def test_logo_that_is_gone_is_only_a_warning(cli: Cli, put: Authorized, connecti
     ran = cli("generate-ride", "--json")
 
     assert (ran.code, "logo" in ran.err, place(storage, make_key(1)).is_file()) == (0, True, True)
+
+
+def test_logo_that_is_a_pipe_is_not_waited_for(
+    cli: Cli, put: Authorized, connection: Connection, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """Nobody writes into it; the page is printed without a logo."""
+    put(make_key(1))
+    os.mkfifo(tmp_path / "logo.png")
+    connection.execute("UPDATE tenants SET logo_path = %s", [str(tmp_path / "logo.png")])
+    process = command(environ, "generate-ride", "--json")
+
+    try:
+        ran = finish(process, timeout_s=20)
+    finally:
+        process.kill()
+
+    assert (ran.code, "logo_unreadable" in ran.err) == (0, True)

@@ -257,6 +257,28 @@ def test_as_many_items_at_once_as_asked(go: Go, concurrency: int) -> None:
     assert (concurrency, 8) == (most, report.counts.succeeded)
 
 
+def test_next_item_may_start_before_this_one_is_written(go: Go) -> None:
+    """An item that gives its place back early is overtaken by the next, once; it gives back no second place."""
+    started = {key: threading.Event() for key in "abc"}
+    at_once: list[int] = []
+
+    def do(attempt: Attempt) -> ItemResult:
+        key = attempt.item.key
+        started[key].set()
+        if key == "a":
+            attempt.let_next()
+            attempt.let_next()
+            assert started["b"].wait(5)
+            at_once.append(sum(event.is_set() for event in started.values()))
+        elif key == "b":
+            assert not started["c"].wait(0.2)
+        return done(attempt)
+
+    report = go(Scripted(do), items("a", "b", "c"))
+
+    assert (report.counts.succeeded, at_once) == (3, [2])
+
+
 def test_locks_come_and_go_under_many_workers(go: Go) -> None:
     """Workers that take and drop their locks all the time do not disturb each other's view of the fences."""
     report = go(Scripted(), items(*(f"{n:03}" for n in range(60)), locked=True), concurrency=8)

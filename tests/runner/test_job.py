@@ -9,11 +9,13 @@ from jobsync.runner.job import Counts, ItemResult, ItemStatus, RunStatus, count_
 
 
 def result(word: str) -> ItemResult:
-    """Return a result: a status, `unreachable`, `locked` or `named` (locked, and asked for by name)."""
+    """Return a result: a status, `unreachable`, `locked`, `named` (locked, asked for by name), `probed` (so too)."""
     if word == "unreachable":
         return ItemResult("1", "one", ItemStatus.FAILED, unreachable=True)
     if word in ("locked", "named"):
         return ItemResult("1", "one", ItemStatus.SKIPPED, reason="locked", named=word == "named")
+    if word == "probed":
+        return ItemResult("1", "one", ItemStatus.SKIPPED, unreachable=True, named=True)
     if word == "paused":
         return ItemResult("1", "one", ItemStatus.SKIPPED, reason="paused")
     return ItemResult("1", "one", ItemStatus(word))
@@ -28,6 +30,7 @@ def result(word: str) -> ItemResult:
         ("success locked", "succeeded", 0),
         ("locked", "succeeded", 0),
         ("success named", "partial", 3),
+        ("probed", "succeeded", 0),
         ("named failed", "failed", 1),
         ("success partial", "partial", 3),
         ("partial", "partial", 3),
@@ -71,10 +74,10 @@ def test_what_happened_to_the_run_stands_above_its_items(flags: tuple[str, ...],
 
 def test_counts_tell_what_is_left() -> None:
     """Eligible items without a result remain due; those skipped for other reasons were never eligible."""
-    words = "success failed unreachable held partial locked paused paused"
+    words = "success failed unreachable held partial locked paused paused probed"
 
-    assert Counts(eligible=8, succeeded=1, partial=1, held=1, failed=2, skipped=3, remaining=2) == count_items(
-        map(result, words.split()), eligible=8
+    assert Counts(eligible=9, succeeded=1, partial=1, held=1, failed=2, skipped=4, remaining=2) == count_items(
+        map(result, words.split()), eligible=9
     )
 
 

@@ -64,6 +64,21 @@ def test_nobody_listening_is_nothing(address: str) -> None:
     notify_systemd({"NOTIFY_SOCKET": address}, "STATUS=hello")
 
 
+def test_hostile_text_feeds_no_watchdog(heard: socket.socket) -> None:
+    """Whatever stands in a status, it is one line: no assignment can hide in it."""
+    hostile = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
+    notify_systemd({"NOTIFY_SOCKET": heard.getsockname()}, f"STATUS={hostile}")
+    progress = Progress(
+        noun=hostile, environ={"NOTIFY_SOCKET": heard.getsockname()}, write_row=lambda _done, _failed: None
+    )
+    progress.start(1)
+    progress.advance(failed=False)
+    lines = [line for text in messages(heard) for line in text.split("\n")]
+
+    assert [line.partition("=")[0] for line in lines] == ["STATUS"] * 3
+    assert lines[2] == 'STATUS=1/1 X WATCHDOG=1 [red]</script>," [31m'
+
+
 def test_lone_surrogate_does_not_stop_the_message(heard: socket.socket) -> None:
     """What UTF-8 cannot say is replaced; the message goes out all the same."""
     notify_systemd({"NOTIFY_SOCKET": heard.getsockname()}, "STATUS=a\ud800b")

@@ -39,7 +39,8 @@ def test_starts_are_apart() -> None:
     starts = []
     for _ in range(4):
         assert host.admit()
-        host.start()
+        with host.leaving():
+            pass
         starts.append(time.now)
 
     assert starts == [100.0, 100.5, 101.0, 101.5]
@@ -55,17 +56,28 @@ def test_last_call_of_the_run_before_counts() -> None:
     assert time.now == 100.3
 
 
+def test_clock_that_was_set_back_holds_nobody_up() -> None:
+    """A last call that lies in the future counts as one just now."""
+    time = Time()
+    host = line(time, delay_s=0.5, idle=-3600.0)
+
+    assert host.admit()
+
+    assert time.now == 100.5
+
+
 def test_call_that_left_late_pushes_the_next() -> None:
-    """What counts is when a call left, not when it was let through."""
+    """What counts is when a call has left, not when it was let through."""
     time = Time()
     host = line(time, delay_s=0.5)
     host.admit()
-    time.now += 0.4
-    host.start()
+    time.now += 0.25
+    with host.leaving():
+        time.now += 0.125
 
     host.admit()
 
-    assert time.now == 100.9
+    assert time.now == 100.875
 
 
 def test_ended_run_admits_nothing() -> None:

@@ -145,6 +145,18 @@ def test_changed_document_is_neither_begun_nor_written(connection: Connection, a
     assert connection.execute("SELECT count(*) FROM invoice_documents").fetchone() == (0,)
 
 
+def test_documents_of_one_host_leave_room_for_those_of_the_other(connection: Connection, add: Add) -> None:
+    """Many that wait for a host that is down do not fill what one run reads."""
+    for number in range(5):
+        add(number)
+    production = make_key(9, environment=2)
+    connection.execute("INSERT INTO invoices (tenant_id, access_key) SELECT id, %s FROM tenants", [production])
+
+    documents, total = store.read_due(connection, limit=2)
+
+    assert (production in {document.access_key for document in documents}, total) == (True, 6)
+
+
 def test_attention_keeps_its_first_instant(connection: Connection, add: Add) -> None:
     """Thirty days count from when it began, and end with another status."""
     add(1, status="'needs_attention'", attention_since="'2026-01-01+00'")

@@ -9,7 +9,9 @@ import typer
 from jobsync import __version__
 from jobsync.cli import (
     audit,
+    completion,
     credentials,
+    cron,
     database,
     dealership,
     demo,
@@ -17,8 +19,11 @@ from jobsync.cli import (
     health,
     invoice,
     jobs,
+    logs,
+    manual,
     removals,
     report,
+    ride,
     runs,
     sandbox,
     schedule,
@@ -27,6 +32,7 @@ from jobsync.cli import (
     status,
     stock,
     tenant,
+    units,
 )
 from jobsync.wiring import Tools
 
@@ -81,7 +87,9 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(sri.app, name="sri")
+app.add_typer(ride.app, name="ride")
 app.add_typer(runs.app, name="runs")
+app.command("logs")(logs.logs)
 app.command("locks")(runs.locks)
 app.add_typer(schedule.app, name="schedule")
 app.command("status")(status.status)
@@ -91,5 +99,9 @@ app.command("report")(report.report)
 app.command("metrics")(report.metrics)
 app.command("alert")(health.alert)
 app.command("audit")(audit.audit)
+app.add_typer(units.app, name="units")
+app.add_typer(cron.app, name="cron")
+app.command("completion")(completion.completion)
+app.command("man")(manual.man)
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)

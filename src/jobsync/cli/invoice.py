@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_json, print_table, say, show
 from jobsync.errors import ExitCode, UsageProblem
 
@@ -155,6 +156,18 @@ def recheck(context: typer.Context, key: AccessKey, as_json: Json = False) -> No
     show(document, as_json=as_json, otherwise=lambda: say(words))
 
 
+def _write_whole(target: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that no half one ever has its name."""
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(target)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
 @app.command()
 def export(
     context: typer.Context,
@@ -165,7 +178,7 @@ def export(
     """Write what is kept of a document into a folder: the XML, and the SRI's answer byte for byte."""
     from jobsync.sri import registry
 
-    if not to.is_dir():
+    if not holds(to.is_dir):
         raise UsageProblem(f"--to: no folder {to}")
     with transaction(context) as connection:
         kept = registry.read_files(connection, key.strip())
@@ -174,7 +187,7 @@ def export(
         if content is not None:
             target = to / f"{key.strip()}_{name.removesuffix('_xml')}.xml"
             try:
-                target.write_bytes(content)
+                _write_whole(target, content)
             except OSError as error:
                 raise UsageProblem(f"{target}: cannot be written ({error.strerror})") from None
             written.append(str(target))

@@ -214,8 +214,12 @@ def _run_check_authorizations(
         work,
         database=tools.database,
         environ=tools.environ,
-        connections=2 * work.concurrency + 2,
+        connections=min(2 * work.concurrency + 2, _CONNECTIONS_MOST),
     )
+
+
+# Writes are short: more calls than this in flight share them, instead of using up what the server has for everybody.
+_CONNECTIONS_MOST = 20
 
 
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:

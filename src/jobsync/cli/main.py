@@ -25,7 +25,7 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
 
     from jobsync.cli.app import app
     from jobsync.errors import ExitCode, JobsyncError, UsageProblem
-    from jobsync.logs import close_quietly, visible, visible_lines
+    from jobsync.logs import close_quietly, complain, visible, visible_lines
 
     # Typer's own root of all that a command line can be wrong in
     usage_error: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -50,17 +50,18 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
         close_quietly(sys.stderr)
         return int(ExitCode.FAILED)
     except Exception:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
-        sys.stderr.write(visible_lines(traceback.format_exc()) + "\n")
+        complain(visible_lines(traceback.format_exc()))
         text = "internal error; see standard error"
         return _complain(None, int(ExitCode.FAILED), as_json=as_json, document_text=text)
 
 
 def _complain(sentence: str | None, code: int, *, as_json: bool, document_text: str | None = None) -> int:
+    from jobsync.logs import complain, visible
+
     if sentence:
-        sys.stderr.write(f"jobsync: {sentence}\n")
+        complain(f"jobsync: {sentence}")
     if as_json:
         from jobsync.cli.output import print_json
-        from jobsync.logs import visible
 
         print_json({"error": visible(document_text or sentence or ""), "exit_code": code})
     return code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,14 @@ def tools_of(context: typer.Context) -> Tools:
     tools = context.find_root().obj
     assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
     return tools
+
+
+def holds(look: Callable[[], bool]) -> bool:
+    """Return what a look at a path says; False where nobody can look."""
+    try:
+        return look()
+    except OSError:
+        return False
 
 
 @contextmanager

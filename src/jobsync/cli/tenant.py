@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, group, transaction
+from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_table, say, show
 from jobsync.errors import UsageProblem
 
@@ -40,7 +40,7 @@ def add(
         raise UsageProblem("NAME: expected 1 to 300 characters")
     if environment not in ("test", "production"):
         raise UsageProblem(f"--environment: {environment!r} is unknown, expected test or production")
-    if logo is not None and not logo.is_file():
+    if logo is not None and not holds(logo.is_file):
         raise UsageProblem(f"--logo: no file {logo}")
     with transaction(context) as connection:
         row = registry.add_tenant(

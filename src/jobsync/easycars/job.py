@@ -146,7 +146,7 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
                 )
     else:
         chosen = [d for d in dealerships if d.why_not is None and (d.due is not None or not scheduled)]
-    items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named)) for d in chosen]
+    items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named), about={"dealership_id": d.id}) for d in chosen]
     left_out = [
         ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
         for d in dealerships

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
 from functools import partial
 
 from jobsync.ride import barcode, codes
-from jobsync.ride.flow import Column, Filled, Flow, Piece, Table
+from jobsync.ride.flow import PAD_X, Column, Filled, Flow, Piece, Table
 from jobsync.ride.model import Stamp
 from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
 from jobsync.sri.comprobante import (
@@ -27,7 +27,7 @@ from jobsync.sri.comprobante import (
 LEFT, RIGHT, TOP, BOTTOM = 10.0, 200.0, 10.0, 283.5
 WIDTH = RIGHT - LEFT
 GAP = 3.0
-KEY_BOX = 96.0
+KEY_BOX = 93.0  # 321 modules, their quiet zones, and room
 ISSUER_BOX = WIDTH - KEY_BOX - GAP
 TOTALS_WIDTH = 66.0
 NOTES_WIDTH = WIDTH - TOTALS_WIDTH - 5.0
@@ -37,11 +37,15 @@ LOGO_HEIGHT_MIN, LOGO_HEIGHT_MAX = 22.0, 34.0
 RUNNING_HEAD = 9.0
 BANNER = 8.0
 BAR_HEIGHT = 12.5
-HEAD_TEXT_MAX = 1000  # characters; the schema allows 300
+_NAME_LINES = 2
+HEAD_TEXT_MAX = 400  # characters; the schema allows 300
+HEAD_CODE_MAX = 120  # of what the schema wants short
 
 TITLE = Ink(14, bold=True)
+LONG_TITLE = Ink(12, bold=True)
 NUMBER = Ink(11)
 NAME = Ink(11, bold=True)
+NAME_ALONE = Ink(13.5, bold=True)  # where a logo would be
 TRADE_NAME = Ink(9)
 LABEL = Ink(6.4, grey=0.35)
 VALUE = Ink(8)
@@ -62,11 +66,11 @@ _GUAYAQUIL = timezone(timedelta(hours=-5))  # mainland Ecuador, without daylight
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A label with its value; `share` is its part of the row's width."""
+    """A label with its value; `columns` of the twelve of a row are its own, and what is left if it is the last."""
 
     label: str
     value: str | None
-    share: float = 1.0
+    columns: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,8 @@ class TotalLine:
 
 def marks(document: Document, stamp: Stamp) -> tuple[str, ...]:
     """Return what every page must say of a document that has no validity."""
-    if not stamp.authorized:
-        return (WITHOUT_AUTHORIZATION,)
-    return (TEST_ENVIRONMENT,) if document.environment == "test" else ()
+    said = () if stamp.authorized else (WITHOUT_AUTHORIZATION,)
+    return (*said, TEST_ENVIRONMENT) if document.environment == "test" else said
 
 
 def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ratio: float | None) -> Flow:
@@ -98,7 +101,7 @@ def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ra
     """
     sheet.turn_to(0)
     top = TOP + len(marks(document, stamp)) * BANNER
-    issuer = _issuer_pieces(sheet, document)
+    issuer = _issuer_pieces(sheet, document, NAME if logo_ratio else NAME_ALONE)
     key = _key_pieces(sheet, document, stamp, title)
     issuer_height = sum(piece.height_mm for piece in issuer) + 2 * PAD
     key_height = sum(piece.height_mm for piece in key) + 2 * PAD
@@ -131,8 +134,9 @@ def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> Non
             sheet.write((LEFT + RIGHT) / 2, y + (BANNER - 1.5 - WARNING.line_mm) / 2, mark, WARNING, align="center")
         if index:
             y = TOP + len(said) * BANNER
-            sheet.write(RIGHT, y, f"R.U.C. {sheet.clean(document.issuer.ruc)}", SMALL, align="right")
             room = WIDTH - 45
+            ruc = sheet.wrap(f"R.U.C. {document.issuer.ruc}", WIDTH - room - 3, SMALL)[0]
+            sheet.write(RIGHT, y, ruc, SMALL, align="right")
             sheet.write(LEFT, y, sheet.wrap(f"{name} · {document.issuer.name}", room, SECTION)[0], SECTION)
             sheet.rule(LEFT, y + 4.6, WIDTH, weight_mm=0.2, grey=0.35)
         y = HEIGHT_MM - 10.2
@@ -150,8 +154,7 @@ def _foot(sheet: Sheet, document: Document, stamp: Stamp) -> tuple[str, Ink]:
 
 def _box(sheet: Sheet, x: float, y: float, width: float, height: float, pieces: Sequence[Piece]) -> None:
     sheet.frame(x, y, width, height, radius=RADIUS)
-    spare = height - 2 * PAD - sum(piece.height_mm for piece in pieces)
-    y += PAD + min(spare / 2, 6.0)
+    y += (height - sum(piece.height_mm for piece in pieces)) / 2
     for piece in pieces:
         piece.draw(y)
         y += piece.height_mm
@@ -163,22 +166,27 @@ def _place_logo(sheet: Sheet, top: float, height: float, ratio: float) -> None:
     sheet.picture(LEFT + (ISSUER_BOX - width) / 2, top + (height - tall) / 2, width, tall)
 
 
-def _issuer_pieces(sheet: Sheet, document: Document) -> list[Piece]:
+def _issuer_pieces(sheet: Sheet, document: Document, name: Ink) -> list[Piece]:
     issuer = document.issuer
     x, room = LEFT + PAD, ISSUER_BOX - 2 * PAD
-    pieces = _text(sheet, x, room, issuer.name, NAME)
+    pieces = _text(sheet, x, room, issuer.name, _modest(sheet, issuer.name, room, name))
     if issuer.trade_name and issuer.trade_name != issuer.name:
-        pieces += _text(sheet, x, room, issuer.trade_name, TRADE_NAME)
+        pieces += _text(sheet, x, room, issuer.trade_name, _modest(sheet, issuer.trade_name, room, TRADE_NAME))
     pieces.append(_blank(1.4))
-    pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office)
-    pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch)
+    pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office, most=HEAD_TEXT_MAX)
+    pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch, most=HEAD_TEXT_MAX)
     pieces += _labelled(sheet, x, room, "Contribuyente Especial Nro.", issuer.special_taxpayer)
     pieces += _labelled(sheet, x, room, "OBLIGADO A LLEVAR CONTABILIDAD:", issuer.keeps_accounts)
     pieces += _labelled(sheet, x, room, "Agente de Retención Resolución No.", issuer.withholding_agent)
     legends = [legend for legend in (issuer.rimpe, issuer.micro_enterprise, issuer.rise) if legend]
     for legend in legends:
-        pieces += _text(sheet, x, room, legend, STRONG)
+        pieces += _text(sheet, x, room, legend, STRONG, most=HEAD_CODE_MAX)
     return pieces
+
+
+def _modest(sheet: Sheet, text: str, room: float, ink: Ink) -> Ink:
+    """Return the ink, smaller for a name that would take more than two lines."""
+    return ink if len(sheet.wrap(text, room, ink)) <= _NAME_LINES else replace(ink, size_pt=VALUE.size_pt)
 
 
 def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> list[Piece]:
@@ -187,7 +195,7 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         sheet, x, room, "R.U.C.:", document.issuer.ruc, label_ink=Ink(9, grey=0.3), ink=Ink(11, bold=True)
     )
     pieces.append(_blank(0.8))
-    pieces += _text(sheet, x, room, title, sheet.shrink(title, room, TITLE, least_pt=10.5))
+    pieces += _title(sheet, x, room, title)
     if document.series_number:
         pieces += _labelled(sheet, x, room, "No.", document.series_number, label_ink=Ink(9, grey=0.3), ink=NUMBER)
     pieces.append(_blank(1.6))
@@ -199,11 +207,27 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         pieces += _stacked(sheet, x, room, "FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
     else:
         pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
+    emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
-    pieces.append(_beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", "NORMAL")]))
+    pieces.append(
+        _beside(sheet, x, room, [("AMBIENTE", environment), ("EMISIÓN", codes.EMISSIONS.get(emission, emission))])
+    )
     pieces.append(_blank(0.6))
     pieces += _access_key(sheet, document.access_key)
     return pieces
+
+
+def _title(sheet: Sheet, x: float, room: float, title: str) -> list[Piece]:
+    """Return the title on one line, or on several of about the same length."""
+    if sheet.measure(title, TITLE) <= room:
+        return [_line(sheet, x, title, TITLE)]
+    lines = sheet.wrap(title, room, LONG_TITLE)
+    for percent_of_room in range(50, 100, 5):
+        even = sheet.wrap(title, room * percent_of_room / 100, LONG_TITLE)
+        if len(even) == len(lines):
+            lines = even
+            break
+    return [_line(sheet, x, line, LONG_TITLE) for line in lines]
 
 
 def _access_key(sheet: Sheet, text: str) -> list[Piece]:
@@ -213,9 +237,8 @@ def _access_key(sheet: Sheet, text: str) -> list[Piece]:
     pieces = [_line(sheet, x + PAD, "CLAVE DE ACCESO", LABEL)]
     if is_key(text):
         widths = barcode.code128(text)
-        modules = sum(widths) + 2 * barcode.QUIET_MODULES
-        module = int((KEY_BOX - 1) / modules * 1000) / 1000
-        left = x + (KEY_BOX - sum(widths) * module) / 2
+        module = barcode.MODULE_MM
+        left = round((x + (KEY_BOX - sum(widths) * module) / 2) / module) * module
         pieces.append(_blank(0.5))
         pieces.append(Piece(BAR_HEIGHT + 0.8, lambda y: sheet.bars(left, y, BAR_HEIGHT, module, widths)))
         middle, ink = x + KEY_BOX / 2, sheet.shrink(key, inner, KEY, least_pt=7)
@@ -239,10 +262,13 @@ def authorization_time(stamp: Stamp) -> str | None:
 # --- texts as pieces -------------------------------------------------------------------------------------------------
 
 
-def head_text(sheet: Sheet, text: str | None) -> str:
-    """Return a text for the boxes on top; one far longer than the schema allows is cut, visibly."""
+def head_text(sheet: Sheet, text: str | None, *, most: int = HEAD_TEXT_MAX) -> str:
+    """Return a text for the boxes; one far longer than the schema allows is cut, visibly and with a warning."""
     text = sheet.clean(text)
-    return text if len(text) <= HEAD_TEXT_MAX else text[:HEAD_TEXT_MAX] + "…"
+    if len(text) <= most:
+        return text
+    sheet.shortened = True
+    return text[:most] + "…"
 
 
 def _blank(height: float) -> Piece:
@@ -253,15 +279,23 @@ def _line(sheet: Sheet, x: float, text: str, ink: Ink) -> Piece:
     return Piece(ink.line_mm, lambda y: sheet.write(x, y, text, ink))
 
 
-def _text(sheet: Sheet, x: float, room: float, text: str | None, ink: Ink) -> list[Piece]:
-    return [_line(sheet, x, line, ink) for line in sheet.wrap(head_text(sheet, text), room, ink)]
+def _text(sheet: Sheet, x: float, room: float, text: str | None, ink: Ink, *, most: int = HEAD_TEXT_MAX) -> list[Piece]:
+    return [_line(sheet, x, line, ink) for line in sheet.wrap(head_text(sheet, text, most=most), room, ink)]
 
 
 def _labelled(
-    sheet: Sheet, x: float, room: float, label: str, text: str | None, *, label_ink: Ink = SMALL_LABEL, ink: Ink = VALUE
+    sheet: Sheet,
+    x: float,
+    room: float,
+    label: str,
+    text: str | None,
+    *,
+    label_ink: Ink = SMALL_LABEL,
+    ink: Ink = VALUE,
+    most: int = HEAD_CODE_MAX,
 ) -> list[Piece]:
-    """Return a label with its value behind it, or below if that saves lines; nothing for no value."""
-    text = head_text(sheet, text)
+    """Return a label with its value behind it; nothing for no value."""
+    text = head_text(sheet, text, most=most)
     if not text:
         return []
     indent = sheet.measure(label, label_ink) + 1.6
@@ -280,7 +314,7 @@ def _labelled(
 def _stacked(sheet: Sheet, x: float, room: float, label: str, text: str | None, ink: Ink) -> list[Piece]:
     if not text:
         return []
-    return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink), _blank(0.9)]
+    return [_line(sheet, x, label, LABEL), *_text(sheet, x, room, text, ink, most=HEAD_CODE_MAX), _blank(0.9)]
 
 
 def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str | None]]) -> Piece:
@@ -306,27 +340,46 @@ def draw_fields(flow: Flow, rows: Sequence[Sequence[Entry]], *, title: str | Non
     if not laid:
         return
     inner = WIDTH - 2 * PAD
-    drawn: list[tuple[float, list[tuple[float, str, list[str]]]]] = []
+    drawn: list[_FieldRow] = []
     for row in laid:
-        shares = sum(entry.share for entry, _ in row)
-        x, tall = LEFT + PAD, 0
+        place, tall = 0, 0
         cells: list[tuple[float, str, list[str]]] = []
-        for entry, text in row:
-            width = inner * entry.share / shares
-            lines = sheet.wrap(text, width - 3, VALUE)
-            cells.append((x, entry.label, lines))
+        for index, (entry, text) in enumerate(row):
+            columns = max(entry.columns, 12 - place) if index == len(row) - 1 else entry.columns
+            lines = sheet.wrap(text, inner * columns / 12 - 3, VALUE)
+            cells.append((LEFT + PAD + inner * place / 12, entry.label, lines))
             tall = max(tall, len(lines))
-            x += width
+            place += columns
         drawn.append((LABEL.line_mm + tall * VALUE.line_mm + 1.2, cells))
     heading = SECTION.line_mm + 0.8 if title else 0.0
-    height = heading + sum(high for high, _ in drawn) + 2 * PAD - 2.4
+    for rows_of_box in _boxfuls(drawn, flow.page_room_mm - heading - 2 * PAD):
+        _draw_box(flow, rows_of_box, title, heading)
+        title, heading = None, 0.0
+
+
+_FieldRow = tuple[float, list[tuple[float, str, list[str]]]]
+
+
+def _boxfuls(rows: Sequence[_FieldRow], room: float) -> list[list[_FieldRow]]:
+    """Return the rows by the box they stand in: one, unless they take more than a page."""
+    boxes: list[list[_FieldRow]] = [[]]
+    for row in rows:
+        if boxes[-1] and sum(high for high, _ in boxes[-1]) + row[0] > room:
+            boxes.append([])
+        boxes[-1].append(row)
+    return boxes
+
+
+def _draw_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, heading: float) -> None:
+    sheet = flow.sheet
+    height = heading + sum(high for high, _ in rows) + 2 * PAD - 2.4
     flow.need(height)
     sheet.frame(LEFT, flow.y, WIDTH, height, radius=RADIUS)
     y = flow.y + PAD - 0.8
     if title:
         sheet.write(LEFT + PAD, y, title, SECTION)
         y += heading
-    for high, cells in drawn:
+    for high, cells in rows:
         for x, label, lines in cells:
             sheet.write(x, y, label, LABEL)
             sheet.write_lines(x, y + LABEL.line_mm, lines, VALUE)
@@ -343,18 +396,18 @@ def lines_table(lines: Sequence[Line], *, codes_called: tuple[str, str] = ("Cód
     columns: list[Filled] = [
         (Column(codes_called[0], "code", most_mm=24), [line.code for line in lines]),
         (Column(codes_called[1], "code", most_mm=20), [line.auxiliary_code for line in lines]),
-        (Column("Cantidad", "number", most_mm=26), [digits(line.quantity) for line in lines]),
+        (Column("Cantidad", "number", most_mm=26, least_mm=12), [digits(line.quantity) for line in lines]),
         (Column("Unidad", "code", most_mm=16), [line.unit for line in lines]),
-        (Column("Descripción", share=1.7), [line.description or " " for line in lines]),
-        (Column("Detalle Adicional", share=1.0), ["\n".join(map(called, line.details)) for line in lines]),
-        (Column("Precio Unitario", "number", most_mm=26), [digits(line.unit_price) for line in lines]),
+        (Column("Descripción"), [line.description or " " for line in lines]),
+        (Column("Detalle Adicional"), ["\n".join(map(called, line.details)) for line in lines]),
+        (Column("Precio Unitario", "number", most_mm=26, least_mm=14), [digits(line.unit_price) for line in lines]),
         (Column("Subsidio", "number", most_mm=22), [subsidy(line) if subsidized else None for line in lines]),
         (
             Column("Precio sin Subsidio", "number", most_mm=24),
             [digits(line.price_without_subsidy) if subsidized else None for line in lines],
         ),
-        (Column("Descuento", "number", most_mm=24), [digits(line.discount) for line in lines]),
-        (Column("Precio Total", "number", most_mm=28), [digits(line.total) for line in lines]),
+        (Column("Descuento", "number", most_mm=24, least_mm=13), [digits(line.discount) for line in lines]),
+        (Column("Precio Total", "number", most_mm=28, least_mm=16), [digits(line.total) for line in lines]),
     ]
     return table(columns)
 
@@ -394,17 +447,20 @@ def subsidy(line: Line) -> str | None:
 
 def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
     """Return the totals, decimal points below each other, as one group that no page divides."""
-    x, pad = RIGHT - TOTALS_WIDTH, 1.6
+    x, pad = RIGHT - TOTALS_WIDTH, PAD_X
     texts = [sheet.clean(line.amount.text) for line in totals]
     widest = max((sheet.measure(text, TOTAL) for text in texts), default=0.0)
     room = min(max(widest, 14.0), TOTALS_WIDTH * 0.6)
-    fraction = max((sheet.measure(_fraction(text), TOTAL) for text in texts), default=0.0)
+    plain = [text for line, text in zip(totals, texts, strict=True) if not line.grand]
+    fraction = max((sheet.measure(_fraction(text), TOTAL) for text in plain), default=0.0)
     if widest > room:
         fraction = 0.0
     pieces = []
     for index, (line, text) in enumerate(zip(totals, texts, strict=True)):
         ink = GRAND_TOTAL if line.grand else TOTAL
-        labels = sheet.wrap(line.label, TOTALS_WIDTH - room - 2 * pad - 2, ink if line.grand else TOTAL)
+        labels = sheet.wrap(
+            head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * pad - 2, ink if line.grand else TOTAL
+        )
         values = [text]
         ink = sheet.shrink(text, TOTALS_WIDTH * 0.6, ink, least_pt=5.0)
         if sheet.measure(text, ink) > TOTALS_WIDTH * 0.6:
@@ -438,7 +494,7 @@ def _draw_total(
         x, y, TOTALS_WIDTH, weight_mm=0.2 if first or line.grand else 0.1, grey=0.35 if first or line.grand else 0.78
     )
     top = y + (height - len(labels) * label_ink.line_mm) / 2
-    sheet.write_lines(x + 1.6, top, labels, label_ink)
+    sheet.write_lines(x + PAD_X, top, labels, label_ink)
     sheet.write_lines(right, y + (height - len(values) * ink.line_mm) / 2, values, ink, align="right")
     if line.grand:
         sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)
@@ -532,7 +588,7 @@ def reimbursement_entries(totals: ReimbursementTotals | None) -> list[Entry]:
     if totals is None:
         return []
     return [
-        Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code), 1.6),
+        Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code)),
         Entry("Total Comprobantes Reembolso", digits(totals.documents)),
         Entry("Total Base Imponible Reembolso", digits(totals.base)),
         Entry("Total Impuesto Reembolso", digits(totals.tax)),

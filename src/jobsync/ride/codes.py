@@ -44,6 +44,9 @@ IDENTIFICATIONS = {
     "09": "PLACA",
 }
 
+# Since 2018 always 1; 2 stands in older documents.
+EMISSIONS = {"1": "NORMAL", "2": "INDISPONIBILIDAD DEL SISTEMA"}
+
 IVA, ICE, IRBPNR = "2", "3", "5"
 TAXES = {IVA: "IVA", ICE: "ICE", "4": "RETENCIÓN", IRBPNR: "IRBPNR"}
 

@@ -26,17 +26,16 @@ def draw(flow: Flow, document: Document, note: CreditNote) -> None:
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
                 Entry("Identificación", note.buyer.id),
             ],
             [
                 Entry("Fecha Emisión", document.issue_date_text),
                 Entry("Comprobante que se modifica", codes.DOCUMENTS.get(note.modified.code or "", note.modified.code)),
                 Entry("Número", note.modified.number),
-                Entry("Fecha Emisión (Comprobante a modificar)", note.modified.issue_date, 1.3),
-                Entry("Moneda", note.currency, 0.6),
+                Entry("Fecha Emisión (Comprobante a modificar)", note.modified.issue_date),
             ],
-            [Entry("Razón de Modificación", note.reason)],
+            [Entry("Razón de Modificación", note.reason, 9), Entry("Moneda", note.currency)],
         ],
     )
     right = total_pieces(sheet, totals.credit_note_totals(note))

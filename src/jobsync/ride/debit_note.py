@@ -28,14 +28,14 @@ def draw(flow: Flow, document: Document, note: DebitNote) -> None:
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
                 Entry("Identificación", note.buyer.id),
             ],
             [
                 Entry("Fecha Emisión", document.issue_date_text),
                 Entry("Comprobante que se modifica", codes.DOCUMENTS.get(note.modified.code or "", note.modified.code)),
                 Entry("Número", note.modified.number),
-                Entry("Fecha Emisión (Comprobante a modificar)", note.modified.issue_date, 1.3),
+                Entry("Fecha Emisión (Comprobante a modificar)", note.modified.issue_date),
             ],
         ],
     )

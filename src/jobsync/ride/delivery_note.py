@@ -26,13 +26,13 @@ def draw(flow: Flow, document: Document, note: DeliveryNote) -> None:
         [
             [
                 Entry("Identificación (Transportista)", note.carrier.id),
-                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 2.4),
-                Entry("Placa", note.plate, 0.7),
+                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 6),
+                Entry("Placa", note.plate),
             ],
             [
-                Entry("Punto de Partida", note.from_address, 2),
-                Entry("Fecha inicio Transporte", note.starts, 0.7),
-                Entry("Fecha fin Transporte", note.ends, 0.7),
+                Entry("Punto de Partida", note.from_address, 6),
+                Entry("Fecha inicio Transporte", note.starts),
+                Entry("Fecha fin Transporte", note.ends),
             ],
         ],
     )
@@ -56,21 +56,21 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
         [
             [
                 Entry("Identificación (Destinatario)", recipient.party.id),
-                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 9),
             ],
             [
-                Entry("Destino (Punto de llegada)", recipient.party.address, 2),
-                Entry("Ruta", recipient.route, 1.4),
+                Entry("Destino (Punto de llegada)", recipient.party.address, 6),
+                Entry("Ruta", recipient.route, 6),
             ],
             [
-                Entry("Motivo Traslado", recipient.reason, 2),
+                Entry("Motivo Traslado", recipient.reason, 6),
                 Entry("Documento Aduanero", recipient.customs_document),
                 Entry("Código Establecimiento Destino", recipient.establishment),
             ],
             [
-                Entry("Comprobante de Venta", number, 1.2),
-                Entry("Fecha", recipient.document_date, 0.6),
-                Entry("Número de Autorización", recipient.document_authorization, 2),
+                Entry("Comprobante de Venta", number),
+                Entry("Fecha", recipient.document_date),
+                Entry("Número de Autorización", recipient.document_authorization, 6),
             ],
         ],
         title=title,
@@ -82,7 +82,7 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
 def _goods_table(flow: Flow, goods: tuple[Good, ...]) -> None:
     columns: list[Filled] = [
         (Column("Cantidad", "number", most_mm=30, least_mm=18), [digits(good.quantity) for good in goods]),
-        (Column("Descripción", share=1.7), [good.description or " " for good in goods]),
+        (Column("Descripción"), [good.description or " " for good in goods]),
         (Column("Detalle Adicional"), ["\n".join(map(called, good.details)) for good in goods]),
         (Column("Código Principal", "code", most_mm=32), [good.code for good in goods]),
         (Column("Código Auxiliar", "code", most_mm=32), [good.auxiliary_code for good in goods]),

@@ -11,10 +11,13 @@ from jobsync.ride.sheet import Align, Ink, Sheet
 
 HEADING = Ink(6.6, bold=True)
 CELL = Ink(7.4)
-_PAD_X, _PAD_Y = 1.2, 0.85
+PAD_X = 1.4  # between a cell's edge and its text
+_PAD_Y = 0.85
 _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
+_PART = 50  # lines of a row that are not divided in a column
+_SPREAD, _EXTRA_MOST, _WEIGHT = 0.6, 5.0, 0.7
 _KEPT_ROWS = 2  # that go over to the last page with what follows the table
 
 
@@ -109,13 +112,12 @@ class Column:
 
     Args:
         kind: a number's decimal points stand below each other; a code is as wide as its longest text, up to `most_mm`;
-            a text takes its `share` of what is left.
+            texts share what is left.
     """
 
     title: str
     kind: str = "text"
     most_mm: float = 24.0
-    share: float = 1.0
     least_mm: float = 0.0
 
     @property
@@ -155,7 +157,6 @@ class Table:
     width: float
     ink: Ink = CELL
     _laid: list[_Laid] = field(default_factory=list, init=False)
-    _under_head: bool = field(default=True, init=False)
 
     def draw(self, flow: Flow, *, tail_mm: float = 0.0) -> None:
         """
@@ -164,6 +165,8 @@ class Table:
         Args:
             tail_mm: height of what follows and shall not stand alone on a page; the last rows go along with it.
         """
+        if not self.rows or not self.columns:
+            return
         sheet = flow.sheet
         rows, heights, head = self._measure(sheet)
         first = heights[0] if heights and heights[0] + head <= flow.page_room_mm else self.ink.line_mm
@@ -172,34 +175,42 @@ class Table:
         if over == 0 and not flow.fresh:
             flow.next_page()
         self._head(flow, head)
+        below_head = True
         for index, (lines, height) in enumerate(zip(rows, heights, strict=True)):
             if (index and index == over) or (height > flow.room_mm and height + head <= flow.page_room_mm):
                 self._turn(flow, head)
+                below_head = True
             rest = lines
             while self._height(len(rest)) > flow.room_mm + _SLACK:  # a row taller than a page
                 fitting = int((flow.room_mm - 2 * _PAD_Y) / self.ink.line_mm)
                 if fitting > 0:
-                    self._row(sheet, flow.y, rest[:fitting])
+                    self._row(sheet, flow.y, rest[:fitting], rule=not below_head)
                     flow.y += self._height(fitting)
                     rest = rest[fitting:]
                 self._turn(flow, head)
-            self._row(sheet, flow.y, rest)
+                below_head = True
+            self._row(sheet, flow.y, rest, rule=not below_head)
             flow.y += self._height(len(rest))
+            below_head = False
         self._end(sheet, flow.y)
 
     def pieces(self, sheet: Sheet) -> list[Piece]:
         """Return the table as pieces, for a column; its heading is not repeated."""
-        rows, heights, head = self._measure(sheet)
+        rows, _, head = self._measure(sheet)
 
-        def row(lines: list[tuple[str, ...]], y: float, height: float, *, last: bool) -> None:
-            self._row(sheet, y, lines)
+        def row(lines: list[tuple[str, ...]], y: float, *, first: bool, last: bool) -> None:
+            self._row(sheet, y, lines, rule=first)
             if last:
-                self._end(sheet, y + height)
+                self._end(sheet, y + self._height(len(lines)))
 
         pieces = [Piece(head, lambda y: self._head_at(sheet, y, head), keep=True)]
-        for index, (lines, height) in enumerate(zip(rows, heights, strict=True)):
-            last = index == len(rows) - 1
-            pieces.append(Piece(height, partial(row, lines, height=height, last=last)))
+        for index, lines in enumerate(rows):
+            parts = [lines[start : start + _PART] for start in range(0, len(lines), _PART)] or [lines]
+            for place, part in enumerate(parts):
+                last = index == len(rows) - 1 and place == len(parts) - 1
+                pieces.append(
+                    Piece(self._height(len(part)), partial(row, part, first=index > 0 and place == 0, last=last))
+                )
         return pieces
 
     def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], list[float], float]:
@@ -214,13 +225,14 @@ class Table:
 
     def _first_row_to_carry(self, flow: Flow, heights: Sequence[float], tail_mm: float, head: float) -> int | None:
         """Return the row before which a page has to end so that the tail is not alone; None if it will not be."""
-        y, fresh = flow.y + head, True
+        y, on_page, turned = flow.y + head, 0, False
         for height in heights:
-            if y + height > flow.bottom and not fresh:
-                y = flow.next_top + head
+            if y + height > flow.bottom and on_page:
+                y, on_page, turned = flow.next_top + head, 0, True
             y += height
-            fresh = False
-        if y + tail_mm <= flow.bottom or tail_mm + head > flow.page_room_mm:
+            on_page += 1
+        alone = turned and on_page < _KEPT_ROWS
+        if tail_mm + head > flow.page_room_mm or (y + tail_mm <= flow.bottom and not alone):
             return None
         count, carried = 0, tail_mm + head
         while count < min(_KEPT_ROWS, len(heights)) and carried + heights[-1 - count] <= flow.page_room_mm:
@@ -242,16 +254,14 @@ class Table:
         sheet.rule(self.x, y, self.width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
         for laid in self._laid:
             right = laid.column.align == "right"
-            x = laid.x + (laid.width - _PAD_X if right else _PAD_X)
+            x = laid.x + (laid.width - PAD_X if right else PAD_X)
             top = y + height - _PAD_Y - len(laid.title) * HEADING.line_mm
             sheet.write_lines(x, top, laid.title, HEADING, align=laid.column.align)
         self._end(sheet, y + height)
-        self._under_head = True
 
-    def _row(self, sheet: Sheet, y: float, rows: Sequence[Sequence[str]]) -> None:
-        if not self._under_head:
+    def _row(self, sheet: Sheet, y: float, rows: Sequence[Sequence[str]], *, rule: bool) -> None:
+        if rule:
             sheet.rule(self.x, y, self.width, weight_mm=0.1, grey=_RULE_GREY)
-        self._under_head = False
         y += _PAD_Y
         for lines in rows:
             for laid, text in zip(self._laid, lines, strict=True):
@@ -264,54 +274,76 @@ class Table:
 
     def _write(self, sheet: Sheet, laid: _Laid, y: float, text: str) -> None:
         if laid.column.kind != "number":
-            sheet.write(laid.x + _PAD_X, y, text, laid.ink)
+            sheet.write(laid.x + PAD_X, y, text, laid.ink)
             return
         own = sheet.measure(_fraction(text), laid.ink) if laid.fraction else 0.0
-        right = laid.x + laid.width - _PAD_X - max(0.0, laid.fraction - own)
+        right = laid.x + laid.width - PAD_X - max(0.0, laid.fraction - own)
         sheet.write(right, y, text, laid.ink, align="right")
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def _lay_columns(self, sheet: Sheet) -> None:
-        widths: list[float] = []
-        fractions: list[float] = []
-        for index, column in enumerate(self.columns):
-            texts = {sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")} - {""}
-            word = max(sheet.measure(part, HEADING) for part in sheet.clean(column.title).split(" "))
-            natural, fraction = 0.0, 0.0
-            if column.kind == "number":
-                fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
-                natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
-            elif column.kind == "code":
-                natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
-            if column.kind == "text":
-                widths.append(0.0)
-            else:
-                if natural > column.most_mm:
-                    fraction = 0.0
-                widths.append(max(min(natural, column.most_mm), word, column.least_mm) + 2 * _PAD_X)
-            fractions.append(fraction)
-        left = self.width - sum(widths)
-        shares = sum(column.share for column in self.columns if column.kind == "text")
+        measured = [self._measure_column(sheet, index, column) for index, column in enumerate(self.columns)]
+        flexible = [column.kind == "text" for column in self.columns]
+        fixed = sum(width for (width, _), flexes in zip(measured, flexible, strict=True) if not flexes)
+        wanted = sum(width for (width, _), flexes in zip(measured, flexible, strict=True) if flexes)
+        # what short texts leave over goes in part to the other columns, so that they do not crowd at one side
+        spare = max(0.0, self.width - fixed - wanted) * (1.0 if not any(flexible) else _SPREAD)
+        extra = min(spare / max(1, flexible.count(False)), _EXTRA_MOST if any(flexible) else self.width)
+        left = self.width - fixed - extra * flexible.count(False)
+        texts = _share([width for (width, _), flexes in zip(measured, flexible, strict=True) if flexes], left)
+        widths = [
+            texts.pop(0) if flexes else width + extra for (width, _), flexes in zip(measured, flexible, strict=True)
+        ]
         self._laid = []
         x = self.x
-        for column, width, fraction in zip(self.columns, widths, fractions, strict=True):
-            room = width or left * column.share / shares
-            if not shares:
-                room += left / len(self.columns)
-            title = sheet.wrap(column.title, room - 2 * _PAD_X, HEADING)
+        for column, (_, fraction), room in zip(self.columns, measured, widths, strict=True):
+            title = sheet.wrap(column.title, room - 2 * PAD_X, HEADING)
             self._laid.append(_Laid(x, room, column, title, fraction, self.ink))
             x += room
+
+    def _measure_column(self, sheet: Sheet, index: int, column: Column) -> tuple[float, float]:
+        """Return the width that a column wants, and what its numbers have right of the decimal point."""
+        texts = {sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")} - {""}
+        word = max(sheet.measure(part, HEADING) for part in sheet.clean(column.title).split(" "))
+        natural, fraction = 0.0, 0.0
+        if column.kind == "number":
+            fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
+            natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
+        else:
+            natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
+        if column.kind != "text" and natural > column.most_mm:
+            natural, fraction = column.most_mm, 0.0
+        return max(natural, word, column.least_mm) + 2 * PAD_X, fraction
 
     def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
         return [
             [
                 line
                 for paragraph in (text or "").split("\n")
-                for line in sheet.wrap(paragraph, laid.width - 2 * _PAD_X, laid.ink)
+                for line in sheet.wrap(paragraph, laid.width - 2 * PAD_X, laid.ink)
             ]
             for laid, text in zip(self._laid, row, strict=True)
         ]
+
+
+def _share(wanted: Sequence[float], room: float) -> list[float]:
+    """Divide the room among texts: short ones get what they want, long ones the rest, less than in proportion."""
+    given = [0.0] * len(wanted)
+    hungry = list(range(len(wanted)))
+    while hungry:
+        weights = sum(wanted[index] ** _WEIGHT for index in hungry)
+        offer = {index: room * wanted[index] ** _WEIGHT / weights for index in hungry}
+        content = [index for index in hungry if wanted[index] <= offer[index]]
+        if not content or content == hungry:
+            for index in hungry:
+                given[index] = offer[index]
+            break
+        for index in content:
+            given[index] = wanted[index]
+            room -= wanted[index]
+        hungry = [index for index in hungry if index not in content]
+    return given
 
 
 def _fraction(text: str) -> str:

@@ -13,7 +13,6 @@ from jobsync.ride.blocks import (
     lines_table,
     machine_fields,
     payment_pieces,
-    percent,
     reimbursement_entries,
     small_table,
     total_pieces,
@@ -33,7 +32,7 @@ def draw(flow: Flow, document: Document, invoice: Invoice) -> None:
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos", buyer.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos", buyer.name, 9),
                 Entry("Identificación", buyer.id),
             ],
             [
@@ -74,7 +73,7 @@ def _notes(sheet: Sheet, document: Document, invoice: Invoice) -> list[Piece]:
     fuel: list[Filled] = [
         (Column("Retención"), [codes.WITHHELD_TAXES.get(tax.code or "", tax.code) for tax in invoice.fuel_withheld]),
         (Column("Código", "code"), [tax.rate_code for tax in invoice.fuel_withheld]),
-        (Column("Tarifa", "number"), [percent(tax.rate.text) if tax.rate else None for tax in invoice.fuel_withheld]),
+        (Column("Tarifa", "number"), [digits(tax.rate) for tax in invoice.fuel_withheld]),
         (Column("Valor", "number"), [digits(tax.amount) for tax in invoice.fuel_withheld]),
     ]
     return [
@@ -91,15 +90,15 @@ def _draw_export(flow: Flow, export: Export) -> None:
         flow,
         [
             [
-                Entry("Comercio Exterior", export.foreign_trade),
-                Entry("Incoterm", export.incoterm),
-                Entry("Lugar Incoterm", export.incoterm_place),
-                Entry("Incoterm Total sin Impuestos", export.incoterm_untaxed),
+                Entry("Comercio Exterior", export.foreign_trade, 2),
+                Entry("Incoterm", export.incoterm, 2),
+                Entry("Lugar Incoterm", export.incoterm_place, 4),
+                Entry("Incoterm Total sin Impuestos", export.incoterm_untaxed, 4),
             ],
             [
-                Entry("País Origen", export.origin_country),
-                Entry("País Destino", export.destination_country),
-                Entry("País Adquisición", export.purchase_country),
+                Entry("País Origen", export.origin_country, 2),
+                Entry("País Destino", export.destination_country, 2),
+                Entry("País Adquisición", export.purchase_country, 2),
                 Entry("Puerto Embarque", export.loading_port),
                 Entry("Puerto Destino", export.discharge_port),
             ],
@@ -119,22 +118,24 @@ def _draw_transport(flow: Flow, transport: Transport) -> None:
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos (Transportista)", transport.carrier.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos (Transportista)", transport.carrier.name, 9),
                 Entry("Identificación (Transportista)", transport.carrier.id),
             ],
             [
-                Entry("Punto de Partida", transport.from_address, 2),
-                Entry("Destino (Punto de llegada)", transport.to_address, 2),
+                Entry("Punto de Partida", transport.from_address, 6),
+                Entry("Destino (Punto de llegada)", transport.to_address, 6),
+            ],
+            [
                 Entry("Placa", transport.plate),
                 Entry("Fecha inicio Transporte", transport.starts),
                 Entry("Fecha fin Transporte", transport.ends),
             ],
             *(
                 [
-                    Entry("Motivo Traslado", one.reason, 2),
+                    Entry("Motivo Traslado", one.reason, 3),
                     Entry("Documento Aduanero", one.customs_document),
                     Entry("Código Establecimiento Destino", one.establishment),
-                    Entry("Ruta", one.route, 2),
+                    Entry("Ruta", one.route, 3),
                 ]
                 for one in transport.destinations
             ),

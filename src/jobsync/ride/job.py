@@ -16,7 +16,7 @@ from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store
 from jobsync.ride.model import Logo, Rendered, Stamp
-from jobsync.ride.storage import Storage, StorageFault
+from jobsync.ride.storage import PlaceFault, Storage, StorageFault
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
@@ -67,9 +67,15 @@ class GenerateRide:
         run.eligible = total
         get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
         work = _Work(self, rides, pause=run.pause)
-        items = [Item(ride.access_key, ride.access_key, named=bool(self.access_keys)) for ride in rides]
+        items = [
+            Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride)) for ride in rides
+        ]
         results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE)
         return [*(work.named(result) for result in results), *left_out]
+
+
+def _about(ride: DueRide) -> dict[str, object]:
+    return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
 
 
 def choose(connection: Connection, job: GenerateRide) -> tuple[Sequence[DueRide], list[ItemResult], int]:
@@ -169,8 +175,7 @@ class _Work:
         try:
             result = self._keep(attempt, ride, rendered)
         except StorageFault as fault:
-            self._broken.set()
-            return self._give_back(attempt, ride, fault)
+            return self._hold(attempt, ride, fault)
         get_logger().info(
             "generate_ride.rendered",
             access_key=ride.access_key,
@@ -204,13 +209,20 @@ class _Work:
             raise
         return result
 
-    def _give_back(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
+    def _hold(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
+        """Stop the run if the storage is broken; what only has no place of its own waits ever longer, as a failure."""
+        one_place = isinstance(fault, PlaceFault)
+        if not one_place:
+            self._broken.set()
         get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
         result = ItemResult(
             attempt.item.key, attempt.item.label, ItemStatus.HELD, reason="storage", error=visible(fault)
         )
         with attempt.writing() as connection:
-            store.give_back(driver(connection), ride, visible(fault))
+            if one_place:
+                store.write_failed(driver(connection), ride, visible(fault), parked=False)
+            else:
+                store.give_back(driver(connection), ride, visible(fault))
             attempt.record(connection, result)
         return result
 
@@ -239,6 +251,9 @@ class _Work:
 def read_logo(path: Path) -> Logo | None:
     """Return a logo, or None, with a warning in the log, if there is none to be read."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            get_logger().warning("generate_ride.logo_unreadable", path=str(path), error="no file")
+            return None
         with path.open("rb") as file:
             data = file.read(_LOGO_BYTES_MOST + 1)
     except OSError as error:

@@ -1,12 +1,13 @@
 """
 Finished pages -> a PDF, through fpdf2: its document, objects, pictures, attachments and output.
 
-Text never passes through fpdf2's own text functions (docs/decisions/0009-drawing-below-fpdf2.md). Importing this file
+Text never passes through fpdf2's own text functions (docs/decisions/0012-drawing-below-fpdf2.md). Importing this file
 imports fpdf2, so only rendering does.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +28,7 @@ from jobsync.ride.model import LOGO_BYTES_MAX, Logo
 PAGE_PT = (595.28, 841.89)
 FONT_NAMES: dict[typeface.FaceName, str] = {"regular": "F1", "bold": "F2"}
 LOGO_NAME = "I1"
-LOGO_PIXELS_MAX = 50_000_000
+LOGO_PIXELS_MAX = 20_000_000
 LOGO_PRINTED_PIXELS = (1000, 400)  # 300 dots per inch in the room it gets
 _JPEG_QUALITY = 88
 _LOGOS_KEPT = 16
@@ -110,36 +111,35 @@ def picture(logo: Logo) -> RasterImageInfo:
     if len(logo.data) > LOGO_BYTES_MAX:
         raise UnusableLogo(f"it is larger than {LOGO_BYTES_MAX >> 20} MB")
     try:
-        with Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > LOGO_PIXELS_MAX:
                 raise UnusableLogo(f"it has {image.width} x {image.height} pixels")
-            data = _embeddable(image, logo.data)
+            embeddable = _embeddable(image, logo.data)
     except UnidentifiedImageError as error:
         raise UnusableLogo("it is neither PNG nor JPEG") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnusableLogo(f"it cannot be decoded ({error})") from error
-    _, _, info = preload_image(ImageCache(), BytesIO(data))
+    _, _, info = preload_image(ImageCache(), embeddable)
     return cast("RasterImageInfo", info)
 
 
-def _embeddable(image: Image.Image, data: bytes) -> bytes:
+def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
+    """Return what fpdf2 shall embed: pixels, to be packed without loss, or a JPEG as it is."""
     small = image.width <= LOGO_PRINTED_PIXELS[0] and image.height <= LOGO_PRINTED_PIXELS[1]
     if image.format == "JPEG":
         image.load()  # finds what is cut off
         if small and image.mode in ("L", "RGB") and "icc_profile" not in image.info:
-            return data
+            return BytesIO(data)
         image = image.convert("RGB")
-    else:
-        layers = image.convert("RGBA")
-        image = Image.new("RGB", image.size, "white")
-        image.paste(layers, mask=layers.getchannel("A"))
-    image.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
-    target = BytesIO()
-    if data.startswith(b"\x89PNG"):
-        image.save(target, "PNG")
-    else:
+        image.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+        target = BytesIO()
         image.save(target, "JPEG", quality=_JPEG_QUALITY)
-    return target.getvalue()
+        return target
+    layers = image.convert("RGBA")
+    layers.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+    flat = Image.new("RGB", layers.size, "white")
+    flat.paste(layers, mask=layers.getchannel("A"))
+    return flat
 
 
 class _Producer(OutputProducer):

@@ -29,12 +29,12 @@ def draw(flow: Flow, document: Document, settlement: PurchaseSettlement) -> None
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos (Proveedor)", supplier.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos (Proveedor)", supplier.name, 9),
                 Entry("Identificación", supplier.id),
             ],
             [
                 Entry("Fecha", document.issue_date_text),
-                Entry("Dirección", supplier.address, 3),
+                Entry("Dirección", supplier.address, 6),
                 Entry("Moneda", settlement.currency),
             ],
         ],

@@ -117,6 +117,8 @@ def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
         shown = ", ".join(f"U+{ord(character):04X}" for character in list(sheet.replaced)[:_SHOWN])
         more = f" and {len(sheet.replaced) - _SHOWN} more" if len(sheet.replaced) > _SHOWN else ""
         warnings.append(f"the font has no glyph for {shown}{more}: printed as �")
+    if sheet.shortened:
+        warnings.append("a text far longer than the schema allows was cut, with … at its end")
     if document.unknown:
         paths = dict.fromkeys(unknown.path for unknown in document.unknown)
         shown = ", ".join(list(paths)[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")

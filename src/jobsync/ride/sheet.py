@@ -62,6 +62,7 @@ class Sheet:
     Attributes:
         replaced: characters that no glyph exists for, each once, in the order they came.
         latin: whether all text so far needs only the small font files.
+        shortened: whether somebody had to cut a text.
     """
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class Sheet:
         self._current = -1
         self.replaced: dict[str, None] = {}
         self.latin = True
-        self.pictured = False
+        self.shortened = False
 
     @property
     def page(self) -> int:
@@ -202,7 +203,6 @@ class Sheet:
 
     def picture(self, x: float, y: float, width: float, height: float) -> None:
         """Place the document's one picture."""
-        self.pictured = True
         self._pages[self._current].operators.append(
             f"q {width * POINTS:.2f} 0 0 {height * POINTS:.2f} {x * POINTS:.2f}"
             f" {_HEIGHT_PT - (y + height) * POINTS:.2f} cm /I1 Do Q"

@@ -20,6 +20,15 @@ class StorageFault(JobsyncError):
     exit_code = ExitCode.NEEDS_ATTENTION
 
 
+class PlaceFault(StorageFault):
+    """One place below the root cannot be used, for example a folder of somebody else; the rest of it can."""
+
+
+_OF_THE_WHOLE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+)
+
+
 class Storage:
     """
     Args:
@@ -43,11 +52,11 @@ class Storage:
         Return the absolute path.
 
         Raises:
-            StorageFault: it would lie outside the root, for example through a symbolic link.
+            PlaceFault: it would lie outside the root, for example through a symbolic link.
         """
         path = self.root / relative
         if not path.resolve().is_relative_to(self.root.resolve()):
-            raise StorageFault(f"storage {self.root}: {relative} would lie outside of it")
+            raise PlaceFault(f"storage {self.root}: {relative} would lie outside of it")
         return path
 
     def write(self, run_id: UUID, access_key: str, data: bytes) -> Path:
@@ -77,9 +86,10 @@ class Storage:
         Move a written file into its place, over whatever is there, and make sure that this is on the disk.
 
         Raises:
-            StorageFault: it cannot be moved.
+            PlaceFault: this place cannot be used.
+            StorageFault: the storage cannot.
         """
-        with self._faults():
+        with self._faults(relative):
             target = self.inside(relative)
             made = [parent for parent in target.parents if not parent.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,10 +122,13 @@ class Storage:
         return swept
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _faults(self, relative: str | None = None) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            if relative is not None and error.errno not in _OF_THE_WHOLE:
+                why = error.strerror or type(error).__name__
+                raise PlaceFault(f"storage {self.root}: {relative} cannot be written ({why})") from None
             words = {errno.ENOSPC: "it is full", errno.EDQUOT: "its quota is used up", errno.EROFS: "it is read-only"}
             why = words.get(error.errno or 0, error.strerror or type(error).__name__)
             raise StorageFault(f"storage {self.root}: {why}") from None

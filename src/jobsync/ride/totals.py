@@ -2,7 +2,7 @@
 Which lines the totals have, in which order and under which names.
 
 The amounts are those of the XML; only what a subsidy saves stands in no element and is worked out
-(docs/decisions/0010-printed-numbers.md). Source of the order and the names: Ficha Técnica v2.34, annexes 2, 7 and 20.
+(docs/decisions/0013-printed-numbers.md). Source of the order and the names: Ficha Técnica v2.34, annexes 2, 7 and 20.
 """
 
 from __future__ import annotations

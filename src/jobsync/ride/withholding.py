@@ -29,9 +29,9 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
         flow,
         [
             [
-                Entry("Razón Social / Nombres y Apellidos", subject.name, 2.4),
+                Entry("Razón Social / Nombres y Apellidos", subject.name, 6),
                 Entry("Identificación", subject.id),
-                Entry("Fecha", document.issue_date_text, 0.7),
+                Entry("Fecha", document.issue_date_text),
             ],
             [Entry("Dirección", subject.address)],
         ],
@@ -45,7 +45,8 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
             Column("Base Imponible para la Retención", "number", most_mm=28, least_mm=21),
             [digits(row.base) for row in rows],
         ),
-        (Column("IMPUESTO", "code", most_mm=18), [_tax(row) for row in rows]),
+        (Column("IMPUESTO", "code", most_mm=18), [codes.WITHHELD_TAXES.get(row.tax or "", row.tax) for row in rows]),
+        (Column("Código", "code", most_mm=14), [row.code for row in rows]),
         (Column("Porcentaje Retención", "number", most_mm=20), [digits(row.percent) for row in rows]),
         (Column("Valor Retenido", "number", most_mm=26), [digits(row.amount) for row in rows]),
     ]
@@ -71,11 +72,6 @@ def _document_name(row: Withheld) -> str:
         ("Precio por caja", digits(row.bananas.price) if row.bananas else None),
     ]
     return "\n".join([name, *(f"{label}: {text}" for label, text in details if text)])
-
-
-def _tax(row: Withheld) -> str:
-    name = codes.WITHHELD_TAXES.get(row.tax or "", row.tax or "")
-    return f"{name}\nCód. {row.code}" if row.code else name
 
 
 def _total(withholding: Withholding) -> list[TotalLine]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,17 +47,29 @@ class NoLongerDue(JobsyncError):
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of work; `lock_name` is taken while it is worked on, unless the run holds it already."""
+    """
+    One piece of work.
+
+    Args:
+        lock_name: taken while it is worked on, unless the run holds it already.
+        about: fields that every log line about it carries, so that the journal can be asked for them.
+    """
 
     key: str
     label: str
     lock_name: str | None = None
     named: bool = False
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass
 class Attempt:
-    """What the work on one item may use."""
+    """
+    What the work on one item may use.
+
+    Args:
+        let_next: says that the part which counts as working at once is over: another item may be started meanwhile.
+    """
 
     run: Run
     item: Item
@@ -65,6 +78,7 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     recorded: bool = False
     _recording: bool = False
+    let_next: Callable[[], None] = lambda: None
 
     @property
     def elapsed_ms(self) -> int:
@@ -135,38 +149,60 @@ def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int)
     return work_lines(run, [Line(items)], work, concurrency=concurrency)
 
 
+class _Place:
+    """One of the places that items at work take; given back once, early or at the item's end."""
+
+    def __init__(self, room: threading.Semaphore, changed: threading.Event) -> None:
+        self._room, self._changed = room, changed
+        self._once = threading.Lock()
+
+    def give_back(self) -> None:
+        if self._once.acquire(blocking=False):
+            self._room.release()
+        self._changed.set()
+
+
 def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
     queue = iter(line.items)
-    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="jobsync-item") as pool:
-        flying: set[Future[ItemResult]] = set()
+    room, changed = threading.Semaphore(concurrency), threading.Event()
+    most = 2 * concurrency  # with those that have given their place back and are still writing
+    with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
+        flying: dict[Future[ItemResult], _Place] = {}
         exhausted = False
         while True:
-            while not exhausted and len(flying) < concurrency and not run.must_stop():
+            while not exhausted and len(flying) < most and not run.must_stop() and room.acquire(blocking=False):
+                place = _Place(room, changed)
                 item = next(queue, None)
                 if item is None:
                     exhausted = True
                 elif line.gate is None or line.gate(item):
-                    flying.add(pool.submit(contextvars.copy_context().run, _work_one, run, item, work))
+                    future = pool.submit(contextvars.copy_context().run, _work_one, run, item, work, place.give_back)
+                    future.add_done_callback(lambda _: changed.set())
+                    flying[future] = place
+                else:
+                    place.give_back()
             if not flying:
                 return results
-            done, flying = wait(flying, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in done:
+            changed.wait(1.0)
+            changed.clear()
+            for future in [future for future in flying if future.done()]:
+                flying.pop(future).give_back()
                 result = future.result()
                 results.append(result)
                 run.progress.advance(failed=result.status is ItemStatus.FAILED)
             run.progress.beat()
 
 
-def _work_one(run: Run, item: Item, work: Work) -> ItemResult:
+def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) -> ItemResult:
     import structlog
 
-    with structlog.contextvars.bound_contextvars(item=item.key):
+    with structlog.contextvars.bound_contextvars(item=item.key, **item.about):
         try:
             with run.holding(item.lock_name) as fences:
                 if fences is None:
                     return _skipped(run, item)
-                return _attempt(run, item, work, fences)
+                return _attempt(run, item, work, fences, let_next)
         except NoLongerDue as error:
             return ItemResult(
                 item.key, item.label, ItemStatus.SKIPPED, reason="changed", error=str(error), named=item.named
@@ -205,13 +241,13 @@ def _skipped(run: Run, item: Item) -> ItemResult:
     )
 
 
-def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence]) -> ItemResult:
+def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next: Callable[[], None]) -> ItemResult:
     """Run one attempt; whatever goes wrong inside becomes the item's result."""
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
         if run.spec.keeps_items:
             record.begin_item(driver(connection), run.who.run_id, item.key, item.label, number)
-    attempt = Attempt(run, item, number, fences)
+    attempt = Attempt(run, item, number, fences, let_next=let_next)
     transient = False
     try:
         result = work.do(attempt)

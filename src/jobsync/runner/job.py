@@ -64,7 +64,8 @@ class ItemResult:
 
     Args:
         key: the item's identity in job_items and locks.
-        unreachable: it failed because nobody gave a usable answer, not because of what was answered.
+        unreachable: nobody gave a usable answer. It failed for that reason, or was skipped if that is no news: then it
+            was begun all the same, and nobody who asked for it by name needs to look.
         counts: the item's own numbers, by name.
         details: further keys of the item's JSON shape.
         named: the caller asked for this very item.
@@ -117,7 +118,8 @@ def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:
     results = list(results)
     by_status = {status: sum(1 for result in results if result.status is status) for status in ItemStatus}
     attempted = len(results) - by_status[ItemStatus.SKIPPED]
-    skipped_eligible = sum(1 for r in results if r.status is ItemStatus.SKIPPED and r.reason in ("locked", "changed"))
+    skipped = [result for result in results if result.status is ItemStatus.SKIPPED]
+    skipped_eligible = sum(1 for result in skipped if result.reason in ("locked", "changed") or result.unreachable)
     return Counts(
         eligible=eligible,
         succeeded=by_status[ItemStatus.SUCCESS],
@@ -144,7 +146,9 @@ def judge_run(
     results = list(results)
     failed = [result for result in results if result.status is ItemStatus.FAILED]
     statuses = {result.status for result in results}
-    named_skipped = any(result.named and result.status is ItemStatus.SKIPPED for result in results)
+    named_skipped = any(
+        result.named and result.status is ItemStatus.SKIPPED and not result.unreachable for result in results
+    )
     if lock_lost:
         return RunStatus.LOCK_LOST, ExitCode.LOCK_LOST
     if cancelled:

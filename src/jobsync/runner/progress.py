@@ -17,7 +17,7 @@ LOG_EVERY_S = 300.0
 
 def notify_systemd(environ: Mapping[str, str], *lines: str) -> None:
     """
-    Send state lines to systemd as UTF-8; nothing happens where nobody listens.
+    Send state lines to systemd as UTF-8, each of them one line; nothing happens where nobody listens.
 
     Source: sd_notify(3): datagrams of newline-separated assignments to $NOTIFY_SOCKET, "@" for the abstract space.
     """
@@ -27,7 +27,8 @@ def notify_systemd(environ: Mapping[str, str], *lines: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.sendto("\n".join(lines).encode("utf-8", "replace"), address)
+        text = "\n".join(line.replace("\n", " ") for line in lines)  # a second line would be an assignment of its own
+        sock.sendto(text.encode("utf-8", "replace"), address)
 
 
 class Progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -58,8 +59,8 @@ class SriClient:
         """Return the name under which the environment's service is paced and its outages are remembered."""
         return urlsplit(self._base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
 
-    def ask(self, key: AccessKey) -> Asked:
-        """Ask once; whatever goes wrong comes back as a Fault."""
+    def ask(self, key: AccessKey, *, sending: AbstractContextManager[None] | None = None) -> Asked:
+        """Ask once; whatever goes wrong comes back as a Fault. `sending` is around the moment when the call leaves."""
         started = time.monotonic()
         body, status = b"", None
         answer: Answer | Fault
@@ -69,6 +70,7 @@ class SriClient:
                 deadline_s=self._deadline_s,
                 headers=HEADERS,
                 content=build_authorization_request(key.text),
+                sending=sending,
             )
         except NoAnswer as fault:
             answer = Fault(_KINDS.get(fault.kind, FaultKind.BROKEN), f"the SRI: {fault}")

@@ -2,7 +2,7 @@
 The fiscal document inside an answer of the SRI: XML in, frozen nouns out.
 
 What is read follows the elements that are there, never the version that a document claims. Numbers keep the digits that
-the XML has. Source: the schemas of all six documents and what authorized files carry besides (docs/facts/sri.md).
+the XML has. Source: the schemas of all six documents and what authorized files carry besides (docs/facts/ride.md).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a
 
 _KEY = re.compile(r"[0-9]{49}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
 _DATE = re.compile(r"([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})")
 _TEXT_KEPT = 200
 _SIGNATURE = "Signature"
@@ -73,8 +74,8 @@ class Amount:
 
     @property
     def value(self) -> Decimal | None:
-        """The exact number; None if the text is no plain decimal number."""
-        return Decimal(self.text) if _NUMBER.fullmatch(self.text) else None
+        """The exact number; None if the text is no plain decimal number, or one of absurd length."""
+        return Decimal(self.text) if len(self.text) <= _DIGITS_MOST and _NUMBER.fullmatch(self.text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -767,7 +768,7 @@ def _text(node: etree._Element) -> str:
 
 
 def _kind(root: _Element) -> DocumentKind:
-    kind = _KINDS.get(root.name)
+    kind = _KINDS.get(root.name.lower())
     if kind is None:
         raise UnreadableDocument(f"its root is <{root.name}>, not a fiscal document", path=root.name, line=root.line)
     return kind
@@ -1160,11 +1161,11 @@ def _recipient(element: _Element) -> Recipient:
 
 _KINDS = {
     "factura": DocumentKind.INVOICE,
-    "liquidacionCompra": DocumentKind.PURCHASE_SETTLEMENT,
-    "notaCredito": DocumentKind.CREDIT_NOTE,
-    "notaDebito": DocumentKind.DEBIT_NOTE,
-    "guiaRemision": DocumentKind.DELIVERY_NOTE,
-    "comprobanteRetencion": DocumentKind.WITHHOLDING,
+    "liquidacioncompra": DocumentKind.PURCHASE_SETTLEMENT,
+    "notacredito": DocumentKind.CREDIT_NOTE,
+    "notadebito": DocumentKind.DEBIT_NOTE,
+    "guiaremision": DocumentKind.DELIVERY_NOTE,
+    "comprobanteretencion": DocumentKind.WITHHOLDING,
 }
 _INFO = {
     DocumentKind.INVOICE: "infoFactura",

@@ -64,12 +64,16 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
     Yield each file named, and each *.xml below each folder named, in the order of their names.
 
     Raises:
-        UsageProblem: a path does not exist, or a folder cannot be listed.
+        UsageProblem: a path does not exist or cannot be looked at, or a folder cannot be listed.
     """
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder, exists = path.is_dir(), path.exists()
+        except OSError as error:
+            raise UsageProblem(f"{path}: cannot be looked at ({error.strerror})") from None
+        if is_folder:
             yield from _below(path)
-        elif path.exists():
+        elif exists:
             yield path
         else:
             raise UsageProblem(f"{path}: no such file or folder")
@@ -116,10 +120,15 @@ def _commit(
 ) -> None:
     if not batch:
         return
+    done = dict(enumerate(batch))
+    readable = [(at, entry) for at, entry in done.items() if isinstance(entry, Incoming)]
     with transaction() as connection:
-        done = [entry if isinstance(entry, Taken) else _write(connection, entry) for entry in batch]
-    for entry in done:
-        told(entry)
+        # In the order of their keys: two imports of the same documents would else wait for each other.
+        for at, entry in sorted(readable, key=lambda pair: pair[1].key.text):
+            done[at] = _write(connection, entry)
+    for taken in done.values():
+        assert isinstance(taken, Taken)  # noqa: S101 - what could be read has been written
+        told(taken)
 
 
 def _read(path: Path, tenant: str | None) -> Incoming | Taken:

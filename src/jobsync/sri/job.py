@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import SystemSettings
-from jobsync.errors import UsageProblem
+from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
+_MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
 MOST_AT_ONCE = 2000  # documents read in one run; what is beyond is counted and left for the next
 _STATUS = {
     Outcome.AUTHORIZED: DocumentStatus.AUTHORIZED,
@@ -70,6 +72,7 @@ class CheckAuthorizations:
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
         work = _Work(self, chosen, pause=run.pause)
         results = work_lines(run, work.lines(), work, concurrency=self.concurrency)
+        work.remember_last_calls(run)
         return [*(work.named(result) for result in results), *chosen.decided]
 
     @property
@@ -79,8 +82,9 @@ class CheckAuthorizations:
 
     @property
     def delay_s(self) -> float:
-        """Seconds between the starts of two calls to one host."""
-        return self.settings.number("sri_call_delay_ms") / 1000
+        """Seconds between the starts of two calls to one host: a little more than is set, unless that is nothing."""
+        set_s = self.settings.number("sri_call_delay_ms") / 1000
+        return set_s + _MORE_DELAY_S if set_s else 0.0
 
 
 @dataclass(frozen=True)
@@ -210,8 +214,10 @@ class _Work:
     def lines(self) -> list[Line]:
         """Return a line for each host, and one for documents that nobody needs to be asked about."""
         by_host: dict[str | None, list[Item]] = {}
-        for name in self._documents:
-            by_host.setdefault(self._host(name), []).append(Item(name, name, named=bool(self._job.access_keys)))
+        for name, document in self._documents.items():
+            about = {"access_key": name, "tenant_id": document.tenant_id, "tenant_ruc": document.tenant_ruc}
+            item = Item(name, name, named=bool(self._job.access_keys), about=about)
+            by_host.setdefault(self._host(name), []).append(item)
         return [
             Line(items, gate=None if host is None else partial(_admit, self._hosts[host]))
             for host, items in by_host.items()
@@ -223,6 +229,14 @@ class _Work:
         left_alone = {"outcome": str(Outcome.PENDING)} if result.status is ItemStatus.SKIPPED else {}
         return replace(result, details={"tenant_ruc": ruc, **left_alone, **result.details})
 
+    def remember_last_calls(self, run: Run) -> None:
+        """Let the next run keep its distance to the last call, which left a little after its attempt was begun."""
+        left = {host: line.idle_s for host, line in self._hosts.items()}
+        with suppress(JobsyncError), run.writing(run.own_fences) as connection:  # the stamps of the attempts stand
+            for host, idle_s in left.items():
+                if idle_s is not None:
+                    store.write_last_start(driver(connection), host, idle=timedelta(seconds=idle_s))
+
     def _host(self, name: str) -> str | None:
         key = self._keys.get(name)
         return None if key is None else self._job.client.host(key.environment)
@@ -230,7 +244,8 @@ class _Work:
     def begin(self, connection: Connection, item: Item) -> int:
         document, host = self._documents[item.key], self._host(item.key)
         next_in = back_off(document.history, self._chosen.clock)
-        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host)
+        paced = self._job.delay_s > 0
+        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host, paced=paced)
         if number is None:
             if host is not None:
                 self._hosts[host].give_back()
@@ -238,7 +253,7 @@ class _Work:
         return number
 
     def do(self, attempt: Attempt) -> ItemResult:
-        document = self._documents[attempt.item.key]
+        document = replace(self._documents[attempt.item.key], check_count=attempt.number)
         if document.access_key in self._unaskable:
             return self._park(attempt, document, self._unaskable[document.access_key])
         key, host = self._keys[document.access_key], self._host(document.access_key)
@@ -246,6 +261,7 @@ class _Work:
         asked = ask(self._job.client, key, self._hosts[host])
         verdict = judge(asked.answer, document.history, self._chosen.clock)
         change = self._hosts[host].end(unreachable=_is_outage(asked))
+        attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
@@ -256,7 +272,8 @@ class _Work:
             run_id = attempt.run.who.run_id
             store.add_events(raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
-                store.write_host(raw, HostState(host, change.faults_in_a_row, change.open), probed=change.probed)
+                store.lock_host(raw, host)  # ends that come together are written in any order: each writes the latest
+                store.write_host(raw, HostState(host, *self._hosts[host].state), probed=change.probed)
                 if change.turned:
                     store.add_events(raw, [_circuit_event(host, change.open)], run_id=run_id)
             attempt.record(connection, result)
@@ -314,8 +331,7 @@ def _admit(line: HostLine, _item: Item) -> bool:
 
 def ask(client: SriClient, key: AccessKey, line: HostLine) -> Asked:
     """Ask in the host's turn."""
-    line.start()
-    return client.ask(key)
+    return client.ask(key, sending=line.leaving())
 
 
 def _is_outage(asked: Asked) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 OPENS_AFTER = 5  # faults in a row
@@ -36,7 +37,7 @@ class HostLine:
     Args:
         delay_s: between the starts of two calls.
         faults_in_a_row, is_open: what earlier runs left.
-        idle_s: since the last call of an earlier run; None if there was none.
+        idle_s: since the last call of an earlier run; None if there was none. Less than 0 if the clock was set back.
         pause: waits that many seconds; False if the run is to stop.
         clock: monotonic seconds.
     """
@@ -55,11 +56,12 @@ class HostLine:
         self._pause = pause
         self._clock = clock
         self._lock = threading.Lock()
+        self._door = threading.Lock()
         self._faults = faults_in_a_row
         self._open = is_open
         self._probe_allowed = is_open
         self._probe_over = threading.Event()
-        self._next_at = clock() + (delay_s - idle_s if idle_s is not None else 0.0)
+        self._next_at = clock() + (delay_s - max(0.0, idle_s) if idle_s is not None else 0.0)
         self._sent_at = float("-inf")
 
     def admit(self) -> bool:
@@ -98,13 +100,34 @@ class HostLine:
         with self._lock:
             self._probe_allowed = self._open and not self._probe_over.is_set()
 
-    def start(self) -> None:
-        """Called just before a call leaves, from any thread: keeps the distance to the one that left before."""
-        with self._lock:
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """
+        Around the sending of a call, from any thread: keeps the distance to the one that left before.
+
+        Entered once the connection stands, so that a slow handshake brings no call closer to the next.
+        """
+        with self._door:
             while (wait_s := self._sent_at + self._delay_s - self._clock()) > 0:
                 time.sleep(wait_s)
-            self._sent_at = self._clock()
-            self._next_at = max(self._next_at, self._sent_at + self._delay_s)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._sent_at = self._clock()
+                    self._next_at = max(self._next_at, self._sent_at + self._delay_s)
+
+    @property
+    def idle_s(self) -> float | None:
+        """Seconds since the last call left; None if none did."""
+        with self._lock:
+            return self._clock() - self._sent_at if self._sent_at > float("-inf") else None
+
+    @property
+    def state(self) -> tuple[int, bool]:
+        """The faults in a row, and whether the circuit is open, now."""
+        with self._lock:
+            return self._faults, self._open
 
     def end(self, *, unreachable: bool) -> Change | None:
         """Take in how a call ended; returns what is to be remembered of it, None if nothing changed."""

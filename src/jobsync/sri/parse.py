@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any
 
 from lxml import etree
 
@@ -34,6 +37,7 @@ _RECEPTION_STATES = frozenset({"RECIBIDA", "DEVUELTA"})
 _AUTHORIZED_STATES = frozenset({"AUTORIZADO", "AUT"})
 _BLAMES_US = frozenset({"client", "sender", "versionmismatch", "mustunderstand", "dataencodingunknown"})
 _FIREWALL_WORDS = "request rejected"
+_HEAD_BYTES = 1024  # the head of an ordinary document ends well before
 _LONG_DIGITS = re.compile(r"\d{10,}")
 
 
@@ -104,6 +108,26 @@ def _to_document(text: str) -> bytes:
     return text.encode()
 
 
+_SAFE: dict[str, Any] = {
+    "encoding": "utf-8",
+    "resolve_entities": False,
+    "no_network": True,
+    "huge_tree": False,
+    "load_dtd": False,
+    "dtd_validation": False,
+}
+
+
+class _Parsers(threading.local):
+    """One for each thread: making one, and filling its table of names, costs as much as parsing."""
+
+    def __init__(self) -> None:
+        self.one = etree.XMLParser(**_SAFE)
+
+
+_parsers = _Parsers()
+
+
 def _read_xml(text: str) -> etree._Element:
     """
     Parse text that may be hostile.
@@ -121,12 +145,9 @@ def _read_xml(text: str) -> etree._Element:
     if text[start : start + 9].upper() == "<!DOCTYPE":
         raise _Unreadable("has a DOCTYPE, which no document of the SRI has")
     lines = text.count("\n", 0, start)
-    parser = etree.XMLParser(
-        encoding="utf-8", resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, dtd_validation=False
-    )
     try:
         # without its declaration, which may lie; the blank lines keep the line numbers
-        return etree.fromstring(("\n" * lines + text[start:]).encode(), parser)
+        return etree.fromstring(("\n" * lines + text[start:]).encode(), _parsers.one)
     except etree.XMLSyntaxError as error:
         raise _explain(error, text) from None
 
@@ -165,7 +186,12 @@ def _explain(error: etree.XMLSyntaxError, text: str) -> _Unreadable:
 
 
 def _local(node: etree._Element) -> str:
-    return _spelled(node).lower()
+    return _local_name(str(node.tag))
+
+
+@lru_cache(maxsize=256)
+def _local_name(tag: str) -> str:
+    return tag.rpartition("}")[2].lower()
 
 
 def _spelled(node: etree._Element) -> str:
@@ -174,7 +200,7 @@ def _spelled(node: etree._Element) -> str:
 
 def _children(node: etree._Element) -> list[etree._Element]:
     """Return child elements, without comments and processing instructions."""
-    return list(node.iterchildren("*"))
+    return [child for child in node if not callable(child.tag)]
 
 
 def _child(node: etree._Element, name: str) -> etree._Element | None:
@@ -258,12 +284,11 @@ def _parse_tree(root: etree._Element) -> Answer | Fault:
     fault = next((node for node in nodes if _local(node) == "fault"), None)
     if fault is not None:
         return _parse_soap_fault(fault)
-    authorizations = _find_authorizations(root)
+    authorizations = _find_authorizations(nodes)
     reception = _find_reception(nodes) if not authorizations else None
     if reception is not None:
         return Answer(None, None, _parse_reception(reception), reception=True)
-    names = {_local(node) for node in nodes}
-    if not authorizations and not names & _AUTHORIZATION_ANSWER:
+    if not authorizations and not any(_local(node) in _AUTHORIZATION_ANSWER for node in nodes):
         if _local(root) == "html":
             return _firewall("")
         return Fault(FaultKind.UNREADABLE, f"the answer is XML of another kind: {visible(_spelled(root), most=60)}")
@@ -289,9 +314,8 @@ def _parse_soap_fault(node: etree._Element) -> Fault:
     return Fault(kind, f"SOAP fault {said}".rstrip())
 
 
-def _find_authorizations(root: etree._Element) -> list[etree._Element]:
+def _find_authorizations(nodes: Sequence[etree._Element]) -> list[etree._Element]:
     """Return the authorization elements; a wrapper that has the parts of one itself counts as one."""
-    nodes = list(_walk(root))
     found = [node for node in nodes if _local(node) in _AUTHORIZATION]
     found = [node for node in found if not any(_local(above) in _AUTHORIZATION for above in node.iterancestors())]
     if found:
@@ -373,12 +397,33 @@ def _is_document(root: etree._Element) -> bool:
 
 
 def _find_key(document: bytes) -> str | None:
-    try:
-        root = _read_xml(document.decode())
-    except _Unreadable:
-        return None
-    head = _child(root, "infotributaria")
+    """Return the access key that a document names; it stands at its beginning, where reading may end."""
+    head = _find_head(document[:_HEAD_BYTES])
+    if head is None:
+        try:
+            head = _child(_read_xml(document.decode()), "infotributaria")
+        except _Unreadable:
+            return None
     return _text_of(head, "claveacceso") if head is not None else None
+
+
+def _find_head(beginning: bytes) -> etree._Element | None:
+    """Return the document's whole `infoTributaria` if it ends within its beginning."""
+    if b"<!" in beginning:  # a comment, a DOCTYPE: no ordinary document
+        return None
+    parser = etree.XMLPullParser(("start", "end"), **_SAFE)
+    try:
+        parser.feed(beginning)
+    except etree.XMLSyntaxError:
+        return None
+    events: Any = parser.read_events()
+    depth = 0
+    for event, node in events:
+        depth += 1 if event == "start" else -1
+        if event == "end" and depth == 1 and _local(node) == "infotributaria":
+            head: etree._Element = node
+            return head
+    return None
 
 
 def _parse_messages(node: etree._Element) -> tuple[Message, ...]:
@@ -499,7 +544,7 @@ def open_file(raw: bytes) -> DocumentFile:
         return DocumentFile(document=_to_document(text))
     if _local(root) == "lote":
         raise UnreadableFile("the file is a lot (lote) of several documents; expected a single one")
-    found = _find_authorizations(root)
+    found = _find_authorizations(list(_walk(root)))
     if not found:
         raise UnreadableFile(f"the file holds {_name_kind(root)}; expected a fiscal document of the SRI")
     chosen = _choose([_parse_authorization(node) for node in found])

@@ -24,6 +24,8 @@ class DueDocument:
     One document that the SRI is to be asked about.
 
     Args:
+        check_count: how often it was asked about, the ask under way included. Whoever wants it asked about anew sets it
+            to 0, and the verdict of an ask under way does not count any more.
         submitted_at: names the submission: a verdict counts only for the one that was asked about.
         waiting_since: `submitted_at`, else when the row was made.
     """
@@ -101,16 +103,20 @@ _DOCUMENT = """
            coalesce(t.paused_until > now(), false) AS paused
 """
 # Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
-# so that a document that kills the process cannot stand in the way of the others.
-_DUE = f"""
-    WITH due AS (
-        {_DOCUMENT}, i.next_check_at,
-               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.check_count, i.next_check_at, i.id) AS turn,
-               count(*) OVER () AS total
+# so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
+# the many that wait for one that is down leave room for those of the other.
+_WHAT_IS_DUE = """
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at <= now()
           AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= now())
           AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))
+"""
+_DUE = f"""
+    WITH due AS (
+        {_DOCUMENT}, i.next_check_at,
+               row_number() OVER (PARTITION BY i.tenant_id, substr(i.access_key, 24, 1)
+                                  ORDER BY i.check_count, i.next_check_at, i.id) AS turn
+        {_WHAT_IS_DUE}
     )
     SELECT * FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
 """
@@ -120,8 +126,13 @@ def read_due(
     connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
 ) -> tuple[list[DueDocument], int]:
     """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
-    rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
-    return [_document(row) for row in rows], int(rows[0]["total"]) if rows else 0
+    values = {"tenants": list(tenants) or None, "limit": limit}
+    rows = _rows(connection, _DUE, values)
+    total = len(rows)
+    if total == limit:  # only then may there be more
+        [counted] = _rows(connection, f"SELECT count(*) AS total {_WHAT_IS_DUE}", values)
+        total = max(total, counted["total"])
+    return [_document(row) for row in rows], total
 
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueDocument]:
@@ -144,26 +155,44 @@ def is_anything_due(connection: psycopg.Connection[Any], job: str) -> bool:
 
 
 def begin_attempt(
-    connection: psycopg.Connection[Any], document: DueDocument, *, next_in: timedelta, host: str | None
+    connection: psycopg.Connection[Any],
+    document: DueDocument,
+    *,
+    next_in: timedelta,
+    host: str | None,
+    paced: bool = True,
 ) -> int | None:
     """
     Count the ask and set the next time, before it starts; stamp the host's last call.
 
+    Args:
+        paced: False only makes the host's row: where calls need no distance, attempts are not to queue up for it.
+
     Returns the number of the ask, None if the document is not to be asked about any more.
     """
     row = connection.execute(
-        "UPDATE invoices SET check_count = check_count + 1, next_check_at = now() + %s"
-        " WHERE id = %s AND tenant_id = %s AND deleted_at IS NULL AND submitted_at IS NOT DISTINCT FROM %s"
-        " AND status IN ('pending_authorization', 'needs_attention') RETURNING check_count",
-        [next_in, document.id, document.tenant_id, document.submitted_at],
+        "WITH begun AS ("
+        " UPDATE invoices SET check_count = check_count + 1, next_check_at = now() + %(next_in)s"
+        " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
+        " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
+        " AND status IN ('pending_authorization', 'needs_attention') RETURNING check_count), stamped AS ("
+        " INSERT INTO sri_hosts (host, last_start_at) SELECT %(host)s::text, clock_timestamp() FROM begun"
+        " WHERE %(host)s::text IS NOT NULL"
+        " AND (%(paced)s OR NOT EXISTS (SELECT FROM sri_hosts WHERE host = %(host)s))"
+        " ON CONFLICT (host) DO UPDATE SET last_start_at = excluded.last_start_at)"
+        " SELECT check_count FROM begun",
+        {**_identity(document), "next_in": next_in, "host": host, "paced": paced},
     ).fetchone()
-    if row and host is not None:
-        connection.execute(
-            "INSERT INTO sri_hosts (host, last_start_at) VALUES (%s, clock_timestamp())"
-            " ON CONFLICT (host) DO UPDATE SET last_start_at = excluded.last_start_at",
-            [host],
-        )
     return int(row[0]) if row else None
+
+
+def write_last_start(connection: psycopg.Connection[Any], host: str, *, idle: timedelta) -> None:
+    """Remember when the last call to a host left, unless a later one is known."""
+    connection.execute(
+        "INSERT INTO sri_hosts (host, last_start_at) VALUES (%s, clock_timestamp() - %s)"
+        " ON CONFLICT (host) DO UPDATE SET last_start_at = greatest(sri_hosts.last_start_at, excluded.last_start_at)",
+        [host, idle],
+    )
 
 
 def write_waiting(
@@ -217,36 +246,43 @@ def write_authorized(
 ) -> bool:
     """Write an authorization with the answer byte for byte; returns as `write_waiting` does."""
     changed = connection.execute(
-        "UPDATE invoices SET status = 'authorized', status_reason = NULL, confirmed_by = 'sri',"
+        "WITH written AS ("
+        " UPDATE invoices SET status = 'authorized', status_reason = NULL, confirmed_by = 'sri',"
         " sri_authorization = %(number)s, authorized_at = %(authorized_at)s, next_check_at = NULL, empty_since = NULL,"
         " empty_count = 0, attention_since = NULL, ride_generated_at = NULL, ride_attempts = 0, ride_next_at = now(),"
         " ride_error = NULL, updated_at = now(), document_type = coalesce(document_type, %(document_type)s),"
         " series_number = coalesce(series_number, %(series_number)s),"
         " issue_date = coalesce(issue_date, %(issue_date)s),"
         " customer_name = coalesce(customer_name, %(customer_name)s),"
-        " customer_id = coalesce(customer_id, %(customer_id)s), total = coalesce(total, %(total)s)" + _SAME_SUBMISSION,
-        {**_identity(document), "number": number, "authorized_at": authorized_at, **vars(found)},
-    ).rowcount
-    if not changed:
-        return False
-    connection.execute(
-        "INSERT INTO invoice_documents (invoice_id, authorized_answer, authorized_xml) VALUES (%s, %s, %s)"
+        " customer_id = coalesce(customer_id, %(customer_id)s), total = coalesce(total, %(total)s)"
+        + _SAME_SUBMISSION
+        + " RETURNING id)"
+        " INSERT INTO invoice_documents (invoice_id, authorized_answer, authorized_xml)"
+        " SELECT id, %(answer)s, %(xml)s FROM written"
         " ON CONFLICT (invoice_id) DO UPDATE SET authorized_answer = excluded.authorized_answer,"
         " authorized_xml = excluded.authorized_xml, updated_at = now()",
-        [document.id, answer, xml],
-    )
-    return True
+        {
+            **_identity(document),
+            "number": number,
+            "authorized_at": authorized_at,
+            **vars(found),
+            "answer": answer,
+            "xml": xml,
+        },
+    ).rowcount
+    return bool(changed)
 
 
 _SAME_SUBMISSION = (
     " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
-    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
+    " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s AND check_count = %(check_count)s"
     " AND status IN ('pending_authorization', 'needs_attention')"
 )
 
 
 def _identity(document: DueDocument) -> dict[str, Any]:
-    return {"id": document.id, "tenant_id": document.tenant_id, "submitted_at": document.submitted_at}
+    names = ("id", "tenant_id", "submitted_at", "check_count")
+    return {name: getattr(document, name) for name in names}
 
 
 def add_events(
@@ -257,12 +293,13 @@ def add_events(
     tenant_id: int | None = None,
     invoice_id: int | None = None,
 ) -> None:
-    """Add what happened, in its order; an invoice that is gone meanwhile leaves its tenant's events."""
+    """Add what happened, in its order; an invoice or a tenant that is gone meanwhile is left out."""
     for event in events:
         connection.execute(
             "INSERT INTO sri_events (tenant_id, invoice_id, run_id, kind, code, message, additional_info, severity,"
-            " class, http_status, duration_ms, raw, at) VALUES (%s, (SELECT id FROM invoices WHERE id = %s FOR KEY"
-            " SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
+            " class, http_status, duration_ms, raw, at) VALUES ((SELECT id FROM tenants WHERE id = %s FOR KEY SHARE),"
+            " (SELECT id FROM invoices WHERE id = %s FOR KEY SHARE), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " clock_timestamp())",
             [
                 tenant_id,
                 invoice_id,
@@ -300,6 +337,11 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
     )
     known = {row["host"]: HostState(**row) for row in rows}
     return {host: known.get(host) or HostState(host) for host in names}
+
+
+def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
+    """Wait until nobody else writes about the host, to the transaction's end; its first call has made the row."""
+    connection.execute("SELECT FROM sri_hosts WHERE host = %s FOR UPDATE", [host])
 
 
 def write_host(connection: psycopg.Connection[Any], state: HostState, *, probed: bool) -> None:

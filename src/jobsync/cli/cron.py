@@ -1,0 +1,116 @@
+"""jobsync cron: the lines for hosts without systemd, and a run under them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobsync.cli.options import group, tools_of
+from jobsync.cli.output import write
+from jobsync.errors import UsageProblem
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    from jobsync.wiring import Tools
+
+app = group("Hosts without systemd.")
+_ERRORS_SHOWN = 5
+
+
+@app.command("show")
+def show_(
+    context: typer.Context,
+    executable: Annotated[
+        Path | None,
+        typer.Option(
+            "--executable", metavar="FILE", help="The jobsync that cron starts; default: this one.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Print the text of /etc/cron.d/jobsync."""
+    from jobsync.deploy.cron import render_crontab
+    from jobsync.deploy.installation import read_installation
+
+    environ = tools_of(context).environ
+    write(render_crontab(read_installation(environ, root=Path("/"), executable=executable, sandboxed=False)))
+
+
+@app.command("run")
+def run_(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="As cron show names it.", show_default=False)],
+) -> None:
+    """Do one tick of a job as cron wants it: silent when all is well, one report when not."""
+    from jobsync.deploy import cron
+
+    if job not in cron.COMMANDS:
+        raise UsageProblem(f"no job {job}; expected one of {', '.join(cron.COMMANDS)}")
+    tools = tools_of(context)
+    with _caught() as said:
+        code = _run(cron.COMMANDS[job], tools)
+    memory = cron.Memory(tools.environ, job)
+    if cron.is_silent(job, code):
+        memory.forget()
+    elif memory.is_news(code):
+        write(_report(job, code, said.getvalue()))
+    raise typer.Exit(code)
+
+
+def _run(arguments: tuple[str, ...], tools: Tools) -> int:
+    from jobsync.cli.main import run
+    from jobsync.wiring import Tools as RealTools
+
+    return run(arguments, RealTools({**tools.environ, "JOBSYNC_LOG_FORMAT": "json"}))
+
+
+@contextmanager
+def _caught() -> Iterator[io.StringIO]:
+    """Keep what the block says on either stream."""
+    said = io.StringIO()
+    before = (sys.stdout, sys.stderr)
+    sys.stdout = sys.stderr = said
+    try:
+        yield said
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _report(job: str, code: int, said: str) -> str:
+    """Return the one report of a run: how it ended, the first errors, where to read on."""
+    events, sentences = _sort(said)
+    finished: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "run.finished"), {})
+    bad = [event for event in events if event.get("level") in ("error", "critical")]
+    lines = [f"jobsync {job}: ended with {code}" + (f", {finished['summary']}" if "summary" in finished else "")]
+    lines += [visible(sentence) for sentence in sentences[:_ERRORS_SHOWN]]
+    for event in bad[:_ERRORS_SHOWN]:
+        about = event.get("name") or event.get("access_key") or event.get("item") or event.get("event")
+        lines.append(f"  {visible(about)}: {visible(event.get('error') or event.get('message') or event.get('event'))}")
+    if len(bad) > _ERRORS_SHOWN:
+        lines.append(f"  and {len(bad) - _ERRORS_SHOWN} more")
+    if "run_id" in finished:
+        lines.append(f"More: jobsync runs show {finished['run_id']}")
+    lines.append("The same failure is not told again for 24 hours.")
+    return "\n".join(lines) + "\n"
+
+
+def _sort(said: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what a run said as log events and as sentences."""
+    events: list[dict[str, Any]] = []
+    sentences: list[str] = []
+    for line in said.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            events.append(event)
+        elif line.strip():
+            sentences.append(line)
+    return events, sentences

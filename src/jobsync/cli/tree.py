@@ -1,0 +1,88 @@
+"""The commands as data: what completion and the manual are rendered from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """
+    One option or argument.
+
+    Args:
+        names: with their dashes; an argument has its metavar only.
+        value: what follows it, None for a flag.
+        repeats: it may be given several times.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    value: str | None = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+    repeats: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, or a group of them; `path` begins with the program's name."""
+
+    path: tuple[str, ...]
+    help: str
+    options: tuple[Option, ...] = ()
+    arguments: tuple[Option, ...] = ()
+    commands: tuple[Command, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The last word."""
+        return self.path[-1]
+
+    def walk(self) -> Iterator[Command]:
+        """Yield this command and all below it."""
+        yield self
+        for command in self.commands:
+            yield from command.walk()
+
+
+def read_tree() -> Command:
+    """Return the program with all its commands, as the command line itself knows them."""
+    import typer
+
+    from jobsync.cli.app import app
+
+    return _read(typer.main.get_command(app), ("jobsync",))
+
+
+def _read(command: Any, path: tuple[str, ...]) -> Command:
+    options: list[Option] = []
+    arguments: list[Option] = []
+    for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
+        (arguments if parameter.param_type_name == "argument" else options).append(_option(parameter))
+    children = getattr(command, "commands", {})
+    return Command(
+        path=path,
+        help=" ".join((command.help or "").split()),
+        options=tuple(options),
+        arguments=tuple(arguments),
+        commands=tuple(_read(child, (*path, name)) for name, child in children.items() if not child.hidden),
+    )
+
+
+def _option(parameter: Any) -> Option:
+    is_argument = parameter.param_type_name == "argument"
+    choices = tuple(str(choice) for choice in getattr(parameter.type, "choices", ()))
+    metavar = parameter.metavar or ("|".join(choices) if choices else parameter.name.upper())
+    return Option(
+        names=(metavar.strip("[]"),) if is_argument else (*parameter.opts, *parameter.secondary_opts),
+        help=" ".join((getattr(parameter, "help", None) or "").split()),
+        value=None if is_argument or getattr(parameter, "is_flag", False) else metavar,
+        choices=choices,
+        required=parameter.required,
+        repeats=bool(getattr(parameter, "multiple", False)) or parameter.nargs == -1,
+    )

@@ -1,0 +1,118 @@
+"""jobsync units: the systemd files of this host, rendered from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobsync.cli.options import Json, group, tools_of
+from jobsync.cli.output import print_table, say, show, write
+from jobsync.errors import ExitCode, UsageProblem
+
+if TYPE_CHECKING:
+    from jobsync.deploy.installation import Installation
+
+app = group("The systemd files of this host.")
+
+Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Below this folder instead of the running system.")]
+Executable = Annotated[
+    Path | None,
+    typer.Option(
+        "--executable", metavar="FILE", help="The jobsync that timers start; default: this one.", show_default=False
+    ),
+]
+_SYSTEM = Path("/")
+
+
+@app.command("show")
+def show_(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of one file; default: all.", show_default=False)
+    ] = None,
+    root: Root = _SYSTEM,
+    executable: Executable = None,
+    as_json: Json = False,
+) -> None:
+    """Print the files that install would write."""
+    from jobsync.deploy.units import render_units
+
+    files = render_units(_installation(context, root, executable))
+    if name is not None:
+        files = {path: text for path, text in files.items() if Path(path).name in (name, f"jobsync-{name}")}
+        if not files:
+            raise UsageProblem(f"no file {name}; jobsync units show prints all of them")
+
+    def tell() -> None:
+        for path, text in files.items():
+            write(text if name is not None else f"# {path}\n{text}\n")
+
+    show(files, as_json=as_json, otherwise=tell)
+
+
+@app.command()
+def install(
+    context: typer.Context,
+    enable: Annotated[bool, typer.Option("--enable", help="Enable the timers and start them.")] = False,
+    root: Root = _SYSTEM,
+    executable: Executable = None,
+) -> None:
+    """Write the files that differ, create user and folders, reload systemd."""
+    from jobsync.deploy import install as disk
+
+    root = root.absolute()
+    installation = _installation(context, root, executable)
+    files = disk.install(installation, root)
+    done = {disk.FileState.MISSING: "written", disk.FileState.DIFFERS: "replaced", disk.FileState.SAME: "unchanged"}
+    print_table(["file", ""], [[file.path, done.get(file.state, "yours")] for file in files])
+    disk.create_user_and_folders(root)
+    if root == _SYSTEM and disk.is_running():
+        disk.reload()
+    if enable:
+        disk.enable_timers(installation, root)
+        say("timers enabled: systemctl list-timers 'jobsync-*'")
+    if installation.storage is None:
+        say("JOBSYNC_STORAGE is not set: jobsync-generate-ride.timer is not enabled")
+
+
+@app.command()
+def uninstall(root: Root = _SYSTEM) -> None:
+    """Disable the timers and remove the files; user, state, configuration and secrets stay."""
+    from jobsync.deploy import install as disk
+
+    root = root.absolute()
+    disk.disable_timers(root)
+    paths = disk.uninstall(root)
+    print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")
+    if root == _SYSTEM and disk.is_running():
+        disk.reload()
+
+
+@app.command()
+def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = None, as_json: Json = False) -> None:
+    """Show what install would change; exit 1 if that is anything."""
+    from jobsync.deploy import install as disk
+
+    files = disk.compare(_installation(context, root.absolute(), executable), root.absolute())
+
+    def tell() -> None:
+        for file in files:
+            if file.state is disk.FileState.DROP_IN:
+                say(f"{file.path}: yours, and in force beside ours")
+            elif file.diff:
+                write(file.diff)
+            elif file.state is not disk.FileState.SAME:
+                say(f"{file.path}: {file.state} (a secret: not shown)")
+
+    show([vars(file) for file in files], as_json=as_json, otherwise=tell)
+    counts = disk.count_states(files)
+    if counts[disk.FileState.DIFFERS] or counts[disk.FileState.MISSING]:
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _installation(context: typer.Context, root: Path, executable: Path | None) -> Installation:
+    from jobsync.deploy.installation import read_installation
+
+    return read_installation(tools_of(context).environ, root=root.absolute(), executable=executable)

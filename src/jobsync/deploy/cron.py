@@ -1,0 +1,96 @@
+"""Cron lines for hosts without systemd, and the rule by which a run under cron speaks or is silent."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from jobsync.deploy.installation import STATE_FOLDER, Installation
+from jobsync.errors import ExitCode
+from jobsync.settings import CREDENTIALS_FOLDER
+
+REMINDER_S = 24 * 3600
+
+# job: what its run is asked for. Seconds do not exist in cron.
+COMMANDS = {
+    "stock-sync": ("stock-sync", "--scheduled"),
+    "check-authorizations": ("check-authorizations", "--scheduled"),
+    "generate-ride": ("generate-ride", "--scheduled"),
+    "health": ("health", "--act"),
+}
+_SILENT = {
+    "stock-sync": (ExitCode.DONE, ExitCode.LOCKED),
+    # the next tick asks again; a lasting fault is health's to tell
+    "check-authorizations": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
+    "generate-ride": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
+    "health": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # it has told by itself what is not well
+}
+
+
+def is_silent(job: str, exit_code: int) -> bool:
+    """Whether a run of the job that ended so has nothing to say to whoever reads cron's mail."""
+    return exit_code in _SILENT[job]
+
+
+def render_crontab(installation: Installation) -> str:
+    """
+    Return the text of /etc/cron.d/jobsync.
+
+    >>> print(render_crontab(Installation(executable=Path("/opt/jobsync/bin/jobsync"))).splitlines()[-1])
+    */5 * * * *  jobsync  test -d /run/systemd/system || exec /opt/jobsync/bin/jobsync cron run health
+    """
+    # cron turns a bare % into the end of the line
+    command = shlex.quote(str(installation.executable)).replace("%", "\\%") + " cron run"
+    settings = "".join(f"{name}={text}\n" for name, text in installation.environment.items())
+    settings += "".join(
+        f"# {name} is a secret: put it into {CREDENTIALS_FOLDER}/{name.lower()}, readable by the user jobsync alone\n"
+        for name in installation.secrets
+    )
+    unless = "test -d /run/systemd/system ||"
+    return f"""\
+# jobsync without systemd. Where systemd runs, each line does nothing: the timers are at work there.
+# Silent when all is well, when nothing is due and when another run holds the lock; a failure is told once, as mail.
+SHELL=/bin/sh
+PATH=/usr/local/bin:/usr/bin:/bin
+MAILTO=root
+# a tick with nothing to do reads no other file than these secrets
+CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
+{settings}* * * * *  jobsync  {unless} exec {command} stock-sync
+# every 30 s, by two lines: cron knows no seconds
+* * * * *  jobsync  {unless} exec {command} check-authorizations
+* * * * *  jobsync  {unless} {{ sleep 30; exec {command} check-authorizations; }}
+* * * * *  jobsync  {unless} {{ sleep 15; exec {command} generate-ride; }}
+*/5 * * * *  jobsync  {unless} exec {command} health
+"""
+
+
+class Memory:
+    """
+    The last failure that a job's runs under cron have told: one that lasts is told once a day, not at every tick.
+
+    A small file below the state folder; where it cannot be written, each failure is told.
+    """
+
+    def __init__(self, environ: Mapping[str, str], job: str) -> None:
+        self._path = Path(environ.get("STATE_DIRECTORY") or STATE_FOLDER) / "cron" / job
+
+    def is_news(self, exit_code: int) -> bool:
+        """Whether a failure with this exit code has not been told in the last 24 hours; from now on it has."""
+        try:
+            told = self._path.read_text(encoding="ascii") == str(exit_code)
+            if told and time.time() - self._path.stat().st_mtime < REMINDER_S:
+                return False
+        except (OSError, ValueError):
+            pass
+        with suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            self._path.write_text(str(exit_code), encoding="ascii")
+        return True
+
+    def forget(self) -> None:
+        """All is well again: the next failure is news."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)

@@ -1,0 +1,201 @@
+"""What of a server's configuration its unit files depend on: paths, the database's address, where secrets lie."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from jobsync import settings
+from jobsync.errors import ConfigurationProblem
+from jobsync.logs import visible
+
+STATE_FOLDER = Path("/var/lib/jobsync")
+# What ProtectHome= and PrivateTmp= hide from a unit.
+_HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
+_ALWAYS_SECRET = (
+    "JOBSYNC_ENCRYPTION_KEY",
+    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
+    "JOBSYNC_SMTP_URL",
+    "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_PING_URL",
+)
+_DATABASE_URLS = ("JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """
+    What unit files are rendered from.
+
+    Args:
+        executable: the jobsync that timers start.
+        environment: settings that are no secrets, for `Environment=` lines, by name.
+        credentials: names of the secrets that lie in the credentials folder, for `LoadCredential=` lines.
+        secrets: those of them that stand in the environment only, to be put into that folder.
+        sockets_only: nothing but unix sockets leads to the database.
+        database_hosts: the database's addresses, as long as all of them are literal ones.
+        local_database: the database's server runs on this host.
+        pings: each run reports to an address on the network.
+        storage: where RIDE files go, None if nobody has said.
+    """
+
+    executable: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    credentials: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sockets_only: bool = True
+    database_hosts: tuple[str, ...] = ()
+    local_database: bool = True
+    pings: bool = False
+    storage: Path | None = None
+
+
+def read_installation(
+    environ: Mapping[str, str], *, root: Path, executable: Path | None = None, sandboxed: bool = True
+) -> Installation:
+    """
+    Read what the units need to know from the environment, the credentials folder and the configuration file.
+
+    What the environment says is written down for the units; what the file says each run reads there. The database's
+    address, if it holds no secret, and the storage are written down in any case: a tick with nothing to do reads no
+    file.
+
+    Args:
+        root: the file system that is installed to; the folder and the file are looked for below it.
+        executable: None for the jobsync that runs now.
+        sandboxed: what home folders hold is hidden from the jobs.
+
+    Raises:
+        ConfigurationProblem: naming all that keeps units from running.
+    """
+    named = environ.get("JOBSYNC_CONFIG")
+    environ = {
+        **environ,
+        "JOBSYNC_CONFIG": named or _readable(below(root, settings.CONFIG_FILE)),
+        "CREDENTIALS_DIRECTORY": str(below(root, settings.CREDENTIALS_FOLDER)),
+    }
+    problems: list[str] = []
+    texts = settings.read_texts(environ, problems)
+    known = settings.load_settings(environ)  # raises what is wrong, in its own words
+    if known.database_url is None:
+        problems.append(
+            "JOBSYNC_DATABASE_URL: units need the URL of a PostgreSQL server (postgresql://…), in the environment,"
+            f" in {settings.CREDENTIALS_FOLDER}/jobsync_database_url or in {settings.CONFIG_FILE}"
+        )
+        raise ConfigurationProblem("configuration: " + "; ".join(problems))
+    hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]
+    tcp = tuple(dict.fromkeys(host for tcp_hosts, _ in hosts for host in tcp_hosts))
+    program = executable or Path(sys.executable).with_name("jobsync")
+    behind = () if executable else (Path(sys.executable).resolve(), Path(__file__).resolve())
+    _require_seen(problems, "the program", program, *behind, sandboxed=sandboxed)
+    if known.storage is not None:
+        _require_seen(problems, "JOBSYNC_STORAGE", known.storage, sandboxed=sandboxed)
+    sockets = [Path(folder) for _, folders in hosts for folder in folders]
+    _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
+    plain, secret = _sort_out(texts, problems)
+    if named:
+        _require_seen(problems, "JOBSYNC_CONFIG", Path(named), sandboxed=sandboxed)
+        plain["JOBSYNC_CONFIG"] = named
+    if problems:
+        raise ConfigurationProblem("configuration: " + "; ".join(problems))
+    return Installation(
+        executable=program,
+        environment=plain,
+        credentials=tuple(secret),
+        secrets={name: text for name, text in secret.items() if text},
+        sockets_only=not tcp,
+        database_hosts=tcp if all(_is_literal(host) for host in tcp) else (),
+        local_database=all(host in ("localhost", "127.0.0.1", "::1") for host in tcp),
+        pings=known.ping_url is not None,
+        storage=known.storage,
+    )
+
+
+def below(root: Path, path: str | Path) -> Path:
+    """Return where an absolute path of the installed system lies while that system's root is `root`."""
+    return root / Path(path).relative_to("/")
+
+
+def _readable(path: Path) -> str:
+    """Return the configuration file's path, or an empty file's where it does not exist."""
+    try:
+        path.stat()
+    except PermissionError:
+        raise ConfigurationProblem(f"configuration: {path} cannot be read; run it as root") from None
+    except OSError:
+        return os.devnull
+    return str(path)
+
+
+def _sort_out(
+    texts: Mapping[str, tuple[str, Path | None]], problems: list[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what may stand in a unit file, and the secrets: their text if it has still to be put away, else ""."""
+    plain: dict[str, str] = {}
+    secret: dict[str, str] = {}
+    for name, (text, path) in sorted(texts.items()):
+        in_folder = path is not None and path.name == name.lower()
+        if _is_secret(name, text) or in_folder:
+            if path is None:
+                secret[name] = text
+            elif in_folder:
+                secret[name] = ""
+        elif path is None or name in (*_DATABASE_URLS, "JOBSYNC_STORAGE"):
+            if visible(text) != text:
+                problems.append(f"{name}: holds characters that no unit file can")
+            plain[name] = text
+    return plain, secret
+
+
+def _is_secret(name: str, text: str) -> bool:
+    if name in _ALWAYS_SECRET:
+        return True
+    if name in _DATABASE_URLS:
+        return not _parts(text).keys().isdisjoint({"password", "sslpassword"})
+    return name.endswith("_URL") and urlsplit(text).password is not None
+
+
+def _parts(url: str) -> Mapping[str, str]:
+    import psycopg
+
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise ConfigurationProblem("configuration: the database's URL cannot be read by libpq") from None
+    return {name: str(value) for name, value in parts.items() if value}
+
+
+def _hosts(url: str) -> tuple[list[str], list[str]]:
+    """Return a URL's hosts on the network, and its socket folders."""
+    parts = _parts(url)
+    named = (parts.get("hostaddr") or parts.get("host") or "/var/run/postgresql").split(",")
+    hosts = [host or "/var/run/postgresql" for host in named]
+    tcp = [host for host in hosts if not host.startswith(("/", "@"))]
+    return [*tcp, *(["service"] if "service" in parts else [])], [host for host in hosts if host.startswith("/")]
+
+
+def _is_literal(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _require_seen(problems: list[str], what: str, *paths: Path, sandboxed: bool) -> None:
+    """Units see no home folder and only temporary files of their own."""
+    for path in paths:
+        if not path.is_absolute():
+            problems.append(f"{what}: {path} is not an absolute path")
+        elif visible(path) != str(path):
+            problems.append(f"{what}: {visible(path)} holds characters that no unit file can")
+        elif hidden := next((folder for folder in _HIDDEN if sandboxed and path.is_relative_to(folder)), None):
+            problems.append(f"{what}: {path} lies below {hidden}, which the units' sandbox hides from them")
+            return

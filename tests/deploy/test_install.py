@@ -1,0 +1,183 @@
+"""Installing below a folder: what is written, what a second time changes, what is taken away."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.commands.support import Cli
+from tests.conftest import TEST_KEY
+
+UNITS = "etc/systemd/system"
+PROGRAM = ("--executable", "/opt/jobsync/bin/jobsync")
+
+
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program of this machine's systemd is called."""
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder that is installed to."""
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def units(root: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs commands with a database on the unix socket."""
+    return Cli({"JOBSYNC_DATABASE_URL": "postgresql:///jobsync"}, capsys)
+
+
+def install(units: Cli, root: Path, *more: str) -> str:
+    ran = units("units", "install", "--root", str(root), *PROGRAM, *more)
+    assert ran.code == 0, ran.err
+    return ran.out
+
+
+def contents(root: Path) -> dict[str, tuple[int, str]]:
+    return {str(p): (p.stat().st_mtime_ns, p.read_text()) for p in root.rglob("*") if p.is_file()}
+
+
+def test_first_install_writes_every_file(units: Cli, root: Path) -> None:
+    """Units, user and folders: what `show` prints is what lies there."""
+    install(units, root)
+    shown = json.loads(units("units", "show", "--root", str(root), *PROGRAM, "--json").out)
+
+    assert shown == {f"/{path.relative_to(root)}": path.read_text() for path in root.rglob("*") if path.is_file()}
+    assert len(shown) == 11
+
+
+def test_second_install_writes_nothing(units: Cli, root: Path) -> None:
+    """The same configuration twice leaves every file as it is."""
+    install(units, root)
+    before = contents(root)
+
+    assert "unchanged" in install(units, root)
+    assert contents(root) == before
+
+
+def test_changed_file_is_put_right(units: Cli, root: Path) -> None:
+    """What somebody has changed in our file is replaced, and said; drop-ins are theirs."""
+    install(units, root)
+    changed = root / UNITS / "jobsync-stock-sync.timer"
+    wanted = changed.read_text()
+    changed.write_text("[Timer]\nOnCalendar=daily\n")
+    own = root / UNITS / "jobsync-stock-sync.service.d/memory.conf"
+    own.parent.mkdir()
+    own.write_text("[Service]\nMemoryMax=2G\n")
+    out = install(units, root)
+
+    assert (changed.read_text(), own.read_text()) == (wanted, "[Service]\nMemoryMax=2G\n")
+    assert [line.split()[1] for line in out.splitlines() if "stock-sync.timer" in line] == ["replaced"]
+    assert [line.split()[1] for line in out.splitlines() if "memory.conf" in line] == ["yours"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda _folder: None, 0),
+        (lambda folder: (folder / "jobsync-health.timer").unlink(), 1),
+        (lambda folder: (folder / "jobsync-health.timer").write_text("x"), 1),
+    ],
+    ids=["same", "missing", "changed"],
+)
+def test_diff_says_whether_anything_differs(units: Cli, root: Path, spoil: object, code: int) -> None:
+    """Exit 0 and nothing where all is as it would be installed; else 1 and what would change."""
+    install(units, root)
+    assert callable(spoil)
+    spoil(root / UNITS)
+    ran = units("units", "diff", "--root", str(root), *PROGRAM)
+
+    assert (ran.code, bool(ran.out)) == (code, code == 1)
+    assert ("jobsync-health.timer" in ran.out) == (code == 1)
+
+
+def test_diff_as_json_names_every_file(units: Cli, root: Path) -> None:
+    """One document, with the state of each file."""
+    ran = units("units", "diff", "--root", str(root), *PROGRAM, "--json")
+
+    assert ran.code == 1
+    assert {file["state"] for file in json.loads(ran.out)} == {"missing"}
+
+
+def test_secret_of_the_environment_is_put_away(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes into a file that only root can read until the group is set, and into no other place."""
+    cli = Cli({"JOBSYNC_DATABASE_URL": "postgresql://u:hidden-password@h/d"}, capsys)
+    out = install(cli, root)
+    path = root / "etc/jobsync/credentials/jobsync_database_url"
+
+    assert path.read_text() == "postgresql://u:hidden-password@h/d\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    others = [found for found in root.rglob("*") if found.is_file() and found != path]
+    assert "hidden-password" not in out + "".join(found.read_text() for found in others)
+    path.write_text("postgresql://u:another@h/d\n")
+    ran = cli("units", "diff", "--root", str(root), *PROGRAM)
+    assert "a secret: not shown" in ran.out
+    assert "hidden-password" not in ran.out
+    assert "another" not in ran.out
+
+
+def test_another_secret_is_never_written_over(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The key that lies there is the only one that opens what is stored: a new one is refused, and all stays."""
+    url = "postgresql:///jobsync"
+    install(Cli({"JOBSYNC_DATABASE_URL": url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys), root)
+    before = contents(root)
+    another = base64.b64encode(bytes(32)).decode()
+    cli = Cli({"JOBSYNC_DATABASE_URL": url, "JOBSYNC_ENCRYPTION_KEY": another, "JOBSYNC_STORAGE": "/srv/x"}, capsys)
+    ran = cli("units", "install", "--root", str(root), *PROGRAM)
+
+    assert ran.code == 1
+    assert "jobsync_encryption_key holds another secret" in ran.err
+    assert another not in ran.err
+    assert contents(root) == before
+
+
+def test_uninstall_takes_our_files_and_leaves_the_rest(units: Cli, root: Path) -> None:
+    """Secrets, configuration and drop-ins are not ours to take; it needs no configuration."""
+    cli = Cli({"JOBSYNC_DATABASE_URL": "postgresql://u:pw@h/d"}, units._capsys)
+    install(cli, root)
+    units.environ.clear()
+    ran = units("units", "uninstall", "--root", str(root))
+    again = units("units", "uninstall", "--root", str(root))
+
+    assert (ran.code, again.code, again.out) == (0, 0, "nothing is installed\n")
+    assert [path.name for path in root.rglob("*") if path.is_file()] == ["jobsync_database_url"]
+
+
+@pytest.mark.parametrize("command", ["install", "show", "diff"])
+def test_without_a_database_nothing_is_written(root: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """No URL, no units: 78, with the places where it was looked for."""
+    ran = Cli({}, capsys)("units", command, "--root", str(root), *PROGRAM)
+
+    assert ran.code == 78
+    assert "/etc/jobsync/credentials/jobsync_database_url" in ran.err
+    assert not root.exists()
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(units: Cli, root: Path) -> None:
+    """A file where a folder should be: no traceback."""
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/systemd").write_text("")
+    ran = units("units", "install", "--root", str(root), *PROGRAM)
+
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+
+
+def test_unknown_file_is_a_usage_error(units: Cli, root: Path) -> None:
+    """`show` names what it does not know."""
+    assert units("units", "show", "nonsense", *PROGRAM).code == 2
+
+
+def test_one_file_is_shown_as_it_is(units: Cli, root: Path) -> None:
+    """`show NAME` prints the bare text, to be piped on."""
+    ran = units("units", "show", "stock-sync.timer", "--root", str(root), *PROGRAM)
+
+    assert ran.out.startswith("[Unit]\n")

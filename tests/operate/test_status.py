@@ -402,6 +402,19 @@ def test_unreadable_settings_are_an_alarm(seen: Seen, connection: Connection) ->
     assert [("alert_queue_length", "settings")] == kinds(judge_health(seen()))
 
 
+@pytest.mark.parametrize(("minutes", "told"), [(None, True), (21, True), (19, False)])
+def test_who_watches_is_watched(seen: Seen, connection: Connection, minutes: int | None, told: bool) -> None:
+    """Without the health timer nobody is told of anything; whoever looks sees that."""
+    add_dealership(connection)
+    set_job(connection)
+    if minutes is not None:
+        set_job(connection, "health", last_tick_at=NOW - timedelta(minutes=minutes))
+    verdict = judge_health(seen())
+
+    assert told is any("jobsync-health.timer" in note for note in verdict.notes)
+    assert [] == kinds(verdict)
+
+
 def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:
     """Numbers and ids differ, the failure is one; HTTP codes tell it apart."""
     for number in range(5):

@@ -109,7 +109,6 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     from jobsync import __version__
-    from jobsync.operate.words import many
 
     count = len(verdict.problems)
     words = f"{count} need{'s' if count == 1 else ''} attention: jobsync health" if count else "all is well"
@@ -119,10 +118,23 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     yield from _tenants(seen)
     yield from _levels(seen)
     yield from _failures(seen)
-    if seen.alerts:
-        yield _PLAIN, ""
-        told = sum(1 for alert in seen.alerts if alert.notified_at)
-        yield _WARN, f"alerts: {many(len(seen.alerts), 'is', 'are')} open, {told} told"
+    yield from _watch(seen)
+
+
+def _watch(seen: Snapshot) -> Iterator[Line]:
+    """Whether anybody is told of all this."""
+    from jobsync.operate.health import is_unwatched
+    from jobsync.operate.words import ago, many
+
+    if not any(facts.in_use for facts in seen.jobs):
+        return
+    told = sum(1 for alert in seen.alerts if alert.notified_at)
+    acted = f"the health timer acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
+    yield _PLAIN, ""
+    style = _BAD if is_unwatched(seen) else _WARN if seen.alerts else _DIM
+    yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told; {acted}"
+    if is_unwatched(seen):
+        yield _HEAD, "  do     systemctl enable --now jobsync-health.timer"
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from jobsync.db.system_settings import CATALOGUE, SystemSettings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.operate.health import Health, Problem
-from jobsync.operate.look import KINDS, Snapshot
+from jobsync.operate.look import KINDS, WATCH, Snapshot
 from jobsync.operate.notebook import Notebook
 from jobsync.operate.send import Channel, Message, Note, NotSent
 from jobsync.operate.words import many
@@ -667,6 +667,17 @@ def _what_about(failure: UnitFailure) -> str:
     if failure.status in ("78", "69"):
         return f"jobsync doctor; {journal}"
     return f"jobsync status; {journal}"
+
+
+def stamp_watch(connection: Connection, now: datetime) -> None:
+    """Note that somebody watches: whoever looks can see that alerts are being told at all."""
+    connection.execute(
+        text(
+            "INSERT INTO jobs (name, last_tick_at) VALUES (:name, :now)"
+            " ON CONFLICT (name) DO UPDATE SET last_tick_at = excluded.last_tick_at"
+        ),
+        {"name": WATCH, "now": now},
+    )
 
 
 def read_unit_facts(

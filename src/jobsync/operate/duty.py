@@ -89,6 +89,7 @@ def _with_database(
     with open_notebook(environ) as notebook, alert.only_here(database) as alone:
         with translated(), engine.begin() as connection:
             seen = look(connection, now=now)
+            alert.stamp_watch(connection, seen.now)
         book = alert.Book(notebook, engine, host)
         limits = book.limits(seen.settings)
         open_kinds = {key for key, entry in book.entries.items() if entry.closed_at is None}

@@ -14,6 +14,7 @@ from jobsync.operate.words import ago, many, span, stamp
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
 _RELIEF = 0.8
+_WATCH_LEAST = timedelta(minutes=20)
 _CIRCUIT_RIPE = timedelta(minutes=5)  # the SRI often blinks; a message is for what lasts
 
 
@@ -273,8 +274,20 @@ def _units(seen: Snapshot) -> Iterator[Problem]:
             )
 
 
+def is_unwatched(seen: Snapshot) -> bool:
+    """Whether the health timer, which tells people, has not acted lately."""
+    return seen.watched_at is None or seen.now - seen.watched_at > _WATCH_LEAST
+
+
+def _unwatched(seen: Snapshot) -> str:
+    last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
+    return f"jobsync-health.timer {last}"
+
+
 def _notes(seen: Snapshot) -> Iterator[str]:
     """What is worth knowing, and needs nobody now."""
+    if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
+        yield f"nobody is told of anything: {_unwatched(seen)}; systemctl enable --now jobsync-health.timer"
     for facts in seen.jobs:
         if not facts.enabled:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"

@@ -26,6 +26,9 @@ RENDERED_WITHIN = timedelta(minutes=2)
 _FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are left out
 
 
+WATCH = "health"  # the row of `jobs` that says when the health timer last acted
+
+
 @dataclass(frozen=True)
 class Kind:
     """One job as its operator knows it: the switch, the beat of its timer, what its items are called."""
@@ -222,7 +225,7 @@ class AlertFacts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything, at one instant of the database's clock."""
+    """Everything, at one instant of the database's clock; `watched_at` is when the health timer last acted."""
 
     now: datetime
     since: datetime
@@ -236,6 +239,7 @@ class Snapshot:
     service: Service = Service()
     failures: tuple[Failure, ...] = ()
     alerts: tuple[AlertFacts, ...] = ()
+    watched_at: datetime | None = None
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
@@ -298,6 +302,9 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
         service=_service(connection, now, since),
         failures=_failures(connection, now, since),
         alerts=_alerts(connection),
+        watched_at=connection.execute(
+            text("SELECT last_tick_at FROM jobs WHERE name = :name"), {"name": WATCH}
+        ).scalar_one_or_none(),
     )
 
 

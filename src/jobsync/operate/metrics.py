@@ -21,6 +21,7 @@ def render_metrics(seen: Snapshot, health: Health) -> str:
     text.add("jobsync_build_info", "The version that wrote this.", [({"version": __version__}, 1)])
     text.add("jobsync_checked_timestamp_seconds", "When this was read.", [({}, _unix(seen.now))])
     text.add("jobsync_healthy", "Whether nothing needs a person.", [({}, int(not health.problems))])
+    text.add("jobsync_watched_timestamp_seconds", "When the health timer last acted.", [({}, _unix(seen.watched_at))])
     kinds = {check.name: len(check.problems) for check in health.checks}
     text.add("jobsync_problems", "What needs a person, by check.", [({"check": k}, n) for k, n in kinds.items()])
     text.add("jobsync_open_alerts", "Open alerts.", [({}, len(seen.alerts))])

@@ -44,6 +44,9 @@ MESSAGE_IDS = {
     "generate_ride.rendered": "2e5542afa3964ce481bf673c02640869",
     "generate_ride.failed": "2a3bb88050e0436c8efd26565f3f7c63",
     "generate_ride.storage": "0bd90d4c248e482abed95f09888385e4",
+    "alert.sent": "8118747769b94b7e839756b743893c44",
+    "alert.not_sent": "f2c13e89be8c43f3b3afb4bcbf86de24",
+    "health.no_database": "2a416d87fd3f419fb568f465bbea38f6",
     "command.bug": "75ace2597b984cdda860be86ac1b2df7",
     "command.failed": "437c76ac03e64cf8a524b178e1845225",
 }

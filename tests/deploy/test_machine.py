@@ -262,6 +262,8 @@ def test_a_stopped_run_is_ended_by_the_watchdog(machine: Machine) -> None:
     machine.run("systemctl", "kill", "--signal=SIGSTOP", "jobsync-stock-sync.service")
     machine.until(lambda: machine.show("jobsync-stock-sync.service", "Result")["Result"] == "watchdog", 30)
     machine.until(lambda: machine.journal("UNIT=jobsync-alert@jobsync-stock-sync.service.service"))
+    stacks = machine.journal("_SYSTEMD_UNIT=jobsync-stock-sync.service", "_TRANSPORT=stdout")
+    assert "Fatal Python error: Aborted" in {entry["MESSAGE"] for entry in stacks}
     runs = json.loads(machine.jobsync("runs", "list", "--job", "stock-sync", "--json"))
     assert [("crashed", run_id)] == [(run["status"], run["run_id"]) for run in runs if run["run_id"] == run_id]
     assert "drop-in" in machine.run("/opt/jobsync/bin/jobsync", "units", "diff", "--json")
@@ -276,6 +278,14 @@ def test_a_failing_unit_is_told_by_mail(machine: Machine) -> None:
     folder = machine.overlay.root / "srv/mails"
     mails = machine.until(lambda: [path.read_text() for path in folder.glob("*.eml")])
     assert [1] == [len([text for text in mails if "stock-sync" in text])]
+
+
+def test_health_acts_in_its_sandbox(machine: Machine) -> None:
+    """It ends well, says nothing while nothing is new, and can write its state folder."""
+    machine.run("systemctl", "start", "--wait", "jobsync-health.service")
+    assert machine.show("jobsync-health.service", "Result")["Result"] == "success"
+    assert machine.journal("_SYSTEMD_UNIT=jobsync-health.service", "_TRANSPORT=stdout") == []
+    assert machine.journal("JOBSYNC_EVENT=alert.no_notebook") == []
 
 
 def test_checks_start_every_30_seconds(machine: Machine) -> None:
@@ -297,8 +307,8 @@ def test_a_document_goes_from_pending_to_its_printed_form(machine: Machine) -> N
         lambda: machine.sql("SELECT ride_path FROM invoices WHERE ride_generated_at IS NOT NULL"), 180, 1.0
     )
     assert machine.run("stat", "-c", "%U %G %a", f"/srv/rides/{path}").strip() == "jobsync jobsync 640"
-    asked = machine.journal(f"JOBSYNC_ACCESS_KEY={make_key(1)}", "JOBSYNC_EVENT=check_authorizations.asked")
-    assert ["pending", "authorized"] == [entry["JOBSYNC_OUTCOME"] for entry in asked]
+    asked = [entry for entry in machine.journal(f"JOBSYNC_ACCESS_KEY={make_key(1)}") if "JOBSYNC_OUTCOME" in entry]
+    assert ["pending", "authorized", "rendered"] == [entry["JOBSYNC_OUTCOME"] for entry in asked]
     assert {RUC} == {entry["JOBSYNC_TENANT_RUC"] for entry in asked}
     assert {"1"} == {entry["JOBSYNC_TENANT_ID"] for entry in asked}
 

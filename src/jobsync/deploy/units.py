@@ -124,6 +124,8 @@ MemoryMax=768M
         limits="""\
 # 3: something is not well, which it has told by itself
 SuccessExitStatus=75 3
+# its report is for people who ask; what needs one is logged and sent
+StandardOutput=null
 RuntimeMaxSec=4min
 TimeoutStopSec=30s
 Nice=10

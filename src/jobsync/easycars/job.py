@@ -228,6 +228,7 @@ class _Work:
             "stock_sync.dealership_failed",
             dealership_id=int(attempt.item.key),
             name=attempt.item.label,
+            status=str(result.status),
             reason=result.reason,
             error=result.error,
             duration_ms=attempt.elapsed_ms,

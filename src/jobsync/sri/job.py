@@ -285,7 +285,11 @@ class _Work:
     def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
         document = self._documents[attempt.item.key]
         get_logger().error(
-            "check_authorizations.failed", access_key=document.access_key, reason=result.reason, error=result.error
+            "check_authorizations.failed",
+            access_key=document.access_key,
+            outcome=str(Outcome.FAULT),
+            reason=result.reason,
+            error=result.error,
         )
         event = Event(Outcome.FAULT, code=result.reason, message=result.error)
         store.add_events(

@@ -358,11 +358,13 @@ def test_the_file_is_closed_to_others(house: House) -> None:
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-def processes(environ: dict[str, str], *, folders: list[Path]) -> list[subprocess.Popen[str]]:
-    """Start one alert for each state folder at once."""
+def processes(
+    environ: dict[str, str], *, folders: list[Path], words: tuple[str, ...] = ("alert", "--unit", UNIT)
+) -> list[subprocess.Popen[str]]:
+    """Start one command for each state folder at once."""
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "jobsync", "alert", "--unit", UNIT],
+            [sys.executable, "-m", "jobsync", *words],
             env={**environ, "STATE_DIRECTORY": str(folder), "MONITOR_EXIT_STATUS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -387,6 +389,22 @@ def test_processes_at_once_send_one_mail(
 
     assert 1 == len(office.mails)
     assert [(1,)] == connection.execute("SELECT count(*) FROM alerts").fetchall()
+
+
+def test_health_timers_of_several_hosts_send_one_mail(
+    environ: dict[str, str], connection: Connection, tmp_path: Path
+) -> None:
+    """Four at the same moment over one database: one of them tells."""
+    add_dealership(connection, success=NOW - timedelta(days=400))
+    with post_office() as (office, port):
+        environ |= {"JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}", "JOBSYNC_ALERT_TO": "ops@example.org"}
+        for process in processes(
+            environ, folders=[tmp_path / str(number) for number in range(4)], words=("health", "--act")
+        ):
+            _, err = process.communicate(timeout=60)
+            assert 3 == process.returncode, err
+
+    assert 1 == len(office.mails)
 
 
 def test_no_secret_is_in_any_output(environ: dict[str, str], connection: Connection, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,25 @@ def test_files_are_whole_or_not_there(cli: Cli, tmp_path: Path) -> None:
     assert ["jobsync.prom", "r.html"] == sorted(path.name for path in tmp_path.iterdir())
     assert 1 == ran.code
     assert "cannot be written" in ran.err
+
+
+def test_a_device_or_a_link_is_written_to_and_never_replaced(cli: Cli, tmp_path: Path) -> None:
+    """`-o /dev/stdout`, a pipe, a link to the real file: each is what it was afterwards."""
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link", tmp_path / "real"
+    os.mkfifo(pipe)
+    link.symlink_to(real)
+    real.write_text("old")
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+    reader.start()
+    codes = [cli("metrics", "-o", str(place)).code for place in (pipe, link)]
+    reader.join(10)
+
+    assert [0, 0] == codes
+    assert "jobsync_up 1" in got[0]
+    assert "jobsync_up 1" in real.read_text()
+    assert (True, True) == (pipe.is_fifo(), link.is_symlink())
+    assert 1 == cli("metrics", "-o", str(tmp_path)).code
 
 
 def test_metrics_of_a_database_away_replace_the_old_ones(cli: Cli, tmp_path: Path) -> None:
@@ -317,7 +338,6 @@ def test_watch_shows_again_and_ends_on_interrupt(environ: dict[str, str], hostil
 
 def test_a_terminal_gets_colours_and_no_markup(environ: dict[str, str], hostile: int) -> None:
     """Through a pseudo terminal: our own colours only; [red] in a name is text."""
-    import os
     import pty
 
     reader, writer = pty.openpty()

@@ -69,6 +69,10 @@ def _write(path: Path | None, text: str) -> None:
     if path is None or str(path) == "-":
         write(text)
         return
+    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe is written to, never replaced
+        _write_through(path, text)
+        return
+    path = path.resolve()
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with draft.open("w", encoding="utf-8", errors="replace") as file:
@@ -80,4 +84,12 @@ def _write(path: Path | None, text: str) -> None:
     except OSError as error:
         with suppress(OSError):
             draft.unlink()
+        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _write_through(path: Path, text: str) -> None:
+    try:
+        with path.open("w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+    except OSError as error:
         raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from None

@@ -332,7 +332,8 @@ class Book:
         tells it again, under the same Message-ID.
         """
         hosts = (None, self._host) if alone else (self._host,)
-        self.entries = cover(self.entries, [channel.name for channel in channels])
+        own = {key: entry for key, entry in self.entries.items() if entry.host == self._host}
+        self.entries |= cover(own, [channel.name for channel in channels])
         self._drop_stale(now)
         due_by_channel = [(channel, due) for channel in channels if (due := self._due(channel, now, limits, hosts))]
         self.save()

@@ -113,7 +113,8 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
                 "tick",
                 f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; one is expected every"
                 f" {facts.kind.beat_s} s",
-                f"systemctl status {unit}; systemctl enable --now {unit}; or the host is down",
+                f"systemctl status {unit}; systemctl enable --now {unit}; or its host is down; not wanted any more:"
+                f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
             )
 

@@ -30,16 +30,15 @@ def state_folders(environ: Mapping[str, str]) -> list[Path]:
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         found.append(Path(given))
-    elif os.getuid() == 0:
-        found.append(Path("/var/lib/jobsync"))
     else:
-        home = environ.get("XDG_STATE_HOME") or (f"{environ['HOME']}/.local/state" if environ.get("HOME") else None)
-        if home:
-            found.append(Path(home) / "jobsync")
+        home = environ.get("XDG_STATE_HOME") or (
+            f"{environ['HOME']}/.local/state" if environ.get("HOME") else "/var/lib"
+        )
+        found.append(Path(home) / "jobsync")
     if environ.get("RUNTIME_DIRECTORY"):
         found.append(Path(environ["RUNTIME_DIRECTORY"].split(":")[0]))
     # in memory; made by us, closed to others, checked below; one for each folder that it stands in for
-    name = blake2b(str(found[0] if found else "").encode(), digest_size=4).hexdigest()
+    name = blake2b(str(found[0]).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     found.append(Path(f"/dev/shm/jobsync-{os.getuid()}-{name}"))  # noqa: S108
     return found
 

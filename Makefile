@@ -29,7 +29,7 @@ demo: $(READY)
 	@$(BIN)/jobsync demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto
 
 test-systemd: $(READY)
 	@$(BIN)/python -m pytest -q -m systemd

@@ -248,7 +248,7 @@ def test_storage_is_writable_for_rides_alone(tmp_path: Path, storage: str | None
         ({"JOBSYNC_DATABASE_URL": "embedded:"}, "JOBSYNC_DATABASE_URL"),
         ({"JOBSYNC_DATABASE_URL": "embedded:/srv/pg"}, "JOBSYNC_DATABASE_URL"),
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/home/me/rides"}, "/home/me/rides lies below /home"),
-        ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "rides"}, "not an absolute path"),
+        ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "rides"}, "expected an absolute path"),
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/a\nb"}, "no unit file can"),
         ({"JOBSYNC_DATABASE_URL": "postgresql:///d?host=/tmp"}, "/tmp lies below /tmp"),  # noqa: S108
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_ALERT_TO": "a\nExecStart=/bin/sh"}, "JOBSYNC_ALERT_TO"),

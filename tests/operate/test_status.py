@@ -357,6 +357,18 @@ def test_ride_backlog(seen: Seen, connection: Connection) -> None:
     assert "no total" in judge_health(seen()).problems[0].text
 
 
+def test_a_full_storage_is_not_only_work_that_is_due(seen: Seen, connection: Connection) -> None:
+    """Such a run ends as held and charges nobody; somebody must make room."""
+    add_invoices(connection, add_tenant(connection), 3, "authorized", ride_next_at=NOW - HOUR)
+    set_job(connection, "generate-ride")
+    add_run(connection, "generate-ride", "held", exit_code=3)
+    found, _, what = state(seen(), "generate-ride")
+
+    assert State.ATTENTION is found
+    assert "jobsync doctor" in what
+    assert [("generate-ride", "storage")] == kinds(judge_health(seen()))
+
+
 def test_paused_tenants_wait_without_alarm(seen: Seen, connection: Connection) -> None:
     """Their documents are neither due nor an alarm."""
     tenant = add_tenant(connection)

@@ -9,7 +9,14 @@ from typing import Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import JobFacts, Snapshot
-from jobsync.operate.status import dealership_status, is_timer_silent, job_status, run_limit, silent_since
+from jobsync.operate.status import (
+    dealership_status,
+    is_timer_silent,
+    job_status,
+    run_limit,
+    silent_since,
+    storage_is_held,
+)
 from jobsync.operate.words import ago, many, span, stamp
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
@@ -240,8 +247,18 @@ def _documents(seen: Snapshot) -> Iterator[Problem]:
 
 
 def _rides(seen: Snapshot) -> Iterator[Problem]:
-    if not seen.job("generate-ride").enabled:
+    facts = seen.job("generate-ride")
+    if not facts.enabled:
         return
+    if storage_is_held(facts) and facts.last_run is not None:
+        run = str(facts.last_run.run_id)[:8]
+        yield Problem(
+            "generate-ride",
+            "storage",
+            f"generate-ride: the storage could not be written, run {run} stopped; no document was charged an attempt",
+            "jobsync doctor (lines storage, disk); each tick tries again",
+            facts.last_run.started_at,
+        )
     for tenant in seen.tenants:
         if tenant.ride_parked:
             yield Problem(

@@ -250,6 +250,16 @@ def _failure_of(seen: Snapshot, run: RunFacts | None) -> Any:
     return next((group for group in seen.failures if run is not None and group.run_id == run.run_id), None)
 
 
+_HELD_STORAGE = (
+    "the storage of RIDE files could not be written: the last run stopped, no document was charged an attempt"
+)
+
+
+def storage_is_held(facts: JobFacts) -> bool:
+    """Whether the last run of generate-ride stopped because the storage itself is full, read-only or broken."""
+    return facts.kind.name == "generate-ride" and facts.last_run is not None and facts.last_run.status == "held"
+
+
 def _attention(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if facts.kind.name == "stock-sync":
         return _stock_attention(seen, facts)
@@ -263,6 +273,10 @@ def _attention(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
                 "jobsync invoice list --status needs_attention; jobsync invoice show KEY says what to do",
             )
         return None
+    if storage_is_held(facts):
+        return JobStatus(
+            facts, State.ATTENTION, _HELD_STORAGE, "jobsync doctor (lines storage, disk); each tick tries again"
+        )
     parked = sum(tenant.ride_parked for tenant in seen.tenants)
     if parked:
         return JobStatus(

@@ -200,6 +200,14 @@ def test_timers(states: dict[str, str], expected: list[str], tmp_path: Path) -> 
     assert expected == [str(finding.level) for finding in found]
 
 
+def test_timer_that_is_off_on_purpose(tmp_path: Path) -> None:
+    """Where RIDE files have no place, nothing need render them."""
+    states = systemd(generate_ride="inactive disabled")
+    found = doctor.check_timers(systemd=tmp_path, run=lambda _c: states, renders=False)
+
+    assert ["ok"] * 4 == [str(finding.level) for finding in found]
+
+
 def test_without_systemd_cron_is_looked_for(tmp_path: Path) -> None:
     """One of the two wakes the jobs."""
     (tmp_path / "cron").write_text("")

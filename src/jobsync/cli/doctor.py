@@ -48,7 +48,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
 
     settings, findings = ask.check_configuration(lambda: tools.settings)
     yield from findings
-    yield from ask.check_timers()
+    yield from ask.check_timers(renders=settings is None or settings.storage is not None)
     yield ask.check_bytecode(Path(__file__).parents[1])
     if settings is None:
         return

@@ -10,7 +10,7 @@ function __jobsync_at
     test "$at" = "$argv"
 end
 complete -c jobsync -n '__jobsync_at jobsync' -f -a stock-sync -d 'Bring each dealership’s EasyCars stock into Postgres.'
-complete -c jobsync -n '__jobsync_at jobsync' -f -a check-authorizations -d 'Ask the SRI about the pending documents of every tenant.'
+complete -c jobsync -n '__jobsync_at jobsync' -f -a check-authorizations -d 'Ask the SRI about the documents of every tenant whose next check is due.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a generate-ride -d 'Render the printed form (RIDE, PDF) of newly authorized documents.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a logs -d 'Print what a run said, from the journal; where there is none, say where to look.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a locks -d 'Show who holds which lock now.'

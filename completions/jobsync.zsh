@@ -14,7 +14,7 @@ _jobsync() {
     case "$at" in
         ('jobsync') found=(
             'stock-sync:Bring each dealership’s EasyCars stock into Postgres.'
-            'check-authorizations:Ask the SRI about the pending documents of every tenant.'
+            'check-authorizations:Ask the SRI about the documents of every tenant whose next check is due.'
             'generate-ride:Render the printed form (RIDE, PDF) of newly authorized documents.'
             'logs:Print what a run said, from the journal; where there is none, say where to look.'
             'locks:Show who holds which lock now.'

@@ -161,6 +161,7 @@ def test_outage_opens_the_circuit_and_changes_no_document(cli: Cli, sri: Sri, ro
     calls_before_open = len(sri.asked)
     probed = [cli("check-authorizations", "--json") for _ in range(2)]
     calls_while_open = len(sri.asked) - calls_before_open
+    assert rows("SELECT last_success_at FROM jobs WHERE name = 'check-authorizations'") == [(None,)]
     sri.default = documents.authorized
     recovered = cli("check-authorizations", "--json")
 

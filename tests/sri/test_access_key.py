@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -168,3 +170,12 @@ def test_odd_rucs(ruc: str, expected: str | None) -> None:
 def test_an_odd_ruc_is_no_reason_to_refuse_a_key() -> None:
     """Active companies have RUCs whose check digit does not fit."""
     assert parse_access_key(changed(11, "1763154690001")).ruc == "1763154690001"
+
+
+def test_key_of_the_documented_example_is_right() -> None:
+    """What docs/invoices.md tells an application to insert can be pasted."""
+    text = (Path(__file__).parents[2] / "docs" / "invoices.md").read_text()
+    [key] = set(re.findall(r"\b[0-9]{49}\b", text))
+    [ruc] = set(re.findall(r"'([0-9]{13})'", text))
+
+    parse_access_key(key).require_ruc(ruc)

@@ -80,7 +80,7 @@ def check_authorizations(
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Ask the SRI about the pending documents of every tenant."""
+    """Ask the SRI about the documents of every tenant whose next check is due."""
     tools = tools_of(context)
     keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
     tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))

@@ -377,7 +377,8 @@ def _jobs(
                 last_run=next(iter(runs[kind.name, "last"]), None),
                 last_bad=next(iter(runs[kind.name, "bad"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
-                in_use=due["in_use"] or (kind.name == "generate-ride" and bool(state.get("last_tick_at"))),
+                in_use=due["in_use"]
+                or (kind.name == "generate-ride" and bool(state.get("last_tick_at") or due["due"] or due["waiting"])),
                 **{name: value for name, value in due.items() if name != "in_use"},
             )
         )

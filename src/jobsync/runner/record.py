@@ -237,7 +237,11 @@ def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_fo
     Args:
         counted: this run was taken for dead meanwhile, and counted as a failure then.
     """
-    good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD)
+    nothing_done = (
+        report.counts.eligible > 0 and report.counts.succeeded + report.counts.partial + report.counts.held == 0
+    )
+    # a run that only tried what is known to be down has neither failed nor succeeded
+    good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD) and not nothing_done
     bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
     connection.execute(
         "UPDATE jobs SET last_finished_at = now(), last_status = %(status)s,"

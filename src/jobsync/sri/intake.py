@@ -176,7 +176,8 @@ def _write(connection: Connection, incoming: Incoming) -> Taken:
     key = incoming.key.text
     tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
     if tenant is None:
-        words = f"no tenant has the RUC {incoming.key.ruc}; add it with: jobsync tenant add {incoming.key.ruc} NAME"
+        where = " --environment test" if incoming.key.environment == "test" else ""
+        words = f"no tenant has the RUC {incoming.key.ruc}; add it: jobsync tenant add {incoming.key.ruc} NAME{where}"
         return Taken(incoming.file, "refused", key, words)
     inserted = raw.execute(
         "INSERT INTO invoices (tenant_id, access_key, submitted_at) VALUES (%s, %s, now())"

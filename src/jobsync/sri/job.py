@@ -273,7 +273,7 @@ class _Work:
             store.add_events(raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
                 store.lock_host(raw, host)  # ends that come together are written in any order: each writes the latest
-                store.write_host(raw, HostState(host, *self._hosts[host].state), probed=change.probed)
+                store.write_host(raw, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned)
                 if change.turned:
                     store.add_events(raw, [_circuit_event(host, change.open)], run_id=run_id)
             attempt.record(connection, result)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.runner import record
 from jobsync.sri import store
 from jobsync.sri.model import DocumentStatus
 from tests.sri.documents import OTHER_RUC, RUC, make_key
@@ -61,7 +62,7 @@ def test_due_is_what_waits_and_whose_time_has_come(
     number = add(1, **columns)
 
     assert due_ids(connection) == ([number] if due else [])
-    assert store.is_anything_due(connection, "check-authorizations") is due
+    assert record.is_tick_due(connection, "check-authorizations") is due
 
 
 @pytest.mark.parametrize("tenant", ["is_active = false", "paused_until = now() + interval '1 day'"])
@@ -71,7 +72,7 @@ def test_tenant_that_rests_is_not_due(connection: Connection, add: Add, tenant: 
     connection.execute(f"UPDATE tenants SET {tenant}".encode())
 
     assert due_ids(connection) == []
-    assert store.is_anything_due(connection, "check-authorizations") is False
+    assert record.is_tick_due(connection, "check-authorizations") is False
 
 
 def test_tenants_take_turns(connection: Connection, add: Add) -> None:
@@ -237,4 +238,4 @@ def test_tick_keeps_the_interval(
                 f" (gen_random_uuid(), 'check-authorizations', '{trigger}', 'h', 1, '0', 'succeeded', {at})".encode()
             )
 
-    assert store.is_anything_due(connection, "check-authorizations") is due
+    assert record.is_tick_due(connection, "check-authorizations") is due

@@ -20,6 +20,7 @@ from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import first_slot, resolve
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import get_logger
+from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
 from jobsync.runner.run import Run, database_now
@@ -119,7 +120,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
 def is_due(connection: Connection) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do; brings the schedules up to date first."""
     raw = driver(connection)
-    if not store.is_anything_due(raw, SPEC.name):
+    if not record.is_tick_due(raw, SPEC.name):
         return False
     refresh_schedules(raw, database_now(connection))
     return bool(choose(raw, (), scheduled=True)[0])

@@ -127,12 +127,6 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredC
     ).fetchone()
 
 
-def is_anything_due(connection: Connection[Any], job: str) -> bool:
-    """Stamp the job's tick and ask whether anything is due."""
-    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
-    return bool(row and row[0])
-
-
 def read_schedules(connection: Connection[Any]) -> list[Schedule]:
     """Return the schedule of every dealership, as wanted and as last computed."""
     rows = connection.execute(

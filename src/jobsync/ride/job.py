@@ -18,6 +18,7 @@ from jobsync.ride import store
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.storage import PlaceFault, Storage, StorageFault
 from jobsync.ride.store import DueRide, Source
+from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
 from jobsync.runner.run import Run
@@ -130,7 +131,7 @@ def require_known(connection: Connection, job: GenerateRide) -> None:
 
 def is_due(connection: Connection) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return store.is_anything_due(driver(connection), SPEC.name)
+    return record.is_tick_due(driver(connection), SPEC.name)
 
 
 class _Work:

@@ -84,12 +84,6 @@ def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) ->
     return [ruc for ruc in rucs if ruc not in known]
 
 
-def is_anything_due(connection: psycopg.Connection[Any], job: str) -> bool:
-    """Stamp the tick and ask the one function that decides."""
-    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
-    return bool(row and row[0])
-
-
 def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], tenants: Sequence[str]) -> int:
     """
     Make authorized documents want a new printed form; returns how many.

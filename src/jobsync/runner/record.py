@@ -45,6 +45,12 @@ class RunIdentity:
         return f"jobsync:{self.job}:{str(self.run_id)[:8]}:{self.host}"[:63]
 
 
+def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
+    """Stamp a tick of the job and ask the one function of the database that says whether anything is due."""
+    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
+    return bool(row and row[0])
+
+
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:
     """Return this process's identity for the run."""
     host = socket.gethostname().split(".")[0]

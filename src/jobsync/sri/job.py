@@ -14,6 +14,7 @@ from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
+from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
 from jobsync.runner.run import Run, database_now
@@ -171,7 +172,7 @@ def require_known(connection: Connection, job: CheckAuthorizations) -> None:
 
 def is_due(connection: Connection) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return store.is_anything_due(driver(connection), SPEC.name)
+    return record.is_tick_due(driver(connection), SPEC.name)
 
 
 def check_key(document: DueDocument) -> AccessKey:

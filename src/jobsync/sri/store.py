@@ -152,12 +152,6 @@ def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) ->
     return [ruc for ruc in rucs if ruc not in known]
 
 
-def is_anything_due(connection: psycopg.Connection[Any], job: str) -> bool:
-    """Stamp the tick and ask the one function that decides."""
-    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
-    return bool(row and row[0])
-
-
 def begin_attempt(
     connection: psycopg.Connection[Any],
     document: DueDocument,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from psycopg.conninfo import conninfo_to_dict
@@ -50,9 +50,10 @@ class _Server:
 
 
 class _Pooler:
-    def __init__(self, url: str, servers: int) -> None:
+    def __init__(self, url: str, servers: int, order: Sequence[int]) -> None:
         self._servers = [_Server(url) for _ in range(servers)]
         self._free = list(self._servers)
+        self._order = list(order)
         self._changed = threading.Condition()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -88,7 +89,12 @@ class _Pooler:
             return False
         with self._changed:
             assert self._changed.wait_for(lambda: self._free, timeout=20)
-            server = self._free.pop(0)  # who has waited longest: the server connections take turns
+            wanted = self._servers[self._order.pop(0)] if self._order else None
+            if wanted is None:
+                server = self._free.pop(0)  # who has waited longest: the server connections take turns
+            else:
+                assert self._changed.wait_for(lambda: wanted in self._free, timeout=20)
+                self._free.remove(server := wanted)
         try:
             while True:
                 server.sock.sendall(message)
@@ -116,10 +122,14 @@ class _Pooler:
 
 
 @contextmanager
-def transaction_pooler(url: str, *, servers: int = 1) -> Iterator[str]:
-    """Run a pooler before the database of `url`; yields the URL that leads through it."""
+def transaction_pooler(url: str, *, servers: int = 1, order: Sequence[int] = ()) -> Iterator[str]:
+    """
+    Run a pooler before the database of `url`; yields the URL that leads through it.
+
+    `order` says which server connection each of the first transactions meets; after that they take turns.
+    """
     with ExitStack() as stack:
-        pooler = _Pooler(url, servers)
+        pooler = _Pooler(url, servers, order)
         stack.callback(pooler.close)
         given = conninfo_to_dict(url)
         yield (

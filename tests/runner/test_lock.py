@@ -480,6 +480,16 @@ def test_pooler_in_transaction_mode_is_refused(database_url: str, servers: int) 
             refuse_pooler(lambda: database.lock_connection(application_name="test"))
 
 
+@pytest.mark.parametrize("order", [[0, 1, 0, 0], [0, 1, 0, 0, 1, 1, 0], [1, 0, 1], [2, 0, 2, 2, 0, 0, 2, 0]])
+def test_pooler_whose_turns_look_like_two_sessions_is_refused(database_url: str, order: list[int]) -> None:
+    """A pooler that by chance lends each session its own server connection for a while is found out all the same."""
+    with (
+        transaction_pooler(database_url, servers=3, order=order) as url,
+        pytest.raises(ConfigurationProblem, match="JOBSYNC_LOCK_DATABASE_URL"),
+    ):
+        refuse_pooler(lambda: Database(url).lock_connection(application_name="test"))
+
+
 def test_probe_releases_only_its_own_key(database_url: str) -> None:
     """Locks that somebody else holds on the pooled server connection survive the probe."""
     with transaction_pooler(database_url) as url, psycopg.connect(url, autocommit=True) as other:

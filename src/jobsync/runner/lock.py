@@ -33,6 +33,7 @@ T = TypeVar("T")
 CHECK_EVERY_S = 10.0
 OLD_WRITER_S = 4.0  # how long to wait for a write that an earlier holder has open
 _IDLE_WRITER = "5min"  # a writer whose host vanished between two statements: the server ends its transaction then
+_PROBE_TURNS = "1122121122112212"  # which session speaks; no rhythm, so that none of the pooler's can hide in it
 _HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _OURS = (
     "locktype = 'advisory' AND objsubid = 1 AND granted"
@@ -411,8 +412,9 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
     """
     Prove that session locks mean something on this connection: a second session must not get the same lock.
 
-    Through a pooler in transaction mode both sessions share server connections: each gets the lock, or the lock stays
-    behind on a server connection that the next statement does not meet.
+    Through a pooler in transaction mode both sessions share server connections: each gets the lock, or a session meets
+    another server connection than the one that keeps its lock. A pooler that lends them as chance has it may look like
+    two direct connections for a while; hence the many turns, each of which would have to be lucky.
 
     Raises:
         ConfigurationProblem: they mean nothing here.
@@ -429,16 +431,26 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
         assert row is not None  # noqa: S101 - SELECT of functions
         return row[0], row[1]
 
+    def backend(connection: psycopg.Connection[Any]) -> int:
+        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+        assert row is not None  # noqa: S101 - SELECT of functions
+        return int(row[0])
+
     try:
         with open_connection() as first, open_connection() as second:
-            taken, backend = ask(first, "pg_try_advisory_lock")
-            taken_twice, _ = ask(second, "pg_try_advisory_lock")
-            given_back, _ = ask(first, "pg_advisory_unlock")
-            # One statement more than there were: a pooler that takes turns would have hidden behind an even number.
-            _, backend_later = ask(first, "pg_try_advisory_lock")
-            if not taken or taken_twice or not given_back or backend_later != backend:
-                for connection in (first, second):  # only our own key: the server session is not ours alone
-                    ask(connection, "pg_advisory_unlock")
-                raise refused
+            taken, ours = ask(first, "pg_try_advisory_lock")
+            taken_twice, theirs = ask(second, "pg_try_advisory_lock")
+            if (
+                taken
+                and not taken_twice
+                and all(
+                    backend(session) == met
+                    for session, met in ((first, ours) if turn == "1" else (second, theirs) for turn in _PROBE_TURNS)
+                )
+            ):
+                return  # the lock goes with its connection
+            for connection in (first, second) * 3:  # only our own key: the server session is not ours alone
+                ask(connection, "pg_advisory_unlock")
+            raise refused
     except psycopg.OperationalError as error:
         raise Unavailable(f"database: {visible(error, most=500)}") from None

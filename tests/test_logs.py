@@ -17,7 +17,7 @@ from jobsync.logs import configure_logs, get_logger, register_secret, visible, v
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No secret of another test, and the usual log afterwards."""
-    monkeypatch.setattr(logs, "_secrets", set())
+    monkeypatch.setattr(logs, "_secrets", frozenset())
     yield
     configure_logs()
 
@@ -96,6 +96,22 @@ def test_secret_that_begins_with_another_is_masked_whole() -> None:
         register_secret(f"abcd{number}-the-rest")
 
     assert "rest" not in visible(" ".join(f"abcd{number}-the-rest" for number in range(20)))
+
+
+def test_secret_that_becomes_known_while_another_is_looked_for() -> None:
+    """Threads learn secrets (a decrypted password, a token) while others write lines: neither disturbs the other."""
+
+    class Meanwhile(str):
+        __slots__ = ()
+
+        def __contains__(self, part: str) -> bool:
+            register_secret(f"{part} and another")
+            return super().__contains__(part)
+
+    register_secret("hunter2")
+    register_secret("swordfish")
+
+    assert visible(Meanwhile("hunter2 met swordfish")) == "••• met •••"
 
 
 def test_very_short_secret_is_not_masked() -> None:

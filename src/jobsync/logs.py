@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,7 +24,8 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _MASK = "•••"
-_secrets: set[str] = set()
+_secrets: frozenset[str] = frozenset()  # replaced, never changed: other threads may be looking through it
+_secrets_lock = threading.Lock()
 _journal: Journal | None = None
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
@@ -31,9 +33,12 @@ _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "stat
 
 def register_secret(text: str) -> None:
     """From now on `visible` masks `text`; one of under 6 characters would mask half of every sentence: ignored."""
+    global _secrets
     if len(text) >= 6:
         # a vendor may quote back what it was sent, in the form that it was sent in
-        _secrets.update((text, quote(text, safe=""), quote_plus(text), escape(text), json.dumps(text)[1:-1]))
+        forms = {text, quote(text, safe=""), quote_plus(text), escape(text), json.dumps(text)[1:-1]}
+        with _secrets_lock:
+            _secrets = _secrets | forms
 
 
 def visible(text: object, *, most: int = 2000) -> str:

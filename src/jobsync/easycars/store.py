@@ -335,6 +335,13 @@ def apply_plan(
     _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
     _mark(connection, "missing_since = %(now)s", plan.missing, now)
     _mark(connection, "missing_since = NULL", plan.returned, now)
+    if plan.recognized:
+        connection.execute(
+            "UPDATE vehicles v SET content_hash = n.hash"
+            " FROM unnest(%s::bigint[], %s::bytea[]) AS n (id, hash) WHERE v.id = n.id",
+            [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
+            prepare=False,
+        )
     if plan.retired or plan.changed or plan.removed:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"

@@ -69,13 +69,13 @@ class Stored:
     def current(self) -> Current:
         """What the store says there is."""
         listed = store.read_listed(self.connection, self.id)
-        return store.read_current(self.connection, self.id, listed, for_update=False)
+        return store.read_current(self.connection, self.id, listed, for_update=False)[0]
 
     def plan(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:
         """Say what a night would do."""
         listed = store.read_listed(self.connection, self.id)
         incoming = sort_feed(items, listed, yard_code=self.yard, warned=warned)
-        current = store.read_current(self.connection, self.id, listed, for_update=True)
+        current, _ = store.read_current(self.connection, self.id, listed, for_update=True)
         return plan_stock(incoming, current, self.policy, self.now)
 
     def night(self, items: Sequence[bytes], *, warned: bool = False) -> StockPlan:

@@ -104,9 +104,9 @@ def test_secret_that_becomes_known_while_another_is_looked_for() -> None:
     class Meanwhile(str):
         __slots__ = ()
 
-        def __contains__(self, part: str) -> bool:
+        def __contains__(self, part: object) -> bool:
             register_secret(f"{part} and another")
-            return super().__contains__(part)
+            return str(part) in str.__str__(self)
 
     register_secret("hunter2")
     register_secret("swordfish")

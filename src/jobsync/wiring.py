@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import httpx
     from sqlalchemy import Engine
 
+    from jobsync.db.engine import Pool
     from jobsync.db.system_settings import SystemSettings
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
@@ -101,22 +102,32 @@ class Tools:
     def _upgrade_embedded(self, database: Database) -> None:
         from jobsync.db import migrate
 
-        engine = database.engine(connections=1)
-        with engine.connect() as connection:
+        with database.direct() as connection:
             current = migrate.read_version(connection)
         if current is None or current < migrate.HEAD:
-            migrate.upgrade(engine)
+            migrate.upgrade(database.engine(connections=1))
 
     @cached_property
     def engine(self) -> Engine:
-        """A small pool for commands that read and change a little; the schema has been checked."""
-        from jobsync.db.engine import translated
+        """For commands that read and change a little; the schema has been checked."""
+        from jobsync.db.engine import driver, translated
         from jobsync.db.migrate import check_schema
 
         engine = self.database.engine(connections=2)
         with translated(), engine.connect() as connection:
-            check_schema(connection)
+            check_schema(driver(connection))
         return engine
+
+    @cached_property
+    def pool(self) -> Pool:
+        """For jobs before their run begins; the schema has been checked."""
+        from jobsync.db.engine import translated
+        from jobsync.db.migrate import check_schema
+
+        pool = self.database.pool()
+        with translated(), pool.transaction() as connection:
+            check_schema(connection)
+        return pool
 
     @property
     def cipher(self) -> Cipher:

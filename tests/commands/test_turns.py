@@ -24,6 +24,7 @@ def test_no_more_are_asked_for_than_was_said(cli: Cli, feed: Feed, add: Add, row
     feed.gate.clear()
     process = command(cli.environ, "stock-sync", "--concurrency", "2")
     until(lambda: rows("SELECT count(*) FROM job_items WHERE status = 'running'") == [(4,)])
+    until(lambda: len(feed.asked) >= 2)
     time.sleep(0.2)
     asked = len(feed.asked)
     feed.gate.set()

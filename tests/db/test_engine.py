@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
+from jobsync.db import engine
 from jobsync.db.engine import Database, connect, driver, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
 from tests.runner.support import ask, role, terminate, until, with_user
@@ -211,57 +214,149 @@ def test_wrong_statement_is_a_bug(database: Database) -> None:
         driver(connection).execute("SELECT 1/0")
 
 
-def test_exhausted_pool_is_unavailable(database: Database) -> None:
+def test_end_of_the_block_commits_and_an_error_rolls_back(database: Database, connection: Direct) -> None:
+    """What a block wrote is there after it; of a block that failed nothing is, and its connection is used again."""
+    pool = database.pool(connections=1)
+    with pool.transaction() as writing:
+        pid = writing.info.backend_pid
+        writing.execute("INSERT INTO dealerships (name) VALUES ('kept')")
+
+    def fail() -> None:
+        with pool.transaction() as writing:
+            writing.execute("INSERT INTO dealerships (name) VALUES ('lost')")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with pool.transaction() as reading:
+        assert pid == reading.info.backend_pid
+
+    assert ask(connection, "SELECT name FROM dealerships") == [("kept",)]
+
+
+def test_commit_that_fails_is_told(database: Database, connection: Direct) -> None:
+    """A connection that dies at its commit: 69, and the next one is a new one."""
+    pool = database.pool(connections=1)
+
+    def die() -> None:
+        with translated(), pool.transaction() as dying:
+            dying.execute("INSERT INTO dealerships (name) VALUES ('lost')")
+            terminate(connection, dying.info.backend_pid)
+
+    with pytest.raises(Unavailable):
+        die()
+    with pool.transaction() as living:
+        assert ask(living, "SELECT name FROM dealerships") == []
+
+
+def test_autocommit_ends_with_its_block(database: Database, connection: Direct) -> None:
+    """Each statement counts at once inside the block; after it the connection lends itself for transactions again."""
+    pool = database.pool(connections=1)
+    with pool.autocommit() as writing:
+        writing.execute("INSERT INTO dealerships (name) VALUES ('at once')")
+        assert ask(connection, "SELECT name FROM dealerships") == [("at once",)]
+    with pool.transaction() as writing:
+        writing.execute("DELETE FROM dealerships")
+        assert ask(connection, "SELECT name FROM dealerships") == [("at once",)]
+
+
+def test_exhausted_pool_is_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting in vain for a connection of the pool is an outage, not a bug."""
-    engine = database.engine(connections=1)
-    engine.pool._timeout = 0.1  # type: ignore[attr-defined]
-    with engine.connect(), pytest.raises(Unavailable), translated(), engine.connect():
+    monkeypatch.setattr(engine, "_ROOM_WITHIN_S", 0.1)
+    pool = database.pool(connections=1)
+    with pool.transaction(), pytest.raises(Unavailable, match="free"), pool.transaction():
         pass
 
 
-def test_pool_replaces_what_died_while_it_waited(database: Database, connection: Direct) -> None:
-    """A connection that the server ended while it lay in the pool is not handed out."""
-    engine = database.engine(connections=1)
-    with engine.connect() as first:
-        pid = driver(first).info.backend_pid
+def test_threads_share_the_pool(database: Database) -> None:
+    """More threads than connections: each gets its turn, and no two use a connection at the same time."""
+    pool = database.pool(connections=3)
+    used: set[int] = set()
+
+    def work(number: int) -> int:
+        with pool.transaction() as connection:
+            pid = connection.info.backend_pid
+            assert pid not in used
+            used.add(pid)
+            [(got,)] = ask(connection, "SELECT %s::int FROM pg_sleep(0.001)", number)
+            used.remove(pid)
+            return int(got)
+
+    with ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(work, range(100))) == list(range(100))
+
+
+@pytest.mark.parametrize("which", ["pool", "engine"])
+def test_what_died_while_it_waited_is_replaced(database: Database, connection: Direct, which: str) -> None:
+    """A connection that the server ended while it lay idle is not handed out."""
+    lend = lender(database, which)
+    with lend() as first:
+        pid = first.info.backend_pid
     terminate(connection, pid)
 
-    with translated(), engine.connect() as second:
-        assert second.execute(text("SELECT 1")).scalar_one() == 1
+    with translated(), lend() as second:
+        assert ask(second, "SELECT 1") == [(1,)]
 
 
-def test_close_ends_every_connection(database_url: str, connection: Direct) -> None:
+@pytest.mark.parametrize("which", ["pool", "engine"])
+def test_what_the_server_only_talked_to_is_kept(database: Database, connection: Direct, which: str) -> None:
+    """A word that the server says unasked is not the end of a connection."""
+    lend = lender(database, which)
+    with lend() as first:
+        pid = first.info.backend_pid
+        first.execute("LISTEN anything")
+        first.commit()
+    connection.execute("NOTIFY anything")
+
+    with translated(), lend() as second:
+        assert pid == second.info.backend_pid
+
+
+@pytest.mark.parametrize("which", ["pool", "engine"])
+def test_close_ends_every_connection(database_url: str, connection: Direct, which: str) -> None:
     """A closed database leaves no session behind."""
     database = Database(database_url)
-    with database.engine(application_name="to be closed").connect():
+    with lender(database, which, application_name="to be closed")():
         pass
     database.close()
 
     until(lambda: not ask(connection, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'to be closed'"))
 
 
+def test_connection_that_is_lent_while_the_pool_closes_is_closed_when_it_comes_back(database: Database) -> None:
+    """Whoever still works may finish."""
+    pool = database.pool()
+    with pool.transaction() as lent:
+        pool.close()
+        assert ask(lent, "SELECT 1") == [(1,)]
+
+    assert lent.closed
+
+
 @pytest.mark.parametrize(("elsewhere", "kept"), [(False, True), (True, False)], ids=["direct", "through a pooler"])
 def test_statements_are_kept_only_on_the_proven_way(database_url: str, elsewhere: bool, kept: bool) -> None:
     """The server keeps statements where work goes the way that was proved direct, and nowhere else."""
     database = Database(database_url, f"{database_url}&sslmode=prefer" if elsewhere else None)
-    with database.engine(prepare=True).connect() as connection:
-        raw = driver(connection)
+    with database.pool(prepare=True).transaction() as connection:
         for number in range(6):
-            raw.execute("SELECT %s::int", [number])
-        [(found,)] = ask(raw, "SELECT count(*) > 0 FROM pg_prepared_statements")
+            connection.execute("SELECT %s::int", [number])
+        [(found,)] = ask(connection, "SELECT count(*) > 0 FROM pg_prepared_statements")
     database.close()
 
     assert kept == found
 
 
-def test_pool_hands_out_what_the_server_only_talked_to(database: Database, connection: Direct) -> None:
-    """A word that the server says unasked is not the end of a connection."""
-    engine = database.engine(connections=1)
-    with engine.connect() as first:
-        pid = driver(first).info.backend_pid
-        driver(first).execute("LISTEN anything")
-        driver(first).commit()
-    connection.execute("NOTIFY anything")
+def lender(
+    database: Database, which: str, *, application_name: str = "test"
+) -> Callable[[], AbstractContextManager[Direct]]:
+    """Return what lends the one connection of a pool, ours or SQLAlchemy's."""
+    if which == "pool":
+        return database.pool(application_name=application_name, connections=1).transaction
+    opened = database.engine(application_name=application_name, connections=1)
 
-    with translated(), engine.connect() as second:
-        assert pid == driver(second).info.backend_pid
+    @contextmanager
+    def lend() -> Iterator[Direct]:
+        with opened.connect() as connection:
+            yield driver(connection)
+
+    return lend

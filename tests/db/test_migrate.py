@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from jobsync.db import migrate
-from jobsync.db.engine import Database, make_engine
+from jobsync.db.engine import Database, driver, make_engine
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem
@@ -149,7 +149,7 @@ def test_newer_schema_is_refused(database: Database, connection: psycopg.Connect
     with pytest.raises(ConfigurationProblem, match="newer"):
         migrate.upgrade(engine)
     with pytest.raises(ConfigurationProblem, match="newer"), engine.connect() as looking:
-        migrate.check_schema(looking)
+        migrate.check_schema(driver(looking))
     assert migrate.schema_status(engine).pending == ()
 
 
@@ -158,13 +158,13 @@ def test_older_schema_names_the_command(database: Database, connection: psycopg.
     connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0000'")
 
     with pytest.raises(ConfigurationProblem, match="jobsync db upgrade"), database.engine().connect() as looking:
-        migrate.check_schema(looking)
+        migrate.check_schema(driver(looking))
 
 
 def test_missing_schema_names_the_command(empty: Engine) -> None:
     """An empty database is refused with the command that fills it."""
     with pytest.raises(ConfigurationProblem, match="jobsync db upgrade"), empty.connect() as looking:
-        migrate.check_schema(looking)
+        migrate.check_schema(driver(looking))
 
 
 def test_version_table_of_the_host_application_is_left_alone(empty_url: str, empty: Engine) -> None:

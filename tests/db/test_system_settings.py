@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobsync.db.engine import Database
+from jobsync.db.engine import Database, driver
 from jobsync.db.system_settings import (
     CATALOGUE,
     Number,
@@ -159,7 +159,7 @@ def test_update_in_sql_is_seen_at_once(database: Database) -> None:
     with database.engine().begin() as connection:
         connection.exec_driver_sql(f"UPDATE system_settings SET value = ' OFF' WHERE key = '{ENABLED}'")
 
-        assert read_system_settings(connection).switch(ENABLED) is False
+        assert read_system_settings(driver(connection)).switch(ENABLED) is False
 
 
 def test_list_says_what_cannot_be_read(database: Database) -> None:

@@ -123,6 +123,9 @@ class Dealer:
                 content_hash=fingerprint(digest, locked) if locked else digest, missing_since=None
             )
             self._put(Row(listed, dict(change.values), change.car.document))
+        for listed, digest in plan.recognized:
+            row = self.rows[listed.stock_number]
+            self._put(replace(row, listed=row.listed._replace(content_hash=digest)))
         for gone in plan.removed:
             row = self.rows[gone.stock_number]
             self.sold_before[gone.stock_number] = row.listed.status == "sold"

@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection
 
 from jobsync.db.engine import Database
 from jobsync.errors import Unavailable
@@ -98,14 +97,21 @@ class Scripted:
         self.begun: list[str] = []
         self.failures: list[tuple[str, str | None, bool]] = []
 
-    def begin(self, connection: Connection, item: Item) -> int:  # noqa: ARG002
+    def begin(self, connection: psycopg.Connection[Any], item: Item) -> int:  # noqa: ARG002
         self.begun.append(item.key)
         return len(self.begun)
 
     def do(self, attempt: Attempt) -> ItemResult:
         return self._do(attempt)
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(
+        self,
+        connection: psycopg.Connection[Any],  # noqa: ARG002
+        attempt: Attempt,  # noqa: ARG002
+        result: ItemResult,
+        *,
+        transient: bool,
+    ) -> None:
         self.failures.append((result.key, result.reason, transient))
 
 

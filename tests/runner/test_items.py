@@ -9,9 +9,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
 
-from jobsync.db.engine import Database, driver
+from jobsync.db.engine import Database
 from jobsync.errors import Unavailable
 from jobsync.logs import register_secret
 from jobsync.runner import lock
@@ -114,7 +113,7 @@ class _Failing(Scripted):
         self._at = at
         self._error = error
 
-    def begin(self, connection: Connection, item: Item) -> int:
+    def begin(self, connection: Direct, item: Item) -> int:
         if self._at == "begin" and item.key == "a":
             raise self._error
         return super().begin(connection, item)
@@ -124,7 +123,7 @@ class _Failing(Scripted):
             raise ItemFailure("no", reason="http")
         return super().do(attempt)
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(self, connection: Direct, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
         raise self._error
 
 
@@ -156,7 +155,7 @@ def test_result_that_was_rolled_back_is_not_taken_for_recorded(go: Go, connectio
         result = ItemResult("a", "thing a", ItemStatus.SUCCESS)
         with attempt.writing() as writing:
             attempt.record(writing, result)
-            writing.execute(text("SELECT 1/0"))
+            writing.execute("SELECT 1/0")
         return result
 
     work = Scripted(do)
@@ -173,7 +172,7 @@ def test_commit_that_fails_is_a_failure(go: Go, connection: Direct) -> None:
         result = ItemResult("a", "thing a", ItemStatus.SUCCESS)
         with attempt.writing() as writing:
             attempt.record(writing, result)
-            terminate(connection, driver(writing).info.backend_pid)
+            terminate(connection, writing.info.backend_pid)
         return result
 
     work = Scripted(do)

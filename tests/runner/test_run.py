@@ -373,7 +373,7 @@ def test_lost_lock_ends_the_run_with_70(go: Go, connection: Direct, lose: Callab
     def do(attempt: Attempt) -> ItemResult:
         lose(attempt, connection)
         with attempt.writing() as writing:
-            writing.exec_driver_sql("INSERT INTO dealerships (name) VALUES ('written')")
+            writing.execute("INSERT INTO dealerships (name) VALUES ('written')")
         return done(attempt)
 
     work = Scripted(do)

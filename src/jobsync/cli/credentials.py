@@ -64,6 +64,7 @@ def delete(context: typer.Context, dealership_id: DealershipId, as_json: Json = 
 @app.command("test")
 def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """Ask EasyCars whether it takes the client pair and the account pair; nothing is stored."""
+    from jobsync.db.engine import driver
     from jobsync.easycars.job import check_credentials, load_credentials
     from jobsync.easycars.registry import require_dealership
 
@@ -71,7 +72,7 @@ def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
     cipher = tools.cipher
     with transaction(context) as connection:
         name = require_dealership(connection, dealership_id)
-        credentials = load_credentials(connection, dealership_id, cipher)
+        credentials = load_credentials(driver(connection), dealership_id, cipher)
     found = check_credentials(credentials, tools.easycars(lambda _seconds: False, connections=1))
     document = {"dealership_id": dealership_id, "name": name, **vars(found)}
     show(document, as_json=as_json, otherwise=lambda: print_facts(document))

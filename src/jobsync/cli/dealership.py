@@ -128,6 +128,7 @@ def schedule(
     as_json: Json = False,
 ) -> None:
     """Show a dealership's schedule, or give it one of its own."""
+    from jobsync.db.engine import driver
     from jobsync.db.system_settings import text_of_cron
     from jobsync.easycars import registry
     from jobsync.runner.run import database_now
@@ -140,6 +141,6 @@ def schedule(
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:
             registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
-        rows = registry.list_schedules(connection, database_now(connection))
+        rows = registry.list_schedules(connection, database_now(driver(connection)))
         [row] = [row for row in rows if row["dealership_id"] == dealership_id]
     show(row, as_json=as_json, otherwise=lambda: print_facts(row))

@@ -148,7 +148,7 @@ def _run_generate_ride(
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
     tools.storage  # noqa: B018 - a missing setting is named before anything else
-    with translated(), tools.engine.begin() as connection:
+    with translated(), tools.pool.transaction() as connection:
         settings = read_system_settings(connection)
         work = tools.generate_ride(settings, access_keys=keys, tenants=tenants, force=force, limit=limit)
         job.require_known(connection, work)
@@ -197,7 +197,7 @@ def _run_check_authorizations(
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
     from jobsync.sri import job
 
-    with translated(), tools.engine.begin() as connection:
+    with translated(), tools.pool.transaction() as connection:
         settings = read_system_settings(connection)
         work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit)
         job.require_known(connection, work)
@@ -207,7 +207,7 @@ def _run_check_authorizations(
         if scheduled and not dry_run and not job.is_due(connection):
             return idle_report(job.SPEC.name)
     if dry_run:
-        return job.dry_run(work, tools.engine, pause=lambda seconds: not threading.Event().wait(seconds))
+        return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -239,13 +239,11 @@ def _run_stock_sync(
     from jobsync.db.engine import translated
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
-    from jobsync.easycars.registry import require_dealership
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
     gc.set_threshold(50_000, 20, 100)  # feeds are many small objects without cycles
-    with translated(), tools.engine.begin() as connection:
-        for dealership_id in named:
-            require_dealership(connection, dealership_id)
+    with translated(), tools.pool.transaction() as connection:
+        job.require_known(connection, named)
         settings = read_system_settings(connection)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):
@@ -254,7 +252,7 @@ def _run_stock_sync(
             return idle_report(job.SPEC.name)
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
     if dry_run:
-        return job.dry_run(work, tools.engine, pause=lambda seconds: not threading.Event().wait(seconds))
+        return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),

@@ -101,12 +101,13 @@ def _instant(words: str, connection: Connection) -> datetime:
 def prune_(context: typer.Context, as_json: Json = False) -> None:
     """Delete what is past its retention now; the health timer does the same, bit by bit."""
     from jobsync.db.audit import write_audit
+    from jobsync.db.engine import driver
     from jobsync.db.system_settings import read_system_settings
     from jobsync.operate.look import read_now
     from jobsync.operate.prune import prune
 
     with transaction(context) as connection:
-        settings, now = read_system_settings(connection), read_now(connection)
+        settings, now = read_system_settings(driver(connection)), read_now(connection)
     gone = prune(tools_of(context).engine, settings, now=now)
     if any(gone.values()):
         with transaction(context) as connection:

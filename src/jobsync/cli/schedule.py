@@ -18,13 +18,14 @@ def schedule() -> None:
 @app.command("show")
 def show_(context: typer.Context, as_json: Json = False) -> None:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
+    from jobsync.db.engine import driver
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import registry
     from jobsync.runner.run import database_now
 
     with transaction(context) as connection:
-        rows = registry.list_schedules(connection, database_now(connection))
-        on = read_system_settings(connection).switch("easycar_sync_enabled")
+        rows = registry.list_schedules(connection, database_now(driver(connection)))
+        on = read_system_settings(driver(connection)).switch("easycar_sync_enabled")
     if not on:
         typer.echo("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs", err=True)
     columns = ["dealership", "cron", "time zone", "next", "retry", "attempts", "last success", "why not"]

@@ -1,15 +1,16 @@
-"""Connections to Postgres: the pooled ones for work, and single direct ones; libpq's words end here."""
+"""Connections to Postgres: a job's pool, a command's engine, and single direct ones; libpq's words end here."""
 
 from __future__ import annotations
 
 import re
 import select
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jobsync.errors import ConfigurationProblem, Unavailable
+from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _PREPARED_AFTER = 3
+_ROOM_WITHIN_S = 30.0
 _QUOTED = re.compile('"[^"]*"')
 # What is wrong with role, password, database or server set-up stays wrong until somebody changes it.
 _CONFIGURATION = (
@@ -124,14 +126,14 @@ def _translate(error: Exception) -> Exception:
     return Unavailable(f"database: {text}")
 
 
-def make_engine(url: str, *, application_name: str, connections: int = 5, prepare: bool = False) -> Engine:
+def make_engine(url: str, *, application_name: str, connections: int = 5) -> Engine:
     """Return a pool of at most `connections` work connections; it opens the first when asked for it."""
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import QueuePool
 
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: connect(url, application_name=application_name, autocommit=False, prepare=prepare),
+        creator=lambda: connect(url, application_name=application_name, autocommit=False),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
@@ -141,14 +143,21 @@ def make_engine(url: str, *, application_name: str, connections: int = 5, prepar
 
 
 def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
+    """Have SQLAlchemy's pool replace a connection that the server has ended meanwhile."""
+    from sqlalchemy.exc import DisconnectionError
+
+    if not _lives(connection):
+        raise DisconnectionError
+
+
+def _lives(connection: psycopg.Connection[Any]) -> bool:
     """
-    Have the pool replace a connection that the server ended while its item was out in the network.
+    Whether the server has not ended an idle connection, while its item was out in the network for example.
 
     The end shows on the socket, be it the server's farewell or the kernel's keepalive; asking the server each time
     would cost every transaction a round trip.
     """
     import psycopg
-    from sqlalchemy.exc import DisconnectionError
 
     try:
         watch = select.poll()
@@ -156,34 +165,104 @@ def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: o
         if watch.poll(0):
             connection.execute("SELECT 1")
             connection.rollback()
-    except psycopg.Error as error:
-        raise DisconnectionError from error
+    except psycopg.Error:
+        return False
+    return True
+
+
+class Pool:
+    """
+    A job's connections: opened when they are needed, each lent for one transaction at a time, the last one used first.
+
+    Not SQLAlchemy's: to import that takes as long as a whole tick that asks about one document.
+    """
+
+    def __init__(self, open_connection: Callable[[], psycopg.Connection[Any]], most: int) -> None:
+        self._open = open_connection
+        self._room = threading.BoundedSemaphore(most)
+        self._idle: list[psycopg.Connection[Any]] = []
+        self._closed = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """
+        Lend a connection for one transaction; it commits at the end of the block, rolls back on any exception.
+
+        Raises:
+            Unavailable: none has become free for half a minute, or none could be opened.
+        """
+        with self._lent() as connection:
+            try:
+                yield connection
+                connection.commit()
+            except BaseException:
+                with suppress(Exception):  # a broken one is closed, and dropped below
+                    connection.rollback()
+                raise
+
+    @contextmanager
+    def autocommit(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend a connection on which each statement is a transaction."""
+        with self._lent() as connection:
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                with suppress(Exception):
+                    connection.autocommit = False
+
+    @contextmanager
+    def _lent(self) -> Iterator[psycopg.Connection[Any]]:
+        if not self._room.acquire(timeout=_ROOM_WITHIN_S):
+            raise Unavailable(f"database: no work connection has become free for {_ROOM_WITHIN_S:g} s")
+        try:
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                if self._closed or connection.closed or connection.info.transaction_status:  # not idle
+                    connection.close()
+                else:
+                    self._idle.append(connection)
+        finally:
+            self._room.release()
+
+    def _take(self) -> psycopg.Connection[Any]:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._open()
+            if _lives(connection):
+                return connection
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle now, and the others when they come back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
 
 
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn a connection that dies under a statement into Unavailable; other database errors are bugs and pass."""
     import psycopg
-    from sqlalchemy.exc import DBAPIError
-    from sqlalchemy.exc import TimeoutError as PoolTimeout
 
     denied = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
     # the second one ends the session too, but is no OperationalError to psycopg
     gone = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
     try:
         yield
-    except PoolTimeout as error:
-        raise Unavailable(f"database: {visible(error, most=500)}") from error
-    except DBAPIError as error:
-        if isinstance(error.orig, denied):
-            raise _no_right(error.orig) from error
-        if error.connection_invalidated or isinstance(error.orig, gone):
-            raise Unavailable(f"database: {visible(error.orig, most=500)}") from error
+    except JobsyncError:
         raise
-    except denied as error:
-        raise _no_right(error) from error
-    except gone as error:
-        raise Unavailable(f"database: {visible(error, most=500)}") from error
+    except Exception as error:
+        cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
+        if isinstance(cause, denied):
+            raise _no_right(cause) from error
+        if isinstance(cause, gone) or getattr(error, "connection_invalidated", False):
+            raise Unavailable(f"database: {visible(cause, most=500)}") from error
+        raise
 
 
 def _no_right(error: BaseException) -> ConfigurationProblem:
@@ -194,7 +273,7 @@ def _no_right(error: BaseException) -> ConfigurationProblem:
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:
-    """Return psycopg's connection below SQLAlchemy's, for COPY and bulk reads inside the same transaction."""
+    """Return psycopg's connection below SQLAlchemy's, for what jobs and commands share."""
     raw: Any = connection.connection.driver_connection
     return raw  # type: ignore[no-any-return]
 
@@ -212,8 +291,15 @@ class Database:
         self.url = url
         self.lock_url = lock_url or url
         self._engines: list[Engine] = []
+        self._pools: list[Pool] = []
 
-    def engine(self, *, application_name: str = "jobsync", connections: int = 5, prepare: bool = False) -> Engine:
+    def engine(self, *, application_name: str = "jobsync", connections: int = 5) -> Engine:
+        """Return a new SQLAlchemy engine; it is closed with the database."""
+        engine = make_engine(self.url, application_name=application_name, connections=connections)
+        self._engines.append(engine)
+        return engine
+
+    def pool(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Pool:
         """
         Return a new pool; it is closed with the database.
 
@@ -221,14 +307,12 @@ class Database:
             prepare: the caller has proved that `lock_url` leads to the server itself; where work goes the same way, the
                 server may keep statements.
         """
-        engine = make_engine(
-            self.url,
-            application_name=application_name,
-            connections=connections,
-            prepare=prepare and self.url == self.lock_url,
+        prepare = prepare and self.url == self.lock_url
+        pool = Pool(
+            lambda: connect(self.url, application_name=application_name, autocommit=False, prepare=prepare), connections
         )
-        self._engines.append(engine)
-        return engine
+        self._pools.append(pool)
+        return pool
 
     def direct(self, *, application_name: str = "jobsync") -> psycopg.Connection[Any]:
         """Open one connection outside every pool, in autocommit."""
@@ -258,4 +342,7 @@ class Database:
         """Close every pool."""
         for engine in self._engines:
             engine.dispose()
+        for pool in self._pools:
+            pool.close()
         self._engines.clear()
+        self._pools.clear()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, LiteralString
 
+from jobsync.db.engine import driver
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 
 if TYPE_CHECKING:
+    import psycopg
     from alembic.config import Config
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
 # Not alembic's default: the host application may use alembic in the same database.
-VERSION_TABLE = "jobsync_schema_version"
+VERSION_TABLE: LiteralString = "jobsync_schema_version"
 HEAD = "0003"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
 _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
@@ -41,17 +43,14 @@ def migrations_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
 
 
-def read_version(connection: Connection) -> str | None:
+def read_version(connection: psycopg.Connection[Any]) -> str | None:
     """Return the schema's revision, None where there is none."""
-    from sqlalchemy import text
-
-    if connection.scalar(text("SELECT to_regclass(:name)"), {"name": VERSION_TABLE}) is None:
-        return None
-    version: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
-    return version
+    [found] = connection.execute("SELECT to_regclass(%s)", [VERSION_TABLE]).fetchall()
+    row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone() if found[0] is not None else None
+    return row[0] if row else None
 
 
-def check_schema(connection: Connection) -> None:
+def check_schema(connection: psycopg.Connection[Any]) -> None:
     """
     Refuse a schema that this code was not written for.
 
@@ -73,7 +72,7 @@ def check_schema(connection: Connection) -> None:
 def schema_status(engine: Engine) -> SchemaStatus:
     """Return where the database stands and what an upgrade would do."""
     with engine.connect() as connection:
-        current = read_version(connection)
+        current = read_version(driver(connection))
     known = _revisions()
     after = known.index(current) + 1 if current in known else 0
     newer = current is not None and current not in known
@@ -111,9 +110,9 @@ def _run_migrations(engine: Engine) -> str | None:
     config = _config()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-        current = read_version(connection)
+        current = read_version(driver(connection))
         if current is not None and current > HEAD:
-            check_schema(connection)
+            check_schema(driver(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return current

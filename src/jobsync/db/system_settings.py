@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import UsageProblem
 from jobsync.logs import get_logger, visible
 
 if TYPE_CHECKING:
+    import psycopg
     from sqlalchemy import Connection
 
 _ON = ("true", "1", "on", "yes")
@@ -212,12 +213,9 @@ def _report(key: str, text: str, kind: Kind) -> None:
     )
 
 
-def read_system_settings(connection: Connection) -> SystemSettings:
+def read_system_settings(connection: psycopg.Connection[Any]) -> SystemSettings:
     """Read all stored settings."""
-    from sqlalchemy import text
-
-    rows = connection.execute(text("SELECT key, value FROM system_settings")).all()
-    return SystemSettings({row.key: row.value for row in rows})
+    return SystemSettings(dict(connection.execute("SELECT key, value FROM system_settings").fetchall()))
 
 
 def check_setting(key: str, value: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import driver, translated
+from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
@@ -28,7 +28,9 @@ from jobsync.runner.run import Run, database_now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Engine
+    from psycopg import Connection
+
+    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
@@ -67,8 +69,8 @@ class StockSync:
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         with run.writing(run.own_fences) as connection:
-            store.log_crashed(driver(connection))
-            items, skipped, streak = choose(driver(connection), self.named, scheduled=self.scheduled)
+            store.log_crashed(connection)
+            items, skipped, streak = choose(connection, self.named, scheduled=self.scheduled)
         run.eligible = len(items)
         run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
@@ -117,13 +119,12 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
         store.write_schedule(connection, found.dealership_id, rule, seen=found.wanted.seen, next_at=next_at)
 
 
-def is_due(connection: Connection) -> bool:
+def is_due(connection: Connection[Any]) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do; brings the schedules up to date first."""
-    raw = driver(connection)
-    if not record.is_tick_due(raw, SPEC.name):
+    if not record.is_tick_due(connection, SPEC.name):
         return False
-    refresh_schedules(raw, database_now(connection))
-    return bool(choose(raw, (), scheduled=True)[0])
+    refresh_schedules(connection, database_now(connection))
+    return bool(choose(connection, (), scheduled=True)[0])
 
 
 def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[list[Item], list[ItemResult], bool]:
@@ -135,10 +136,7 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
     """
     dealerships = store.read_dealerships(connection)
     if named:
-        known = {dealership.id for dealership in dealerships}
-        unknown = [str(number) for number in named if number not in known]
-        if unknown:
-            raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
+        _refuse_unknown(named, dealerships)
         chosen = [dealership for dealership in dealerships if dealership.id in set(named)]
         for dealership in chosen:
             if dealership.why_not in ("auto_sync_off", "paused"):
@@ -156,6 +154,23 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
     return items, left_out, scheduled and any(d.due == "slot" for d in chosen)
 
 
+def require_known(connection: Connection[Any], named: Sequence[int]) -> None:
+    """
+    Look the named dealerships up before a run begins.
+
+    Raises:
+        UsageProblem: one does not exist.
+    """
+    if named:
+        _refuse_unknown(named, store.read_dealerships(connection))
+
+
+def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership]) -> None:
+    known = {dealership.id for dealership in dealerships}
+    if unknown := [str(number) for number in named if number not in known]:
+        raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
+
+
 class _Work:
     """Stock sync's side of runner.items.Work."""
 
@@ -166,11 +181,11 @@ class _Work:
         self._asking = threading.BoundedSemaphore(job.concurrency)
         self._writing = threading.BoundedSemaphore(job.writers)
 
-    def begin(self, connection: Connection, item: Item) -> int:
-        raw, dealership_id = driver(connection), int(item.key)
+    def begin(self, connection: Connection[Any], item: Item) -> int:
+        dealership_id = int(item.key)
         _require(connection, dealership_id)
-        self._stored[item.key] = store.read_credentials(raw, dealership_id)
-        return store.begin_attempt(raw, dealership_id, scheduled=self._job.scheduled)
+        self._stored[item.key] = store.read_credentials(connection, dealership_id)
+        return store.begin_attempt(connection, dealership_id, scheduled=self._job.scheduled)
 
     def do(self, attempt: Attempt) -> ItemResult:
         dealership_id = int(attempt.item.key)
@@ -189,12 +204,11 @@ class _Work:
         dealership_id = int(attempt.item.key)
         log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
 
-        def apply(connection: Connection, plan: StockPlan, now: datetime) -> ItemResult:
-            raw = driver(connection)
+        def apply(connection: Connection[Any], plan: StockPlan, now: datetime) -> ItemResult:
             run_id = attempt.run.who.run_id
-            store.apply_plan(raw, dealership_id, plan, run_id=run_id, now=now)
+            store.apply_plan(connection, dealership_id, plan, run_id=run_id, now=now)
             store.write_log(
-                raw,
+                connection,
                 dealership_id,
                 run_id=run_id,
                 status=_LOG_STATUS[plan.status],
@@ -205,7 +219,7 @@ class _Work:
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
                 warnings=plan.warnings,
             )
-            store.end_attempt(raw, dealership_id)
+            store.end_attempt(connection, dealership_id)
             result = _result(attempt.item, plan)
             attempt.record(connection, result)
             return result
@@ -224,7 +238,7 @@ class _Work:
         )
         return result
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
         get_logger().error(
             "stock_sync.dealership_failed",
             dealership_id=int(attempt.item.key),
@@ -234,10 +248,10 @@ class _Work:
             error=result.error,
             duration_ms=attempt.elapsed_ms,
         )
-        if not store.keep_dealership(driver(connection), int(attempt.item.key)):
+        if not store.keep_dealership(connection, int(attempt.item.key)):
             return  # there is nobody left to keep a log of
         store.write_log(
-            driver(connection),
+            connection,
             int(attempt.item.key),
             run_id=attempt.run.who.run_id,
             status="Failed",
@@ -245,13 +259,11 @@ class _Work:
             counts={},
             errors=[result.error or result.reason or "unknown"],
         )
-        store.fail_attempt(
-            driver(connection), int(attempt.item.key), scheduled=self._job.scheduled, transient=transient
-        )
+        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=transient)
 
 
 def plan_and(
-    apply: Callable[[Connection, StockPlan, datetime], ItemResult],
+    apply: Callable[[Connection[Any], StockPlan, datetime], ItemResult],
     transaction: Callable[[], Any],
     dealership_id: int,
     envelope: Envelope,
@@ -267,17 +279,15 @@ def plan_and(
     once more; so one strange item never costs the feed.
     """
     import psycopg
-    from sqlalchemy.exc import DBAPIError
 
     blamed: dict[int, str] = {}
     while True:
         plan: StockPlan | None = None
         try:
             with transaction() as connection:
-                raw = driver(connection)
                 if for_update:
                     _require(connection, dealership_id)
-                listed = store.read_listed(raw, dealership_id)
+                listed = store.read_listed(connection, dealership_id)
                 incoming = sort_feed(envelope.items or (), listed, yard_code=yard_code, warned=envelope.code == WARNING)
                 if blamed:
                     refused = [
@@ -287,33 +297,32 @@ def plan_and(
                     ]
                     cars = [car for car in incoming.cars if car.position not in blamed]
                     incoming = replace(incoming, cars=cars, refused=[*incoming.refused, *refused])
-                current = store.read_current(raw, dealership_id, listed, for_update=for_update)
-                now = database_now(connection)
+                current, now = store.read_current(connection, dealership_id, listed, for_update=for_update)
                 plan = plan_stock(incoming, current, policy, now)
                 return plan, apply(connection, plan, now)
-        except (psycopg.DataError, DBAPIError) as error:
-            if plan is None or blamed or not isinstance(getattr(error, "orig", error), psycopg.DataError):
+        except psycopg.DataError:
+            if plan is None or blamed:
                 raise
             with transaction() as connection:
                 suspects = [*plan.created, *(change.car for change in plan.changed)]
-                blamed = store.find_unstorable(driver(connection), suspects)
+                blamed = store.find_unstorable(connection, suspects)
             if not blamed:
                 raise
 
 
-def _require(connection: Connection, dealership_id: int) -> None:
-    if not store.keep_dealership(driver(connection), dealership_id):
+def _require(connection: Connection[Any], dealership_id: int) -> None:
+    if not store.keep_dealership(connection, dealership_id):
         raise ItemFailure("the dealership was deleted meanwhile; nothing was written", reason="deleted")
 
 
-def load_credentials(connection: Connection, dealership_id: int, cipher: Cipher) -> Credentials:
+def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Cipher) -> Credentials:
     """
     Read and decrypt a dealership's credentials.
 
     Raises:
         ItemFailure: there are none, or they cannot be decrypted.
     """
-    return decrypt_credentials(dealership_id, store.read_credentials(driver(connection), dealership_id), cipher)
+    return decrypt_credentials(dealership_id, store.read_credentials(connection, dealership_id), cipher)
 
 
 def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
@@ -360,19 +369,18 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
     return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
 
 
-def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
     """Do everything up to the plan, in read-only transactions and without a lock; nothing is written."""
-    from sqlalchemy import text
 
     @contextmanager
-    def reading() -> Iterator[Connection]:
-        with translated(), engine.connect() as connection:
-            connection.execute(text("SET TRANSACTION READ ONLY"))
+    def reading() -> Iterator[Connection[Any]]:
+        with translated(), pool.transaction() as connection:
+            connection.execute("SET TRANSACTION READ ONLY")
             yield connection
 
     client = job.make_client(pause)
     with reading() as connection:
-        items, skipped, _ = choose(driver(connection), job.named, scheduled=job.scheduled)
+        items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled)
     results = []
     for item in items:
         try:

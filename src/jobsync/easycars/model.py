@@ -51,7 +51,7 @@ FEED_COLUMNS = (
     "images",
 )
 
-# Raised when the same item would lead to another row: every stored fingerprint is then out of date.
+# Raised when the same item would lead to another row: every stored fingerprint is then out of date. At most 255.
 MAPPING_VERSION = 1
 
 
@@ -269,7 +269,8 @@ class StockPlan:
 
     `returned` are rows that were missing and are listed again; `retired` are removed rows whose number came back as
     another vehicle; `spent` is the approval that this plan carries out; `superseded` the question it withdraws;
-    `lapsed` the rejection whose set is no longer what is missing.
+    `lapsed` the rejection whose set is no longer what is missing; `recognized` are rows that say what their item says,
+    under a fingerprint of an earlier version, with the new one: once noted, the item is known by its bytes again.
     """
 
     received: int
@@ -280,6 +281,7 @@ class StockPlan:
     refused: Sequence[Refused] = ()
     returned: Sequence[Listed] = ()
     retired: Sequence[Listed] = ()
+    recognized: Sequence[tuple[Listed, bytes]] = ()
     missing: Sequence[Listed] = ()
     removed: Sequence[Listed] = ()
     hold: Hold | None = None

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -104,9 +104,8 @@ DOCUMENTED_KEYS = frozenset(
 STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold much more than 2,700 bytes
 INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
-_PIECE = 2047
 _NUMBER_DIGITS_MOST = 400
-_VERSION = f"jobsync-{MAPPING_VERSION}".encode()
+_VERSION = bytes([MAPPING_VERSION])
 _ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CODE = re.compile("-?[0-9]{1,9}")
@@ -286,16 +285,21 @@ def _expect(text: str, at: int, character: str) -> int:
 
 
 def fingerprint(raw: RawItem, locked: Sequence[str] = ()) -> bytes:
-    """Return the 16 bytes that say "this very item, mapped this way, with these fields locked"."""
-    # In pieces below hashlib's limit for handing the interpreter to another thread: with several threads the handing
-    # over costs three times the hashing.
-    view = memoryview(raw)
-    digest = blake2b(view[:_PIECE], digest_size=16, person=_VERSION)
-    for start in range(_PIECE, len(view), _PIECE):
-        digest.update(view[start : start + _PIECE])
+    """
+    Return the 16 bytes that say "this very item, mapped this way, with these fields locked".
+
+    The mapping's version, then 120 bits of SHA-256: processors have instructions for it, so it takes half of BLAKE2's
+    time.
+    """
+    digest = sha256(raw)
     if locked:
         digest.update(b"\0" + "\0".join(sorted(locked)).encode())
-    return digest.digest()
+    return _VERSION + digest.digest()[:15]
+
+
+def is_outdated(content_hash: bytes | None) -> bool:
+    """Whether a stored fingerprint was made by another version of the mapping, so that no item can have it any more."""
+    return content_hash is None or not content_hash.startswith(_VERSION)
 
 
 def parse_item(raw: RawItem, position: int, *, content_hash: bytes | None = None) -> Car | Refused:

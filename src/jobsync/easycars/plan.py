@@ -24,7 +24,7 @@ from jobsync.easycars.model import (
     Skipped,
     StockPlan,
 )
-from jobsync.easycars.parse import fingerprint, parse_item, refuse_car, title_of, watched_of
+from jobsync.easycars.parse import fingerprint, is_outdated, parse_item, refuse_car, title_of, watched_of
 from jobsync.runner.job import ItemStatus
 
 BLOCKED_MOST = 7
@@ -155,6 +155,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         refused=incoming.refused,
         returned=found.returned,
         retired=found.retired,
+        recognized=found.recognized,
         missing=going.missing,
         removed=going.removed,
         hold=going.hold,
@@ -179,6 +180,7 @@ class _Found:
         self.skipped: list[Skipped] = []
         self.returned: list[Listed] = []
         self.retired: list[Listed] = []
+        self.recognized: list[tuple[Listed, bytes]] = []
         self.unchanged = 0
 
     def add_same(self, row: Listed, current: Current) -> None:
@@ -219,6 +221,8 @@ class _Found:
             self.skipped.append(Skipped(car.stock_number, "locked_fields"))
         else:
             self.unchanged += 1
+            if is_outdated(known.listed.content_hash) and not known.listed.locked:
+                self.recognized.append((known.listed, car.content_hash))
 
 
 def _status(incoming: Incoming, going: _Removals) -> tuple[ItemStatus, str | None]:

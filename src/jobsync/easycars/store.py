@@ -279,22 +279,35 @@ def read_current(
     listed: Mapping[str, Listed],
     *,
     for_update: bool,
-) -> Current:
-    """Return all that the plan compares with; full rows are read when it asks for them."""
-    others = connection.execute(
-        "SELECT btrim(stock_number), upper(btrim(vin)) FROM vehicles"
-        " WHERE dealership_id = %s AND data_source <> 'easycars'",
-        [dealership_id],
+) -> tuple[Current, datetime]:
+    """
+    Return all that the plan compares with, and the database's clock; full rows are read when the plan asks for them.
+
+    Of removals that a person was asked about: the open question, the approval not yet carried out, and the refusal if
+    it was the last word.
+    """
+    [(now, others, past, held)] = connection.execute(
+        """
+        SELECT now(),
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(btrim(stock_number), upper(btrim(vin)))), '[]')
+                FROM vehicles WHERE dealership_id = %(id)s AND data_source <> 'easycars'),
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(yard_code, blocked)), '[]') FROM
+                 (SELECT yard_code, removals_blocked IS NOT NULL AS blocked FROM easycar_sync_logs
+                  WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed'
+                  ORDER BY synced_at DESC, id DESC LIMIT 10) AS past),
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, stock_numbers, status, reason)), '[]') FROM
+                 (SELECT id, stock_numbers, status, reason FROM held_removals
+                  WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
+                  ORDER BY id DESC LIMIT 20) AS held)
+        """,
+        {"id": dealership_id},
         prepare=False,
     ).fetchall()
-    past = connection.execute(
-        "SELECT yard_code, removals_blocked IS NOT NULL FROM easycar_sync_logs WHERE dealership_id = %s"
-        " AND sync_type = 'stock' AND status <> 'Failed' ORDER BY synced_at DESC, id DESC LIMIT 10",
-        [dealership_id],
-    ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    held = _read_held(connection, dealership_id)
-    return Current(
+    sets: dict[str, HeldSet] = {}
+    for number, stock_numbers, status, reason in held:
+        sets.setdefault(status, HeldSet(number, frozenset(stock_numbers), status, reason))
+    current = Current(
         listed=listed,
         rows=lambda stock_numbers: read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
         other_stock_numbers=frozenset(number for number, _ in others if number),
@@ -302,21 +315,9 @@ def read_current(
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
         blocked_in_a_row=run_of_blocked,
-        **held,
+        **sets,
     )
-
-
-def _read_held(connection: Connection[Any], dealership_id: int) -> dict[str, HeldSet]:
-    """Return the question that is open, the approval not yet carried out, and the refusal if it was the last word."""
-    found: dict[str, HeldSet] = {}
-    rows = connection.execute(
-        "SELECT id, stock_numbers, status, reason FROM held_removals"
-        " WHERE dealership_id = %s AND applied_at IS NULL AND status <> 'superseded' ORDER BY id DESC LIMIT 20",
-        [dealership_id],
-    ).fetchall()
-    for number, stock_numbers, status, reason in rows:
-        found.setdefault(status, HeldSet(number, frozenset(stock_numbers), status, reason))
-    return found
+    return current, now
 
 
 # --- what the plan changes -------------------------------------------------------------------------------------------
@@ -335,6 +336,13 @@ def apply_plan(
     _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
     _mark(connection, "missing_since = %(now)s", plan.missing, now)
     _mark(connection, "missing_since = NULL", plan.returned, now)
+    if plan.recognized:
+        connection.execute(
+            "UPDATE vehicles v SET content_hash = n.hash"
+            " FROM unnest(%s::bigint[], %s::bytea[]) AS n (id, hash) WHERE v.id = n.id",
+            [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
+            prepare=False,
+        )
     if plan.retired or plan.changed or plan.removed:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"

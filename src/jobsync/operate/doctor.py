@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import driver, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.logs import visible
 from jobsync.operate.look import KINDS, rows_of
@@ -197,7 +197,7 @@ def _server(connection: Connection) -> Iterator[Finding]:
     else:
         yield ok("clock", words)
     try:
-        migrate.check_schema(connection)
+        migrate.check_schema(driver(connection))
     except ConfigurationProblem as error:
         yield problem("schema", str(error), "jobsync db upgrade", ExitCode.CONFIGURATION)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import driver, translated
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
@@ -115,7 +115,7 @@ def do_unit_failure(
         try:
             database, engine = open_database()
             with translated(), engine.begin() as connection:
-                settings = read_system_settings(connection)
+                settings = read_system_settings(driver(connection))
                 moment = now or read_now(connection)
                 success_at, run_id, error = alert.read_unit_facts(connection, failure.unit, failure.invocation_id)
             with alert.only_here(database) as alone:

@@ -286,7 +286,7 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
     since = _before(now, window)
-    settings = read_system_settings(connection)
+    settings = read_system_settings(driver(connection))
     dealerships = _dealerships(connection, now, settings)
     tenants = _tenants(connection, now)
     return Snapshot(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import driver, translated
+from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
@@ -25,7 +25,7 @@ from jobsync.runner.run import Run
 from jobsync.sri.comprobante import read_document
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from psycopg import Connection
 
 SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
 SWITCH = "ride_enabled"
@@ -62,8 +62,8 @@ class GenerateRide:
             get_logger().info("generate_ride.swept", files=swept)
         if self.force:
             with run.writing(run.own_fences) as connection:
-                store.forget(driver(connection), access_keys=self.access_keys, tenants=self.tenants)
-        with translated(), run.engine.connect() as connection:
+                store.forget(connection, access_keys=self.access_keys, tenants=self.tenants)
+        with translated(), run.pool.transaction() as connection:
             rides, left_out, total = choose(connection, self)
         run.eligible = total
         get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
@@ -79,21 +79,20 @@ def _about(ride: DueRide) -> dict[str, object]:
     return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
 
 
-def choose(connection: Connection, job: GenerateRide) -> tuple[Sequence[DueRide], list[ItemResult], int]:
+def choose(connection: Connection[Any], job: GenerateRide) -> tuple[Sequence[DueRide], list[ItemResult], int]:
     """
     Return what to render, tenants in fair turns; what is named and left out; and how many are due.
 
     Raises:
         UsageProblem: a named tenant or document does not exist.
     """
-    raw = driver(connection)
-    if unknown := store.unknown_tenants(raw, job.tenants):
+    if unknown := store.unknown_tenants(connection, job.tenants):
         raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
     if not job.access_keys:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
-        rides, total = store.read_due(raw, limit=most, tenants=job.tenants)
+        rides, total = store.read_due(connection, limit=most, tenants=job.tenants)
         return rides, [], total
-    found = store.read_named(raw, job.access_keys)
+    found = store.read_named(connection, job.access_keys)
     known = {ride.access_key for ride in found}
     if unknown := [key for key in job.access_keys if key not in known]:
         raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
@@ -118,7 +117,7 @@ def choose(connection: Connection, job: GenerateRide) -> tuple[Sequence[DueRide]
     return chosen, left_out, len(chosen)
 
 
-def require_known(connection: Connection, job: GenerateRide) -> None:
+def require_known(connection: Connection[Any], job: GenerateRide) -> None:
     """
     Make sure, before anything else, that what is named exists.
 
@@ -129,9 +128,9 @@ def require_known(connection: Connection, job: GenerateRide) -> None:
         choose(connection, job)
 
 
-def is_due(connection: Connection) -> bool:
+def is_due(connection: Connection[Any]) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(driver(connection), SPEC.name)
+    return record.is_tick_due(connection, SPEC.name)
 
 
 class _Work:
@@ -162,16 +161,16 @@ class _Work:
         """Return the result with the tenant's RUC, which one that ended early lacks."""
         return replace(result, details={"tenant_ruc": self._rides[result.key].tenant_ruc, **result.details})
 
-    def begin(self, connection: Connection, item: Item) -> int:
-        number = store.begin_attempt(driver(connection), self._rides[item.key])
+    def begin(self, connection: Connection[Any], item: Item) -> int:
+        number = store.begin_attempt(connection, self._rides[item.key])
         if number is None:
             raise NoLongerDue("it was rendered, cancelled or deleted meanwhile")
         return number
 
     def do(self, attempt: Attempt) -> ItemResult:
         ride = self._rides[attempt.item.key]
-        with translated(), attempt.run.engine.connect() as connection:
-            source = store.read_source(driver(connection), ride)
+        with translated(), attempt.run.pool.transaction() as connection:
+            source = store.read_source(connection, ride)
         rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
         try:
             result = self._keep(attempt, ride, rendered)
@@ -202,7 +201,7 @@ class _Work:
         unfinished = storage.write(run_id, ride.access_key, rendered.data)
         try:
             with attempt.writing() as connection:
-                if not store.write_rendered(driver(connection), ride, path=relative, sha256=sha256):
+                if not store.write_rendered(connection, ride, path=relative, sha256=sha256):
                     raise NoLongerDue("it was cancelled or deleted while it was rendered")
                 storage.place(unfinished, relative)
                 attempt.record(connection, result)
@@ -222,13 +221,20 @@ class _Work:
         )
         with attempt.writing() as connection:
             if one_place:
-                store.write_failed(driver(connection), ride, visible(fault), parked=False)
+                store.write_failed(connection, ride, visible(fault), parked=False)
             else:
-                store.give_back(driver(connection), ride, visible(fault))
+                store.give_back(connection, ride, visible(fault))
             attempt.record(connection, result)
         return result
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(
+        self,
+        connection: Connection[Any],
+        attempt: Attempt,
+        result: ItemResult,
+        *,
+        transient: bool,  # noqa: ARG002
+    ) -> None:
         ride = self._rides[attempt.item.key]
         parked = result.reason in ("unreadable", "no_xml")
         get_logger().error(
@@ -240,7 +246,7 @@ class _Work:
             error=result.error,
             parked=parked,
         )
-        store.write_failed(driver(connection), ride, result.error or result.reason or "unknown", parked=parked)
+        store.write_failed(connection, ride, result.error or result.reason or "unknown", parked=parked)
 
     def _logo(self, ride: DueRide) -> Logo | None:
         """Return the tenant's logo, read once a run; one that cannot be read is told and left out."""

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError, Unavailable
 from jobsync.logs import get_logger, visible
 from jobsync.runner import record
@@ -19,7 +18,7 @@ from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.lock import Fence, LockLost, OldWriter
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from psycopg import Connection
 
     from jobsync.runner.run import Run
 
@@ -86,33 +85,33 @@ class Attempt:
         return round((time.monotonic() - self.started) * 1000)
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection[Any]]:
         """Open one fenced write transaction; it commits at the end of the block."""
         self._recording = False
         with self.run.writing(self.fences) as connection:
             yield connection
         self.recorded = self.recorded or self._recording
 
-    def record(self, connection: Connection, result: ItemResult) -> None:
+    def record(self, connection: Connection[Any], result: ItemResult) -> None:
         """Record the result inside the transaction that did the work, so that both are true or neither."""
-        raw, run_id = driver(connection), self.run.who.run_id
+        run_id = self.run.who.run_id
         if self.run.spec.keeps_items:
-            record.finish_item(raw, run_id, result, self.elapsed_ms)
+            record.finish_item(connection, run_id, result, self.elapsed_ms)
         elif result.status is ItemStatus.FAILED:
-            record.keep_failure(raw, run_id, result, attempt=self.number, duration_ms=self.elapsed_ms)
+            record.keep_failure(connection, run_id, result, attempt=self.number, duration_ms=self.elapsed_ms)
         self._recording = True  # true only once the transaction has committed
 
 
 class Work(Protocol):
     """What a slice supplies for its items."""
 
-    def begin(self, connection: Connection, item: Item) -> int:
+    def begin(self, connection: Connection[Any], item: Item) -> int:
         """Commit the attempt (count, next time) before it starts; return its number; raise NoLongerDue to leave it."""
 
     def do(self, attempt: Attempt) -> ItemResult:
         """Do the work; raise ItemFailure for what was foreseen."""
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
         """Record the slice's own view of a failure."""
 
 
@@ -246,7 +245,7 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
         if run.spec.keeps_items:
-            record.begin_item(driver(connection), run.who.run_id, item.key, item.label, number)
+            record.begin_item(connection, run.who.run_id, item.key, item.label, number)
     attempt = Attempt(run, item, number, fences, let_next=let_next)
     transient = False
     try:

@@ -40,6 +40,10 @@ _OURS = (
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 _KEY = "((classid::bigint << 32) | objid::bigint)"
+_HELD = (
+    "SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS held (backend, key)"
+    f" ON pid = held.backend AND {_KEY} = held.key WHERE {_OURS}"
+)
 
 
 class LockLost(JobsyncError):
@@ -312,25 +316,30 @@ class LockSession:
 
 def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
     """
-    Prove, as the first statements of a write transaction, that every lock protecting it is still ours.
+    Prove, as the first statement of a write transaction, that every lock protecting it is still ours.
 
     The fence rows stay share-locked until the transaction ends, so the next holder waits for this write; and the
-    lock connection's own rows must still be in pg_locks, so that nothing is written after it went although nobody
-    has taken the lock since.
+    lock connection's own rows must still be in pg_locks, so that no work is done after it went although nobody
+    has taken the lock since. `prove_locks` looks there again, behind everything else.
 
     Raises:
         LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
-        "SELECT l.name, set_config('idle_in_transaction_session_timeout', %s, true)"
+        f"SELECT l.name, ({_HELD}), set_config('idle_in_transaction_session_timeout', %s, true)"
         " FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
         " ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
-        [_IDLE_WRITER, [fence.name for fence in fences], _array(fence.number for fence in fences)],
+        [
+            *_held(fences),
+            _IDLE_WRITER,
+            [fence.name for fence in fences],
+            _array(fence.number for fence in fences),
+        ],
     ).fetchall()
-    missing = sorted({fence.name for fence in fences} - {name for name, _ in rows})
+    missing = sorted({fence.name for fence in fences} - {name for name, *_ in rows})
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
-    prove_locks(connection, fences)
+    _require_held(rows[0][1] if rows else 0, fences)
 
 
 def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
@@ -340,12 +349,16 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) ->
     Raises:
         LockLost: it is not so.
     """
-    row = connection.execute(
-        f"SELECT count(*) FROM pg_locks JOIN unnest(%s::int[], %s::bigint[]) AS mine (backend, key)"
-        f" ON pid = mine.backend AND {_KEY} = mine.key WHERE {_OURS}",
-        [_array(fence.backend_pid for fence in fences), _array(fence.key for fence in fences)],
-    ).fetchone()
-    if row is None or row[0] < len(fences):
+    row = connection.execute(_HELD, _held(fences)).fetchone()
+    _require_held(row[0] if row else 0, fences)
+
+
+def _held(fences: Sequence[Fence]) -> list[str]:
+    return [_array(fence.backend_pid for fence in fences), _array(fence.key for fence in fences)]
+
+
+def _require_held(held: int, fences: Sequence[Fence]) -> None:
+    if held < len(fences):
         raise LockLost("the lock connection is gone")
 
 

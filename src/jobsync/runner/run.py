@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from jobsync.db.engine import Database, driver, translated
+from jobsync.db.engine import Database, Pool, translated
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.logs import get_logger, visible, visible_lines
 from jobsync.runner import record
@@ -33,7 +33,7 @@ from jobsync.runner.lock import (
 from jobsync.runner.progress import Progress, notify_systemd
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    import psycopg
 
 _WAIT_STEP_S = 0.25
 
@@ -63,14 +63,14 @@ class Run:
         spec: JobSpec,
         request: Request,
         who: record.RunIdentity,
-        engine: Engine,
+        pool: Pool,
         locks: LockSession,
         environ: Mapping[str, str],
     ) -> None:
         self.spec = spec
         self.request = request
         self.who = who
-        self.engine = engine
+        self.pool = pool
         self.locks = locks
         self.started = time.monotonic()
         self.eligible = 0
@@ -155,14 +155,14 @@ class Run:
                     self.lose(str(error))
 
     @contextmanager
-    def writing(self, fences: Sequence[Fence]) -> Iterator[Connection]:
+    def writing(self, fences: Sequence[Fence]) -> Iterator[psycopg.Connection[Any]]:
         """Open a write transaction behind the fence; commits at the end of the block, rolls back on any exception."""
         if self.why_lost is not None:
             raise LockLost(self.why_lost)
-        with translated(), self.engine.begin() as connection:
-            pass_fence(driver(connection), fences)
+        with translated(), self.pool.transaction() as connection:
+            pass_fence(connection, fences)
             yield connection
-            prove_locks(driver(connection), fences)
+            prove_locks(connection, fences)
 
     def keep_traceback(self) -> None:
         """Keep the traceback being handled for the run's row (the first one)."""
@@ -170,9 +170,9 @@ class Run:
 
     def _write_progress(self, done: int, failed: int) -> None:
         try:
-            with translated(), self.engine.begin() as connection:
+            with translated(), self.pool.transaction() as connection:
                 counts = {"eligible": self.eligible, "done": done, "failed": failed}
-                record.write_progress(driver(connection), self.who.run_id, counts)
+                record.write_progress(connection, self.who.run_id, counts)
         except Unavailable as error:
             get_logger().warning("run.progress_not_written", error=str(error))
 
@@ -208,14 +208,14 @@ def run_job(
         started = time.monotonic()
         refuse_strange_locks(database, application_name=who.application_name)
         refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
-        engine = database.engine(application_name=who.application_name, connections=connections, prepare=True)
+        pool = database.pool(application_name=who.application_name, connections=connections, prepare=True)
         holder: list[Run] = []
         locks = LockSession(
             lambda: database.lock_connection(application_name=who.application_name),
             on_lost=lambda why: holder[0].lose(why) if holder else None,
         )
         stack.callback(locks.close)
-        run = Run(spec=spec, request=request, who=who, engine=engine, locks=locks, environ=environ)
+        run = Run(spec=spec, request=request, who=who, pool=pool, locks=locks, environ=environ)
         holder.append(run)
         stack.enter_context(_stopped_by_signals(run))
         taken = _take_locks(run)
@@ -225,9 +225,9 @@ def run_job(
             raise AssertionError("a new run's lock is taken")
         # Each dead run is buried in a transaction of its own, over before its lock is given back: two jobs that start
         # together after a crash would else wait for each other's rows.
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            record.bury_crashed(driver(connection), locks)
-            record.open_run(driver(connection), who, holds_job=not run.request.named_locks)
+        with pool.autocommit() as connection:
+            record.bury_crashed(connection, locks)
+            record.open_run(connection, who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
         recorded = record.close_run(
             lambda: database.direct(application_name=who.application_name),
@@ -280,9 +280,9 @@ def _take_locks(run: Run) -> str | None:
 
 def _report_skip(run: Run, by: str) -> Report:
     get_logger().warning("run.skipped", reason=by)
-    with run.engine.begin() as connection:
+    with run.pool.transaction() as connection:
         if run.request.scheduled:
-            record.count_skip(driver(connection), run.spec.name, visible(by))
+            record.count_skip(connection, run.spec.name, visible(by))
     return Report(run.spec.name, RunStatus.SKIPPED, ExitCode.LOCKED, error=by)
 
 
@@ -380,9 +380,9 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def database_now(connection: Connection) -> datetime:
+def database_now(connection: psycopg.Connection[Any]) -> datetime:
     """Return the database's clock, read once a transaction and handed down."""
-    row = driver(connection).execute("SELECT now()").fetchone()
+    row = connection.execute("SELECT now()").fetchone()
     assert row is not None  # noqa: S101 - SELECT of a function
     now: datetime = row[0]
     return now

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import driver, translated
+from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
@@ -29,7 +29,9 @@ from jobsync.sri.store import DueDocument, Event, Found, HostState
 from jobsync.sri.verdict import back_off, judge
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from psycopg import Connection
+
+    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
@@ -67,7 +69,7 @@ class CheckAuthorizations:
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
-        with translated(), run.engine.connect() as connection:
+        with translated(), run.pool.transaction() as connection:
             chosen = choose(connection, self)
         run.eligible = chosen.total + len(chosen.decided)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
@@ -112,24 +114,23 @@ class Chosen:
         return self.now + timedelta(seconds=time.monotonic() - self.read_at)
 
 
-def choose(connection: Connection, job: CheckAuthorizations) -> Chosen:
+def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
     """
     Return what to work on, tenants in fair turns.
 
     Raises:
         UsageProblem: a named tenant or document does not exist, or cannot be asked about.
     """
-    raw = driver(connection)
-    if unknown := store.unknown_tenants(raw, job.tenants):
+    if unknown := store.unknown_tenants(connection, job.tenants):
         raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
     decided: list[ItemResult] = []
     if job.access_keys:
-        documents, decided = _named(store.read_named(raw, job.access_keys), job)
+        documents, decided = _named(store.read_named(connection, job.access_keys), job)
         total = len(documents)
     else:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
-        documents, total = store.read_due(raw, limit=most, tenants=job.tenants)
-    hosts = store.read_hosts(raw, {job.client.host("test"), job.client.host("production")})
+        documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
+    hosts = store.read_hosts(connection, {job.client.host("test"), job.client.host("production")})
     return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic())
 
 
@@ -159,7 +160,7 @@ def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list
     return documents, decided
 
 
-def require_known(connection: Connection, job: CheckAuthorizations) -> None:
+def require_known(connection: Connection[Any], job: CheckAuthorizations) -> None:
     """
     Make sure, before anything else, that what is named exists and can be asked about.
 
@@ -170,9 +171,9 @@ def require_known(connection: Connection, job: CheckAuthorizations) -> None:
         choose(connection, job)
 
 
-def is_due(connection: Connection) -> bool:
+def is_due(connection: Connection[Any]) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(driver(connection), SPEC.name)
+    return record.is_tick_due(connection, SPEC.name)
 
 
 def check_key(document: DueDocument) -> AccessKey:
@@ -236,17 +237,17 @@ class _Work:
         with suppress(JobsyncError), run.writing(run.own_fences) as connection:  # the stamps of the attempts stand
             for host, idle_s in left.items():
                 if idle_s is not None:
-                    store.write_last_start(driver(connection), host, idle=timedelta(seconds=idle_s))
+                    store.write_last_start(connection, host, idle=timedelta(seconds=idle_s))
 
     def _host(self, name: str) -> str | None:
         key = self._keys.get(name)
         return None if key is None else self._job.client.host(key.environment)
 
-    def begin(self, connection: Connection, item: Item) -> int:
+    def begin(self, connection: Connection[Any], item: Item) -> int:
         document, host = self._documents[item.key], self._host(item.key)
         next_in = back_off(document.history, self._chosen.clock)
         paced = self._job.delay_s > 0
-        number = store.begin_attempt(driver(connection), document, next_in=next_in, host=host, paced=paced)
+        number = store.begin_attempt(connection, document, next_in=next_in, host=host, paced=paced)
         if number is None:
             if host is not None:
                 self._hosts[host].give_back()
@@ -267,23 +268,33 @@ class _Work:
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
         with attempt.writing() as connection:
-            raw = driver(connection)
-            if not _write(raw, document, verdict, asked):
+            if not _write(connection, document, verdict, asked):
                 events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
             run_id = attempt.run.who.run_id
-            store.add_events(raw, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
+            store.add_events(connection, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
-                store.lock_host(raw, host)  # ends that come together are written in any order: each writes the latest
-                store.write_host(raw, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned)
+                store.lock_host(
+                    connection, host
+                )  # ends that come together are written in any order: each writes the latest
+                store.write_host(
+                    connection, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned
+                )
                 if change.turned:
-                    store.add_events(raw, [_circuit_event(host, change.open)], run_id=run_id)
+                    store.add_events(connection, [_circuit_event(host, change.open)], run_id=run_id)
             attempt.record(connection, result)
         _say(document, verdict, asked)
         if change is not None and change.turned:
             get_logger().warning("check_authorizations.circuit", host=host, open=change.open)
         return result
 
-    def failed(self, connection: Connection, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(
+        self,
+        connection: Connection[Any],
+        attempt: Attempt,
+        result: ItemResult,
+        *,
+        transient: bool,  # noqa: ARG002
+    ) -> None:
         document = self._documents[attempt.item.key]
         get_logger().error(
             "check_authorizations.failed",
@@ -294,7 +305,7 @@ class _Work:
         )
         event = Event(Outcome.FAULT, code=result.reason, message=result.error)
         store.add_events(
-            driver(connection),
+            connection,
             [event],
             run_id=attempt.run.who.run_id,
             tenant_id=document.tenant_id,
@@ -308,9 +319,8 @@ class _Work:
             attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, reason=error.problem, details=details
         )
         with attempt.writing() as connection:
-            raw = driver(connection)
             store.write_waiting(
-                raw,
+                connection,
                 document,
                 DocumentStatus.NEEDS_ATTENTION,
                 reason=error.problem,
@@ -319,7 +329,7 @@ class _Work:
                 empty_count=0,
             )
             store.add_events(
-                raw,
+                connection,
                 [Event(Outcome.NEEDS_ATTENTION, code=error.problem, message=str(error))],
                 run_id=attempt.run.who.run_id,
                 tenant_id=document.tenant_id,
@@ -344,12 +354,12 @@ def _is_outage(asked: Asked) -> bool:
     return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
 
 
-def _write(raw: Any, document: DueDocument, verdict: Verdict, asked: Asked) -> bool:
+def _write(connection: Connection[Any], document: DueDocument, verdict: Verdict, asked: Asked) -> bool:
     if verdict.outcome is Outcome.AUTHORIZED:
         node = verdict.authorization
         xml = node.document if node else None
         return store.write_authorized(
-            raw,
+            connection,
             document,
             number=(node.number if node else None) or document.access_key,
             authorized_at=node.authorized_at if node else None,
@@ -358,7 +368,7 @@ def _write(raw: Any, document: DueDocument, verdict: Verdict, asked: Asked) -> b
             found=_find(document, xml),
         )
     return store.write_waiting(
-        raw,
+        connection,
         document,
         _STATUS.get(verdict.outcome),
         reason=verdict.reason,
@@ -464,9 +474,9 @@ def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
     )
 
 
-def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
     """Ask the SRI as a run would, one document after the other, and write nothing."""
-    with translated(), engine.connect() as connection:
+    with translated(), pool.transaction() as connection:
         chosen = choose(connection, job)
     hosts = {
         host: HostLine(delay_s=job.delay_s, pause=pause, faults_in_a_row=state.faults_in_a_row, is_open=state.open)

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from jobsync.db.engine import Database
+from jobsync.db.engine import Database, passwords_in
 from jobsync.logs import register_secret
 from jobsync.settings import Settings, load_alert_settings, load_settings
 
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
     from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
+
+_LOCK_WITHIN_S = 5  # our own transactions hold no lock for that long
+# Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
+_SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
 
 
 class Tools:
@@ -46,7 +49,10 @@ class Tools:
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
-        self.environ = dict(os.environ if environ is None else environ)
+        self.environ = {
+            name: text.encode(errors="replace").decode() if name.startswith(_SET_BY_OTHERS) else text
+            for name, text in (os.environ if environ is None else environ).items()
+        }
         self._transport = transport
         self._pause = pause
         self._stack = ExitStack()
@@ -84,7 +90,8 @@ class Tools:
         settings = self.settings
         if settings.database_url is not None:
             for url in (settings.database_url, settings.lock_database_url):
-                register_secret(unquote(urlsplit(url or "").password or ""))
+                for password in passwords_in(url or ""):
+                    register_secret(password)
             return self._keep(Database(settings.database_url, settings.lock_database_url))
         from jobsync.db import embedded
 
@@ -113,8 +120,8 @@ class Tools:
         from jobsync.db.engine import driver, translated
         from jobsync.db.migrate import check_schema
 
-        engine = self.database.engine(connections=2)
-        with translated(), engine.connect() as connection:
+        engine = self.database.engine(connections=2, lock_timeout_s=_LOCK_WITHIN_S)
+        with translated(), engine.begin() as connection:
             check_schema(driver(connection))
         return engine
 

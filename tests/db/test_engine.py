@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from jobsync.db import engine
-from jobsync.db.engine import Database, connect, driver, translated
+from jobsync.db.engine import Database, connect, driver, passwords_in, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
 from tests.runner.support import ask, role, terminate, until, with_user
 
@@ -146,6 +146,23 @@ def test_broken_url_is_configuration_and_its_pieces_stay_secret(url: str) -> Non
         open_and_close(url)
     for piece in ("cret-word", "zz"):
         assert piece not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:plain@h/d", ["plain"]),
+        ("postgresql://u:a[b@h/d", ["a[b"]),
+        ("postgresql://u:a%5Bb@h/d", ["a[b"]),
+        ("postgresql://h/d?password=q&sslpassword=s", ["q", "s"]),
+        ("postgresql://u:half%@h/d", ["half%"]),
+        ("postgresql://h/d", []),
+        ("", []),
+    ],
+)
+def test_passwords_are_found_as_libpq_finds_them(url: str, expected: list[str]) -> None:
+    """Also in a URL that libpq refuses: it may be quoted back."""
+    assert expected == passwords_in(url)
 
 
 def test_options_of_the_url_are_kept_beside_ours(database_url: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from jobsync.db.jsonb import read_json
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
@@ -61,12 +62,13 @@ def connect(
     """
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.types.json import set_json_loads
 
     try:
         given = conninfo_to_dict(url)
         if "options" in parameters and given.get("options"):
             parameters["options"] = f"{given['options']} {parameters['options']}"
-        merged = {**_NETWORK, **given, "application_name": application_name, **parameters}
+        merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
         conninfo = make_conninfo("", **merged)
     except psycopg.ProgrammingError as error:
         # What libpq quotes may be a piece of the password.
@@ -82,8 +84,49 @@ def connect(
         )
     except psycopg.OperationalError as error:
         raise _translate(error) from None
+    _agree_on_texts(connection)
     _read_every_instant(connection)
+    set_json_loads(read_json, connection)
     return connection
+
+
+def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
+    """
+    See to it that texts mean the same here and there, whatever the server, database or role have been set to.
+
+    Raises:
+        ConfigurationProblem: the database's own encoding cannot hold what vendors send.
+    """
+    said = connection.info.parameter_status
+    encoding = said("server_encoding") or "UTF8"
+    if encoding != "UTF8":
+        name = connection.info.dbname
+        connection.close()
+        raise ConfigurationProblem(
+            f"database {visible(name, most=80)}: its encoding is {encoding}, jobsync needs UTF8; make another:"
+            " createdb -E UTF8 -T template0 -O ROLE NAME"
+        )
+    # SET, for poolers refuse these as parameters of the connection; those who ask (pgbouncer does) keep them apart
+    styles = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
+    for name, style in styles.items():
+        if not (said(name) or style).startswith(style):
+            connection.execute(f"SET {name} TO {style}".encode())
+    if not connection.autocommit:
+        connection.commit()
+
+
+def passwords_in(url: str) -> list[str]:
+    """Return what a libpq URL must not show, as libpq reads it (Python's reader knows other rules)."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # connect() will say so; what stands where a password would is hidden all the same
+        between = re.search(r"://[^:/@]*:(.*)@", url)
+        return [between[1]] if between else []
+    return [str(given[name]) for name in ("password", "sslpassword") if given.get(name)]
 
 
 def _read_every_instant(connection: psycopg.Connection[Any]) -> None:
@@ -126,20 +169,74 @@ def _translate(error: Exception) -> Exception:
     return Unavailable(f"database: {text}")
 
 
-def make_engine(url: str, *, application_name: str, connections: int = 5) -> Engine:
-    """Return a pool of at most `connections` work connections; it opens the first when asked for it."""
+def make_engine(
+    url: str, *, application_name: str, connections: int = 5, lock_timeout_s: float | None = None
+) -> Engine:
+    """
+    Return a pool of at most `connections` work connections; it opens the first when asked for it.
+
+    Args:
+        lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
+    """
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import QueuePool
 
+    def open_connection() -> psycopg.Connection[Any]:
+        connection = connect(url, application_name=application_name, autocommit=False)
+        if lock_timeout_s is not None:
+            _name_blockers(connection, lambda: connect(url, application_name=application_name))
+        return connection
+
+    def limit_wait(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")  # LOCAL: a pooler may stand between
+
     engine = create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: connect(url, application_name=application_name, autocommit=False),
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
+        "postgresql+psycopg://", creator=open_connection, poolclass=QueuePool, pool_size=connections, max_overflow=0
     )
     event.listen(engine, "checkout", _refuse_dead)
+    if lock_timeout_s is not None:
+        event.listen(engine, "begin", limit_wait)
     return engine
+
+
+def _name_blockers(connection: psycopg.Connection[Any], open_another: Callable[[], psycopg.Connection[Any]]) -> None:
+    """Have a statement that waited too long for a lock say who holds it; ours is broken by then, another one asks."""
+    import psycopg
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, *arguments: Any, **more: Any) -> Any:
+            try:
+                return super().execute(*arguments, **more)
+            except psycopg.errors.LockNotAvailable as error:
+                row = None
+                with suppress(psycopg.Error, JobsyncError), open_another() as other:
+                    row = other.execute(_BLOCKER).fetchone()
+                if row is None:
+                    raise
+                raise Unavailable(_blocked(*row)) from error
+
+    connection.cursor_factory = Cursor
+
+
+# Who keeps even readers, then who keeps writers from a table; the longest transaction first.
+_BLOCKER = """
+    SELECT c.relname, l.pid, coalesce(nullif(a.application_name, ''), 'a program without a name'),
+           coalesce(a.usename, 'another role'), coalesce(a.state, 'state unknown'),
+           extract(epoch FROM clock_timestamp() - a.xact_start)::bigint
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock')
+      AND c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::regnamespace
+    ORDER BY l.mode <> 'AccessExclusiveLock', a.xact_start LIMIT 1
+"""
+
+
+def _blocked(table: str, pid: int, program: str, role: str, state: str, since_s: int | None) -> str:
+    since = f" since {since_s} s" if since_s is not None else ""
+    return (
+        f"database: table {visible(table, most=80)} is locked{since} by backend {pid} ({visible(program, most=80)},"
+        f" role {visible(role, most=80)}, {state}); wait, or end it: SELECT pg_terminate_backend({pid})"
+    )
 
 
 def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
@@ -246,30 +343,40 @@ class Pool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn a connection that dies under a statement into Unavailable; other database errors are bugs and pass."""
-    import psycopg
-
-    denied = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
-    # the second one ends the session too, but is no OperationalError to psycopg
-    gone = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+    """Turn database errors that a server or its administrator causes into ours; the others are bugs and pass."""
     try:
         yield
     except JobsyncError:
         raise
     except Exception as error:
-        cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
-        if isinstance(cause, denied):
-            raise _no_right(cause) from error
-        if isinstance(cause, gone) or getattr(error, "connection_invalidated", False):
-            raise Unavailable(f"database: {visible(cause, most=500)}") from error
-        raise
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        raise problem from error
 
 
-def _no_right(error: BaseException) -> ConfigurationProblem:
-    return ConfigurationProblem(
-        f"the database role lacks a right: {visible(error, most=300)} (jobsync reads and writes all of its tables, and"
-        " db upgrade must be run by their owner)"
-    )
+def problem_of(error: Exception) -> JobsyncError | None:
+    """Return what a database error means to an operator, None if it is no such error or a bug."""
+    import psycopg
+    from psycopg import errors
+
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
+    words = visible(str(cause).partition("\n")[0], most=300)
+    if isinstance(cause, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+        return ConfigurationProblem(
+            f"the database role lacks a right: {visible(cause, most=300)} (jobsync reads and writes all of its tables,"
+            " and db upgrade must be run by their owner)"
+        )
+    # The version was checked, so the schema had all this once.
+    missing = errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction | errors.UndefinedObject
+    altered = errors.DatatypeMismatch | errors.WrongObjectType | errors.InvalidColumnReference
+    if isinstance(cause, missing | altered):
+        return ConfigurationProblem(f"the schema is damaged: {words}; what is missing: jobsync doctor")
+    # the second one ends the session too, but is no OperationalError to psycopg
+    gone = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout)
+    if isinstance(cause, gone) or getattr(error, "connection_invalidated", False):
+        return Unavailable(f"database: {visible(cause, most=500)}")
+    return None
 
 
 def driver(connection: Connection) -> psycopg.Connection[Any]:
@@ -293,9 +400,13 @@ class Database:
         self._engines: list[Engine] = []
         self._pools: list[Pool] = []
 
-    def engine(self, *, application_name: str = "jobsync", connections: int = 5) -> Engine:
+    def engine(
+        self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
+    ) -> Engine:
         """Return a new SQLAlchemy engine; it is closed with the database."""
-        engine = make_engine(self.url, application_name=application_name, connections=connections)
+        engine = make_engine(
+            self.url, application_name=application_name, connections=connections, lock_timeout_s=lock_timeout_s
+        )
         self._engines.append(engine)
         return engine
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from jobsync.db.engine import driver
+from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.runner.lock import Holder, read_holders
@@ -351,7 +352,7 @@ def _jobs(
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
         which = row.pop("which")
-        runs[row["job"], which].append(RunFacts(**row))
+        runs[row["job"], which].append(RunFacts(**{**row, "counts": as_counts(row["counts"])}))
     open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
     alive = living_runs(driver(connection), open_runs) if open_runs else set()
     numbers = {row["job"]: _numbers(row) for row in rows_of(connection, _NUMBERS, jobs=names, now=now, since=since)}
@@ -668,4 +669,4 @@ def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
         "SELECT subject, kind, opened_at, notified_at, details FROM alerts WHERE closed_at IS NULL"
         " ORDER BY opened_at, id LIMIT 1000",
     )
-    return tuple(AlertFacts(**row) for row in rows)
+    return tuple(AlertFacts(**{**row, "details": as_object(row["details"])}) for row in rows)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from jobsync.db.engine import driver
+from jobsync.db.jsonb import as_counts
 from jobsync.errors import UsageProblem
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
@@ -84,7 +85,7 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
         ),
         {"id": run["run_id"]},
     ).mappings()
-    run["items"] = [dict(item) for item in items]
+    run["items"] = [{**item, "counts": as_counts(item["counts"])} for item in items]
     if run["status"] == "crashed":
         for item in run["items"]:
             item["status"] = "crashed" if item["status"] == "running" else item["status"]
@@ -102,6 +103,7 @@ def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[
         )
     }
     for run in runs:
+        run["counts"] = as_counts(run["counts"])
         if run["status"] == "running" and run["run_id"] not in alive and run["run_id"] in still_open:
             run["status"] = "crashed"
             run["duration_s"] = None  # when it died nobody knows

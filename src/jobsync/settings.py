@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ _NAMES = (
     "JOBSYNC_ALERT_WEBHOOK",
     "JOBSYNC_PING_URL",
 )
+_NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
 _ALERT_NAMES = ("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK", "JOBSYNC_PING_URL")
 
 
@@ -107,6 +109,8 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
         text = raw.get(name)
         if text is None:
             return None
+        if schemes == _POSTGRES_SCHEMES and text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            return text  # libpq reads it by rules of its own: a password may hold a [
         try:
             parts = urlsplit(text)
             _ = parts.port  # raises if there is no such port
@@ -177,6 +181,11 @@ def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tup
     found = {name: text for name, text in found.items() if text[0]}
     if environ.get("EASYCARS_ENCRYPTION_KEY"):
         found.setdefault("JOBSYNC_ENCRYPTION_KEY", (environ["EASYCARS_ENCRYPTION_KEY"], None))
+    for name, (text, where) in tuple(found.items()):
+        what = "a NUL character" if "\0" in text else "bytes that are not UTF-8" if _NOT_TEXT.search(text) else None
+        if what:
+            problems.append(f"{name}: holds {what} ({where or 'environment'})")
+            del found[name]
     return found
 
 

@@ -58,7 +58,8 @@ def _database_url() -> str | None:
                 url = file.read().strip()
         except (OSError, ValueError):
             return None
-    return url if url.startswith(("postgresql://", "postgres://")) else None
+    # C would read no further than a NUL, and so another URL
+    return url if url.startswith(("postgresql://", "postgres://")) and "\0" not in url else None
 
 
 def _libpq() -> str | None:

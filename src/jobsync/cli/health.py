@@ -9,8 +9,8 @@ import typer
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
-from jobsync.errors import ExitCode, JobsyncError
-from jobsync.logs import get_logger, visible
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.logs import complain, get_logger, visible
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -89,7 +89,7 @@ def _act(tools: Tools, *, as_json: bool) -> None:
 
     done = do_health(lambda: _open(tools), _channels(tools.settings), tools.environ, wait=tools.wait)
     for words in done.not_sent:
-        typer.echo(f"jobsync: not sent, tried again at the next run: {visible(words)}", err=True)
+        complain(f"jobsync: not sent, tried again at the next run: {visible(words)}")
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")
     ping_health(tools, healthy=done.health is not None and not problems, text=text)
@@ -148,6 +148,8 @@ def alert(
     }
     show(document, as_json=as_json, otherwise=lambda: None)
     for words in done.not_sent:
-        typer.echo(f"jobsync: not sent, tried again at the next run: {visible(words)}", err=True)
+        complain(f"jobsync: not sent, tried again at the next run: {visible(words)}")
     if done.not_sent:
         raise typer.Exit(int(ExitCode.UNAVAILABLE))
+    if isinstance(done.database_error, ConfigurationProblem):  # it was told with the alert, if anybody could be told
+        raise done.database_error

@@ -17,9 +17,10 @@ def actor() -> str:
     import os
 
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+    return name.encode(errors="replace").decode()  # it may hold any byte
 
 
 def write_audit(

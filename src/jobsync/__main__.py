@@ -44,10 +44,12 @@ def _leave(code: int) -> None:
     import os
 
     for stream in (sys.stdout, sys.stderr):
-        try:  # noqa: SIM105 - contextlib is heavy
+        try:
             stream.flush()
-        except (OSError, ValueError):  # its reader is gone; the exit code still tells
+        except (BrokenPipeError, ValueError):  # its reader is gone; the exit code still tells
             pass
+        except OSError:  # its disk is full: nobody may take a cut output for the whole
+            code = code or int(stream is sys.stdout)
     os._exit(code)
 
 

@@ -153,9 +153,17 @@ def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def complain(text: str) -> None:
-    """Say why a command failed: a line on standard error, an entry of priority err where that is the journal."""
+    """
+    Say why a command failed: a line on standard error, an entry of priority err where that is the journal.
+
+    Where nobody can hear it, the exit code still tells: this raises nothing.
+    """
     if _journal is None:
-        sys.stderr.write(text + "\n")
+        try:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        except OSError:
+            close_quietly(sys.stderr)
     elif "\n" in text:  # a bug's traceback
         get_logger().critical("command.bug", exception=text)
     else:
@@ -175,7 +183,10 @@ def _import_structlog() -> None:
 
 def close_quietly(out: TextIO) -> None:
     """The reader is gone: nothing more can be said there, not even at exit; the work and its exit code stand."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no file number is left
+        return
     os.dup2(nowhere, out.fileno())
     os.close(nowhere)
 

@@ -9,6 +9,7 @@ import typer
 from jobsync.cli.options import DealershipId, Json, group, transaction
 from jobsync.cli.output import print_facts, print_table, say, show
 from jobsync.errors import UsageProblem
+from jobsync.logs import complain
 
 app = group("Dealerships.")
 
@@ -41,9 +42,9 @@ def add(
         row = registry.add_dealership(connection, name.strip(), timezone=timezone, email=email)
     show(row, as_json=as_json, otherwise=lambda: say(f"dealership {row['id']}: {row['name']}"))
     if twins:
-        typer.echo(f"jobsync: dealership {twins[0]} has the same name", err=True)
+        complain(f"jobsync: dealership {twins[0]} has the same name")
     if timezone is None:
-        typer.echo(f"jobsync: {_NO_ZONE}", err=True)
+        complain(f"jobsync: {_NO_ZONE}")
 
 
 @app.command("list")

@@ -14,6 +14,7 @@ import typer
 from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_json, print_table, say, show
 from jobsync.errors import ExitCode, UsageProblem
+from jobsync.logs import complain
 
 if TYPE_CHECKING:
     from jobsync.sri.intake import Taken
@@ -49,7 +50,7 @@ def import_(
         if as_json:
             items.append({name: value for name, value in vars(entry).items() if value is not None})
         elif entry.status == "refused":
-            typer.echo(f"jobsync: {_visible(entry.file)}: {_visible(entry.reason)}", err=True)
+            complain(f"jobsync: {_visible(entry.file)}: {_visible(entry.reason)}")
 
     with _progress(len(files), as_json=as_json) as step:
         intake.take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
@@ -199,4 +200,4 @@ def export(
 
     show(document, as_json=as_json, otherwise=tell)
     if not written:
-        typer.echo(f"jobsync: nothing is kept of document {key.strip()}", err=True)
+        complain(f"jobsync: nothing is kept of document {key.strip()}")

@@ -14,7 +14,7 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
-from jobsync.logs import get_logger
+from jobsync.logs import complain, get_logger
 from jobsync.runner.job import Report, RunStatus
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _is_told(report: Report, items: list[dict[str, Any]], *, as_json: bool) -> b
         return True
     if report.error:
         with suppress(BrokenPipeError):  # the exit code still tells
-            typer.echo(f"jobsync: {report.error}", err=True)
+            complain(f"jobsync: {report.error}")
     if report.status is RunStatus.DISABLED:
         say(f"{report.job} is globally disabled; nothing was done")
     return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobsync.errors import JobsyncError
     from jobsync.wiring import Tools
 
 
 _INTERRUPTED = 130
+
+
+# Their exit code is the run's verdict, which its row keeps; that its output was lost is only said.
+_JOBS = ("stock-sync", "check-authorizations", "generate-ride")
+_SPENT = {
+    errno.EMFILE: "this process may open no more files (ulimit -n, LimitNOFILE=)",
+    errno.ENFILE: "this machine can open no more files (sysctl fs.file-max)",
+    errno.ENOMEM: "there is no memory left (ulimit -v, MemoryMax=, free -m)",
+    errno.ENOSPC: "a disk is full (df -h)",
+    errno.EDQUOT: "the disk quota is used up (quota)",
+}
 
 
 def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
@@ -21,6 +34,22 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
     Args:
         tools: the world to use; None means the real one.
     """
+    from jobsync.cli.output import take_loss
+
+    take_loss()
+    code = _run(arguments, tools)
+    lost = take_loss()
+    if lost:
+        from jobsync.errors import ExitCode
+        from jobsync.logs import complain
+
+        complain(f"jobsync: standard output cannot be written ({lost}); what is there is not whole")
+        if code == 0 and arguments[:1] and arguments[0] not in _JOBS:
+            return int(ExitCode.FAILED)
+    return code
+
+
+def _run(arguments: Sequence[str], tools: Tools | None) -> int:
     import typer
 
     from jobsync.cli.app import app
@@ -42,17 +71,41 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
     except typer.Abort:
         return _complain("cancelled", _INTERRUPTED, as_json=as_json)
     except usage_error as error:
-        error.show()
+        try:
+            error.show()
+        except OSError:  # standard error is full, or its reader has gone
+            close_quietly(sys.stderr)
         code = int(getattr(error, "exit_code", ExitCode.USAGE))
         return _complain(None if code else "", code, as_json=as_json, document_text=str(error))
     except BrokenPipeError:  # whoever read our output or our complaints has gone
         close_quietly(sys.stdout)
         close_quietly(sys.stderr)
         return int(ExitCode.FAILED)
-    except Exception:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
+    except Exception as error:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
+        known = _problem_of(error)
+        if known is not None:
+            return _complain(visible(known), int(known.exit_code), as_json=as_json)
         complain(visible_lines(traceback.format_exc()))
         text = "internal error; see standard error"
         return _complain(None, int(ExitCode.FAILED), as_json=as_json, document_text=text)
+
+
+def _problem_of(error: Exception) -> JobsyncError | None:
+    """Return what an error means that no command expects, but a machine or an administrator can cause anywhere."""
+    from jobsync.errors import JobsyncError
+
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError):
+        number = errno.ENOMEM
+    if number in _SPENT:
+        return JobsyncError(f"{_SPENT[number]}: {error}")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return JobsyncError("no thread could be started: too little memory or too many (ulimit -v -u, TasksMax=)")
+    if "psycopg" not in sys.modules:
+        return None
+    from jobsync.db.engine import problem_of
+
+    return problem_of(error)
 
 
 def _complain(sentence: str | None, code: int, *, as_json: bool, document_text: str | None = None) -> int:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
+from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
 
 
@@ -41,15 +45,79 @@ def print_json(document: object) -> None:
     write(_TO_ESCAPE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
+_lost: list[str | None] = []  # why; None where the reader has only gone
+
+
 def write(text: str) -> None:
-    """Write to standard output, whatever its encoding can hold; once its reader is gone, nowhere."""
+    """
+    Write to standard output, whatever its encoding can hold; once that fails, nowhere.
+
+    A reader that has gone wanted no more. Anything else, such as a full disk, is kept for `take_loss`: what runs is not
+    torn from its work by it.
+    """
     out = sys.stdout
     encoding = getattr(out, "encoding", None) or "utf-8"
     try:
         out.write(text.encode(encoding, "replace").decode(encoding))
         out.flush()
-    except OSError:  # its reader has gone, or its disk is full: the work and the exit code stand
+    except BrokenPipeError:
+        _lost.append(None)
         close_quietly(out)
+    except OSError as error:
+        _lost.append(error.strerror or type(error).__name__)
+        close_quietly(out)
+
+
+class CannotWrite(JobsyncError):
+    """The file that was asked for cannot be written."""
+
+
+def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """
+    Write a whole file or none, by renaming a finished one into place; a device or a pipe is written to, a link stays.
+
+    Args:
+        mode: the file's permissions, None: as usual.
+
+    Raises:
+        UsageProblem: the path is a folder's.
+        CannotWrite: it cannot be written.
+    """
+    try:
+        if path.is_dir():
+            raise UsageProblem(f"{path} is a folder; expected the name of a file")
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        target = path.resolve()
+        draft = target.with_name(f".jobsync.{os.getpid()}.new")  # the name itself may be as long as names can be
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                draft.chmod(mode)
+            draft.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+    except (OSError, RuntimeError) as error:  # the latter where links lead in a circle
+        why = getattr(error, "strerror", None) or str(error)
+        raise CannotWrite(f"{visible(path, most=300)}: cannot be written ({visible(why)})") from None
+
+
+def take_loss() -> str | None:
+    """Return why output was lost since this was last asked, None if all of it was written."""
+    why = next(filter(None, _lost), None)
+    _lost.clear()
+    return why
+
+
+def is_deaf() -> bool:
+    """Whether what is written reaches nobody any more."""
+    return bool(_lost)
 
 
 def say(sentence: str) -> None:

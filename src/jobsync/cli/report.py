@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from jobsync.cli.options import Json, transaction
-from jobsync.cli.output import say, show, write
+from jobsync.cli.output import say, show, write, write_file
 from jobsync.errors import JobsyncError
-
-
-class CannotWrite(JobsyncError):
-    """The file that was asked for cannot be written."""
-
 
 Output = Annotated[
     Path | None,
@@ -65,31 +58,7 @@ def metrics(context: typer.Context, output: Output = None) -> None:
 
 
 def _write(path: Path | None, text: str) -> None:
-    """Write a file by renaming a finished one into place; readers never see half of it."""
     if path is None or str(path) == "-":
         write(text)
-        return
-    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe is written to, never replaced
-        _write_through(path, text)
-        return
-    path = path.resolve()
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with draft.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def _write_through(path: Path, text: str) -> None:
-    try:
-        with path.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-    except OSError as error:
-        raise CannotWrite(f"{path}: cannot be written ({error.strerror})") from None
+    else:
+        write_file(path, text.encode(errors="replace"), mode=0o644)  # node_exporter reads it as another user

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobsync.cli.options import Json, group
-from jobsync.cli.output import say, show
+from jobsync.cli.options import Json, group, holds
+from jobsync.cli.output import say, show, write_file
+from jobsync.logs import complain, visible
 
 if TYPE_CHECKING:
     from jobsync.ride.model import Stamp
@@ -42,7 +40,6 @@ def render(
 ) -> None:
     """Print a document as PDF. Without an authorization in the file every page says so."""
     from jobsync.errors import UsageProblem
-    from jobsync.logs import visible
     from jobsync.ride.model import Logo
     from jobsync.ride.render import render as render_document
     from jobsync.sri.comprobante import read_document
@@ -50,19 +47,19 @@ def render(
 
     raw = _read(file)
     picture = Logo(_read(logo), visible(logo)) if logo is not None else None
-    if output.is_dir():
+    if holds(output.is_dir):
         raise UsageProblem(f"{output} is a folder; expected the name of a PDF file")
-    if not output.parent.is_dir():
+    if not holds(output.parent.is_dir):
         raise UsageProblem(f"the folder {output.parent} does not exist")
-    if output.exists() and output.samefile(file):
+    if holds(lambda: output.exists() and output.samefile(file)):
         raise UsageProblem(f"{output} is the document itself; expected another name for the PDF")
     opened = open_file(raw)
     document = read_document(opened.document)
     stamp = _stamp(opened)
     rendered = render_document(document, stamp, logo=picture, attach_xml=raw if attach_xml else None)
-    _write(output, rendered.data)
+    write_file(output, rendered.data)
     for warning in rendered.warnings:
-        sys.stderr.write(f"jobsync: warning: {visible(warning)}\n")
+        complain(f"jobsync: warning: {visible(warning)}")
     report = {
         "file": str(file),
         "path": str(output),
@@ -95,26 +92,3 @@ def _read(path: Path) -> bytes:
             return source.read(FILE_BYTES_MAX + 1)  # one more, so that too large a file is found to be
     except OSError as error:
         raise UsageProblem(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write the whole file or none: under another name first, then renamed; a device or a pipe is written to."""
-    from jobsync.errors import JobsyncError
-
-    try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_bytes(data)
-            return
-        target = path.resolve()  # a link stays a link
-        draft = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
-        try:
-            with draft.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise JobsyncError(f"cannot write {path}: {error.strerror or error}") from error

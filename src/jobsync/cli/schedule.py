@@ -6,6 +6,7 @@ import typer
 
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_table, show
+from jobsync.logs import complain
 
 app = group("When what is due.")
 
@@ -27,7 +28,7 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
         rows = registry.list_schedules(connection, database_now(driver(connection)))
         on = read_system_settings(driver(connection)).switch("easycar_sync_enabled")
     if not on:
-        typer.echo("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs", err=True)
+        complain("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs")
     columns = ["dealership", "cron", "time zone", "next", "retry", "attempts", "last success", "why not"]
     lines = [
         [

@@ -9,6 +9,7 @@ import typer
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_table, say, show
 from jobsync.errors import ExitCode
+from jobsync.logs import complain
 
 app = group("Settings in the database; an UPDATE in SQL works as well.")
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Name of the setting.", show_default=False)]
@@ -46,9 +47,7 @@ def get(context: typer.Context, key: Key, as_json: Json = False) -> None:
         [row] = [row for row in list_settings(connection) if row["key"] == key]
     show(row, as_json=as_json, otherwise=lambda: say(str(row["value"])))
     if not row["readable"]:
-        typer.echo(
-            f"jobsync: {key}: the stored value cannot be read, expected {row['expected']}; {row['in_force']}", err=True
-        )
+        complain(f"jobsync: {key}: the stored value cannot be read, expected {row['expected']}; {row['in_force']}")
         raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobsync.cli.options import Json, tools_of
-from jobsync.cli.output import print_json, write
+from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
 
@@ -70,7 +70,7 @@ def status(
             _paint(list(screen(seen, verdict)), clear=False)
         return
     try:
-        while True:
+        while not is_deaf():
             try:
                 lines = list(screen(*_look(tools, span)))
             except JobsyncError as error:  # a server that restarts is there again in a moment

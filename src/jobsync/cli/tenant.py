@@ -10,6 +10,7 @@ import typer
 from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_table, say, show
 from jobsync.errors import UsageProblem
+from jobsync.logs import complain
 
 app = group("Tenants: taxpayers of Ecuador whose documents are followed.")
 Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.", show_default=False)]
@@ -52,7 +53,7 @@ def add(
         )
     show(row, as_json=as_json, otherwise=lambda: say(f"tenant {row['ruc']}: {row['name']}"))
     if odd := find_ruc_problem(ruc):
-        typer.echo(f"jobsync: RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist", err=True)
+        complain(f"jobsync: RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist")
 
 
 @app.command("list")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -83,6 +83,65 @@ def test_walked_tables_in_their_order_of_life(database: Database, connection: Co
 
     assert 15 == gone["refused_items"]
     assert 7 == count(connection, "refused_items")
+
+
+WALKED = {
+    "refused_items": "INSERT INTO refused_items (dealership_id, reason_code, reason, created_at) SELECT %s, 'x', 'x', %s",
+    "vehicle_changes": "INSERT INTO vehicle_changes (vehicle_id, field, changed_at) SELECT id, 'price', %s FROM vehicles",
+    "job_items": "INSERT INTO job_items (run_id, item_key, status, started_at) SELECT id, 'a', 'success', %s"
+    " FROM job_runs",
+}
+
+
+@pytest.mark.parametrize("table", WALKED)
+@pytest.mark.parametrize("first", [[NOW + 3000 * DAY] * 9, [NOW - DAY] * 9, [NOW - 900 * DAY, NOW + DAY]])
+def test_whatever_stands_before_them_old_rows_go(
+    database: Database, connection: Connection, table: str, first: list[datetime]
+) -> None:
+    """A clock that was wrong once, or rows put in late, keep nothing behind them for ever."""
+    number = add_dealership(connection)
+    connection.execute("INSERT INTO vehicles (dealership_id) VALUES (%s)", [number])
+    add_run(connection, began=NOW)
+    statement = WALKED[table]
+    for at in [*first, *[NOW - 900 * DAY] * 7]:
+        connection.execute(statement, [number, at] if statement.count("%s") == 2 else [at])
+    prune(database.engine(), DEFAULTS, now=NOW, batch=3)
+    column = {"refused_items": "created_at", "vehicle_changes": "changed_at", "job_items": "started_at"}[table]
+
+    assert [(0,)] == connection.execute(
+        f"SELECT count(*) FROM {table} WHERE {column} < %s".encode(), [NOW - 800 * DAY]
+    ).fetchall()
+
+
+@pytest.mark.parametrize("first", [[NOW + 3000 * DAY] * 9, [NOW + DAY, NOW - DAY]])
+def test_instants_to_come_do_not_end_the_timers_walk_either(
+    database: Database, connection: Connection, first: list[datetime]
+) -> None:
+    """The health timer ends its walk at the first batch that is young as a whole; one from the future is not young."""
+    number = add_dealership(connection)
+    for at in [*first, *[NOW - 900 * DAY] * 7]:
+        connection.execute(WALKED["refused_items"], [number, at])
+
+    assert 7 == prune(database.engine(), DEFAULTS, now=NOW, batch=3, within_s=60)["refused_items"]
+
+
+@pytest.mark.parametrize("noted", [1, 5, 7])
+def test_rows_that_somebody_refers_to_stay_and_the_others_go(
+    database: Database, connection: Connection, noted: int
+) -> None:
+    """An administrator's own constraint blocks its rows, not their batch; each reason is told once."""
+    fill(connection)
+    connection.execute(
+        "CREATE TABLE notes (run uuid REFERENCES job_runs (id), event bigint REFERENCES sri_events (id))"
+    )
+    connection.execute("INSERT INTO notes (run) SELECT id FROM job_runs ORDER BY started_at LIMIT %s", [noted])
+    connection.execute("INSERT INTO notes (event) SELECT id FROM sri_events ORDER BY at LIMIT %s", [noted])
+    told: list[str] = []
+    gone = prune(database.engine(), DEFAULTS, now=NOW, batch=3, told=told.append)
+
+    assert (7 - noted, 7 - noted, 7) == (gone["job_runs"], gone["sri_events"], gone["alerts"])
+    assert ["sri_events", "job_runs"] == [sentence.partition(":")[0] for sentence in told]
+    assert "notes_run_fkey on table notes" in told[1]
 
 
 def test_each_table_follows_its_setting(database: Database, connection: Connection) -> None:

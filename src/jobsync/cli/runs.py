@@ -11,8 +11,8 @@ import typer
 
 from jobsync.cli.options import Json, group, tools_of, transaction
 from jobsync.cli.output import print_facts, print_table, say, show, write
-from jobsync.errors import UsageProblem
-from jobsync.logs import visible_lines
+from jobsync.errors import ExitCode, UsageProblem
+from jobsync.logs import complain, visible_lines
 from jobsync.runner.job import RunStatus
 
 if TYPE_CHECKING:
@@ -108,16 +108,23 @@ def prune_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
-    gone = prune(tools_of(context).engine, settings, now=now)
+    kept: list[str] = []
+    gone = prune(tools_of(context).engine, settings, now=now, told=kept.append)
     if any(gone.values()):
         with transaction(context) as connection:
             write_audit(connection, "runs.prune", None, {table: number for table, number in gone.items() if number})
     done = ", ".join(f"{number} of {table}" for table, number in gone.items() if number)
     show(
-        {"deleted": gone},
+        {"deleted": gone, "kept": kept},
         as_json=as_json,
-        otherwise=lambda: say(f"deleted {done}" if done else "nothing is past its retention"),
+        otherwise=lambda: say(
+            f"deleted {done}" if done else "nothing is past its retention" if not kept else "nothing could be deleted"
+        ),
     )
+    for words in kept:
+        complain(f"jobsync: {words}")
+    if kept:
+        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
 
 
 @app.command("show")

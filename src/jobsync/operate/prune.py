@@ -10,7 +10,7 @@ which grows no faster than people type.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,12 +19,15 @@ from sqlalchemy import text
 
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
+from jobsync.logs import get_logger, visible
+from jobsync.operate.words import many
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 BATCH = 5000
 LOGS_KEPT = 30
+_BELOW_ALL = -(2**63)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def prune(
     batch: int = BATCH,
     within_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    told: Callable[[str], None] | None = None,
 ) -> dict[str, int]:
     """
     Delete what is past its retention; returns how many rows went, by table.
@@ -127,18 +131,60 @@ def prune(
     Args:
         batch: rows of one transaction.
         within_s: stop after this long; what is left goes next time. None: all of it.
+        told: gets a sentence about rows that the database does not let go; None: it is logged.
     """
     end = None if within_s is None else clock() + within_s
     gone = {rule.table: 0 for rule in RULES}
-    for rule in RULES:
-        before = cutoff(settings, rule, now)
-        if before is None:
-            continue
-        for number in _batches(engine, rule, before, min(batch, rule.most)):
-            gone[rule.table] += number
-            if end is not None and clock() >= end:
-                return gone
-    return gone
+    kept = Kept()
+    try:
+        for rule in RULES:
+            before = cutoff(settings, rule, now)
+            if before is None:
+                continue
+            span = Span(before, now, thorough=within_s is None)
+            for number in _batches(engine, rule, span, min(batch, rule.most), kept):
+                gone[rule.table] += number
+                if end is not None and clock() >= end:
+                    return gone
+        return gone
+    finally:
+        for sentence in kept.sentences():
+            if told:
+                told(sentence)
+            else:
+                get_logger().warning("prune.rows_kept", message=sentence)
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is older than `before` goes; a thorough walk ends only where its table does."""
+
+    before: datetime
+    now: datetime
+    thorough: bool
+
+
+class Kept:
+    """Rows past their retention that the database refused to delete: something else refers to them."""
+
+    def __init__(self) -> None:
+        self._why: dict[tuple[str, str], int] = {}
+
+    def add(self, table: str, error: Exception) -> None:
+        """Remember one row."""
+        diagnosis = getattr(getattr(error, "orig", None), "diag", None)
+        constraint, other = getattr(diagnosis, "constraint_name", None), getattr(diagnosis, "table_name", None)
+        why = f"constraint {constraint} on table {other}" if constraint else str(getattr(error, "orig", error))
+        key = (table, visible(why, most=200))
+        self._why[key] = self._why.get(key, 0) + 1
+
+    def sentences(self) -> list[str]:
+        """Return one for each table and reason."""
+        return [
+            f"{table}: {many(number, 'row')} past retention cannot be deleted: {why}; delete what refers to it, or let"
+            " that constraint cascade"
+            for (table, why), number in self._why.items()
+        ]
 
 
 def cutoff(settings: SystemSettings, rule: Rule, now: datetime) -> datetime | None:
@@ -149,39 +195,77 @@ def cutoff(settings: SystemSettings, rule: Rule, now: datetime) -> datetime | No
         return None
 
 
-def _batches(engine: Engine, rule: Rule, before: datetime, batch: int) -> Iterator[int]:
+def _batches(engine: Engine, rule: Rule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
     """Delete a batch in each step, each in a transaction of its own; yields how many went."""
-    after = 0
+    after = _BELOW_ALL
+    stuck: list[object] = []
     while True:
         with translated(), engine.begin() as connection:
-            end = _end_of_batch(connection, rule, after, before, batch) if rule.table in _WALKED else None
-            number = _delete(connection, rule, before, after, batch)
-        yield number
+            connection.execute(text("SET LOCAL statement_timeout = '60s'"))
+            end = _end_of_batch(connection, rule, after, span, batch) if rule.table in _WALKED else None
+            ids = _find(connection, rule, span.before, after, batch, stuck)
+            refused = _delete(connection, rule.table, ids, kept)
+        stuck += refused
+        yield len(ids) - len(refused)
         if rule.table in _WALKED:
             if end is None:
                 return
             after = end
-        elif number < batch:
+        elif len(ids) < batch:
             return
 
 
-def _end_of_batch(connection: Connection, rule: Rule, after: int, before: datetime, batch: int) -> int | None:
-    """Return the last id of the batch, None where it reaches rows that are not old yet."""
+def _end_of_batch(connection: Connection, rule: Rule, after: int, span: Span, batch: int) -> int | None:
+    """
+    Return the last id of the batch, None where the walk is over.
+
+    Ids grow with time, so a batch that is young as a whole ends it; not one with instants still to come, which say that
+    some clock was wrong, nor one that only begins to be young.
+    """
     column = {"job_items": "started_at", "refused_items": "created_at", "vehicle_changes": "changed_at"}[rule.table]
     row = connection.execute(
         text(
-            f"SELECT max(id), max({column}) < :before, count(*) FROM (SELECT id, {column} FROM {rule.table}"
-            " WHERE id > :after ORDER BY id LIMIT :batch) few"
+            f"SELECT max(id), count(*), min({column}) >= :before AND max({column}) <= :now FROM (SELECT id, {column}"
+            f" FROM {rule.table} WHERE id > :after ORDER BY id LIMIT :batch) few"
         ),
-        {"after": after, "before": before, "batch": batch},
+        {"after": after, "before": span.before, "now": span.now, "batch": batch},
     ).one()
-    return row[0] if row[1] and row[2] == batch else None
+    young = row[2] and not span.thorough
+    return row[0] if row[1] == batch and not young else None
 
 
-def _delete(connection: Connection, rule: Rule, before: datetime, after: int, batch: int) -> int:
-    connection.execute(text("SET LOCAL statement_timeout = '60s'"))
-    result = connection.execute(
-        text(f"WITH old AS MATERIALIZED ({rule.find}) DELETE FROM {rule.table} t USING old WHERE t.id = old.id"),
-        {"before": before, "after": after, "batch": batch},
-    )
-    return int(result.rowcount)
+def _find(
+    connection: Connection, rule: Rule, before: datetime, after: int, batch: int, stuck: Sequence[object]
+) -> list[object]:
+    """Return the ids of the next batch, locked; `stuck` are those that were refused before."""
+    parameters = {"before": before, "after": after, "batch": batch + len(stuck)}
+    refused = set(stuck)
+    found = [row[0] for row in connection.execute(text(rule.find), parameters)]
+    return [id_ for id_ in found if id_ not in refused][:batch]
+
+
+def _delete(connection: Connection, table: str, ids: Sequence[object], kept: Kept) -> list[object]:
+    """Delete rows, by halves where the database refuses; returns the ids of those that cannot go."""
+    from sqlalchemy.exc import DBAPIError
+
+    if not ids:
+        return []
+    try:
+        with connection.begin_nested():
+            connection.execute(text(f"DELETE FROM {table} WHERE id = ANY(:ids)"), {"ids": list(ids)})
+    except DBAPIError as error:
+        if not _is_refusal(error.orig):
+            raise
+        if len(ids) == 1:
+            kept.add(table, error)
+            return list(ids)
+        middle = len(ids) // 2
+        return [*_delete(connection, table, ids[:middle], kept), *_delete(connection, table, ids[middle:], kept)]
+    return []
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether a constraint or a trigger that somebody added says no."""
+    from psycopg import errors
+
+    return isinstance(error, errors.IntegrityError | errors.RaiseException)

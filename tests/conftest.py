@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from jobsync.db import embedded, migrate
+from jobsync.db import embedded, migrate, system_settings
 from jobsync.db.engine import Database
 from jobsync.logs import configure_logs
 from jobsync.wiring import Tools
@@ -38,7 +38,8 @@ def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
-    """No test's log goes on to where an earlier one's went, which may be closed by now."""
+    """No test's log goes on to where an earlier one's went, which may be closed by now; what is said once, is anew."""
+    system_settings._reported.clear()
     yield
     configure_logs()
 

@@ -203,7 +203,14 @@ class SystemSettings:
         return None if value is None else str(value)
 
 
+_reported: set[str] = set()
+
+
 def _report(key: str, text: str, kind: Kind) -> None:
+    """Say it once: a command reads its settings many times."""
+    if key in _reported:
+        return
+    _reported.add(key)
     get_logger().warning(
         "settings.unreadable",
         key=key,

@@ -200,8 +200,33 @@ def _server(connection: Connection) -> Iterator[Finding]:
         migrate.check_schema(driver(connection))
     except ConfigurationProblem as error:
         yield problem("schema", str(error), "jobsync db upgrade", ExitCode.CONFIGURATION)
+        return
+    missing = _missing(connection)
+    if missing:
+        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        what = "restore the database from a backup, or create them as in a fresh one: jobsync db upgrade in another"
+        yield problem("schema", f"version {migrate.HEAD}, but damaged: {names} missing", what, ExitCode.CONFIGURATION)
     else:
         yield ok("schema", f"{migrate.HEAD}, as this version needs it")
+
+
+def _missing(connection: Connection) -> list[str]:
+    """Return the tables, columns and functions that this version's schema has and the database has not."""
+    from jobsync.db.tables import metadata
+
+    columns = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
+    rows = rows_of(
+        connection,
+        "SELECT tab, col, to_regclass(quote_ident(tab)) IS NULL AS whole"
+        " FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) AS wanted (tab, col) WHERE NOT EXISTS ("
+        "  SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(quote_ident(tab)) AND a.attname = col"
+        "  AND NOT a.attisdropped) ORDER BY tab, col",
+        tables=[table for table, _ in columns],
+        columns=[column for _, column in columns],
+    )
+    found = [f"table {row['tab']}" if row["whole"] else f"column {row['tab']}.{row['col']}" for row in rows]
+    tick = rows_of(connection, "SELECT to_regprocedure('jobsync_tick(text)') IS NULL AS missing")
+    return [*dict.fromkeys(found), *(["function jobsync_tick"] if tick[0]["missing"] else [])]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:

@@ -1,0 +1,332 @@
+"""What an administrator with SQL, a full disk or an odd environment can do: a sentence, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobsync import logs, wiring
+from tests.commands.support import Cli, Ran
+from tests.conftest import url_of
+from tests.operate.support import add_run
+
+Connection = psycopg.Connection[Any]
+READING = (("status",), ("health",), ("metrics",), ("runs", "list"), ("report", "-o", "-"))
+
+
+def shell(environ: Mapping[str, str], line: str, **more: str) -> Ran:
+    """Run a line of bash in which $JOBSYNC is the program."""
+    program = {"PROGRAM": sys.executable}
+    done = subprocess.run(
+        ["bash", "-c", line.replace("jobsync", '"$PROGRAM" -m jobsync', 1)],
+        env={**environ, **program, **more},
+        capture_output=True,
+        timeout=60,
+    )
+    return Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def plain(ran: Ran, code: int, *words: str) -> None:
+    """One sentence and the code that was promised."""
+    assert "Traceback" not in ran.err
+    assert code == ran.code, ran.err
+    for word in words:
+        assert word in ran.err + ran.out
+
+
+# --- the database ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ascii_url(server_url: str) -> Iterator[str]:
+    """A database as plain createdb makes it where initdb ran under LANG=C."""
+    name = f"ascii_{os.getpid()}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0".encode()
+        )
+        yield url_of(server_url, name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.mark.parametrize("arguments", [("db", "upgrade"), ("status",), ("stock-sync",), ("doctor", "--offline")])
+def test_a_database_of_another_encoding_is_refused_with_the_command(
+    arguments: tuple[str, ...], ascii_url: str, lookup: Cli
+) -> None:
+    """SQL_ASCII holds no text, only bytes."""
+    ran = lookup(*arguments, JOBSYNC_DATABASE_URL=ascii_url)
+
+    plain(ran, 78, "its encoding is SQL_ASCII", "createdb -E UTF8 -T template0")
+
+
+def test_another_client_encoding_changes_nothing(database_url: str, cli: Cli, connection: Connection) -> None:
+    """Neither the URL's nor the role's counts."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO dealerships (name) VALUES ('Peñaherrera 東')")
+    ran = cli("dealership", "list", "--json", JOBSYNC_DATABASE_URL=f"{database_url}&client_encoding=latin1")
+
+    assert "Peñaherrera 東" == ran.json[0]["name"]
+
+
+@pytest.mark.parametrize("setting", ["datestyle = 'German, DMY'", "intervalstyle = 'sql_standard'"])
+@pytest.mark.parametrize("arguments", [("doctor", "--offline"), ("status",), ("runs", "list")])
+def test_styles_of_the_database_are_not_ours(
+    setting: str, arguments: tuple[str, ...], cli: Cli, connection: Connection
+) -> None:
+    """An instant is read the same, however this database likes to write it."""
+    add_run(connection, began=datetime.now(UTC))
+    connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {setting}".encode())
+    ran = cli(*arguments)
+
+    assert "Traceback" not in ran.err
+    assert ran.code in (0, 3)
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("doctor", "--offline"), ("stock-sync",), ("alert", "--unit", "u")])
+@pytest.mark.parametrize("name", ["JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL"])
+def test_a_password_with_a_bracket_is_libpqs_to_read(name: str, arguments: tuple[str, ...], lookup: Cli) -> None:
+    """Python's reader of URLs takes it for the beginning of an address; it stays secret all the same."""
+    ran = lookup(*arguments, **{name: "postgresql://u:se[cret-1@127.0.0.1:1/x"})
+
+    assert "Traceback" not in ran.err
+    assert "se[cret-1" not in ran.err + ran.out
+    assert "se[cret-1" not in logs.visible("FATAL: se[cret-1") or name == "JOBSYNC_LOCK_DATABASE_URL"
+    assert ran.code in (0, 69)
+
+
+@pytest.mark.parametrize(
+    "counts", ["[]", "7", '"x"', "null", '{"eligible": "all", "failed": []}', "[" * 3000 + "]" * 3000]
+)
+def test_a_run_may_have_counted_anything(counts: str, cli: Cli, connection: Connection) -> None:
+    """One strange row hides none of the others."""
+    run = add_run(connection, began=datetime.now(UTC))
+    connection.execute("UPDATE job_runs SET counts = %s", [counts])
+    connection.execute(
+        "INSERT INTO job_items (run_id, item_key, status, counts) VALUES (%s, 'a', 'success', %s)", [run, counts]
+    )
+    for arguments in (*READING, ("runs", "list", "--json"), ("runs", "show", str(run)), ("status", "--json")):
+        ran = cli(*arguments)
+
+        assert "Traceback" not in ran.err
+        assert ran.code in (0, 3)
+
+
+@pytest.mark.parametrize("details", ["[]", "7", "null", '{"ripe": [1], "text": {"a": 1}}', "1" + "0" * 5000])
+def test_an_alert_may_hold_anything(details: str, cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    """The reading commands and the acting one go on."""
+    connection.execute("INSERT INTO alerts (subject, kind, details) VALUES ('x', 'unit', %s)", [details])
+    for arguments in (*READING, ("health", "--act")):
+        ran = cli(*arguments, STATE_DIRECTORY=str(tmp_path))
+
+        assert "Traceback" not in ran.err
+        assert ran.code in (0, 3)
+
+
+@pytest.mark.parametrize("table", ["job_runs", "system_settings", "jobsync_schema_version"])
+@pytest.mark.parametrize("arguments", [("status",), ("health",), ("metrics",), ("runs", "list")])
+def test_who_locks_a_table_is_named(
+    table: str,
+    arguments: tuple[str, ...],
+    cli: Cli,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody waits without limit or word behind a transaction that somebody forgot."""
+    monkeypatch.setattr(wiring, "_LOCK_WITHIN_S", 0.1)
+    if (table, arguments[0]) == ("system_settings", "runs"):
+        pytest.skip("it reads no setting")
+    with psycopg.connect(database_url, application_name="forgotten psql") as other:
+        other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        pid = other.info.backend_pid
+        ran = cli(*arguments)
+
+    plain(ran, 69, f"table {table} is locked", f"backend {pid} (forgotten psql")
+    assert ("jobsync_up 0" in ran.out) == (arguments == ("metrics",))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("DROP TABLE sri_events CASCADE", "sri_events"),
+        ("ALTER TABLE job_runs DROP COLUMN error", "error"),
+        ("ALTER TABLE job_runs DROP COLUMN started_at CASCADE", "started_at"),
+    ],
+)
+def test_a_damaged_schema_is_named_as_such(damage: str, named: str, cli: Cli, connection: Connection) -> None:
+    """The right version number does not make a schema whole; the doctor says what is missing."""
+    connection.execute(damage.encode())
+    for arguments in (("status",), ("health",), ("metrics",), ("report", "-o", "-"), ("runs", "prune")):
+        if arguments == ("runs", "prune") and "error" == named:
+            continue  # it reads no such column
+        ran = cli(*arguments)
+
+        plain(ran, 78, "the schema is damaged", named, "jobsync doctor")
+        assert ("jobsync_up 0" in ran.out) == (arguments == ("metrics",))
+    plain(cli("doctor", "--offline"), 78, "damaged", f"{named} missing")
+
+
+def test_a_damaged_schema_under_a_tick_is_named_as_such(cli: Cli, connection: Connection) -> None:
+    """Also to a job."""
+    connection.execute("DROP FUNCTION jobsync_tick(text)")
+
+    plain(cli("stock-sync", "--scheduled"), 78, "the schema is damaged", "jobsync_tick")
+
+
+def test_an_unreadable_setting_is_said_once(cli: Cli, connection: Connection) -> None:
+    """A command reads its settings many times; its log is read by people."""
+    connection.execute(
+        "INSERT INTO system_settings (key, value) VALUES ('alert_queue_length', 'many'), ('sri_check_enabled', 'maybe')"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    )
+    ran = cli("health")
+
+    assert 2 == ran.err.count("settings.unreadable")
+
+
+def test_pruning_says_what_an_own_constraint_keeps(cli: Cli, connection: Connection) -> None:
+    """The other rows go."""
+    kept, _ = (add_run(connection, began=datetime(2020, 1, day, tzinfo=UTC)) for day in (1, 2))
+    connection.execute("CREATE TABLE notes (run uuid REFERENCES job_runs (id))")
+    connection.execute("INSERT INTO notes VALUES (%s)", [kept])
+    ran = cli("runs", "prune")
+
+    plain(ran, 3, "deleted 1 of job_runs", "job_runs: 1 row past retention", "notes_run_fkey on table notes")
+    assert [(kept,)] == connection.execute("SELECT id::text FROM job_runs").fetchall()
+    acted = cli("health", "--act")
+    assert "Traceback" not in acted.err
+    assert "notes_run_fkey on table notes" in acted.err
+
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JOBSYNC_DATABASE_URL", "postgresql://\udcff@h/d"),
+        ("JOBSYNC_ALERT_WEBHOOK", "https://h/\udcff"),
+        ("JOBSYNC_PING_URL", "https://h/\udcff"),
+        ("JOBSYNC_STORAGE", "/srv/\udcff"),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "alert --unit x", "settings set ride_delay_ms 200"])
+def test_a_variable_that_is_no_text_is_named(name: str, value: str, command: str, lookup: Cli, tmp_path: Path) -> None:
+    """Python would pass such bytes on until something chokes on them."""
+    ran = lookup(*command.split(), **{name: value, "STATE_DIRECTORY": str(tmp_path)})
+
+    plain(ran, 78, name, "not UTF-8")
+
+
+@pytest.mark.parametrize("name", ["USER", "LOGNAME", "SUDO_USER", "MONITOR_INVOCATION_ID", "INVOCATION_ID"])
+def test_a_name_that_is_no_text_gets_a_visible_sign(
+    name: str, cli: Cli, tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is logged in, or what systemd says, keeps nobody from being told or from changing a setting."""
+    for other in ("USER", "LOGNAME", "SUDO_USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "o\udcffo")
+    more = {name: "o\udcffo", "STATE_DIRECTORY": str(tmp_path)}
+
+    plain(cli("alert", "--unit", "jobsync-stock-sync.service", **more), 0)
+    plain(cli("settings", "set", "ride_delay_ms", "201", **more), 0)
+    if not name.endswith("INVOCATION_ID"):
+        assert [("o?o",)] == connection.execute("SELECT actor FROM audit").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("storage", "/srv/a\\u0000b"),
+        ("database_url", "embedded:/srv/x\\u0000y"),
+        ("database_url", "postgresql://h/jobsync\\u0000x"),
+        ("alert_webhook", "https://h/\\u0000"),
+    ],
+)
+def test_a_nul_in_the_configuration_names_key_and_file(key: str, value: str, tmp_path: Path, lookup: Cli) -> None:
+    """C would read half of it, Python would choke."""
+    file = tmp_path / "config.toml"
+    file.write_text(f'{key} = "{value}"\n')
+    lookup.environ.pop(f"JOBSYNC_{key.upper()}", None)
+    ran = lookup("status", JOBSYNC_CONFIG=str(file))
+
+    plain(ran, 78, f"JOBSYNC_{key.upper()}", "NUL", str(file))
+
+
+# --- the outputs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command", ["metrics", "report -o -", "runs list --json", "man", "status", "health --json", "--version", "--help"]
+)
+def test_output_that_a_full_disk_cut_is_no_success(command: str, environ: dict[str, str]) -> None:
+    """Who asked for it must not take a part for the whole."""
+    ran = shell(environ, f"jobsync {command} > /dev/full")
+
+    plain(ran, 1, "No space left on device")
+
+
+@pytest.mark.parametrize("command", ["metrics", "man", "runs list --json"])
+def test_a_reader_that_leaves_early_is_no_failure(command: str, environ: dict[str, str]) -> None:
+    """As with head."""
+    ran = shell(environ, f"set -o pipefail; jobsync {command} | true")
+
+    plain(ran, 0)
+    assert "" == ran.err
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("status", 69), ("stock-sync --json", 69), ("status --no-such", 2), ("runs show x", 69)]
+)
+@pytest.mark.parametrize("where", ["2> /dev/full", "> /dev/full 2>&1"])
+def test_a_complaint_that_nobody_hears_changes_no_exit_code(
+    command: str, code: int, where: str, environ: dict[str, str]
+) -> None:
+    """The number is what timers and scripts read."""
+    ran = shell(environ, f"jobsync {command} {where}", JOBSYNC_DATABASE_URL="postgresql://127.0.0.1:1/x")
+
+    assert code == ran.code
+
+
+@pytest.mark.parametrize("command", ["report", "metrics"])
+def test_an_odd_place_for_a_file_gets_a_sentence(command: str, lookup: Cli, tmp_path: Path) -> None:
+    """A folder, a circle of links, a name that is too long; the longest possible name is fine."""
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for path, code, words in (
+        ("/", 2, "is a folder"),
+        (str(tmp_path), 2, "is a folder"),
+        (str(circle), 1, "cannot be written"),
+        (str(tmp_path / ("n" * 300)), 1, "cannot be written (File name too long)"),
+        (str(tmp_path / "no" / "such"), 1, "cannot be written (No such file or directory)"),
+        (str(tmp_path / ("n" * 255)), 0, ""),
+    ):
+        plain(lookup(command, "-o", path), code, words)
+    assert circle.is_symlink()
+    assert ["circle", "n" * 255] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_a_process_without_file_numbers_gets_a_sentence(environ: dict[str, str]) -> None:
+    """What is used up is named, with the knob."""
+    ran = shell(environ, "ulimit -n 8; jobsync stock-sync")
+
+    plain(ran, 1, "may open no more files (ulimit -n")
+    assert 1 == len(ran.err.splitlines())
+
+
+def test_a_thread_that_cannot_start_gets_a_sentence(lookup: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under ulimit -v, which no test can set so that nothing else fails first."""
+
+    def refuse(*_: object, **__: object) -> Callable[[], None]:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("jobsync.operate.doctor.check_bytecode", refuse)
+
+    plain(lookup("doctor", "--offline"), 1, "no thread could be started")

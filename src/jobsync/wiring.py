@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from jobsync.db.engine import Database, passwords_in
+from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
 from jobsync.logs import register_secret
 from jobsync.settings import Settings, load_alert_settings, load_settings
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
 
-_LOCK_WITHIN_S = 5  # our own transactions hold no lock for that long
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
 
@@ -120,7 +119,7 @@ class Tools:
         from jobsync.db.engine import driver, translated
         from jobsync.db.migrate import check_schema
 
-        engine = self.database.engine(connections=2, lock_timeout_s=_LOCK_WITHIN_S)
+        engine = self.database.engine(connections=2, lock_timeout_s=LOCK_WITHIN_S)
         with translated(), engine.begin() as connection:
             check_schema(driver(connection))
         return engine

@@ -14,6 +14,8 @@ import psycopg
 import pytest
 
 from jobsync import logs, wiring
+from jobsync.db import engine
+from jobsync.operate import doctor
 from tests.commands.support import Cli, Ran
 from tests.conftest import url_of
 from tests.operate.support import add_run
@@ -131,7 +133,9 @@ def test_an_alert_may_hold_anything(details: str, cli: Cli, connection: Connecti
 
 
 @pytest.mark.parametrize("table", ["job_runs", "system_settings", "jobsync_schema_version"])
-@pytest.mark.parametrize("arguments", [("status",), ("health",), ("metrics",), ("runs", "list")])
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("health",), ("metrics",), ("runs", "list"), ("db", "status"), ("doctor", "--offline")]
+)
 def test_who_locks_a_table_is_named(
     table: str,
     arguments: tuple[str, ...],
@@ -140,9 +144,10 @@ def test_who_locks_a_table_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody waits without limit or word behind a transaction that somebody forgot."""
-    monkeypatch.setattr(wiring, "_LOCK_WITHIN_S", 0.1)
-    if (table, arguments[0]) == ("system_settings", "runs"):
-        pytest.skip("it reads no setting")
+    for module in (wiring, doctor, engine):
+        monkeypatch.setattr(module, "LOCK_WITHIN_S", 0.1)
+    if table != "jobsync_schema_version" and arguments[0] in ("runs", "db", "doctor"):
+        table = {"runs": "job_runs", "db": "jobsync_schema_version", "doctor": "easycar_credentials"}[arguments[0]]
     with psycopg.connect(database_url, application_name="forgotten psql") as other:
         other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
         pid = other.info.backend_pid
@@ -178,6 +183,13 @@ def test_a_damaged_schema_under_a_tick_is_named_as_such(cli: Cli, connection: Co
     connection.execute("DROP FUNCTION jobsync_tick(text)")
 
     plain(cli("stock-sync", "--scheduled"), 78, "the schema is damaged", "jobsync_tick")
+
+
+def test_an_open_alert_is_shown_also_where_no_job_is_in_use(cli: Cli, connection: Connection) -> None:
+    """Somebody was told of it."""
+    connection.execute("INSERT INTO alerts (subject, kind, notified_at) VALUES ('x', 'failures', now())")
+
+    assert "1 open, 1 told" in cli("status").out
 
 
 def test_an_unreadable_setting_is_said_once(cli: Cli, connection: Connection) -> None:
@@ -303,9 +315,9 @@ def test_an_odd_place_for_a_file_gets_a_sentence(command: str, lookup: Cli, tmp_
     for path, code, words in (
         ("/", 2, "is a folder"),
         (str(tmp_path), 2, "is a folder"),
-        (str(circle), 1, "cannot be written"),
-        (str(tmp_path / ("n" * 300)), 1, "cannot be written (File name too long)"),
-        (str(tmp_path / "no" / "such"), 1, "cannot be written (No such file or directory)"),
+        (str(circle), 1, "cannot write"),
+        (str(tmp_path / ("n" * 300)), 1, ": File name too long"),
+        (str(tmp_path / "no" / "such"), 1, ": No such file or directory"),
         (str(tmp_path / ("n" * 255)), 0, ""),
     ):
         plain(lookup(command, "-o", path), code, words)

@@ -86,10 +86,12 @@ def test_walked_tables_in_their_order_of_life(database: Database, connection: Co
 
 
 WALKED = {
-    "refused_items": "INSERT INTO refused_items (dealership_id, reason_code, reason, created_at) SELECT %s, 'x', 'x', %s",
-    "vehicle_changes": "INSERT INTO vehicle_changes (vehicle_id, field, changed_at) SELECT id, 'price', %s FROM vehicles",
-    "job_items": "INSERT INTO job_items (run_id, item_key, status, started_at) SELECT id, 'a', 'success', %s"
-    " FROM job_runs",
+    "refused_items": "INSERT INTO refused_items (dealership_id, reason_code, reason, created_at)"
+    " SELECT %s, 'x', 'x', %s",
+    "vehicle_changes": "INSERT INTO vehicle_changes (vehicle_id, field, changed_at) SELECT id, 'price', %s"
+    " FROM vehicles",
+    "job_items": "INSERT INTO job_items (run_id, item_key, status, started_at)"
+    " SELECT id, gen_random_uuid(), 'success', %s FROM job_runs",
 }
 
 

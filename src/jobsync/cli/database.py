@@ -33,10 +33,10 @@ def upgrade(context: typer.Context, as_json: Json = False) -> None:
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Say which schema the database has; exit 78 if it is not this version's."""
     from jobsync.db import migrate
-    from jobsync.db.engine import translated
+    from jobsync.db.engine import LOCK_WITHIN_S, translated
 
     with translated():
-        engine = tools_of(context).database.engine(connections=1)
+        engine = tools_of(context).database.engine(connections=1, lock_timeout_s=LOCK_WITHIN_S)
         found = migrate.schema_status(engine)
     document = {
         "current": found.current,

@@ -105,7 +105,7 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
             raise
     except (OSError, RuntimeError) as error:  # the latter where links lead in a circle
         why = getattr(error, "strerror", None) or str(error)
-        raise CannotWrite(f"{visible(path, most=300)}: cannot be written ({visible(why)})") from None
+        raise CannotWrite(f"cannot write {visible(path, most=300)}: {visible(why)}") from None
 
 
 def take_loss() -> str | None:

@@ -126,7 +126,7 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     from jobsync.operate.health import is_unwatched
     from jobsync.operate.words import ago, many
 
-    if not any(facts.in_use for facts in seen.jobs):
+    if not seen.alerts and not any(facts.in_use for facts in seen.jobs):
         return
     told = sum(1 for alert in seen.alerts if alert.notified_at)
     acted = f"the health timer acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PREPARED_AFTER = 3
 _ROOM_WITHIN_S = 30.0
+LOCK_WITHIN_S = 5  # for commands that people wait for; our own transactions hold no lock for that long
 _QUOTED = re.compile('"[^"]*"')
 # What is wrong with role, password, database or server set-up stays wrong until somebody changes it.
 _CONFIGURATION = (

@@ -71,7 +71,7 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
 
 def schema_status(engine: Engine) -> SchemaStatus:
     """Return where the database stands and what an upgrade would do."""
-    with engine.connect() as connection:
+    with engine.begin() as connection:
         current = read_version(driver(connection))
     known = _revisions()
     after = known.index(current) + 1 if current in known else 0

@@ -203,14 +203,14 @@ class SystemSettings:
         return None if value is None else str(value)
 
 
-_reported: set[str] = set()
+_reported: set[tuple[str, str]] = set()
 
 
 def _report(key: str, text: str, kind: Kind) -> None:
     """Say it once: a command reads its settings many times."""
-    if key in _reported:
+    if (key, text) in _reported:
         return
-    _reported.add(key)
+    _reported.add((key, text))
     get_logger().warning(
         "settings.unreadable",
         key=key,

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
-from jobsync.db.engine import driver, translated
+from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.logs import visible
 from jobsync.operate.look import KINDS, rows_of
@@ -153,7 +153,7 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
         )
     try:
         database = open_database()
-        engine = database.engine(application_name="jobsync:doctor", connections=2)
+        engine = database.engine(application_name="jobsync:doctor", connections=2, lock_timeout_s=LOCK_WITHIN_S)
         with translated(), engine.connect() as connection:
             findings += list(_server(connection))
             current = [finding for finding in findings if finding.level is Level.PROBLEM]

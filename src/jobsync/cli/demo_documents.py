@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -119,6 +120,8 @@ def play_documents(show: Shows, chosen: Cast, folder: Path, storage: Path) -> No
     show.command("check-authorizations", "--access-key", chosen.slow.key)
     write(_PAGES)
     show.command("generate-ride")
+    with suppress(OSError):
+        (storage / ".unfinished").rmdir()  # a run's own; nobody who opens the folder should wonder
     pages = sorted(storage.rglob("*_ride.pdf"))
     kinds = {page.name[8:10] for page in pages}
     if len(pages) < len(chosen.documents) - 1 or len(kinds) != 6:

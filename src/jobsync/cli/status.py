@@ -279,12 +279,12 @@ def _levels(seen: Snapshot) -> Iterator[Line]:
 
 
 def _failures(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.words import ago
+    from jobsync.operate.words import ago, many
 
     if not seen.failures:
         return
     yield _PLAIN, ""
-    yield _HEAD, f"failures     {len(seen.failures)} kinds, most frequent first"
+    yield _HEAD, f"failures     {many(len(seen.failures), 'kind')}, most frequent first"
     for group in seen.failures[:_FAILURES_MOST]:
         yield _PLAIN, f"  {group.times:>5}x  {group.fingerprint}  {group.job}: {visible(group.sample, most=160)}"
         when = f"last {ago(seen.now, group.last_at)}"

@@ -174,13 +174,39 @@ def test_runs_but_always_fails(seen: Seen, connection: Connection) -> None:
     found, why, what = state(snapshot)
 
     assert State.FAILING is found
-    assert "3 failures in a row" in why
+    assert why.startswith("3 scheduled runs failed in a row; the last run ended as failed: ")
     assert "TypeError: 17 is no car" in why
     assert f"jobsync runs show {run[:8]}" == what
     assert snapshot.failures[0].fingerprint == job_status(snapshot, snapshot.job("stock-sync")).fingerprint
     assert [] == kinds(judge_health(snapshot))
     set_job(connection, consecutive_failures=5)
     assert [("stock-sync", "failures")] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "trigger", "words"),
+    [
+        (10, "manual", "a run by hand succeeded 10 min ago: the job can work, the next scheduled run shows"),
+        (10, "timer", "a retry succeeded 10 min ago: the job can work"),
+        (90, "manual", "a run by hand succeeded 1 h 30 min ago, scheduled ones still fail"),
+    ],
+)
+def test_a_success_beside_a_row_of_failures_is_explained(
+    seen: Seen, connection: Connection, minutes_ago: int, trigger: str, words: str
+) -> None:
+    """A hand run or a retry does not end the row: both numbers stand side by side, so it is said why."""
+    add_dealership(connection)
+    bad = add_run(connection, status="failed", exit_code=1, error="no answer", began=NOW - HOUR)
+    at = NOW - timedelta(minutes=minutes_ago)
+    add_run(connection, began=at - timedelta(seconds=30), trigger=trigger)
+    set_job(connection, consecutive_failures=5, last_success_at=at)
+    found, why, what = state(seen())
+
+    assert State.FAILING is found
+    assert f"5 scheduled runs failed in a row; {words}" in why
+    assert "ended as failed: no answer" in why
+    assert f"jobsync runs show {bad[:8]}" == what
+    assert ("last success by hand" in judge_health(seen()).problems[0].text) is (trigger == "manual")
 
 
 def test_a_dead_run_is_told_from_a_living_one(seen: Seen, connection: Connection) -> None:

@@ -157,7 +157,7 @@ def _jobs(seen: Snapshot) -> Iterator[Line]:
 
 
 def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
-    from jobsync.operate.status import State
+    from jobsync.operate.status import State, by_hand
     from jobsync.operate.words import ago, many, percent, span
 
     facts, numbers = found.facts, found.facts.numbers
@@ -166,14 +166,16 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     if facts.last_run:
         took = facts.last_run.finished_at
         length = f", {span((took - facts.last_run.started_at).total_seconds())}" if took else ""
-        last = f"last run {facts.last_run.status}, {ago(seen.now, facts.last_run.started_at)}{length}"
-    yield _PLAIN, f"  seen   {tick}; {last}; success {ago(seen.now, facts.last_success_at)}"
+        last = f"last run{by_hand(facts.last_run)} {facts.last_run.status}, {ago(seen.now, facts.last_run.started_at)}{length}"
+    success = f"success{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
+    yield _PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
         p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""
         p95 = f", p95 {span(numbers.p95_s)}" if numbers.p95_s is not None else ""
         window = span((seen.now - seen.since).total_seconds())
         clean = percent(numbers.clean, numbers.runs)
-        streak = f", {many(facts.consecutive_failures, 'failure')} in a row" if facts.consecutive_failures else ""
+        failures = facts.consecutive_failures
+        streak = f", {many(failures, 'scheduled failure')} in a row" if failures else ""
         yield _PLAIN, f"  {window.ljust(6)} {many(numbers.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
     if found.state is not State.RUNNING:
         for run in facts.running:

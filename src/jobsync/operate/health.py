@@ -10,6 +10,7 @@ from typing import Any
 from jobsync.errors import ExitCode
 from jobsync.operate.look import JobFacts, Snapshot
 from jobsync.operate.status import (
+    by_hand,
     dealership_status,
     is_timer_silent,
     job_status,
@@ -98,7 +99,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("tick", "do the timers tick?", tuple(_ticks(seen))),
         Check("skips", "do ticks find the lock free?", tuple(_skips(seen))),
         Check("duration", "does a run take too long?", tuple(_durations(seen))),
-        Check("failures", f"{number('alert_after_failures')} failures in a row?", tuple(_failures(seen))),
+        Check("failures", f"did {number('alert_after_failures')} scheduled runs fail in a row?", tuple(_failures(seen))),
         Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
         Check("held", "do removals wait for a person?", tuple(_held(seen))),
         Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
@@ -161,8 +162,8 @@ def _failures(seen: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 facts.kind.name,
                 "failures",
-                f"{facts.kind.name}: {facts.consecutive_failures} failures in a row, last success"
-                f" {stamp(facts.last_success_at)}{_reason(facts)}",
+                f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
+                f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
                 status.what_to_do or "jobsync runs list --failed",
                 facts.last_success_at,
             )

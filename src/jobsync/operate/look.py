@@ -91,6 +91,7 @@ class JobFacts:
             (paused, switched off, no credentials).
         next_at: when the first of the waiting ones is due.
         last_bad: the last run within the window that did not end clean.
+        last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
     kind: Kind
@@ -106,6 +107,7 @@ class JobFacts:
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
     last_bad: RunFacts | None
+    last_good: RunFacts | None
     numbers: Numbers
     due: int
     waiting: int
@@ -327,6 +329,10 @@ _LAST = f"""
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
         AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
+    SELECT {_RUN}, 'good' FROM jobs j CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
+        AND r.finished_at = j.last_success_at ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
     SELECT {_RUN}, 'running' FROM job_runs r WHERE r.status = 'running'
 """
 _NUMBERS = """
@@ -376,6 +382,7 @@ def _jobs(
                 ),
                 last_run=next(iter(runs[kind.name, "last"]), None),
                 last_bad=next(iter(runs[kind.name, "bad"]), None),
+                last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
                 in_use=due["in_use"]
                 or (kind.name == "generate-ride" and bool(state.get("last_tick_at") or due["due"] or due["waiting"])),

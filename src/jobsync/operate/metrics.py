@@ -72,7 +72,7 @@ def _jobs(text: Text, seen: Snapshot) -> None:
     )
     each(
         "jobsync_job_consecutive_failures",
-        "Failed runs in a row.",
+        "Scheduled runs that failed in a row; hand runs and retries neither count nor end it.",
         {n: f.consecutive_failures for n, f in jobs.items()},
     )
     each("jobsync_job_consecutive_skips", "Skipped ticks in a row.", {n: f.consecutive_skips for n, f in jobs.items()})

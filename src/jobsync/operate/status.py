@@ -229,9 +229,30 @@ def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         )
         return JobStatus(facts, State.FAILING, why, what)
     assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
-    in_a_row = f"{facts.consecutive_failures} failures in a row; " if facts.consecutive_failures > 1 else ""
-    why = f"{in_a_row}the last run ended as {run.status}{_reason(seen, facts)}"
+    which = "last run" if run == last else "last bad run"
+    ended = f"the {which}{by_hand(run)} ended as {run.status}{_reason(seen, facts)}"
+    why = "; ".join(filter(None, (_in_a_row(seen, facts, run), ended)))
     return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", _print_of(seen, facts))
+
+
+def _in_a_row(seen: Snapshot, facts: JobFacts, bad: RunFacts) -> str:
+    """Say how many scheduled runs failed in a row, and what a success means that did not end the row."""
+    if facts.consecutive_failures < 2:
+        return ""
+    words = f"{facts.consecutive_failures} scheduled runs failed in a row"
+    good = facts.last_good
+    if good is None:
+        return words
+    when = ago(seen.now, facts.last_success_at)
+    if good.started_at > bad.started_at:
+        who = "a run by hand" if by_hand(good) else "a retry"
+        return f"{words}; {who} succeeded {when}: the job can work, the next scheduled run shows whether it is over"
+    return f"{words}; a run by hand succeeded {when}, scheduled ones still fail" if by_hand(good) else words
+
+
+def by_hand(run: RunFacts | None) -> str:
+    """Return the words for a run that somebody typed; such a run neither adds to a row of failures nor ends it."""
+    return " by hand" if run is not None and run.trigger == "manual" else ""
 
 
 def _reason(seen: Snapshot, facts: JobFacts) -> str:

@@ -16,6 +16,7 @@ from jobsync.operate.status import (
     Standing,
     State,
     dealership_statuses,
+    headline,
     job_status,
     service_levels,
 )
@@ -431,6 +432,49 @@ def test_service_levels(seen: Seen, connection: Connection) -> None:
     add_run(connection, status="partial", exit_code=3)
 
     assert [(2, 4), (1, 3), (1, 2), (3, 4)] == [(level.kept, level.of) for level in service_levels(seen())]
+
+
+def test_a_rejected_document_is_told_without_an_alarm(seen: Seen, connection: Connection) -> None:
+    """It is its issuer's to correct: health mentions it, and the service level that it costs has a name for it."""
+    tenant = add_tenant(connection)
+    add_invoices(connection, tenant, 3, "rejected", next_check_at=None)
+    connection.execute(
+        "INSERT INTO sri_events (invoice_id, tenant_id, at, kind) SELECT id, tenant_id, %s, 'rejected' FROM invoices",
+        [NOW - HOUR],
+    )
+    connection.execute("UPDATE invoices SET status = 'pending_authorization' WHERE id = (SELECT max(id) FROM invoices)")
+    snapshot = seen()
+    verdict = judge_health(snapshot)
+
+    assert [] == kinds(verdict)
+    assert any("rejected 2 documents in the last 7 d" in note and "--status rejected" in note for note in verdict.notes)
+    assert ("neither rejected nor waiting for a person", 0, 3) in [
+        (level.name, level.kept, level.of) for level in service_levels(snapshot)
+    ]
+
+
+def test_the_headline_names_a_broken_promise(seen: Seen, connection: Connection) -> None:
+    """Nobody is woken for it; "all is well" is not said above it."""
+    assert "all is well" == headline(seen(), judge_health(seen()))
+    add_dealership(connection)
+    set_job(connection)
+    add_run(connection, status="partial", exit_code=3)
+    verdict = judge_health(seen())
+
+    assert ([], 0) == (kinds(verdict), verdict.exit_code)
+    assert "1 service level below target" == headline(seen(), verdict)
+    assert "service level below 95 %: runs clean 0.0 %, 0 of 1" in verdict.notes
+
+
+def test_the_headline_names_a_job_that_fails(seen: Seen, connection: Connection) -> None:
+    """Before it has failed often enough for an alarm; from then on the number of alarms stands there."""
+    add_dealership(connection)
+    add_run(connection, status="failed", exit_code=1)
+    set_job(connection, consecutive_failures=3)
+
+    assert "stock-sync failing, 1 service level below target" == headline(seen(), judge_health(seen()))
+    set_job(connection, consecutive_failures=5)
+    assert "1 needs attention, 1 service level below target" == headline(seen(), judge_health(seen()))
 
 
 def test_unreadable_settings_are_an_alarm(seen: Seen, connection: Connection) -> None:

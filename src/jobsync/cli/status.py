@@ -109,10 +109,12 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     from jobsync import __version__
+    from jobsync.operate.status import ALL_WELL, headline
 
-    count = len(verdict.problems)
-    words = f"{count} need{'s' if count == 1 else ''} attention: jobsync health" if count else "all is well"
-    yield _BAD if count else _GOOD, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}  {words}"
+    words = headline(seen, verdict)
+    style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN
+    yield _DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
+    yield style, f"{words}: jobsync health" if verdict.problems else words
     yield from _jobs(seen)
     yield from _dealerships(seen)
     yield from _tenants(seen)
@@ -164,9 +166,9 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     tick = f"tick {ago(seen.now, facts.last_tick_at)}"
     last = "no run yet"
     if facts.last_run:
-        took = facts.last_run.finished_at
-        length = f", {span((took - facts.last_run.started_at).total_seconds())}" if took else ""
-        last = f"last run{by_hand(facts.last_run)} {facts.last_run.status}, {ago(seen.now, facts.last_run.started_at)}{length}"
+        run = facts.last_run
+        length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
+        last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
     success = f"success{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield _PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
@@ -242,9 +244,10 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
     if not tenants:
         return
     pending = sum(found.pending for found in tenants)
-    attention = sum(found.needs_attention for found in tenants)
+    rejected = sum(found.rejected for found in tenants)
+    attention = many(sum(found.needs_attention for found in tenants), "needs a person", "need a person")
     yield _PLAIN, ""
-    yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention} need a person"
+    yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention}, {rejected} rejected"
     rows = [found for found in tenants if found.needs_attention or found.ride_parked][:_TROUBLED_MOST]
     for found in rows:
         parts = []
@@ -256,9 +259,13 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
             parts.append(f"{found.due} due, oldest {ago(seen.now, found.oldest_due_at)}")
         if found.pending:
             parts.append(f"{found.pending} pending")
+        if found.rejected:
+            parts.append(f"{found.rejected} rejected")
         name = visible(f"{found.ruc} {found.name}", most=44)
         troubled = found.needs_attention or found.ride_parked
         yield _WARN if troubled else _PLAIN, f"  {name.ljust(44)}  {', '.join(parts)}"
+    if rejected:
+        yield _DIM, "  rejected: for the issuer to correct and submit again; jobsync invoice list --status rejected"
     for asks in seen.asks:
         if asks.outcome == "all":
             timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
@@ -276,7 +283,7 @@ def _levels(seen: Snapshot) -> Iterator[Line]:
     yield _HEAD, "service levels"
     for level in levels:
         word = "ok" if level.met else f"below {level.target_percent:g} %"
-        text = f"  {level.name.ljust(40)} {percent(level.kept, level.of).rjust(7)}  {level.kept} of {level.of}  {word}"
+        text = f"  {level.name.ljust(41)} {percent(level.kept, level.of).rjust(7)}  {level.kept} of {level.of}  {word}"
         yield _GOOD if level.met else _BAD, text
 
 

@@ -15,10 +15,11 @@ from jobsync.operate.status import (
     is_timer_silent,
     job_status,
     run_limit,
+    service_levels,
     silent_since,
     storage_is_held,
 )
-from jobsync.operate.words import ago, many, span, stamp
+from jobsync.operate.words import ago, many, percent, span, stamp
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
 _RELIEF = 0.8
@@ -99,7 +100,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("tick", "do the timers tick?", tuple(_ticks(seen))),
         Check("skips", "do ticks find the lock free?", tuple(_skips(seen))),
         Check("duration", "does a run take too long?", tuple(_durations(seen))),
-        Check("failures", f"did {number('alert_after_failures')} scheduled runs fail in a row?", tuple(_failures(seen))),
+        Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
         Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
         Check("held", "do removals wait for a person?", tuple(_held(seen))),
         Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
@@ -315,6 +316,18 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     failing = [found for found in seen.dealerships if found.why_not is None and found.last_status == "Failed"]
     if failing:
         yield f"{many(len(failing), 'dealership')} failed at the last sync; jobsync status shows them"
+    if seen.service.rejected:
+        window = span((seen.now - seen.since).total_seconds())
+        yield (
+            f"the SRI rejected {many(seen.service.rejected, 'document')} in the last {window}, for the issuer to"
+            " correct and submit again: jobsync invoice list --status rejected"
+        )
+    missed = [level for level in service_levels(seen) if level.met is False]
+    for level in missed:
+        yield (
+            f"service level below {level.target_percent:g} %: {level.name} {percent(level.kept, level.of)},"
+            f" {level.kept} of {level.of}"
+        )
     paused = sum(1 for found in seen.dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"

@@ -192,11 +192,18 @@ class AsksFacts:
 
 @dataclass(frozen=True)
 class Service:
-    """What was promised within the window; of each pair the first is how many kept it, the second of how many."""
+    """
+    What was promised within the window; of each pair the first is how many kept it, the second of how many.
+
+    Args:
+        undisturbed: documents that ended as authorized, of all that the SRI or we decided on.
+        rejected: of the others those that the SRI has refused, and nobody has submitted again since.
+    """
 
     authorized: tuple[int, int] = (0, 0)
     rendered: tuple[int, int] = (0, 0)
     undisturbed: tuple[int, int] = (0, 0)
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -530,7 +537,8 @@ _TENANTS = """
     ) o
     CROSS JOIN LATERAL (
         SELECT count(*) AS rejected FROM (
-            SELECT 1 FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected' LIMIT 100000) few
+            SELECT 1 FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected'
+            AND i.deleted_at IS NULL LIMIT 100000) few
     ) rejected
     LEFT JOIN due ON due.tenant_id = t.id
     LEFT JOIN ride ON ride.tenant_id = t.id
@@ -593,7 +601,7 @@ _SERVICE = """
           AND invoice_id IS NOT NULL
         ORDER BY invoice_id, at DESC
     ), decided AS (
-        SELECT told.kind, told.at, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
+        SELECT told.kind, told.at, i.status, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
         FROM told JOIN invoices i ON i.id = told.invoice_id
     ), late AS (
         SELECT count(*) AS late FROM invoices
@@ -608,6 +616,7 @@ _SERVICE = """
            count(*) FILTER (WHERE kind = 'authorized' AND (ride_generated_at IS NOT NULL
                OR at < CAST(:now AS timestamptz) - CAST(:rendered AS interval))) AS to_draw,
            count(*) FILTER (WHERE ride_generated_at IS NOT NULL) AS any_drawn,
+           count(*) FILTER (WHERE kind = 'rejected' AND status = 'rejected') AS rejected,
            (SELECT late FROM late) AS late
     FROM decided
 """
@@ -619,6 +628,7 @@ def _service(connection: Connection, now: datetime, since: datetime) -> Service:
         authorized=(row["in_time"], row["authorized"] + row["late"]),
         rendered=(row["drawn"], row["to_draw"] if row["any_drawn"] else 0),
         undisturbed=(row["authorized"], row["decided"]),
+        rejected=row["rejected"],
     )
 
 

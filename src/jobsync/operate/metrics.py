@@ -124,13 +124,14 @@ def _dealerships(text: Text, seen: Snapshot) -> None:
 def _documents(text: Text, seen: Snapshot) -> None:
     text.add(
         "jobsync_documents",
-        "Documents that are not settled, by state.",
+        "Documents that are not authorized and drawn, by state.",
         [
             ({"tenant": found.ruc, "state": state}, number)
             for found in seen.tenants
             for state, number in (
                 ("pending", found.pending),
                 ("needs_attention", found.needs_attention),
+                ("rejected", found.rejected),
                 ("ride_waiting", found.ride_waiting),
                 ("ride_refused", found.ride_parked),
             )

@@ -442,8 +442,21 @@ def service_levels(seen: Snapshot) -> list[Level]:
         Level("authorized within 5 min of submission", *seen.service.authorized),
         Level("PDF within 2 min of authorization", *seen.service.rendered),
         Level("runs clean", *seen.runs_clean),
-        Level("documents that needed nobody", *seen.service.undisturbed),
+        Level("neither rejected nor waiting for a person", *seen.service.undisturbed),
     ]
+
+
+ALL_WELL = "all is well"
+
+
+def headline(seen: Snapshot, health: Health) -> str:
+    """Return what one line can say: what needs a person, else which jobs do not go well; which promises are broken."""
+    count = len(health.problems)
+    parts = [f"{count} need{'s' if count == 1 else ''} attention"] if count else []
+    parts += [f"{job.name} {job.state}" for job in job_statuses(seen) if job.state not in CALM and not count]
+    missed = sum(1 for level in service_levels(seen) if level.met is False)
+    parts += [f"{many(missed, 'service level')} below target"] if missed else []
+    return ", ".join(parts) or ALL_WELL
 
 
 # --- the document ----------------------------------------------------------------------------------------------------

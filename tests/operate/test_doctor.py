@@ -17,6 +17,7 @@ from jobsync.db.engine import Database
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.operate import doctor
 from jobsync.operate.doctor import Finding, Level
+from jobsync.operate.wake import Waker
 from jobsync.settings import Settings, load_settings
 from tests.operate.support import add_dealership, add_invoices, add_tenant, free_port, listener
 
@@ -193,28 +194,37 @@ def systemd(**states: str) -> str:
         ({"generate_ride": "inactive none"}, ["ok", "ok", "warning", "ok"]),
     ],
 )
-def test_timers(states: dict[str, str], expected: list[str], tmp_path: Path) -> None:
+def test_timers(states: dict[str, str], expected: list[str]) -> None:
     """Installed, running, running after the next boot too."""
-    found = doctor.check_timers(systemd=tmp_path, run=lambda _c: systemd(**states))
+    found = doctor.check_timers(Waker.UNITS, run=lambda _c: systemd(**states))
 
     assert expected == [str(finding.level) for finding in found]
 
 
-def test_timer_that_is_off_on_purpose(tmp_path: Path) -> None:
+def test_timer_that_is_off_on_purpose() -> None:
     """Where RIDE files have no place, nothing need render them."""
     states = systemd(generate_ride="inactive disabled")
-    found = doctor.check_timers(systemd=tmp_path, run=lambda _c: states, renders=False)
+    found = doctor.check_timers(Waker.UNITS, run=lambda _c: states, renders=False)
 
     assert ["ok"] * 4 == [str(finding.level) for finding in found]
 
 
-def test_without_systemd_cron_is_looked_for(tmp_path: Path) -> None:
-    """One of the two wakes the jobs."""
-    (tmp_path / "cron").write_text("")
-    nowhere = tmp_path / "no"
+@pytest.mark.parametrize(
+    ("waker", "level", "advice"),
+    [
+        (Waker.CRON, "ok", None),
+        (Waker.SYSTEMD, "warning", "as root: jobsync units install --enable"),
+        (Waker.ABSENT, "warning", "as root: jobsync cron show > /etc/cron.d/jobsync"),
+        (Waker.NOBODY, "warning", "by hand: jobsync stock-sync; timers and cron lines need JOBSYNC_DATABASE_URL="),
+    ],
+)
+def test_without_timers_the_advice_works_here(waker: Waker, level: str, advice: str | None) -> None:
+    """No systemctl without systemd, no cron line for the private database, which `cron show` refuses."""
+    [found] = doctor.check_timers(waker)
 
-    assert ["ok"] == [f.level for f in doctor.check_timers(systemd=nowhere, cron_files=[str(tmp_path / "cron")])]
-    assert ["warning"] == [f.level for f in doctor.check_timers(systemd=nowhere, cron_files=[])]
+    assert level == found.level
+    assert (found.what_to_do or "").startswith(advice or "")
+    assert "systemctl" not in (found.what_to_do or "")
 
 
 def test_bytecode(tmp_path: Path) -> None:

@@ -493,7 +493,7 @@ def test_who_watches_is_watched(seen: Seen, connection: Connection, minutes: int
         set_job(connection, "health", last_tick_at=NOW - timedelta(minutes=minutes))
     verdict = judge_health(seen())
 
-    assert told is any("jobsync-health.timer" in note for note in verdict.notes)
+    assert told is any("nobody is told" in note for note in verdict.notes)
     assert [] == kinds(verdict)
 
 

@@ -45,10 +45,12 @@ def _shown(finding: Finding) -> dict[str, object]:
 def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     from jobsync.db.engine import translated
     from jobsync.operate import doctor as ask
+    from jobsync.operate.wake import read_waker
 
     settings, findings = ask.check_configuration(lambda: tools.settings)
     yield from findings
-    yield from ask.check_timers(renders=settings is None or settings.storage is not None)
+    waker = read_waker(embedded=settings is not None and settings.database_url is None)
+    yield from ask.check_timers(waker, renders=settings is None or settings.storage is not None)
     yield ask.check_bytecode(Path(__file__).parents[1])
     if settings is None:
         return

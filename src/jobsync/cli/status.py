@@ -87,7 +87,7 @@ def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     from jobsync.operate.look import look
 
     with translated(), tools.engine.connect() as connection:
-        seen = look(connection, window=window)
+        seen = look(connection, window=window, waker=tools.waker)
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 
@@ -126,6 +126,8 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
 def _watch(seen: Snapshot) -> Iterator[Line]:
     """Whether anybody is told of all this."""
     from jobsync.operate.health import is_unwatched
+    from jobsync.operate.look import WATCH
+    from jobsync.operate.wake import how_to_wake
     from jobsync.operate.words import ago, many
 
     if not any(facts.in_use for facts in seen.jobs):
@@ -136,7 +138,7 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     style = _BAD if is_unwatched(seen) else _WARN if seen.alerts else _DIM
     yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told; {acted}"
     if is_unwatched(seen):
-        yield _HEAD, "  do     systemctl enable --now jobsync-health.timer"
+        yield _HEAD, f"  do     {how_to_wake(seen.waker, WATCH)}"
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from jobsync.logs import visible
 from jobsync.operate.look import KINDS, rows_of
 from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
+from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
 from jobsync.operate.words import many
 
 if TYPE_CHECKING:
@@ -441,16 +442,15 @@ def check_bytecode(package: Path) -> Finding:
 
 # --- timers ----------------------------------------------------------------------------------------------------------
 
-_SYSTEMD = Path("/run/systemd/system")
-_CRON_FILES = ("/etc/cron.d/jobsync",)
+_UNWOKEN = {
+    Waker.NOBODY: "nothing wakes the jobs of the private database",
+    Waker.SYSTEMD: "systemd runs here, the timers are not installed",
+    Waker.ABSENT: f"no systemd here and no {CRON_FILE}",
+}
 
 
 def check_timers(
-    *,
-    systemd: Path = _SYSTEMD,
-    run: Callable[[Sequence[str]], str] | None = None,
-    cron_files: Sequence[str] = _CRON_FILES,
-    renders: bool = True,
+    waker: Waker, *, run: Callable[[Sequence[str]], str] | None = None, renders: bool = True
 ) -> Iterator[Finding]:
     """
     Does anything wake the jobs on this host?
@@ -458,14 +458,11 @@ def check_timers(
     Args:
         renders: RIDE files have a place; where they have none, their timer is left off on purpose.
     """
-    cron = [name for name in cron_files if Path(name).exists()]
-    if not systemd.is_dir():
-        if cron:
-            yield ok("timers", f"no systemd here; cron wakes the jobs ({cron[0]})")
-        else:
-            yield warning(
-                "timers", "no systemd here and no /etc/cron.d/jobsync", "jobsync cron show > /etc/cron.d/jobsync"
-            )
+    if waker is Waker.CRON:
+        yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
+        return
+    if waker is not Waker.UNITS:
+        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, KINDS[0].name))
         return
     names = [f"jobsync-{name}.timer" for name in (*(kind.name for kind in KINDS), "health")]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobsync.errors import ExitCode
-from jobsync.operate.look import JobFacts, Snapshot
+from jobsync.operate.look import WATCH, JobFacts, Snapshot
 from jobsync.operate.status import (
     by_hand,
     dealership_status,
@@ -19,6 +19,7 @@ from jobsync.operate.status import (
     silent_since,
     storage_is_held,
 )
+from jobsync.operate.wake import how_to_wake
 from jobsync.operate.words import ago, many, percent, span, stamp
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
@@ -116,13 +117,12 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
 def _ticks(seen: Snapshot) -> Iterator[Problem]:
     for facts in seen.jobs:
         if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
-            unit = f"jobsync-{facts.kind.name}.timer"
             yield Problem(
                 facts.kind.name,
                 "tick",
                 f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; one is expected every"
                 f" {facts.kind.beat_s} s",
-                f"systemctl status {unit}; systemctl enable --now {unit}; or its host is down; not wanted any more:"
+                f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
             )
@@ -301,13 +301,13 @@ def is_unwatched(seen: Snapshot) -> bool:
 
 def _unwatched(seen: Snapshot) -> str:
     last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
-    return f"jobsync-health.timer {last}"
+    return f"the health timer {last}"
 
 
 def _notes(seen: Snapshot) -> Iterator[str]:
     """What is worth knowing, and needs nobody now."""
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
-        yield f"nobody is told of anything: {_unwatched(seen)}; systemctl enable --now jobsync-health.timer"
+        yield f"nobody is told of anything: {_unwatched(seen)}; {how_to_wake(seen.waker, WATCH)}"
     for facts in seen.jobs:
         if not facts.enabled:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"

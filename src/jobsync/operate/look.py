@@ -14,6 +14,7 @@ from sqlalchemy import text
 from jobsync.db.engine import driver
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
 from jobsync.operate.fingerprint import fingerprint, normalise
+from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
 from jobsync.runner.record import living_runs
 
@@ -234,7 +235,13 @@ class AlertFacts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything, at one instant of the database's clock; `watched_at` is when the health timer last acted."""
+    """
+    Everything, at one instant of the database's clock.
+
+    Args:
+        watched_at: when the health timer last acted.
+        waker: what wakes the jobs on the host that looks.
+    """
 
     now: datetime
     since: datetime
@@ -249,6 +256,7 @@ class Snapshot:
     failures: tuple[Failure, ...] = ()
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
+    waker: Waker = Waker.UNITS
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
@@ -284,13 +292,16 @@ def read_now(connection: Connection) -> datetime:
 _CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
 
 
-def look(connection: Connection, *, now: datetime | None = None, window: timedelta = WINDOW) -> Snapshot:
+def look(
+    connection: Connection, *, now: datetime | None = None, window: timedelta = WINDOW, waker: Waker = Waker.UNITS
+) -> Snapshot:
     """
     Read everything an operator asks about.
 
     Args:
         now: another instant than the database's clock, for tests.
         window: how far rates, durations and failures look back.
+        waker: what wakes the jobs on this host, for advice that works here.
     """
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
@@ -314,6 +325,7 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
         watched_at=connection.execute(
             text("SELECT last_tick_at FROM jobs WHERE name = :name"), {"name": WATCH}
         ).scalar_one_or_none(),
+        waker=waker,
     )
 
 
@@ -391,8 +403,7 @@ def _jobs(
                 last_bad=next(iter(runs[kind.name, "bad"]), None),
                 last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
-                in_use=due["in_use"]
-                or (kind.name == "generate-ride" and bool(state.get("last_tick_at") or due["due"] or due["waiting"])),
+                in_use=due["in_use"] or (kind.name == "generate-ride" and bool(due["due"] or state)),
                 **{name: value for name, value in due.items() if name != "in_use"},
             )
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
+from jobsync.operate.wake import how_to_wake
 from jobsync.operate.words import ago, many, span, stamp
 
 if TYPE_CHECKING:
@@ -149,8 +150,7 @@ def _off(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if not facts.in_use:
         return None
-    unit = f"jobsync-{facts.kind.name}.timer"
-    what = f"systemctl status {unit}; systemctl enable --now {unit}; with cron: jobsync cron show"
+    what = how_to_wake(seen.waker, facts.kind.name)
     if is_timer_silent(facts, seen.now):
         why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, one is expected every {facts.kind.beat_s} s"
         return JobStatus(facts, State.TIMER_OFF, why, what)

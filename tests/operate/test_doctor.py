@@ -82,7 +82,12 @@ def test_missing_rights_are_named(database: Database, database_url: str, connect
         connection.execute(f"DROP OWNED BY {name}".encode())
         connection.execute(f"DROP ROLE {name}".encode())
 
-    assert ("rights", "problem") in levels(found)
+    [rights] = [finding for finding in found if finding.name == "rights"]
+    assert "problem" == rights.level
+    assert "alerts, audit, " in rights.text
+    assert " more" in rights.text
+    assert rights.text.count(",") < 5
+    assert f" TO {name}" in (rights.what_to_do or "")
 
 
 @pytest.mark.parametrize(("readable", "level"), [(True, "ok"), (False, "problem")])

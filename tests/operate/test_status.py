@@ -275,6 +275,18 @@ def test_work_is_due(seen: Seen, connection: Connection) -> None:
     assert State.DUE is state(seen())[0]
 
 
+def test_a_dealership_that_no_tick_has_met_is_not_due(seen: Seen, connection: Connection) -> None:
+    """Synced by hand only: the first tick leads to its next slot, and takes nothing before it."""
+    add_dealership(connection)
+    connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
+    add_run(connection, trigger="manual")
+    snapshot = seen()
+    facts = snapshot.job("stock-sync")
+
+    assert State.IDLE is state(snapshot)[0]
+    assert (0, 1, NOW + timedelta(hours=23)) == (facts.due, facts.waiting, facts.next_at)
+
+
 # --- dealerships -----------------------------------------------------------------------------------------------------
 
 

@@ -165,7 +165,7 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     from jobsync.operate.words import ago, many, percent, span
 
     facts, numbers = found.facts, found.facts.numbers
-    tick = f"tick {ago(seen.now, facts.last_tick_at)}"
+    tick = f"tick {ago(seen.now, facts.last_tick_at)}" if facts.last_tick_at else "no timer has ever ticked"
     last = "no run yet"
     if facts.last_run:
         run = facts.last_run

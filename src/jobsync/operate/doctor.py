@@ -217,11 +217,18 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         names=sorted(metadata.tables),
     )
     if rows:
-        names = ", ".join(row["name"] for row in rows)
-        what = "as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO …"
-        yield problem("rights", f"the role may not read and write {names}", what, ExitCode.CONFIGURATION)
+        names = _some([row["name"] for row in rows])
+        role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
+        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
+        yield problem("rights", words, what, ExitCode.CONFIGURATION)
     else:
         yield ok("rights", "the role may read and write every table")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are: a line that nobody reads to its end says nothing."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _locks(database: Database) -> Iterator[Finding]:
@@ -260,8 +267,7 @@ def check_key(connection: Connection, decrypt: Callable[[str], object] | None) -
         except JobsyncError:
             unreadable.append(str(dealership_id))
     if unreadable:
-        words = f"it does not decrypt the credentials of dealership {', '.join(unreadable[:20])}"
-        words += f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+        words = f"it does not decrypt the credentials of dealership {_some(unreadable)}"
         what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
         yield problem("encryption key", words, what)
     else:
@@ -361,8 +367,7 @@ def _files(engine: Engine, root: Path, *, every: bool) -> Iterator[Finding]:
     what = "jobsync generate-ride --force --access-key KEY draws it again; or restore the folder"
     for words, keys in (("missing", missing), ("altered", altered)):
         if keys:
-            some = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-            yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {some}", what)
+            yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {_some(keys)}", what)
     if not missing and not altered:
         kind = "all" if every else "the latest"
         yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -124,6 +125,7 @@ class DealershipFacts:
 
     Args:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
+        next_at: its next slot; None where its cron cannot be read.
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
         error: the first error of the last sync that failed.
@@ -422,13 +424,13 @@ def _due(
     if name == "stock-sync":
         ready = [found for found in dealerships if found.why_not is None]
         times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
-        due = [time for time in times if time is None or time <= now]
+        due = [time for time in times if time is not None and time <= now]
         return {
             "in_use": any(found.why_not != "no_credentials" for found in dealerships),
             "due": len(due),
             "waiting": len(ready) - len(due),
             "blocked": len(dealerships) - len(ready),
-            "oldest_due_at": min(filter(None, due), default=None),
+            "oldest_due_at": min(due, default=None),
             "next_at": min((time for time in times if time is not None and time > now), default=None),
         }
     open_tenants = [found for found in tenants if _takes_part(found, now)]
@@ -492,18 +494,15 @@ _DEALERSHIPS = """
 
 
 def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
-    slots: dict[tuple[Any, ...], datetime | None] = {}
+    slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
     found = []
     usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
     zone_ = settings.zone("easycar_sync_timezone")
     for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_):
         cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
-        expected = None
-        if start:
-            rule = (cron, zone, start.replace(second=0, microsecond=0))
-            if rule not in slots:
-                slots[rule] = next_slot(*rule)
-            expected = slots[rule]
+        expected = slot(cron, zone, start) if start else None
+        # no tick has met it yet: the first one that does leads to this slot, and takes nothing before it
+        row["next_at"] = row["next_at"] or slot(cron, zone, now)
         found.append(DealershipFacts(**row, expected_at=expected))
     return tuple(found)
 

@@ -232,6 +232,23 @@ def test_without_timers_the_advice_works_here(waker: Waker, level: str, advice: 
     assert "systemctl" not in (found.what_to_do or "")
 
 
+def test_installed_units_are_compared() -> None:
+    """As they would be written now; some differ, named briefly; and somebody who may not read them."""
+
+    def closed() -> list[str]:
+        raise JobsyncError("/etc/jobsync/config.toml cannot be read")
+
+    same = doctor.check_units(list)
+    drifted = doctor.check_units(lambda: [f"/etc/systemd/system/jobsync-{name}.timer" for name in "abcdefg"])
+    unknown = doctor.check_units(closed)
+
+    assert ["ok", "warning", "warning"] == [found.level for found in (same, drifted, unknown)]
+    assert "7 installed files differ" in drifted.text
+    assert drifted.text.endswith("jobsync-d.timer, jobsync-e.timer and 2 more")
+    assert "jobsync units diff" in (drifted.what_to_do or "")
+    assert "config.toml cannot be read" in unknown.text
+
+
 def test_bytecode(tmp_path: Path) -> None:
     """Compiled or not."""
     import compileall

@@ -84,8 +84,8 @@ def read_installation(
     known = settings.load_settings(environ)  # raises what is wrong, in its own words
     if known.database_url is None:
         problems.append(
-            "JOBSYNC_DATABASE_URL: timers and cron lines need the URL of a PostgreSQL server (postgresql://…), in the"
-            f" environment, in {settings.CREDENTIALS_FOLDER}/jobsync_database_url or in {settings.CONFIG_FILE}"
+            "JOBSYNC_DATABASE_URL: units need the URL of a PostgreSQL server (postgresql://…), in the environment,"
+            f" in {settings.CREDENTIALS_FOLDER}/jobsync_database_url or in {settings.CONFIG_FILE}"
         )
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]

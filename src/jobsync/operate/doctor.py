@@ -492,6 +492,26 @@ def check_timers(
             yield ok("timers", f"{name} is active")
 
 
+def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
+    """
+    Are the installed unit files those that this version and configuration would write?
+
+    Args:
+        read_changed: returns the paths of files that differ or are missing; raises what keeps them from being compared.
+    """
+    try:
+        changed = read_changed()
+    except JobsyncError as error:
+        words = f"the installed files cannot be compared: {visible(error)}"
+        return warning("units", words, "as root: jobsync units diff")
+    if not changed:
+        return ok("units", "the installed files are as this version and configuration would write them")
+    names = _some([Path(path).name for path in changed])
+    differ = many(len(changed), "installed file differs", "installed files differ")
+    words = f"{differ} from what this version and configuration would write: {names}"
+    return warning("units", words, "jobsync units diff shows it; as root: jobsync units install")
+
+
 def _run(command: Sequence[str]) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -46,7 +47,8 @@ def state(snapshot: Snapshot, job: str = "stock-sync") -> tuple[State, str, str]
 
 
 def kinds(verdict: Health) -> list[tuple[str, str]]:
-    """Return the subjects and kinds of what needs a person."""
+    """Return the subjects and kinds of what needs a person; each stands under the check of its name."""
+    assert all(problem.kind == check.name for check in verdict.checks for problem in check.problems)
     return [(problem.subject, problem.kind) for problem in verdict.problems]
 
 
@@ -234,7 +236,7 @@ def test_easycars_down(seen: Seen, connection: Connection) -> None:
 
 def test_sri_down(seen: Seen, connection: Connection) -> None:
     """An open circuit; a message once it has lasted five minutes."""
-    add_tenant(connection)
+    add_invoices(connection, add_tenant(connection), 1)
     set_job(connection, "check-authorizations")
     connection.execute(
         "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at) VALUES ('cel.sri.gob.ec', 9, %s)",
@@ -246,6 +248,56 @@ def test_sri_down(seen: Seen, connection: Connection) -> None:
     assert [("cel.sri.gob.ec", "circuit")] == kinds(verdict)
     assert not verdict.problems[0].ripe
     connection.execute("UPDATE sri_hosts SET opened_at = %s", [NOW - timedelta(minutes=5)])
+    assert judge_health(seen()).problems[0].ripe
+
+
+@pytest.mark.parametrize(
+    ("digit", "host", "columns", "hours", "alarm"),
+    [
+        ("2", "cel.sri.gob.ec", {}, 1, True),
+        ("1", "cel.sri.gob.ec", {}, 1, False),  # the test environment's documents go elsewhere
+        ("1", "celcer.sri.gob.ec", {}, 1, True),
+        ("1", "127.0.0.1:8080", {}, 1, True),  # a stand-in for both
+        ("2", "127.0.0.1:8080", {}, 8, False),  # one that nobody asks any more
+        ("2", "cel.sri.gob.ec", {"next_check_at": None}, 1, False),
+        ("2", "cel.sri.gob.ec", {"deleted_at": NOW}, 1, False),
+    ],
+)
+def test_a_host_that_nothing_waits_for_is_no_alarm(
+    seen: Seen,
+    connection: Connection,
+    digit: str,
+    host: str,
+    columns: dict[str, Any],
+    hours: int,
+    alarm: bool,
+) -> None:
+    """Nobody would ever probe it: the alarm would stay for ever. It is a remark until a document waits again."""
+    add_invoices(connection, add_tenant(connection), 1, **columns)
+    connection.execute("UPDATE invoices SET access_key = overlay(access_key PLACING %s FROM 24)", [digit])
+    set_job(connection, "check-authorizations")
+    connection.execute(
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES (%s, 9, %s, %s)",
+        [host, NOW - timedelta(hours=9), NOW - timedelta(hours=hours)],
+    )
+    verdict = judge_health(seen())
+
+    assert ([(host, "circuit")] if alarm else []) == kinds(verdict)
+    assert any(note.startswith(f"{host} did not answer when last asked") for note in verdict.notes) is not alarm
+    assert (State.UPSTREAM_DOWN is state(seen(), "check-authorizations")[0]) is alarm
+
+
+def test_no_message_before_the_host_was_tried_again(seen: Seen, connection: Connection) -> None:
+    """The first document after hours waits for the next tick, which knows better."""
+    add_invoices(connection, add_tenant(connection), 1)
+    set_job(connection, "check-authorizations")
+    connection.execute(
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES ('cel.sri.gob.ec', 9, %s, %s)",
+        [NOW - timedelta(hours=9), NOW - timedelta(hours=3)],
+    )
+    assert not judge_health(seen()).problems[0].ripe
+    connection.execute("UPDATE sri_hosts SET last_probe_at = %s", [NOW])
+
     assert judge_health(seen()).problems[0].ripe
 
 
@@ -507,6 +559,15 @@ def test_who_watches_is_watched(seen: Seen, connection: Connection, minutes: int
 
     assert told is any("nobody is told" in note for note in verdict.notes)
     assert [] == kinds(verdict)
+
+
+def test_the_list_of_kinds_in_the_docs_is_the_one_of_the_code(seen: Seen) -> None:
+    """Whoever got a mail, or reads health, finds its word in docs/operations.md; `database` comes without a look."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page[page.index("| kind |") :].split("\n\n")[0].splitlines()[2:]
+    listed = [row.split("|")[1].strip().strip("`") for row in table]
+
+    assert [*(check.name for check in judge_health(seen()).checks), "database"] == listed
 
 
 def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:

@@ -26,6 +26,7 @@ from jobsync.operate.words import ago, many, percent, span, stamp
 _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 _CIRCUIT_RIPE = timedelta(minutes=5)  # the SRI often blinks; a message is for what lasts
+_PROBED_WITHIN = timedelta(hours=2)  # a document waits an hour at most; an older probe says nothing of now
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,10 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
         Check("queue", f"more than {number('alert_queue_length')} due?", tuple(_queues(seen, open_kinds))),
         Check("documents", "do documents need a person?", tuple(_documents(seen))),
+        Check("storage", "can RIDE files be written?", tuple(_storage(seen))),
         Check("ride", "can every RIDE be drawn?", tuple(_rides(seen))),
         Check("settings", "can every setting be read?", tuple(_settings(seen))),
-        Check("units", "did a unit fail again and again?", tuple(_units(seen))),
+        Check("unit", "did a unit fail again and again?", tuple(_units(seen))),
     )
     return Health(seen.now, checks, tuple(_notes(seen)))
 
@@ -205,7 +207,8 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
     if not seen.job("check-authorizations").enabled:
         return
     for host in seen.hosts:
-        if host.opened_at is not None:
+        if host.opened_at is not None and host.behind:
+            tried = host.last_probe_at is None or seen.now - host.last_probe_at < _PROBED_WITHIN
             yield Problem(
                 host.host,
                 "circuit",
@@ -213,7 +216,7 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
                 f" {ago(seen.now, host.last_probe_at)}",
                 "nothing is lost, one call a run probes; an outage of the SRI ends by itself, else: jobsync doctor",
                 host.opened_at,
-                ripe=seen.now - host.opened_at >= _CIRCUIT_RIPE,
+                ripe=tried and seen.now - host.opened_at >= _CIRCUIT_RIPE,
             )
 
 
@@ -248,11 +251,9 @@ def _documents(seen: Snapshot) -> Iterator[Problem]:
             )
 
 
-def _rides(seen: Snapshot) -> Iterator[Problem]:
+def _storage(seen: Snapshot) -> Iterator[Problem]:
     facts = seen.job("generate-ride")
-    if not facts.enabled:
-        return
-    if storage_is_held(facts) and facts.last_run is not None:
+    if facts.enabled and storage_is_held(facts) and facts.last_run is not None:
         run = str(facts.last_run.run_id)[:8]
         yield Problem(
             "generate-ride",
@@ -261,8 +262,11 @@ def _rides(seen: Snapshot) -> Iterator[Problem]:
             "jobsync doctor (lines storage, disk); each tick tries again",
             facts.last_run.started_at,
         )
+
+
+def _rides(seen: Snapshot) -> Iterator[Problem]:
     for tenant in seen.tenants:
-        if tenant.ride_parked:
+        if seen.job("generate-ride").enabled and tenant.ride_parked:
             yield Problem(
                 f"tenant {tenant.ruc}",
                 "ride",
@@ -316,6 +320,12 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     failing = [found for found in seen.dealerships if found.why_not is None and found.last_status == "Failed"]
     if failing:
         yield f"{many(len(failing), 'dealership')} failed at the last sync; jobsync status shows them"
+    yield from (
+        f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
+        " waits for it, the next document that does tries it again"
+        for host in seen.hosts
+        if host.opened_at is not None and not host.behind
+    )
     if seen.service.rejected:
         window = span((seen.now - seen.since).total_seconds())
         yield (

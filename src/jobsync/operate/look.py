@@ -175,12 +175,18 @@ class TenantFacts:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """One host of the SRI; its circuit is open since `opened_at`."""
+    """
+    One host of the SRI; its circuit is open since `opened_at`.
+
+    Args:
+        behind: documents that will be asked about there; without any, nobody probes whether it answers again.
+    """
 
     host: str
     faults_in_a_row: int
     opened_at: datetime | None
     last_probe_at: datetime | None
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -319,7 +325,7 @@ def look(
         jobs=_jobs(connection, settings, now, since, dealerships, tenants),
         dealerships=dealerships,
         tenants=tenants,
-        hosts=_hosts(connection),
+        hosts=_hosts(connection, now),
         asks=_asks(connection, now, since),
         service=_service(connection, now, since),
         failures=_failures(connection, now, since),
@@ -582,8 +588,25 @@ def _tenants(connection: Connection, now: datetime) -> tuple[TenantFacts, ...]:
     )
 
 
-def _hosts(connection: Connection) -> tuple[HostFacts, ...]:
-    rows = rows_of(connection, "SELECT host, faults_in_a_row, opened_at, last_probe_at FROM sri_hosts ORDER BY host")
+# A key's 24th digit says whose host is asked: 1 celcer (test), 2 cel (production); another host stands in for both.
+# Each document that waits is asked about every 6 hours at least: a host not tried for longer is asked by nobody, such
+# as a sandbox that is no more.
+_HOSTS = """
+    SELECT host, faults_in_a_row, opened_at, last_probe_at, CASE
+        WHEN opened_at IS NULL OR last_probe_at < CAST(:now AS timestamptz) - interval '7 hours' THEN 0
+        ELSE (
+            SELECT count(*) FROM invoices i JOIN tenants t ON t.id = i.tenant_id
+            WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at IS NOT NULL
+              AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= :now)
+              AND substr(i.access_key, 24, 1) <>
+                  CASE host WHEN 'cel.sri.gob.ec' THEN '1' WHEN 'celcer.sri.gob.ec' THEN '2' ELSE '' END
+        ) END AS behind
+    FROM sri_hosts ORDER BY host
+"""
+
+
+def _hosts(connection: Connection, now: datetime) -> tuple[HostFacts, ...]:
+    rows = rows_of(connection, _HOSTS, now=now)
     return tuple(HostFacts(**row) for row in rows)
 
 

@@ -195,7 +195,7 @@ def _progress(seen: Snapshot, facts: JobFacts) -> str:
 
 def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if facts.kind.name == "check-authorizations":
-        hosts = [host for host in seen.hosts if host.opened_at is not None]
+        hosts = [host for host in seen.hosts if host.behind]
         if hosts:
             names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
             return JobStatus(

@@ -81,6 +81,15 @@ def test_nothing_to_do(seen: Seen, connection: Connection) -> None:
     assert [] == kinds(judge_health(snapshot))
 
 
+def test_a_job_that_ran_by_hand_only_is_in_use(seen: Seen, connection: Connection) -> None:
+    """Its runs are told, not that nothing has asked for it."""
+    assert State.UNUSED is state(seen(), "generate-ride")[0]
+    add_run(connection, "generate-ride", trigger="manual")
+    set_job(connection, "generate-ride", last_tick_at=None)
+
+    assert State.IDLE is state(seen(), "generate-ride")[0]
+
+
 def test_switched_off(seen: Seen, connection: Connection) -> None:
     """The switch is named, and who to ask; nothing else of that job is an alarm."""
     add_dealership(connection, success=NOW - timedelta(days=9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
 _FAILURES_MOST = 4
+_INDENT = 9
+_ADVICE = re.compile(r" +do {5}")
 _SPAN = re.compile(r"(\d{1,4})([mhd])")
 
 # how a line looks on a terminal; off it all lines are plain
@@ -99,11 +102,28 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    size = shutil.get_terminal_size()
+    lines = [part for line in lines for part in fold(line, size.columns)]
     if clear:
-        size = shutil.get_terminal_size()
         lines = [(style, text[: size.columns]) for style, text in lines[: max(4, size.lines - 1)]]
         write("\x1b[H\x1b[2J")
     console.print(Text("\n").join(Text(text, style=style) for style, text in lines))
+
+
+def fold(line: Line, width: int) -> Iterator[Line]:
+    """Break a line that is too long: prose between words, advice between its commands only, so that each is whole."""
+    style, text = line
+    advice = _ADVICE.match(text)
+    if len(text) <= width:
+        parts = [text]
+    elif advice:
+        first, *rest = text.split("; ")
+        parts = [first, *(" " * advice.end() + command for command in rest)]
+    else:
+        parts = textwrap.wrap(
+            text, width, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False
+        )
+    yield from ((style, part) for part in parts)
 
 
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
@@ -232,7 +252,7 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
         )
         if found.what_to_do and found.standing not in advised:  # the others differ in their number only
             advised.add(found.standing)
-            yield _HEAD, f"  {''.ljust(28)}  do         {visible(found.what_to_do, most=200)}"
+            yield _HEAD, f"{''.ljust(_INDENT)}do     {visible(found.what_to_do, most=200)}"
     more = len(troubled) + len(others) - len(rows)
     if more > 0:
         yield _DIM, f"  ... and {more} more: jobsync status --json, jobsync dealership list"
@@ -267,7 +287,7 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
         troubled = found.needs_attention or found.ride_parked
         yield _WARN if troubled else _PLAIN, f"  {name.ljust(44)}  {', '.join(parts)}"
     if rejected:
-        yield _DIM, "  rejected: for the issuer to correct and submit again; jobsync invoice list --status rejected"
+        yield _DIM, "  rejected: for the issuer to correct; jobsync invoice list --status rejected"
     for asks in seen.asks:
         if asks.outcome == "all":
             timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""

@@ -62,3 +62,17 @@ def test_every_advice_is_for_this_machine(
     assert verdict.problems[0].what_to_do.startswith(advice)
     assert any(note.endswith(how_to_wake(waker, "health")) for note in verdict.notes)
     assert ("systemctl" in advice) is (waker is Waker.UNITS)
+
+
+@pytest.mark.parametrize(("waker", "advice"), [(Waker.UNITS, "journalctl --since"), (Waker.CRON, "dmesg -T")])
+def test_why_a_run_died_is_looked_for_where_this_host_has_it(
+    waker: Waker, advice: str, database: Database, connection: psycopg.Connection[Any]
+) -> None:
+    """No journal without systemd."""
+    add_dealership(connection)
+    add_run(connection, status="running", lasted=None, exit_code=None)
+    set_job(connection)
+    with database.engine().connect() as opened:
+        seen = look(opened, now=NOW, waker=waker)
+
+    assert advice in (job_status(seen, seen.job("stock-sync")).what_to_do or "")

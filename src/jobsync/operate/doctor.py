@@ -161,7 +161,9 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        what = "is the server up? systemctl status postgresql; psql with the same URL"
+        what = (
+            "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
+        )
         if isinstance(error, ConfigurationProblem):
             what = "role, password, database name or pg_hba.conf: correct what the message names"
         return None, [*findings, problem("database", visible(error), what, error.exit_code)]
@@ -192,9 +194,11 @@ def _server(connection: Connection) -> Iterator[Finding]:
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
     words = f"this host and the database differ by {max(0.0, skew_s):.1f} s"
     if skew_s > _SKEW_PROBLEM_S:
-        yield problem("clock", words, "timedatectl; systemctl status systemd-timesyncd (or chrony), on both hosts")
+        yield problem(
+            "clock", words, "date -u on both hosts; then chrony or systemd-timesyncd on the one that is wrong"
+        )
     elif skew_s > _SKEW_WARNING_S:
-        yield warning("clock", words, "timedatectl on both hosts")
+        yield warning("clock", words, "date -u on both hosts")
     else:
         yield ok("clock", words)
     try:

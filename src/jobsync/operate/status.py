@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
-from jobsync.operate.wake import how_to_wake
+from jobsync.operate.wake import BY_SYSTEMD, how_to_wake
 from jobsync.operate.words import ago, many, span, stamp
 
 if TYPE_CHECKING:
@@ -224,9 +224,12 @@ def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if dead and (run is None or dead[0].started_at > run.started_at):
         run = dead[0]
         why = f"run {str(run.run_id)[:8]} died without a word on {run.host}, pid {run.pid}"
-        what = (
-            f"nothing is half-done, the next run goes on; why it died: journalctl --since '{run.started_at:%F %H:%M}'"
+        log = (
+            f"journalctl --since '{run.started_at.astimezone(UTC):%F %H:%M} UTC'"
+            if seen.waker in BY_SYSTEMD
+            else "dmesg -T"
         )
+        what = f"nothing is half-done, the next run goes on; why it died: {log}"
         return JobStatus(facts, State.FAILING, why, what)
     assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
     which = "last run" if run == last else "last bad run"

@@ -20,6 +20,9 @@ class Waker(StrEnum):
     ABSENT = "absent"  # no systemd, and no lines for cron
 
 
+BY_SYSTEMD = (Waker.UNITS, Waker.SYSTEMD)
+
+
 def read_waker(*, embedded: bool, systemd: Path = SYSTEMD, units: Path = UNITS, cron_file: Path = CRON_FILE) -> Waker:
     """
     Return what wakes the jobs on this host.

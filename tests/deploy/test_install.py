@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from jobsync.deploy import install as disk
+from jobsync.deploy import installation
+from jobsync.operate import wake
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY
 
@@ -97,6 +100,27 @@ def test_diff_says_whether_anything_differs(units: Cli, root: Path, spoil: objec
 
     assert (ran.code, bool(ran.out)) == (code, code == 1)
     assert ("jobsync-health.timer" in ran.out) == (code == 1)
+
+
+def test_doctor_sees_what_diff_sees(units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where timers are installed; a drop-in is no difference."""
+    monkeypatch.setattr(installation, "_HIDDEN", ())
+    assert units("units", "install", "--root", str(root)).code == 0
+    drop_in = root / UNITS / "jobsync-health.service.d/own.conf"
+    drop_in.parent.mkdir()
+    drop_in.touch()
+    monkeypatch.setattr(disk, "SYSTEM", root)
+    monkeypatch.setattr(wake, "read_waker", lambda **_: wake.Waker.UNITS)
+
+    def found() -> tuple[str, str]:
+        findings = json.loads(units("doctor", "--offline", "--json").out)["findings"]
+        [(level, text)] = [(each["level"], each["text"]) for each in findings if each["name"] == "units"]
+        return level, text
+
+    assert found()[0] == "ok"
+    (root / UNITS / "jobsync-health.timer").write_text("x")
+    assert found()[0] == "warning"
+    assert found()[1].endswith(": jobsync-health.timer")
 
 
 def test_diff_as_json_names_every_file(units: Cli, root: Path) -> None:

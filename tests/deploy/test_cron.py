@@ -56,6 +56,25 @@ def test_secret_is_named_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"JOBSYNC_DATABASE_URL": "embedded:"}, "cron's lines need the URL of a PostgreSQL server"),
+        ({"JOBSYNC_DATABASE_URL": "postgresql:///d", "JOBSYNC_SRI_URL": "http://127.0.0.1:1"}, "unset JOBSYNC_SRI_URL"),
+        ({"JOBSYNC_DATABASE_URL": "postgresql:///d", "JOBSYNC_STORAGE": "/srv/\ta"}, "holds a control character"),
+    ],
+)
+def test_crontab_that_could_not_run_is_refused(
+    environ: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed that would be redirected into /etc/cron.d, and the words are about cron: 78."""
+    ran = Cli(environ, capsys)("cron", "show")
+
+    assert (ran.code, ran.out) == (78, "")
+    assert said in ran.err
+    assert "unit" not in ran.err
+
+
+@pytest.mark.parametrize(
     ("job", "code", "silent"),
     [
         ("stock-sync", 0, True),

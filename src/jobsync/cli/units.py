@@ -65,11 +65,17 @@ def install(
     root = root.absolute()
     installation = _installation(context, root, executable)
     files = disk.install(installation, root)
-    done = {disk.FileState.MISSING: "written", disk.FileState.DIFFERS: "replaced", disk.FileState.SAME: "unchanged"}
-    print_table(["file", ""], [[file.path, done.get(file.state, "yours")] for file in files])
+    done = {
+        disk.FileState.MISSING: "written",
+        disk.FileState.DIFFERS: "replaced",
+        disk.FileState.SAME: "unchanged",
+        disk.FileState.DROP_IN: "yours",
+        disk.FileState.UNKNOWN: "unknown to this version; jobsync units diff says how to remove it",
+    }
+    print_table(["file", ""], [[file.path, done[file.state]] for file in files])
     disk.create_user_and_folders(root)
-    if root == _SYSTEM and disk.is_running():
-        disk.reload()
+    disk.reload(root)
+    disk.try_program(installation, root)
     if enable:
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
@@ -86,8 +92,9 @@ def uninstall(root: Root = _SYSTEM) -> None:
     disk.disable_timers(root)
     paths = disk.uninstall(root)
     print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")
-    if root == _SYSTEM and disk.is_running():
-        disk.reload()
+    for path in disk.find_unknown(root):
+        say(f"{path} is left: unknown to this version; if it is not yours: {_removal(Path(path).name, path)}")
+    disk.reload(root)
 
 
 @app.command()
@@ -101,6 +108,9 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
         for file in files:
             if file.state is disk.FileState.DROP_IN:
                 say(f"{file.path}: yours, and in force beside ours")
+            elif file.state is disk.FileState.UNKNOWN:
+                name = Path(file.path).name
+                say(f"{file.path}: unknown to this version; if it is not yours: {_removal(name, file.path)}")
             elif file.diff:
                 write(file.diff)
             elif file.state is not disk.FileState.SAME:
@@ -110,6 +120,10 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
     counts = disk.count_states(files)
     if counts[disk.FileState.DIFFERS] or counts[disk.FileState.MISSING]:
         raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _removal(name: str, path: str) -> str:
+    return f"systemctl disable --now {name}; rm {path}; systemctl daemon-reload"
 
 
 def _installation(context: typer.Context, root: Path, executable: Path | None) -> Installation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from jobsync.deploy.catalog import CATALOG, render_catalog
 from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER
 
@@ -203,6 +204,7 @@ def render_units(installation: Installation) -> dict[str, str]:
         f'u jobsync - "jobsync scheduled jobs" {STATE_FOLDER} -\n'
     )
     files[TMPFILES] = _render_tmpfiles(installation)
+    files[CATALOG] = render_catalog()
     return files
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,6 +138,9 @@ class Overlay:
         ):
             # no bytecode: another process may just be writing it
             shutil.copytree(CHECKOUT / source, self.root / target, ignore=shutil.ignore_patterns("__pycache__"))
+        wheel = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+        for source, target in wheel["shared-data"].items():
+            self.write(f"/opt/jobsync/{target}", (CHECKOUT / source).read_text())
         config = self.root / "opt/jobsync/pyvenv.cfg"
         config.write_text(config.read_text().replace(str(self.root), ""))
         self.write(
@@ -168,6 +172,7 @@ class Machine:
                 *overlay.command(str(nspawn), "-D", str(overlay.mounted)),
                 *("--boot", "--register=no", "--keep-unit", f"--machine=jobsync-{os.getpid()}"),
                 *("--console=read-only", "--private-network", "--link-journal=no", "systemd.unit=basic.target"),
+                "--system-call-filter=bpf",  # or IPAddressDeny= would do nothing inside
             ],
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL,

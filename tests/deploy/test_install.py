@@ -152,8 +152,23 @@ def test_closed_folder_is_seen_before_anything_is_written(
     ran = units("units", "install", "--root", str(root), *PROGRAM)
 
     assert ran.code == 1
-    assert f"nothing was written: {closed} cannot be written" in ran.err
+    assert f"nothing was changed: {closed} cannot be written" in ran.err
     assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_closed_folder_is_seen_before_any_timer_is_stopped(
+    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uninstalling what cannot be removed changes nothing."""
+    install(units, root)
+    before = contents(root)
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_more: not mode & os.W_OK)
+    monkeypatch.setattr(shutil, "which", lambda name: pytest.fail(f"{name} was called"))
+    ran = units("units", "uninstall", "--root", str(root))
+
+    assert ran.code == 1
+    assert "nothing was changed" in ran.err
+    assert contents(root) == before
 
 
 @pytest.mark.parametrize("stop_after", range(1, 18, 4))

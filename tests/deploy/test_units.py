@@ -305,6 +305,18 @@ def test_program_below_a_home_folder_is_refused(tmp_path: Path) -> None:
         read_installation({"JOBSYNC_DATABASE_URL": SOCKET}, root=tmp_path, executable=Path("/root/venv/bin/jobsync"))
 
 
+@pytest.mark.parametrize("sign", ["'", '"', "\\", "$"])
+def test_program_that_systemd_would_not_start_is_refused(tmp_path: Path, sign: str) -> None:
+    """systemd takes blanks and percent signs in a program's path, and these not."""
+    environ = {"JOBSYNC_DATABASE_URL": SOCKET}
+    program = Path("/opt/50% off/jobsync")
+    taken = render_units(read_installation(environ, root=tmp_path, executable=program))
+
+    assert 'ExecStart="/opt/50%% off/jobsync" ' in taken[f"{UNITS_FOLDER}/jobsync-stock-sync.service"]
+    with pytest.raises(ConfigurationProblem, match="systemd starts none"):
+        read_installation(environ, root=tmp_path, executable=Path(f"/opt/a{sign}b/jobsync"))
+
+
 def test_three_services_differ_only_where_meant() -> None:
     """What the jobs' services do not share is what the table of services says."""
     files = render_units(Installation(executable=PROGRAM))

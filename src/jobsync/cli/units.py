@@ -75,7 +75,6 @@ def install(
     print_table(["file", ""], [[file.path, done[file.state]] for file in files])
     disk.create_user_and_folders(root)
     disk.reload(root)
-    disk.try_program(installation, root)
     if enable:
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -141,7 +142,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
 
     Raises:
         InstallProblem: a secret that lies there is another one, and nothing was written: the key that it may be is the
-            only one that opens what is stored. Or a file could not be written; those before it are.
+            only one that opens what is stored. Or a folder cannot be written, or the program not be started: nothing
+            was written either. Or the disk failed in between; what was written before is whole.
     """
     before = compare(installation, root)
     for file in before:
@@ -152,6 +154,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
             )
     changed = {file.path for file in before if file.state in (FileState.DIFFERS, FileState.MISSING)}
     _require_writable([below(root, path) for path in changed])
+    if changed and root == SYSTEM:
+        _require_program(installation.executable)
     # secrets first: a unit that is there finds what it loads
     for name, secret in installation.secrets.items():
         path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
@@ -172,9 +176,24 @@ def _require_writable(paths: Iterable[Path]) -> None:
     closed = sorted(str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
     if closed:
         raise InstallProblem(
-            f"nothing was written: {', '.join(closed)} cannot be written (not as this user, mounted"
+            f"nothing was changed: {', '.join(closed)} cannot be written (not as this user, mounted"
             " read-only, or no folder); run it as root, or with --root DIR for a folder of your own"
         )
+
+
+def _require_program(program: Path) -> None:
+    """Let the service's user, or somebody as strange, start the program once: no timer tells that it cannot."""
+    try:
+        user = pwd.getpwnam("jobsync").pw_name
+    except KeyError:  # its first installation
+        user = "nobody"
+    try:
+        _run_if_there("runuser", "-u", user, "--", str(program), "--version")
+    except InstallProblem as error:
+        raise InstallProblem(
+            f"nothing was changed: the service's user cannot start {program} ({error}); is it there, and are its"
+            " folders open to others (chmod -R go+rX)?"
+        ) from error
 
 
 def _replace(path: Path, content: str | Path, *, mode: int = 0o644, folder_mode: int = 0o755) -> None:
@@ -202,15 +221,19 @@ def uninstall(root: Path = SYSTEM) -> list[str]:
 
     What is not ours to take away stays: the user, the state, the configuration, the secrets, and drop-ins.
     """
-    ours = render_units(Installation(executable=Path("/none")))
-    paths = [path for path in ours if below(root, path).is_file() or below(root, path).is_symlink()]
-    paths += [path for shared, path in _SHARED.items() if _target(below(root, path)).endswith(f"/{shared}")]
+    paths = _installed(root)
     for path in paths:
         try:
             below(root, path).unlink()
         except OSError as error:
             raise InstallProblem(f"{below(root, path)} cannot be removed: {error.strerror}") from error
     return paths
+
+
+def _installed(root: Path) -> list[str]:
+    ours = render_units(Installation(executable=Path("/none")))
+    paths = [path for path in ours if below(root, path).is_file() or below(root, path).is_symlink()]
+    return paths + [path for shared, path in _SHARED.items() if _target(below(root, path)).endswith(f"/{shared}")]
 
 
 # --- systemd ---------------------------------------------------------------------------------------------------------
@@ -226,17 +249,6 @@ def create_user_and_folders(root: Path = SYSTEM) -> None:
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)
-
-
-def try_program(installation: Installation, root: Path = SYSTEM) -> None:
-    """
-    Let the service's user start the program once; not below another root.
-
-    Raises:
-        InstallProblem: it is not there, or its folder is closed to that user, and no timer could start it.
-    """
-    if root == SYSTEM:
-        _run_if_there("runuser", "-u", "jobsync", "--", str(installation.executable), "--version")
 
 
 def reload(root: Path = SYSTEM) -> None:
@@ -260,12 +272,19 @@ def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
 
 
 def disable_timers(root: Path = SYSTEM) -> None:
-    """Stop the timers and take them out of the boot; a run in progress ends by itself."""
+    """
+    Stop the timers and take them out of the boot; a run in progress ends by itself.
+
+    Raises:
+        InstallProblem: the folder of units cannot be written; nothing was stopped.
+    """
+    _require_writable([below(root, path) for path in _installed(root)])
     there = [name for name in TIMERS if below(root, f"{UNITS_FOLDER}/{name}").exists()]
     if there and root != SYSTEM:
         _run_if_there("systemctl", f"--root={root}", "disable", *there)
     elif there and is_running():
         _run_if_there("systemctl", "disable", "--now", *there)
+        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
 
 
 def _run_if_there(program: str, *arguments: str) -> None:

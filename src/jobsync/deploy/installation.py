@@ -96,6 +96,10 @@ def read_installation(
     program = executable or Path(sys.executable).with_name("jobsync")
     behind = () if executable else (Path(sys.executable).resolve(), Path(__file__).resolve())
     _require_seen(problems, "the program", program, *behind, sandboxed=sandboxed)
+    if sandboxed and not {*"\"'\\$"}.isdisjoint(str(program)):
+        problems.append(
+            f"the program: {visible(program)}: systemd starts none with a quote, a backslash or a $ in its path"
+        )
     if known.storage is not None:
         _require_seen(problems, "JOBSYNC_STORAGE", known.storage, sandboxed=sandboxed)
     sockets = [Path(folder) for _, folders in hosts for folder in folders]

@@ -237,7 +237,7 @@ def _render_unit(service: _Service, installation: Installation) -> str:
 
 
 def _render_start(service: _Service, installation: Installation) -> str:
-    command = _quoted(str(installation.executable)).replace("$", "$$")
+    command = _quoted(str(installation.executable))
     return f"""\
 [Service]
 # exec, not oneshot (would ignore the time limits), not notify (an exit before READY=1 would count as a failure)

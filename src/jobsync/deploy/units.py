@@ -202,6 +202,8 @@ def render_units(installation: Installation) -> dict[str, str]:
     files[SYSUSERS] = (
         "# the jobs' own user: its name is its role in Postgres (peer), and it owns the RIDE files\n"
         f'u jobsync - "jobsync scheduled jobs" {STATE_FOLDER} -\n'
+        "# a user that was there before, perhaps in another group, may read the configuration too\n"
+        "m jobsync jobsync\n"
     )
     files[TMPFILES] = _render_tmpfiles(installation)
     files[CATALOG] = render_catalog()

@@ -198,8 +198,7 @@ chown postgres /run/postgresql /srv/pg
 chown jobsync /var/lib/jobsync /srv/rides
 runuser -u postgres -- $B/initdb -A trust -U postgres -E UTF8 --locale=C -N /srv/pg/data >/dev/null
 runuser -u postgres -- $B/postgres -D /srv/pg/data -k /run/postgresql -c listen_addresses= -c fsync=off &
-while ! test -S /run/postgresql/.s.PGSQL.5432; do sleep 0.1; done
-sleep 1
+while ! runuser -u postgres -- $B/pg_isready -q -h /run/postgresql; do sleep 0.1; done
 touch /srv/mail; chmod 666 /srv/mail
 touch /srv/ready
 while ! test -e /srv/go; do sleep 0.1; done
@@ -229,7 +228,7 @@ class Host:
         )
         self._wait_for(overlay.root / "srv/ready")
 
-    def _wait_for(self, path: Path, timeout_s: float = 30) -> None:
+    def _wait_for(self, path: Path, timeout_s: float = 120) -> None:
         ends = time.monotonic() + timeout_s
         while not path.exists():
             if self._init.poll() is not None or time.monotonic() > ends:
@@ -294,7 +293,7 @@ def test_lines_under_debians_cron(host: Host) -> None:
     host.overlay.write("/srv/go", "")
     mail = host.overlay.root / "srv/mail"
     asked = "SELECT name, last_tick_at IS NOT NULL, consecutive_skips FROM jobs ORDER BY name"
-    ends = time.monotonic() + 150
+    ends = time.monotonic() + 240
     while "skips" not in (found := _ask(host, asked)) and time.monotonic() < ends:
         time.sleep(1)
     time.sleep(5)

@@ -175,8 +175,9 @@ class Machine:
             [
                 *overlay.command(str(nspawn), "-D", str(overlay.mounted)),
                 *("--boot", "--register=no", "--keep-unit", f"--machine=jobsync-{os.getpid()}"),
-                *("--console=read-only", "--private-network", "--link-journal=no", "systemd.unit=basic.target"),
+                *("--console=read-only", "--private-network", "--link-journal=no"),
                 "--system-call-filter=bpf",  # or IPAddressDeny= would do nothing inside
+                "systemd.unit=basic.target",
             ],
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL,

@@ -239,6 +239,36 @@ def test_program_elsewhere_takes_the_links_along(units: Cli, root: Path) -> None
     assert "/opt/jobsync/" not in "".join(path.read_text() for path in (root / UNITS).iterdir() if path.is_file())
 
 
+def test_umask_of_the_administrator_closes_no_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Installed by root with umask 077, everybody finds the manual page, and the service's group its secrets."""
+    put_shared_files(root)
+    before = os.umask(0o077)
+    try:
+        install(Cli({"JOBSYNC_DATABASE_URL": "postgresql://u:pw@h/d"}, capsys), root)
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(root)): stat.S_IMODE(path.lstat().st_mode) for path in root.rglob("*")}
+
+    assert {path for path, mode in modes.items() if mode == 0o750} == {"etc/jobsync", "etc/jobsync/credentials"}
+    assert {path for path, mode in modes.items() if mode == 0o600} == {"etc/jobsync/credentials/jobsync_database_url"}
+    assert {modes[path] for path in ("etc/systemd", "etc/systemd/system", "usr/local/share/man/man1")} == {0o755}
+
+
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed")
+def test_timer_of_rides_goes_with_the_storage(units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enabled while there was a storage, it is off once there is none: each of its ticks would fail."""
+    monkeypatch.undo()
+    wants = root / UNITS / "timers.target.wants"
+    enabled = []
+    for storage in ("/srv/rides", ""):
+        ran = units("units", "install", "--enable", "--root", str(root), *PROGRAM, JOBSYNC_STORAGE=storage)
+        assert ran.code == 0, ran.err
+        enabled.append({path.name for path in wants.iterdir()})
+
+    assert enabled[0] - enabled[1] == {"jobsync-generate-ride.timer"}
+    assert len(enabled[1]) == 3
+
+
 def test_unit_unknown_to_this_version_is_named_and_left(units: Cli, root: Path) -> None:
     """A timer left over from another version, or somebody's own: how to remove it is said, and no difference."""
     install(units, root)

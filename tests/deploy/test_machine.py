@@ -279,8 +279,10 @@ def test_a_failing_unit_is_one_mail_and_its_recovery_another(machine: Machine) -
     machine.run("systemctl", "start", "--wait", "jobsync-stock-sync.service", "jobsync-health.service")
     machine.run("systemctl", "start", "--wait", "jobsync-health.service")
     mails = machine.until(lambda: found if len(found := _mails(machine)) > 1 else [])
-    print(failure, mails)  # noqa: T201
-    assert 2 == len(mails)
+    words = f"jobsync-stock-sync.service on {machine.run('hostname', '-s').strip()} failed (watchdog, ABRT)"
+    subjects = [line.strip() for mail in mails for line in mail.splitlines() if line.startswith(" [jobsync]")]
+    assert failure == mails[0]
+    assert [f"[jobsync] problem: {words}", f"[jobsync] recovered: {words}"] == subjects
 
 
 def test_health_acts_in_its_sandbox(machine: Machine) -> None:

@@ -79,7 +79,7 @@ def install(
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
     if installation.storage is None:
-        say("JOBSYNC_STORAGE is not set: jobsync-generate-ride.timer is not enabled")
+        say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
 
 
 @app.command()

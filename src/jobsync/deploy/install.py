@@ -160,7 +160,7 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     for name, secret in installation.secrets.items():
         path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
         if path in changed:
-            _replace(below(root, path), secret + "\n", mode=0o600, folder_mode=0o750)
+            _replace(below(root, path), secret + "\n", mode=0o600, closed=below(root, CREDENTIALS_FOLDER).parent)
     for path, text in render_units(installation).items():
         if path in changed:
             _replace(below(root, path), text, mode=0o644)
@@ -196,11 +196,19 @@ def _require_program(program: Path) -> None:
         ) from error
 
 
-def _replace(path: Path, content: str | Path, *, mode: int = 0o644, folder_mode: int = 0o755) -> None:
-    """Put a text, or a link to a path, in its place as a whole: nobody ever reads half, or a secret of a wrong mode."""
+def _replace(path: Path, content: str | Path, *, mode: int = 0o644, closed: Path | None = None) -> None:
+    """
+    Put a text, or a link to a path, in its place as a whole: nobody ever reads half, or a secret of a wrong mode.
+
+    Args:
+        closed: this folder and those below it, where they have to be made, are for no others.
+    """
     temporary = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(mode=folder_mode, parents=True, exist_ok=True)
+        for folder in [folder for folder in path.parents if not folder.exists()][::-1]:
+            folder.mkdir()
+            # whatever the administrator's umask: systemd and man have to get there
+            folder.chmod(0o750 if closed and folder.is_relative_to(closed) else 0o755)
         temporary.unlink(missing_ok=True)
         if isinstance(content, Path):
             temporary.symlink_to(content)
@@ -260,15 +268,19 @@ def reload(root: Path = SYSTEM) -> None:
 
 
 def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
-    """Enable the timers of all that is configured, and start them where systemd runs this very root."""
-    rides = installation.storage is not None  # without it every tick would end with 78
-    timers = [name for name in TIMERS if rides or name != "jobsync-generate-ride.timer"]
-    if root != SYSTEM:
-        _run_if_there("systemctl", f"--root={root}", "enable", *timers)
-    elif is_running():
-        _run_if_there("systemctl", "enable", "--now", *timers)
-    else:
+    """
+    Enable the timers of all that is configured, and start them where systemd runs this very root.
+
+    Without a storage every tick of generate-ride would end with 78: its timer is taken out, should it be in.
+    """
+    off = [] if installation.storage else ["jobsync-generate-ride.timer"]
+    on = [name for name in TIMERS if name not in off]
+    if root == SYSTEM and not is_running():
         raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")
+    where = "--now" if root == SYSTEM else f"--root={root}"
+    _run_if_there("systemctl", "enable", where, *on)
+    if off:
+        _run_if_there("systemctl", "disable", where, *off)
 
 
 def disable_timers(root: Path = SYSTEM) -> None:
@@ -281,7 +293,7 @@ def disable_timers(root: Path = SYSTEM) -> None:
     _require_writable([below(root, path) for path in _installed(root)])
     there = [name for name in TIMERS if below(root, f"{UNITS_FOLDER}/{name}").exists()]
     if there and root != SYSTEM:
-        _run_if_there("systemctl", f"--root={root}", "disable", *there)
+        _run_if_there("systemctl", "disable", f"--root={root}", *there)
     elif there and is_running():
         _run_if_there("systemctl", "disable", "--now", *there)
         _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed

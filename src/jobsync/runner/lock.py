@@ -34,6 +34,7 @@ CHECK_EVERY_S = 10.0
 OLD_WRITER_S = 4.0  # how long to wait for a write that an earlier holder has open
 _IDLE_WRITER = "5min"  # a writer whose host vanished between two statements: the server ends its transaction then
 _PROBE_TURNS = "1122121122112212"  # which session speaks; no rhythm, so that none of the pooler's can hide in it
+_GONE = "the lock connection is gone"
 _HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _OURS = (
     "locktype = 'advisory' AND objsubid = 1 AND granted"
@@ -312,7 +313,7 @@ class LockSession:
 
 def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
     """
-    Prove, as the first statements of a write transaction, that every lock protecting it is still ours.
+    Prove, as the first statement of a write transaction, that every lock protecting it is still ours.
 
     The fence rows stay share-locked until the transaction ends, so the next holder waits for this write; and the
     lock connection's own rows must still be in pg_locks, so that nothing is written after it went although nobody
@@ -322,15 +323,23 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
         LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
-        "SELECT l.name, set_config('idle_in_transaction_session_timeout', %s, true)"
-        " FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
-        " ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
-        [_IDLE_WRITER, [fence.name for fence in fences], _array(fence.number for fence in fences)],
+        "SELECT l.name, set_config('idle_in_transaction_session_timeout', %s, true),"
+        f" EXISTS (SELECT FROM pg_locks WHERE pid = mine.backend AND {_KEY} = mine.key AND {_OURS})"
+        " FROM run_locks l JOIN unnest(%s::text[], %s::bigint[], %s::int[], %s::bigint[])"
+        " AS mine (name, fence, backend, key) ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
+        [
+            _IDLE_WRITER,
+            [fence.name for fence in fences],
+            _array(fence.number for fence in fences),
+            _array(fence.backend_pid for fence in fences),
+            _array(fence.key for fence in fences),
+        ],
     ).fetchall()
-    missing = sorted({fence.name for fence in fences} - {name for name, _ in rows})
+    missing = sorted({fence.name for fence in fences} - {name for name, _, _ in rows})
     if missing:
         raise LockLost(f"another run has taken the lock {missing[0]}")
-    prove_locks(connection, fences)
+    if not all(held for _, _, held in rows):
+        raise LockLost(_GONE)
 
 
 def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
@@ -346,7 +355,7 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) ->
         [_array(fence.backend_pid for fence in fences), _array(fence.key for fence in fences)],
     ).fetchone()
     if row is None or row[0] < len(fences):
-        raise LockLost("the lock connection is gone")
+        raise LockLost(_GONE)
 
 
 def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:

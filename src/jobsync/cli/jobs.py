@@ -244,8 +244,9 @@ def _run_check_authorizations(
     )
 
 
-# Writes are short: more calls than this in flight share them, instead of using up what the server has for everybody.
-_CONNECTIONS_MOST = 20
+# Writes are short: calls in flight share them, instead of using up what the server has for everybody. Each more costs
+# the server a process that learns everything anew, which weighs more than the few writes that it lets run side by side.
+_CONNECTIONS_MOST = 8
 
 
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:

@@ -32,7 +32,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest -q -n auto
 
 test-systemd: $(READY)
-	@$(BIN)/python -m pytest -q -m systemd
+	@$(BIN)/python -m pytest -q -m systemd -n 2 --dist loadfile tests/deploy
 
 generated: $(READY)
 	@$(BIN)/python -m tests.generated

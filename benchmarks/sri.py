@@ -105,6 +105,7 @@ class _Bench:
                 f"{first * 1e3:.0f}",
                 f"{rss:.0f}",
                 f"{each / base[1]:.2f}x",
+                f"{cpu / base[2]:.2f}x",
                 f"{first / base[0]:.2f}x",
             ]
             for name, (first, each, cpu, rss) in medians.items()
@@ -119,7 +120,7 @@ class _Bench:
                     f" {self.size.calls} calls a process, {self.size.runs * 3} processes each, interleaved; medians."
                 ),
                 "",
-                measure.table([*heads, "time a call, x", "to the first, x"], rows),
+                measure.table([*heads, "time a call, x", "CPU a call, x", "to the first, x"], rows),
             ]
         )
 

@@ -13,9 +13,9 @@ _jobsync() {
     esac
     case "$at" in
         ('jobsync') found=(
-            'stock-sync:Bring each dealership’s EasyCars stock into Postgres.'
-            'check-authorizations:Ask the SRI about the documents of every tenant whose next check is due.'
-            'generate-ride:Render the printed form (RIDE, PDF) of newly authorized documents.'
+            'stock-sync:Bring each dealership’s EasyCars stock into Postgres. Without options - that of every dealership which is neither paused nor switched off, now.'
+            'check-authorizations:Ask the SRI whether documents that wait are authorized. Without options - about every document whose next check is due.'
+            'generate-ride:Render the printed form (RIDE, PDF) of authorized documents. Without options - of every one that is due, which means new or to be tried again.'
             'logs:Print what a run said, from the journal; where there is none, say where to look.'
             'locks:Show who holds which lock now.'
             'status:Show every job, dealership and tenant - what is wrong, why, and what to do.'
@@ -26,20 +26,20 @@ _jobsync() {
             'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
             'audit:Show what people changed, newest first.'
             'completion:Print the completion script of a shell.'
-            'man:Print the manual page, for man -l -.'
-            'demo:Two nights of stock sync and a morning of documents, on a private Postgres and stand-ins of both services.'
+            'man:Print the manual page - jobsync man | man -l -.'
+            'demo:Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins.'
             'db:The database’s schema.'
-            'dealership:Dealerships.'
+            'dealership:Dealerships - whom we sync, and when.'
             'credentials:EasyCars credentials of dealerships.'
             'settings:Settings in the database; an UPDATE in SQL works as well.'
             'removals:Removals that wait for approval.'
-            'stock:Vehicles.'
+            'stock:Vehicles - what changed, what was refused, and fields to keep.'
             'tenant:Tenants - taxpayers of Ecuador whose documents are followed.'
             'invoice:Fiscal documents and what the SRI said of them.'
             'sri:The SRI, Ecuador’s tax authority.'
             'ride:The printed form (RIDE) of a document.'
             'runs:Runs of all jobs.'
-            'schedule:When what is due.'
+            'schedule:When each dealership is synced next.'
             'units:The systemd files of this host.'
             'cron:Hosts without systemd.'
             'sandbox:Stand-ins for the outside services.'
@@ -47,31 +47,31 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock-sync') found=(
-            '--dealership:Only this dealership, now (repeatable).'
+            '--dealership:Only this one, even if paused (repeatable).'
             '--scheduled:Only what is due; what timers pass.'
             '--dry-run:Show what would change; write nothing.'
-            '--concurrency:Dealerships asked for at once.'
-            '--wait:Wait for a lock that is taken.'
+            '--concurrency:Dealerships at once; default - easycar_sync_concurrency.'
+            '--wait:Wait so long for a run that holds the lock.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync check-authorizations') found=(
             '--tenant:Only this tenant’s (repeatable).'
-            '--access-key:Only this document, now (repeatable).'
+            '--access-key:Only this one, due or not (repeatable).'
             '--scheduled:Only what is due; what timers pass.'
-            '--limit:At most so many.'
+            '--limit:At most so many documents.'
             '--dry-run:Ask the SRI, and write nothing.'
-            '--wait:Wait for a lock that is taken.'
+            '--wait:Wait so long for a run that holds the lock.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync generate-ride') found=(
             '--tenant:Only this tenant’s (repeatable).'
-            '--access-key:Only this document, now (repeatable).'
+            '--access-key:Only this one, due or not (repeatable).'
             '--scheduled:Only what is due; what timers pass.'
             '--force:Render anew what has its file already.'
-            '--limit:At most so many.'
-            '--wait:Wait for a lock that is taken.'
+            '--limit:At most so many documents.'
+            '--wait:Wait so long for a run that holds the lock.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -152,14 +152,14 @@ _jobsync() {
             'add:Add a dealership; prints its number.'
             'list:List all dealerships.'
             'show:Show one dealership and its last syncs.'
-            'pause:Leave a dealership out of every run that does not name it.'
+            'pause:Leave a dealership out of every run that does not name it with --dealership.'
             'resume:End a pause.'
             'schedule:Show a dealership’s schedule, or give it one of its own.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync dealership add') found=(
-            '--timezone:E.g. Australia/Sydney.'
-            '--email:Contact.'
+            '--timezone:Its time zone, e.g. Australia/Sydney.'
+            '--email:Whom to write to.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -173,7 +173,7 @@ _jobsync() {
         ) ;;
         ('jobsync dealership pause') found=(
             '--until:Instant (2026-12-24T18 -00+11 -00), date, or span (12h, 3d).'
-            '--reason:Shown by schedule show.'
+            '--reason:Why; schedule show tells it.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -279,15 +279,15 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync tenant') found=(
-            'add:Add a tenant.'
+            'add:Add a taxpayer whose documents are to be followed.'
             'list:List all tenants with the number of their documents.'
-            'show:Show one tenant.'
-            'pause:Leave a tenant’s documents out of every run that does not name them.'
+            'show:Show one tenant, its documents by status and the oldest that waits.'
+            'pause:Leave a tenant’s documents out of every run that does not name them with --access-key.'
             'resume:End a pause; what is due is asked about at the next tick.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync tenant add') found=(
-            '--environment:Where its documents are submitted.'
+            '--environment:Where it submits.'
             '--logo:PNG or JPEG, printed on the RIDE.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
@@ -309,22 +309,22 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync invoice') found=(
-            'import:Take documents in - bare, or inside what the SRI answered; each belongs to the tenant that its key names.'
+            'import:Take documents in from XML files - bare, or inside what the SRI answered. Each belongs to the tenant that its key names. Running it twice changes nothing.'
             'list:List documents, newest first.'
             'show:Show one document and its story - each ask and each answer.'
-            'recheck:Make a document pending and due at once, for example after it was corrected or submitted again.'
-            'export:Write what is kept of a document into a folder - the XML, and the SRI’s answer byte for byte.'
+            'recheck:Make a document pending and due at once - the next tick asks the SRI. For a document that was corrected, submitted again, or settled with the SRI.'
+            'export:Write the XML that is kept of a document, and the SRI’s answer byte for byte, into a folder.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync invoice import') found=(
-            '--tenant:Refuse documents of others.'
+            '--tenant:Take only this tenant’s; refuse others.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync invoice list') found=(
-            '--status:pending_authorization, authorized, rejected, ...'
-            '--tenant:'
-            '--limit:At most so many.'
+            '--status:pending_authorization, authorized, rejected, needs_attention or cancelled.'
+            '--tenant:Only this tenant’s.'
+            '--limit:At most so many documents.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -342,7 +342,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync sri') found=(
-            'explain:Say what a message code of the SRI means, and what to do about it.'
+            'explain:Say what a code of the SRI, or a word beside a document, means and what to do about it.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync sri explain') found=(
@@ -440,7 +440,7 @@ _jobsync() {
         ) ;;
         ('jobsync sandbox serve') found=(
             '--scenario:TOML or JSON; default - six dealerships, and an SRI that answers.'
-            '--host:'
+            '--host:Listen here.'
             '--port:0 - any free one.'
             '--help:Show this message and exit.'
         ) ;;

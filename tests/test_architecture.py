@@ -128,7 +128,7 @@ def test_sandbox_is_written_from_the_papers() -> None:
 
 def test_deploy_knows_settings_only() -> None:
     """Unit files follow from the configuration; no job, no database and no command line is behind them."""
-    assert wrong(("deploy",), others("deploy", "errors", "logs", "settings")) == []
+    assert wrong(("deploy",), others("deploy", "errors", "journal", "logs", "settings")) == []
 
 
 def test_only_the_entry_knows_the_command_line() -> None:

@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote, quote_plus
@@ -27,6 +28,7 @@ _MASK = "•••"
 _secrets: frozenset[str] = frozenset()  # replaced, never changed: other threads may be looking through it
 _secrets_lock = threading.Lock()
 _journal: Journal | None = None
+_progress_on: TextIO | None = None  # the terminal where a hand run's progress stands, in a line of its own
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
 
@@ -75,6 +77,12 @@ def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]
     return event
 
 
+def _say_once(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if "item" in event and str(event["item"]) in (str(event.get("access_key")), str(event.get("dealership_id"))):
+        del event["item"]  # the journal is asked by either field; a reader of 49 digits has enough of them once
+    return {key: value for key, value in event.items() if value is not None}
+
+
 def _visible_value(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -85,7 +93,9 @@ def _visible_value(value: object) -> object:
     return visible(value)
 
 
-def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | None = None) -> None:
+def configure_logs(
+    level: str = "info", style: str = "auto", stream: TextIO | None = None, *, without: frozenset[str] = frozenset()
+) -> None:
     """
     Send log events to the journal where standard error leads there, with fields that can be asked for; else to standard
     error: coloured on a terminal, one JSON object a line elsewhere.
@@ -93,6 +103,7 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
     Args:
         level: debug, info, warning, error or critical.
         style: auto, json or console.
+        without: events left out, whatever their level.
     """
     _import_structlog()
     import structlog
@@ -107,7 +118,14 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
     for noisy in ("httpx", "httpcore", "waitress"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+    def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event.get("event") in without:
+            raise structlog.DropEvent
+        return event
+
     processors: list[Any] = [
+        leave_out,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=not console),
@@ -117,6 +135,7 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
     if _journal is not None:
         processors.append(_to_journal)
     elif console:
+        processors.append(_say_once)
         processors.append(
             structlog.dev.ConsoleRenderer(
                 colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
@@ -130,6 +149,38 @@ def configure_logs(level: str = "info", style: str = "auto", stream: TextIO | No
         logger_factory=lambda *_: _Lines(out),
         cache_logger_on_first_use=False,
     )
+
+
+def configure_hand_run(environ: Mapping[str, str]) -> None:
+    """
+    Somebody types a command and reads its table: at a terminal, show warnings and a line of progress meanwhile.
+
+    JOBSYNC_LOG_LEVEL brings the other lines back; where standard error is no terminal nothing changes.
+    """
+    global _progress_on
+    if not sys.stderr.isatty() or environ.get("JOBSYNC_LOG_LEVEL") or environ.get("JOBSYNC_LOG_FORMAT") == "json":
+        return
+    # the verdict is the last line that the command prints
+    configure_logs("warning", environ.get("JOBSYNC_LOG_FORMAT", "auto"), without=frozenset({"run.finished"}))
+    _progress_on = sys.stderr if environ.get("TERM", "dumb") != "dumb" else None
+
+
+def show_progress(text: str) -> None:
+    """Put a text into the line of progress, or take the line away with an empty one; nothing where there is none."""
+    if _progress_on is not None:
+        with suppress(OSError):
+            _progress_on.write(_CLEAR_LINE + visible(text, most=70))
+            _progress_on.flush()
+
+
+def end_progress() -> None:
+    """Take the line of progress away: from here on the command speaks for itself."""
+    global _progress_on
+    show_progress("")
+    _progress_on = None
+
+
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def _find_journal() -> Journal | None:
@@ -198,8 +249,9 @@ class _Lines:
         self._out = out
 
     def msg(self, line: str) -> None:
+        clear = _CLEAR_LINE if self._out is _progress_on else ""
         try:
-            self._out.write(line + "\n")
+            self._out.write(clear + line + "\n")
             self._out.flush()
         except BrokenPipeError:
             close_quietly(self._out)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
+    from jobsync.operate.wake import Waker
     from jobsync.ride.job import GenerateRide
     from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
@@ -82,6 +83,13 @@ class Tools:
             time.sleep(seconds)
         else:
             self._pause(seconds)
+
+    @cached_property
+    def waker(self) -> Waker:
+        """What wakes the jobs on this host."""
+        from jobsync.operate.wake import read_waker
+
+        return read_waker(embedded=self.settings.database_url is None)
 
     @cached_property
     def database(self) -> Database:

@@ -288,7 +288,7 @@ def test_circuit_is_remembered_whatever_fault_is_written_last(
 
 
 def test_many_calls_share_few_connections(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hosts with 64 calls each would else take all 100 connections that a server usually has."""
+    """Two hosts with 64 calls each would else take all 100 connections that a server usually has; a few do as well."""
     from jobsync.runner import run as module
 
     real, asked = module.run_job, []
@@ -302,7 +302,7 @@ def test_many_calls_share_few_connections(cli: Cli, monkeypatch: pytest.MonkeyPa
 
     assert cli("check-authorizations").code == 0
 
-    assert 0 < asked[0] <= 20
+    assert 0 < asked[0] <= 8
 
 
 @pytest.mark.parametrize("change", ["status = 'cancelled'", "deleted_at = now()"])

@@ -427,6 +427,7 @@ def test_an_old_and_a_newer_schema_are_refused(cli: Cli, rows: Rows) -> None:
 
 def test_the_status_of_the_schema_has_exit_codes(cli: Cli, empty_url: str, tmp_path: Path) -> None:
     """db status: 0 up to date, 78 not, with one document each; db upgrade mends it and may run twice."""
+    assert "pending     none" in cli("db", "status").out.splitlines()
     good = cli("db", "status", "--json")
     bare = cli("db", "status", "--json", JOBSYNC_DATABASE_URL=empty_url)
     upgrades = [cli("db", "upgrade", "--json", JOBSYNC_DATABASE_URL=empty_url) for _ in range(2)]

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,15 @@ def test_an_open_alert_is_shown_also_where_no_job_is_in_use(cli: Cli, connection
     connection.execute("INSERT INTO alerts (subject, kind, notified_at) VALUES ('x', 'failures', now())")
 
     assert "1 open, 1 told" in cli("status").out
+
+
+def test_all_is_not_well_above_a_job_that_fails(cli: Cli, connection: Connection) -> None:
+    """Also where there is no dealership (any more) that could be silent."""
+    add_run(connection, began=datetime.now(UTC) - timedelta(minutes=5), status="failed", exit_code=1)
+    out = cli("status").out
+
+    assert "stock-sync            FAILING" in out
+    assert "all is well" not in out
 
 
 def test_an_unreadable_setting_is_said_once(cli: Cli, connection: Connection) -> None:

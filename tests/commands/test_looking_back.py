@@ -46,6 +46,23 @@ def test_a_run_is_shown_with_its_items(cli: Cli, feed: Feed, add: Add) -> None:
     assert "failed" == items[bad]["status"]
     assert "Code 7" in items[bad]["error"]
     assert "Code 7" in cli("runs", "show", run_id).out
+    assert "label" in cli("runs", "show", run_id).out
+
+
+def test_a_key_that_is_its_own_label_is_printed_once(cli: Cli, rows: Rows) -> None:
+    """Documents have no other name than their access key."""
+    key = "1" * 49
+    [(run_id,)] = rows(
+        "INSERT INTO job_runs (id, job, trigger, host, pid, version)"
+        " VALUES (gen_random_uuid(), 'generate-ride', 'timer', 'h', 1, '0') RETURNING id::text"
+    )
+    rows(
+        f"INSERT INTO job_items (run_id, item_key, label, attempt) VALUES ('{run_id}', '{key}', '{key}', 1) RETURNING 1"
+    )
+    ran = cli("runs", "show", run_id)
+
+    assert (1, False) == (ran.out.count(key), "label" in ran.out)
+    assert key == cli("runs", "show", run_id, "--json").json["items"][0]["label"]
 
 
 def test_a_run_is_found_by_its_beginning_only(cli: Cli, feed: Feed) -> None:

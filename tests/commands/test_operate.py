@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.cli.status import fold
 from jobsync.logs import visible
 from jobsync.operate.notebook import state_folders
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
@@ -336,12 +338,12 @@ def test_watch_shows_again_and_ends_on_interrupt(environ: dict[str, str], hostil
     assert (0, "") == (process.returncode, err)
 
 
-def test_a_terminal_gets_colours_and_no_markup(environ: dict[str, str], hostile: int) -> None:
-    """Through a pseudo terminal: our own colours only; [red] in a name is text."""
+def on_a_terminal(environ: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Return the exit code of a command, and what it sent to a pseudo terminal."""
     import pty
 
     reader, writer = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "jobsync", "status"], env=environ, stdout=writer, stderr=writer)
+    process = subprocess.Popen([sys.executable, "-m", "jobsync", *arguments], env=environ, stdout=writer, stderr=writer)
     os.close(writer)
     parts = []
     while True:
@@ -353,8 +355,33 @@ def test_a_terminal_gets_colours_and_no_markup(environ: dict[str, str], hostile:
             break
         parts.append(part)
     os.close(reader)
-    out = b"".join(parts).decode()
+    return process.wait(20), b"".join(parts).decode().replace("\r", "")
 
-    assert 0 == process.wait(20)
+
+def test_a_terminal_gets_colours_and_no_markup(environ: dict[str, str], hostile: int) -> None:
+    """Through a pseudo terminal: our own colours only; [red] in a name is text."""
+    code, out = on_a_terminal({**environ, "COLUMNS": "200"}, "status")
+
+    assert 0 == code
     assert "\x1b[1;31m" in out
     assert visible(HOSTILE) in out
+
+
+def test_no_color_is_heeded(environ: dict[str, str], hostile: int) -> None:
+    """Bold and dim stay, as https://no-color.org has it."""
+    _, out = on_a_terminal({**environ, "NO_COLOR": "1"}, "status")
+
+    assert re.search(r"\x1b\[1m", out)
+    assert not re.search(r"\x1b\[[\d;]*3\dm", out)
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_a_line_is_broken_where_it_may_be(columns: int) -> None:
+    """Prose between words, below its beginning; advice between its commands, each of which can be copied."""
+    name, advice = "  why    " + "word " * 40, "         do     jobsync runs show 1a; " + "jobsync invoice show 1 " * 3
+    prose = list(fold(("", name.rstrip()), columns))
+
+    assert all(len(text) <= columns and text.startswith("  ") for _, text in prose)
+    assert name.split() == " ".join(text for _, text in prose).split()
+    parts = ["         do     jobsync runs show 1a", " " * 16 + "jobsync invoice show 1 " * 3]
+    assert (parts if columns < len(advice) else [advice]) == [text for _, text in fold(("bold", advice), columns)]

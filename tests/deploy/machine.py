@@ -7,6 +7,7 @@ Nothing of the machine is changed: an overlay in memory takes every write, and a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -15,7 +16,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,13 +59,15 @@ def fetch_package(name: str, folder: Path, *, version: str | None = None) -> Pat
     target.mkdir()
     wanted = f"{name}={version}" if version else name
     ran: subprocess.CompletedProcess[str] | None = None
-    for attempt in ("download", "update", "download"):
-        command = ["apt-get", "-qq", attempt, *([wanted] if attempt == "download" else [])]
-        ran = subprocess.run(command, cwd=target, capture_output=True, text=True, timeout=120)
-        if attempt == "download" and ran.returncode == 0:
-            break
-    else:
-        raise Impossible(f"the package {wanted} cannot be fetched: {ran.stderr.strip()[-200:] if ran else ''}")
+    with Path(tempfile.gettempdir(), "jobsync-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests beside this one may want to update apt's lists too
+        for attempt in ("download", "update", "download"):
+            command = ["apt-get", "-qq", attempt, *([wanted] if attempt == "download" else [])]
+            ran = subprocess.run(command, cwd=target, capture_output=True, text=True, timeout=120)
+            if attempt == "download" and ran.returncode == 0:
+                break
+        else:
+            raise Impossible(f"the package {wanted} cannot be fetched: {ran.stderr.strip()[-200:] if ran else ''}")
     [package] = target.glob("*.deb")
     run("dpkg-deb", "-x", str(package), str(target / "root"))
     return target / "root"
@@ -137,6 +142,9 @@ class Overlay:
         ):
             # no bytecode: another process may just be writing it
             shutil.copytree(CHECKOUT / source, self.root / target, ignore=shutil.ignore_patterns("__pycache__"))
+        wheel = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+        for source, target in wheel["shared-data"].items():
+            self.write(f"/opt/jobsync/{target}", (CHECKOUT / source).read_text())
         config = self.root / "opt/jobsync/pyvenv.cfg"
         config.write_text(config.read_text().replace(str(self.root), ""))
         self.write(
@@ -167,7 +175,9 @@ class Machine:
             [
                 *overlay.command(str(nspawn), "-D", str(overlay.mounted)),
                 *("--boot", "--register=no", "--keep-unit", f"--machine=jobsync-{os.getpid()}"),
-                *("--console=read-only", "--private-network", "--link-journal=no", "systemd.unit=basic.target"),
+                *("--console=read-only", "--private-network", "--link-journal=no"),
+                "--system-call-filter=bpf",  # or IPAddressDeny= would do nothing inside
+                "systemd.unit=basic.target",
             ],
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL,
@@ -192,7 +202,7 @@ class Machine:
         def find() -> int:
             return int((children.read_text().split() or ["0"])[0]) if self._nspawn.poll() is None else 0
 
-        return self.until(find, timeout_s=20)
+        return self.until(find)
 
     def command(self, *command: str, user: str | None = None) -> list[str]:
         """Return the command line that runs a command inside."""
@@ -231,8 +241,8 @@ class Machine:
         out = self.run("systemctl", "show", unit, "-p", ",".join(properties))
         return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
-    def until(self, ask: Callable[[], T], timeout_s: float = 30, every_s: float = 0.3) -> T:
-        """Wait until the answer is true, and return it."""
+    def until(self, ask: Callable[[], T], timeout_s: float = 120, every_s: float = 0.2) -> T:
+        """Wait until the answer is true, and return it; the time is for machines with much else to do."""
         ends = time.monotonic() + timeout_s
         while not (answer := ask()):
             assert time.monotonic() < ends, "waited in vain"
@@ -250,6 +260,29 @@ class Machine:
                     os.killpg(self._nspawn.pid, signal.SIGKILL)
                 self._nspawn.wait()
         self._log.close()
+
+
+class Stalls:
+    """When this machine, busy with other things, let nobody go on: a thread notes that it slept too long."""
+
+    _STEP_S, _LATE_S = 0.05, 0.15
+
+    def __init__(self) -> None:
+        self._found: list[tuple[float, float]] = []
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        before = time.time()
+        while True:
+            time.sleep(self._STEP_S)
+            now = time.time()
+            if now - before > self._STEP_S + self._LATE_S:
+                self._found.append((before, now))
+            before = now
+
+    def before(self, instant: float) -> bool:
+        """Whether there was one in the second before the instant."""
+        return any(start <= instant and end >= instant - 1 for start, end in self._found)
 
 
 def find_nspawn(folder: Path) -> Path:

@@ -56,6 +56,25 @@ def test_secret_is_named_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"JOBSYNC_DATABASE_URL": "embedded:"}, "cron's lines need the URL of a PostgreSQL server"),
+        ({"JOBSYNC_DATABASE_URL": "postgresql:///d", "JOBSYNC_SRI_URL": "http://127.0.0.1:1"}, "unset JOBSYNC_SRI_URL"),
+        ({"JOBSYNC_DATABASE_URL": "postgresql:///d", "JOBSYNC_STORAGE": "/srv/\ta"}, "holds a control character"),
+    ],
+)
+def test_crontab_that_could_not_run_is_refused(
+    environ: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed that would be redirected into /etc/cron.d, and the words are about cron: 78."""
+    ran = Cli(environ, capsys)("cron", "show")
+
+    assert (ran.code, ran.out) == (78, "")
+    assert said in ran.err
+    assert "unit" not in ran.err
+
+
+@pytest.mark.parametrize(
     ("job", "code", "silent"),
     [
         ("stock-sync", 0, True),
@@ -179,8 +198,7 @@ chown postgres /run/postgresql /srv/pg
 chown jobsync /var/lib/jobsync /srv/rides
 runuser -u postgres -- $B/initdb -A trust -U postgres -E UTF8 --locale=C -N /srv/pg/data >/dev/null
 runuser -u postgres -- $B/postgres -D /srv/pg/data -k /run/postgresql -c listen_addresses= -c fsync=off &
-while ! test -S /run/postgresql/.s.PGSQL.5432; do sleep 0.1; done
-sleep 1
+while ! runuser -u postgres -- $B/pg_isready -q -h /run/postgresql; do sleep 0.1; done
 touch /srv/mail; chmod 666 /srv/mail
 touch /srv/ready
 while ! test -e /srv/go; do sleep 0.1; done
@@ -210,7 +228,7 @@ class Host:
         )
         self._wait_for(overlay.root / "srv/ready")
 
-    def _wait_for(self, path: Path, timeout_s: float = 30) -> None:
+    def _wait_for(self, path: Path, timeout_s: float = 120) -> None:
         ends = time.monotonic() + timeout_s
         while not path.exists():
             if self._init.poll() is not None or time.monotonic() > ends:
@@ -275,7 +293,7 @@ def test_lines_under_debians_cron(host: Host) -> None:
     host.overlay.write("/srv/go", "")
     mail = host.overlay.root / "srv/mail"
     asked = "SELECT name, last_tick_at IS NOT NULL, consecutive_skips FROM jobs ORDER BY name"
-    ends = time.monotonic() + 150
+    ends = time.monotonic() + 240
     while "skips" not in (found := _ask(host, asked)) and time.monotonic() < ends:
         time.sleep(1)
     time.sleep(5)

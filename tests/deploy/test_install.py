@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from jobsync.deploy import install as disk
+from jobsync.deploy import installation
+from jobsync.operate import wake
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY
 
@@ -51,7 +56,7 @@ def test_first_install_writes_every_file(units: Cli, root: Path) -> None:
     shown = json.loads(units("units", "show", "--root", str(root), *PROGRAM, "--json").out)
 
     assert shown == {f"/{path.relative_to(root)}": path.read_text() for path in root.rglob("*") if path.is_file()}
-    assert len(shown) == 11
+    assert len(shown) == 12
 
 
 def test_second_install_writes_nothing(units: Cli, root: Path) -> None:
@@ -99,6 +104,27 @@ def test_diff_says_whether_anything_differs(units: Cli, root: Path, spoil: objec
     assert ("jobsync-health.timer" in ran.out) == (code == 1)
 
 
+def test_doctor_sees_what_diff_sees(units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where timers are installed; a drop-in is no difference."""
+    monkeypatch.setattr(installation, "_HIDDEN", ())
+    assert units("units", "install", "--root", str(root)).code == 0
+    drop_in = root / UNITS / "jobsync-health.service.d/own.conf"
+    drop_in.parent.mkdir()
+    drop_in.touch()
+    monkeypatch.setattr(disk, "SYSTEM", root)
+    monkeypatch.setattr(wake, "read_waker", lambda **_: wake.Waker.UNITS)
+
+    def found() -> tuple[str, str]:
+        findings = json.loads(units("doctor", "--offline", "--json").out)["findings"]
+        [(level, text)] = [(each["level"], each["text"]) for each in findings if each["name"] == "units"]
+        return level, text
+
+    assert found()[0] == "ok"
+    (root / UNITS / "jobsync-health.timer").write_text("x")
+    assert found()[0] == "warning"
+    assert found()[1].endswith(": jobsync-health.timer")
+
+
 def test_diff_as_json_names_every_file(units: Cli, root: Path) -> None:
     """One document, with the state of each file."""
     ran = units("units", "diff", "--root", str(root), *PROGRAM, "--json")
@@ -137,6 +163,147 @@ def test_another_secret_is_never_written_over(root: Path, capsys: pytest.Capture
     assert "jobsync_encryption_key holds another secret" in ran.err
     assert another not in ran.err
     assert contents(root) == before
+
+
+def test_closed_folder_is_seen_before_anything_is_written(
+    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One folder that cannot be written, the last in order: it is named, and nothing is there."""
+    closed = root / "usr"
+    closed.mkdir(parents=True)
+    ask = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **more: Path(path) != closed and ask(path, mode, **more))
+    ran = units("units", "install", "--root", str(root), *PROGRAM)
+
+    assert ran.code == 1
+    assert f"nothing was changed: {closed} cannot be written" in ran.err
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_closed_folder_is_seen_before_any_timer_is_stopped(
+    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uninstalling what cannot be removed changes nothing."""
+    install(units, root)
+    before = contents(root)
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_more: not mode & os.W_OK)
+    monkeypatch.setattr(shutil, "which", lambda name: pytest.fail(f"{name} was called"))
+    ran = units("units", "uninstall", "--root", str(root))
+
+    assert ran.code == 1
+    assert "nothing was changed" in ran.err
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("stop_after", range(1, 18, 4))
+def test_install_that_died_is_completed_by_the_next(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    """Killed before any rename: each file is whole or not there, secrets came first, and another install ends it."""
+    cli = Cli({"JOBSYNC_DATABASE_URL": "postgresql:///d", "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
+    put_shared_files(root)
+    left = stop_after
+    rename = Path.replace
+
+    def die(path: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", die)
+        with suppress(KeyboardInterrupt):
+            cli("units", "install", "--root", str(root), *PROGRAM)
+    assert left == 0
+    wanted = json.loads(cli("units", "show", "--root", str(root), *PROGRAM, "--json").out)
+    for path, text in wanted.items():
+        found = root / path.lstrip("/")
+        assert not found.exists() or found.read_text() == text
+    assert (root / "etc/jobsync/credentials/jobsync_encryption_key").exists() or stop_after == 1
+    install(cli, root)
+    assert cli("units", "diff", "--root", str(root), *PROGRAM).code == 0
+    assert list(root.rglob(".*")) == []
+
+
+def put_shared_files(root: Path) -> list[str]:
+    """Put below the root what pip puts beside the program; returns where Debian's programs look for it."""
+    places = ("man/man1/jobsync.1", "bash-completion/completions/jobsync", "zsh/site-functions/_jobsync")
+    for place in (*places, "fish/vendor_completions.d/jobsync.fish"):
+        path = root / "opt/jobsync/share" / place
+        path.parent.mkdir(parents=True)
+        path.write_text(place)
+    return [f"usr/local/share/{place}" for place in (*places, "fish/vendor_completions.d/jobsync.fish")]
+
+
+def test_manual_page_and_completions_are_linked_to_where_debian_looks(units: Cli, root: Path) -> None:
+    """They lead to the program's own, and go with it; a file that pip has put there itself stays."""
+    places = put_shared_files(root)
+    out = install(units, root)
+
+    assert {root / place for place in places} == {path for path in root.rglob("*") if path.is_symlink()}
+    assert str((root / places[0]).readlink()) == "/opt/jobsync/share/man/man1/jobsync.1"
+    assert f"/{places[0]}" in out
+    (root / places[0]).unlink()
+    assert f"/{places[0]} -> /opt/jobsync" in units("units", "diff", "--root", str(root), *PROGRAM).out
+    (root / places[0]).write_text("put by pip")
+    units("units", "uninstall", "--root", str(root))
+    assert [place for place in places if (root / place).exists() or (root / place).is_symlink()] == [places[0]]
+
+
+def test_program_elsewhere_takes_the_links_along(units: Cli, root: Path) -> None:
+    """Installed anew from another folder, nothing leads to the first one any more."""
+    places = put_shared_files(root)
+    install(units, root)
+    (root / "opt/jobsync").rename(root / "opt/second")
+    units("units", "install", "--root", str(root), "--executable", "/opt/second/bin/jobsync")
+
+    assert str((root / places[0]).readlink()) == "/opt/second/share/man/man1/jobsync.1"
+    assert "/opt/jobsync/" not in "".join(path.read_text() for path in (root / UNITS).iterdir() if path.is_file())
+
+
+def test_umask_of_the_administrator_closes_no_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Installed by root with umask 077, everybody finds the manual page, and the service's group its secrets."""
+    put_shared_files(root)
+    before = os.umask(0o077)
+    try:
+        install(Cli({"JOBSYNC_DATABASE_URL": "postgresql://u:pw@h/d"}, capsys), root)
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(root)): stat.S_IMODE(path.lstat().st_mode) for path in root.rglob("*")}
+
+    assert {path for path, mode in modes.items() if mode == 0o750} == {"etc/jobsync", "etc/jobsync/credentials"}
+    assert {path for path, mode in modes.items() if mode == 0o600} == {"etc/jobsync/credentials/jobsync_database_url"}
+    assert {modes[path] for path in ("etc/systemd", "etc/systemd/system", "usr/local/share/man/man1")} == {0o755}
+
+
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed")
+def test_timer_of_rides_goes_with_the_storage(units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enabled while there was a storage, it is off once there is none: each of its ticks would fail."""
+    monkeypatch.undo()
+    wants = root / UNITS / "timers.target.wants"
+    enabled = []
+    for storage in ("/srv/rides", ""):
+        ran = units("units", "install", "--enable", "--root", str(root), *PROGRAM, JOBSYNC_STORAGE=storage)
+        assert ran.code == 0, ran.err
+        enabled.append({path.name for path in wants.iterdir()})
+
+    assert enabled[0] - enabled[1] == {"jobsync-generate-ride.timer"}
+    assert len(enabled[1]) == 3
+
+
+def test_unit_unknown_to_this_version_is_named_and_left(units: Cli, root: Path) -> None:
+    """A timer left over from another version, or somebody's own: how to remove it is said, and no difference."""
+    install(units, root)
+    own = root / UNITS / "jobsync-nightly.timer"
+    own.write_text("[Timer]\nOnCalendar=daily\n")
+    diff = units("units", "diff", "--root", str(root), *PROGRAM)
+    gone = units("units", "uninstall", "--root", str(root))
+
+    assert (diff.code, own.exists()) == (0, True)
+    for said in (diff.out, gone.out):
+        assert "systemctl disable --now jobsync-nightly.timer; rm /etc/systemd/system/jobsync-nightly.timer" in said
 
 
 def test_uninstall_takes_our_files_and_leaves_the_rest(units: Cli, root: Path) -> None:

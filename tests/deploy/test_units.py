@@ -228,6 +228,7 @@ def test_rides_reach_the_database_and_nobody_else(tmp_path: Path, environ: dict[
         ("/var/lib/jobsync/rides", []),
         ("/srv/rides", ["/srv/rides"]),
         ('/srv/50% "off"', [r'"/srv/50%% \"off\""']),
+        ("/srv/two  blanks", ['"/srv/two  blanks"']),
     ],
 )
 def test_storage_is_writable_for_rides_alone(tmp_path: Path, storage: str | None, writable: list[str]) -> None:
@@ -249,7 +250,7 @@ def test_storage_is_writable_for_rides_alone(tmp_path: Path, storage: str | None
         ({"JOBSYNC_DATABASE_URL": "embedded:/srv/pg"}, "JOBSYNC_DATABASE_URL"),
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/home/me/rides"}, "/home/me/rides lies below /home"),
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "rides"}, "expected an absolute path"),
-        ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/a\nb"}, "no unit file can"),
+        ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/a\nb"}, "holds a control character"),
         ({"JOBSYNC_DATABASE_URL": "postgresql:///d?host=/tmp"}, "/tmp lies below /tmp"),  # noqa: S108
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_ALERT_TO": "a\nExecStart=/bin/sh"}, "JOBSYNC_ALERT_TO"),
         ({"JOBSYNC_DATABASE_URL": "postgresql://u:hidden@h/d?nonsense=1"}, "cannot be read by libpq"),
@@ -264,10 +265,56 @@ def test_what_keeps_units_from_running_is_refused(tmp_path: Path, environ: dict[
     assert "hidden" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL"])
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        ("http://127.0.0.1:8080/x", True),
+        ("http://localhost:8080", True),
+        ("http://sri.localhost", True),
+        ("http://[::1]:8080", True),
+        ("http://0.0.0.0:8080", True),
+        ("http://user:hidden@127.0.0.1:8080", True),
+        ("https://proxy.example/sri", False),
+        ("https://10.0.0.7", False),
+    ],
+)
+def test_exported_sandbox_is_refused(tmp_path: Path, name: str, url: str, refused: bool) -> None:
+    """A sandbox that was left over in the environment never gets into a unit; a proxy of the vendor's does."""
+    environ = {"JOBSYNC_DATABASE_URL": SOCKET, name: url}
+    if refused:
+        with pytest.raises(ConfigurationProblem, match=f"{name} is exported .* unset {name}") as problem:
+            read(environ, tmp_path)
+        assert "hidden" not in str(problem.value)
+    else:
+        assert read(environ, tmp_path).environment[name] == url
+
+
+def test_sandbox_of_the_configuration_file_is_installed(tmp_path: Path) -> None:
+    """Whoever writes a sandbox into the file means it, and may try everything out."""
+    (tmp_path / "etc/jobsync").mkdir(parents=True)
+    text = f'database_url = "{SOCKET}"\nsri_url = "http://127.0.0.1:8081"\n'
+    (tmp_path / "etc/jobsync/config.toml").write_text(text)
+
+    assert read({}, tmp_path).environment == {"JOBSYNC_DATABASE_URL": SOCKET}
+
+
 def test_program_below_a_home_folder_is_refused(tmp_path: Path) -> None:
     """ProtectHome= would hide the program from its own unit."""
     with pytest.raises(ConfigurationProblem, match="/root/venv/bin/jobsync lies below /root"):
         read_installation({"JOBSYNC_DATABASE_URL": SOCKET}, root=tmp_path, executable=Path("/root/venv/bin/jobsync"))
+
+
+@pytest.mark.parametrize("sign", ["'", '"', "\\", "$"])
+def test_program_that_systemd_would_not_start_is_refused(tmp_path: Path, sign: str) -> None:
+    """systemd takes blanks and percent signs in a program's path, and these not."""
+    environ = {"JOBSYNC_DATABASE_URL": SOCKET}
+    program = Path("/opt/50% off/jobsync")
+    taken = render_units(read_installation(environ, root=tmp_path, executable=program))
+
+    assert 'ExecStart="/opt/50%% off/jobsync" ' in taken[f"{UNITS_FOLDER}/jobsync-stock-sync.service"]
+    with pytest.raises(ConfigurationProblem, match="systemd starts none"):
+        read_installation(environ, root=tmp_path, executable=Path(f"/opt/a{sign}b/jobsync"))
 
 
 def test_three_services_differ_only_where_meant() -> None:

@@ -40,7 +40,9 @@ class _Mailbox(socketserver.StreamRequestHandler):
             if word == b"DATA":
                 self._say("354 go on")
                 text = b"".join(iter(self.rfile.readline, b".\r\n"))
-                (self.folder / f"{len(list(self.folder.iterdir()))}.eml").write_bytes(text)
+                path = self.folder / f"{len(list(self.folder.glob('*.eml')))}.part"
+                path.write_bytes(text)
+                path.rename(path.with_suffix(".eml"))
             self._say("221 bye" if word == b"QUIT" else "250 mailbox")
             if word == b"QUIT":
                 return

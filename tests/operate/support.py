@@ -204,12 +204,13 @@ def add_run(
     exit_code: int | None = 0,
     error: str | None = None,
     traceback: str | None = None,
+    trigger: str = "timer",
 ) -> str:
     """Add a run; returns its id."""
     row = connection.execute(
         "INSERT INTO job_runs (id, job, trigger, host, pid, version, status, exit_code, started_at, finished_at, error,"
-        " traceback) VALUES (gen_random_uuid(), %s, 'timer', 'app1', 7, '0', %s, %s, %s, %s, %s, %s) RETURNING id",
-        [job, status, exit_code, began, began + lasted if lasted is not None else None, error, traceback],
+        " traceback) VALUES (gen_random_uuid(), %s, %s, 'app1', 7, '0', %s, %s, %s, %s, %s, %s) RETURNING id",
+        [job, trigger, status, exit_code, began, began + lasted if lasted is not None else None, error, traceback],
     ).fetchone()
     assert row is not None
     return str(row[0])

@@ -17,6 +17,7 @@ from jobsync.db.engine import Database
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.operate import doctor
 from jobsync.operate.doctor import Finding, Level
+from jobsync.operate.wake import Waker
 from jobsync.settings import Settings, load_settings
 from tests.operate.support import add_dealership, add_invoices, add_tenant, free_port, listener
 
@@ -81,7 +82,12 @@ def test_missing_rights_are_named(database: Database, database_url: str, connect
         connection.execute(f"DROP OWNED BY {name}".encode())
         connection.execute(f"DROP ROLE {name}".encode())
 
-    assert ("rights", "problem") in levels(found)
+    [rights] = [finding for finding in found if finding.name == "rights"]
+    assert "problem" == rights.level
+    assert "alerts, audit, " in rights.text
+    assert " more" in rights.text
+    assert rights.text.count(",") < 5
+    assert f" TO {name}" in (rights.what_to_do or "")
 
 
 @pytest.mark.parametrize(("readable", "level"), [(True, "ok"), (False, "problem")])
@@ -193,28 +199,54 @@ def systemd(**states: str) -> str:
         ({"generate_ride": "inactive none"}, ["ok", "ok", "warning", "ok"]),
     ],
 )
-def test_timers(states: dict[str, str], expected: list[str], tmp_path: Path) -> None:
+def test_timers(states: dict[str, str], expected: list[str]) -> None:
     """Installed, running, running after the next boot too."""
-    found = doctor.check_timers(systemd=tmp_path, run=lambda _c: systemd(**states))
+    found = doctor.check_timers(Waker.UNITS, run=lambda _c: systemd(**states))
 
     assert expected == [str(finding.level) for finding in found]
 
 
-def test_timer_that_is_off_on_purpose(tmp_path: Path) -> None:
+def test_timer_that_is_off_on_purpose() -> None:
     """Where RIDE files have no place, nothing need render them."""
     states = systemd(generate_ride="inactive disabled")
-    found = doctor.check_timers(systemd=tmp_path, run=lambda _c: states, renders=False)
+    found = doctor.check_timers(Waker.UNITS, run=lambda _c: states, renders=False)
 
     assert ["ok"] * 4 == [str(finding.level) for finding in found]
 
 
-def test_without_systemd_cron_is_looked_for(tmp_path: Path) -> None:
-    """One of the two wakes the jobs."""
-    (tmp_path / "cron").write_text("")
-    nowhere = tmp_path / "no"
+@pytest.mark.parametrize(
+    ("waker", "level", "advice"),
+    [
+        (Waker.CRON, "ok", None),
+        (Waker.SYSTEMD, "warning", "as root: jobsync units install --enable"),
+        (Waker.ABSENT, "warning", "as root: jobsync cron show > /etc/cron.d/jobsync"),
+        (Waker.NOBODY, "warning", "by hand: jobsync stock-sync; timers and cron lines need JOBSYNC_DATABASE_URL="),
+    ],
+)
+def test_without_timers_the_advice_works_here(waker: Waker, level: str, advice: str | None) -> None:
+    """No systemctl without systemd, no cron line for the private database, which `cron show` refuses."""
+    [found] = doctor.check_timers(waker)
 
-    assert ["ok"] == [f.level for f in doctor.check_timers(systemd=nowhere, cron_files=[str(tmp_path / "cron")])]
-    assert ["warning"] == [f.level for f in doctor.check_timers(systemd=nowhere, cron_files=[])]
+    assert level == found.level
+    assert (found.what_to_do or "").startswith(advice or "")
+    assert "systemctl" not in (found.what_to_do or "")
+
+
+def test_installed_units_are_compared() -> None:
+    """As they would be written now; some differ, named briefly; and somebody who may not read them."""
+
+    def closed() -> list[str]:
+        raise JobsyncError("/etc/jobsync/config.toml cannot be read")
+
+    same = doctor.check_units(list)
+    drifted = doctor.check_units(lambda: [f"/etc/systemd/system/jobsync-{name}.timer" for name in "abcdefg"])
+    unknown = doctor.check_units(closed)
+
+    assert ["ok", "warning", "warning"] == [found.level for found in (same, drifted, unknown)]
+    assert "7 installed files differ" in drifted.text
+    assert drifted.text.endswith("jobsync-d.timer, jobsync-e.timer and 2 more")
+    assert "jobsync units diff" in (drifted.what_to_do or "")
+    assert "config.toml cannot be read" in unknown.text
 
 
 def test_bytecode(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from jobsync.db.engine import Database
 from jobsync.operate.health import judge_health
 from jobsync.operate.look import look
 from jobsync.operate.metrics import render_away, render_metrics
-from tests.operate.support import HOSTILE, NOW, add_dealership, add_run, set_job
+from tests.operate.support import HOSTILE, NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -64,6 +64,17 @@ def test_hosts_that_look_alike_are_one_sample(database: Database, connection: ps
     text = render(database)
 
     assert 1 == text.count('jobsync_sri_circuit_open{host="cel"}')
+
+
+def test_rejected_documents_are_counted(database: Database, connection: psycopg.Connection[Any]) -> None:
+    """Beside those that need a person, never among them."""
+    add_invoices(connection, add_tenant(connection), 2, "rejected", next_check_at=None)
+    found = samples(render(database))
+
+    def state(name: str) -> float:
+        return found["jobsync_documents", frozenset({("tenant", "1790012345001"), ("state", name)})]
+
+    assert (2, 0) == (state("rejected"), state("needs_attention"))
 
 
 def test_an_empty_database(database: Database) -> None:

@@ -127,6 +127,15 @@ def test_an_empty_database_has_a_page(database: Database) -> None:
     assert "not in use" in page
 
 
+def test_a_broken_promise_is_in_the_verdict(database: Database, connection: Connection) -> None:
+    """Nothing needs a person, and yet not all is well."""
+    add_run(connection, status="partial", exit_code=3)
+    page = page_of(database)
+
+    assert '<p class="pill warn">1 service level below target</p>' in page
+    assert "all is well" not in page
+
+
 def test_what_is_wrong_stands_first(database: Database, connection: Connection) -> None:
     """Problems before levels, jobs, dealerships, documents."""
     fill(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from jobsync.operate.status import (
     Standing,
     State,
     dealership_statuses,
+    headline,
     job_status,
     service_levels,
 )
@@ -45,7 +47,8 @@ def state(snapshot: Snapshot, job: str = "stock-sync") -> tuple[State, str, str]
 
 
 def kinds(verdict: Health) -> list[tuple[str, str]]:
-    """Return the subjects and kinds of what needs a person."""
+    """Return the subjects and kinds of what needs a person; each stands under the check of its name."""
+    assert all(problem.kind == check.name for check in verdict.checks for problem in check.problems)
     return [(problem.subject, problem.kind) for problem in verdict.problems]
 
 
@@ -76,6 +79,15 @@ def test_nothing_to_do(seen: Seen, connection: Connection) -> None:
         snapshot.job("stock-sync").next_at,
     )
     assert [] == kinds(judge_health(snapshot))
+
+
+def test_a_job_that_ran_by_hand_only_is_in_use(seen: Seen, connection: Connection) -> None:
+    """Its runs are told, not that nothing has asked for it."""
+    assert State.UNUSED is state(seen(), "generate-ride")[0]
+    add_run(connection, "generate-ride", trigger="manual")
+    set_job(connection, "generate-ride", last_tick_at=None)
+
+    assert State.IDLE is state(seen(), "generate-ride")[0]
 
 
 def test_switched_off(seen: Seen, connection: Connection) -> None:
@@ -174,13 +186,39 @@ def test_runs_but_always_fails(seen: Seen, connection: Connection) -> None:
     found, why, what = state(snapshot)
 
     assert State.FAILING is found
-    assert "3 failures in a row" in why
+    assert why.startswith("3 scheduled runs failed in a row; the last run ended as failed: ")
     assert "TypeError: 17 is no car" in why
     assert f"jobsync runs show {run[:8]}" == what
     assert snapshot.failures[0].fingerprint == job_status(snapshot, snapshot.job("stock-sync")).fingerprint
     assert [] == kinds(judge_health(snapshot))
     set_job(connection, consecutive_failures=5)
     assert [("stock-sync", "failures")] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "trigger", "words"),
+    [
+        (10, "manual", "a run by hand succeeded 10 min ago: the job can work, the next scheduled run shows"),
+        (10, "timer", "a retry succeeded 10 min ago: the job can work"),
+        (90, "manual", "a run by hand succeeded 1 h 30 min ago, scheduled ones still fail"),
+    ],
+)
+def test_a_success_beside_a_row_of_failures_is_explained(
+    seen: Seen, connection: Connection, minutes_ago: int, trigger: str, words: str
+) -> None:
+    """A hand run or a retry does not end the row: both numbers stand side by side, so it is said why."""
+    add_dealership(connection)
+    bad = add_run(connection, status="failed", exit_code=1, error="no answer", began=NOW - HOUR)
+    at = NOW - timedelta(minutes=minutes_ago)
+    add_run(connection, began=at - timedelta(seconds=30), trigger=trigger)
+    set_job(connection, consecutive_failures=5, last_success_at=at)
+    found, why, what = state(seen())
+
+    assert State.FAILING is found
+    assert f"5 scheduled runs failed in a row; {words}" in why
+    assert "ended as failed: no answer" in why
+    assert f"jobsync runs show {bad[:8]}" == what
+    assert ("last success by hand" in judge_health(seen()).problems[0].text) is (trigger == "manual")
 
 
 def test_a_dead_run_is_told_from_a_living_one(seen: Seen, connection: Connection) -> None:
@@ -207,7 +245,7 @@ def test_easycars_down(seen: Seen, connection: Connection) -> None:
 
 def test_sri_down(seen: Seen, connection: Connection) -> None:
     """An open circuit; a message once it has lasted five minutes."""
-    add_tenant(connection)
+    add_invoices(connection, add_tenant(connection), 1)
     set_job(connection, "check-authorizations")
     connection.execute(
         "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at) VALUES ('cel.sri.gob.ec', 9, %s)",
@@ -219,6 +257,56 @@ def test_sri_down(seen: Seen, connection: Connection) -> None:
     assert [("cel.sri.gob.ec", "circuit")] == kinds(verdict)
     assert not verdict.problems[0].ripe
     connection.execute("UPDATE sri_hosts SET opened_at = %s", [NOW - timedelta(minutes=5)])
+    assert judge_health(seen()).problems[0].ripe
+
+
+@pytest.mark.parametrize(
+    ("digit", "host", "columns", "hours", "alarm"),
+    [
+        ("2", "cel.sri.gob.ec", {}, 1, True),
+        ("1", "cel.sri.gob.ec", {}, 1, False),  # the test environment's documents go elsewhere
+        ("1", "celcer.sri.gob.ec", {}, 1, True),
+        ("1", "127.0.0.1:8080", {}, 1, True),  # a stand-in for both
+        ("2", "127.0.0.1:8080", {}, 8, False),  # one that nobody asks any more
+        ("2", "cel.sri.gob.ec", {"next_check_at": None}, 1, False),
+        ("2", "cel.sri.gob.ec", {"deleted_at": NOW}, 1, False),
+    ],
+)
+def test_a_host_that_nothing_waits_for_is_no_alarm(
+    seen: Seen,
+    connection: Connection,
+    digit: str,
+    host: str,
+    columns: dict[str, Any],
+    hours: int,
+    alarm: bool,
+) -> None:
+    """Nobody would ever probe it: the alarm would stay for ever. It is a remark until a document waits again."""
+    add_invoices(connection, add_tenant(connection), 1, **columns)
+    connection.execute("UPDATE invoices SET access_key = overlay(access_key PLACING %s FROM 24)", [digit])
+    set_job(connection, "check-authorizations")
+    connection.execute(
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES (%s, 9, %s, %s)",
+        [host, NOW - timedelta(hours=9), NOW - timedelta(hours=hours)],
+    )
+    verdict = judge_health(seen())
+
+    assert ([(host, "circuit")] if alarm else []) == kinds(verdict)
+    assert any(note.startswith(f"{host} did not answer when last asked") for note in verdict.notes) is not alarm
+    assert (State.UPSTREAM_DOWN is state(seen(), "check-authorizations")[0]) is alarm
+
+
+def test_no_message_before_the_host_was_tried_again(seen: Seen, connection: Connection) -> None:
+    """The first document after hours waits for the next tick, which knows better."""
+    add_invoices(connection, add_tenant(connection), 1)
+    set_job(connection, "check-authorizations")
+    connection.execute(
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES ('cel.sri.gob.ec', 9, %s, %s)",
+        [NOW - timedelta(hours=9), NOW - timedelta(hours=3)],
+    )
+    assert not judge_health(seen()).problems[0].ripe
+    connection.execute("UPDATE sri_hosts SET last_probe_at = %s", [NOW])
+
     assert judge_health(seen()).problems[0].ripe
 
 
@@ -246,6 +334,18 @@ def test_work_is_due(seen: Seen, connection: Connection) -> None:
     add_run(connection)
 
     assert State.DUE is state(seen())[0]
+
+
+def test_a_dealership_that_no_tick_has_met_is_not_due(seen: Seen, connection: Connection) -> None:
+    """Synced by hand only: the first tick leads to its next slot, and takes nothing before it."""
+    add_dealership(connection)
+    connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
+    add_run(connection, trigger="manual")
+    snapshot = seen()
+    facts = snapshot.job("stock-sync")
+
+    assert State.IDLE is state(snapshot)[0]
+    assert (0, 1, NOW + timedelta(hours=23)) == (facts.due, facts.waiting, facts.next_at)
 
 
 # --- dealerships -----------------------------------------------------------------------------------------------------
@@ -407,6 +507,49 @@ def test_service_levels(seen: Seen, connection: Connection) -> None:
     assert [(2, 4), (1, 3), (1, 2), (3, 4)] == [(level.kept, level.of) for level in service_levels(seen())]
 
 
+def test_a_rejected_document_is_told_without_an_alarm(seen: Seen, connection: Connection) -> None:
+    """It is its issuer's to correct: health mentions it, and the service level that it costs has a name for it."""
+    tenant = add_tenant(connection)
+    add_invoices(connection, tenant, 3, "rejected", next_check_at=None)
+    connection.execute(
+        "INSERT INTO sri_events (invoice_id, tenant_id, at, kind) SELECT id, tenant_id, %s, 'rejected' FROM invoices",
+        [NOW - HOUR],
+    )
+    connection.execute("UPDATE invoices SET status = 'pending_authorization' WHERE id = (SELECT max(id) FROM invoices)")
+    snapshot = seen()
+    verdict = judge_health(snapshot)
+
+    assert [] == kinds(verdict)
+    assert any("rejected 2 documents in the last 7 d" in note and "--status rejected" in note for note in verdict.notes)
+    assert ("neither rejected nor waiting for a person", 0, 3) in [
+        (level.name, level.kept, level.of) for level in service_levels(snapshot)
+    ]
+
+
+def test_the_headline_names_a_broken_promise(seen: Seen, connection: Connection) -> None:
+    """Nobody is woken for it; "all is well" is not said above it."""
+    assert "all is well" == headline(seen(), judge_health(seen()))
+    add_dealership(connection)
+    set_job(connection)
+    add_run(connection, status="partial", exit_code=3)
+    verdict = judge_health(seen())
+
+    assert ([], 0) == (kinds(verdict), verdict.exit_code)
+    assert "1 service level below target" == headline(seen(), verdict)
+    assert "service level below 95 %: runs clean 0.0 %, 0 of 1" in verdict.notes
+
+
+def test_the_headline_names_a_job_that_fails(seen: Seen, connection: Connection) -> None:
+    """Before it has failed often enough for an alarm; from then on the number of alarms stands there."""
+    add_dealership(connection)
+    add_run(connection, status="failed", exit_code=1)
+    set_job(connection, consecutive_failures=3)
+
+    assert "stock-sync failing, 1 service level below target" == headline(seen(), judge_health(seen()))
+    set_job(connection, consecutive_failures=5)
+    assert "1 needs attention, 1 service level below target" == headline(seen(), judge_health(seen()))
+
+
 def test_unreadable_settings_are_an_alarm(seen: Seen, connection: Connection) -> None:
     """They count as off or as their default: somebody meant something else."""
     connection.execute("UPDATE system_settings SET value = 'many' WHERE key = 'alert_queue_length'")
@@ -423,8 +566,17 @@ def test_who_watches_is_watched(seen: Seen, connection: Connection, minutes: int
         set_job(connection, "health", last_tick_at=NOW - timedelta(minutes=minutes))
     verdict = judge_health(seen())
 
-    assert told is any("jobsync-health.timer" in note for note in verdict.notes)
+    assert told is any("nobody is told" in note for note in verdict.notes)
     assert [] == kinds(verdict)
+
+
+def test_the_list_of_kinds_in_the_docs_is_the_one_of_the_code(seen: Seen) -> None:
+    """Whoever got a mail, or reads health, finds its word in docs/operations.md; `database` comes without a look."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page[page.index("| kind |") :].split("\n\n")[0].splitlines()[2:]
+    listed = [row.split("|")[1].strip().strip("`") for row in table]
+
+    assert [*(check.name for check in judge_health(seen()).checks), "database"] == listed
 
 
 def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:

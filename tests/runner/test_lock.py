@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import psycopg
@@ -275,6 +276,45 @@ def test_fence_lets_the_holder_write(open_session: Open, database_url: str) -> N
 
     with writer(database_url) as connection:
         pass_fence(connection, fences)
+
+
+def test_fence_is_one_question(open_session: Open, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write passes it: fence rows and locks are asked after in one go."""
+    locks = open_session()
+    fences = [take(locks), take(locks, "another")]
+
+    with writer(database_url) as connection:
+        asked = Mock(wraps=connection.execute)
+        monkeypatch.setattr(connection, "execute", asked)
+        pass_fence(connection, fences)
+
+    assert asked.call_count == 1
+
+
+def test_number_raised_while_the_write_waits_for_its_row_is_seen(
+    open_session: Open, connection: Connection, database_url: str
+) -> None:
+    """A write that meets the next holder's open number waits for it, and is refused by what that commits."""
+    fence = take(open_session())
+    refused: list[str] = []
+
+    with psycopg.connect(database_url) as next_holder, writer(database_url) as writing:
+
+        def write() -> None:
+            with pytest.raises(LockLost) as lost:
+                pass_fence(writing, [fence])
+            refused.append(str(lost.value))
+
+        next_holder.execute("UPDATE run_locks SET fence = fence + 1 WHERE name = %s", [NAME])
+        thread = threading.Thread(target=write)
+        thread.start()
+        until(
+            lambda: ask(connection, "SELECT 1 FROM pg_locks WHERE NOT granted AND pid = %s", writing.info.backend_pid)
+        )
+        next_holder.commit()
+        thread.join(10)
+
+    assert refused == [f"another run has taken the lock {NAME}"]
 
 
 def test_number_grows_with_every_possession(open_session: Open) -> None:

@@ -580,6 +580,17 @@ def test_trigger(go: Go, connection: Direct, scheduled: bool, environ: dict[str,
     assert [(trigger, environ.get("INVOCATION_ID"))] == ask(connection, "SELECT trigger, invocation_id FROM job_runs")
 
 
+@pytest.mark.parametrize("descriptor", [0, 2])
+def test_who_types_scheduled_at_a_terminal_is_a_person(
+    go: Go, connection: Direct, monkeypatch: pytest.MonkeyPatch, descriptor: int
+) -> None:
+    """Neither a service nor a cron line has a terminal; INVOCATION_ID may be inherited from a desktop's session."""
+    monkeypatch.setattr(os, "isatty", lambda number: number == descriptor)
+    go(scheduled=True, environ={"INVOCATION_ID": "a1"})
+
+    assert [("manual",)] == ask(connection, "SELECT trigger FROM job_runs")
+
+
 def test_failed_hand_run_does_not_count_for_the_streak(go: Go, connection: Direct) -> None:
     """A person who tries something out does not raise an alert."""
 

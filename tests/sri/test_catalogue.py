@@ -7,7 +7,12 @@ import re
 
 import pytest
 
+from jobsync.cli.tree import read_tree
+from jobsync.sri import verdict
+from jobsync.sri.access_key import AccessKeyError
 from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
+from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
+from jobsync.sri.words import WORDS
 from tests.commands.support import Cli
 
 DOCUMENTED = (
@@ -95,3 +100,43 @@ def test_explain_command_for_no_code(text: str, capsys: pytest.CaptureFixture[st
 
     assert ran.code == 2
     assert json.loads(ran.out)["exit_code"] == 2
+
+
+# --- our own words ---------------------------------------------------------------------------------------------------
+
+
+def every_word() -> set[str]:
+    """Return each state and reason that lists and stories can show beside a document."""
+    table = re.findall(r"^\| [^|]+ \| (\w+) +\| (\w+) +\| [^|]+ \|$", verdict.__doc__ or "", re.MULTILINE)
+    reasons = {reason for _, reason in table if reason != "reason" and not reason.startswith("code_")}
+    problems = {kind.problem for kind in AccessKeyError.__subclasses__()}
+    return {*reasons, *problems, AccessKeyError.problem, *DocumentStatus, *Outcome, *FaultKind}
+
+
+def test_every_word_is_explained() -> None:
+    """Whoever sees a word can ask for it."""
+    assert len(every_word()) > 30
+    assert {str(word) for word in every_word()} - WORDS.keys() == set()
+
+
+@pytest.mark.parametrize("text", ["empty", " In_Process ", "needs_attention", "not_authorized", "date_unreadable"])
+def test_explain_command_for_a_word(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Meaning and what to do, for people and programs, without any database."""
+    person = Cli({}, capsys)("sri", "explain", text)
+    program = Cli({}, capsys)("sri", "explain", text, "--json")
+
+    word = WORDS[text.strip().lower()]
+    assert (person.code, program.code, program.json["known"]) == (0, 0, True)
+    assert word.meaning in person.out
+    assert word.advice in person.out
+    assert (word.meaning, word.advice, "jobsync") == tuple(
+        program.json[name] for name in ("meaning", "advice", "stage")
+    )
+
+
+def test_words_name_commands_that_exist() -> None:
+    """What a word tells to type can be typed."""
+    known = {" ".join(command.path) for command in read_tree().walk() if not command.commands}
+    told = {found for word in WORDS.values() for found in re.findall(r"jobsync [a-z-]+(?: [a-z]+\b)?", word.advice)}
+
+    assert {words for words in told if words not in known and words.rpartition(" ")[0] not in known} == set()

@@ -34,10 +34,12 @@ from jobsync.cli import (
     tenant,
     units,
 )
+from jobsync.cli.options import Group
 from jobsync.wiring import Tools
 
 app = typer.Typer(
     name="jobsync",
+    cls=Group,
     help="Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due.",
     no_args_is_help=True,
     add_completion=False,

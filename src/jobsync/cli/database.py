@@ -44,6 +44,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         "up_to_date": found.up_to_date,
         "pending": list(found.pending),
     }
-    show(document, as_json=as_json, otherwise=lambda: print_facts(document))
+    show(
+        document, as_json=as_json, otherwise=lambda: print_facts({**document, "pending": document["pending"] or "none"})
+    )
     if not found.up_to_date:
         raise typer.Exit(int(ExitCode.CONFIGURATION))

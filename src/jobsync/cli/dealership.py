@@ -11,7 +11,7 @@ from jobsync.cli.output import print_facts, print_table, say, show
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
-app = group("Dealerships.")
+app = group("Dealerships: whom we sync, and when.")
 
 _NO_ZONE = (
     "no --timezone: its slots follow easycar_sync_timezone (UTC unless set), and 02:00 UTC is midday in Sydney;"
@@ -22,9 +22,11 @@ _NO_ZONE = (
 @app.command()
 def add(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the dealership.", show_default=False)],
-    timezone: Annotated[str | None, typer.Option("--timezone", metavar="TZ", help="E.g. Australia/Sydney.")] = None,
-    email: Annotated[str | None, typer.Option("--email", metavar="E", help="Contact.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dealership.", show_default=False)],
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="TZ", help="Its time zone, e.g. Australia/Sydney.")
+    ] = None,
+    email: Annotated[str | None, typer.Option("--email", metavar="E", help="Whom to write to.")] = None,
     as_json: Json = False,
 ) -> None:
     """Add a dealership; prints its number."""
@@ -54,8 +56,8 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         rows = registry.list_dealerships(connection)
-    columns = ["id", "name", "timezone", "auto_sync", "paused_until", "has_credentials", "last_status"]
-    columns += ["last_synced_at", "vehicles", "held"]
+    columns = ["id", "name", "last_status", "last_synced_at", "vehicles", "held", "timezone", "auto_sync"]
+    columns += ["paused_until", "has_credentials"]
     show(
         rows,
         as_json=as_json,
@@ -93,11 +95,11 @@ def pause(
     ] = None,
     reason: Annotated[
         str | None,
-        typer.Option("--reason", metavar="S", help="Shown by schedule show."),
+        typer.Option("--reason", metavar="S", help="Why; schedule show tells it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Leave a dealership out of every run that does not name it."""
+    """Leave a dealership out of every run that does not name it with --dealership."""
     from jobsync.easycars import registry
 
     with transaction(context) as connection:

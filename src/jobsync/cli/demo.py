@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ class DemoFailed(JobsyncError):
 
 
 def demo(context: typer.Context) -> None:
-    """Two nights of stock sync and a morning of documents, on a private Postgres and stand-ins of both services."""
+    """Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins."""
     from jobsync.cli.demo_documents import cast, pages_folder, play_documents
     from jobsync.db import embedded
     from jobsync.sandbox.easycars import EasyCarsSandbox
@@ -112,7 +113,7 @@ class _Show:
 
     def command(self, *arguments: str, expect: int = 0) -> None:
         """Run a command and show what it prints."""
-        write(f"$ jobsync {' '.join(arguments)}\n")
+        write(f"$ jobsync {shlex.join(arguments)}\n")
         self._run(arguments, expect)
 
     def ask(self, *arguments: str, stdin: str | None = None) -> Any:

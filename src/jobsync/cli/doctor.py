@@ -45,10 +45,14 @@ def _shown(finding: Finding) -> dict[str, object]:
 def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     from jobsync.db.engine import translated
     from jobsync.operate import doctor as ask
+    from jobsync.operate.wake import Waker, read_waker
 
     settings, findings = ask.check_configuration(lambda: tools.settings)
     yield from findings
-    yield from ask.check_timers(renders=settings is None or settings.storage is not None)
+    waker = read_waker(embedded=settings is not None and settings.database_url is None)
+    yield from ask.check_timers(waker, renders=settings is None or settings.storage is not None)
+    if waker is Waker.UNITS:
+        yield ask.check_units(lambda: _changed_units(tools))
     yield ask.check_bytecode(Path(__file__).parents[1])
     if settings is None:
         return
@@ -64,6 +68,15 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     if not offline:
         for name, url in _services(settings, used):
             yield ask.check_reach(name, url)
+
+
+def _changed_units(tools: Tools) -> list[str]:
+    """Return what `units install` would write; a drop-in is the administrator's own, and no difference."""
+    from jobsync.deploy.install import SYSTEM, FileState, compare
+    from jobsync.deploy.installation import read_installation
+
+    files = compare(read_installation(tools.environ, root=SYSTEM), SYSTEM)
+    return [file.path for file in files if file.state in (FileState.DIFFERS, FileState.MISSING)]
 
 
 def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:

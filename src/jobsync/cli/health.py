@@ -38,7 +38,7 @@ def health(
 
     try:
         with transaction(context) as connection:
-            seen = look(connection)
+            seen = look(connection, waker=tools_of(context).waker)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}
@@ -87,7 +87,7 @@ def print_indented(words: str) -> None:
 def _act(tools: Tools, *, as_json: bool) -> None:
     from jobsync.operate.duty import do_health
 
-    done = do_health(lambda: _open(tools), _channels(tools.settings), tools.environ, wait=tools.wait)
+    done = do_health(lambda: _open(tools), _channels(tools.settings), tools.environ, wait=tools.wait, waker=tools.waker)
     for words in done.not_sent:
         complain(f"jobsync: not sent, tried again at the next run: {visible(words)}")
     problems = done.health.problems if done.health else ()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = group("Fiscal documents and what the SRI said of them.")
 AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.", show_default=False)]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most so many documents.")]
 _COUNTED = ("imported", "replaced", "unchanged", "refused")
 
 
@@ -30,11 +30,16 @@ def import_(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="XML files, or folders of them.")],
     tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="RUC", help="Refuse documents of others.", show_default=False)
+        str | None,
+        typer.Option("--tenant", metavar="RUC", help="Take only this tenant's; refuse others.", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take documents in: bare, or inside what the SRI answered; each belongs to the tenant that its key names."""
+    """
+    Take documents in from XML files: bare, or inside what the SRI answered.
+
+    Each belongs to the tenant that its key names. Running it twice changes nothing.
+    """
     from jobsync.sri import intake, registry
 
     with transaction(context) as connection:
@@ -42,6 +47,7 @@ def import_(
             registry.show_tenant(connection, tenant)
     files = list(intake.find_files(paths))
     counts: Counter[str] = Counter()
+    of_nobody: dict[str, list[Taken]] = {}  # by the RUC that no tenant has
     items: list[dict[str, Any]] = []
 
     def told(entry: Taken) -> None:
@@ -49,14 +55,21 @@ def import_(
         step()
         if as_json:
             items.append({name: value for name, value in vars(entry).items() if value is not None})
+        elif entry.unknown_ruc is not None:
+            of_nobody.setdefault(entry.unknown_ruc, []).append(entry)
         elif entry.status == "refused":
-            complain(f"jobsync: {_visible(entry.file)}: {_visible(entry.reason)}")
+            refuse(entry.file, entry)
+
+    def refuse(what: str, entry: Taken) -> None:
+        complain(f"jobsync: {_visible(what)}: {_visible(entry.reason)}")
 
     with _progress(len(files), as_json=as_json) as step:
         intake.take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
         if files:
             with transaction(context) as connection:
                 registry.record_import(connection, [str(path) for path in paths], dict(counts))
+    for entry, *others in of_nobody.values():
+        refuse(f"{len(others) + 1} files" if others else entry.file, entry)
     refused = counts["refused"]
     code = ExitCode.DONE if not refused else ExitCode.FAILED if refused == len(files) else ExitCode.NEEDS_ATTENTION
     if as_json:
@@ -64,7 +77,10 @@ def import_(
     elif not files:
         say("no XML file there")
     else:
-        say(f"{len(files)} files: " + ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]))
+        say(
+            f"{len(files)} file{'' if len(files) == 1 else 's'}: "
+            + ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name])
+        )
     raise typer.Exit(int(code))
 
 
@@ -98,10 +114,15 @@ def list_(
     status: Annotated[
         str | None,
         typer.Option(
-            "--status", metavar="S", help="pending_authorization, authorized, rejected, ...", show_default=False
+            "--status",
+            metavar="S",
+            help="pending_authorization, authorized, rejected, needs_attention or cancelled.",
+            show_default=False,
         ),
     ] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="RUC", show_default=False)] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="RUC", help="Only this tenant's.", show_default=False)
+    ] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
@@ -113,10 +134,19 @@ def list_(
         raise UsageProblem(f"--status: {status!r} is unknown, expected one of {', '.join(DocumentStatus)}")
     with transaction(context) as connection:
         rows = registry.list_invoices(connection, status=status, tenant=tenant, limit=limit)
-    columns = ["access_key", "tenant", "document_type", "series_number", "issue_date", "total", "status"]
-    columns += ["status_reason", "check_count", "next_check_at"]
-    lines = [[row[column] for column in columns] for row in rows]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no documents"))
+    columns = {
+        "status": "status",
+        "why": "status_reason",
+        "type": "document_type",
+        "number": "series_number",
+        "issued": "issue_date",
+        "total": "total",
+        "next check": "next_check_at",
+        "key": "access_key",
+        "tenant": "tenant",
+    }
+    lines = [[row[column] for column in columns.values()] for row in rows]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(list(columns), lines, empty="no documents"))
 
 
 @app.command("show")
@@ -128,26 +158,31 @@ def show_(context: typer.Context, key: AccessKey, as_json: Json = False) -> None
         row = registry.show_invoice(connection, key.strip())
 
     def tell() -> None:
-        print_facts({name: value for name, value in row.items() if name != "events" and value is not None})
+        hidden = {"events"} if row["status"] == "authorized" else {"events", *(n for n in row if n.startswith("ride_"))}
+        print_facts({name: value for name, value in row.items() if name not in hidden and value is not None})
         lines = [
             [
                 event["at"],
                 event["kind"],
                 event["code"],
-                " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None,
                 event["http_status"],
                 event["duration_ms"],
+                " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None,
             ]
             for event in row["events"]
         ]
-        print_table(["at", "what", "code", "message", "http", "ms"], lines, title="what happened", empty="nothing yet")
+        print_table(["at", "what", "code", "http", "ms", "message"], lines, title="what happened", empty="nothing yet")
 
     show(row, as_json=as_json, otherwise=tell)
 
 
 @app.command()
 def recheck(context: typer.Context, key: AccessKey, as_json: Json = False) -> None:
-    """Make a document pending and due at once, for example after it was corrected or submitted again."""
+    """
+    Make a document pending and due at once: the next tick asks the SRI.
+
+    For a document that was corrected, submitted again, or settled with the SRI.
+    """
     from jobsync.sri import registry
 
     with transaction(context) as connection:
@@ -176,7 +211,7 @@ def export(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="An existing folder.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Write what is kept of a document into a folder: the XML, and the SRI's answer byte for byte."""
+    """Write the XML that is kept of a document, and the SRI's answer byte for byte, into a folder."""
     from jobsync.sri import registry
 
     if not holds(to.is_dir):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
-from jobsync.logs import complain, get_logger
+from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import Report, RunStatus
 
 if TYPE_CHECKING:
@@ -22,18 +22,23 @@ if TYPE_CHECKING:
 
 
 Wait = Annotated[
-    float, typer.Option("--wait", min=0, metavar="SEC", help="Wait for a lock that is taken.", show_default=False)
+    float,
+    typer.Option(
+        "--wait", min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False
+    ),
 ]
 Scheduled = Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many documents.", show_default=False)
+]
 TenantRucs = Annotated[
     list[str] | None,
     typer.Option("--tenant", metavar="RUC", help="Only this tenant's (repeatable).", show_default=False),
 ]
 AccessKeys = Annotated[
     list[str] | None,
-    typer.Option("--access-key", metavar="KEY", help="Only this document, now (repeatable).", show_default=False),
+    typer.Option("--access-key", metavar="KEY", help="Only this one, due or not (repeatable).", show_default=False),
 ]
 
 
@@ -41,17 +46,26 @@ def stock_sync(
     context: typer.Context,
     dealership: Annotated[
         list[int] | None,
-        typer.Option("--dealership", metavar="ID", help="Only this dealership, now (repeatable).", show_default=False),
+        typer.Option(
+            "--dealership", metavar="ID", help="Only this one, even if paused (repeatable).", show_default=False
+        ),
     ] = None,
     scheduled: Scheduled = False,
     dry_run: DryRun = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, max=32, metavar="N", help="Dealerships asked for at once.")
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, max=32, metavar="N", help="Dealerships at once; default: easycar_sync_concurrency."
+        ),
     ] = None,
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Bring each dealership's EasyCars stock into Postgres."""
+    """
+    Bring each dealership's EasyCars stock into Postgres.
+
+    Without options: that of every dealership which is neither paused nor switched off, now.
+    """
     tools = tools_of(context)
     named = tuple(sorted(set(dealership or ())))  # one order for all, so that two runs never wait for each other
 
@@ -63,7 +77,7 @@ def stock_sync(
             tools, named=named, scheduled=scheduled, dry_run=dry_run, concurrency=concurrency, wait_s=wait
         )
 
-    report = _reported("stock-sync", do, as_json=as_json)
+    report = _reported("stock-sync", do, tools, scheduled=scheduled, as_json=as_json)
     ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run)
@@ -80,7 +94,11 @@ def check_authorizations(
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Ask the SRI about the documents of every tenant whose next check is due."""
+    """
+    Ask the SRI whether documents that wait are authorized.
+
+    Without options: about every document whose next check is due.
+    """
     tools = tools_of(context)
     keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
     tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
@@ -93,7 +111,7 @@ def check_authorizations(
             tools, keys=keys, tenants=tenants, scheduled=scheduled, limit=limit, dry_run=dry_run, wait_s=wait
         )
 
-    report = _reported("check-authorizations", do, as_json=as_json)
+    report = _reported("check-authorizations", do, tools, scheduled=scheduled, as_json=as_json)
     ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
@@ -110,7 +128,11 @@ def generate_ride(
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Render the printed form (RIDE, PDF) of newly authorized documents."""
+    """
+    Render the printed form (RIDE, PDF) of authorized documents.
+
+    Without options: of every one that is due, which means new or to be tried again.
+    """
     tools = tools_of(context)
     keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
     tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
@@ -125,10 +147,10 @@ def generate_ride(
             tools, keys=keys, tenants=tenants, scheduled=scheduled, force=force, limit=limit, wait_s=wait
         )
 
-    report = _reported("generate-ride", do, as_json=as_json)
+    report = _reported("generate-ride", do, tools, scheduled=scheduled, as_json=as_json)
     ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled:
-        _print_rides(report, as_json=as_json)
+        _print_rides(report, tools, as_json=as_json)
     raise typer.Exit(int(report.exit_code))
 
 
@@ -172,14 +194,18 @@ def _require_seconds(wait_s: float) -> None:
         raise UsageProblem("--wait: expected a number of seconds")
 
 
-def _reported(job: str, do: Callable[[], Report], *, as_json: bool) -> Report:
+def _reported(job: str, do: Callable[[], Report], tools: Tools, *, scheduled: bool, as_json: bool) -> Report:
     """Return the report of what is done; with --json also when it could not even begin."""
+    if not scheduled:
+        configure_hand_run(tools.environ)
     try:
         return do()
     except JobsyncError as error:
         if not as_json:
             raise
         return Report(job, RunStatus.FAILED, error.exit_code, error=str(error))
+    finally:
+        end_progress()
 
 
 def _run_check_authorizations(
@@ -218,8 +244,9 @@ def _run_check_authorizations(
     )
 
 
-# Writes are short: more calls than this in flight share them, instead of using up what the server has for everybody.
-_CONNECTIONS_MOST = 20
+# Writes are short: calls in flight share them, instead of using up what the server has for everybody. Each more costs
+# the server a process that learns everything anew, which weighs more than the few writes that it lets run side by side.
+_CONNECTIONS_MOST = 8
 
 
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
@@ -312,15 +339,28 @@ def _print_verdict(report: Report, *, dry_run: bool) -> None:
     say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}")
 
 
-def _print_rides(report: Report, *, as_json: bool) -> None:
+def _print_rides(report: Report, tools: Tools, *, as_json: bool) -> None:
     from jobsync.ride.job import item_json
 
     items = [item_json(item) for item in report.items]
     if _is_told(report, items, as_json=as_json):
         return
-    columns = ["access_key", "tenant_ruc", "status", "reason", "path", "bytes", "error"]
-    print_table(columns, [[item.get(name) for name in columns] for item in items], empty="nothing is due")
+    _print_items(items, {"status": "status", "why": "reason", "bytes": "bytes", "tenant": "tenant_ruc"})
+    if paths := [str(item["path"]) for item in items if item["path"]]:
+        number = "1 file below" if len(paths) == 1 else f"{len(paths)} files, such as this one, below"
+        say(f"{number} {tools.storage.root}")
+        say(paths[0])
     _print_verdict(report, dry_run=False)
+
+
+def _print_items(items: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
+    """Print documents, a row each; what none of them has is left out, and the key stands last, before what is wrong."""
+    told = [{**item, "reason": item.get("reason") if item.get("reason") != item["status"] else None} for item in items]
+    columns = {**columns, "key": "access_key", "error": "error"}
+    shown = {name: field for name, field in columns.items() if any(item.get(field) for item in told)}
+    print_table(
+        list(shown), [[item.get(field) or None for field in shown.values()] for item in told], empty="nothing is due"
+    )
 
 
 def _print_documents(report: Report, *, as_json: bool, dry_run: bool) -> None:
@@ -329,11 +369,7 @@ def _print_documents(report: Report, *, as_json: bool, dry_run: bool) -> None:
     items = [item_json(item) for item in report.items]
     if _is_told(report, items, as_json=as_json):
         return
-    columns = ["access_key", "tenant_ruc", "status", "reason", "codes", "error"]
-    rows = [[item.get(name) or None for name in columns] for item in items]
-    for row in rows:
-        row[4] = " ".join(row[4]) if row[4] else None
-    print_table(columns, rows, empty="nothing is due")
+    _print_items(items, {"status": "status", "why": "reason", "codes": "codes", "tenant": "tenant_ruc"})
     _print_verdict(report, dry_run=dry_run)
 
 

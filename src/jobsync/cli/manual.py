@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EXIT_STATUS = (
     ("0", "done, nothing due, or switched off"),
     ("1", "failed: at least one item failed and none got through; or a bug, then with a traceback"),
-    ("2", "usage: unknown command, option, dealership, document or setting"),
+    ("2", "usage: unknown command, option, dealership, tenant, document or setting"),
     ("3", "finished, needs attention: some items failed, were refused or held, or time ran out"),
     ("69", "unavailable: the database, or every service that was asked"),
     ("70", "the lock was lost; nothing was written after it went"),
@@ -28,7 +28,10 @@ ENVIRONMENT = (
     ("JOBSYNC_EASYCARS_URL", "replaces both built-in addresses; RequestToken is appended"),
     ("JOBSYNC_SRI_URL", "replaces both hosts of the SRI: scheme://host[:port]"),
     ("JOBSYNC_STORAGE", "root folder of the RIDE files"),
-    ("JOBSYNC_LOG_LEVEL", "debug, info, warning, error or critical"),
+    (
+        "JOBSYNC_LOG_LEVEL",
+        "debug, info, warning, error or critical; unset: info, and warning for a job typed at a terminal",
+    ),
     ("JOBSYNC_LOG_FORMAT", "auto (journal, terminal or JSON lines), json or console"),
     ("JOBSYNC_SMTP_URL, JOBSYNC_ALERT_TO, JOBSYNC_ALERT_WEBHOOK", "where alerts go"),
     ("JOBSYNC_PING_URL", "told after each run, for a dead-man switch"),
@@ -54,7 +57,7 @@ EXAMPLES = (
 
 
 def man() -> None:
-    """Print the manual page, for man -l -."""
+    """Print the manual page: jobsync man | man -l -."""
     from jobsync.cli.tree import read_tree
 
     write(render_man(read_tree()))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from jobsync.wiring import Tools
 
@@ -41,6 +42,20 @@ def transaction(context: typer.Context) -> Iterator[Connection]:
         yield connection
 
 
+class Group(typer.core.TyperGroup):
+    """A group of commands whose list says the whole first sentence of each, in as many lines as it takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's own would cut them
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(limit=10_000))
+                    for name, command in self.commands.items()
+                    if not command.hidden
+                ]
+            )
+
+
 def group(help_text: str) -> typer.Typer:
     """Return a group of commands of one noun."""
-    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(cls=Group, help=help_text, no_args_is_help=True, rich_markup_mode=None)

@@ -1,4 +1,4 @@
-"""How commands speak: one JSON document, a table on a terminal, plain aligned text elsewhere."""
+"""How commands speak: one JSON document, or aligned text that a terminal's width holds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+from unicodedata import combining, east_asian_width
 from uuid import UUID
 
 from jobsync.errors import JobsyncError, UsageProblem
@@ -146,56 +148,96 @@ def cell(value: object) -> str:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, empty: str = "nothing"
 ) -> None:
-    """Print rows under their headings; numbers stand to the right."""
+    """
+    Print rows under their headings; numbers stand to the right.
+
+    On a terminal no line is longer than the screen: the last columns, where long texts belong, move below their row as
+    `name: value` until the others fit. So an access key stands whole in one line, to be copied with the mouse.
+    """
     texts = [[cell(value) for value in row] for row in rows]
     if title:
         write(f"\n{visible(title)}\n")
     if not texts:
         write(f"  {empty}\n" if title else f"{empty}\n")
-    elif sys.stdout.isatty() and _width(columns, texts) <= shutil.get_terminal_size().columns:
-        _rich_table(columns, texts, sys.stdout)
-    else:  # too wide for this terminal: whole lines wrap better than words in narrow columns
-        _plain_table(columns, texts)
+        return
+    widths = [max(_cells(text) for text in column) for column in zip(columns, *texts, strict=True)]
+    room = _room()
+    kept = len(columns)
+    while room and kept > 1 and sum(widths[:kept]) + len(_GAP) * (kept - 1) > room:
+        kept -= 1
+    right = [_numeric(column) for column in zip(*texts, strict=True)]
+    for number, row in enumerate([columns, *texts]):
+        places = zip(row[:kept], widths, right, strict=False)
+        lines = [_GAP.join(_placed(text, width, to_right) for text, width, to_right in places).rstrip()]
+        if number == 0 and room:
+            lines.append("─" * (sum(widths[:kept]) + len(_GAP) * (kept - 1)))
+        elif number:
+            below = [
+                (name, text) for name, text in zip(columns[kept:], row[kept:], strict=True) if text not in ("", "-")
+            ]
+            lines += [f"  {line}" for line in _packed(below, room - 2)]
+        write("\n".join(lines) + "\n")
 
 
-def _width(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> int:
-    return sum(max(len(column), *(len(row[at]) for row in texts)) + 2 for at, column in enumerate(columns))
+_GAP = "  "
 
 
-def _numeric(texts: Sequence[Sequence[str]], at: int) -> bool:
-    return all(row[at].replace(".", "", 1).isdigit() or row[at] == "-" for row in texts)
+def _room() -> int:
+    """Return how many columns the screen has; 0 off a terminal, where lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
-def _plain_table(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(column), *(len(row[at]) for row in texts)) for at, column in enumerate(columns)]
-    right = [_numeric(texts, at) for at in range(len(columns))]
-    for row in [columns, *texts]:
-        parts = [
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        write("  ".join(parts).rstrip() + "\n")
+def _cells(text: str) -> int:
+    """Return how many columns a terminal takes for a text: two for a wide sign, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(sign) in "WF" else not combining(sign) for sign in text)
 
 
-def _rich_table(columns: Sequence[str], texts: Sequence[Sequence[str]], out: TextIO) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _placed(text: str, width: int, to_right: bool) -> str:
+    blanks = " " * (width - _cells(text))
+    return blanks + text if to_right else text + blanks
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for at, column in enumerate(columns):
-        table.add_column(column, justify="right" if _numeric(texts, at) else "left", overflow="fold")
-    for row in texts:
-        table.add_row(*(Text(text) for text in row))
-    Console(file=out).print(table)
+
+def _numeric(texts: Sequence[str]) -> bool:
+    """Whether a column holds numbers; digits without end, such as access keys, are names."""
+    found = [text for text in texts if text != "-"]
+    return bool(found) and all(len(text) <= 12 and text.replace(".", "", 1).isdigit() for text in found)
+
+
+def _packed(facts: Iterable[tuple[str, str]], room: int) -> Iterator[str]:
+    """Yield lines of `name: value`, as many facts in a line as it holds; one too long for that has lines of its own."""
+    line = ""
+    for name, text in facts:
+        fact = f"{name}: {text}"
+        if line and _cells(line) + len(_GAP) + _cells(fact) > room:
+            yield line
+            line = ""
+        if _cells(fact) > room:
+            yield f"{name}:"
+            yield from (f"  {part}" for part in _wrapped(text, room - 2))
+        else:
+            line = f"{line}{_GAP}{fact}" if line else fact
+    if line:
+        yield line
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """Return a text in lines that end between words; a word longer than a line is left whole."""
+    return textwrap.wrap(text, max(room, 1), break_long_words=False, break_on_hyphens=False)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Print names and values, a line each."""
-    width = max(len(name) for name in facts)
+    """Print names and values, a line each; on a terminal, long values take several, none of them in mid-word."""
+    width, room = max(len(name) for name in facts) + len(_GAP), _room()
     for name, value in facts.items():
-        write(f"{name.ljust(width)}  {cell(value)}\n")
+        text = cell(value)
+        lines = _wrapped(text, room - width) if room and width + _cells(text) > room else [text]
+        if room and max(_cells(line) for line in lines) > room - width:
+            write("".join(f"{line}\n" for line in (name, *(f"  {part}" for part in _wrapped(text, room - 2)))))
+        else:
+            first, *others = lines
+            write(f"{name.ljust(width)}{first}\n" + "".join(f"{' ' * width}{line}\n" for line in others))
 
 
 def show(document: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, transaction
+from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write, write_file
 from jobsync.errors import JobsyncError
 
@@ -31,7 +31,7 @@ def report(
     from jobsync.operate.report import read_history, render_report
 
     with transaction(context) as connection:
-        seen = look(connection, window=timedelta(days=days))
+        seen = look(connection, window=timedelta(days=days), waker=tools_of(context).waker)
         history = read_history(connection, now=seen.now, since=seen.since)
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     page = render_report(seen, history, verdict)

@@ -142,6 +142,8 @@ def show_(
     def tell() -> None:
         print_facts({name: value for name, value in row.items() if name not in ("items", "traceback")})
         columns = ["item_key", "label", "status", "attempt", "duration_ms", "counts", "error"]
+        if all(item["label"] == item["item_key"] for item in row["items"]):
+            columns.remove("label")
         print_table(columns, [[item[c] for c in columns] for item in row["items"]], title="items", empty="none")
         if row["traceback"]:
             write("\n" + visible_lines(row["traceback"]) + "\n")

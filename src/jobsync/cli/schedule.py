@@ -8,7 +8,7 @@ from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_table, show
 from jobsync.logs import complain
 
-app = group("When what is due.")
+app = group("When each dealership is synced next.")
 
 
 @app.callback()
@@ -29,17 +29,17 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
         on = read_system_settings(driver(connection)).switch("easycar_sync_enabled")
     if not on:
         complain("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs")
-    columns = ["dealership", "cron", "time zone", "next", "retry", "attempts", "last success", "why not"]
+    columns = ["dealership", "next", "last success", "retry", "attempts", "why not", "cron", "time zone"]
     lines = [
         [
             f"{row['dealership_id']} {row['name']}",
-            row["cron"],
-            row["timezone"],
             row["next_at"].strftime("%a %Y-%m-%d %H:%M %z"),
+            row["last_success_at"],
             row["retry_at"],
             row["attempt"],
-            row["last_success_at"],
             _why_not(row),
+            row["cron"],
+            row["timezone"],
         ]
         for row in rows
     ]

@@ -12,7 +12,7 @@ from jobsync.errors import ExitCode
 from jobsync.logs import complain
 
 app = group("Settings in the database; an UPDATE in SQL works as well.")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Name of the setting.", show_default=False)]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Its name; settings list shows all.", show_default=False)]
 
 
 @app.command("list")
@@ -55,7 +55,7 @@ def get(context: typer.Context, key: Key, as_json: Json = False) -> None:
 def set_(
     context: typer.Context,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False)],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="As settings list expects it.", show_default=False)],
     as_json: Json = False,
 ) -> None:
     """Change one setting; it takes effect at the next tick."""

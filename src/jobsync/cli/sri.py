@@ -24,16 +24,31 @@ def sri() -> None:
 
 @app.command()
 def explain(
-    code: Annotated[str, typer.Argument(metavar="CODE", help="The number beside a message.", show_default=False)],
+    code: Annotated[
+        str,
+        typer.Argument(
+            metavar="CODE", help="The number beside a message, or a word such as in_process.", show_default=False
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """Say what a message code of the SRI means, and what to do about it."""
+    """Say what a code of the SRI, or a word beside a document, means and what to do about it."""
     from jobsync.errors import UsageProblem
     from jobsync.sri import catalogue
+    from jobsync.sri.words import WORDS
 
-    code = code.strip().removeprefix("code_")  # as `invoice list` shows it
+    code = code.strip().lower().removeprefix("code_")  # as `invoice list` shows it
+    if word := WORDS.get(code):
+        known = {"code": code, "known": True, "stage": "jobsync", "class": None}
+        document = {**known, "meaning": word.meaning, "advice": word.advice, "source": None, "certain": True}
+        facts = {"word": code, "meaning": word.meaning, "what to do": word.advice}
+        show(document, as_json=as_json, otherwise=lambda: print_facts(facts))
+        return
     if not _CODE.fullmatch(code):
-        raise UsageProblem(f"{code!r} is no message code of the SRI; expected a number such as 43")
+        raise UsageProblem(
+            f"{code!r} is no message code of the SRI, and no word of ours about a document;"
+            " expected a number such as 43, or a word such as in_process"
+        )
     explanation = catalogue.explain(code)
     document = {
         "code": explanation.code,

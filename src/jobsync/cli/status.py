@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
 _FAILURES_MOST = 4
+_INDENT = 9
+_ADVICE = re.compile(r" +do {5}")
 _SPAN = re.compile(r"(\d{1,4})([mhd])")
 
 # how a line looks on a terminal; off it all lines are plain
@@ -87,7 +90,7 @@ def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     from jobsync.operate.look import look
 
     with translated(), tools.engine.connect() as connection:
-        seen = look(connection, window=window)
+        seen = look(connection, window=window, waker=tools.waker)
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 
@@ -99,20 +102,39 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    size = shutil.get_terminal_size()
+    lines = [part for line in lines for part in fold(line, size.columns)]
     if clear:
-        size = shutil.get_terminal_size()
         lines = [(style, text[: size.columns]) for style, text in lines[: max(4, size.lines - 1)]]
         write("\x1b[H\x1b[2J")
     console.print(Text("\n").join(Text(text, style=style) for style, text in lines))
 
 
+def fold(line: Line, width: int) -> Iterator[Line]:
+    """Break a line that is too long: prose between words, advice between its commands only, so that each is whole."""
+    style, text = line
+    advice = _ADVICE.match(text)
+    if len(text) <= width:
+        parts = [text]
+    elif advice:
+        first, *rest = text.split("; ")
+        parts = [first, *(" " * advice.end() + command for command in rest)]
+    else:
+        parts = textwrap.wrap(
+            text, width, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False
+        )
+    yield from ((style, part) for part in parts)
+
+
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     from jobsync import __version__
+    from jobsync.operate.status import ALL_WELL, headline
 
-    count = len(verdict.problems)
-    words = f"{count} need{'s' if count == 1 else ''} attention: jobsync health" if count else "all is well"
-    yield _BAD if count else _GOOD, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}  {words}"
+    words = headline(seen, verdict)
+    style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN
+    yield _DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
+    yield style, f"{words}: jobsync health" if verdict.problems else words
     yield from _jobs(seen)
     yield from _dealerships(seen)
     yield from _tenants(seen)
@@ -124,6 +146,8 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
 def _watch(seen: Snapshot) -> Iterator[Line]:
     """Whether anybody is told of all this."""
     from jobsync.operate.health import is_unwatched
+    from jobsync.operate.look import WATCH
+    from jobsync.operate.wake import how_to_wake
     from jobsync.operate.words import ago, many
 
     if not seen.alerts and not any(facts.in_use for facts in seen.jobs):
@@ -134,7 +158,7 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     style = _BAD if is_unwatched(seen) else _WARN if seen.alerts else _DIM
     yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told; {acted}"
     if is_unwatched(seen):
-        yield _HEAD, "  do     systemctl enable --now jobsync-health.timer"
+        yield _HEAD, f"  do     {how_to_wake(seen.waker, WATCH)}"
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
@@ -157,23 +181,25 @@ def _jobs(seen: Snapshot) -> Iterator[Line]:
 
 
 def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
-    from jobsync.operate.status import State
+    from jobsync.operate.status import State, by_hand
     from jobsync.operate.words import ago, many, percent, span
 
     facts, numbers = found.facts, found.facts.numbers
-    tick = f"tick {ago(seen.now, facts.last_tick_at)}"
+    tick = f"tick {ago(seen.now, facts.last_tick_at)}" if facts.last_tick_at else "no timer has ever ticked"
     last = "no run yet"
     if facts.last_run:
-        took = facts.last_run.finished_at
-        length = f", {span((took - facts.last_run.started_at).total_seconds())}" if took else ""
-        last = f"last run {facts.last_run.status}, {ago(seen.now, facts.last_run.started_at)}{length}"
-    yield _PLAIN, f"  seen   {tick}; {last}; success {ago(seen.now, facts.last_success_at)}"
+        run = facts.last_run
+        length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
+        last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
+    success = f"success{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
+    yield _PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
         p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""
         p95 = f", p95 {span(numbers.p95_s)}" if numbers.p95_s is not None else ""
         window = span((seen.now - seen.since).total_seconds())
         clean = percent(numbers.clean, numbers.runs)
-        streak = f", {many(facts.consecutive_failures, 'failure')} in a row" if facts.consecutive_failures else ""
+        failures = facts.consecutive_failures
+        streak = f", {many(failures, 'scheduled failure')} in a row" if failures else ""
         yield _PLAIN, f"  {window.ljust(6)} {many(numbers.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
     if found.state is not State.RUNNING:
         for run in facts.running:
@@ -226,7 +252,7 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
         )
         if found.what_to_do and found.standing not in advised:  # the others differ in their number only
             advised.add(found.standing)
-            yield _HEAD, f"  {''.ljust(28)}  do         {visible(found.what_to_do, most=200)}"
+            yield _HEAD, f"{''.ljust(_INDENT)}do     {visible(found.what_to_do, most=200)}"
     more = len(troubled) + len(others) - len(rows)
     if more > 0:
         yield _DIM, f"  ... and {more} more: jobsync status --json, jobsync dealership list"
@@ -240,9 +266,10 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
     if not tenants:
         return
     pending = sum(found.pending for found in tenants)
-    attention = sum(found.needs_attention for found in tenants)
+    rejected = sum(found.rejected for found in tenants)
+    attention = many(sum(found.needs_attention for found in tenants), "needs a person", "need a person")
     yield _PLAIN, ""
-    yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention} need a person"
+    yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention}, {rejected} rejected"
     rows = [found for found in tenants if found.needs_attention or found.ride_parked][:_TROUBLED_MOST]
     for found in rows:
         parts = []
@@ -254,9 +281,13 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
             parts.append(f"{found.due} due, oldest {ago(seen.now, found.oldest_due_at)}")
         if found.pending:
             parts.append(f"{found.pending} pending")
+        if found.rejected:
+            parts.append(f"{found.rejected} rejected")
         name = visible(f"{found.ruc} {found.name}", most=44)
         troubled = found.needs_attention or found.ride_parked
         yield _WARN if troubled else _PLAIN, f"  {name.ljust(44)}  {', '.join(parts)}"
+    if rejected:
+        yield _DIM, "  rejected: for the issuer to correct; jobsync invoice list --status rejected"
     for asks in seen.asks:
         if asks.outcome == "all":
             timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
@@ -274,17 +305,17 @@ def _levels(seen: Snapshot) -> Iterator[Line]:
     yield _HEAD, "service levels"
     for level in levels:
         word = "ok" if level.met else f"below {level.target_percent:g} %"
-        text = f"  {level.name.ljust(40)} {percent(level.kept, level.of).rjust(7)}  {level.kept} of {level.of}  {word}"
+        text = f"  {level.name.ljust(41)} {percent(level.kept, level.of).rjust(7)}  {level.kept} of {level.of}  {word}"
         yield _GOOD if level.met else _BAD, text
 
 
 def _failures(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.words import ago
+    from jobsync.operate.words import ago, many
 
     if not seen.failures:
         return
     yield _PLAIN, ""
-    yield _HEAD, f"failures     {len(seen.failures)} kinds, most frequent first"
+    yield _HEAD, f"failures     {many(len(seen.failures), 'kind')}, most frequent first"
     for group in seen.failures[:_FAILURES_MOST]:
         yield _PLAIN, f"  {group.times:>5}x  {group.fingerprint}  {group.job}: {visible(group.sample, most=160)}"
         when = f"last {ago(seen.now, group.last_at)}"

@@ -9,7 +9,7 @@ import typer
 from jobsync.cli.options import DealershipId, Json, group, transaction
 from jobsync.cli.output import print_table, say, show
 
-app = group("Vehicles.")
+app = group("Vehicles: what changed, what was refused, and fields to keep.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
 
 
@@ -28,7 +28,7 @@ def history(
 
     with transaction(context) as connection:
         rows = registry.list_changes(connection, dealership_id, stock_number, limit=limit)
-    columns = ["changed_at", "stock_number", "title", "field", "old", "new"]
+    columns = ["changed_at", "stock_number", "field", "old", "new", "title"]
     show(
         rows,
         as_json=as_json,
@@ -39,7 +39,9 @@ def history(
 @app.command()
 def refused(
     context: typer.Context,
-    dealership_id: Annotated[int | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    dealership_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", help="Number of the dealership; default: all.", show_default=False)
+    ] = None,
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
@@ -48,12 +50,13 @@ def refused(
 
     with transaction(context) as connection:
         rows = registry.list_refused(connection, dealership_id, limit=limit)
-    columns = ["created_at", "dealership_id", "name", "position", "stock_number", "reason_code", "reason"]
-    lines = [[row[column] for column in columns] for row in rows]
+    columns = ["created_at", "position", "stock_number", "reason_code", "dealership", "reason"]
+    told = [{**row, "dealership": f"{row['dealership_id']} {row['name']}"} for row in rows]
+    lines = [[row[column] for column in columns] for row in told]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="nothing was refused"))
 
 
-StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", show_default=False)]
+StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", help="Of the vehicle.", show_default=False)]
 Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price, description.", show_default=False)]
 
 

@@ -20,9 +20,9 @@ Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.
 def add(
     context: typer.Context,
     ruc: Ruc,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Razón social.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name (razón social).", show_default=False)],
     environment: Annotated[
-        str, typer.Option("--environment", metavar="test|production", help="Where its documents are submitted.")
+        str, typer.Option("--environment", metavar="test|production", help="Where it submits.")
     ] = "production",
     logo: Annotated[
         Path | None,
@@ -30,7 +30,7 @@ def add(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a tenant."""
+    """Add a taxpayer whose documents are to be followed."""
     from jobsync.sri import registry
     from jobsync.sri.access_key import find_ruc_problem, is_ruc_shaped
 
@@ -71,7 +71,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("show")
 def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
-    """Show one tenant."""
+    """Show one tenant, its documents by status and the oldest that waits."""
     from jobsync.sri import registry
 
     with transaction(context) as connection:
@@ -81,7 +81,7 @@ def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 
 @app.command()
 def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
-    """Leave a tenant's documents out of every run that does not name them."""
+    """Leave a tenant's documents out of every run that does not name them with --access-key."""
     from jobsync.sri import registry
 
     with transaction(context) as connection:

@@ -65,16 +65,21 @@ def install(
     root = root.absolute()
     installation = _installation(context, root, executable)
     files = disk.install(installation, root)
-    done = {disk.FileState.MISSING: "written", disk.FileState.DIFFERS: "replaced", disk.FileState.SAME: "unchanged"}
-    print_table(["file", ""], [[file.path, done.get(file.state, "yours")] for file in files])
+    done = {
+        disk.FileState.MISSING: "written",
+        disk.FileState.DIFFERS: "replaced",
+        disk.FileState.SAME: "unchanged",
+        disk.FileState.DROP_IN: "yours",
+        disk.FileState.UNKNOWN: "unknown to this version; jobsync units diff says how to remove it",
+    }
+    print_table(["file", ""], [[file.path, done[file.state]] for file in files])
     disk.create_user_and_folders(root)
-    if root == _SYSTEM and disk.is_running():
-        disk.reload()
+    disk.reload(root)
     if enable:
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
     if installation.storage is None:
-        say("JOBSYNC_STORAGE is not set: jobsync-generate-ride.timer is not enabled")
+        say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
 
 
 @app.command()
@@ -86,8 +91,9 @@ def uninstall(root: Root = _SYSTEM) -> None:
     disk.disable_timers(root)
     paths = disk.uninstall(root)
     print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")
-    if root == _SYSTEM and disk.is_running():
-        disk.reload()
+    for path in disk.find_unknown(root):
+        say(f"{path} is left: unknown to this version; if it is not yours: {_removal(Path(path).name, path)}")
+    disk.reload(root)
 
 
 @app.command()
@@ -101,6 +107,9 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
         for file in files:
             if file.state is disk.FileState.DROP_IN:
                 say(f"{file.path}: yours, and in force beside ours")
+            elif file.state is disk.FileState.UNKNOWN:
+                name = Path(file.path).name
+                say(f"{file.path}: unknown to this version; if it is not yours: {_removal(name, file.path)}")
             elif file.diff:
                 write(file.diff)
             elif file.state is not disk.FileState.SAME:
@@ -110,6 +119,10 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
     counts = disk.count_states(files)
     if counts[disk.FileState.DIFFERS] or counts[disk.FileState.MISSING]:
         raise typer.Exit(int(ExitCode.FAILED))
+
+
+def _removal(name: str, path: str) -> str:
+    return f"systemctl disable --now {name}; rm {path}; systemctl daemon-reload"
 
 
 def _installation(context: typer.Context, root: Path, executable: Path | None) -> Installation:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
+import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +20,16 @@ from jobsync.settings import CREDENTIALS_FOLDER
 
 SYSTEM = Path("/")
 _RUNNING = Path("/run/systemd/system")
+# Beside the program, where pip puts it: where a default Debian looks for it.
+_SHARED = {
+    f"share/{path}": f"/usr/local/share/{path}"
+    for path in (
+        "man/man1/jobsync.1",
+        "bash-completion/completions/jobsync",
+        "zsh/site-functions/_jobsync",
+        "fish/vendor_completions.d/jobsync.fish",
+    )
+}
 
 
 class InstallProblem(JobsyncError):
@@ -31,6 +43,7 @@ class FileState(StrEnum):
     DIFFERS = "differs"
     MISSING = "missing"
     DROP_IN = "drop-in"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -49,14 +62,26 @@ class Compared:
 
 
 def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
-    """Return every file with its state, the administrator's drop-ins last; those are theirs and no difference."""
+    """
+    Return every file with its state, last the administrator's drop-ins and units that are unknown to this version.
+
+    Those two are not ours to change, and no difference.
+    """
     found = [_compare(path, text, root) for path, text in render_units(installation).items()]
+    found += [_compare_link(path, target, root) for path, target in _links(installation, root).items()]
     for name, secret in installation.secrets.items():
         path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
         before = _read(below(root, path))
         state = FileState.MISSING if before is None else FileState.SAME
         found.append(Compared(path, state if before in (None, secret + "\n") else FileState.DIFFERS))
-    return [*found, *_drop_ins(root)]
+    found += [Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")]
+    return [*found, *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root))]
+
+
+def find_unknown(root: Path = SYSTEM) -> list[str]:
+    """Return the units that are named like ours and are none of this version: the administrator's, or left over."""
+    ours = render_units(Installation(executable=Path("/none")))
+    return [path for path in _look_up(root, "jobsync-*.service", "jobsync-*.timer") if path not in ours]
 
 
 def _compare(path: str, text: str, root: Path) -> Compared:
@@ -81,14 +106,34 @@ def _read(path: Path) -> str | None:
         raise InstallProblem(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _drop_ins(root: Path) -> Iterator[Compared]:
+def _look_up(root: Path, *patterns: str) -> list[str]:
+    """Return the paths in the installed system of what the units' folder has by these patterns."""
     folder = below(root, UNITS_FOLDER)
     try:
-        paths = sorted(folder.glob("jobsync-*.d/*.conf"))
+        return [f"/{path.relative_to(root)}" for pattern in patterns for path in sorted(folder.glob(pattern))]
     except OSError as error:
         raise InstallProblem(f"{folder} cannot be read: {error.strerror}") from error
-    for path in paths:
-        yield Compared(f"/{path.relative_to(root)}", FileState.DROP_IN)
+
+
+def _links(installation: Installation, root: Path) -> dict[str, str]:
+    """Return the links to the manual page and the completions, with their targets, as far as the program has them."""
+    program = installation.executable.resolve() if root == SYSTEM else installation.executable
+    prefix = program.parent.parent
+    targets = {path: f"{prefix}/{shared}" for shared, path in _SHARED.items()}
+    return {path: target for path, target in targets.items() if path != target and below(root, target).is_file()}
+
+
+def _compare_link(path: str, target: str, root: Path) -> Compared:
+    link = below(root, path)
+    if _target(link) == target:
+        return Compared(path, FileState.SAME)
+    there = link.is_symlink() or link.exists()
+    return Compared(path, FileState.DIFFERS if there else FileState.MISSING, f"{path} -> {target}\n")
+
+
+def _target(link: Path) -> str:
+    """Return where a link leads, "" for what is none: a file in its place came with pip."""
+    return str(link.readlink()) if link.is_symlink() else ""
 
 
 def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
@@ -97,7 +142,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
 
     Raises:
         InstallProblem: a secret that lies there is another one, and nothing was written: the key that it may be is the
-            only one that opens what is stored. Or a file could not be written; those before it are.
+            only one that opens what is stored. Or a folder cannot be written, or the program not be started: nothing
+            was written either. Or the disk failed in between; what was written before is whole.
     """
     before = compare(installation, root)
     for file in before:
@@ -107,29 +153,73 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
                 " unset the variable, or change that file by hand"
             )
     changed = {file.path for file in before if file.state in (FileState.DIFFERS, FileState.MISSING)}
-    for path, text in render_units(installation).items():
-        if path in changed:
-            _write(below(root, path), text, mode=0o644, folder_mode=0o755)
+    _require_writable([below(root, path) for path in changed])
+    if changed and root == SYSTEM:
+        _require_program(installation.executable)
+    # secrets first: a unit that is there finds what it loads
     for name, secret in installation.secrets.items():
         path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
         if path in changed:
-            _write(below(root, path), secret + "\n", mode=0o600, folder_mode=0o750)
+            _replace(below(root, path), secret + "\n", mode=0o600, closed=below(root, CREDENTIALS_FOLDER).parent)
+    for path, text in render_units(installation).items():
+        if path in changed:
+            _replace(below(root, path), text, mode=0o644)
+    for path, target in _links(installation, root).items():
+        if path in changed:
+            _replace(below(root, path), Path(target))
     return before
 
 
-def _write(path: Path, text: str, *, mode: int, folder_mode: int) -> None:
-    """Replace a file as a whole: nobody ever reads half of it, or a secret of the wrong mode."""
+def _require_writable(paths: Iterable[Path]) -> None:
+    """Look before anything is written: an installation is all there, or as it was."""
+    folders = {next(folder for folder in path.parents if folder.exists()) for path in paths}
+    closed = sorted(str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
+    if closed:
+        raise InstallProblem(
+            f"nothing was changed: {', '.join(closed)} cannot be written (not as this user, mounted"
+            " read-only, or no folder); run it as root, or with --root DIR for a folder of your own"
+        )
+
+
+def _require_program(program: Path) -> None:
+    """Let the service's user, or somebody as strange, start the program once: no timer tells that it cannot."""
+    try:
+        user = pwd.getpwnam("jobsync").pw_name
+    except KeyError:  # its first installation
+        user = "nobody"
+    try:
+        _run_if_there("runuser", "-u", user, "--", str(program), "--version")
+    except InstallProblem as error:
+        raise InstallProblem(
+            f"nothing was changed: the service's user cannot start {program} ({error}); is it there, and are its"
+            " folders open to others (chmod -R go+rX)?"
+        ) from error
+
+
+def _replace(path: Path, content: str | Path, *, mode: int = 0o644, closed: Path | None = None) -> None:
+    """
+    Put a text, or a link to a path, in its place as a whole: nobody ever reads half, or a secret of a wrong mode.
+
+    Args:
+        closed: this folder and those below it, where they have to be made, are for no others.
+    """
     temporary = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(mode=folder_mode, parents=True, exist_ok=True)
+        for folder in [folder for folder in path.parents if not folder.exists()][::-1]:
+            folder.mkdir()
+            # whatever the administrator's umask: systemd and man have to get there
+            folder.chmod(0o750 if closed and folder.is_relative_to(closed) else 0o755)
         temporary.unlink(missing_ok=True)
-        temporary.touch(mode=0o600, exist_ok=False)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.chmod(mode)
+        if isinstance(content, Path):
+            temporary.symlink_to(content)
+        else:
+            temporary.touch(mode=0o600, exist_ok=False)
+            temporary.write_text(content, encoding="utf-8")
+            temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise InstallProblem(
-            f"{path} cannot be written: {error.strerror}; run it as root, or with --root DIR for a folder of your own"
+            f"{path} cannot be written: {error.strerror}; mend that and run it again: it goes on there"
         ) from error
 
 
@@ -139,17 +229,19 @@ def uninstall(root: Path = SYSTEM) -> list[str]:
 
     What is not ours to take away stays: the user, the state, the configuration, the secrets, and drop-ins.
     """
-    paths = [
-        path
-        for path in render_units(Installation(executable=Path("/none")))
-        if below(root, path).is_file() or below(root, path).is_symlink()
-    ]
+    paths = _installed(root)
     for path in paths:
         try:
             below(root, path).unlink()
         except OSError as error:
             raise InstallProblem(f"{below(root, path)} cannot be removed: {error.strerror}") from error
     return paths
+
+
+def _installed(root: Path) -> list[str]:
+    ours = render_units(Installation(executable=Path("/none")))
+    paths = [path for path in ours if below(root, path).is_file() or below(root, path).is_symlink()]
+    return paths + [path for shared, path in _SHARED.items() if _target(below(root, path)).endswith(f"/{shared}")]
 
 
 # --- systemd ---------------------------------------------------------------------------------------------------------
@@ -167,30 +259,44 @@ def create_user_and_folders(root: Path = SYSTEM) -> None:
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)
 
 
-def reload() -> None:
-    """Let systemd read the files again."""
-    _run_if_there("systemctl", "daemon-reload")
+def reload(root: Path = SYSTEM) -> None:
+    """Let systemd and the journal read the files again; not below another root."""
+    if root == SYSTEM:
+        _run_if_there("journalctl", "--update-catalog")
+        if is_running():
+            _run_if_there("systemctl", "daemon-reload")
 
 
 def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
-    """Enable the timers of all that is configured, and start them where systemd runs this very root."""
-    rides = installation.storage is not None  # without it every tick would end with 78
-    timers = [name for name in TIMERS if rides or name != "jobsync-generate-ride.timer"]
-    if root != SYSTEM:
-        _run_if_there("systemctl", f"--root={root}", "enable", *timers)
-    elif is_running():
-        _run_if_there("systemctl", "enable", "--now", *timers)
-    else:
+    """
+    Enable the timers of all that is configured, and start them where systemd runs this very root.
+
+    Without a storage every tick of generate-ride would end with 78: its timer is taken out, should it be in.
+    """
+    off = [] if installation.storage else ["jobsync-generate-ride.timer"]
+    on = [name for name in TIMERS if name not in off]
+    if root == SYSTEM and not is_running():
         raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")
+    where = "--now" if root == SYSTEM else f"--root={root}"
+    _run_if_there("systemctl", "enable", where, *on)
+    if off:
+        _run_if_there("systemctl", "disable", where, *off)
 
 
 def disable_timers(root: Path = SYSTEM) -> None:
-    """Stop the timers and take them out of the boot; a run in progress ends by itself."""
+    """
+    Stop the timers and take them out of the boot; a run in progress ends by itself.
+
+    Raises:
+        InstallProblem: the folder of units cannot be written; nothing was stopped.
+    """
+    _require_writable([below(root, path) for path in _installed(root)])
     there = [name for name in TIMERS if below(root, f"{UNITS_FOLDER}/{name}").exists()]
     if there and root != SYSTEM:
-        _run_if_there("systemctl", f"--root={root}", "disable", *there)
+        _run_if_there("systemctl", "disable", f"--root={root}", *there)
     elif there and is_running():
         _run_if_there("systemctl", "disable", "--now", *there)
+        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
 
 
 def _run_if_there(program: str, *arguments: str) -> None:

@@ -25,6 +25,7 @@ _ALWAYS_SECRET = (
     "JOBSYNC_PING_URL",
 )
 _DATABASE_URLS = ("JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL")
+_VENDOR_URLS = ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,13 @@ def read_installation(
     Args:
         root: the file system that is installed to; the folder and the file are looked for below it.
         executable: None for the jobsync that runs now.
-        sandboxed: what home folders hold is hidden from the jobs.
+        sandboxed: for units, from which home folders are hidden; not for cron.
 
     Raises:
-        ConfigurationProblem: naming all that keeps units from running.
+        ConfigurationProblem: naming all that keeps units or cron's lines from running, or would let them ask a sandbox
+            that was left over in the environment.
     """
+    readers = "units" if sandboxed else "cron's lines"
     named = environ.get("JOBSYNC_CONFIG")
     environ = {
         **environ,
@@ -84,7 +87,7 @@ def read_installation(
     known = settings.load_settings(environ)  # raises what is wrong, in its own words
     if known.database_url is None:
         problems.append(
-            "JOBSYNC_DATABASE_URL: units need the URL of a PostgreSQL server (postgresql://…), in the environment,"
+            f"JOBSYNC_DATABASE_URL: {readers} need the URL of a PostgreSQL server (postgresql://…), in the environment,"
             f" in {settings.CREDENTIALS_FOLDER}/jobsync_database_url or in {settings.CONFIG_FILE}"
         )
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
@@ -93,11 +96,21 @@ def read_installation(
     program = executable or Path(sys.executable).with_name("jobsync")
     behind = () if executable else (Path(sys.executable).resolve(), Path(__file__).resolve())
     _require_seen(problems, "the program", program, *behind, sandboxed=sandboxed)
+    if sandboxed and not {*"\"'\\$"}.isdisjoint(str(program)):
+        problems.append(
+            f"the program: {visible(program)}: systemd starts none with a quote, a backslash or a $ in its path"
+        )
     if known.storage is not None:
         _require_seen(problems, "JOBSYNC_STORAGE", known.storage, sandboxed=sandboxed)
     sockets = [Path(folder) for _, folders in hosts for folder in folders]
     _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
     plain, secret = _sort_out(texts, problems)
+    problems.extend(
+        f"{name} is exported and leads to this host: timers would ask a sandbox instead of the vendor;"
+        f" unset {name}, or, to try out, write it into {settings.CONFIG_FILE}"
+        for name in _VENDOR_URLS
+        if name in texts and texts[name][1] is None and _is_loopback(texts[name][0])
+    )
     if named:
         _require_seen(problems, "JOBSYNC_CONFIG", Path(named), sandboxed=sandboxed)
         plain["JOBSYNC_CONFIG"] = named
@@ -146,8 +159,8 @@ def _sort_out(
             elif in_folder:
                 secret[name] = ""
         elif path is None or name in (*_DATABASE_URLS, "JOBSYNC_STORAGE"):
-            if visible(text) != text:
-                problems.append(f"{name}: holds characters that no unit file can")
+            if not text.isprintable():
+                problems.append(f"{name}: holds a control character")
             plain[name] = text
     return plain, secret
 
@@ -189,13 +202,22 @@ def _is_literal(host: str) -> bool:
     return True
 
 
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
 def _require_seen(problems: list[str], what: str, *paths: Path, sandboxed: bool) -> None:
     """Units see no home folder and only temporary files of their own."""
     for path in paths:
         if not path.is_absolute():
             problems.append(f"{what}: {path} is not an absolute path")
-        elif visible(path) != str(path):
-            problems.append(f"{what}: {visible(path)} holds characters that no unit file can")
+        elif not str(path).isprintable():
+            problems.append(f"{what}: {visible(path)} holds a control character")
         elif hidden := next((folder for folder in _HIDDEN if sandboxed and path.is_relative_to(folder)), None):
             problems.append(f"{what}: {path} lies below {hidden}, which the units' sandbox hides from them")
             return

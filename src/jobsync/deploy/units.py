@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from jobsync.deploy.catalog import CATALOG, render_catalog
 from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER
 
@@ -201,8 +202,11 @@ def render_units(installation: Installation) -> dict[str, str]:
     files[SYSUSERS] = (
         "# the jobs' own user: its name is its role in Postgres (peer), and it owns the RIDE files\n"
         f'u jobsync - "jobsync scheduled jobs" {STATE_FOLDER} -\n'
+        "# a user that was there before, perhaps in another group, may read the configuration too\n"
+        "m jobsync jobsync\n"
     )
     files[TMPFILES] = _render_tmpfiles(installation)
+    files[CATALOG] = render_catalog()
     return files
 
 
@@ -235,7 +239,7 @@ def _render_unit(service: _Service, installation: Installation) -> str:
 
 
 def _render_start(service: _Service, installation: Installation) -> str:
-    command = _quoted(str(installation.executable)).replace("$", "$$")
+    command = _quoted(str(installation.executable))
     return f"""\
 [Service]
 # exec, not oneshot (would ignore the time limits), not notify (an exit before READY=1 would count as a failure)

@@ -19,7 +19,7 @@ from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import first_slot, resolve
 from jobsync.errors import ExitCode, UsageProblem
-from jobsync.logs import get_logger
+from jobsync.logs import get_logger, show_progress
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
@@ -381,8 +381,9 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
     client = job.make_client(pause)
     with reading() as connection:
         items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled)
-    results = []
+    results: list[ItemResult] = []
     for item in items:
+        show_progress(f"{len(results)}/{len(items)} {SPEC.noun}")
         try:
             with reading() as connection:
                 credentials = load_credentials(connection, int(item.key), job.cipher)

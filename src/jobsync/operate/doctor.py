@@ -25,6 +25,7 @@ from jobsync.logs import visible
 from jobsync.operate.look import KINDS, rows_of
 from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
+from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
 from jobsync.operate.words import many
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        what = "is the server up? systemctl status postgresql; psql with the same URL"
+        what = (
+            "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
+        )
         if isinstance(error, ConfigurationProblem):
             what = "role, password, database name or pg_hba.conf: correct what the message names"
         return None, [*findings, problem("database", visible(error), what, error.exit_code)]
@@ -191,9 +194,11 @@ def _server(connection: Connection) -> Iterator[Finding]:
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
     words = f"this host and the database differ by {max(0.0, skew_s):.1f} s"
     if skew_s > _SKEW_PROBLEM_S:
-        yield problem("clock", words, "timedatectl; systemctl status systemd-timesyncd (or chrony), on both hosts")
+        yield problem(
+            "clock", words, "date -u on both hosts; then chrony or systemd-timesyncd on the one that is wrong"
+        )
     elif skew_s > _SKEW_WARNING_S:
-        yield warning("clock", words, "timedatectl on both hosts")
+        yield warning("clock", words, "date -u on both hosts")
     else:
         yield ok("clock", words)
     try:
@@ -241,11 +246,18 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         names=sorted(metadata.tables),
     )
     if rows:
-        names = ", ".join(row["name"] for row in rows)
-        what = "as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO …"
-        yield problem("rights", f"the role may not read and write {names}", what, ExitCode.CONFIGURATION)
+        names = _some([row["name"] for row in rows])
+        role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
+        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
+        yield problem("rights", words, what, ExitCode.CONFIGURATION)
     else:
         yield ok("rights", "the role may read and write every table")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are: a line that nobody reads to its end says nothing."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _locks(database: Database) -> Iterator[Finding]:
@@ -284,8 +296,7 @@ def check_key(connection: Connection, decrypt: Callable[[str], object] | None) -
         except JobsyncError:
             unreadable.append(str(dealership_id))
     if unreadable:
-        words = f"it does not decrypt the credentials of dealership {', '.join(unreadable[:20])}"
-        words += f" and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+        words = f"it does not decrypt the credentials of dealership {_some(unreadable)}"
         what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
         yield problem("encryption key", words, what)
     else:
@@ -385,8 +396,7 @@ def _files(engine: Engine, root: Path, *, every: bool) -> Iterator[Finding]:
     what = "jobsync generate-ride --force --access-key KEY draws it again; or restore the folder"
     for words, keys in (("missing", missing), ("altered", altered)):
         if keys:
-            some = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-            yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {some}", what)
+            yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {_some(keys)}", what)
     if not missing and not altered:
         kind = "all" if every else "the latest"
         yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")
@@ -466,16 +476,15 @@ def check_bytecode(package: Path) -> Finding:
 
 # --- timers ----------------------------------------------------------------------------------------------------------
 
-_SYSTEMD = Path("/run/systemd/system")
-_CRON_FILES = ("/etc/cron.d/jobsync",)
+_UNWOKEN = {
+    Waker.NOBODY: "nothing wakes the jobs of the private database",
+    Waker.SYSTEMD: "systemd runs here, the timers are not installed",
+    Waker.ABSENT: f"no systemd here and no {CRON_FILE}",
+}
 
 
 def check_timers(
-    *,
-    systemd: Path = _SYSTEMD,
-    run: Callable[[Sequence[str]], str] | None = None,
-    cron_files: Sequence[str] = _CRON_FILES,
-    renders: bool = True,
+    waker: Waker, *, run: Callable[[Sequence[str]], str] | None = None, renders: bool = True
 ) -> Iterator[Finding]:
     """
     Does anything wake the jobs on this host?
@@ -483,14 +492,11 @@ def check_timers(
     Args:
         renders: RIDE files have a place; where they have none, their timer is left off on purpose.
     """
-    cron = [name for name in cron_files if Path(name).exists()]
-    if not systemd.is_dir():
-        if cron:
-            yield ok("timers", f"no systemd here; cron wakes the jobs ({cron[0]})")
-        else:
-            yield warning(
-                "timers", "no systemd here and no /etc/cron.d/jobsync", "jobsync cron show > /etc/cron.d/jobsync"
-            )
+    if waker is Waker.CRON:
+        yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
+        return
+    if waker is not Waker.UNITS:
+        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, KINDS[0].name))
         return
     names = [f"jobsync-{name}.timer" for name in (*(kind.name for kind in KINDS), "health")]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
@@ -513,6 +519,26 @@ def check_timers(
             yield warning("timers", f"{name} runs, but not after the next boot", enable)
         else:
             yield ok("timers", f"{name} is active")
+
+
+def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
+    """
+    Are the installed unit files those that this version and configuration would write?
+
+    Args:
+        read_changed: returns the paths of files that differ or are missing; raises what keeps them from being compared.
+    """
+    try:
+        changed = read_changed()
+    except JobsyncError as error:
+        words = f"the installed files cannot be compared: {visible(error)}"
+        return warning("units", words, "as root: jobsync units diff")
+    if not changed:
+        return ok("units", "the installed files are as this version and configuration would write them")
+    names = _some([Path(path).name for path in changed])
+    differ = many(len(changed), "installed file differs", "installed files differ")
+    words = f"{differ} from what this version and configuration would write: {names}"
+    return warning("units", words, "jobsync units diff shows it; as root: jobsync units install")
 
 
 def _run(command: Sequence[str]) -> str:

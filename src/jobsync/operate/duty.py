@@ -17,6 +17,7 @@ from jobsync.operate.look import look, read_now
 from jobsync.operate.notebook import open_notebook
 from jobsync.operate.prune import prune
 from jobsync.operate.send import Channel
+from jobsync.operate.wake import Waker
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -49,6 +50,7 @@ def do_health(
     environ: Mapping[str, str],
     *,
     wait: Callable[[float], None],
+    waker: Waker = Waker.UNITS,
     now: datetime | None = None,
 ) -> Done:
     """
@@ -57,6 +59,7 @@ def do_health(
     Args:
         open_database: raises what keeps the database from being used.
         wait: between two looks at a database that does not answer.
+        waker: what wakes the jobs on this host.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
     """
     host = alert.host_name()
@@ -66,7 +69,7 @@ def do_health(
         except JobsyncError:
             wait(SECOND_LOOK_S)
             database, engine = open_database()
-        return _with_database(database, engine, channels, environ, host=host, now=now)
+        return _with_database(database, engine, channels, environ, host=host, waker=waker, now=now)
     except JobsyncError as error:
         get_logger().error("health.no_database", error=visible(error))
         moment = now or datetime.now(UTC)
@@ -84,11 +87,12 @@ def _with_database(
     environ: Mapping[str, str],
     *,
     host: str,
+    waker: Waker,
     now: datetime | None,
 ) -> Done:
     with open_notebook(environ) as notebook, alert.only_here(database) as alone:
         with translated(), engine.begin() as connection:
-            seen = look(connection, now=now)
+            seen = look(connection, now=now, waker=waker)
             alert.stamp_watch(connection, seen.now)
         book = alert.Book(notebook, engine, host)
         limits = book.limits(seen.settings)

@@ -8,21 +8,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from jobsync.errors import ExitCode
-from jobsync.operate.look import JobFacts, Snapshot
+from jobsync.operate.look import WATCH, JobFacts, Snapshot
 from jobsync.operate.status import (
+    by_hand,
     dealership_status,
     is_timer_silent,
     job_status,
     run_limit,
+    service_levels,
     silent_since,
     storage_is_held,
 )
-from jobsync.operate.words import ago, many, span, stamp
+from jobsync.operate.wake import how_to_wake
+from jobsync.operate.words import ago, many, percent, span, stamp
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
 _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 _CIRCUIT_RIPE = timedelta(minutes=5)  # the SRI often blinks; a message is for what lasts
+_PROBED_WITHIN = timedelta(hours=2)  # a document waits an hour at most; an older probe says nothing of now
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,16 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("tick", "do the timers tick?", tuple(_ticks(seen))),
         Check("skips", "do ticks find the lock free?", tuple(_skips(seen))),
         Check("duration", "does a run take too long?", tuple(_durations(seen))),
-        Check("failures", f"{number('alert_after_failures')} failures in a row?", tuple(_failures(seen))),
+        Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
         Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
         Check("held", "do removals wait for a person?", tuple(_held(seen))),
         Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
         Check("queue", f"more than {number('alert_queue_length')} due?", tuple(_queues(seen, open_kinds))),
         Check("documents", "do documents need a person?", tuple(_documents(seen))),
+        Check("storage", "can RIDE files be written?", tuple(_storage(seen))),
         Check("ride", "can every RIDE be drawn?", tuple(_rides(seen))),
         Check("settings", "can every setting be read?", tuple(_settings(seen))),
-        Check("units", "did a unit fail again and again?", tuple(_units(seen))),
+        Check("unit", "did a unit fail again and again?", tuple(_units(seen))),
     )
     return Health(seen.now, checks, tuple(_notes(seen)))
 
@@ -114,13 +119,12 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
 def _ticks(seen: Snapshot) -> Iterator[Problem]:
     for facts in seen.jobs:
         if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
-            unit = f"jobsync-{facts.kind.name}.timer"
             yield Problem(
                 facts.kind.name,
                 "tick",
                 f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; one is expected every"
                 f" {facts.kind.beat_s} s",
-                f"systemctl status {unit}; systemctl enable --now {unit}; or its host is down; not wanted any more:"
+                f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
             )
@@ -161,8 +165,8 @@ def _failures(seen: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 facts.kind.name,
                 "failures",
-                f"{facts.kind.name}: {facts.consecutive_failures} failures in a row, last success"
-                f" {stamp(facts.last_success_at)}{_reason(facts)}",
+                f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
+                f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
                 status.what_to_do or "jobsync runs list --failed",
                 facts.last_success_at,
             )
@@ -203,7 +207,8 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
     if not seen.job("check-authorizations").enabled:
         return
     for host in seen.hosts:
-        if host.opened_at is not None:
+        if host.opened_at is not None and host.behind:
+            tried = host.last_probe_at is None or seen.now - host.last_probe_at < _PROBED_WITHIN
             yield Problem(
                 host.host,
                 "circuit",
@@ -211,7 +216,7 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
                 f" {ago(seen.now, host.last_probe_at)}",
                 "nothing is lost, one call a run probes; an outage of the SRI ends by itself, else: jobsync doctor",
                 host.opened_at,
-                ripe=seen.now - host.opened_at >= _CIRCUIT_RIPE,
+                ripe=tried and seen.now - host.opened_at >= _CIRCUIT_RIPE,
             )
 
 
@@ -246,11 +251,9 @@ def _documents(seen: Snapshot) -> Iterator[Problem]:
             )
 
 
-def _rides(seen: Snapshot) -> Iterator[Problem]:
+def _storage(seen: Snapshot) -> Iterator[Problem]:
     facts = seen.job("generate-ride")
-    if not facts.enabled:
-        return
-    if storage_is_held(facts) and facts.last_run is not None:
+    if facts.enabled and storage_is_held(facts) and facts.last_run is not None:
         run = str(facts.last_run.run_id)[:8]
         yield Problem(
             "generate-ride",
@@ -259,8 +262,11 @@ def _rides(seen: Snapshot) -> Iterator[Problem]:
             "jobsync doctor (lines storage, disk); each tick tries again",
             facts.last_run.started_at,
         )
+
+
+def _rides(seen: Snapshot) -> Iterator[Problem]:
     for tenant in seen.tenants:
-        if tenant.ride_parked:
+        if seen.job("generate-ride").enabled and tenant.ride_parked:
             yield Problem(
                 f"tenant {tenant.ruc}",
                 "ride",
@@ -299,13 +305,13 @@ def is_unwatched(seen: Snapshot) -> bool:
 
 def _unwatched(seen: Snapshot) -> str:
     last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
-    return f"jobsync-health.timer {last}"
+    return f"the health timer {last}"
 
 
 def _notes(seen: Snapshot) -> Iterator[str]:
     """What is worth knowing, and needs nobody now."""
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
-        yield f"nobody is told of anything: {_unwatched(seen)}; systemctl enable --now jobsync-health.timer"
+        yield f"nobody is told of anything: {_unwatched(seen)}; {how_to_wake(seen.waker, WATCH)}"
     for facts in seen.jobs:
         if not facts.enabled:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
@@ -314,6 +320,24 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     failing = [found for found in seen.dealerships if found.why_not is None and found.last_status == "Failed"]
     if failing:
         yield f"{many(len(failing), 'dealership')} failed at the last sync; jobsync status shows them"
+    yield from (
+        f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
+        " waits for it, the next document that does tries it again"
+        for host in seen.hosts
+        if host.opened_at is not None and not host.behind
+    )
+    if seen.service.rejected:
+        window = span((seen.now - seen.since).total_seconds())
+        yield (
+            f"the SRI rejected {many(seen.service.rejected, 'document')} in the last {window}, for the issuer to"
+            " correct and submit again: jobsync invoice list --status rejected"
+        )
+    missed = [level for level in service_levels(seen) if level.met is False]
+    for level in missed:
+        yield (
+            f"service level below {level.target_percent:g} %: {level.name} {percent(level.kept, level.of)},"
+            f" {level.kept} of {level.of}"
+        )
     paused = sum(1 for found in seen.dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"

@@ -83,7 +83,10 @@ def where_to_look(run: Mapping[str, Any] | None, *, this_host: str, readable: bo
     if run["trigger"] == "manual":
         return f"it was typed by hand on {host} at {started}: its lines went to that command's standard error"
     if run["trigger"] == "cron":
-        return f"it ran under cron on {host} at {started}: look into the mail to MAILTO of /etc/cron.d/jobsync"
+        return (
+            f"it ran on {host} at {started} with --scheduled, without systemd and without a terminal: under cron look"
+            " into the mail to MAILTO of /etc/cron.d/jobsync, else where that scheduler keeps what a run says"
+        )
     if host != this_host:
         return f"it ran on {host}: ask there, jobsync logs {run['run_id']}"
     if not readable:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
 from jobsync.operate.fingerprint import fingerprint, normalise
+from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
 from jobsync.runner.record import living_runs
 
@@ -92,6 +94,7 @@ class JobFacts:
             (paused, switched off, no credentials).
         next_at: when the first of the waiting ones is due.
         last_bad: the last run within the window that did not end clean.
+        last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
     kind: Kind
@@ -107,6 +110,7 @@ class JobFacts:
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
     last_bad: RunFacts | None
+    last_good: RunFacts | None
     numbers: Numbers
     due: int
     waiting: int
@@ -122,6 +126,7 @@ class DealershipFacts:
 
     Args:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
+        next_at: its next slot; None where its cron cannot be read.
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
         error: the first error of the last sync that failed.
@@ -171,12 +176,18 @@ class TenantFacts:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """One host of the SRI; its circuit is open since `opened_at`."""
+    """
+    One host of the SRI; its circuit is open since `opened_at`.
+
+    Args:
+        behind: documents that will be asked about there; without any, nobody probes whether it answers again.
+    """
 
     host: str
     faults_in_a_row: int
     opened_at: datetime | None
     last_probe_at: datetime | None
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -191,11 +202,18 @@ class AsksFacts:
 
 @dataclass(frozen=True)
 class Service:
-    """What was promised within the window; of each pair the first is how many kept it, the second of how many."""
+    """
+    What was promised within the window; of each pair the first is how many kept it, the second of how many.
+
+    Args:
+        undisturbed: documents that ended as authorized, of all that the SRI or we decided on.
+        rejected: of the others those that the SRI has refused, and nobody has submitted again since.
+    """
 
     authorized: tuple[int, int] = (0, 0)
     rendered: tuple[int, int] = (0, 0)
     undisturbed: tuple[int, int] = (0, 0)
+    rejected: int = 0
 
 
 @dataclass(frozen=True)
@@ -226,7 +244,13 @@ class AlertFacts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything, at one instant of the database's clock; `watched_at` is when the health timer last acted."""
+    """
+    Everything, at one instant of the database's clock.
+
+    Args:
+        watched_at: when the health timer last acted.
+        waker: what wakes the jobs on the host that looks.
+    """
 
     now: datetime
     since: datetime
@@ -241,6 +265,7 @@ class Snapshot:
     failures: tuple[Failure, ...] = ()
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
+    waker: Waker = Waker.UNITS
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
@@ -276,13 +301,16 @@ def read_now(connection: Connection) -> datetime:
 _CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
 
 
-def look(connection: Connection, *, now: datetime | None = None, window: timedelta = WINDOW) -> Snapshot:
+def look(
+    connection: Connection, *, now: datetime | None = None, window: timedelta = WINDOW, waker: Waker = Waker.UNITS
+) -> Snapshot:
     """
     Read everything an operator asks about.
 
     Args:
         now: another instant than the database's clock, for tests.
         window: how far rates, durations and failures look back.
+        waker: what wakes the jobs on this host, for advice that works here.
     """
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
@@ -298,7 +326,7 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
         jobs=_jobs(connection, settings, now, since, dealerships, tenants),
         dealerships=dealerships,
         tenants=tenants,
-        hosts=_hosts(connection),
+        hosts=_hosts(connection, now),
         asks=_asks(connection, now, since),
         service=_service(connection, now, since),
         failures=_failures(connection, now, since),
@@ -306,6 +334,7 @@ def look(connection: Connection, *, now: datetime | None = None, window: timedel
         watched_at=connection.execute(
             text("SELECT last_tick_at FROM jobs WHERE name = :name"), {"name": WATCH}
         ).scalar_one_or_none(),
+        waker=waker,
     )
 
 
@@ -327,6 +356,10 @@ _LAST = f"""
     SELECT {_RUN}, 'bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
         AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'good' FROM jobs j CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
+        AND r.finished_at = j.last_success_at ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
     SELECT {_RUN}, 'running' FROM job_runs r WHERE r.status = 'running'
 """
@@ -377,9 +410,9 @@ def _jobs(
                 ),
                 last_run=next(iter(runs[kind.name, "last"]), None),
                 last_bad=next(iter(runs[kind.name, "bad"]), None),
+                last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
-                in_use=due["in_use"]
-                or (kind.name == "generate-ride" and bool(state.get("last_tick_at") or due["due"] or due["waiting"])),
+                in_use=due["in_use"] or (kind.name == "generate-ride" and bool(due["due"] or state)),
                 **{name: value for name, value in due.items() if name != "in_use"},
             )
         )
@@ -398,13 +431,13 @@ def _due(
     if name == "stock-sync":
         ready = [found for found in dealerships if found.why_not is None]
         times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
-        due = [time for time in times if time is None or time <= now]
+        due = [time for time in times if time is not None and time <= now]
         return {
             "in_use": any(found.why_not != "no_credentials" for found in dealerships),
             "due": len(due),
             "waiting": len(ready) - len(due),
             "blocked": len(dealerships) - len(ready),
-            "oldest_due_at": min(filter(None, due), default=None),
+            "oldest_due_at": min(due, default=None),
             "next_at": min((time for time in times if time is not None and time > now), default=None),
         }
     open_tenants = [found for found in tenants if _takes_part(found, now)]
@@ -468,18 +501,15 @@ _DEALERSHIPS = """
 
 
 def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
-    slots: dict[tuple[Any, ...], datetime | None] = {}
+    slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
     found = []
     usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
     zone_ = settings.zone("easycar_sync_timezone")
     for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_):
         cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
-        expected = None
-        if start:
-            rule = (cron, zone, start.replace(second=0, microsecond=0))
-            if rule not in slots:
-                slots[rule] = next_slot(*rule)
-            expected = slots[rule]
+        expected = slot(cron, zone, start) if start else None
+        # no tick has met it yet: the first one that does leads to this slot, and takes nothing before it
+        row["next_at"] = row["next_at"] or slot(cron, zone, now)
         found.append(DealershipFacts(**row, expected_at=expected))
     return tuple(found)
 
@@ -524,7 +554,8 @@ _TENANTS = """
     ) o
     CROSS JOIN LATERAL (
         SELECT count(*) AS rejected FROM (
-            SELECT 1 FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected' LIMIT 100000) few
+            SELECT 1 FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected'
+            AND i.deleted_at IS NULL LIMIT 100000) few
     ) rejected
     LEFT JOIN due ON due.tenant_id = t.id
     LEFT JOIN ride ON ride.tenant_id = t.id
@@ -558,8 +589,25 @@ def _tenants(connection: Connection, now: datetime) -> tuple[TenantFacts, ...]:
     )
 
 
-def _hosts(connection: Connection) -> tuple[HostFacts, ...]:
-    rows = rows_of(connection, "SELECT host, faults_in_a_row, opened_at, last_probe_at FROM sri_hosts ORDER BY host")
+# A key's 24th digit says whose host is asked: 1 celcer (test), 2 cel (production); another host stands in for both.
+# Each document that waits is asked about every 6 hours at least: a host not tried for longer is asked by nobody, such
+# as a sandbox that is no more.
+_HOSTS = """
+    SELECT host, faults_in_a_row, opened_at, last_probe_at, CASE
+        WHEN opened_at IS NULL OR last_probe_at < CAST(:now AS timestamptz) - interval '7 hours' THEN 0
+        ELSE (
+            SELECT count(*) FROM invoices i JOIN tenants t ON t.id = i.tenant_id
+            WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at IS NOT NULL
+              AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= :now)
+              AND substr(i.access_key, 24, 1) <>
+                  CASE host WHEN 'cel.sri.gob.ec' THEN '1' WHEN 'celcer.sri.gob.ec' THEN '2' ELSE '' END
+        ) END AS behind
+    FROM sri_hosts ORDER BY host
+"""
+
+
+def _hosts(connection: Connection, now: datetime) -> tuple[HostFacts, ...]:
+    rows = rows_of(connection, _HOSTS, now=now)
     return tuple(HostFacts(**row) for row in rows)
 
 
@@ -587,7 +635,7 @@ _SERVICE = """
           AND invoice_id IS NOT NULL
         ORDER BY invoice_id, at DESC
     ), decided AS (
-        SELECT told.kind, told.at, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
+        SELECT told.kind, told.at, i.status, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
         FROM told JOIN invoices i ON i.id = told.invoice_id
     ), late AS (
         SELECT count(*) AS late FROM invoices
@@ -602,6 +650,7 @@ _SERVICE = """
            count(*) FILTER (WHERE kind = 'authorized' AND (ride_generated_at IS NOT NULL
                OR at < CAST(:now AS timestamptz) - CAST(:rendered AS interval))) AS to_draw,
            count(*) FILTER (WHERE ride_generated_at IS NOT NULL) AS any_drawn,
+           count(*) FILTER (WHERE kind = 'rejected' AND status = 'rejected') AS rejected,
            (SELECT late FROM late) AS late
     FROM decided
 """
@@ -613,6 +662,7 @@ def _service(connection: Connection, now: datetime, since: datetime) -> Service:
         authorized=(row["in_time"], row["authorized"] + row["late"]),
         rendered=(row["drawn"], row["to_draw"] if row["any_drawn"] else 0),
         undisturbed=(row["authorized"], row["decided"]),
+        rejected=row["rejected"],
     )
 
 

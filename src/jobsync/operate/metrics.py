@@ -72,7 +72,7 @@ def _jobs(text: Text, seen: Snapshot) -> None:
     )
     each(
         "jobsync_job_consecutive_failures",
-        "Failed runs in a row.",
+        "Scheduled runs that failed in a row; hand runs and retries neither count nor end it.",
         {n: f.consecutive_failures for n, f in jobs.items()},
     )
     each("jobsync_job_consecutive_skips", "Skipped ticks in a row.", {n: f.consecutive_skips for n, f in jobs.items()})
@@ -124,13 +124,14 @@ def _dealerships(text: Text, seen: Snapshot) -> None:
 def _documents(text: Text, seen: Snapshot) -> None:
     text.add(
         "jobsync_documents",
-        "Documents that are not settled, by state.",
+        "Documents that are not authorized and drawn, by state.",
         [
             ({"tenant": found.ruc, "state": state}, number)
             for found in seen.tenants
             for state, number in (
                 ("pending", found.pending),
                 ("needs_attention", found.needs_attention),
+                ("rejected", found.rejected),
                 ("ride_waiting", found.ride_waiting),
                 ("ride_refused", found.ride_parked),
             )

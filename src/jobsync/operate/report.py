@@ -16,12 +16,14 @@ from jobsync.operate.health import Check, Health
 from jobsync.operate.look import KINDS, Snapshot, rows_of
 from jobsync.operate.page import PAGE, STYLE
 from jobsync.operate.status import (
+    ALL_WELL,
     CALM,
     DealershipStatus,
     JobStatus,
     Standing,
     State,
     dealership_statuses,
+    headline,
     job_statuses,
     service_levels,
     tenant_order,
@@ -144,10 +146,10 @@ def say(value: object, *, most: int = 400) -> str:
 
 def render_report(seen: Snapshot, history: History, health: Health) -> str:
     """Return the whole page."""
-    count = len(health.problems)
-    verdict = f"{count} need{'s' if count == 1 else ''} attention" if count else "all is well"
+    verdict = headline(seen, health)
+    css = "bad" if health.problems else "good" if verdict == ALL_WELL else "warn"
     body = [
-        _header(seen, verdict, calm=not count),
+        _header(seen, verdict, css),
         _problems(health),
         _levels(seen),
         *(_job(seen, history, status) for status in job_statuses(seen)),
@@ -161,9 +163,9 @@ def render_report(seen: Snapshot, history: History, health: Health) -> str:
     return PAGE.format(title=f"jobsync: {verdict}", style=STYLE, body="\n".join(filter(None, body)))
 
 
-def _header(seen: Snapshot, verdict: str, *, calm: bool) -> str:
+def _header(seen: Snapshot, verdict: str, css: str) -> str:
     when = f"{seen.now:%Y-%m-%d %H:%M:%S} UTC, the last {span((seen.now - seen.since).total_seconds())}"
-    pill = f'<p class="pill {"good" if calm else "bad"}">{verdict}</p>'
+    pill = f'<p class="pill {css}">{say(verdict)}</p>'
     return f"<header><h1>jobsync</h1>{pill}<p class=meta>{say(seen.database)} at {when}</p></header>"
 
 
@@ -391,7 +393,7 @@ def _documents(seen: Snapshot, history: History) -> str:
     parts += [
         f'<p class="card bad">{say(host.host)} does not answer since {stamp(host.opened_at)}</p>'
         for host in seen.hosts
-        if host.opened_at
+        if host.opened_at and host.behind
     ]
     known = [(state.replace("_", " "), f"{history.states[state]:,}") for state in _STATES if state in history.states]
     parts.append(_facts(known))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
+from jobsync.operate.wake import BY_SYSTEMD, how_to_wake
 from jobsync.operate.words import ago, many, span, stamp
 
 if TYPE_CHECKING:
@@ -149,8 +150,7 @@ def _off(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if not facts.in_use:
         return None
-    unit = f"jobsync-{facts.kind.name}.timer"
-    what = f"systemctl status {unit}; systemctl enable --now {unit}; with cron: jobsync cron show"
+    what = how_to_wake(seen.waker, facts.kind.name)
     if is_timer_silent(facts, seen.now):
         why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, one is expected every {facts.kind.beat_s} s"
         return JobStatus(facts, State.TIMER_OFF, why, what)
@@ -195,7 +195,7 @@ def _progress(seen: Snapshot, facts: JobFacts) -> str:
 
 def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if facts.kind.name == "check-authorizations":
-        hosts = [host for host in seen.hosts if host.opened_at is not None]
+        hosts = [host for host in seen.hosts if host.behind]
         if hosts:
             names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
             return JobStatus(
@@ -224,14 +224,38 @@ def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if dead and (run is None or dead[0].started_at > run.started_at):
         run = dead[0]
         why = f"run {str(run.run_id)[:8]} died without a word on {run.host}, pid {run.pid}"
-        what = (
-            f"nothing is half-done, the next run goes on; why it died: journalctl --since '{run.started_at:%F %H:%M}'"
+        log = (
+            f"journalctl --since '{run.started_at.astimezone(UTC):%F %H:%M} UTC'"
+            if seen.waker in BY_SYSTEMD
+            else "dmesg -T"
         )
+        what = f"nothing is half-done, the next run goes on; why it died: {log}"
         return JobStatus(facts, State.FAILING, why, what)
     assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
-    in_a_row = f"{facts.consecutive_failures} failures in a row; " if facts.consecutive_failures > 1 else ""
-    why = f"{in_a_row}the last run ended as {run.status}{_reason(seen, facts)}"
+    which = "last run" if run == last else "last bad run"
+    ended = f"the {which}{by_hand(run)} ended as {run.status}{_reason(seen, facts)}"
+    why = "; ".join(filter(None, (_in_a_row(seen, facts, run), ended)))
     return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", _print_of(seen, facts))
+
+
+def _in_a_row(seen: Snapshot, facts: JobFacts, bad: RunFacts) -> str:
+    """Say how many scheduled runs failed in a row, and what a success means that did not end the row."""
+    if facts.consecutive_failures < 2:
+        return ""
+    words = f"{facts.consecutive_failures} scheduled runs failed in a row"
+    good = facts.last_good
+    if good is None:
+        return words
+    when = ago(seen.now, facts.last_success_at)
+    if good.started_at > bad.started_at:
+        who = "a run by hand" if by_hand(good) else "a retry"
+        return f"{words}; {who} succeeded {when}: the job can work, the next scheduled run shows whether it is over"
+    return f"{words}; a run by hand succeeded {when}, scheduled ones still fail" if by_hand(good) else words
+
+
+def by_hand(run: RunFacts | None) -> str:
+    """Return the words for a run that somebody typed; such a run neither adds to a row of failures nor ends it."""
+    return " by hand" if run is not None and run.trigger == "manual" else ""
 
 
 def _reason(seen: Snapshot, facts: JobFacts) -> str:
@@ -421,8 +445,21 @@ def service_levels(seen: Snapshot) -> list[Level]:
         Level("authorized within 5 min of submission", *seen.service.authorized),
         Level("PDF within 2 min of authorization", *seen.service.rendered),
         Level("runs clean", *seen.runs_clean),
-        Level("documents that needed nobody", *seen.service.undisturbed),
+        Level("neither rejected nor waiting for a person", *seen.service.undisturbed),
     ]
+
+
+ALL_WELL = "all is well"
+
+
+def headline(seen: Snapshot, health: Health) -> str:
+    """Return what one line can say: what needs a person, else which jobs do not go well; which promises are broken."""
+    count = len(health.problems)
+    parts = [f"{count} need{'s' if count == 1 else ''} attention"] if count else []
+    parts += [f"{job.name} {job.state}" for job in job_statuses(seen) if job.state not in CALM and not count]
+    missed = sum(1 for level in service_levels(seen) if level.met is False)
+    parts += [f"{many(missed, 'service level')} below target"] if missed else []
+    return ", ".join(parts) or ALL_WELL
 
 
 # --- the document ----------------------------------------------------------------------------------------------------

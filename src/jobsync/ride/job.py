@@ -110,11 +110,25 @@ def choose(connection: Connection[Any], job: GenerateRide) -> tuple[Sequence[Due
                 ride.access_key,
                 ItemStatus.SKIPPED,
                 reason=reason,
+                error=_why_not(ride),
                 details={"tenant_ruc": ride.tenant_ruc},
                 named=not ride.authorized,  # what is there already needs nobody's attention
             )
         )
     return chosen, left_out, len(chosen)
+
+
+def _why_not(ride: DueRide) -> str:
+    """Return why a document that was asked for by name is not printed, and what to do about it."""
+    key = ride.access_key
+    if ride.deleted or ride.status == "cancelled":
+        return f"it is {'deleted' if ride.deleted else 'cancelled'} here, and is not printed any more"
+    return {
+        "authorized": f"it is printed already; anew: jobsync generate-ride --force --access-key {key}",
+        "pending_authorization": "it is pending: the SRI has not authorized it yet; ask now:"
+        f" jobsync check-authorizations --access-key {key}",
+        "rejected": f"the SRI has refused it; its story: jobsync invoice show {key}",
+    }.get(ride.status, f"it needs attention, and is not authorized; its story: jobsync invoice show {key}")
 
 
 def require_known(connection: Connection[Any], job: GenerateRide) -> None:

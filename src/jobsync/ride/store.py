@@ -20,8 +20,9 @@ class DueRide:
     One document that wants its printed form.
 
     Args:
+        status: as in DocumentStatus.
+        deleted: the row stays, nothing is done about it any more.
         generated: it has one already.
-        authorized: it is authorized, and neither deleted nor cancelled.
     """
 
     id: int
@@ -29,8 +30,14 @@ class DueRide:
     tenant_ruc: str
     logo_path: str | None
     access_key: str
-    authorized: bool
+    status: str
+    deleted: bool
     generated: bool
+
+    @property
+    def authorized(self) -> bool:
+        """Whether it may have a printed form."""
+        return self.status == "authorized" and not self.deleted
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Source:
 
 _RIDE = """
     SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.logo_path, i.access_key,
-           i.status = 'authorized' AND i.deleted_at IS NULL AS authorized, i.ride_generated_at IS NOT NULL AS generated
+           i.status, i.deleted_at IS NOT NULL AS deleted, i.ride_generated_at IS NOT NULL AS generated
 """
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
 # As for checks: tenants in turns, and what killed a process behind what was not tried yet.

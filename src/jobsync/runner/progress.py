@@ -1,4 +1,4 @@
-"""Progress outward: systemd's STATUS= and WATCHDOG=1, a log line now and then, the counts in the run's row."""
+"""Progress outward: systemd's STATUS= and WATCHDOG=1, a terminal's line, a log line now and then, the run's row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from jobsync.logs import get_logger, visible
+from jobsync.logs import get_logger, show_progress, visible
 
 ROW_EVERY_S = 2.0
 LOG_EVERY_S = 300.0
@@ -56,6 +56,7 @@ class Progress:
         """Say how much there is to do."""
         self.total = total
         notify_systemd(self._environ, f"STATUS=0/{total} {self._noun}")
+        show_progress(f"0/{total} {self._noun}")
 
     def advance(self, *, failed: bool) -> None:
         """One item is finished; only this, never the passing of time, feeds the watchdog."""
@@ -63,10 +64,12 @@ class Progress:
             self.done += 1
             self.failed += failed
         tail = f", {self.failed} failed" if self.failed else ""
-        lines = [f"STATUS={visible(f'{self.done}/{self.total} {self._noun}{tail}')}"]
+        text = visible(f"{self.done}/{self.total} {self._noun}{tail}")
+        lines = [f"STATUS={text}"]
         if self._watched:
             lines.append("WATCHDOG=1")
         notify_systemd(self._environ, *lines)
+        show_progress(text)
 
     def beat(self) -> None:
         """Called about once a second while the run waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -198,8 +199,7 @@ def run_job(
     """
     import structlog
 
-    trigger = "manual" if not request.scheduled else "timer" if "INVOCATION_ID" in environ else "cron"
-    who = record.identify(uuid4(), spec.name, trigger, environ)
+    who = record.identify(uuid4(), spec.name, _trigger(request, environ), environ)
     with (
         structlog.contextvars.bound_contextvars(job=spec.name, run_id=str(who.run_id)),
         ExitStack() as stack,
@@ -239,6 +239,13 @@ def run_job(
         _say(report, spec, recorded=recorded)
         notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")
         return report
+
+
+def _trigger(request: Request, environ: Mapping[str, str]) -> str:
+    """Return who asked: a person (also one who types --scheduled at a terminal), systemd, or cron and its like."""
+    if not request.scheduled or os.isatty(0) or os.isatty(2):  # no service and no cron line has a terminal
+        return "manual"
+    return "timer" if "INVOCATION_ID" in environ else "cron"
 
 
 def disabled_report(job: str) -> Report:

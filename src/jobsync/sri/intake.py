@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,12 +29,19 @@ _BATCH = 100
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of one file; `status` is imported, unchanged, replaced or refused."""
+    """
+    What became of one file.
+
+    Args:
+        status: imported, unchanged, replaced or refused.
+        unknown_ruc: of the issuer, where the file was refused because no tenant has it.
+    """
 
     file: str
     status: str
     access_key: str | None = None
     reason: str | None = None
+    unknown_ruc: str | None = None
 
 
 class Refused(Exception):
@@ -177,8 +185,9 @@ def _write(connection: Connection, incoming: Incoming) -> Taken:
     tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
     if tenant is None:
         where = " --environment test" if incoming.key.environment == "test" else ""
-        words = f"no tenant has the RUC {incoming.key.ruc}; add it: jobsync tenant add {incoming.key.ruc} NAME{where}"
-        return Taken(incoming.file, "refused", key, words)
+        ruc, name = incoming.key.ruc, shlex.quote(incoming.summary.issuer_name or "NAME")
+        words = f"no tenant has the RUC {ruc}; add it: jobsync tenant add {ruc} {name}{where}"
+        return Taken(incoming.file, "refused", key, words, unknown_ruc=ruc)
     inserted = raw.execute(
         "INSERT INTO invoices (tenant_id, access_key, submitted_at) VALUES (%s, %s, now())"
         " ON CONFLICT (access_key) DO NOTHING RETURNING id, submitted_at",

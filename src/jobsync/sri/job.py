@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
-from jobsync.logs import get_logger, visible
+from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
@@ -483,7 +483,8 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
         for host, state in chosen.hosts.items()
     }
     results = []
-    for document in chosen.documents:
+    for number, document in enumerate(chosen.documents):
+        show_progress(f"{number}/{len(chosen.documents)} {SPEC.noun}")
         item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
         try:
             key = check_key(document)

@@ -1,0 +1,59 @@
+"""What wakes the jobs on this host, and the command that mends it: advice is only what works here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+SYSTEMD = Path("/run/systemd/system")
+UNITS = Path("/etc/systemd/system")
+CRON_FILE = Path("/etc/cron.d/jobsync")
+
+
+class Waker(StrEnum):
+    """What wakes the jobs, or could; the first that holds, in this order."""
+
+    UNITS = "units"  # systemd runs, and our timers are installed
+    CRON = "cron"  # no systemd, and our lines are installed
+    NOBODY = "nobody"  # the private database is its user's own: no timer of another user would reach it
+    SYSTEMD = "systemd"  # it runs, our timers are not installed
+    ABSENT = "absent"  # no systemd, and no lines for cron
+
+
+BY_SYSTEMD = (Waker.UNITS, Waker.SYSTEMD)
+
+
+def read_waker(*, embedded: bool, systemd: Path = SYSTEMD, units: Path = UNITS, cron_file: Path = CRON_FILE) -> Waker:
+    """
+    Return what wakes the jobs on this host.
+
+    Args:
+        embedded: the database is the private one, for which neither timers nor cron lines are made.
+    """
+    runs = systemd.is_dir()
+    if runs and any(units.glob("jobsync-*.timer")):
+        return Waker.UNITS
+    if not runs and cron_file.exists():
+        return Waker.CRON
+    if embedded:
+        return Waker.NOBODY
+    return Waker.SYSTEMD if runs else Waker.ABSENT
+
+
+def how_to_wake(waker: Waker, name: str) -> str:
+    """
+    Return the commands that let this host wake a job (or `health`) again.
+
+    >>> how_to_wake(Waker.NOBODY, "stock-sync")
+    'by hand: jobsync stock-sync; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…'
+    """
+    if waker is Waker.UNITS:
+        return f"systemctl status jobsync-{name}.timer; systemctl enable --now jobsync-{name}.timer"
+    if waker is Waker.CRON:
+        return f"is cron running? jobsync cron show has the lines that belong into {CRON_FILE}"
+    if waker is Waker.SYSTEMD:
+        return "as root: jobsync units install --enable"
+    if waker is Waker.ABSENT:
+        return f"as root: jobsync cron show > {CRON_FILE}"
+    by_hand = "jobsync health --act" if name == "health" else f"jobsync {name}"
+    return f"by hand: {by_hand}; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…"

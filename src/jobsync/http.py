@@ -40,7 +40,7 @@ class NoAnswer(JobsyncError):
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, lower-case header names, and the whole body."""
+    """Status, lower-case header names, and the whole body (none where only the status was asked for)."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,6 +56,7 @@ class _Request:
     content: bytes
     ends_at: float
     sending: AbstractContextManager[None]
+    status_only: bool
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
         sending: AbstractContextManager[None] | None = None,
+        status_only: bool = False,
     ) -> Answer:
         """
         Send one POST and read the whole answer.
@@ -108,6 +110,7 @@ class HttpClient:
         Args:
             sending: entered once the connection stands, left when the request has been handed over; what it waits
                 is not counted.
+            status_only: the status says it all; the body, however long, is not read.
 
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
@@ -120,10 +123,11 @@ class HttpClient:
             content,
             time.monotonic() + deadline_s,
             sending or nullcontext(),
+            status_only,
         )
         try:
             with self._sender.exchange(request) as opened:
-                return Answer(opened.status, opened.headers, self._read(opened))
+                return Answer(opened.status, opened.headers, b"" if status_only else self._read(opened))
         except TimeoutError:
             raise NoAnswer(f"no whole answer within {deadline_s:g} s", kind="timeout") from None
         except _NotConnected as error:
@@ -284,7 +288,7 @@ class _Network:
             try:
                 response = _send(connection, request, target, headers)
                 yield _Opened(response.status, _headers_of(response), lambda: response.read(_CHUNK))
-                if response.length:
+                if response.length and not request.status_only:
                     raise http.client.IncompleteRead(b"")
                 kept = response.isclosed() and not response.will_close
             except BaseException:

@@ -7,7 +7,7 @@ import binascii
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,10 +84,20 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def load_alert_settings(environ: Mapping[str, str]) -> Settings:
-    """Read only what an alert needs to get out; whatever else is wrong may be the very thing to be told."""
-    raw = {name: text for name, text in _collect(environ, []).items() if name in _ALERT_NAMES}
-    return _parse(raw, [], under_systemd="INVOCATION_ID" in environ)
+def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
+    """
+    Read only what an alert needs to get out; whatever else is wrong may be the very thing to be told.
+
+    Returns the settings, and what is wrong with them: somebody may not be told.
+    """
+    collected: list[str] = []
+    raw = {name: text for name, text in _collect(environ, collected).items() if name in _ALERT_NAMES}
+    others = tuple(f"{name}:" for name in _NAMES if name not in _ALERT_NAMES)
+    problems = [words for words in collected if not words.startswith(others)]  # a file's may be about alerts
+    settings = _parse(raw, problems, under_systemd="INVOCATION_ID" in environ)
+    if settings.smtp_url is None and "JOBSYNC_SMTP_URL" in raw:
+        settings = replace(settings, alert_to=None)  # it has been named; half of mail is not another mistake
+    return settings, tuple(problems)
 
 
 def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) -> Settings:

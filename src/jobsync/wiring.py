@@ -65,11 +65,11 @@ class Tools:
         return settings
 
     @cached_property
-    def alert_settings(self) -> Settings:
-        """What an alert needs to get out, whatever else is wrong; raises nothing."""
-        settings = load_alert_settings(self.environ)
+    def alert_settings(self) -> tuple[Settings, tuple[str, ...]]:
+        """What an alert needs to get out, whatever else is wrong, and what of it is wrong; raises nothing."""
+        settings, problems = load_alert_settings(self.environ)
         self._hide(settings)
-        return settings
+        return settings, problems
 
     def _hide(self, settings: Settings) -> None:
         if settings.smtp_url or settings.alert_webhook or settings.ping_url:

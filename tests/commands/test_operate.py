@@ -234,6 +234,39 @@ def test_a_failing_unit_with_nothing_but_its_name(cli: Cli, tmp_path: Path) -> N
     assert "JOBSYNC_ENCRYPTION_KEY" in noted["text"]
 
 
+@pytest.mark.parametrize("text", ["htps://hooks.example/services/token-token-token", "https://["])
+def test_a_mistyped_address_is_named_and_the_others_are_told(cli: Cli, tmp_path: Path, text: str) -> None:
+    """78: not everybody was told. The address itself, which is a secret, is nowhere."""
+    with post_office() as (office, port):
+        cli.environ |= {
+            "JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}",
+            "JOBSYNC_ALERT_TO": "ops@example.org",
+            "STATE_DIRECTORY": str(tmp_path),
+            "JOBSYNC_ALERT_WEBHOOK": text,
+        }
+        *_, ran = [cli("alert", "--unit", "jobsync-stock-sync.service", "--json") for _ in range(5)]
+
+    assert (78, 1) == (ran.code, len(office.mails))
+    assert "JOBSYNC_ALERT_WEBHOOK: " in ran.json["not_sent"][0]
+    assert "not everybody can be told: JOBSYNC_ALERT_WEBHOOK: " in ran.err
+    assert "token-token" not in ran.out + ran.err
+
+
+def test_a_mistyped_mail_server_is_one_mistake(cli: Cli, tmp_path: Path) -> None:
+    """That the address stands without its server follows from it; nor is anybody asked to set what is set."""
+    cli.environ |= {
+        "JOBSYNC_SMTP_URL": "smpt://ops:hunter2-secret@mail.example",
+        "JOBSYNC_ALERT_TO": "ops@example.org",
+        "STATE_DIRECTORY": str(tmp_path),
+    }
+    ran = cli("alert", "--unit", "jobsync-stock-sync.service", "--json")
+
+    assert 78 == ran.code
+    assert ["JOBSYNC_SMTP_URL: expected smtp://… or smtps://… (jobsync doctor)"] == ran.json["not_sent"]
+    assert "nobody is told" not in ran.err
+    assert "hunter2" not in ran.out + ran.err
+
+
 def test_a_state_folder_that_cannot_be_written_is_no_obstacle(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     """The message goes out, and the table remembers it."""
     connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")

@@ -6,9 +6,10 @@ import json
 import socket
 import ssl
 import threading
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -29,17 +30,22 @@ SECOND = timedelta(seconds=1)
 
 @dataclass
 class Memory:
-    """A channel that only remembers; `broken` lets nothing through."""
+    """A channel that only remembers; `broken` lets nothing through, `perhaps` takes everything and does not say so."""
 
     name: str = "mail"
     broken: bool = False
+    perhaps: bool = False
+    refused: tuple[str, ...] = ()
     sent: list[Message] = field(default_factory=list)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> tuple[str, ...]:
         """Keep the message."""
         if self.broken:
             raise NotSent(f"{self.name}: it is broken")
         self.sent.append(message)
+        if self.perhaps:
+            raise NotSent(f"{self.name}: it does not say", perhaps=True)
+        return self.refused
 
     @property
     def phases(self) -> list[str]:
@@ -68,7 +74,11 @@ class PostOffice:
 
 @contextmanager
 def post_office(
-    *, password: str | None = None, hostname: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    *,
+    password: str | None = None,
+    hostname: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+    only: str | None = None,
 ) -> Iterator[tuple[PostOffice, int]]:
     """Run a mail server on loopback; with a password, only whoever knows it may send."""
     from aiosmtpd.controller import Controller
@@ -83,6 +93,8 @@ def post_office(
     extra: dict[str, Any] = (
         {"authenticator": check, "auth_required": True, "auth_require_tls": False} if password else {}
     )
+    if only is not None:
+        extra |= {"auth_exclude_mechanism": {"PLAIN", "LOGIN"} - {only}}
     if tls is not None:
         extra |= {"tls_context": tls, "require_starttls": True}
     controller = Controller(office, hostname=hostname, port=free_port(), **extra)
@@ -93,6 +105,74 @@ def post_office(
             yield office, controller.port
         finally:
             controller.stop()
+
+
+@dataclass
+class Clerk:
+    """A mail server that misbehaves where its fields say so, and what it got all the same."""
+
+    banner: bytes = b"220 hi\r\n"
+    ehlo: bytes = b"250 hi\r\n"
+    rcpt: dict[bytes, bytes] = field(default_factory=dict)  # by a piece of the address
+    auth: list[bytes] = field(default_factory=list)  # answers, one after the other; {} is what was said
+    data: bytes | None = b"250 queued\r\n"  # None: it hangs up
+    data_after_s: float = 0.0
+    quit: bytes | None = b"221 bye\r\n"  # None: it says nothing more
+    drips: bytes = b""  # said a hundred times a second, for ever, instead of a greeting
+    mails: list[bytes] = field(default_factory=list)
+    said: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    def talk(self, line: socket.socket) -> None:
+        """Serve one client."""
+        with suppress(OSError), line, line.makefile("rb") as lines:
+            while self.drips:
+                line.sendall(self.drips)
+                time.sleep(0.01)
+            line.sendall(self.banner)
+            answers = iter(self.auth)
+            for said in lines:
+                self.said.append(said)
+                word = said[:4].upper()
+                if word == b"EHLO":
+                    line.sendall(self.ehlo)
+                elif word == b"RCPT":
+                    line.sendall(next((a for piece, a in self.rcpt.items() if piece in said), b"250 ok\r\n"))
+                elif word == b"DATA":
+                    line.sendall(b"354 go\r\n")
+                    self.mails.append(b"".join(iter(lines.readline, b".\r\n")))
+                    time.sleep(self.data_after_s)
+                    if self.data is None:
+                        return
+                    line.sendall(self.data)
+                elif word == b"QUIT":
+                    if self.quit is None:
+                        time.sleep(5)
+                    line.sendall(self.quit or b"")
+                elif word in (b"MAIL", b"RSET"):
+                    line.sendall(b"250 ok\r\n")
+                else:
+                    line.sendall(next(answers, b"500 what?\r\n").replace(b"{}", said.strip()))
+
+
+@contextmanager
+def clerk(**how: Any) -> Iterator[Clerk]:
+    """Run a mail server that misbehaves, on loopback."""
+    found = Clerk(**how)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found.port = server.getsockname()[1]
+
+        def accept() -> None:
+            while True:
+                try:
+                    line, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=found.talk, args=(line,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield found
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def free_port() -> int:
@@ -110,6 +190,8 @@ class Listener:
         self.status = 200
         self.wait = threading.Event()
         self.wait.set()
+        self.length = 0  # of the body that is promised
+        self.body = b""
 
     @property
     def documents(self) -> list[Any]:
@@ -134,8 +216,10 @@ def listener() -> Iterator[tuple[Listener, str]]:
             if found.status < 400:
                 found.got.append((self.path, body))
             self.send_response(found.status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(found.length))
             self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(found.body)
 
         def log_message(self, *_: object) -> None:
             return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.operate import alert
-from jobsync.operate.alert import Entry, UnitFailure, cover, judge_units, merge, see
+from jobsync.operate.alert import Entry, UnitFailure, cover, entry_of, judge_units, merge, see
 from jobsync.operate.duty import do_health, do_unit_failure
 from tests.operate.support import (
     HOSTILE,
@@ -23,6 +26,7 @@ from tests.operate.support import (
     add_dealership,
     add_run,
     away,
+    clerk,
     listener,
     post_office,
     set_job,
@@ -150,6 +154,58 @@ def test_a_spoiled_file_is_put_aside(house: House) -> None:
     assert ["opened"] == house.mail.phases
 
 
+DAMAGE = [
+    '{"limits": {"alert_reminder_hours": 100000000000000}}',
+    '{"written_at": 1' + "0" * 400 + "}",
+    '{"written_at": 1e400}',
+    '{"written_at": NaN, "alerts": []}',
+    '{"alerts": [{"subject": "s", "kind": "unit", "count": Infinity}]}',
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", DAMAGE)
+@pytest.mark.parametrize("up", [True, False])
+def test_a_file_with_impossible_numbers_is_put_aside(house: House, text: str, up: bool) -> None:
+    """As half a file is: the alert goes out, and the next one finds a file that can be read."""
+    folder = Path(house.environ["STATE_DIRECTORY"])
+    (folder / "alerts.json").write_text(text)
+    house.up = up
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+
+    assert ["opened"] == house.mail.phases
+    assert text == (folder / "alerts.unreadable").read_text()
+    assert 6 == json.loads((folder / "alerts.json").read_text())["alerts"][0]["count"]
+
+
+@pytest.mark.parametrize("opened_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon"])
+def test_an_alert_with_an_impossible_date_is_left_out(house: House, opened_at: str) -> None:
+    """The others in the file stay."""
+    house.up = False
+    house.fail(NOW)
+    file = Path(house.environ["STATE_DIRECTORY"]) / "alerts.json"
+    noted = json.loads(file.read_text())
+    noted["alerts"].append({**noted["alerts"][0], "subject": "other", "opened_at": opened_at})
+    file.write_text(json.dumps(noted))
+    for number in range(1, 5):
+        house.fail(NOW + number * STEP)
+
+    assert ["opened"] == house.mail.phases
+
+
+@pytest.mark.parametrize("name", ["alerts.json", "alerts.json.new"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(house: House, name: str) -> None:
+    """Nobody would ever write to it."""
+    folder = Path(house.environ["STATE_DIRECTORY"])
+    os.mkfifo(folder / name)
+    for number in range(6):
+        house.fail(NOW + number * STEP)
+
+    assert ["opened"] == house.mail.phases
+    assert (folder / "alerts.json").is_file()
+
+
 def test_a_folder_that_can_be_written_no_more_is_stood_in_for(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +248,191 @@ def test_each_channel_is_told_once_though_the_other_fails(house: House) -> None:
         do_unit_failure(failure, house.open, [house.mail, hook], house.environ, now=NOW + number * STEP)
 
     assert (1, 1) == (len(house.mail.sent), len(hook.sent))
+
+
+def test_what_perhaps_arrived_is_said_again_ever_more_rarely(house: House) -> None:
+    """A server that takes everything and never says so: five mails in a day, with one name."""
+    house.mail.perhaps = True
+    minutes = []
+    for minute in range(0, 24 * 60, 5):
+        before = len(house.mail.sent)
+        house.fail(NOW + timedelta(minutes=minute), host="elsewhere")
+        if len(house.mail.sent) > before:
+            minutes.append(minute)
+    assert [20, 30, 60, 150, 420, 1230] == minutes
+    assert 1 == len({message.identity for message in house.mail.sent})
+
+    house.mail.perhaps = False
+    house.fail(NOW + timedelta(days=3), host="elsewhere")
+    house.fail(NOW + timedelta(days=3, hours=1), host="elsewhere")
+
+    assert ["opened"] * 7 == house.mail.phases
+
+
+def test_what_perhaps_arrived_is_also_over(house: House, connection: Connection) -> None:
+    """Who may have read of the problem reads of its end; what is new in the meantime does not wait."""
+    set_job(connection, last_tick_at=NOW + timedelta(minutes=20))
+    number = add_dealership(connection, success=NOW - timedelta(days=4))
+    house.mail.perhaps = True
+    house.health(NOW)
+    house.mail.perhaps = False
+    other = add_dealership(connection, "Southside", success=NOW - timedelta(days=4))
+    house.health(NOW + timedelta(minutes=1))
+    connection.execute("UPDATE sync_schedule SET last_success_at = %s", [NOW + timedelta(minutes=2)])
+    house.health(NOW + timedelta(minutes=5))
+    house.health(NOW + timedelta(minutes=20))
+
+    assert [[("opened", f"dealership {number}")], [("opened", f"dealership {other}")]] == [
+        [(note.phase, note.subject) for note in message.notes] for message in house.mail.sent[:2]
+    ]
+    assert ["closed", "closed"] == house.mail.phases[2:]
+    assert [(0,)] == connection.execute("SELECT count(*) FROM alerts WHERE closed_at IS NULL").fetchall()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Deadly(Memory):
+    """A channel that delivers, and whose process is killed before it can say so."""
+
+    deadly = True
+
+    def send(self, message: Any) -> tuple[str, ...]:
+        """Keep the message and die."""
+        super().send(message)
+        if self.deadly:
+            raise Killed
+        return ()
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_process_that_is_killed_before_its_note_tells_twice_at_most(house: House, up: bool) -> None:
+    """Later, under the same name, and never again."""
+    house.up = up
+    house.mail = mail = Deadly()
+    for number in range(5):
+        try:
+            house.fail(NOW + number * STEP)
+        except Killed:
+            assert 4 == number
+    mail.deadly = False
+    for number in range(5, 100):
+        house.fail(NOW + number * STEP)
+
+    assert ["opened", "opened"] == mail.phases
+    assert 1 == len({message.identity for message in mail.sent})
+
+
+def test_nobody_is_kept_waiting_while_a_server_thinks(house: House, connection: Connection) -> None:
+    """While one process sends, the next counts its failure, and tells no second time what is being told."""
+    inner = House(house.database, Path(house.environ["STATE_DIRECTORY"]))
+
+    class Slow(Memory):
+        def send(self, message: Any) -> tuple[str, ...]:
+            inner.fail(NOW + 5 * STEP)
+            return super().send(message)
+
+    house.mail = Slow()
+    started = time.monotonic()
+    for number in range(5):
+        house.fail(NOW + number * STEP)
+    house.fail(NOW + 6 * STEP)
+
+    assert time.monotonic() - started < 8
+    assert ([], ["opened"]) == (inner.mail.phases, house.mail.phases)
+    assert [(7,)] == connection.execute("SELECT (details->>'count')::int FROM alerts").fetchall()
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_notebook_that_somebody_holds_is_no_outage(
+    house: House, up: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped has it: failures are counted elsewhere, told once, and no database is blamed."""
+    import fcntl
+
+    from jobsync.operate import notebook
+
+    first, second = tmp_path / "disk", tmp_path / "memory"
+    monkeypatch.setattr(notebook, "state_folders", lambda _environ: [first, second])
+    monkeypatch.setitem(notebook.open_notebook.__wrapped__.__kwdefaults__, "wait_s", 0.0)  # type: ignore[attr-defined]
+    house.up = up
+    house.fail(NOW)
+    with (first / "alerts.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for number in range(1, 6):
+            house.fail(NOW + number * STEP)
+        done = house.health(NOW + timedelta(minutes=4)) if up else None
+    house.fail(NOW + timedelta(minutes=5))
+
+    assert done is None or done.database_error is None
+    assert [("unit", "opened")] == [(note.kind, note.phase) for message in house.mail.sent for note in message.notes]
+    assert 7 == json.loads((first / "alerts.json").read_text())["alerts"][0]["count"]
+
+
+def test_one_address_of_many_that_is_refused_is_told_to_the_others(house: House, connection: Connection) -> None:
+    """Once; the message itself is not repeated, and health shows it until a mail reached everybody."""
+    words = "mail: h refuses o•••@example.org of JOBSYNC_ALERT_TO: 550 no such user"
+    house.mail.refused = (words,)
+    done = [house.fail(NOW + number * STEP) for number in range(8)]
+    assert [(), (words,), (words,), ()] == [each.refused for each in done[3:7]]
+    assert [("unit", "opened"), ("mail", "opened")] == [(n.kind, n.phase) for m in house.mail.sent for n in m.notes]
+    verdict = house.health(NOW + timedelta(minutes=5)).health
+    assert words in [problem.text for problem in verdict.problems]
+
+    house.mail.refused = ()
+    house.health(NOW + timedelta(hours=25))
+    house.health(NOW + timedelta(hours=26))
+
+    assert ("mail", "closed") == (house.mail.sent[-1].notes[0].kind, house.mail.phases[-1])
+    assert [] == connection.execute("SELECT 1 FROM alerts WHERE kind = 'mail' AND closed_at IS NULL").fetchall()
+
+
+REFUSALS = [
+    "RAISE foreign_key_violation USING MESSAGE = 'still referenced'",
+    "RAISE insufficient_privilege USING MESSAGE = 'permission denied for table sri_events'",
+    "RAISE query_canceled USING MESSAGE = 'canceling statement due to statement timeout'",
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_rows_that_cannot_be_deleted_are_one_alert_of_their_own(
+    house: House, connection: Connection, refusal: str
+) -> None:
+    """Told once while it lasts and once when it is over; the database is not blamed for it."""
+    connection.execute("INSERT INTO sri_events (kind, at) VALUES ('pending', '2020-01-01')")
+    connection.execute(
+        f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {refusal}; END $$;"
+        " CREATE TRIGGER refuse BEFORE DELETE ON sri_events FOR EACH STATEMENT EXECUTE FUNCTION refuse()".encode()
+    )
+    done = [house.health(NOW + timedelta(minutes=5 * number)) for number in range(6)]
+    assert [None] * 6 == [each.database_error for each in done]
+    assert [("prune", "opened")] == [(note.kind, note.phase) for message in house.mail.sent for note in message.notes]
+    assert [["prune"]] * 6 == [[problem.kind for problem in each.health.problems] for each in done]
+    assert "could not delete old rows" in house.mail.sent[0].notes[0].text
+
+    connection.execute("DROP TRIGGER refuse ON sri_events")
+    well = [house.health(NOW + timedelta(minutes=30 + 5 * number)) for number in range(3)]
+
+    assert ["opened", "closed"] == house.mail.phases
+    assert [()] * 3 == [each.health.problems for each in well]
+
+
+def test_a_single_failure_to_delete_is_told_nobody(house: House, connection: Connection) -> None:
+    """Weeks apart they are no row."""
+    connection.execute(
+        b"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE deadlock_detected; END $$"
+    )
+    for number in range(3):
+        connection.execute("INSERT INTO sri_events (kind, at) VALUES ('pending', '2020-01-01')")
+        connection.execute(
+            b"CREATE TRIGGER refuse BEFORE DELETE ON sri_events FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+        )
+        house.health(NOW + timedelta(days=number))
+        connection.execute("DROP TRIGGER refuse ON sri_events")
+        house.health(NOW + timedelta(days=number, minutes=5))
+
+    assert [] == house.mail.phases
 
 
 def test_a_database_outage_is_one_alert_a_host(house: House, connection: Connection) -> None:
@@ -391,6 +632,48 @@ def test_processes_at_once_send_one_mail(
     assert [(1,)] == connection.execute("SELECT count(*) FROM alerts").fetchall()
 
 
+def test_two_health_timers_while_the_server_thinks_send_one_mail(
+    environ: dict[str, str], connection: Connection, tmp_path: Path
+) -> None:
+    """Over one state folder: the second neither waits for the first nor tells what it is telling."""
+    add_dealership(connection, success=NOW - timedelta(days=400))
+    with clerk(data_after_s=4.0) as server:
+        environ |= {"JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{server.port}", "JOBSYNC_ALERT_TO": "ops@example.org"}
+        for process in processes(environ, folders=[tmp_path] * 3, words=("health", "--act")):
+            _, err = process.communicate(timeout=60)
+            assert 3 == process.returncode, err
+
+    assert 1 == len(server.mails)
+
+
+def test_kill_9_while_the_server_thinks(environ: dict[str, str], connection: Connection, tmp_path: Path) -> None:
+    """The next run leaves it alone for ten minutes; then it is said again under the same Message-ID."""
+    connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
+    with clerk(data_after_s=1.0) as server:
+        environ |= {"JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{server.port}", "JOBSYNC_ALERT_TO": "ops@example.org"}
+        [killed] = processes(environ, folders=[tmp_path])
+        deadline = time.monotonic() + 30
+        while not server.mails and time.monotonic() < deadline:
+            time.sleep(0.02)
+        killed.kill()
+        killed.communicate(timeout=30)
+        [process] = processes(environ, folders=[tmp_path])
+        process.communicate(timeout=60)
+        assert 1 == len(server.mails)
+
+        connection.execute(
+            "UPDATE alerts SET details = jsonb_set(details, '{tried,mail,until}', to_jsonb(%s::text))",
+            [NOW.isoformat()],
+        )
+        for _ in range(2):
+            [process] = processes(environ, folders=[tmp_path])
+            process.communicate(timeout=60)
+
+    assert 2 == len(server.mails)
+    ids = {line for mail in server.mails for line in mail.splitlines() if line.startswith(b"Message-ID")}
+    assert 1 == len(ids)
+
+
 def test_health_timers_of_several_hosts_send_one_mail(
     environ: dict[str, str], connection: Connection, tmp_path: Path
 ) -> None:
@@ -459,6 +742,26 @@ def test_covered_alerts_stand_behind_one_that_was_told() -> None:
     after = cover({each.key: each for each in (silent, spoken, other_host, no_cause)}, ["mail"])
 
     assert {"a": False, "b": True, "c": False, "d": False} == {each.subject: each.covered for each in after.values()}
+
+
+def test_a_try_noted_by_a_wrong_clock_holds_nobody_back() -> None:
+    """For ten minutes nobody else tells it; years are damage."""
+    day = timedelta(hours=24)
+    sent = entry(told={}).before("mail", "opened", "m", NOW, day)
+    forged = replace(sent, tried={"mail": replace(sent.tried["mail"], until=NOW + timedelta(days=900))})
+
+    assert (None, "opened", "opened") == (
+        sent.phase("mail", NOW + timedelta(minutes=9), day),
+        sent.phase("mail", NOW + timedelta(minutes=10), day),
+        forged.phase("mail", NOW, day),
+    )
+
+
+def test_what_is_known_of_a_try_survives_file_and_row() -> None:
+    """Written and read, it is the same."""
+    tried = entry().before("webhook", "opened", "m", NOW, timedelta(hours=24))
+
+    assert tried == entry_of(json.loads(json.dumps(tried.as_json())))
 
 
 def test_the_file_gives_way_to_the_table_only_in_what_it_handed_in() -> None:

@@ -48,6 +48,22 @@ def test_a_database_in_order(database: Database, database_url: str) -> None:
     assert [(name, "ok") for name in names] == levels(found)
 
 
+def test_what_health_could_not_do_is_a_warning(database: Database, connection: Connection) -> None:
+    """Rows that stay and addresses that take no mail, while they last."""
+    for subject, kind, words in (("prune on a", "prune", "rows stay"), ("mail on a", "mail", "o•••@h is refused")):
+        connection.execute(
+            "INSERT INTO alerts (subject, kind, opened_at, details)"
+            " VALUES (%s, %s, now(), jsonb_build_object('text', %s::text))",
+            [subject, kind, words],
+        )
+    connection.execute("INSERT INTO alerts (subject, kind, opened_at, closed_at) VALUES ('m', 'mail', now(), now())")
+    with database.engine().connect() as opened:
+        found = list(doctor.check_upkeep(opened))
+
+    assert [("old rows", "warning"), ("alerts", "warning")] == levels(found)
+    assert ["rows stay", "o•••@h is refused"] == [finding.text for finding in found]
+
+
 def test_a_database_away_is_69() -> None:
     """Nobody listens."""
     url = f"postgresql://127.0.0.1:{free_port()}/x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
@@ -12,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobsync import logs
 from jobsync.errors import ConfigurationProblem
 from jobsync.operate.send import (
+    Mail,
     Message,
     Note,
     NotSent,
@@ -31,7 +34,7 @@ from jobsync.operate.send import (
     within,
 )
 from jobsync.settings import Settings
-from tests.operate.support import HOSTILE, NOW, free_port, listener, post_office
+from tests.operate.support import HOSTILE, NOW, clerk, free_port, listener, post_office
 
 
 def note(text: str = "stock-sync: no tick", phase: str = "opened") -> Note:
@@ -243,6 +246,149 @@ def test_half_configured_mail_leaves_the_webhook() -> None:
         channels_of(settings)
 
 
+# --- mail servers that misbehave --------------------------------------------------------------------------------------
+
+
+def mail_to(port: int, *, user: str = "", to: str = "ops@example.org, oncall@example.org", **more: float) -> Mail:
+    """A channel to a mail server of ours."""
+    return replace(parse_mail(f"smtp://{user}127.0.0.1:{port}", to), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("goodbye", [b"421 too busy\r\n", b"500 \xff\r\n", b"", None])
+def test_what_was_taken_is_sent_however_quit_is_answered(goodbye: bytes | None) -> None:
+    """250 after the text is the last word; a goodbye costs two seconds at most."""
+    started = time.monotonic()
+    with clerk(quit=goodbye) as server:
+        refused = mail_to(server.port).send(message())
+
+    assert ((), 1) == (refused, len(server.mails))
+    assert time.monotonic() - started < 4
+
+
+def test_an_address_that_is_refused_is_named_and_the_others_have_the_mail() -> None:
+    """It is masked, and the mail counts as sent."""
+    with clerk(rcpt={b"oncall": b"550 no such user\r\n"}) as server:
+        refused = mail_to(server.port).send(message())
+
+    assert ("mail: 127.0.0.1 refuses o•••@example.org of JOBSYNC_ALERT_TO: 550 no such user",) == refused
+    assert 1 == len(server.mails)
+
+
+def test_every_address_refused_is_not_sent() -> None:
+    """With the server's reason."""
+    with clerk(rcpt={b"@": b"550 no such user\r\n"}) as server, pytest.raises(NotSent) as problem:
+        mail_to(server.port).send(message())
+
+    assert "refuses every address of JOBSYNC_ALERT_TO: 550 no such user" in str(problem.value)
+    assert not problem.value.perhaps
+
+
+def test_a_server_may_take_longer_once_it_has_the_whole_text() -> None:
+    """It looks for viruses before it says 250."""
+    with clerk(data_after_s=1.0) as server:
+        mail_to(server.port, deadline_s=0.4, taken_within_s=10.0).send(message())
+
+    assert 1 == len(server.mails)
+
+
+@pytest.mark.parametrize(
+    ("how", "perhaps"),
+    [
+        ({"data": None}, True),
+        ({"data": b"nonsense\r\n"}, True),
+        ({"data_after_s": 3.0}, True),
+        ({"data": b"451 later\r\n"}, False),
+        ({"data": b"554 never\r\n"}, False),
+        ({"banner": b"421 busy\r\n"}, False),
+        ({"rcpt": {b"@": b"451 later\r\n"}}, False),
+        ({"ehlo": b""}, False),
+    ],
+)
+def test_what_perhaps_arrived_is_told_from_what_did_not(how: dict[str, Any], perhaps: bool) -> None:
+    """Only the server's no, or an end before the text was handed over, is certain."""
+    with clerk(**how) as server, pytest.raises(NotSent) as problem:
+        mail_to(server.port, deadline_s=0.5, taken_within_s=0.5).send(message())
+
+    assert perhaps == problem.value.perhaps
+
+
+def test_lines_that_begin_with_a_dot_arrive() -> None:
+    """And none ends the mail."""
+    with clerk() as server:
+        mail_to(server.port).send(message(note(".\n. dot")))
+
+    assert 1 == len(server.mails)
+    assert b"-- jobsync" in server.mails[0]
+
+
+@pytest.mark.parametrize("drips", [b"2", b"220-x\r\n" * 4000])
+def test_a_server_that_never_ends_its_answer_costs_the_deadline(drips: bytes) -> None:
+    """A byte now and then, or megabytes: it is hung up on."""
+    started = time.monotonic()
+    with clerk(drips=drips) as server, pytest.raises(NotSent) as problem:
+        mail_to(server.port, deadline_s=1.0).send(message())
+
+    assert time.monotonic() - started < 3
+    assert not problem.value.perhaps
+
+
+AUTH = b"250-hi\r\n250 AUTH "
+
+
+@pytest.mark.parametrize(
+    ("offered", "answers"),
+    [
+        (b"PLAIN", [b"535 5.7.8 bad credentials {} \r\n"]),
+        (b"PLAIN", [b"535 5.7.8 bad credentials {}\r\n".replace(b"{}", base64.b64encode(b"\0ops\0hunter2-s")[:16])]),
+        (b"LOGIN", [b"334 UGFzc3dvcmQ6\r\n", b"535 5.7.8 {}\r\n"]),
+        (b"CRAM-MD5", [b"334 PDFAeD4=\r\n", b"535 5.7.8 {}\r\n"]),
+    ],
+)
+def test_a_login_that_a_server_quotes_back_is_masked(
+    offered: bytes, answers: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the wire a password is base64: that form, or a piece of it, is as secret as the password."""
+    monkeypatch.setattr(logs, "_secrets", frozenset())
+    with clerk(ehlo=AUTH + offered + b"\r\n", auth=answers) as server, pytest.raises(NotSent) as problem:
+        mail_to(server.port, user="ops:hunter2-secret@").send(message())
+
+    quoted = [word.decode() for said in server.said for word in said.split() if len(word) >= 16]
+    assert "535 5.7.8" in str(problem.value)
+    assert "refuses user or password of JOBSYNC_SMTP_URL" in str(problem.value)
+    assert "•••" in str(problem.value)
+    assert not any(word[:16] in str(problem.value) for word in quoted)
+    assert not any(word in logs.visible(word) for word in quoted)
+
+
+@pytest.mark.parametrize("offered", ["PLAIN", "LOGIN"])
+def test_user_and_password_are_utf_8(offered: str) -> None:
+    """As RFC 4616 has it."""
+    with post_office(password="pässwörd-€", only=offered) as (office, port):
+        mail_to(port, user="j%C3%B6rg:p%C3%A4ssw%C3%B6rd-%E2%82%AC@").send(message())
+
+    assert [("jörg".encode(), "pässwörd-€".encode())] == office.logins
+    assert 1 == len(office.mails)
+
+
+def test_a_challenge_is_answered() -> None:
+    """CRAM-MD5 as RFC 2195 has it."""
+    challenge = base64.b64encode(b"<1896.697170952@postoffice.reston.mci.net>")
+    answers = [b"334 " + challenge + b"\r\n", b"235 ok\r\n"]
+    with clerk(ehlo=AUTH + b"CRAM-MD5\r\n", auth=answers) as server:
+        mail_to(server.port, user="tim:tanstaaftanstaaf@").send(message())
+
+    assert base64.b64encode(b"tim b913a602c7eda7a495b4e6e7334d3890") in [said.strip() for said in server.said]
+
+
+def test_an_error_never_quotes_the_letters_that_cannot_be_sent() -> None:
+    """They may be the password's."""
+    with clerk(ehlo=AUTH + b"PLAIN\r\n") as server, pytest.raises(NotSent) as problem:
+        replace(mail_to(server.port), user="ops", password="hunter\ud800").send(message())
+
+    assert "JOBSYNC_SMTP_URL" in str(problem.value)
+    assert "d800" not in str(problem.value)
+
+
 # --- webhook ---------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +423,30 @@ def test_a_mute_webhook_costs_its_deadline() -> None:
             Webhook(f"http://127.0.0.1:{port}/x", deadline_s=0.3).send(message())
 
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(("length", "body"), [(0, b""), (100, b""), (10_000_000_000, b"x" * (3 << 20))])
+def test_the_status_line_decides(length: int, body: bytes) -> None:
+    """A body that is huge, or never comes, is nobody's business: the post was taken."""
+    started = time.monotonic()
+    with listener() as (hook, url):
+        hook.length, hook.body = length, body
+        assert () == Webhook(f"{url}/x", deadline_s=5.0).send(message())
+
+    assert time.monotonic() - started < 4
+    assert 1 == len(hook.got)
+
+
+def test_a_post_without_an_answer_perhaps_arrived() -> None:
+    """One that found nobody did not."""
+    with listener() as (hook, url):
+        hook.wait.clear()
+        with pytest.raises(NotSent) as mute:
+            Webhook(f"{url}/x", deadline_s=0.5).send(message())
+    with pytest.raises(NotSent) as nobody:
+        Webhook(f"http://127.0.0.1:{free_port()}/x").send(message())
+
+    assert (True, False) == (mute.value.perhaps, nobody.value.perhaps)
 
 
 # --- ping ------------------------------------------------------------------------------------------------------------
@@ -338,7 +508,15 @@ def test_addresses_of_alerts_are_secrets(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_message_is_named_by_what_it_tells() -> None:
     """The same message tried again has the same identity; another phase has another."""
-    later = replace(message(), sent_at=NOW + timedelta(minutes=5))
+    first = message()
+    later = replace(first, sent_at=NOW + timedelta(hours=24), repeats=first.identity)
 
-    assert message().identity == later.identity
-    assert message().identity != message(note(phase="reminded")).identity
+    assert first.identity == later.identity
+    assert first.identity != message(note(phase="closed")).identity
+
+
+def test_two_reminders_are_two_messages() -> None:
+    """Mail programs show one of two mails with the same Message-ID."""
+    first = message(note(phase="reminded"))
+
+    assert first.identity != replace(first, sent_at=NOW + timedelta(hours=24)).identity

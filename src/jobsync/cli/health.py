@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from jobsync.db.engine import Database
+    from jobsync.operate.duty import Done
     from jobsync.operate.health import Health
     from jobsync.operate.send import Channel
     from jobsync.settings import Settings
@@ -87,9 +89,9 @@ def print_indented(words: str) -> None:
 def _act(tools: Tools, *, as_json: bool) -> None:
     from jobsync.operate.duty import do_health
 
-    done = do_health(lambda: _open(tools), _channels(tools.settings), tools.environ, wait=tools.wait, waker=tools.waker)
-    for words in done.not_sent:
-        complain(f"jobsync: not sent, tried again at the next run: {visible(words)}")
+    channels, wrong = _channels(tools.settings)
+    done = do_health(lambda: _open(tools), channels, tools.environ, wait=tools.wait, waker=tools.waker)
+    not_sent = _say_not_sent(done, wrong)
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")
     ping_health(tools, healthy=done.health is not None and not problems, text=text)
@@ -99,7 +101,7 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     verdict = done.health
     document = {
         **verdict.as_json(),
-        "not_sent": list(done.not_sent),
+        "not_sent": not_sent,
         "pruned": {table: number for table, number in (done.pruned or {}).items() if number},
     }
     show(document, as_json=as_json, otherwise=lambda: _tell(verdict))
@@ -110,15 +112,30 @@ def _open(tools: Tools) -> tuple[Database, Engine]:
     return tools.database, tools.engine
 
 
-def _channels(settings: Settings) -> list[Channel]:
+def _channels(settings: Settings, problems: Sequence[str] = ()) -> tuple[list[Channel], list[str]]:
+    """Return the ways out that can be used, and what is wrong with the others."""
     from jobsync.operate.send import usable_channels
 
-    channels, problems = usable_channels(settings)
-    for words in problems:
+    channels, wrong = usable_channels(settings)
+    wrong = [*problems, *wrong]
+    for words in wrong:
         get_logger().error("alert.misconfigured", error=words)
-    if not channels:
+    if not channels and not wrong:
         get_logger().warning("alert.no_channel", message="nobody is told: set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO")
-    return channels
+    return channels, wrong
+
+
+def _say_not_sent(done: Done, wrong: Sequence[str]) -> list[str]:
+    """Say who was not told, and why; returns it, a line each."""
+    said = [f"{words} (jobsync doctor)" for words in wrong]
+    for prefix, listed in (
+        ("not everybody can be told", said),
+        ("not sent, tried again at the next run", done.not_sent),
+        ("not everybody was told", done.refused),
+    ):
+        for words in listed:
+            complain(f"jobsync: {prefix}: {visible(words)}")
+    return [visible(words) for words in (*said, *done.not_sent, *done.refused)]
 
 
 def alert(
@@ -139,17 +156,22 @@ def alert(
         status=environ.get("MONITOR_EXIT_STATUS"),
         invocation_id=environ.get("MONITOR_INVOCATION_ID"),
     )
-    done = do_unit_failure(failure, lambda: _open(tools), _channels(tools.alert_settings), environ)
+    channels, wrong = _channels(*tools.alert_settings)
+    done = do_unit_failure(failure, lambda: _open(tools), channels, environ)
+    not_sent = _say_not_sent(done, wrong)
     document = {
         "unit": visible(failure.unit),
-        "sent": not done.not_sent,
-        "not_sent": [visible(words) for words in done.not_sent],
+        "sent": not not_sent,
+        "not_sent": not_sent,
         "database": "away" if done.database_error else "ok",
     }
     show(document, as_json=as_json, otherwise=lambda: None)
-    for words in done.not_sent:
-        complain(f"jobsync: not sent, tried again at the next run: {visible(words)}")
+    if wrong:
+        raise typer.Exit(int(ExitCode.CONFIGURATION))
+    if isinstance(done.database_error, ConfigurationProblem):  # it was told with the alert, if anybody could be told
+        complain(f"jobsync: {visible(done.database_error)}")
+        raise typer.Exit(int(ExitCode.CONFIGURATION))
     if done.not_sent:
         raise typer.Exit(int(ExitCode.UNAVAILABLE))
-    if isinstance(done.database_error, ConfigurationProblem):  # it was told with the alert, if anybody could be told
-        raise done.database_error
+    if done.refused:
+        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 EXIT_STATUS = (
     ("0", "done, nothing due, or switched off"),
-    (
-        "1",
-        "failed: at least one item failed and none got through; or output could not be written; or a bug, then with a traceback",
-    ),
+    ("1", "failed: at least one item failed and none got through; or unwritten output; or a bug, with a traceback"),
     ("2", "usage: unknown command, option, dealership, tenant, document or setting"),
     ("3", "finished, needs attention: some items failed, were refused or held, or time ran out"),
     ("69", "unavailable: the database, or every service that was asked"),

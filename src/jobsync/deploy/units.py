@@ -139,7 +139,8 @@ MemoryMax=256M
         arguments="alert --unit %i",  # not %I: unescaping turns a dash of the name into a slash
         settings=(*_DATABASE, *_ALERTS, *_EVERYWHERE),
         limits="""\
-RuntimeMaxSec=2min
+# database, locks, and a mail server that thinks for a minute
+RuntimeMaxSec=3min
 TimeoutStopSec=10s
 MemoryMax=256M
 """,

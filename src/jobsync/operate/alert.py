@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -24,7 +25,7 @@ from jobsync.logs import get_logger, visible
 from jobsync.operate.health import Health, Problem
 from jobsync.operate.look import KINDS, WATCH, Snapshot
 from jobsync.operate.notebook import Notebook
-from jobsync.operate.send import Channel, Message, Note, NotSent
+from jobsync.operate.send import Channel, Message, Note
 from jobsync.operate.words import many
 from jobsync.runner.lock import lock_key
 
@@ -33,10 +34,18 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
 
-UNIT, DATABASE = "unit", "database"
+UNIT, DATABASE, PRUNE, MAIL = "unit", "database", "prune", "mail"
+# what a host tells of itself, not what a look at the database found
+OF_HOST = (UNIT, DATABASE, PRUNE, MAIL)
 _QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
 _FORGOTTEN = timedelta(days=7)  # nobody has heard of a host's unit for so long
+_SAID_ANEW = timedelta(days=1)  # well before it would be taken for forgotten
 _KEPT = timedelta(days=7)  # how long a recovery that could not be told is tried
+_AGAIN = timedelta(
+    minutes=10
+)  # longer than sending takes; what perhaps arrived is said again then, and ever more rarely
+_RARER = 3
+_LETTERS = 3  # to one channel at a time: each may cost it its whole deadline
 
 
 @dataclass(frozen=True)
@@ -72,11 +81,30 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Try:
+    """
+    A message that is on its way, or perhaps arrived: written down before it is sent, and gone once that is known.
+
+    Args:
+        message: its identity; a second try has the same.
+        phase: what it tells.
+        until: nobody tells it before; then it is said again.
+        times: how often it was sent.
+    """
+
+    message: str
+    phase: str
+    until: datetime
+    times: int = 1
+
+
+@dataclass(frozen=True)
 class Entry:
     """
     One alert, from the first failure on.
 
     Args:
+        tried: by channel, what nobody knows to have arrived.
         host: the host that it is about; None for what every host sees alike.
         count: times it was seen in a row; it is told from `threshold` on.
         told: by channel, the instant of each phase (opened, reminded, closed).
@@ -95,6 +123,7 @@ class Entry:
     count: int = 1
     threshold: int = 1
     told: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
+    tried: Mapping[str, Try] = field(default_factory=dict)
     cause: str | None = None
     covered: bool = False
     run_id: str | None = None
@@ -111,33 +140,68 @@ class Entry:
         """Whether it has been seen often enough to be told."""
         return self.count >= self.threshold
 
+    @property
+    def spoken(self) -> bool:
+        """Whether anybody was told of it, or perhaps was."""
+        return bool(self.told or self.tried)
+
     def phase(self, channel: str, now: datetime, reminder: timedelta) -> str | None:
         """Return what the channel has to be told now, None if nothing."""
+        phase = self._phase(channel, now, reminder)
+        tried = self.tried.get(channel)
+        longest = max(reminder, _AGAIN)  # what was noted by a clock that was wrong holds nobody back for years
+        waits = tried is not None and tried.phase == phase and timedelta() < tried.until - now <= longest
+        return None if waits else phase
+
+    def _phase(self, channel: str, now: datetime, reminder: timedelta) -> str | None:
         told = self.told.get(channel, {})
         if self.covered or not self.ripe:
             return None
         if self.closed_at is not None:
-            return "closed" if "opened" in told and "closed" not in told else None
+            return "closed" if self._waits_for_end(channel) else None
         if "opened" not in told:
             return "opened"
         return "reminded" if now - max(told.values()) >= reminder else None
 
+    def _waits_for_end(self, channel: str) -> bool:
+        told = self.told.get(channel, {})
+        return ("opened" in told or channel in self.tried) and "closed" not in told
+
+    def before(self, channel: str, phase: str, message: str, now: datetime, reminder: timedelta) -> Entry:
+        """Return the entry while the channel is being told, which may be the last that is heard of this process."""
+        known = self.tried.get(channel)
+        times = known.times + 1 if known is not None and known.message == message else 1
+        until = now + min(_AGAIN * _RARER ** min(times - 1, 9), max(reminder, _AGAIN))
+        return replace(self, tried={**self.tried, channel: Try(message, phase, until, times)}, synced=False)
+
     def after(self, channel: str, phase: str, now: datetime) -> Entry:
         """Return the entry once the channel was told."""
         told = {**self.told, channel: {**self.told.get(channel, {}), phase: now}}
-        return replace(self, told=told, synced=False)
+        tried = {name: each for name, each in self.tried.items() if name != channel or each.phase != phase}
+        return replace(self, told=told, tried=tried, synced=False)
+
+    def untold(self, channel: str, message: str, now: datetime) -> Entry:
+        """Return the entry once it is certain that this message did not arrive this time."""
+        known = self.tried.get(channel)
+        if known is None or known.message != message:
+            return self
+        tried = {name: each for name, each in self.tried.items() if name != channel}
+        if known.times > 1:  # perhaps it had arrived before
+            tried[channel] = replace(known, until=now, times=known.times - 1)
+        return replace(self, tried=tried, synced=False)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to be told of it."""
         if self.closed_at is None:
             return False
-        return self.covered or not any("opened" in told and "closed" not in told for told in self.told.values())
+        return self.covered or not any(self._waits_for_end(name) for name in {*self.told, *self.tried})
 
     def as_json(self) -> dict[str, Any]:
         """Return what the file and the row's details keep."""
         plain = {**vars(self), "ripe": self.ripe}
         plain["told"] = {name: {k: v.isoformat() for k, v in told.items()} for name, told in self.told.items()}
+        plain["tried"] = {name: {**vars(each), "until": each.until.isoformat()} for name, each in self.tried.items()}
         for name in ("opened_at", "last_at", "closed_at"):
             plain[name] = plain[name].isoformat() if plain[name] else None
         return plain
@@ -150,6 +214,10 @@ def entry_of(noted: Mapping[str, Any]) -> Entry | None:
             str(name): {str(phase): _instant(at) for phase, at in phases.items()}
             for name, phases in dict(noted.get("told") or {}).items()
         }
+        tried = {
+            str(name): Try(str(each["message"]), str(each["phase"]), _instant(each["until"]), int(each["times"]))
+            for name, each in dict(noted.get("tried") or {}).items()
+        }
         return Entry(
             subject=str(noted["subject"]),
             kind=str(noted["kind"]),
@@ -161,19 +229,20 @@ def entry_of(noted: Mapping[str, Any]) -> Entry | None:
             count=int(noted.get("count", 1)),
             threshold=int(noted.get("threshold", 1)),
             told=told,
+            tried=tried,
             cause=str(noted["cause"]) if noted.get("cause") else None,
             covered=bool(noted.get("covered")),
             run_id=str(noted["run_id"]) if noted.get("run_id") else None,
             closed_at=_instant(noted["closed_at"]) if noted.get("closed_at") else None,
             synced=bool(noted.get("synced")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
 
 
 def _instant(words: object) -> datetime:
     at = datetime.fromisoformat(str(words))
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 # --- the rules: pure -------------------------------------------------------------------------------------------------
@@ -191,7 +260,7 @@ def see(entries: Mapping[tuple[str, str], Entry], found: Entry) -> Entry:
         threshold=found.threshold,
         text=found.text,
         what_to_do=found.what_to_do,
-        cause=known.cause if known.told else found.cause,  # what it was told for, it stays
+        cause=known.cause if known.spoken else found.cause,  # what it was told for, it stays
         covered=known.covered and found.cause is not None,
         run_id=found.run_id,
         synced=False,
@@ -209,13 +278,13 @@ def cover(entries: Mapping[tuple[str, str], Entry], channels: Sequence[str]) -> 
     after = dict(entries)
 
     def rank(entry: Entry) -> tuple[bool, datetime]:
-        return not entry.told, entry.opened_at
+        return not entry.spoken, entry.opened_at
 
     for entry in sorted(entries.values(), key=rank):
         if entry.cause is None or entry.closed_at is not None or entry.covered or not entry.ripe or not channels:
             continue
         group = (entry.host, entry.cause)
-        if group in told and not entry.told:
+        if group in told and not entry.spoken:
             after[entry.key] = replace(entry, covered=True, synced=False)
         told.add(group)
     return after
@@ -231,12 +300,14 @@ def judge_units(entries: Iterable[Entry], seen: Snapshot, host: str, limits: Lim
     now = seen.now
     over = []
     for entry in entries:
-        if entry.kind != UNIT or entry.closed_at is not None:
+        if entry.kind not in OF_HOST or entry.closed_at is not None:
             continue
         quiet = now - entry.last_at
         if entry.host != host:
             if quiet > _FORGOTTEN:
                 over.append(close(entry, now))
+            continue
+        if entry.kind != UNIT:
             continue
         facts = next((facts for facts in seen.jobs if facts.kind.name == job_of(entry.subject)), None)
         if facts is None:
@@ -265,6 +336,23 @@ def job_of(subject: str) -> str | None:
 # --- where it is kept ------------------------------------------------------------------------------------------------
 
 
+class Outcome(Enum):
+    """What became of a letter."""
+
+    SENT = "sent"
+    NOT_SENT = "not sent"
+    PERHAPS = "perhaps"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message to one channel, and what it tells: the keys of entries, each with its phase."""
+
+    channel: Channel
+    message: Message
+    due: tuple[tuple[tuple[str, str], str], ...]
+
+
 class Book:
     """
     What is known of all alerts, from file and database, while both are held.
@@ -276,7 +364,7 @@ class Book:
     def __init__(self, notebook: Notebook, engine: Engine | None, host: str) -> None:
         self._notebook = notebook
         self._engine = engine
-        self._host = host
+        self.host = host
         self._noted = notebook.read()
         self.entries: dict[tuple[str, str], Entry] = {}
         self._load()
@@ -321,37 +409,48 @@ class Book:
         self._noted["alerts"] = [entry.as_json() for entry in self.entries.values()]
         self._notebook.write(self._noted)
 
-    def announce(self, channels: Sequence[Channel], now: datetime, limits: Limits, *, alone: bool) -> list[str]:
+    def prepare(self, channels: Sequence[Channel], now: datetime, limits: Limits, *, alone: bool) -> list[Letter]:
         """
-        Tell every channel, in one message, what it has not been told; returns what did not get out.
+        Return what every channel has to be told now, and write down that it is being told.
 
         Args:
             alone: no other host does the same now; else only what is this host's own is told.
 
-        What is about to be told is written down before, and that it was told after: a process that dies in between
-        tells it again, under the same Message-ID.
+        Whoever looks before `record` leaves it alone for a while; a process that dies in between tells it again later,
+        under the same Message-ID. So nobody has to be kept waiting while a server thinks.
         """
-        hosts = (None, self._host) if alone else (self._host,)
-        own = {key: entry for key, entry in self.entries.items() if entry.host == self._host}
+        hosts = (None, self.host) if alone else (self.host,)
+        own = {key: entry for key, entry in self.entries.items() if entry.host == self.host}
         self.entries |= cover(own, [channel.name for channel in channels])
         self._drop_stale(now)
-        due_by_channel = [(channel, due) for channel in channels if (due := self._due(channel, now, limits, hosts))]
+        letters = []
+        for channel in channels:
+            by_message: dict[str | None, list[tuple[Entry, str]]] = {}
+            for entry, phase in self._due(channel, now, limits, hosts):
+                tried = entry.tried.get(channel.name)
+                again = tried.message if tried is not None and tried.phase == phase else None
+                by_message.setdefault(again, []).append((entry, phase))
+            new_first = sorted(by_message.items(), key=lambda each: each[0] is not None)
+            for again, due in new_first[:_LETTERS]:
+                message = Message(self.host, now, tuple(_note(entry, phase) for entry, phase in due), again)
+                for entry, phase in due:
+                    self.put(
+                        self.entries[entry.key].before(channel.name, phase, message.identity, now, limits.reminder)
+                    )
+                letters.append(Letter(channel, message, tuple((entry.key, phase) for entry, phase in due)))
         self.save()
-        problems = []
-        for channel, due in due_by_channel:
-            message = Message(self._host, now, tuple(_note(entry, phase) for entry, phase in due))
-            try:
-                channel.send(message)
-            except NotSent as problem:
-                problems.append(str(problem))
-                get_logger().error("alert.not_sent", channel=channel.name, error=str(problem), alerts=len(due))
+        return letters
+
+    def record(self, letter: Letter, outcome: Outcome, now: datetime) -> None:
+        """Remember what became of a letter; what perhaps arrived stays as it was written down before."""
+        for key, phase in letter.due:
+            entry = self.entries.get(key)
+            if entry is None:
                 continue
-            get_logger().warning("alert.sent", channel=channel.name, title=message.title, alerts=len(due))
-            for entry, phase in due:
-                self.put(self.entries[entry.key].after(channel.name, phase, now))
-        if due_by_channel:
-            self.save()
-        return problems
+            if outcome is Outcome.SENT:
+                self.put(entry.after(letter.channel.name, phase, now))
+            elif outcome is Outcome.NOT_SENT:
+                self.put(entry.untold(letter.channel.name, letter.message.identity, now))
 
     def _due(
         self, channel: Channel, now: datetime, limits: Limits, hosts: Sequence[str | None]
@@ -366,12 +465,13 @@ class Book:
         """Give up recoveries that could not be told for a week."""
         for entry in list(self.entries.values()):
             if entry.closed_at is not None and not entry.is_over and now - entry.closed_at > _KEPT:
-                told = {name: {**phases, "closed": now} for name, phases in entry.told.items()}
-                self.put(replace(entry, told=told, synced=False))
+                names = {*entry.told, *entry.tried}
+                told = {name: {**entry.told.get(name, {}), "closed": now} for name in names}
+                self.put(replace(entry, told=told, tried={}, synced=False))
 
 
 # the likelier cause stands before what it leads to
-_ORDER = (DATABASE, UNIT, "tick", "skips", "duration", "failures", "circuit", "silence", "held", "queue")
+_ORDER = (DATABASE, MAIL, UNIT, "tick", "skips", "duration", "failures", "circuit", "silence", "held", "queue")
 
 
 def _rank(entry: Entry) -> tuple[int, datetime, str]:
@@ -418,6 +518,7 @@ def merge(
             opened_at=min(row.opened_at, entry.opened_at),
             count=max(row.count, entry.count),
             told=told,
+            tried=entry.tried,
             closed_at=entry.closed_at or (row.closed_at if newer is row else None),
             synced=False,
         )
@@ -472,7 +573,7 @@ def _write_row(connection: Connection, entry: Entry) -> None:
         "notified_at": min(told, default=None),
         "reminded_at": max(reminded, default=None),
         "closed_at": entry.closed_at,
-        "details": _storable(json.dumps(entry.as_json(), ensure_ascii=True).replace("\\u0000", " ")),
+        "details": _storable(json.dumps(entry.as_json(), ensure_ascii=False).replace("\\u0000", " ")),
     }
     changed = connection.execute(
         text(
@@ -543,7 +644,7 @@ def tell_health(book: Book, health: Health, seen: Snapshot, *, limits: Limits, h
             book.put(close(entry, now))
     if not alone:
         return
-    found = {(problem.subject, problem.kind): problem for problem in health.problems if problem.kind != UNIT}
+    found = {(problem.subject, problem.kind): problem for problem in health.problems if problem.kind not in OF_HOST}
     for entry in list(book.entries.values()):
         if entry.host is None and entry.closed_at is None and entry.key not in found:
             book.put(close(entry, now))
@@ -587,6 +688,45 @@ def tell_database(book: Book, error: str, *, now: datetime, host: str) -> None:
     )
 
 
+def own_subject(kind: str, host: str) -> str:
+    """
+    Return what a trouble of a host's own is about.
+
+    >>> own_subject("prune", "db1")
+    'prune on db1'
+    """
+    return f"{kind} on {host}"
+
+
+def tell_own(book: Book, kind: str, trouble: str | None, what_to_do: str, *, now: datetime, times: int = 1) -> None:
+    """
+    Note a trouble of this host's own, or that it is over.
+
+    Args:
+        times: how often in a row it is seen before it is told.
+    """
+    subject = own_subject(kind, book.host)
+    known = book.entries.get((subject, kind))
+    if trouble is None:
+        if known is not None and known.closed_at is None:
+            book.put(close(known, now))
+        return
+    found = Entry(
+        subject=subject,
+        kind=kind,
+        opened_at=now,
+        last_at=now,
+        text=visible(trouble, most=500),
+        what_to_do=what_to_do,
+        host=book.host,
+        threshold=times,
+    )
+    is_open = known is not None and known.closed_at is None
+    if is_open and known is not None and known.ripe and known.text == found.text and now - known.last_at < _SAID_ANEW:
+        return  # nothing new
+    book.put(see(book.entries, found))
+
+
 @dataclass(frozen=True)
 class UnitFailure:
     """
@@ -616,7 +756,7 @@ def tell_unit(book: Book, failure: UnitFailure, *, now: datetime, limits: Limits
     """
     subject = f"{visible(failure.unit, most=120)} on {failure.host}"
     known = book.entries.get((subject, UNIT))
-    if known is not None and not known.told and success_at is not None and success_at > known.last_at:
+    if known is not None and not known.spoken and success_at is not None and success_at > known.last_at:
         book.put(replace(known, count=0, opened_at=now))  # a new row of failures; one that was told goes on
     new = Entry(
         subject=subject,

@@ -133,6 +133,20 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
             )
 
 
+def check_upkeep(connection: Connection) -> Iterator[Finding]:
+    """What health met and nobody else can see: rows that cannot be deleted, addresses that take no mail."""
+    names = {"prune": "old rows", "mail": "alerts"}
+    for row in rows_of(
+        connection,
+        "SELECT kind, subject, details FROM alerts WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id",
+    ):
+        yield warning(
+            names[row["kind"]],
+            str(row["details"].get("text") or row["subject"]),
+            str(row["details"].get("what_to_do") or "jobsync health"),
+        )
+
+
 def _can_write(folder: Path) -> bool:
     existing = next((place for place in (folder, *folder.parents) if place.exists()), None)
     return existing is not None and os.access(existing, os.W_OK | os.X_OK)

@@ -111,7 +111,9 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("storage", "can RIDE files be written?", tuple(_storage(seen))),
         Check("ride", "can every RIDE be drawn?", tuple(_rides(seen))),
         Check("settings", "can every setting be read?", tuple(_settings(seen))),
-        Check("unit", "did a unit fail again and again?", tuple(_units(seen))),
+        Check("unit", "did a unit fail again and again?", tuple(_told(seen, "unit"))),
+        Check("prune", "can old rows be deleted?", tuple(_told(seen, "prune"))),
+        Check("mail", "does every address take its mail?", tuple(_told(seen, "mail"))),
     )
     return Health(seen.now, checks, tuple(_notes(seen)))
 
@@ -286,12 +288,13 @@ def _settings(seen: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _units(seen: Snapshot) -> Iterator[Problem]:
+def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
+    """What only the host that met it knows, from its alert."""
     for alert in seen.alerts:
-        if alert.kind == "unit" and alert.details.get("ripe"):
+        if alert.kind == kind and alert.details.get("ripe"):
             yield Problem(
                 alert.subject,
-                "unit",
+                kind,
                 str(alert.details.get("text") or f"{alert.subject} failed"),
                 str(alert.details.get("what_to_do") or "jobsync status"),
                 alert.opened_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from jobsync.errors import Unavailable
-from jobsync.logs import get_logger
+from jobsync.logs import get_logger, visible
 
-_WAIT_S = 60.0  # longer than whoever holds it may take to reach every channel
+_WAIT_S = 15.0  # it is held while it is read and written, and while the database is asked what it knows
 _STEP_S = 0.1
+_MOST_BYTES = 8 << 20
+_MOST_DIGITS = 10  # seconds since 1970 and counts; no date can be reckoned with more
 
 
 def state_folders(environ: Mapping[str, str]) -> list[Path]:
@@ -69,7 +71,8 @@ class Notebook:
         path = self.folder / "alerts.json"
         draft = self.folder / "alerts.json.new"
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            draft.unlink(missing_ok=True)  # half of one, or something that is no file
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(noted, file, indent=1, ensure_ascii=True)
                 file.flush()
@@ -89,17 +92,34 @@ def _written_at(noted: Mapping[str, Any]) -> float:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "alerts.json"
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(noted, dict):
-            return noted
+        noted = json.loads(_text_of(path), parse_int=_number, parse_float=_number, parse_constant=_number)
+        if not isinstance(noted, dict):
+            raise ValueError("no object")
+        return noted
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError):
-        pass
-    get_logger().warning("alert.notebook_unreadable", path=str(path))
+    except (OSError, ValueError, RecursionError) as error:
+        get_logger().warning("alert.notebook_unreadable", path=str(path), error=visible(error, most=200))
     with suppress(OSError):
         path.replace(path.with_suffix(".unreadable"))
     return {}
+
+
+def _text_of(path: Path) -> str:
+    """Return a file's text; a pipe, which would never end, and what is too large for us are no such file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            raise ValueError("not a regular file of at most 8 MB")
+        return file.read(_MOST_BYTES).decode("utf-8")
+
+
+def _number(text: str) -> float:
+    """Return a number that can be reckoned with; infinity, or one of 400 digits, is damage."""
+    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) or len(text.lstrip("-").partition(".")[0]) > _MOST_DIGITS:
+        raise ValueError("a number that we never wrote")
+    return float(text) if "." in text else int(text)
 
 
 @contextmanager
@@ -107,32 +127,38 @@ def open_notebook(environ: Mapping[str, str], *, wait_s: float = _WAIT_S) -> Ite
     """
     Hold the notebook of this host and user: whoever comes second waits, and then sees what the first has told.
 
-    Raises:
-        Unavailable: another process has held it all the time.
+    Where somebody holds it all the time (stopped, or hanging), the next folder must do, so that nothing is lost.
     """
-    import fcntl
-
     folders = state_folders(environ)
     for folder in folders:
         descriptor = _open(folder)
         if descriptor is None:
             continue
         try:
-            deadline = time.monotonic() + wait_s
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise Unavailable(f"another alert is being sent for {wait_s:.0f} s ({folder})") from None
-                    time.sleep(_STEP_S)
+            if not _lock(descriptor, wait_s):
+                get_logger().warning("alert.notebook_held", path=str(folder), waited_s=wait_s)
+                continue
             yield Notebook(folder, [other for other in folders if other != folder and _is_ours(other)])
         finally:
             os.close(descriptor)
         return
     get_logger().warning("alert.no_notebook", message="no state folder can be written: set STATE_DIRECTORY")
     yield Notebook(None, [folder for folder in folders if _is_ours(folder)])
+
+
+def _lock(descriptor: int, wait_s: float) -> bool:
+    import fcntl
+
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_STEP_S)
+        else:
+            return True
 
 
 def _is_ours(folder: Path) -> bool:

@@ -123,7 +123,7 @@ def prune(
     batch: int = BATCH,
     within_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
-    told: Callable[[str], None] | None = None,
+    told: Callable[[str], object] = lambda sentence: get_logger().warning("prune.rows_kept", message=sentence),
 ) -> dict[str, int]:
     """
     Delete what is past its retention; returns how many rows went, by table.
@@ -131,7 +131,7 @@ def prune(
     Args:
         batch: rows of one transaction.
         within_s: stop after this long; what is left goes next time. None: all of it.
-        told: gets a sentence about rows that the database does not let go; None: it is logged.
+        told: gets a sentence about rows that the database does not let go.
     """
     end = None if within_s is None else clock() + within_s
     gone = {rule.table: 0 for rule in RULES}
@@ -149,10 +149,7 @@ def prune(
         return gone
     finally:
         for sentence in kept.sentences():
-            if told:
-                told(sentence)
-            else:
-                get_logger().warning("prune.rows_kept", message=sentence)
+            told(sentence)
 
 
 @dataclass(frozen=True)

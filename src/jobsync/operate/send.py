@@ -6,8 +6,8 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -19,13 +19,14 @@ from jobsync.errors import ConfigurationProblem, JobsyncError
 from jobsync.logs import register_secret, visible
 
 if TYPE_CHECKING:
-    import smtplib
-
+    from jobsync.operate.smtp import Conversation
     from jobsync.settings import Settings
 
 T = TypeVar("T")
 
 MAIL_WITHIN_S = 20.0
+# RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
+MAIL_TAKEN_WITHIN_S = 60.0
 WEBHOOK_WITHIN_S = 10.0
 PING_WITHIN_S = 5.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -33,7 +34,16 @@ _TLS_WORDS = ("auto", "always", "never")
 
 
 class NotSent(JobsyncError):
-    """A message did not get out; it is tried again at the next alert or health run."""
+    """
+    A message did not get out; it is tried again at the next alert or health run.
+
+    Args:
+        perhaps: the other side had all of it and then did not say: a second try may tell it twice, so it comes later.
+    """
+
+    def __init__(self, text: str, *, perhaps: bool = False) -> None:
+        super().__init__(text)
+        self.perhaps = perhaps
 
 
 @dataclass(frozen=True)
@@ -57,17 +67,26 @@ class Note:
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent once to one channel; `identity` is the same when the same message is tried again."""
+    """
+    What is sent once to one channel.
+
+    Args:
+        repeats: the identity of the message that this one says again, because nobody knows whether it arrived.
+    """
 
     host: str
     sent_at: datetime
     notes: tuple[Note, ...]
+    repeats: str | None = None
 
     @property
     def identity(self) -> str:
-        """A name for the message that a repeated try shares."""
+        """A name for the message that a repeated try shares; two reminders of the same are two messages."""
+        if self.repeats:
+            return self.repeats
         parts = [f"{n.subject}\0{n.kind}\0{n.phase}\0{n.opened_at.isoformat()}" for n in self.notes]
-        return blake2b("\0".join([self.host, *parts]).encode("utf-8", "replace"), digest_size=10).hexdigest()
+        words = "\0".join([self.host, self.sent_at.isoformat(), *parts])
+        return blake2b(words.encode("utf-8", "replace"), digest_size=10).hexdigest()
 
     @property
     def title(self) -> str:
@@ -137,16 +156,23 @@ class Channel(Protocol):
         """Its name in what is remembered."""
         ...
 
-    def send(self, message: Message) -> None:
-        """Send; raises NotSent."""
+    def send(self, message: Message) -> tuple[str, ...]:
+        """Send; returns whom it did not reach although others have it; raises NotSent."""
         ...
 
 
-def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] = lambda: None) -> T:
+def within(
+    seconds: float,
+    do: Callable[[], T],
+    *,
+    more_s: Callable[[], float] = lambda: 0.0,
+    give_up: Callable[[], None] = lambda: None,
+) -> T:
     """
     Return what `do` returns, or raise TimeoutError after this many seconds, whatever it waits for.
 
     Args:
+        more_s: asked at the deadline how much longer it may take.
         give_up: called at the deadline to break the wait off; names are resolved by code that knows no deadline.
     """
     outcome: list[T] = []
@@ -161,6 +187,9 @@ def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] =
     thread = threading.Thread(target=run, daemon=True, name="jobsync-send")
     thread.start()
     thread.join(seconds)
+    if thread.is_alive() and (more := more_s()) > 0:
+        seconds += more
+        thread.join(more)
     if thread.is_alive():
         give_up()
         raise TimeoutError(f"no end within {seconds:g} s")
@@ -190,48 +219,67 @@ class Mail:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     deadline_s: float = MAIL_WITHIN_S
+    taken_within_s: float = MAIL_TAKEN_WITHIN_S
     name: str = "mail"
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> tuple[str, ...]:
         """
-        Hand the message to the server.
+        Hand the message to the server; returns the addresses that it refused, masked, while others have the mail.
 
         Raises:
-            NotSent: it was not taken, or nobody knows whether it was; a second try has the same Message-ID.
+            NotSent: it was not taken, or perhaps it was; a second try has the same Message-ID.
         """
-        import smtplib
+        from jobsync.operate.smtp import Conversation
 
-        held: list[smtplib.SMTP] = []
-
-        def break_off() -> None:
-            for server in held:
-                sock = getattr(server, "sock", None)
-                if sock is not None:
-                    with suppress(OSError):
-                        sock.shutdown(socket.SHUT_RDWR)
-
+        talk = Conversation(before_s=self.deadline_s, after_s=self.taken_within_s)
         try:
-            within(self.deadline_s, lambda: self._deliver(message, held), give_up=break_off)
-        except smtplib.SMTPResponseException as error:
-            words = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else ""
-            raise NotSent(f"mail: {self.host} answers {error.smtp_code} {visible(words, most=200)}") from None
-        except smtplib.SMTPRecipientsRefused:
-            raise NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO") from None
-        except (smtplib.SMTPException, OSError, ValueError) as error:
-            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise NotSent(f"mail: {self.host}:{self.port}: {visible(words, most=200)}") from None
+            within(
+                self.deadline_s,
+                lambda: self._deliver(message, talk),
+                more_s=lambda: self.taken_within_s if talk.handed_over and not talk.taken else 0.0,
+                give_up=talk.hang_up,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, what is taken is taken; bugs are raised again
+            if not talk.taken:
+                raise self._not_sent(error, talk) from None
+        talk.hang_up()
+        return tuple(
+            f"mail: {self.host} refuses {_masked_address(address)} of JOBSYNC_ALERT_TO: {_answer(*answer)}"
+            for address, answer in talk.refused.items()
+        )
 
-    def _deliver(self, message: Message, held: list[smtplib.SMTP]) -> bool:
+    def _not_sent(self, error: Exception, talk: Conversation) -> Exception:
+        """Return what the operator is told of an error; a bug stays one."""
         import smtplib
 
-        if self.implicit_tls:
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                self.host, self.port, timeout=self.deadline_s, context=self._context()
+        if isinstance(error, NotSent):
+            return error
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            words = _answer(error.smtp_code, error.smtp_error)
+            # a server that quotes what it got may quote a piece of it
+            quoted = [word for word in words.split() if len(word) > 3 and any(word in x for x in talk.logged_in_with)]
+            for word in quoted:
+                words = words.replace(word, "•••")
+            return NotSent(f"mail: {self.host} refuses user or password of JOBSYNC_SMTP_URL: {words}")
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            words = next((f": {_answer(*answer)}" for answer in error.recipients.values()), "")
+            return NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO{words}")
+        if isinstance(error, smtplib.SMTPResponseException):
+            words = _answer(error.smtp_code, error.smtp_error)
+            return NotSent(f"mail: {self.host} answers {words}", perhaps=talk.handed_over)
+        if isinstance(error, UnicodeError):  # its words would quote what cannot be written
+            return NotSent(f"mail: {self.host}: JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent")
+        if isinstance(error, smtplib.SMTPException | OSError | ValueError):
+            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            after = " after it had the whole mail" if talk.handed_over else ""
+            return NotSent(
+                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{after}", perhaps=talk.handed_over
             )
-        else:
-            server = smtplib.SMTP(self.host, self.port, timeout=self.deadline_s)
-        held.append(server)
-        with server:
+        return error
+
+    def _deliver(self, message: Message, talk: Conversation) -> None:
+        server = talk.connect(self.host, self.port, tls=self._context() if self.implicit_tls else None)
+        try:
             server.ehlo_or_helo_if_needed()
             secure = self.implicit_tls
             if not secure and self.tls != "never" and (self.tls == "always" or server.has_extn("starttls")):
@@ -242,8 +290,12 @@ class Mail:
                 if not secure and self.tls != "never" and self.host not in _LOOPBACK:
                     raise NotSent(f"mail: {self.host} offers no STARTTLS: the password is not sent in the clear")
                 server.login(self.user, self.password)
-            server.send_message(self._written(message), from_addr=self.sender, to_addrs=list(self.to))
-        return True
+            mail = self._written(message)
+            talk.refused = server.send_message(mail, from_addr=self.sender, to_addrs=list(self.to))
+            talk.taken = True
+            talk.quit()
+        finally:
+            server.close()
 
     def _context(self) -> ssl.SSLContext:
         if self.host in _LOOPBACK or (self.tls == "auto" and not self.implicit_tls and self.password is None):
@@ -268,6 +320,22 @@ class Mail:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text(), charset="utf-8")
         return mail
+
+
+def _answer(code: int, words: bytes | str) -> str:
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return visible(f"{code} {text}", most=200)
+
+
+def _masked_address(address: str) -> str:
+    """
+    Return enough of an address for whoever wrote it.
+
+    >>> _masked_address("oncall@example.org")
+    'o•••@example.org'
+    """
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1]}•••@{visible(domain, most=100)}"
 
 
 def parse_mail(url: str, to: str) -> Mail:
@@ -337,7 +405,7 @@ class Webhook:
     deadline_s: float = WEBHOOK_WITHIN_S
     name: str = "webhook"
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message) -> tuple[str, ...]:
         """
         Post the message.
 
@@ -346,21 +414,34 @@ class Webhook:
         """
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
         _post(self.url, body, "application/json; charset=utf-8", deadline_s=self.deadline_s, name="webhook")
+        return ()
 
 
 def _post(url: str, body: bytes, content_type: str, *, deadline_s: float, name: str) -> None:
-    """Post with one deadline over name, connection and answer; only the host is ever named."""
+    """Post with one deadline over name, connection and status line; only the host is ever named."""
     from jobsync.http import HttpClient, NoAnswer
 
     host = urlsplit(url).hostname or "its host"
-    client = HttpClient(connections=1, most_bytes=1 << 20)
+    client = HttpClient(connections=1)
     headers = {"Content-Type": content_type, "User-Agent": f"jobsync/{__version__}"}
+    handed_over = threading.Event()
+
+    @contextmanager
+    def sending() -> Iterator[None]:
+        yield
+        handed_over.set()
+
+    def post() -> int:
+        return client.post(
+            url, deadline_s=deadline_s, headers=headers, content=body, sending=sending(), status_only=True
+        ).status
+
     try:
-        answer = within(deadline_s, lambda: client.post(url, deadline_s=deadline_s, headers=headers, content=body))
+        status = within(deadline_s, post)
     except (NoAnswer, TimeoutError) as error:
-        raise NotSent(f"{name}: {host}: {visible(error, most=200)}") from None
-    if not 200 <= answer.status < 300:
-        raise NotSent(f"{name}: {host} answers HTTP {answer.status}")
+        raise NotSent(f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set()) from None
+    if not 200 <= status < 300:
+        raise NotSent(f"{name}: {host} answers HTTP {status}")
 
 
 def channels_of(settings: Settings) -> list[Channel]:

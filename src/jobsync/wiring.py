@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
-from jobsync.logs import register_secret
+from jobsync.logs import configure_logs, register_secret
 from jobsync.settings import Settings, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
@@ -62,6 +62,10 @@ class Tools:
         """Raises ConfigurationProblem naming all that is wrong."""
         settings = load_settings(self.environ)
         self._hide(settings)
+        asked = (settings.log_level, settings.log_format)
+        in_force = [self.environ.get(*pair) for pair in (("JOBSYNC_LOG_LEVEL", "info"), ("JOBSYNC_LOG_FORMAT", "auto"))]
+        if asked != tuple(text.strip().lower() for text in in_force):
+            configure_logs(*asked)  # the file's; those of the environment are in force from the start
         return settings
 
     @cached_property

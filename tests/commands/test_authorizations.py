@@ -441,6 +441,27 @@ def test_log_names_no_taxpayer(cli: Cli, sri: Sri, pending: Any) -> None:
     assert [word for word in ("CLIENTA", "1710034065", "Calle", "EMISORA") if word in ran.err] == []
 
 
+@pytest.mark.parametrize(
+    ("file", "more", "said"),
+    [
+        ('log_level = "error"', {}, False),
+        ('log_level = "error"', {"JOBSYNC_LOG_LEVEL": "info"}, True),
+        ('log_format = "console"', {"JOBSYNC_LOG_LEVEL": "error"}, False),
+    ],
+)
+def test_level_and_format_of_the_configuration_file_count(
+    cli: Cli, sri: Sri, pending: Any, tmp_path: Path, file: str, more: dict[str, str], said: bool
+) -> None:
+    """They are settings like the others; the environment comes first."""
+    pending(make_key(0))
+    sri.default = documents.authorized
+    (tmp_path / "config.toml").write_text(file)
+
+    ran = cli("check-authorizations", JOBSYNC_CONFIG=str(tmp_path / "config.toml"), **more)
+
+    assert (0, said) == (ran.code, make_key(0) in ran.err)
+
+
 def test_document_is_shown_with_its_story(cli: Cli, sri: Sri, tmp_path: Path) -> None:
     """`invoice show` tells each ask and each answer."""
     key = make_key(1)

@@ -368,11 +368,11 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync runs list') found=(
-            '--job:'
+            '--job:Only runs of this job.'
             '--status:Only runs that ended so (repeatable).'
             '--failed:Only runs that failed, crashed or needed attention.'
             '--since:An instant, a date, or a span such as 12h.'
-            '--limit:'
+            '--limit:At most so many.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;

@@ -304,6 +304,22 @@ def test_output_that_a_full_disk_cut_is_no_success(command: str, environ: dict[s
     plain(ran, 1, "No space left on device")
 
 
+def test_job_whose_document_was_lost_says_so(environ: dict[str, str]) -> None:
+    """A program that reads the JSON must not take half of it for success; the run's own verdict stays in its row."""
+    ran = shell(environ, "jobsync check-authorizations --json > /dev/full")
+
+    assert ran.code == 1
+    assert "standard output cannot be written" in ran.err
+
+
+def test_runs_of_a_job_that_does_not_exist_are_refused(cli: Cli) -> None:
+    """A mistyped name is no empty list."""
+    ran = cli("runs", "list", "--job", "nope")
+
+    assert (ran.code, "none of stock-sync" in ran.err) == (2, True)
+    assert cli("runs", "list", "--failed").out == "no such runs\n"
+
+
 @pytest.mark.parametrize("command", ["metrics", "man", "runs list --json"])
 def test_a_reader_that_leaves_early_is_no_failure(command: str, environ: dict[str, str]) -> None:
     """As with head."""

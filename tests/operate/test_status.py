@@ -90,6 +90,18 @@ def test_a_job_that_ran_by_hand_only_is_in_use(seen: Seen, connection: Connectio
     assert State.IDLE is state(seen(), "generate-ride")[0]
 
 
+def test_work_that_waits_for_a_timer_that_never_ticked(seen: Seen, connection: Connection) -> None:
+    """One run by hand does not make it well that nobody wakes the job."""
+    add_run(connection, "check-authorizations", trigger="manual")
+    set_job(connection, "check-authorizations", last_tick_at=None)
+    add_invoices(connection, add_tenant(connection), 1, next_check_at=NOW - timedelta(minutes=6))
+    found, why, what = state(seen(), "check-authorizations")
+
+    assert State.TIMER_OFF is found
+    assert "no tick ever came, and 1 due, the first since 6 min" in why
+    assert "jobsync-check-authorizations.timer" in what
+
+
 def test_switched_off(seen: Seen, connection: Connection) -> None:
     """The switch is named, and who to ask; nothing else of that job is an alarm."""
     add_dealership(connection, success=NOW - timedelta(days=9))

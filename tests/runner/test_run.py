@@ -610,3 +610,14 @@ def test_switched_off_job_is_done() -> None:
     report = disabled_report("test-job")
 
     assert (report.status, report.exit_code, report.run_id) == (RunStatus.DISABLED, 0, None)
+
+
+def test_signal_handler_waits_for_no_lock(go: Go) -> None:
+    """It may interrupt the thread that holds the lock which a wake-up would want."""
+
+    def over(run: Run) -> list[ItemResult]:
+        with run._wake._cond:  # type: ignore[attr-defined]
+            run.cancel()
+        return []
+
+    assert go(over).status is RunStatus.CANCELLED

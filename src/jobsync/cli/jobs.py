@@ -179,6 +179,7 @@ def _run_generate_ride(
             return disabled_report(job.SPEC.name)
         if scheduled and not job.is_due(connection):
             return idle_report(job.SPEC.name)
+    tools.pool.close()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -234,6 +235,7 @@ def _run_check_authorizations(
             return idle_report(job.SPEC.name)
     if dry_run:
         return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
+    tools.pool.close()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -280,6 +282,7 @@ def _run_stock_sync(
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
     if dry_run:
         return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
+    tools.pool.close()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 
 
-# Their exit code is the run's verdict, which its row keeps; that its output was lost is only said.
+# Their exit code is the run's verdict, which its row keeps; a table that was lost is only said, unlike a document.
 _JOBS = ("stock-sync", "check-authorizations", "generate-ride")
 _SPENT = {
     errno.EMFILE: "this process may open no more files (ulimit -n, LimitNOFILE=)",
@@ -38,13 +38,13 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
 
     take_loss()
     code = _run(arguments, tools)
-    lost = take_loss()
+    lost, as_json = take_loss(), "--json" in arguments
     if lost:
         from jobsync.errors import ExitCode
         from jobsync.logs import complain
 
         complain(f"jobsync: standard output cannot be written ({lost}); what is there is not whole")
-        if code == 0 and arguments[:1] and arguments[0] not in _JOBS:
+        if code == 0 and arguments[:1] and (as_json or arguments[0] not in _JOBS):
             return int(ExitCode.FAILED)
     return code
 

@@ -12,7 +12,7 @@ import typer
 from jobsync.cli.options import Json, group, tools_of, transaction
 from jobsync.cli.output import print_facts, print_table, say, show, write
 from jobsync.errors import ExitCode, UsageProblem
-from jobsync.logs import complain, visible_lines
+from jobsync.logs import complain, visible, visible_lines
 from jobsync.runner.job import RunStatus
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ app = group("Runs of all jobs.")
 @app.command("list")
 def list_(
     context: typer.Context,
-    job: Annotated[str | None, typer.Option("--job", metavar="JOB", show_default=False)] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="Only runs of this job.", show_default=False)
+    ] = None,
     status: Annotated[
         list[str] | None,
         typer.Option("--status", metavar="STATUS", help="Only runs that ended so (repeatable).", show_default=False),
@@ -36,12 +38,16 @@ def list_(
         str | None,
         typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, metavar="N")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the latest runs, newest first."""
     from jobsync.operate import runs
+    from jobsync.operate.look import KINDS
 
+    jobs = [kind.name for kind in KINDS]
+    if job is not None and job not in jobs:
+        raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(jobs)}")
     wanted = _wanted(status or (), failed=failed)
     with transaction(context) as connection:
         start = _instant(since, connection) if since else None
@@ -66,7 +72,7 @@ def list_(
                 ]
                 for row in rows
             ],
-            empty="no runs yet",
+            empty="no such runs" if job or wanted or since else "no runs yet",
         ),
     )
 

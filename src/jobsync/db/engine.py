@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import select
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PREPARED_AFTER = 3
 _ROOM_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.2
 LOCK_WITHIN_S = 5  # for commands that people wait for; our own transactions hold no lock for that long
 _QUOTED = re.compile('"[^"]*"')
 # What is wrong with role, password, database or server set-up stays wrong until somebody changes it.
@@ -279,6 +281,7 @@ class Pool:
         self._open = open_connection
         self._room = threading.BoundedSemaphore(most)
         self._idle: list[psycopg.Connection[Any]] = []
+        self._lent: set[psycopg.Connection[Any]] = set()
         self._closed = False
 
     @contextmanager
@@ -289,7 +292,7 @@ class Pool:
         Raises:
             Unavailable: none has become free for half a minute, or none could be opened.
         """
-        with self._lent() as connection:
+        with self._lend() as connection:
             try:
                 yield connection
                 connection.commit()
@@ -301,7 +304,7 @@ class Pool:
     @contextmanager
     def autocommit(self) -> Iterator[psycopg.Connection[Any]]:
         """Lend a connection on which each statement is a transaction."""
-        with self._lent() as connection:
+        with self._lend() as connection:
             connection.autocommit = True
             try:
                 yield connection
@@ -310,14 +313,16 @@ class Pool:
                     connection.autocommit = False
 
     @contextmanager
-    def _lent(self) -> Iterator[psycopg.Connection[Any]]:
+    def _lend(self) -> Iterator[psycopg.Connection[Any]]:
         if not self._room.acquire(timeout=_ROOM_WITHIN_S):
             raise Unavailable(f"database: no work connection has become free for {_ROOM_WITHIN_S:g} s")
         try:
             connection = self._take()
+            self._lent.add(connection)
             try:
                 yield connection
             finally:
+                self._lent.discard(connection)
                 if self._closed or connection.closed or connection.info.transaction_status:  # not idle
                     connection.close()
                 else:
@@ -326,11 +331,19 @@ class Pool:
             self._room.release()
 
     def _take(self) -> psycopg.Connection[Any]:
+        deadline = time.monotonic() + _ROOM_WITHIN_S
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return self._open()
+                try:
+                    return self._open()
+                except Unavailable:
+                    # the server has no room for one more (a role's limit, max_connections): one of ours comes back soon
+                    if not (self._lent or self._idle) or time.monotonic() >= deadline:
+                        raise
+                    time.sleep(_LOOK_EVERY_S)
+                    continue
             if _lives(connection):
                 return connection
             connection.close()
@@ -363,7 +376,9 @@ def problem_of(error: Exception) -> JobsyncError | None:
 
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
     words = visible(str(cause).partition("\n")[0], most=300)
-    if isinstance(cause, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+    if isinstance(cause, errors.ReadOnlySqlTransaction):
+        return Unavailable(f"database: it takes no writes now (a full disk, a standby?): {words}")
+    if isinstance(cause, errors.InsufficientPrivilege):
         return ConfigurationProblem(
             f"the database role lacks a right: {visible(cause, most=300)} (jobsync reads and writes all of its tables,"
             " and db upgrade must be run by their owner)"
@@ -373,9 +388,10 @@ def problem_of(error: Exception) -> JobsyncError | None:
     altered = errors.DatatypeMismatch | errors.WrongObjectType | errors.InvalidColumnReference
     if isinstance(cause, missing | altered):
         return ConfigurationProblem(f"the schema is damaged: {words}; what is missing: jobsync doctor")
-    # the second one ends the session too, but is no OperationalError to psycopg
-    gone = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout)
-    if isinstance(cause, gone) or getattr(error, "connection_invalidated", False):
+    # the others end the session too, but are no OperationalError to psycopg
+    gone = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout)
+    replaced = isinstance(cause, errors.FeatureNotSupported) and "cached plan" in words  # a table was altered just now
+    if isinstance(cause, gone) or replaced or getattr(error, "connection_invalidated", False):
         return Unavailable(f"database: {visible(cause, most=500)}")
     return None
 
@@ -420,9 +436,15 @@ class Database:
                 server may keep statements.
         """
         prepare = prepare and self.url == self.lock_url
-        pool = Pool(
-            lambda: connect(self.url, application_name=application_name, autocommit=False, prepare=prepare), connections
-        )
+
+        def open_connection() -> psycopg.Connection[Any]:
+            from psycopg import IsolationLevel
+
+            connection = connect(self.url, application_name=application_name, autocommit=False, prepare=prepare)
+            connection.isolation_level = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
+            return connection
+
+        pool = Pool(open_connection, connections)
         self._pools.append(pool)
         return pool
 

@@ -267,7 +267,8 @@ def _change_locks(
         raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
     after = sorted(set(found.locked_fields) | set(fields) if lock else set(found.locked_fields) - set(fields))
     connection.execute(
-        text("UPDATE vehicles SET locked_fields = :fields, updated_at = now() WHERE id = :id"),
+        # Without a fingerprint the next sync compares the row in full: a field that was given back gets its value.
+        text("UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now() WHERE id = :id"),
         {"fields": after, "id": found.id},
     )
     action = "stock.lock" if lock else "stock.unlock"

@@ -289,7 +289,7 @@ def read_current(
     [(now, others, past, held)] = connection.execute(
         """
         SELECT now(),
-               (SELECT coalesce(jsonb_agg(jsonb_build_array(btrim(stock_number), upper(btrim(vin)))), '[]')
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(stock_number, vin)), '[]')
                 FROM vehicles WHERE dealership_id = %(id)s AND data_source <> 'easycars'),
                (SELECT coalesce(jsonb_agg(jsonb_build_array(yard_code, blocked)), '[]') FROM
                  (SELECT yard_code, removals_blocked IS NOT NULL AS blocked FROM easycar_sync_logs
@@ -310,8 +310,8 @@ def read_current(
     current = Current(
         listed=listed,
         rows=lambda stock_numbers: read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
-        other_stock_numbers=frozenset(number for number, _ in others if number),
-        other_vins=frozenset(vin for _, vin in others if vin),
+        other_stock_numbers=frozenset(number.strip() for number, _ in others if number and number.strip()),
+        other_vins=frozenset(vin.strip().upper() for _, vin in others if vin and vin.strip()),
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
         blocked_in_a_row=run_of_blocked,

@@ -156,6 +156,10 @@ def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         return JobStatus(facts, State.TIMER_OFF, why, what)
     if facts.last_tick_at is None and facts.last_run is None:
         return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)
+    oldest = facts.oldest_due_at
+    if facts.last_tick_at is None and oldest and (seen.now - oldest).total_seconds() > _SILENT_LEAST_S:
+        why = f"no tick ever came, and {facts.due} due, the first since {span((seen.now - oldest).total_seconds())}"
+        return JobStatus(facts, State.TIMER_OFF, why, what)
     return None
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextvars
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobsync.errors import JobsyncError, Unavailable
+from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import get_logger, visible
 from jobsync.runner import record
 from jobsync.runner.job import ItemResult, ItemStatus
@@ -151,46 +152,59 @@ def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int)
 class _Place:
     """One of the places that items at work take; given back once, early or at the item's end."""
 
-    def __init__(self, room: threading.Semaphore, changed: threading.Event) -> None:
-        self._room, self._changed = room, changed
+    def __init__(self, room: threading.Semaphore, said: queue.SimpleQueue[Future[ItemResult] | None]) -> None:
+        self._room, self._said = room, said
         self._once = threading.Lock()
 
     def give_back(self) -> None:
         if self._once.acquire(blocking=False):
             self._room.release()
-        self._changed.set()
+
+    def let_next(self) -> None:
+        self.give_back()
+        self._said.put(None)
 
 
 def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
-    queue = iter(line.items)
-    room, changed = threading.Semaphore(concurrency), threading.Event()
+    waiting = iter(line.items)
+    room = threading.Semaphore(concurrency)
+    said: queue.SimpleQueue[Future[ItemResult] | None] = queue.SimpleQueue()  # who has ended; None: there is room
     most = 2 * concurrency  # with those that have given their place back and are still writing
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
         flying: dict[Future[ItemResult], _Place] = {}
         exhausted = False
         while True:
-            while not exhausted and len(flying) < most and not run.must_stop() and room.acquire(blocking=False):
-                place = _Place(room, changed)
-                item = next(queue, None)
+            starting = not exhausted and len(flying) < most and not run.must_stop() and room.acquire(blocking=False)
+            if starting:
+                place = _Place(room, said)
+                item = next(waiting, None)
                 if item is None:
                     exhausted = True
                 elif line.gate is None or line.gate(item):
-                    future = pool.submit(contextvars.copy_context().run, _work_one, run, item, work, place.give_back)
-                    future.add_done_callback(lambda _: changed.set())
+                    future = pool.submit(contextvars.copy_context().run, _work_one, run, item, work, place.let_next)
                     flying[future] = place
+                    future.add_done_callback(said.put)
                 else:
                     place.give_back()
-            if not flying:
+            elif not flying:
                 return results
-            changed.wait(1.0)
-            changed.clear()
-            for future in [future for future in flying if future.done()]:
-                flying.pop(future).give_back()
-                result = future.result()
+            for ended in _ended(said, wait_s=0.0 if starting else 1.0):
+                flying.pop(ended).give_back()
+                result = ended.result()
                 results.append(result)
                 run.progress.advance(failed=result.status is ItemStatus.FAILED)
             run.progress.beat()
+
+
+def _ended(said: queue.SimpleQueue[Future[ItemResult] | None], *, wait_s: float) -> Iterator[Future[ItemResult]]:
+    """Yield the items that have ended; waits for the first word only."""
+    with suppress(queue.Empty):
+        word = said.get(timeout=wait_s) if wait_s else said.get_nowait()
+        while True:
+            if word is not None:
+                yield word
+            word = said.get_nowait()
 
 
 def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) -> ItemResult:
@@ -272,6 +286,8 @@ def failure_of(item: Item, error: Exception) -> ItemResult:
         reason, words, unreachable = error.reason, str(error), error.unreachable
     elif isinstance(error, Unavailable):
         reason, words, unreachable = "database", str(error), True
+    elif isinstance(error, ConfigurationProblem):
+        reason, words, unreachable = "configuration", str(error), False
     else:
         get_logger().exception("item.bug", label=item.label)
         reason, words, unreachable = "bug", f"{type(error).__name__}: {error}", False

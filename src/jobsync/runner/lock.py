@@ -285,8 +285,13 @@ class LockSession:
                 [name, run_id, holder],
             ).fetchone()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
-            old = self._connection.execute("SELECT run_id, holder FROM run_locks WHERE name = %s", [name]).fetchone()
             self._release(name)
+            try:
+                old = self._connection.execute(
+                    "SELECT run_id, holder FROM run_locks WHERE name = %s", [name]
+                ).fetchone()
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+                old = None  # somebody keeps even readers out
             who = f"run {old[0]} ({old[1]})" if old else "an earlier run"
             raise OldWriter(f"{name}: {who} is still writing; the next tick tries again") from None
         assert row is not None  # noqa: S101 - INSERT … RETURNING

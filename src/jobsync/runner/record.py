@@ -57,6 +57,18 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
     return RunIdentity(run_id, job, trigger, host, os.getpid(), environ.get("INVOCATION_ID"))
 
 
+def _limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:
+    """
+    Limit a transaction's waits: for rows that somebody else has locked, and the server's for a host that vanished.
+
+    A row of job_runs that a person's forgotten transaction holds would else stop the run, and every later one.
+    """
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '1min', true)",
+        [f"{lock_s * 1000:.0f}ms"],
+    )
+
+
 def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
     """
     Insert the row; the lock `run:<id>` must be held by now.
@@ -65,6 +77,7 @@ def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job
         holds_job: the run has the job's own lock, so the ticks that found it taken are over.
     """
     with connection.transaction():
+        _limit_waits(connection, CLOSE_FOR_S)
         connection.execute(
             "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
             [who.run_id, who.job, who.trigger, who.host, who.pid, who.invocation_id, __version__],
@@ -79,7 +92,8 @@ def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job
 
 
 def write_progress(connection: psycopg.Connection[Any], run_id: UUID, counts: Mapping[str, int]) -> None:
-    """Show how far the run is."""
+    """Show how far the run is; raises if somebody else keeps the row: the next time will do."""
+    _limit_waits(connection, 1.0)
     connection.execute(
         "UPDATE job_runs SET counts = %s WHERE id = %s AND status = 'running'", [json.dumps(counts), run_id]
     )
@@ -144,15 +158,20 @@ def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> lis
     Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
 
     The connection is in autocommit, so that each burial is over before the dead run's lock is given back. The run's
-    unfinished items are marked with it. Returns the runs that were found dead.
+    unfinished items are marked with it. A row that somebody else keeps is left to a later run. Returns the runs that
+    were found dead.
     """
+    import psycopg
+
     dead = []
     for (run_id,) in connection.execute("SELECT id FROM job_runs WHERE status = 'running'").fetchall():
         name = run_lock_name(run_id)
         if not locks.try_lock(name):
             continue
+        closed = None
         try:
             with connection.transaction():
+                _limit_waits(connection, 1.0)
                 closed = connection.execute(
                     "UPDATE job_runs SET status = 'crashed', finished_at = now(),"
                     " error = coalesce(error, 'the process died without a word; the run''s lock was free')"
@@ -170,6 +189,8 @@ def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> lis
                         " consecutive_failures = consecutive_failures + %s WHERE name = %s",
                         [int(closed[1] != "manual"), closed[0]],
                     )
+        except psycopg.errors.LockNotAvailable:
+            get_logger().warning("run.crashed_row_locked", crashed_run=str(run_id))
         finally:
             locks.unlock(name)
         if closed:
@@ -208,6 +229,7 @@ def close_run(
     while True:
         try:
             with open_connection() as connection, connection.transaction():
+                _limit_waits(connection, 2.0)
                 row = connection.execute(
                     "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
                     " traceback = %s FROM (SELECT id, status FROM job_runs WHERE id = %s FOR UPDATE) old"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from jobsync.db.engine import Database, Pool, translated
-from jobsync.errors import ExitCode, JobsyncError, Unavailable
+from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import get_logger, visible, visible_lines
 from jobsync.runner import record
 from jobsync.runner.job import ItemResult, JobSpec, Report, RunStatus, count_items, judge_run
@@ -86,9 +86,12 @@ class Run:
     # --- stopping ------------------------------------------------------------------------------------------------
 
     def cancel(self) -> None:
-        """Stop starting items; those that run finish."""
+        """
+        Stop starting items; those that run finish.
+
+        Called by signal handlers: it takes no lock, since the thread that it interrupts may be holding it.
+        """
         self.cancelled = True
-        self._wake.set()
 
     def lose(self, why: str) -> None:
         """The lock is gone: nothing may be written any more."""
@@ -116,13 +119,17 @@ class Run:
         for end_s in ends:
             if end_s is not None:
                 seconds = min(seconds, max(0.0, self.started + end_s - time.monotonic()))
-        return not self._wake.wait(seconds) and not self.must_stop()
+        until = time.monotonic() + seconds
+        while not self.must_stop() and (left_s := until - time.monotonic()) > 0:
+            self._wake.wait(min(left_s, _WAIT_STEP_S))
+        return not self.must_stop()
 
     # --- locks and writes ----------------------------------------------------------------------------------------
 
     def take(self, name: str) -> bool:
         """Take a lock and raise its fence; False if another run holds it."""
-        fence = self.locks.take(name, run_id=self.who.run_id, holder=self.who.holder)
+        with translated():
+            fence = self.locks.take(name, run_id=self.who.run_id, holder=self.who.holder)
         if fence is None:
             return False
         self._fences[name] = fence
@@ -174,8 +181,8 @@ class Run:
             with translated(), self.pool.transaction() as connection:
                 counts = {"eligible": self.eligible, "done": done, "failed": failed}
                 record.write_progress(connection, self.who.run_id, counts)
-        except Unavailable as error:
-            get_logger().warning("run.progress_not_written", error=str(error))
+        except Exception as error:  # noqa: BLE001 - to show how far a run is must never end it
+            get_logger().warning("run.progress_not_written", error=visible(error))
 
 
 def run_job(
@@ -229,6 +236,7 @@ def run_job(
             record.bury_crashed(connection, locks)
             record.open_run(connection, who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
+        pool.close()  # the server may have no room for one more connection
         recorded = record.close_run(
             lambda: database.direct(application_name=who.application_name),
             report,

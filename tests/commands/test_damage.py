@@ -362,7 +362,7 @@ def test_an_odd_place_for_a_file_gets_a_sentence(command: str, lookup: Cli, tmp_
 
 def test_a_process_without_file_numbers_gets_a_sentence(environ: dict[str, str]) -> None:
     """What is used up is named, with the knob."""
-    ran = shell(environ, "ulimit -n 8; jobsync stock-sync")
+    ran = shell(environ, "ulimit -n 7; jobsync stock-sync")
 
     plain(ran, 1, "may open no more files (ulimit -n")
     assert 1 == len(ran.err.splitlines())

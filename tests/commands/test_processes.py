@@ -414,7 +414,13 @@ def test_a_server_that_is_killed_under_a_run_and_stays_away(
         shown = finish(command(environ, "runs", "list", "--json"))
         again = finish(command(environ, "stock-sync", "--json"))
     assert ["crashed"] == [row["status"] for row in shown.json]
-    assert (0, 1) == (again.code, again.json["items"][0]["created"])
+    # The backends of a killed server live on for a moment: what the run said that it wrote is there, what it said that it
+    # did not is not; only of a commit whose answer was lost it could say neither.
+    said = {(item["status"], item.get("reason")) for item in ran.json["items"]}
+    [item] = again.json["items"]
+    written = {(1, 0): False, (0, 1): True}[item["created"], item["unchanged"]]
+    assert again.code == 0
+    assert written == (("success", None) in said) or ("failed", "database") in said, ran.out
 
 
 def _answers(url: str) -> bool:

@@ -414,8 +414,8 @@ def test_a_server_that_is_killed_under_a_run_and_stays_away(
         shown = finish(command(environ, "runs", "list", "--json"))
         again = finish(command(environ, "stock-sync", "--json"))
     assert ["crashed"] == [row["status"] for row in shown.json]
-    # The backends of a killed server live on for a moment: what the run said that it wrote is there, what it said that it
-    # did not is not; only of a commit whose answer was lost it could say neither.
+    # The backends of a killed server live on for a moment: what the run said it wrote is there, what it said it did not
+    # write is not; only of a commit whose answer was lost it could say neither.
     said = {(item["status"], item.get("reason")) for item in ran.json["items"]}
     [item] = again.json["items"]
     written = {(1, 0): False, (0, 1): True}[item["created"], item["unchanged"]]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jobsync.cli.options import Json, group, holds, transaction
-from jobsync.cli.output import print_facts, print_json, print_table, say, show
+from jobsync.cli.output import print_facts, print_json, print_table, replace_file, say, show
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain
 
@@ -192,18 +191,6 @@ def recheck(context: typer.Context, key: AccessKey, as_json: Json = False) -> No
     show(document, as_json=as_json, otherwise=lambda: say(words))
 
 
-def _write_whole(target: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that no half one ever has its name."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(target)
-    except OSError:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise
-
-
 @app.command()
 def export(
     context: typer.Context,
@@ -223,7 +210,7 @@ def export(
         if content is not None:
             target = to / f"{key.strip()}_{name.removesuffix('_xml')}.xml"
             try:
-                _write_whole(target, content)
+                replace_file(target, content)
             except OSError as error:
                 raise UsageProblem(f"{target}: cannot be written ({error.strerror})") from None
             written.append(str(target))

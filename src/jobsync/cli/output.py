@@ -74,6 +74,23 @@ class CannotWrite(JobsyncError):
     """The file that was asked for cannot be written."""
 
 
+def replace_file(target: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Write a file beside its place and move it there, so that no half one ever has its name; raises OSError."""
+    draft = target.with_name(f".jobsync.{os.getpid()}.new")  # the name itself may be as long as names can be
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            draft.chmod(mode)
+        draft.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
 def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """
     Write a whole file or none, by renaming a finished one into place; a device or a pipe is written to, a link stays.
@@ -91,20 +108,7 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        target = path.resolve()
-        draft = target.with_name(f".jobsync.{os.getpid()}.new")  # the name itself may be as long as names can be
-        try:
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if mode is not None:
-                draft.chmod(mode)
-            draft.replace(target)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
+        replace_file(path.resolve(), data, mode=mode)
     except (OSError, RuntimeError) as error:  # the latter where links lead in a circle
         why = getattr(error, "strerror", None) or str(error)
         raise CannotWrite(f"cannot write {visible(path, most=300)}: {visible(why)}") from None

@@ -59,6 +59,7 @@ class _Bench:
 
     Each contender has a database server of its own, with the same programs and settings, that runs only while that
     contender works: what one leaves behind (dead rows for autovacuum, pages to be written) costs no other anything.
+    Between two nights lies a day, in which autovacuum has done its work for each.
     """
 
     def __init__(self, folder: Path, size: Size, feed: Feed, server: Running) -> None:
@@ -83,7 +84,8 @@ class _Bench:
 
     def round(self) -> None:
         """Measure every case once; after the first round dlt goes on with the faster of its strategies."""
-        for contender in ("jobsync", "script", *(f"dlt-{strategy}" for strategy in self.strategies)):
+        contenders = ["jobsync", "script", *(f"dlt-{strategy}" for strategy in self.strategies)]
+        for contender in contenders:
             with self._server(contender) as database:
                 database.fresh("stock", "template1" if contender.startswith("dlt") else "template_jobsync")
         state = {strategy: self._new_folder(f"dlt-{strategy}") for strategy in self.strategies}
@@ -97,6 +99,9 @@ class _Bench:
             for strategy in self.strategies:
                 self._dlt(night, version, strategy, state[strategy])
             self._script(night)
+            for contender in contenders:
+                with self._server(contender) as database:
+                    database.vacuum("stock")
         if len(self.strategies) > 1:
             self.strategies = [min(self.strategies, key=self._dlt_total)]
 

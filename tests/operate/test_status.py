@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jobsync.operate.status import (
     job_status,
     service_levels,
 )
+from jobsync.operate.wake import Waker
 from jobsync.runner.lock import lock_key
 from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
 
@@ -127,6 +129,24 @@ def test_timer_off(seen: Seen, connection: Connection, minutes: int) -> None:
     assert "last tick was" in why
     assert "systemctl enable --now jobsync-stock-sync.timer" in what
     assert [("stock-sync", "tick")] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(
+    ("waker", "told"),
+    [(Waker.UNITS, False), (Waker.CRON, False), (Waker.SYSTEMD, True), (Waker.ABSENT, True), (Waker.NOBODY, True)],
+)
+def test_silence_where_no_timer_is_installed_names_the_hand_that_may_have_ticked(
+    seen: Seen, connection: Connection, waker: Waker, told: bool
+) -> None:
+    """Somebody who typed --scheduled once is told that this was the tick, on status and health alike."""
+    add_dealership(connection)
+    add_run(connection)
+    set_job(connection, last_tick_at=NOW - HOUR)
+    snapshot = replace(seen(), waker=waker)
+    [problem] = judge_health(snapshot).problems
+    words = "no timer is installed on this host, and --scheduled typed by hand counts as a tick"
+
+    assert [told, told] == [words in text for text in (state(snapshot)[1], problem.text)]
 
 
 def test_a_timer_that_never_ticked_is_told_but_rings_nobody(seen: Seen, connection: Connection) -> None:

@@ -14,6 +14,7 @@ from jobsync.operate.status import (
     dealership_status,
     is_timer_silent,
     job_status,
+    missing_ticks,
     run_limit,
     service_levels,
     silent_since,
@@ -124,8 +125,7 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 facts.kind.name,
                 "tick",
-                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; one is expected every"
-                f" {facts.kind.beat_s} s",
+                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
                 f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,

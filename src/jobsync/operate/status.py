@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
-from jobsync.operate.wake import BY_SYSTEMD, how_to_wake
+from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
 from jobsync.operate.words import ago, many, span, stamp
 
 if TYPE_CHECKING:
@@ -95,6 +95,14 @@ def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
     return (now - last).total_seconds() > max(_SILENT_LEAST_S, SILENT_BEATS * facts.kind.beat_s)
 
 
+def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
+    """Return the words for a silent timer; where none is installed, a person may have been the only one to tick."""
+    words = f"one is expected every {facts.kind.beat_s} s"
+    if seen.waker in (Waker.UNITS, Waker.CRON):
+        return words
+    return f"{words}; no timer is installed on this host, and --scheduled typed by hand counts as a tick"
+
+
 def run_limit(seen: Snapshot, name: str) -> timedelta:
     """Return how long a run may take before somebody should look."""
     return timedelta(minutes=60 if name == "stock-sync" else seen.settings.number("alert_run_minutes"))
@@ -152,7 +160,7 @@ def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         return None
     what = how_to_wake(seen.waker, facts.kind.name)
     if is_timer_silent(facts, seen.now):
-        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, one is expected every {facts.kind.beat_s} s"
+        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
         return JobStatus(facts, State.TIMER_OFF, why, what)
     if facts.last_tick_at is None and facts.last_run is None:
         return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)

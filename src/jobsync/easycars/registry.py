@@ -15,7 +15,7 @@ from jobsync.db.engine import driver
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import FEED_COLUMNS
-from jobsync.easycars.schedule import next_slot, resolve
+from jobsync.easycars.schedule import coming_slot, resolve
 from jobsync.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ _OVERVIEW = """
 
 def list_dealerships(connection: Connection) -> Rows:
     """Return every dealership with its switches, credentials (never the secrets), last sync and stock."""
-    return _rows(connection, _OVERVIEW + " ORDER BY d.id")
+    return _overview(connection)
 
 
 def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any]:
     """Return one dealership as `list_dealerships` does, with its last ten syncs."""
     require_dealership(connection, dealership_id)
-    [row] = _rows(connection, _OVERVIEW + " WHERE d.id = :id", id=dealership_id)
+    [row] = _overview(connection, dealership_id)
     row["syncs"] = _rows(
         connection,
         "SELECT run_id, status, synced_at, duration_ms, items_processed, created, updated, unchanged, revived,"
@@ -92,6 +92,19 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
         id=dealership_id,
     )
     return row
+
+
+def _overview(connection: Connection, dealership_id: int | None = None) -> list[dict[str, Any]]:
+    """Return all dealerships or one; a changed cron or zone shows the slot that the next tick will compute from it."""
+    rows = _rows(
+        connection, _OVERVIEW + " WHERE CAST(:id AS bigint) IS NULL OR d.id = :id ORDER BY d.id", id=dealership_id
+    )
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
+    for row in rows:
+        _, row["next_at"], is_new = coming_slot(schedules[row["id"]], now)
+        row["retry_at"] = None if is_new else row["retry_at"]
+    return rows
 
 
 # --- credentials -----------------------------------------------------------------------------------------------------
@@ -352,10 +365,8 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
     rows = {row["id"]: row for row in list_dealerships(connection)}
     shown = []
     for found in store.read_schedules(driver(connection)):
-        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+        rule, next_at, _ = coming_slot(found, now)
         row, state = rows[found.dealership_id], states[found.dealership_id]
-        current = found.next_at if found.seen == found.wanted.seen else None
-        next_at = current or next_slot(rule.cron, rule.timezone, now)
         shown.append(
             {
                 "dealership_id": found.dealership_id,

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
-from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
+from jobsync.db.system_settings import CATALOGUE, SystemSettings, is_zone, read_system_settings, text_of_cron
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -475,6 +475,9 @@ _DEALERSHIPS = """
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
            s.paused_until, s.paused_reason, h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
+           coalesce(nullif(btrim(s.sync_cron), ''), :wanted_cron) AS wanted_cron,
+           coalesce(nullif(btrim(d.timezone), ''), :wanted_zone) AS wanted_zone, h.cron AS last_cron,
+           h.timezone AS last_zone,
            coalesce(h.cron, nullif(btrim(s.sync_cron), ''), :cron) AS cron,
            coalesce(h.timezone, nullif(btrim(d.timezone), ''), :zone) AS timezone,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
@@ -502,14 +505,23 @@ _DEALERSHIPS = """
 
 def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
+    readable = cache(text_of_cron)
     found = []
     usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
     zone_ = settings.zone("easycar_sync_timezone")
-    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_):
+    wanted = {
+        "wanted_cron": settings.texts.get("easycar_sync_cron", CATALOGUE["easycar_sync_cron"].default),
+        "wanted_zone": settings.texts.get("easycar_sync_timezone", CATALOGUE["easycar_sync_timezone"].default),
+    }
+    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_, **wanted):
         cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
         expected = slot(cron, zone, start) if start else None
-        # no tick has met it yet: the first one that does leads to this slot, and takes nothing before it
-        row["next_at"] = row["next_at"] or slot(cron, zone, now)
+        # The next tick makes a new slot of a changed cron or zone, and takes nothing before it; what cannot be read
+        # changes nothing.
+        wanted_cron, wanted_zone = readable(row.pop("wanted_cron")), row.pop("wanted_zone").strip()
+        rule = wanted_cron or cron, wanted_zone if is_zone(wanted_zone) else zone
+        if rule != (row.pop("last_cron"), row.pop("last_zone")) or row["next_at"] is None:
+            row["next_at"], row["retry_at"] = slot(*rule, now), None
         found.append(DealershipFacts(**row, expected_at=expected))
     return tuple(found)
 

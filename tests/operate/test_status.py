@@ -269,10 +269,25 @@ def test_easycars_down(seen: Seen, connection: Connection) -> None:
     add_dealership(connection)
     add_run(connection, status="failed", exit_code=69)
     set_job(connection, consecutive_failures=1)
+    connection.execute("UPDATE sync_schedule SET retry_at = %s", [NOW + timedelta(minutes=4)])
     found, _, what = state(seen())
 
     assert State.UPSTREAM_DOWN is found
-    assert "tried again" in what
+    assert "tried again in 4 min; jobsync doctor tests the way there" == what
+
+
+def test_easycars_down_promises_no_retry_that_does_not_come(seen: Seen, connection: Connection) -> None:
+    """A run by hand has none: the next try is the slot's, or somebody's."""
+    add_dealership(connection)
+    add_run(connection, status="failed", exit_code=69, trigger="manual")
+    set_job(connection)
+    found, why, what = state(seen())
+
+    assert State.UPSTREAM_DOWN is found
+    assert why.endswith(" by hand")
+    assert what.startswith(
+        "not tried again before the next slot of 2026-11-20 23:00Z; once it answers: jobsync stock-sync;"
+    )
 
 
 def test_sri_down(seen: Seen, connection: Connection) -> None:

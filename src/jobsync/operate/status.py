@@ -218,12 +218,20 @@ def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
             )
         return None
     if facts.last_run and facts.last_run.exit_code == ExitCode.UNAVAILABLE and facts.kind.name == "stock-sync":
-        why = f"EasyCars did not answer for any dealership in run {str(facts.last_run.run_id)[:8]}"
-        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, facts), _RETRIES, _print_of(seen, facts))
+        run = facts.last_run
+        why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
+        what = f"{_tried_again(seen, facts)}; jobsync doctor tests the way there"
+        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, facts), what, _print_of(seen, facts))
     return None
 
 
-_RETRIES = "tried again 5, 15 and 45 minutes after the slot; jobsync doctor tests the way there"
+def _tried_again(seen: Snapshot, facts: JobFacts) -> str:
+    """Say when the next try comes: runs by hand and slots that are given up have no retries."""
+    retry_at = min((d.retry_at for d in seen.dealerships if d.why_not is None and d.retry_at), default=None)
+    if retry_at is not None:
+        return f"tried again {ago(seen.now, retry_at)}" if retry_at > seen.now else "tried again at the next tick"
+    slot = f" of {stamp(facts.next_at)}" if facts.next_at else ""
+    return f"not tried again before the next slot{slot}; once it answers: jobsync stock-sync"
 
 
 def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -337,6 +338,26 @@ def test_paused_tenant_is_left_out(cli: Cli, rows: Rows, tmp_path: Path) -> None
     assert due() is False
     assert cli("tenant", "resume", RUC).code == 0
     assert due() is True
+
+
+def test_a_paused_tenant_is_visible(cli: Cli, rows: Rows) -> None:
+    """On the status screen, in health's notes and in the list, until when; in JSON a pause without end has no end."""
+    paused = cli("tenant", "pause", RUC, "--json").json
+    screen, listed = cli("status").out, cli("tenant", "list").out
+    [found] = cli("tenant", "list", "--json").json
+    [seen] = cli("status", "--json").json["tenants"]
+    notes = cli("health", "--json").json["notes"]
+
+    assert {"ruc": RUC, "paused": True, "paused_until": None} == paused
+    assert ["paused until it is resumed"] == re.findall(rf"{RUC}.*?  (paused[^,\n]*)$", screen, re.MULTILINE)
+    assert "until it is resumed" in listed
+    assert [(True, None)] * 2 == [(row["paused"], row["paused_until"]) for row in (found, seen)]
+    assert "1 tenant is paused" in notes
+    assert "9999" not in screen + listed + cli("tenant", "show", RUC).out + cli("audit").out
+
+    cli("tenant", "resume", RUC)
+    rows("UPDATE tenants SET is_active = false RETURNING 1")
+    assert ["inactive"] == re.findall(rf"{RUC}.*?  (inactive)$", cli("status").out, re.MULTILINE)
 
 
 def test_changes_are_in_the_audit(cli: Cli, rows: Rows, tmp_path: Path) -> None:

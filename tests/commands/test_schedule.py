@@ -243,6 +243,36 @@ def test_slot_missed_in_a_pause_is_made_up_once(
     assert {} == scheduled()
 
 
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [
+        ([], "until it is resumed"),
+        (["--until", "9998-01-01"], "until it is resumed"),
+        (["--until", "2999-01-01T00:00Z"], "until 2999-01-01 00:00Z"),
+    ],
+)
+def test_every_screen_says_until_when_a_dealership_is_paused(
+    cli: Cli, add: Callable[..., int], until: list[str], words: str
+) -> None:
+    """Nobody reads a year 9999: what has no end is null in JSON, beside `paused`."""
+    number = str(add("A", "A"))
+    paused = cli("dealership", "pause", number, *until, "--reason", "stocktake", "--json").json
+    screens = [cli(*typed).out for typed in (["dealership", "list"], ["dealership", "show", number], ["status"])]
+    planned = cli("schedule", "show").out
+    documents = [
+        cli("dealership", "list", "--json").json[0],
+        cli("dealership", "show", number, "--json").json,
+        cli("schedule", "show", "--json").json[0],
+        paused,
+    ]
+    end = "2999-01-01T00:00:00+00:00" if "2999" in words else None
+
+    assert all(words in screen for screen in screens)
+    assert f"paused {words}: stocktake" in planned
+    assert [(True, end)] * 4 == [(found["paused"], found["paused_until"]) for found in documents]
+    assert "9999" not in "".join([*screens, planned, cli("audit").out])
+
+
 def test_unreadable_cron_keeps_the_last_good_schedule(
     cli: Cli, add: Callable[..., int], feed: Feed, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
 ) -> None:

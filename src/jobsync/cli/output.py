@@ -244,6 +244,14 @@ def print_facts(facts: Mapping[str, object]) -> None:
             write(f"{name.ljust(width)}{first}\n" + "".join(f"{' ' * width}{line}\n" for line in others))
 
 
+def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for a person: `paused` says until when, or no."""
+    from jobsync.operate.words import pause_end
+
+    told = {name: value for name, value in row.items() if name != "paused_until"}
+    return told | {"paused": pause_end(row["paused_until"]) if row["paused"] else False}
+
+
 def show(document: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
     """Print the document as JSON, or let `otherwise` print it for a person."""
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobsync.cli.options import Json, group, holds, transaction
-from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.cli.output import print_facts, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
@@ -63,9 +63,9 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         rows = registry.list_tenants(connection)
-    columns = ["ruc", "name", "environment", "is_active", "paused_until", "pending", "authorized", "rejected"]
+    columns = ["ruc", "name", "environment", "is_active", "paused", "pending", "authorized", "rejected"]
     columns += ["needs_attention"]
-    lines = [[row[column] for column in columns] for row in rows]
+    lines = [[with_pause(row)[column] for column in columns] for row in rows]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no tenants yet"))
 
 
@@ -76,7 +76,7 @@ def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         row = registry.show_tenant(connection, ruc)
-    show(row, as_json=as_json, otherwise=lambda: print_facts(row))
+    show(row, as_json=as_json, otherwise=lambda: print_facts(with_pause(row)))
 
 
 @app.command()
@@ -85,8 +85,8 @@ def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     from jobsync.sri import registry
 
     with transaction(context) as connection:
-        until = registry.pause_tenant(connection, ruc, until=None)
-    document = {"ruc": ruc, "paused_until": until}
+        registry.pause_tenant(connection, ruc)
+    document = {"ruc": ruc, "paused": True, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: paused until it is resumed"))
 
 
@@ -97,5 +97,5 @@ def resume(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         registry.resume_tenant(connection, ruc)
-    document = {"ruc": ruc, "paused_until": None}
+    document = {"ruc": ruc, "paused": False, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: resumed"))

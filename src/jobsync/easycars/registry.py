@@ -58,7 +58,8 @@ def add_dealership(connection: Connection, name: str, *, timezone: str | None, e
 _OVERVIEW = """
     SELECT d.id, d.name, d.email, d.timezone,
            coalesce(s.easycar_auto_sync_enabled, true) AS auto_sync,
-           s.sync_cron, s.paused_until, s.paused_reason,
+           s.sync_cron, coalesce(s.paused_until > now(), false) AS paused,
+           CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
            l.status AS last_status, l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt,
            h.next_at, h.retry_at,
@@ -308,12 +309,13 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
         ),
         {"id": dealership_id, **columns},
     )
-    write_audit(connection, action, str(dealership_id), columns)
+    told = {name: None if value == FOREVER else value for name, value in columns.items()}
+    write_audit(connection, action, str(dealership_id), told)
 
 
-def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime:
+def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
-    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now.
+    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
 
     What names no offset is meant in the dealership's own zone.
 
@@ -331,8 +333,8 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         raise UsageProblem(
             f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
         ) from None
-    if end.year > FOREVER.year - 2:
-        return FOREVER
+    if end.year >= 9000:
+        return None
     if end.tzinfo is None:
         [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
         rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
@@ -342,11 +344,9 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     return end
 
 
-def pause(connection: Connection, dealership_id: int, *, until: datetime | None, reason: str | None) -> datetime:
+def pause(connection: Connection, dealership_id: int, *, until: datetime | None, reason: str | None) -> None:
     """Leave the dealership out of runs that do not name it, until the instant (None: until it is resumed)."""
-    until = until or FOREVER
-    _own_settings(connection, dealership_id, "dealership.pause", paused_until=until, paused_reason=reason)
-    return until
+    _own_settings(connection, dealership_id, "dealership.pause", paused_until=until or FOREVER, paused_reason=reason)
 
 
 def resume(connection: Connection, dealership_id: int) -> None:
@@ -378,6 +378,7 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
                 "attempt": row["attempt"],
                 "last_success_at": row["last_success_at"],
                 "not_eligible": state.why_not,
+                "paused": row["paused"],
                 "paused_until": row["paused_until"],
                 "paused_reason": row["paused_reason"],
                 "unreadable": list(rule.unreadable),

@@ -344,3 +344,5 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     paused = sum(1 for found in seen.dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
+    if paused_tenants := sum(1 for tenant in seen.tenants if tenant.paused):
+        yield f"{many(paused_tenants, 'tenant is', 'tenants are')} paused"

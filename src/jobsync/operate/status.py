@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
-from jobsync.operate.words import ago, many, span, stamp
+from jobsync.operate.words import ago, many, pause_end, span, stamp
 
 if TYPE_CHECKING:
     from jobsync.operate.health import Health
@@ -419,10 +419,9 @@ def _what_failed(found: DealershipFacts) -> str:
 
 def _out(found: DealershipFacts) -> DealershipStatus:
     if found.why_not == "paused":
-        forever = found.paused_until is None or found.paused_until.year > 9000
-        until = "until it is resumed" if forever else f"until {stamp(found.paused_until)}"
         reason = f": {found.paused_reason}" if found.paused_reason else ""
-        return DealershipStatus(found, Standing.PAUSED, f"{until}{reason}", f"jobsync dealership resume {found.id}")
+        why = f"{pause_end(found.paused_until)}{reason}"
+        return DealershipStatus(found, Standing.PAUSED, why, f"jobsync dealership resume {found.id}")
     if found.why_not == "auto_sync_off":
         return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", None)
     return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")

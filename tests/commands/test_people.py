@@ -268,6 +268,38 @@ def test_credentials_without_a_key_or_a_terminal_are_refused(cli: Cli, monkeypat
     assert "--from-stdin" in no_terminal.json["error"]
 
 
+def test_each_answer_is_checked_before_the_next_question(cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip is named and asked again at once: nothing that was typed before is lost, nothing secret is quoted."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    asked = []
+    answers = iter(["id", " ", "secret-one", "x" * 600, "EC1", "secret-two", "Testing", "test", "Y" * 60, "Y1"])
+
+    def prompt(words: str, **_how: object) -> str:
+        asked.append(words.split(maxsplit=1)[0])
+        return next(answers)
+
+    cli("dealership", "add", "Northside")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("typer.prompt", prompt)
+    ran = cli("credentials", "set", "1")
+
+    names = "ClientID ClientSecret ClientSecret AccountNumber AccountNumber AccountSecret Environment Environment"
+    assert [*names.split(), "YardCode", "YardCode"] == asked
+    assert (0, [("Test", "Y1")]) == (ran.code, rows("SELECT environment, yard_code FROM easycar_credentials"))
+    problems = (
+        "client_secret: required",
+        "account_number: 600",
+        "environment: expected Test or",
+        "yard_code: expected",
+    )
+    assert all(f"jobsync: {problem}" in ran.err for problem in problems), ran.err
+    assert "xxx" not in ran.err
+
+
 def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:
     """The dealership is left out then; a second deletion finds nothing and leaves no audit row."""
     cli("dealership", "add", "Northside")

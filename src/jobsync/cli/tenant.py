@@ -41,8 +41,8 @@ def add(
         raise UsageProblem("NAME: expected 1 to 300 characters")
     if environment not in ("test", "production"):
         raise UsageProblem(f"--environment: {environment!r} is unknown, expected test or production")
-    if logo is not None and not holds(logo.is_file):
-        raise UsageProblem(f"--logo: no file {logo}")
+    if logo is not None:
+        _require_picture(logo)
     with transaction(context) as connection:
         row = registry.add_tenant(
             connection,
@@ -54,6 +54,27 @@ def add(
     show(row, as_json=as_json, otherwise=lambda: say(f"tenant {row['ruc']}: {row['name']}"))
     if odd := find_ruc_problem(ruc):
         complain(f"jobsync: RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist")
+
+
+def _require_picture(logo: Path) -> None:
+    """
+    Look whether a logo can be printed, before a RIDE has to go without.
+
+    Raises:
+        UsageProblem: it cannot, and why.
+    """
+    from jobsync.ride.model import LOGO_BYTES_MAX, Logo
+    from jobsync.ride.pdf import UnusableLogo, picture
+
+    if not holds(logo.is_file):
+        raise UsageProblem(f"--logo: no file {logo}")
+    try:
+        with logo.open("rb") as file:
+            picture(Logo(file.read(LOGO_BYTES_MAX + 1)))
+    except OSError as error:
+        raise UsageProblem(f"--logo: {logo} cannot be read: {error.strerror}") from None
+    except UnusableLogo as error:
+        raise UsageProblem(f"--logo: {logo}: {error}; expected a PNG or JPEG") from None
 
 
 @app.command("list")

@@ -54,6 +54,15 @@ def test_more_than_the_limit_waits_and_the_rest_is_applied(cli: Cli, feed: Feed,
     assert [(int(held), "pending")] == rows("SELECT id, status FROM held_removals")
 
 
+def test_a_held_removal_is_shown_in_plain_words(cli: Cli, held: str) -> None:
+    """No name of a column."""
+    ran = cli("removals", "show", held)
+    facts = {line[:15].strip(): line[15:] for line in ran.out.splitlines()}
+
+    assert ("10", "4") == (facts["listed before"], facts["in the feed"])
+    assert "_" not in "".join(facts).replace("stock_number", "")
+
+
 def test_an_approval_is_carried_out_by_the_next_sync(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
     """What is still missing goes; what came back stays; the approval is used up."""
     feed.answers["N"] = cars(*ALL[:5])

@@ -428,6 +428,22 @@ def test_a_dealership_that_no_tick_has_met_is_judged_by_the_settings(seen: Seen,
     assert [(f"dealership {number}", "silence")] == kinds(judge_health(seen()))
 
 
+@pytest.mark.parametrize(("days", "standing"), [(0, Standing.FAILING), (1, Standing.FAILING), (3, Standing.SILENT)])
+def test_status_and_health_agree_on_a_dealership_without_any_success(
+    seen: Seen, connection: Connection, days: int, standing: Standing
+) -> None:
+    """It fails until it is silent: health notes the one and rings for the other, never both."""
+    add_dealership(connection, success=None, failed="EasyCars refused the client")
+    connection.execute("UPDATE sync_schedule SET first_seen_at = %s", [NOW - timedelta(days=days)])
+    set_job(connection)
+    [found] = dealership_statuses(seen())
+    verdict = judge_health(seen())
+    noted = any("1 dealership failed at the last sync; an alarm once 26 h" in note for note in verdict.notes)
+
+    assert standing is found.standing
+    assert (standing is Standing.SILENT, standing is Standing.FAILING) == (bool(verdict.problems), noted)
+
+
 @pytest.mark.parametrize("why", ["off", "credentials", "paused", "never"])
 def test_who_takes_no_part_is_not_silent(seen: Seen, connection: Connection, why: str) -> None:
     """Switched off, without credentials, paused; a pause that ended a moment ago starts the count anew."""

@@ -105,9 +105,17 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
     size = shutil.get_terminal_size()
     lines = [part for line in lines for part in fold(line, size.columns)]
     if clear:
-        lines = [(style, text[: size.columns]) for style, text in lines[: max(4, size.lines - 1)]]
+        lines = [(style, text[: size.columns]) for style, text in _first(lines, max(4, size.lines - 1))]
         write("\x1b[H\x1b[2J")
     console.print(Text("\n").join(Text(text, style=style) for style, text in lines))
+
+
+def _first(lines: list[Line], most: int) -> list[Line]:
+    """Return the lines that a screen holds; what it does not is counted."""
+    if len(lines) <= most:
+        return lines
+    hidden = len(lines) - most + 1
+    return [*lines[: most - 1], (_WARN, f"... {hidden} more lines; enlarge the terminal or run jobsync status")]
 
 
 def fold(line: Line, width: int) -> Iterator[Line]:
@@ -191,7 +199,9 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
         run = facts.last_run
         length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
         last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
-    success = f"success{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
+    # what was done for named dealerships only says nothing of the job as a whole
+    whole = " of a whole run" if facts.kind.name == "stock-sync" else ""
+    success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield _PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
         p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""

@@ -356,6 +356,7 @@ def _paused(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 
 # --- dealerships -----------------------------------------------------------------------------------------------------
 
+FAILED = (Standing.FAILING, Standing.RETRYING)  # at the last sync, and not silent yet
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
 _ORDER = {standing: place for place, standing in enumerate(Standing)}
 

@@ -376,27 +376,30 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
             connection.execute("SET TRANSACTION READ ONLY")
             yield connection
 
+    import structlog
+
     client = job.make_client(pause)
     with reading() as connection:
         items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled)
     results: list[ItemResult] = []
     for item in items:
         show_progress(f"{len(results)}/{len(items)} {SPEC.noun}")
-        try:
-            with reading() as connection:
-                credentials = load_credentials(connection, int(item.key), job.cipher)
-            envelope = client.fetch_stock(credentials)
-            _, result = plan_and(
-                lambda _connection, plan, _now, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
-                reading,
-                int(item.key),
-                envelope,
-                credentials.yard_code,
-                job.policy,
-                for_update=False,
-            )
-        except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
-            result = failure_of(item, error)
+        with structlog.contextvars.bound_contextvars(**item.about):
+            try:
+                with reading() as connection:
+                    credentials = load_credentials(connection, int(item.key), job.cipher)
+                envelope = client.fetch_stock(credentials)
+                _, result = plan_and(
+                    lambda _connection, plan, _now, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
+                    reading,
+                    int(item.key),
+                    envelope,
+                    credentials.yard_code,
+                    job.policy,
+                    for_update=False,
+                )
+            except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
+                result = failure_of(item, error)
         results.append(result)
     status, code = judge_run(results)
     every = (*results, *skipped)

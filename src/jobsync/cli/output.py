@@ -165,7 +165,7 @@ def print_table(
         write(f"  {empty}\n" if title else f"{empty}\n")
         return
     widths = [max(_cells(text) for text in column) for column in zip(columns, *texts, strict=True)]
-    room = _room()
+    room = room_of_screen()
     kept = len(columns)
     while room and kept > 1 and sum(widths[:kept]) + len(_GAP) * (kept - 1) > room:
         kept -= 1
@@ -186,7 +186,7 @@ def print_table(
 _GAP = "  "
 
 
-def _room() -> int:
+def room_of_screen() -> int:
     """Return how many columns the screen has; 0 off a terminal, where lines may be as long as they are."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
@@ -233,7 +233,7 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print names and values, a line each; on a terminal, long values take several, none of them in mid-word."""
-    width, room = max(len(name) for name in facts) + len(_GAP), _room()
+    width, room = max(len(name) for name in facts) + len(_GAP), room_of_screen()
     for name, value in facts.items():
         text = cell(value)
         lines = _wrapped(text, room - width) if room and width + _cells(text) > room else [text]

@@ -63,6 +63,60 @@ def test_a_held_removal_is_shown_in_plain_words(cli: Cli, held: str) -> None:
     assert "_" not in "".join(facts).replace("stock_number", "")
 
 
+def test_an_empty_feed_names_the_credentials_wherever_it_is_asked_about(cli: Cli, feed: Feed, add: Add) -> None:
+    """A wrong account looks the same: nobody is led to approve the end of a whole stock without a word of that."""
+    dealership = add("Northside", "N")
+    feed.answers["N"] = cars(*ALL)
+    cli("stock-sync")
+    feed.answers["N"] = []
+
+    for command in (
+        ["stock-sync", "--dry-run"],
+        ["stock-sync"],
+        ["removals", "list"],
+        ["removals", "show", "1"],
+        ["status"],
+        ["health"],
+    ):
+        said = cli(*command).out
+        assert "a wrong AccountSecret or AccountNumber" in said, command
+        assert f"jobsync credentials test {dealership}" in said, command
+        before, _, after = said.partition("jobsync removals approve")
+        assert not after or "credentials test" in before, command
+
+
+def test_other_removals_say_nothing_of_credentials(cli: Cli, held: str) -> None:
+    """Four of ten are in the feed: the account is right."""
+    for command in (["stock-sync"], ["removals", "list"], ["removals", "show", held], ["status"], ["health"]):
+        assert "AccountSecret" not in cli(*command).out
+
+
+def test_advice_on_an_empty_feed_is_not_left_out_beside_another_question(cli: Cli, feed: Feed, add: Add) -> None:
+    """Two are held, for two reasons: each has its own line."""
+    add("Northside", "N")
+    add("Southside", "S")
+    feed.answers |= {"N": cars(*ALL), "S": cars(*ALL)}
+    cli("stock-sync")
+    feed.answers |= {"N": cars(*ALL[:4]), "S": []}
+    cli("stock-sync")
+
+    assert "jobsync credentials test 2; jobsync removals show 2, then" in cli("status").out
+
+
+def test_a_dry_run_that_would_hold_does_not_send_to_an_empty_list(cli: Cli, feed: Feed, add: Add) -> None:
+    """Nothing is asked yet."""
+    add("Northside", "N")
+    feed.answers["N"] = cars(*ALL)
+    cli("stock-sync")
+    feed.answers["N"] = cars(*ALL[:4])
+
+    said = cli("stock-sync", "--dry-run").out
+
+    assert "1 Northside: too many would go: a run that writes would hold them and ask\n" in said
+    assert "removals list" not in said
+    assert "1 Northside: too many would go: jobsync removals list\n" in cli("stock-sync").out
+
+
 def test_an_approval_is_carried_out_by_the_next_sync(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
     """What is still missing goes; what came back stays; the approval is used up."""
     feed.answers["N"] = cars(*ALL[:5])

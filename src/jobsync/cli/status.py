@@ -252,7 +252,7 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
     troubled = [found for found in statuses if found.standing not in calm]
     others = [found for found in statuses if found.standing in (Standing.PARTIAL, Standing.PAUSED)]
     rows = (troubled + others)[:_TROUBLED_MOST]
-    advised: set[Standing] = set()
+    advised: set[tuple[Standing, str | None]] = set()
     for found in rows:
         name = visible(f"{found.facts.id} {found.facts.name}", most=40)
         style = _BAD if found.standing in (Standing.SILENT, Standing.FAILING) else _WARN
@@ -260,8 +260,9 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
             style,
             f"  {name.ljust(28)}  {str(found.standing).ljust(9)}  {visible(found.why or '', most=200)}".rstrip(),
         )
-        if found.what_to_do and found.standing not in advised:  # the others differ in their number only
-            advised.add(found.standing)
+        kind = found.standing, found.facts.held_reason
+        if found.what_to_do and kind not in advised:  # the others differ in their number only
+            advised.add(kind)
             yield _HEAD, f"{''.ljust(_INDENT)}do     {visible(found.what_to_do, most=200)}"
     more = len(troubled) + len(others) - len(rows)
     if more > 0:

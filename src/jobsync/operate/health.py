@@ -21,6 +21,8 @@ from jobsync.operate.status import (
     service_levels,
     silent_since,
     storage_is_held,
+    what_of_held,
+    why_held,
 )
 from jobsync.operate.wake import how_to_wake
 from jobsync.operate.words import ago, many, percent, span, stamp
@@ -201,8 +203,8 @@ def _held(seen: Snapshot) -> Iterator[Problem]:
                 f"dealership {found.id}",
                 "held",
                 f"dealership {found.id} {found.name}: {many(found.held, 'removal waits', 'removals wait')} for a person"
-                f" since {stamp(found.held_since)}",
-                f"jobsync removals show {found.held_id}, then jobsync removals approve (or reject) {found.held_id}",
+                f" since {stamp(found.held_since)}{why_held(found)}",
+                what_of_held(found),
                 found.held_since,
             )
 

@@ -150,6 +150,7 @@ class DealershipFacts:
     error: str | None
     held: int
     held_id: int | None
+    held_reason: str | None
     held_since: datetime | None
 
 
@@ -499,7 +500,8 @@ _DEALERSHIPS = """
                    AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
-           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.created_at AS held_since
+           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.reason AS held_reason,
+           r.created_at AS held_since
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id

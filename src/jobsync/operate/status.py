@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
-from jobsync.operate.words import ago, many, pause_end, span, stamp
+from jobsync.operate.words import EMPTY_FEED, ago, how_to_decide, many, pause_end, span, stamp
 
 if TYPE_CHECKING:
     from jobsync.operate.health import Health
@@ -399,9 +399,8 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
             return DealershipStatus(found, Standing.RETRYING, times + error + again, _what_failed(found))
         return DealershipStatus(found, Standing.FAILING, times + error, _what_failed(found))
     if found.held:
-        why = f"{many(found.held, 'removal')} held since {stamp(found.held_since)}"
-        what = f"jobsync removals show {found.held_id}, then jobsync removals approve (or reject) {found.held_id}"
-        return DealershipStatus(found, Standing.HELD, why, what)
+        why = f"{many(found.held, 'removal')} held since {stamp(found.held_since)}{why_held(found)}"
+        return DealershipStatus(found, Standing.HELD, why, what_of_held(found))
     if found.last_status == "PartialSuccess":
         return DealershipStatus(
             found, Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
@@ -411,6 +410,17 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
             found, Standing.NEW, f"first slot {ago(seen.now, found.next_at)}" if found.next_at else None
         )
     return DealershipStatus(found, Standing.FINE)
+
+
+def why_held(found: DealershipFacts) -> str:
+    """Return what else is to be known of a held removal, to be put behind a sentence."""
+    return f": {EMPTY_FEED}" if found.held_reason == "empty_feed" else ""
+
+
+def what_of_held(found: DealershipFacts) -> str:
+    """Return the commands that lead to a decision."""
+    assert found.held_id is not None  # noqa: S101 - of a dealership with a held removal
+    return how_to_decide(found.id, found.held_id, found.held_reason)
 
 
 def _what_failed(found: DealershipFacts) -> str:

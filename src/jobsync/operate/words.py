@@ -1,4 +1,4 @@
-"""How times and shares are said to a person."""
+"""How times, shares and what is held are said to a person."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def stamp(then: datetime | None) -> str:
 def pause_end(until: datetime | None) -> str:
     """Return how long a pause lasts; None: without end."""
     return "until it is resumed" if until is None else f"until {stamp(until)}"
+
+
+# EasyCars answers a wrong account as it answers one without a vehicle.
+EMPTY_FEED = "the feed is empty, which a wrong AccountSecret or AccountNumber looks like too"
+
+
+def how_to_decide(dealership_id: int, held_id: int, reason: str | None) -> str:
+    """Return the commands that lead to a decision on a held removal; before an empty feed is believed, it is tested."""
+    first = f"jobsync credentials test {dealership_id}; " if reason == "empty_feed" else ""
+    return f"{first}jobsync removals show {held_id}, then jobsync removals approve (or reject) {held_id}"
 
 
 def percent(kept: int, of: int) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobsync.cli.options import DealershipId, Json, group, transaction
-from jobsync.cli.output import print_facts, print_table, say, show, with_pause
+from jobsync.cli.output import print_facts, print_lines, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
@@ -58,6 +58,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         rows = registry.list_dealerships(connection)
     columns = ["id", "name", "last_status", "last_synced_at", "vehicles", "held", "timezone", "auto_sync"]
     columns += ["paused", "has_credentials"]
+    columns.insert(3, "last_warnings")
     show(
         rows,
         as_json=as_json,
@@ -70,6 +71,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 @app.command("show")
 def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """Show one dealership and its last syncs."""
+    from jobsync.db.jsonb import as_lines
     from jobsync.easycars import registry
 
     with transaction(context) as connection:
@@ -81,6 +83,8 @@ def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         columns += ["removed", "held", "error_messages"]
         syncs = [[sync[column] for column in columns] for sync in row["syncs"]]
         print_table(columns, syncs, title="last syncs", empty="none yet")
+        last = [warning for sync in row["syncs"][:1] for warning in as_lines(sync["warnings"])]
+        print_lines(last, title="warnings of the last sync")
 
     show(row, as_json=as_json, otherwise=tell)
 

@@ -248,11 +248,12 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
     yield _PLAIN, ""
     summary = ", ".join(f"{number} {standing}" for standing, number in counts.items() if number)
     yield _HEAD, f"dealerships  {len(statuses)}: {summary}"
-    calm = (Standing.FINE, Standing.NEW, Standing.OFF, Standing.NO_CREDENTIALS, Standing.PAUSED, Standing.PARTIAL)
+    told = (Standing.PARTIAL, Standing.WARNED, Standing.PAUSED)
+    calm = (Standing.FINE, Standing.NEW, Standing.OFF, Standing.NO_CREDENTIALS, *told)
     troubled = [found for found in statuses if found.standing not in calm]
-    others = [found for found in statuses if found.standing in (Standing.PARTIAL, Standing.PAUSED)]
+    others = [found for found in statuses if found.standing in told]
     rows = (troubled + others)[:_TROUBLED_MOST]
-    advised: set[tuple[Standing, str | None]] = set()
+    advised: set[tuple[Standing, str]] = set()
     for found in rows:
         name = visible(f"{found.facts.id} {found.facts.name}", most=40)
         style = _BAD if found.standing in (Standing.SILENT, Standing.FAILING) else _WARN
@@ -260,7 +261,7 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
             style,
             f"  {name.ljust(28)}  {str(found.standing).ljust(9)}  {visible(found.why or '', most=200)}".rstrip(),
         )
-        kind = found.standing, found.facts.held_reason
+        kind = found.standing, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", found.what_to_do or "")
         if found.what_to_do and kind not in advised:  # the others differ in their number only
             advised.add(kind)
             yield _HEAD, f"{''.ljust(_INDENT)}do     {visible(found.what_to_do, most=200)}"

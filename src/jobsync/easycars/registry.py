@@ -61,8 +61,8 @@ _OVERVIEW = """
            s.sync_cron, coalesce(s.paused_until > now(), false) AS paused,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
-           l.status AS last_status, l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt,
-           h.next_at, h.retry_at,
+           l.status AS last_status, l.warnings AS last_warnings, l.synced_at AS last_synced_at,
+           h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
            (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
            (SELECT count(*) FROM held_removals r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
     FROM dealerships d
@@ -70,7 +70,8 @@ _OVERVIEW = """
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
     LEFT JOIN LATERAL (
-        SELECT status, synced_at FROM easycar_sync_logs WHERE dealership_id = d.id AND sync_type = 'stock'
+        SELECT status, synced_at, CASE jsonb_typeof(warnings) WHEN 'array' THEN jsonb_array_length(warnings) ELSE 0 END
+               AS warnings FROM easycar_sync_logs WHERE dealership_id = d.id AND sync_type = 'stock'
         ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
 """

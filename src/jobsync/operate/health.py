@@ -11,6 +11,7 @@ from jobsync.errors import ExitCode
 from jobsync.operate.look import WATCH, JobFacts, Snapshot
 from jobsync.operate.status import (
     FAILED,
+    Standing,
     by_hand,
     dealership_status,
     dealership_statuses,
@@ -324,13 +325,17 @@ def _notes(seen: Snapshot) -> Iterator[str]:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
         elif facts.in_use and facts.last_tick_at is None:
             yield f"no timer has ever woken {facts.kind.name}"
-    failing = [found for found in dealership_statuses(seen) if found.standing in FAILED]
+    statuses = dealership_statuses(seen)
+    failing = [found for found in statuses if found.standing in FAILED]
     if failing:
         yield (
             f"{many(len(failing), 'dealership')} failed at the last sync; an alarm once"
             f" {seen.settings.number('alert_silence_hours')} h have passed since a slot without a success:"
             " jobsync status shows them"
         )
+    warned = [found for found in statuses if found.standing is Standing.WARNED]
+    if warned:
+        yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
     yield from (
         f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
         " waits for it, the next document that does tries it again"

@@ -130,6 +130,8 @@ class DealershipFacts:
         next_at: its next slot; None where its cron cannot be read.
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
+        is_empty: the last sync went well, its feed was empty, and nothing is listed.
+        kept: vehicles that stay listed though they are missing: their removal was rejected.
         error: the first error of the last sync that failed.
     """
 
@@ -152,6 +154,9 @@ class DealershipFacts:
     held_id: int | None
     held_reason: str | None
     held_since: datetime | None
+    is_empty: bool
+    kept: int
+    kept_id: int | None
 
 
 @dataclass(frozen=True)
@@ -501,16 +506,24 @@ _DEALERSHIPS = """
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
            coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.reason AS held_reason,
-           r.created_at AS held_since
+           r.created_at AS held_since,
+           coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
+               SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
+               AND v.status <> 'removed'), false) AS is_empty,
+           coalesce(cardinality(k.stock_numbers), 0) AS kept, k.id AS kept_id
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
     LEFT JOIN held_removals r ON r.dealership_id = d.id AND r.status = 'pending'
     LEFT JOIN LATERAL (
-        SELECT status, synced_at, run_id, error_messages FROM easycar_sync_logs
+        SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
+    LEFT JOIN LATERAL (
+        SELECT id, stock_numbers FROM held_removals
+        WHERE dealership_id = d.id AND status = 'rejected' AND applied_at IS NULL ORDER BY id DESC LIMIT 1
+    ) k ON true
     ORDER BY d.id
 """
 

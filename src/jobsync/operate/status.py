@@ -65,6 +65,7 @@ class Standing(StrEnum):
     HELD = "held"
     RETRYING = "retrying"
     PARTIAL = "partial"
+    WARNED = "warned"
     NEW = "never synced"
     FINE = "fine"
     PAUSED = "paused"
@@ -409,7 +410,19 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
         return DealershipStatus(
             found, Standing.NEW, f"first slot {ago(seen.now, found.next_at)}" if found.next_at else None
         )
-    return DealershipStatus(found, Standing.FINE)
+    return _warned(found) or DealershipStatus(found, Standing.FINE)
+
+
+def _warned(found: DealershipFacts) -> DealershipStatus | None:
+    """Return what a sync that went well leaves to be looked at; nobody needs to get up for it."""
+    whys, whats = [], []
+    if found.is_empty:
+        whys.append(f"{EMPTY_FEED}; nothing is listed")
+        whats.append(f"jobsync credentials test {found.id}")
+    if found.kept:
+        whys.append(f"{many(found.kept, 'missing vehicle stays', 'missing vehicles stay')} listed: removal rejected")
+        whats.append(f"jobsync removals show {found.kept_id}")
+    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats)) if whys else None
 
 
 def why_held(found: DealershipFacts) -> str:

@@ -136,14 +136,14 @@ def schedule(
 ) -> None:
     """Show a dealership's schedule, or give it one of its own."""
     from jobsync.db.engine import driver
-    from jobsync.db.system_settings import text_of_cron
+    from jobsync.db.system_settings import problem_of_cron, text_of_cron
     from jobsync.easycars import registry
     from jobsync.runner.run import database_now
 
     if cron is not None and default:
         raise UsageProblem("CRON and --default exclude each other")
-    if cron is not None and text_of_cron(cron) is None:
-        raise UsageProblem(f"CRON: {cron!r} cannot be used, expected five cron fields such as '30 1 * * *'")
+    if cron is not None and (wrong := problem_of_cron(cron)):
+        raise UsageProblem(f"CRON: {cron!r} cannot be used ({wrong}), expected five cron fields such as '30 1 * * *'")
     with transaction(context) as connection:
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:

@@ -143,12 +143,31 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN
     yield _DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
     yield style, f"{words}: jobsync health" if verdict.problems else words
+    yield from _nowhere_else(seen, verdict)
     yield from _jobs(seen)
     yield from _dealerships(seen)
     yield from _tenants(seen)
     yield from _levels(seen)
     yield from _failures(seen)
     yield from _watch(seen)
+
+
+_HOMELESS = ("settings", "unit", "prune", "mail")  # kinds of problems that none of the sections below is about
+
+
+def _nowhere_else(seen: Snapshot, verdict: Health) -> Iterator[Line]:
+    """What needs a person and is neither a job's, a dealership's nor a tenant's."""
+    from jobsync.operate.status import Standing, dealership_statuses
+
+    below = {f"dealership {each.facts.id}" for each in dealership_statuses(seen) if each.standing is Standing.WARNED}
+    found = [each for each in verdict.problems if each.kind in _HOMELESS and each.subject not in below]
+    if found:
+        yield _PLAIN, ""
+    for each in found[:_TROUBLED_MOST]:
+        yield _BAD, f"{each.kind.ljust(12)} {visible(each.text, most=300)}"
+        yield _HEAD, f"  do     {visible(each.what_to_do, most=300)}"
+    if len(found) > _TROUBLED_MOST:
+        yield _DIM, f"  ... and {len(found) - _TROUBLED_MOST} more: jobsync health"
 
 
 def _watch(seen: Snapshot) -> Iterator[Line]:

@@ -94,6 +94,7 @@ class JobFacts:
             (paused, switched off, no credentials).
         next_at: when the first of the waiting ones is due.
         last_bad: the last run within the window that did not end clean.
+        last_missed: the last scheduled run within the window that failed: the end of a row of failures.
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
@@ -110,6 +111,7 @@ class JobFacts:
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
     last_bad: RunFacts | None
+    last_missed: RunFacts | None
     last_good: RunFacts | None
     numbers: Numbers
     due: int
@@ -128,6 +130,8 @@ class DealershipFacts:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
         paused_until: None while it is paused: until it is resumed.
         next_at: its next slot; None where its cron cannot be read.
+        cron, timezone: what the next tick goes by.
+        unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
         is_empty: the last sync went well, its feed was empty, and nothing is listed.
@@ -140,6 +144,10 @@ class DealershipFacts:
     why_not: str | None
     paused_until: datetime | None
     paused_reason: str | None
+    cron: str
+    timezone: str
+    unreadable_cron: str | None
+    unreadable_zone: str | None
     next_at: datetime | None
     retry_at: datetime | None
     attempt: int
@@ -295,15 +303,6 @@ class Snapshot:
         """How many runs of all jobs within the window were clean, and of how many."""
         return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
 
-    @property
-    def unreadable_settings(self) -> list[str]:
-        """The keys of settings whose stored value cannot be read."""
-        return [
-            key
-            for key, value in sorted(self.settings.texts.items())
-            if key in CATALOGUE and CATALOGUE[key].read(value) is None
-        ]
-
 
 def rows_of(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
     """Return the rows of a statement as dictionaries."""
@@ -335,7 +334,7 @@ def look(
     now = now or clock["now"]
     since = _before(now, window)
     settings = read_system_settings(driver(connection))
-    dealerships = _dealerships(connection, now, settings)
+    dealerships = read_dealerships(connection, now, settings)
     tenants = _tenants(connection, now)
     return Snapshot(
         now=now,
@@ -375,6 +374,11 @@ _LAST = f"""
     SELECT {_RUN}, 'bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
         AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'missed' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
+        AND r.status IN ('failed', 'crashed', 'lock_lost', 'timed_out') AND r.trigger <> 'manual'
+        ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
     SELECT {_RUN}, 'good' FROM jobs j CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
@@ -429,6 +433,7 @@ def _jobs(
                 ),
                 last_run=next(iter(runs[kind.name, "last"]), None),
                 last_bad=next(iter(runs[kind.name, "bad"]), None),
+                last_missed=next(iter(runs[kind.name, "missed"]), None),
                 last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
                 in_use=due["in_use"] or (kind.name == "generate-ride" and bool(due["due"] or state)),
@@ -491,11 +496,8 @@ _DEALERSHIPS = """
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
-           coalesce(nullif(btrim(s.sync_cron), ''), :wanted_cron) AS wanted_cron,
-           coalesce(nullif(btrim(d.timezone), ''), :wanted_zone) AS wanted_zone, h.cron AS last_cron,
-           h.timezone AS last_zone,
-           coalesce(h.cron, nullif(btrim(s.sync_cron), ''), :cron) AS cron,
-           coalesce(h.timezone, nullif(btrim(d.timezone), ''), :zone) AS timezone,
+           nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
+           h.cron AS last_cron, h.timezone AS last_zone,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
@@ -528,26 +530,33 @@ _DEALERSHIPS = """
 """
 
 
-def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+def read_dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+    """Return every dealership's facts."""
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
     readable = cache(text_of_cron)
     found = []
-    usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
-    zone_ = settings.zone("easycar_sync_timezone")
-    wanted = {
-        "wanted_cron": settings.texts.get("easycar_sync_cron", CATALOGUE["easycar_sync_cron"].default),
-        "wanted_zone": settings.texts.get("easycar_sync_timezone", CATALOGUE["easycar_sync_timezone"].default),
-    }
-    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_, **wanted):
-        cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
-        expected = slot(cron, zone, start) if start else None
+    usual, usual_zone = (str(CATALOGUE[key].default) for key in ("easycar_sync_cron", "easycar_sync_timezone"))
+    for row in rows_of(connection, _DEALERSHIPS, now=now):
+        own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
+        last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
         # The next tick makes a new slot of a changed cron or zone, and takes nothing before it; what cannot be read
         # changes nothing.
-        wanted_cron, wanted_zone = readable(row.pop("wanted_cron")), row.pop("wanted_zone").strip()
-        rule = wanted_cron or cron, wanted_zone if is_zone(wanted_zone) else zone
-        if rule != (row.pop("last_cron"), row.pop("last_zone")) or row["next_at"] is None:
+        cron = readable(own_cron or settings.texts.get("easycar_sync_cron", usual))
+        zone = (own_zone or settings.texts.get("easycar_sync_timezone", usual_zone)).strip()
+        rule = cron or last[0] or usual, zone if is_zone(zone) else last[1] or usual_zone
+        expected = slot(last[0] or rule[0], last[1] or rule[1], start) if start else None
+        if rule != last or row["next_at"] is None:
             row["next_at"], row["retry_at"] = slot(*rule, now), None
-        found.append(DealershipFacts(**row, expected_at=expected))
+        found.append(
+            DealershipFacts(
+                **row,
+                expected_at=expected,
+                cron=rule[0],
+                timezone=rule[1],
+                unreadable_cron=own_cron if cron is None else None,
+                unreadable_zone=own_zone if rule[1] != zone else None,
+            )
+        )
     return tuple(found)
 
 

@@ -147,6 +147,33 @@ def test_an_approval_covers_only_what_was_asked(cli: Cli, feed: Feed, held: str,
     assert dict.fromkeys(ALL[:4], "active") | dict.fromkeys(ALL[4:], "removed") == status_of(rows)
 
 
+@pytest.mark.parametrize(("back", "removed"), [("ABCDE", 5), ("ABCDEFGHIJ", 0)])
+def test_the_list_says_what_an_approval_has_removed(cli: Cli, feed: Feed, held: str, back: str, removed: int) -> None:
+    """One that found all vehicles back is told from one that took them away."""
+    cli("removals", "approve", held)
+    [before] = cli("removals", "list", "--all", "--json").json
+    feed.answers["N"] = cars(*back)
+    cli("stock-sync")
+
+    [after] = cli("removals", "list", "--all", "--json").json
+    heading, line = cli("removals", "list", "--all").out.splitlines()
+    assert (None, removed) == (before["removed"], after["removed"])
+    assert heading.endswith("carried out           removed")
+    assert line.endswith(f"Z  {removed:>7}")
+
+
+def test_a_rejection_that_is_over_was_not_carried_out(cli: Cli, feed: Feed, held: str) -> None:
+    """All are back: the word has no more effect, and nothing was removed by it."""
+    cli("removals", "reject", held)
+    cli("stock-sync")
+    feed.answers["N"] = cars(*ALL)
+    cli("stock-sync")
+
+    _, line = cli("removals", "list", "--all").out.splitlines()
+    assert ["-", "-"] == line.split()[-2:]
+    assert "carried out" not in cli("removals", "show", held).out
+
+
 def test_a_rejection_keeps_the_vehicles_and_ends_the_asking(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
     """The rows stay listed, the next syncs succeed and ask nothing until the set changes."""
     rejected = cli("removals", "reject", held, "--json")

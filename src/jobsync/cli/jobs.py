@@ -81,7 +81,7 @@ def stock_sync(
     report = _reported("stock-sync", do, tools, scheduled=scheduled, as_json=as_json)
     ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
-        _print(report, as_json=as_json, dry_run=dry_run)
+        _print(report, as_json=as_json, dry_run=dry_run, scheduled=scheduled)
     raise typer.Exit(int(report.exit_code))
 
 
@@ -296,7 +296,7 @@ def _run_stock_sync(
     )
 
 
-def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
+def _print(report: Report, *, as_json: bool, dry_run: bool, scheduled: bool) -> None:
     from jobsync.easycars.job import item_json
 
     items = [item_json(item) for item in report.items]
@@ -307,7 +307,11 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
     print_table(
         ["dealership", "status", *numbers],
         [[f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers)] for item in items],
-        empty="no dealership is eligible" if report.exit_code is ExitCode.DONE else "no dealership was reached",
+        empty="no dealership was reached"
+        if report.exit_code is not ExitCode.DONE
+        else "no dealership is due: jobsync schedule show has the next slots"
+        if scheduled
+        else "no dealership is eligible",
     )
     for item in items:
         if why := _why(item, dry_run=dry_run):

@@ -35,6 +35,7 @@ def list_(
         "in the feed",
         "asked",
         "decided by",
+        *(["carried out", "removed"] if every else []),
     ]
 
     def tell() -> None:
@@ -51,6 +52,7 @@ def list_(
                     row["listed_now"],
                     row["created_at"],
                     row["decided_by"],
+                    *([row["applied_at"] if row["status"] == "approved" else None, row["removed"]] if every else []),
                 ]
                 for row in rows
             ],
@@ -69,7 +71,7 @@ def _warn_of_empty_feeds(rows: Sequence[dict[str, Any]]) -> None:
     ids = [row["dealership_id"] for row in open_ if row["reason"] == "empty_feed"]
     if ids:
         number = ids[0] if len(ids) == 1 else "ID"
-        say(f"empty_feed: {EMPTY_FEED}; before you approve: jobsync credentials test {number}")
+        say(f"empty_feed: {EMPTY_FEED}; before they go: jobsync credentials test {number}")
 
 
 @app.command("show")
@@ -81,7 +83,8 @@ def show_(context: typer.Context, removal_id: RemovalId, as_json: Json = False) 
         row = registry.show_removal(connection, removal_id)
 
     def tell() -> None:
-        print_facts({_WORDS.get(name, name): value for name, value in row.items() if name != "vehicles"})
+        words = _WORDS if row["status"] == "approved" else {**_WORDS, "applied_at": "done with"}
+        print_facts({words.get(name, name): value for name, value in row.items() if name != "vehicles"})
         _warn_of_empty_feeds([row])
         columns = ["stock_number", "title", "price", "status"]
         print_table(columns, [[car[c] for c in columns] for car in row["vehicles"]], title="vehicles")

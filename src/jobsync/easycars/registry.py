@@ -159,13 +159,21 @@ def delete_credentials(connection: Connection, dealership_id: int) -> bool:
 
 _REMOVALS = """
     SELECT r.id, r.dealership_id, d.name, r.status, r.reason, r.stock_numbers, r.listed_before, r.listed_now,
-           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at
+           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at,
+           CASE WHEN r.status = 'approved' AND r.applied_at IS NOT NULL THEN (
+               SELECT count(*) FROM vehicles v JOIN vehicle_changes c ON c.vehicle_id = v.id
+               AND c.changed_at = r.applied_at AND c.field = 'status' AND c.new = 'removed'
+               WHERE v.dealership_id = r.dealership_id AND v.stock_number = ANY(r.stock_numbers)) END AS removed
     FROM held_removals r JOIN dealerships d ON d.id = r.dealership_id
 """
 
 
 def list_removals(connection: Connection, *, every: bool) -> Rows:
-    """Return the held removals that wait for somebody, or all of them."""
+    """
+    Return the held removals that wait for somebody, or all of them.
+
+    `removed` says how many vehicles the sync that carried an approval out took away: what was back by then stayed.
+    """
     where = "" if every else " WHERE r.status = 'pending' OR (r.status = 'approved' AND r.applied_at IS NULL)"
     return _rows(connection, _REMOVALS + where + " ORDER BY r.id")
 

@@ -66,7 +66,7 @@ def status(
     if not watch:
         seen, verdict = _look(tools, span)
         if as_json:
-            from jobsync.operate.status import as_json as document
+            from jobsync.operate.overview import as_json as document
 
             print_json(document(seen, verdict))
         else:
@@ -129,7 +129,7 @@ def fold(line: Line, width: int) -> Iterator[Line]:
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     from jobsync import __version__
-    from jobsync.operate.status import ALL_WELL, headline
+    from jobsync.operate.overview import ALL_WELL, headline
 
     words = headline(seen, verdict)
     style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN

@@ -123,7 +123,7 @@ class _Failing(Scripted):
             raise ItemFailure("no", reason="http")
         return super().do(attempt)
 
-    def failed(self, connection: Direct, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(self, connection: Direct, attempt: Attempt, result: ItemResult) -> None:  # noqa: ARG002
         raise self._error
 
 

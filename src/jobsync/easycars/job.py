@@ -238,7 +238,7 @@ class _Work:
         )
         return result
 
-    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         get_logger().error(
             "stock_sync.dealership_failed",
             dealership_id=int(attempt.item.key),
@@ -259,7 +259,7 @@ class _Work:
             counts={},
             errors=[result.error or result.reason or "unknown"],
         )
-        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=transient)
+        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=result.transient)
 
 
 def plan_and(

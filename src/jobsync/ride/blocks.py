@@ -14,6 +14,8 @@ from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
 from jobsync.sri.comprobante import (
     Amount,
     Compensation,
+    CreditNote,
+    DebitNote,
     Document,
     Field,
     FiscalMachine,
@@ -394,6 +396,23 @@ def _draw_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, heading:
     flow.y += height + GAP
 
 
+def note_rows(document: Document, note: CreditNote | DebitNote) -> list[list[Entry]]:
+    """Return the rows of a note on another document: whom it is for, and what it changes."""
+    modified = note.modified
+    return [
+        [
+            Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
+            Entry("Identificación", note.buyer.id),
+        ],
+        [
+            Entry("Fecha Emisión", document.issue_date_text),
+            Entry("Comprobante que se modifica", codes.DOCUMENTS.get(modified.code or "", modified.code)),
+            Entry("Número", modified.number),
+            Entry("Fecha Emisión (Comprobante a modificar)", modified.issue_date),
+        ],
+    ]
+
+
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
@@ -450,6 +469,13 @@ def subsidy(line: Line) -> str | None:
 
 
 # --- what stands below the lines -------------------------------------------------------------------------------------
+
+
+def draw_lines(flow: Flow, lines: Table, totals: Sequence[Piece], notes: Sequence[Piece]) -> None:
+    """Draw a document's lines, and below them its totals beside its notes; the totals never stand alone on a page."""
+    lines.draw(flow, tail_mm=sum(piece.height_mm for piece in totals) + GAP)
+    flow.y += GAP
+    flow.pour(totals, notes)
 
 
 def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:

@@ -438,11 +438,11 @@ def lines_table(lines: Sequence[Line], *, codes_called: tuple[str, str] = ("Cód
     return table(columns)
 
 
-def table(columns: Iterable[Filled], *, x: float = LEFT, width: float = WIDTH) -> Table:
+def table(columns: Iterable[Filled], *, width: float = WIDTH) -> Table:
     """Return a table of the columns that hold anything."""
     used = [(column, cells) for column, cells in columns if any(cells)]
     rows = list(zip(*(cells for _, cells in used), strict=True))
-    return Table([column for column, _ in used], rows, x=x, width=width)
+    return Table([column for column, _ in used], rows, x=LEFT, width=width)
 
 
 def called(field: Field) -> str:
@@ -533,12 +533,12 @@ def _draw_total(
         sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)
 
 
-def section(sheet: Sheet, title: str, *, x: float = LEFT, width: float = NOTES_WIDTH) -> Piece:
+def section(sheet: Sheet, title: str) -> Piece:
     """Return a heading for what follows below the lines."""
 
     def draw(y: float) -> None:
-        sheet.write(x, y, title, SECTION)
-        sheet.rule(x, y + SECTION.line_mm + 0.4, width, weight_mm=0.2, grey=0.35)
+        sheet.write(LEFT, y, title, SECTION)
+        sheet.rule(LEFT, y + SECTION.line_mm + 0.4, NOTES_WIDTH, weight_mm=0.2, grey=0.35)
 
     return Piece(SECTION.line_mm + 1.2, draw, keep=True)
 

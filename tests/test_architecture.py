@@ -177,6 +177,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("errors", "journal", "logs", "settings")
+    small = ("errors", "journal", "logs", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

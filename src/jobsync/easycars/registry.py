@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreada
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import next_slot, resolve
 from jobsync.errors import UsageProblem
+from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -308,10 +308,9 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         UsageProblem: it is none of these, or already past.
     """
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
-    span = re.fullmatch(r"(\d{1,4})([mhd])", words.strip())
-    if span:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[span[2]]
-        return now + timedelta(**{unit: int(span[1])})
+    span = parse_span(words)
+    if span is not None:
+        return now + span
     try:
         end = datetime.fromisoformat(words.strip())
     except ValueError:

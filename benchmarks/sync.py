@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,35 +43,51 @@ def run(folder: Path, size: Size) -> str:
     versions = environment.ensure()
     measure.note(f"writing {size.dealerships} x {size.vehicles} vehicles")
     feed = make_feed(folder / "bodies", size.dealerships, size.vehicles, first=0.0, changed=CHANGED)
-    with serving(feed.folder, LATENCY_S) as server, postgres.running(folder) as database:
-        bench = _Bench(folder, size, feed, server, database)
+    with serving(feed.folder, LATENCY_S) as server:
+        bench = _Bench(folder, size, feed, server)
         for number in range(size.runs):
             measure.note(f"run {number + 1} of {size.runs}")
             bench.round()
         shown = {name: versions[name] for name in ("dlt", "requests", "SQLAlchemy")}
-        machine = measure.machine({"PostgreSQL": database.version, **shown})
+        machine = measure.machine({"PostgreSQL": bench.postgres_version, **shown})
     return bench.report(machine)
 
 
 class _Bench:
-    def __init__(self, folder: Path, size: Size, feed: Feed, server: Running, database: Postgres) -> None:
-        self.folder, self.size, self.feed, self.server, self.database = folder, size, feed, server, database
+    """
+    One run of everything after another.
+
+    Each contender has a database server of its own, with the same programs and settings, that runs only while that
+    contender works: what one leaves behind (dead rows for autovacuum, pages to be written) costs no other anything.
+    Between two nights lies a day, in which autovacuum has done its work for each.
+    """
+
+    def __init__(self, folder: Path, size: Size, feed: Feed, server: Running) -> None:
+        self.folder, self.size, self.feed, self.server = folder, size, feed, server
         self.results = Results()
         self.scaled: dict[str, list[Cost]] = {}
         self.written: dict[str, int] = {}
         self.strategies = list(DLT_STRATEGIES)
         self.environ = bare_environment(folder)
-        database.make_jobsync("template_jobsync", size.dealerships)
+        for contender in ("jobsync", "script"):
+            with self._server(contender) as database:
+                database.make_jobsync("template_jobsync", size.dealerships)
+                self.postgres_version = database.version
+
+    @contextmanager
+    def _server(self, contender: str) -> Iterator[Postgres]:
+        home = self.folder / "servers" / contender
+        home.mkdir(parents=True, exist_ok=True)
+        with postgres.running(home) as database:
+            yield database
+        os.sync()  # what it left to be written
 
     def round(self) -> None:
         """Measure every case once; after the first round dlt goes on with the faster of its strategies."""
-        databases = {
-            "ours": "ours",
-            "script": "script",
-            **{f"dlt {s}": f"dlt_{n}" for n, s in enumerate(self.strategies)},
-        }
-        for name, made in databases.items():
-            self.database.fresh(made, "template1" if name.startswith("dlt") else "template_jobsync")
+        contenders = ["jobsync", "script", *(f"dlt-{strategy}" for strategy in self.strategies)]
+        for contender in contenders:
+            with self._server(contender) as database:
+                database.fresh("stock", "template1" if contender.startswith("dlt") else "template_jobsync")
         state = {strategy: self._new_folder(f"dlt-{strategy}") for strategy in self.strategies}
         for night, version in NIGHTS.items():
             self.server.version(version)
@@ -78,9 +96,12 @@ class _Bench:
                 self._copy(connections=1)
                 self._copy(connections=WORKERS)
             self._fetch(night)
-            for number, strategy in enumerate(self.strategies):
-                self._dlt(night, version, strategy, f"dlt_{number}", state[strategy])
+            for strategy in self.strategies:
+                self._dlt(night, version, strategy, state[strategy])
             self._script(night)
+            for contender in contenders:
+                with self._server(contender) as database:
+                    database.vacuum("stock")
         if len(self.strategies) > 1:
             self.strategies = [min(self.strategies, key=self._dlt_total)]
 
@@ -96,16 +117,15 @@ class _Bench:
     # --- the cases ---------------------------------------------------------------------------------------------------
 
     def _ours(self, night: str, version: str) -> None:
-        environ = postgres.jobsync_environment(self.folder, self.database.url("ours"), self.server.url)
         command: Command = [ROOT / ".venv" / "bin" / "jobsync", "stock-sync", "--concurrency", str(WORKERS)]
-        self.database.settle()
-        before = self.database.rows_written("ours")
-        cost = self._measured(command, environ)
-        written = self.database.rows_written("ours") - before
-        self.written[f"jobsync, {night}"] = written
-        found = self.database.ask(
-            "ours", "SELECT count(*), coalesce(sum(price), 0) FROM vehicles WHERE status <> 'removed'"
-        )
+        with self._server("jobsync") as database:
+            environ = postgres.jobsync_environment(self.folder, database.url("stock"), self.server.url)
+            before = database.rows_written("stock")
+            cost = self._measured(command, environ)
+            self.written[f"jobsync, {night}"] = database.rows_written("stock") - before
+            found = database.ask(
+                "stock", "SELECT count(*), coalesce(sum(price), 0) FROM vehicles WHERE status <> 'removed'"
+            )
         self._check(f"jobsync, {night}", found[0], version)
         self.results.add(f"jobsync, {night}", cost)
 
@@ -116,21 +136,21 @@ class _Bench:
         cost = self._measured([sys.executable, _PEERS / "fetch_only.py", *arguments], self.environ)
         self.results.add("only fetching", cost)
 
-    def _dlt(self, night: str, version: str, strategy: str, database: str, state: Path) -> None:
-        self.database.settle()
-        arguments = [self.server.url, str(self.size.dealerships), str(WORKERS)]
-        arguments += [database, self.database.libpq_host(), str(state), strategy, DLT_FILE_FORMAT]
-        cost = self._measured([environment.PYTHON, _PEERS / "dlt_merge.py", *arguments], self.environ)
-        found = self.database.ask(database, "SELECT count(*), coalesce(sum(price), 0) FROM bench.stock")
+    def _dlt(self, night: str, version: str, strategy: str, state: Path) -> None:
+        with self._server(f"dlt-{strategy}") as database:
+            arguments = [self.server.url, str(self.size.dealerships), str(WORKERS)]
+            arguments += ["stock", database.libpq_host(), str(state), strategy, DLT_FILE_FORMAT]
+            cost = self._measured([environment.PYTHON, _PEERS / "dlt_merge.py", *arguments], self.environ)
+            found = database.ask("stock", "SELECT count(*), coalesce(sum(price), 0) FROM bench.stock")
         self._check(f"dlt {strategy}, {night}", found[0], version)
         self.results.add(f"dlt {strategy}, {night}", cost)
 
     def _script(self, night: str) -> None:
         part = min(self.size.script_dealerships, self.size.dealerships)
-        self.database.settle()
-        arguments = [self.server.url, self.database.url("script"), str(part)]
-        cost = self._measured([environment.PYTHON, _PEERS / "orm_script.py", *arguments], self.environ, bodies=part)
-        found = self.database.ask("script", "SELECT count(*) FROM vehicles")
+        with self._server("script") as database:
+            arguments = [self.server.url, database.url("stock"), str(part)]
+            cost = self._measured([environment.PYTHON, _PEERS / "orm_script.py", *arguments], self.environ, bodies=part)
+            found = database.ask("stock", "SELECT count(*) FROM vehicles")
         assert found[0][0] == part * self.size.vehicles, found
         name = f"requests + ORM script, {part} dealerships, {night}"
         self.results.add(name, cost)
@@ -140,14 +160,17 @@ class _Bench:
         self.scaled.setdefault(night, []).append(scaled)
 
     def _copy(self, *, connections: int) -> None:
-        parts = self._prepared(connections)
-        url = self.database.fresh("raw", "template_jobsync")
-        cost = measured([sys.executable, _PEERS / "raw_copy.py", url, parts], self.environ, self.folder)
-        found = self.database.ask("raw", "SELECT count(*), coalesce(sum(price), 0) FROM vehicles")
+        with self._server("jobsync") as database:
+            parts = self._prepared(database, connections)
+            database.fresh("raw", "template_jobsync")
+        with self._server("jobsync") as database:
+            command: Command = [sys.executable, _PEERS / "raw_copy.py", database.url("raw"), parts]
+            cost = measured(command, self.environ, self.folder)
+            found = database.ask("raw", "SELECT count(*), coalesce(sum(price), 0) FROM vehicles")
         self._check("raw COPY", found[0], "first")
         self.results.add(f"raw COPY, {connections} connection{'s' if connections > 1 else ''}", cost)
 
-    def _prepared(self, connections: int) -> Path:
+    def _prepared(self, database: Postgres, connections: int) -> Path:
         """Write what jobsync has just loaded as COPY text, in as many parts as there will be connections."""
         folder = self.folder / f"copy-{connections}"
         if folder.exists():
@@ -160,7 +183,7 @@ class _Bench:
                 " WHERE v.dealership_id % {} = {} ORDER BY s.id"
             ),
         }
-        with psycopg.connect(self.database.url("ours")) as connection:
+        with psycopg.connect(database.url("stock")) as connection:
             for part in range(connections):
                 for table_name in WRITTEN_TABLES:
                     query = sql.SQL("COPY ({}) TO STDOUT").format(

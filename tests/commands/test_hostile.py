@@ -150,6 +150,32 @@ def test_no_commit_follows_the_loss_of_the_lock(
     assert [(1,)] == rows("SELECT price::int FROM vehicles")
 
 
+def test_rows_that_somebody_keeps_locked_cost_one_dealership_and_not_the_run(
+    cli: Cli,
+    add: Callable[..., int],
+    feed: Feed,
+    database_url: str,
+    rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person's forgotten transaction over one vehicle: its dealership is tried again later, the others are done."""
+    monkeypatch.setattr("jobsync.runner.lock.ROWS_WITHIN_S", 0.3)
+    held, _ = add("A", "A"), add("B", "B")
+    feed.answers = {name: [car("1", Price=1)] for name in "AB"}
+    cli("stock-sync")
+    feed.answers = {name: [car("1", Price=2)] for name in "AB"}
+    with psycopg.connect(database_url) as host:
+        host.execute("SELECT 1 FROM vehicles WHERE dealership_id = %s FOR UPDATE", [held])
+        ran = cli("stock-sync", "--json")
+
+    assert (3, ["failed", "success"]) == (ran.code, [item["status"] for item in ran.json["items"]])
+    assert "another session keeps locked" in ran.json["items"][0]["error"]
+    assert '"vehicles"' in ran.json["items"][0]["error"]
+    assert [(1,), (2,)] == rows("SELECT price::int FROM vehicles ORDER BY dealership_id")
+    assert 0 == cli("stock-sync").code
+    assert [(2,), (2,)] == rows("SELECT price::int FROM vehicles ORDER BY dealership_id")
+
+
 class Packed:
     """A service that answers with the given body and encoding, whatever it is asked."""
 

@@ -46,6 +46,23 @@ def due_now(connection: Connection) -> None:
     connection.execute("UPDATE sync_schedule SET next_at = now() - interval '1 s'")
 
 
+def test_a_key_that_decrypts_nothing_uses_up_no_slot(
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
+) -> None:
+    """A tick with another key ends with 78 before any attempt; with the right one the same slot is worked off."""
+    for name in "AB":
+        add(name, name)
+        feed.answers[name] = [ITEM]
+    scheduled()
+    due_now(connection)
+
+    wrong = cli("stock-sync", "--scheduled", "--json", JOBSYNC_ENCRYPTION_KEY="A" * 43 + "=")
+
+    assert (78, True) == (wrong.code, "decrypts none of the stored credentials (2)" in wrong.json["error"])
+    assert [(0,)] == rows("SELECT count(*) FROM job_runs")
+    assert {"A": "success", "B": "success"} == scheduled()
+
+
 def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:
     """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
     add("New", "A")

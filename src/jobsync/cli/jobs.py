@@ -281,6 +281,8 @@ def _run_stock_sync(
         if scheduled and not dry_run and not job.is_due(connection):
             return idle_report(job.SPEC.name)
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
+        if scheduled:
+            job.require_key(connection, work.cipher)
     if dry_run:
         return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
     tools.pool.close()  # a run has its own connections; the server may have few

@@ -378,6 +378,12 @@ def problem_of(error: Exception) -> JobsyncError | None:
     words = visible(str(cause).partition("\n")[0], most=300)
     if isinstance(cause, errors.ReadOnlySqlTransaction):
         return Unavailable(f"database: it takes no writes now (a full disk, a standby?): {words}")
+    if isinstance(cause, errors.LockNotAvailable):
+        where = f" {visible(cause.diag.context, most=200)}" if cause.diag.context else ""
+        return Unavailable(
+            f"database: another session keeps locked what was to be written{where};"
+            " look for an old xact_start in pg_stat_activity"
+        )
     if isinstance(cause, errors.InsufficientPrivilege):
         return ConfigurationProblem(
             f"the database role lacks a right: {visible(cause, most=300)} (jobsync reads and writes all of its tables,"

@@ -13,12 +13,12 @@ from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
-from jobsync.easycars.credentials import Cipher, Credentials
+from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import first_slot, resolve
-from jobsync.errors import ExitCode, UsageProblem
+from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
 from jobsync.logs import get_logger, show_progress
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
@@ -163,6 +163,28 @@ def require_known(connection: Connection[Any], named: Sequence[int]) -> None:
     """
     if named:
         _refuse_unknown(named, store.read_dealerships(connection))
+
+
+def require_key(connection: Connection[Any], cipher: Cipher) -> None:
+    """
+    Look before a scheduled run begins whether the key is that of the stored credentials: a wrong one must not use up
+    everybody's slot. By hand each dealership just fails.
+
+    Raises:
+        ConfigurationProblem: it decrypts none of them.
+    """
+    secrets = store.read_account_secrets(connection)
+    for secret in secrets:
+        try:
+            cipher.decrypt(secret)
+        except CredentialsUnreadable:
+            continue
+        return
+    if secrets:
+        raise ConfigurationProblem(
+            f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they were"
+            " stored with, or set them again: jobsync credentials set ID"
+        )
 
 
 def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership]) -> None:

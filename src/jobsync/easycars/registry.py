@@ -177,26 +177,29 @@ def show_removal(connection: Connection, removal_id: int) -> dict[str, Any]:
 
 def decide_removal(connection: Connection, removal_id: int, decision: str) -> dict[str, Any]:
     """
-    Approve or reject a pending set; the next sync of that dealership acts on it.
+    Approve or reject a held set; the next sync of that dealership acts on it. Until then the decision can be changed.
 
     Raises:
-        UsageProblem: there is none, or it is not pending any more.
+        UsageProblem: there is none, it was decided so already, or a sync has acted on it or asked anew.
     """
-    decided = connection.execute(
+    before = connection.execute(
         text(
-            "UPDATE held_removals SET status = :decision, decided_at = now(), decided_by = :who"
-            " WHERE id = :id AND status = 'pending'"
+            "UPDATE held_removals r SET status = :decision, decided_at = now(), decided_by = :who"
+            " FROM (SELECT id, status FROM held_removals WHERE id = :id FOR UPDATE) AS was"
+            " WHERE r.id = was.id AND r.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
+            " RETURNING was.status"
         ),
         {"id": removal_id, "decision": decision, "who": actor()},
-    ).rowcount
+    ).scalar()
     shown = show_removal(connection, removal_id)
-    if not decided:
-        raise UsageProblem(f"held removal {removal_id} is {shown['status']}, only a pending one can be {decision}")
+    if before is None:
+        over = " and done with" if shown["applied_at"] and shown["status"] != "superseded" else ""
+        raise UsageProblem(f"held removal {removal_id} is {shown['status']}{over}; jobsync removals list --all")
     write_audit(
         connection,
         f"removals.{'approve' if decision == 'approved' else 'reject'}",
         str(removal_id),
-        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"])},
+        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"]), "was": before},
     )
     return shown
 

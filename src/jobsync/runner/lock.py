@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 CHECK_EVERY_S = 10.0
 OLD_WRITER_S = 4.0  # how long to wait for a write that an earlier holder has open
+ROWS_WITHIN_S = 30.0  # what somebody else's transaction keeps locked for longer fails the item; it is tried again
 _IDLE_WRITER = "5min"  # a writer whose host vanished between two statements: the server ends its transaction then
 _PROBE_TURNS = "1122121122112212"  # which session speaks; no rhythm, so that none of the pooler's can hide in it
 _HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
@@ -326,16 +327,21 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
     lock connection's own rows must still be in pg_locks, so that no work is done after it went although nobody
     has taken the lock since. `prove_locks` looks there again, behind everything else.
 
+    From here on the transaction waits at most ROWS_WITHIN_S for what others keep locked: a person's forgotten
+    transaction must cost one item, not the run.
+
     Raises:
         LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
-        f"SELECT l.name, ({_HELD}), set_config('idle_in_transaction_session_timeout', %s, true)"
+        f"SELECT l.name, ({_HELD}), set_config('idle_in_transaction_session_timeout', %s, true),"
+        " set_config('lock_timeout', %s, true)"
         " FROM run_locks l JOIN unnest(%s::text[], %s::bigint[]) AS mine (name, fence)"
         " ON l.name = mine.name AND l.fence = mine.fence FOR SHARE OF l",
         [
             *_held(fences),
             _IDLE_WRITER,
+            f"{ROWS_WITHIN_S * 1000:.0f}ms",
             [fence.name for fence in fences],
             _array(fence.number for fence in fences),
         ],

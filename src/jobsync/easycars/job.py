@@ -106,7 +106,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
     for found in store.read_schedules(connection):
         if not found.changed:
             continue
-        rule, next_at, _ = coming_slot(found, now)
+        rule, next_at = coming_slot(found, now)
         for text in rule.unreadable:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",

@@ -103,8 +103,9 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
     schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
     for row in rows:
-        _, row["next_at"], is_new = coming_slot(schedules[row["id"]], now)
-        row["retry_at"] = None if is_new else row["retry_at"]
+        schedule = schedules[row["id"]]
+        _, row["next_at"] = coming_slot(schedule, now)
+        row["retry_at"] = None if schedule.changed else row["retry_at"]
     return rows
 
 
@@ -365,7 +366,7 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
     rows = {row["id"]: row for row in list_dealerships(connection)}
     shown = []
     for found in store.read_schedules(driver(connection)):
-        rule, next_at, _ = coming_slot(found, now)
+        rule, next_at = coming_slot(found, now)
         row, state = rows[found.dealership_id], states[found.dealership_id]
         shown.append(
             {

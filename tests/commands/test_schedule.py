@@ -5,22 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 import psycopg
 import pytest
 
 from jobsync.easycars.credentials import Cipher
-from tests.commands.support import Add, Cli, Feed
+from tests.commands.support import Add, Cli, Feed, Rows
 from tests.conftest import TEST_KEY
 
 ITEM = {"StockNumber": "1", "Make": "MAZDA", "Model": "CX-5", "StockStatus": "In Stock"}
-Rows = Callable[[str], list[Any]]
 Clock = Callable[[int], None]
+Connection = psycopg.Connection[tuple[object, ...]]
+Tick = Callable[[], dict[str, str]]
 
 
 @pytest.fixture
-def clock(connection: psycopg.Connection[tuple[object, ...]]) -> Clock:
+def clock(connection: Connection) -> Clock:
     """Move the database's clock ahead: every instant that schedules compare with it goes as far into the past."""
 
     def ahead(minutes: int) -> None:
@@ -32,7 +32,7 @@ def clock(connection: psycopg.Connection[tuple[object, ...]]) -> Clock:
 
 
 @pytest.fixture
-def scheduled(cli: Cli, rows: Rows) -> Callable[[], dict[str, str]]:
+def scheduled(cli: Cli, rows: Rows) -> Tick:
     """Run one tick; returns what happened to each dealership that was due, by name."""
 
     def scheduled() -> dict[str, str]:
@@ -42,18 +42,13 @@ def scheduled(cli: Cli, rows: Rows) -> Callable[[], dict[str, str]]:
     return scheduled
 
 
-def due_now(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def due_now(connection: Connection) -> None:
     """Let every computed slot be now."""
     connection.execute("UPDATE sync_schedule SET next_at = now() - interval '1 s'")
 
 
 def test_a_key_that_decrypts_nothing_uses_up_no_slot(
-    cli: Cli,
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """A tick with another key ends with 78 before any attempt; with the right one the same slot is worked off."""
     for name in "AB":
@@ -69,9 +64,7 @@ def test_a_key_that_decrypts_nothing_uses_up_no_slot(
     assert {"A": "success", "B": "success"} == scheduled()
 
 
-def test_first_slot_comes_after_first_sight(
-    scheduled: Callable[[], dict[str, str]], add: Callable[..., int], feed: Feed, rows: Rows
-) -> None:
+def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:
     """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
     add("New", "A")
     feed.answers["A"] = [ITEM]
@@ -81,12 +74,7 @@ def test_first_slot_comes_after_first_sight(
     assert [(0,)] == rows("SELECT count(*) FROM job_runs")
 
 
-def test_slot_is_used_up_once(
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
-) -> None:
+def test_slot_is_used_up_once(scheduled: Tick, add: Add, feed: Feed, connection: Connection) -> None:
     """When its slot has come a dealership is synced, and the next tick finds nothing due."""
     add("A", "A")
     feed.answers["A"] = [ITEM]
@@ -98,11 +86,7 @@ def test_slot_is_used_up_once(
 
 
 def test_change_in_sql_counts_at_the_next_tick(
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """An UPDATE of the common cron moves the slot at the next tick, and fills in nothing that is past."""
     add("A", "A")
@@ -121,11 +105,7 @@ def test_change_in_sql_counts_at_the_next_tick(
 
 
 def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """
     A dealership that answers 503 is tried at its slot and 5, 15 and 45 minutes later and not after; one with wrong
@@ -159,10 +139,7 @@ def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
 
 
 def test_slot_of_the_running_minute_counts_for_a_change(
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """A cron set for this very minute is met by this minute's tick, and used up by it."""
     add("A", "A")
@@ -177,12 +154,7 @@ def test_slot_of_the_running_minute_counts_for_a_change(
 
 
 def test_success_of_a_retry_ends_the_retries(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """Once through, nothing is left to try and the attempts are forgotten."""
     add("A", "A")
@@ -198,13 +170,7 @@ def test_success_of_a_retry_ends_the_retries(
 
 
 def test_hand_run_neither_uses_up_nor_cancels_a_retry(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    cli: Cli,
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, cli: Cli, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """A failed hand run in the middle of a slot leaves the slot's retries as they were."""
     number = add("A", "A")
@@ -229,11 +195,7 @@ def test_hand_run_neither_uses_up_nor_cancels_a_retry(
     ids=["switched off", "auto sync off", "paused", "credentials inactive"],
 )
 def test_switches_in_sql_keep_a_due_dealership_from_running(
-    statement: str,
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    statement: str, scheduled: Tick, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """Each switch, set by plain SQL, is obeyed at the next tick."""
     add("A", "A")
@@ -246,11 +208,7 @@ def test_switches_in_sql_keep_a_due_dealership_from_running(
 
 
 def test_slot_missed_in_a_pause_is_made_up_once(
-    scheduled: Callable[[], dict[str, str]],
-    cli: Cli,
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, cli: Cli, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """After a pause, however many slots it covered, the dealership is synced at once and once."""
     number = add("A", "A")
@@ -296,7 +254,7 @@ def test_every_screen_says_until_when_a_dealership_is_paused(
 
 
 def test_unreadable_cron_keeps_the_last_good_schedule(
-    cli: Cli, add: Callable[..., int], feed: Feed, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
+    cli: Cli, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """A cron that nobody can read changes no slot, and is reported once, at the tick that meets it."""
     add("A", "A")
@@ -312,7 +270,7 @@ def test_unreadable_cron_keeps_the_last_good_schedule(
     assert "every night" not in second.err
 
 
-def test_dealership_schedule_of_its_own(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_dealership_schedule_of_its_own(cli: Cli, add: Add, rows: Rows) -> None:
     """A dealership's own cron is shown in its own time zone, and --default gives the common one back."""
     number = str(add("A", "A"))
     own = cli("dealership", "schedule", number, "15 4 * * *", "--json").json
@@ -349,17 +307,18 @@ def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Call
     """As the tick does: what cannot be read changes nothing, and a slot that is due stays due."""
     add("A", "A")
     cli("stock-sync", "--scheduled")
-    [(due,)] = rows("UPDATE sync_schedule SET next_at = now() - interval '1 min' RETURNING next_at")
+    [(due,)] = rows("UPDATE sync_schedule SET next_at = now() - interval '1 min', retry_at = now() RETURNING next_at")
     rows("UPDATE system_settings SET value = 'every night' WHERE key = 'easycar_sync_cron' RETURNING 1")
     [listed] = cli("dealership", "list", "--json").json
     [status] = cli("status", "--json").json["dealerships"]
     [planned] = cli("schedule", "show", "--json").json
 
     assert [due] * 3 == [datetime.fromisoformat(found["next_at"]) for found in (listed, status, planned)]
+    assert [None] * 3 == [found["retry_at"] for found in (listed, status, planned)]
 
 
 @pytest.mark.parametrize("cron", ["every night", "61 2 * * *", "0 2 * *", "0 0 30 2 *", "@daily"])
-def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Callable[..., int]) -> None:
+def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Add) -> None:
     """A cron that cannot be read or never comes is refused with what is expected."""
     number = str(add("A", "A"))
     ran = cli("dealership", "schedule", number, cron)
@@ -369,12 +328,7 @@ def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Callable[..., int]
 
 
 def test_killed_attempt_is_retried(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """An attempt that never finished counts as failed: its retry was committed before it started."""
     add("A", "A")

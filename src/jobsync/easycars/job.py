@@ -106,7 +106,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
     for found in store.read_schedules(connection):
         if not found.changed:
             continue
-        rule, next_at, _ = coming_slot(found, now)
+        rule, next_at = coming_slot(found, now)
         for text in rule.unreadable:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",
@@ -258,7 +258,7 @@ class _Work:
         )
         return result
 
-    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         get_logger().error(
             "stock_sync.dealership_failed",
             dealership_id=int(attempt.item.key),
@@ -279,7 +279,7 @@ class _Work:
             counts={},
             errors=[result.error or result.reason or "unknown"],
         )
-        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=transient)
+        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=result.transient)
 
 
 def plan_and(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreada
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot, resolve
 from jobsync.errors import UsageProblem
+from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -104,8 +104,9 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
     schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
     for row in rows:
-        _, row["next_at"], is_new = coming_slot(schedules[row["id"]], now)
-        row["retry_at"] = None if is_new else row["retry_at"]
+        schedule = schedules[row["id"]]
+        _, row["next_at"] = coming_slot(schedule, now)
+        row["retry_at"] = None if schedule.changed else row["retry_at"]
     return rows
 
 
@@ -335,10 +336,9 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         UsageProblem: it is none of these, or already past.
     """
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
-    span = re.fullmatch(r"(\d{1,4})([mhd])", words.strip())
-    if span:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[span[2]]
-        return now + timedelta(**{unit: int(span[1])})
+    span = parse_span(words)
+    if span is not None:
+        return now + span
     try:
         end = datetime.fromisoformat(words.strip())
     except ValueError:
@@ -377,7 +377,7 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
     rows = {row["id"]: row for row in list_dealerships(connection)}
     shown = []
     for found in store.read_schedules(driver(connection)):
-        rule, next_at, _ = coming_slot(found, now)
+        rule, next_at = coming_slot(found, now)
         row, state = rows[found.dealership_id], states[found.dealership_id]
         shown.append(
             {

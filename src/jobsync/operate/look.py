@@ -497,7 +497,7 @@ _DEALERSHIPS = """
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
            nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
-           h.cron AS last_cron, h.timezone AS last_zone,
+           h.cron AS last_cron, h.timezone AS last_zone, h.seen,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
@@ -539,14 +539,20 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
     for row in rows_of(connection, _DEALERSHIPS, now=now):
         own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
         last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
-        # The next tick makes a new slot of a changed cron or zone, and takes nothing before it; what cannot be read
-        # changes nothing.
-        cron = readable(own_cron or settings.texts.get("easycar_sync_cron", usual))
-        zone = (own_zone or settings.texts.get("easycar_sync_timezone", usual_zone)).strip()
-        rule = cron or last[0] or usual, zone if is_zone(zone) else last[1] or usual_zone
+        # Of other texts the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
+        # what cannot be read changes no slot.
+        texts = (
+            own_cron or settings.texts.get("easycar_sync_cron", usual),
+            own_zone or settings.texts.get("easycar_sync_timezone", usual_zone),
+        )
+        cron, zone = readable(texts[0]), texts[1].strip()
+        is_known = is_zone(zone)
+        rule = cron or last[0] or usual, zone if is_known else last[1] or usual_zone
         expected = slot(last[0] or rule[0], last[1] or rule[1], start) if start else None
+        if row.pop("seen") != " @ ".join(texts):
+            row["retry_at"] = None
         if rule != last or row["next_at"] is None:
-            row["next_at"], row["retry_at"] = slot(*rule, now), None
+            row["next_at"] = slot(*rule, now)
         found.append(
             DealershipFacts(
                 **row,
@@ -554,7 +560,7 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
                 cron=rule[0],
                 timezone=rule[1],
                 unreadable_cron=own_cron if cron is None else None,
-                unreadable_zone=own_zone if rule[1] != zone else None,
+                unreadable_zone=None if is_known else own_zone,
             )
         )
     return tuple(found)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from jobsync.cron import BLANKS
 from jobsync.db.engine import Database, driver
 from jobsync.db.system_settings import (
-    BLANKS,
     CATALOGUE,
     Number,
     SystemSettings,

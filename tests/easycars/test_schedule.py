@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobsync.easycars.schedule import Rule, Wanted, next_retry, next_slot, resolve
+from jobsync.cron import next_slot
+from jobsync.easycars.schedule import Rule, Wanted, next_retry, resolve
 
 SYDNEY = ZoneInfo("Australia/Sydney")
 

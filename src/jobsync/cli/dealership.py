@@ -30,7 +30,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a dealership; prints its number."""
-    from jobsync.db.system_settings import is_zone
+    from jobsync.cron import is_zone
     from jobsync.easycars import registry
 
     if not name.strip() or len(name) > 255:
@@ -135,8 +135,8 @@ def schedule(
     as_json: Json = False,
 ) -> None:
     """Show a dealership's schedule, or give it one of its own."""
+    from jobsync.cron import problem_of_cron, text_of_cron
     from jobsync.db.engine import driver
-    from jobsync.db.system_settings import problem_of_cron, text_of_cron
     from jobsync.easycars import registry
     from jobsync.runner.run import database_now
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobsync.cron import BLANKS, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
 from jobsync.logs import get_logger, visible
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection
 
-# What may stand around a value; the function jobsync_switch in the database takes the same away.
-BLANKS = " \t\n\r\f\v"
 _ON = ("true", "1", "on", "yes")
 _OFF = ("false", "0", "off", "no")
 
@@ -98,7 +97,7 @@ class Zone:
 
     def read(self, text: str) -> str | None:
         """Return the zone's name, None if there is no such zone."""
-        return text.strip(BLANKS) if is_zone(text.strip(BLANKS)) else None
+        return text_of_zone(text)
 
     def spell(self, text: str) -> str:
         """Return the text as it is stored."""
@@ -134,47 +133,6 @@ CATALOGUE: Mapping[str, Kind] = {
     "items_retention_days": Number(90, 1, 36500, "days that items of runs are kept"),
     "events_retention_days": Number(400, 1, 36500, "days that SRI events are kept"),
 }
-
-
-def text_of_cron(text: str) -> str | None:
-    """Return a cron expression with single blanks, None if it is not one of five fields that ever comes."""
-    return None if problem_of_cron(text) else " ".join(text.split())
-
-
-def problem_of_cron(text: str) -> str | None:
-    """
-    Return what is wrong with a cron expression, None if nothing is.
-
-    >>> [problem_of_cron(text) for text in ("@daily", "0 26 * * *", "0 3 31 2 *", "0 2 * * *")]
-    ['it has 1 field, not five', 'Bad hour', 'it never comes', None]
-    """
-    from datetime import UTC, datetime
-
-    from cronsim import CronSim, CronSimError
-
-    fields = text.split()
-    if len(fields) != 5:
-        return f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}, not five"
-    try:
-        next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
-    except CronSimError as error:
-        any_month = " ".join([*fields[:3], "*", fields[4]])
-        is_day_of_other_months = "day-of-month" in str(error) and problem_of_cron(any_month) is None
-        return "it never comes" if is_day_of_other_months else str(error)
-    except StopIteration:
-        return "it never comes"
-    return None
-
-
-def is_zone(name: str) -> bool:
-    """Whether the tz database knows the zone."""
-    from zoneinfo import ZoneInfo
-
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, or not even the form of a name
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-from jobsync.db.system_settings import BLANKS, is_zone, text_of_cron
+from jobsync.cron import next_slot, text_of_cron, text_of_zone
 
 # After the first attempt of a slot began; then the slot is given up.
 RETRY_MINUTES = (5, 15, 45)
@@ -74,15 +73,11 @@ def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None)
     if cron is None:
         unreadable.append(wanted.cron)
         cron = text_of_cron(last_cron or "") or text_of_cron(wanted.common_cron) or DEFAULT_CRON
-    timezone = _zone(wanted.timezone)
+    timezone = text_of_zone(wanted.timezone)
     if timezone is None:
         unreadable.append(wanted.timezone)
-        timezone = _zone(last_timezone or "") or _zone(wanted.common_timezone) or DEFAULT_ZONE
+        timezone = text_of_zone(last_timezone or "") or text_of_zone(wanted.common_timezone) or DEFAULT_ZONE
     return Rule(cron, timezone, tuple(unreadable))
-
-
-def _zone(text: str) -> str | None:
-    return text.strip(BLANKS) if is_zone(text.strip(BLANKS)) else None
 
 
 def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
@@ -98,24 +93,6 @@ def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
     if found.next_at <= now:
         return rule, found.next_at
     return rule, min(found.next_at, next_slot(rule.cron, rule.timezone, now))
-
-
-def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
-    """
-    Return the first slot later than `after`, in UTC.
-
-    A slot in an hour that the clock skips comes right after the gap, one in an hour that comes twice comes once
-    (the rules of Debian's cron).
-
-    >>> next_slot("30 2 * * *", "Australia/Sydney", datetime(2026, 7, 1, tzinfo=UTC)).isoformat()
-    '2026-07-01T16:30:00+00:00'
-    """
-    from cronsim import CronSim
-
-    slots = CronSim(cron, after.astimezone(ZoneInfo(timezone)))
-    # in an hour that comes for the second time, the slot that comes next on the clock's face was in the first
-    slot: datetime = next(slot for slot in slots if slot > after)
-    return slot.astimezone(UTC)
 
 
 def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime | None) -> datetime:

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from jobsync.cron import next_slot, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
-from jobsync.db.system_settings import BLANKS, CATALOGUE, SystemSettings, is_zone, read_system_settings, text_of_cron
+from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -534,7 +535,7 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
     """Return every dealership's facts."""
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
     readable = cache(text_of_cron)
-    known = cache(lambda zone: zone.strip(BLANKS) if is_zone(zone.strip(BLANKS)) else None)
+    known = cache(text_of_zone)
     found = []
     usual, usual_zone = (str(CATALOGUE[key].default) for key in ("easycar_sync_cron", "easycar_sync_timezone"))
     common = settings.texts.get("easycar_sync_cron", usual)
@@ -546,11 +547,9 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
         # what cannot be read changes no slot.
         texts = own_cron or common, own_zone or common_zone
         cron, zone = readable(texts[0]), known(texts[1])
-        rule = (
-            cron or readable(last[0] or "") or readable(common) or usual,
-            zone or known(last[1] or "") or known(common_zone) or usual_zone,
-        )
-        expected = slot(last[0] or rule[0], last[1] or rule[1], start) if start else None
+        before = readable(last[0] or ""), known(last[1] or "")
+        rule = cron or before[0] or readable(common) or usual, zone or before[1] or known(common_zone) or usual_zone
+        expected = slot(before[0] or rule[0], before[1] or rule[1], start) if start else None
         if row.pop("seen") != " @ ".join(texts):
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
@@ -566,19 +565,6 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
             )
         )
     return tuple(found)
-
-
-def next_slot(cron: str, zone: str, after: datetime) -> datetime | None:
-    """Return the first slot later than `after`, None where cron or zone cannot be read."""
-    from zoneinfo import ZoneInfo
-
-    from cronsim import CronSim, CronSimError
-
-    try:
-        slot: datetime = next(CronSim(cron, after.astimezone(ZoneInfo(zone))))
-        return slot.astimezone(UTC)
-    except (CronSimError, StopIteration, KeyError, ValueError, OSError, OverflowError):
-        return None
 
 
 # --- documents -------------------------------------------------------------------------------------------------------

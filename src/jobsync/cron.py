@@ -1,0 +1,69 @@
+"""Cron expressions and time zones: whether a text is one, and when its next slot comes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+# What may stand around a value; the function jobsync_switch in the database takes the same away.
+BLANKS = " \t\n\r\f\v"
+
+
+def text_of_cron(text: str) -> str | None:
+    """Return a cron expression with single blanks, None if it is not one of five fields that ever comes."""
+    return None if problem_of_cron(text) else " ".join(text.split())
+
+
+def problem_of_cron(text: str) -> str | None:
+    """
+    Return what is wrong with a cron expression, None if nothing is.
+
+    >>> [problem_of_cron(text) for text in ("@daily", "0 26 * * *", "0 3 31 2 *", "0 2 * * *")]
+    ['it has 1 field, not five', 'Bad hour', 'it never comes', None]
+    """
+    from cronsim import CronSim, CronSimError
+
+    fields = text.split()
+    if len(fields) != 5:
+        return f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}, not five"
+    try:
+        next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as error:
+        any_month = " ".join([*fields[:3], "*", fields[4]])
+        is_day_of_other_months = "day-of-month" in str(error) and problem_of_cron(any_month) is None
+        return "it never comes" if is_day_of_other_months else str(error)
+    except StopIteration:
+        return "it never comes"
+    return None
+
+
+def is_zone(name: str) -> bool:
+    """Whether the tz database knows the zone."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, or not even the form of a name
+        return False
+    return True
+
+
+def text_of_zone(text: str) -> str | None:
+    """Return a time zone's name without blanks around it, None if the tz database does not know it."""
+    return text.strip(BLANKS) if is_zone(text.strip(BLANKS)) else None
+
+
+def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
+    """
+    Return the first slot later than `after`, in UTC.
+
+    A slot in an hour that the clock skips comes right after the gap, one in an hour that comes twice comes once
+    (the rules of Debian's cron).
+
+    >>> next_slot("30 2 * * *", "Australia/Sydney", datetime(2026, 7, 1, tzinfo=UTC)).isoformat()
+    '2026-07-01T16:30:00+00:00'
+    """
+    from cronsim import CronSim
+
+    slots = CronSim(cron, after.astimezone(ZoneInfo(timezone)))
+    # in an hour that comes for the second time, the slot that comes next on the clock's face was in the first
+    slot: datetime = next(slot for slot in slots if slot > after)
+    return slot.astimezone(UTC)

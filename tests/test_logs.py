@@ -186,6 +186,18 @@ def test_event_is_one_line(style: str) -> None:
     assert len(stream.getvalue().splitlines()) == 1
 
 
+def test_brief_lines_cut_what_is_long() -> None:
+    """For somebody at a terminal only: the journal and JSON lines keep all of it."""
+    lines = []
+    for style in ("console", "json"):
+        stream = io.StringIO()
+        configure_logs("info", style, stream, brief=True)
+        get_logger().warning("x", text="y" * 500, run_id="1a2b")
+        lines.append(stream.getvalue())
+
+    assert [(159, False), (500, True)] == [(text.count("y"), "1a2b" in text) for text in lines]
+
+
 def test_level_is_kept() -> None:
     """What is below the level is not written."""
     stream = io.StringIO()

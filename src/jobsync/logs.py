@@ -83,6 +83,17 @@ def _say_once(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     return {key: value for key, value in event.items() if value is not None}
 
 
+def _say_briefly(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {
+        key: visible(value, most=_VALUE_MOST) if isinstance(value, str) and key != "exception" else value
+        for key, value in event.items()
+        if key not in ("job", "run_id")
+    }
+
+
+_VALUE_MOST = 160
+
+
 def _visible_value(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -94,7 +105,12 @@ def _visible_value(value: object) -> object:
 
 
 def configure_logs(
-    level: str = "info", style: str = "auto", stream: TextIO | None = None, *, without: frozenset[str] = frozenset()
+    level: str = "info",
+    style: str = "auto",
+    stream: TextIO | None = None,
+    *,
+    without: frozenset[str] = frozenset(),
+    brief: bool = False,
 ) -> None:
     """
     Send log events to the journal where standard error leads there, with fields that can be asked for; else to standard
@@ -104,6 +120,8 @@ def configure_logs(
         level: debug, info, warning, error or critical.
         style: auto, json or console.
         without: events left out, whatever their level.
+        brief: on a console, lines for somebody who waits for this one run: the time of day, no ids of job and run,
+            and long values cut.
     """
     _import_structlog()
     import structlog
@@ -128,14 +146,14 @@ def configure_logs(
         leave_out,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=not console),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console and brief else "iso", utc=not console),
         structlog.processors.format_exc_info,
         _make_visible,
     ]
     if _journal is not None:
         processors.append(_to_journal)
     elif console:
-        processors.append(_say_once)
+        processors += [_say_once, *([_say_briefly] if brief else [])]
         processors.append(
             structlog.dev.ConsoleRenderer(
                 colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
@@ -161,7 +179,8 @@ def configure_hand_run(environ: Mapping[str, str]) -> None:
     if not sys.stderr.isatty() or environ.get("JOBSYNC_LOG_LEVEL") or environ.get("JOBSYNC_LOG_FORMAT") == "json":
         return
     # the verdict is the last line that the command prints
-    configure_logs("warning", environ.get("JOBSYNC_LOG_FORMAT", "auto"), without=frozenset({"run.finished"}))
+    style = environ.get("JOBSYNC_LOG_FORMAT", "auto")
+    configure_logs("warning", style, without=frozenset({"run.finished"}), brief=True)
     _progress_on = sys.stderr if environ.get("TERM", "dumb") != "dumb" else None
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from jobsync import logs, wiring
 from jobsync.db import engine
 from jobsync.operate import doctor
-from tests.commands.support import Cli, Ran
+from tests.commands.support import Add, Cli, Feed, Ran, Rows, cars
 from tests.conftest import url_of
 from tests.operate.support import add_run
 
@@ -377,3 +381,57 @@ def test_a_thread_that_cannot_start_gets_a_sentence(lookup: Cli, monkeypatch: py
     monkeypatch.setattr("jobsync.operate.doctor.check_bytecode", refuse)
 
     plain(lookup("doctor", "--offline"), 1, "no thread could be started")
+
+
+# --- a line that is cut ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def cut_after_commit(url: str, sign: bytes) -> Iterator[str]:
+    """Lead to the database of `url`; the first transaction that says `sign` is committed, and its answer lost."""
+    given = conninfo_to_dict(url)
+    lost = threading.Event()
+
+    def pump(source: socket.socket, target: socket.socket, line: dict[str, bool], *, up: bool) -> None:
+        with suppress(OSError), source, target:
+            while data := source.recv(65536):
+                line["said"] = line["said"] or (up and sign in data)
+                line["ending"] = line["ending"] or (up and line["said"] and b"COMMIT" in data)
+                if not up and line["ending"] and not lost.is_set():
+                    lost.set()
+                    source.shutdown(socket.SHUT_RDWR)
+                    target.shutdown(socket.SHUT_RDWR)
+                    return
+                target.sendall(data)
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(f"{given['host']}/.s.PGSQL.{given['port']}")
+                line = {"said": False, "ending": False}
+                for ends, up in (((client, server), True), ((server, client), False)):
+                    threading.Thread(target=pump, args=[*ends, line], kwargs={"up": up}, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=[listener], daemon=True).start()
+        port = listener.getsockname()[1]
+        yield f"postgresql://{given['user']}@127.0.0.1:{port}/{given['dbname']}?sslmode=disable&gssencmode=disable"
+        listener.shutdown(socket.SHUT_RDWR)
+    assert lost.is_set()
+
+
+def test_a_night_whose_commit_nobody_heard_is_no_failure(
+    cli: Cli, add: Add, feed: Feed, rows: Rows, database_url: str
+) -> None:
+    """The line is cut after the server wrote it and before it could say so: one line in the log, and it is right."""
+    add("A", "A")
+    feed.answers["A"] = cars("1", "2")
+    with cut_after_commit(database_url, b"items_processed") as url:
+        ran = cli("stock-sync", "--json", JOBSYNC_DATABASE_URL=url, JOBSYNC_LOCK_DATABASE_URL=database_url)
+
+    assert (0, "succeeded", 2) == (ran.code, ran.json["status"], ran.json["items"][0]["created"])
+    assert [("Success", 2)] == rows("SELECT status, created FROM easycar_sync_logs")
+    assert [("success",)] == rows("SELECT status FROM job_items")
+    assert "item.commit_unheard" in ran.err

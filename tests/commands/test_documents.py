@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from PIL import Image
 
 from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
@@ -337,6 +339,51 @@ def test_paused_tenant_is_left_out(cli: Cli, rows: Rows, tmp_path: Path) -> None
     assert due() is False
     assert cli("tenant", "resume", RUC).code == 0
     assert due() is True
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"no picture", "neither PNG nor JPEG"), (b"", "neither PNG nor JPEG"), (b"GIF89a" + bytes(40), "neither PNG"),
+     (b"\x89PNG\r\n\x1a\n" + bytes(40), "expected a PNG or JPEG")],
+)  # fmt: skip
+def test_a_logo_that_cannot_be_printed_is_refused(
+    cli: Cli, rows: Rows, tmp_path: Path, content: bytes, words: str
+) -> None:
+    """Before each RIDE of the tenant goes out without it."""
+    (tmp_path / "logo.png").write_bytes(content)
+    ran = cli("tenant", "add", OTHER_RUC, "X", "--logo", str(tmp_path / "logo.png"))
+
+    assert (2, True) == (ran.code, words in ran.err), ran.err
+    assert [] == rows(f"SELECT 1 FROM tenants WHERE ruc = '{OTHER_RUC}'")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_logo_that_can_be_printed_is_taken(cli: Cli, rows: Rows, tmp_path: Path, kind: str) -> None:
+    """Its whole path is kept."""
+    Image.new("RGB", (30, 12), "red").save(tmp_path / "logo", kind)
+
+    assert 0 == cli("tenant", "add", OTHER_RUC, "X", "--logo", str(tmp_path / "logo")).code
+    assert [(str(tmp_path / "logo"),)] == rows(f"SELECT logo_path FROM tenants WHERE ruc = '{OTHER_RUC}'")
+
+
+def test_a_paused_tenant_is_visible(cli: Cli, rows: Rows) -> None:
+    """On the status screen, in health's notes and in the list, until when; in JSON a pause without end has no end."""
+    paused = cli("tenant", "pause", RUC, "--json").json
+    screen, listed = cli("status").out, cli("tenant", "list").out
+    [found] = cli("tenant", "list", "--json").json
+    [seen] = cli("status", "--json").json["tenants"]
+    notes = cli("health", "--json").json["notes"]
+
+    assert {"ruc": RUC, "paused": True, "paused_until": None} == paused
+    assert ["paused until it is resumed"] == re.findall(rf"{RUC}.*?  (paused[^,\n]*)$", screen, re.MULTILINE)
+    assert "until it is resumed" in listed
+    assert [(True, None)] * 2 == [(row["paused"], row["paused_until"]) for row in (found, seen)]
+    assert "1 tenant is paused" in notes
+    assert "9999" not in screen + listed + cli("tenant", "show", RUC).out + cli("audit").out
+
+    cli("tenant", "resume", RUC)
+    rows("UPDATE tenants SET is_active = false RETURNING 1")
+    assert ["inactive"] == re.findall(rf"{RUC}.*?  (inactive)$", cli("status").out, re.MULTILINE)
 
 
 def test_changes_are_in_the_audit(cli: Cli, rows: Rows, tmp_path: Path) -> None:

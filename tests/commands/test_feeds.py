@@ -150,6 +150,18 @@ def test_an_emptied_feed_is_held_however_few_vehicles_there_were(cli: Cli, feed:
     assert [("Held", 2)] == rows("SELECT status, held FROM easycar_sync_logs ORDER BY id DESC LIMIT 1")
 
 
+def test_a_retry_of_a_dry_run_names_its_dealership(cli: Cli, feed: Feed, add: Add) -> None:
+    """With several dealerships nobody could tell whose warning it is."""
+    add("Fine", "A")
+    number = add("Down", "B")
+    feed.answers["A"] = cars("1")
+    feed.answers["B"] = ("503 Busy", b"")
+    ran = cli("stock-sync", "--dry-run")
+    retries = [event for event in map(json.loads, ran.err.splitlines()) if event["event"] == "easycars.retry"]
+
+    assert {number} == {event["dealership_id"] for event in retries}
+
+
 def test_an_empty_first_feed_is_a_success_with_a_warning(cli: Cli, feed: Feed, add: Add) -> None:
     """Nothing was ever listed: perhaps the AccountSecret is wrong, and the item says so."""
     add("Northside", "N")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -369,6 +370,42 @@ def test_watch_shows_again_and_ends_on_interrupt(environ: dict[str, str], hostil
     _, err = process.communicate(timeout=60)
 
     assert (0, "") == (process.returncode, err)
+
+
+@pytest.mark.parametrize("rows", [4, 12, 200])
+def test_watch_counts_what_does_not_fit(
+    cli: Cli, connection: Connection, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """No line goes missing in silence; on a screen that holds all there is nothing to say."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    add_dealership(connection)
+    whole = len(cli("status").out.splitlines())
+    screen = Terminal()
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("LINES", str(rows))
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr("jobsync.wiring.Tools.wait", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    cli("status", "--watch")
+    shown = re.sub(r"\x1b\[[0-9;]*[mHJ]", "", screen.getvalue()).rstrip("\n").split("\n")
+    told = re.findall(r"\.\.\. (\d+) more lines; enlarge the terminal or run jobsync status", shown[-1])
+
+    if rows == 200:
+        assert (whole, []) == (len(shown), told)
+    else:
+        assert ([str(whole - len(shown) + 1)], True) == (told, len(shown) <= max(4, rows - 1))
+
+
+def test_success_of_named_dealerships_is_not_that_of_the_job(cli: Cli, connection: Connection) -> None:
+    """The last run may have succeeded, and a whole one never."""
+    add_dealership(connection)
+    add_run(connection, trigger="manual", began=datetime.now(UTC) - timedelta(minutes=5))
+    connection.execute("INSERT INTO jobs (name) VALUES ('stock-sync')")
+
+    assert "last run by hand succeeded, 5 min ago, 30 s; success of a whole run never" in cli("status").out
 
 
 def on_a_terminal(environ: dict[str, str], *arguments: str) -> tuple[int, str]:

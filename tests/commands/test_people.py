@@ -54,6 +54,15 @@ def test_more_than_the_limit_waits_and_the_rest_is_applied(cli: Cli, feed: Feed,
     assert [(int(held), "pending")] == rows("SELECT id, status FROM held_removals")
 
 
+def test_a_held_removal_is_shown_in_plain_words(cli: Cli, held: str) -> None:
+    """No name of a column."""
+    ran = cli("removals", "show", held)
+    facts = {line[:15].strip(): line[15:] for line in ran.out.splitlines()}
+
+    assert ("10", "4") == (facts["listed before"], facts["in the feed"])
+    assert "_" not in "".join(facts).replace("stock_number", "")
+
+
 def test_an_approval_is_carried_out_by_the_next_sync(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
     """What is still missing goes; what came back stays; the approval is used up."""
     feed.answers["N"] = cars(*ALL[:5])
@@ -266,6 +275,38 @@ def test_credentials_without_a_key_or_a_terminal_are_refused(cli: Cli, monkeypat
 
     assert (78, 2) == (no_key.code, no_terminal.code)
     assert "--from-stdin" in no_terminal.json["error"]
+
+
+def test_each_answer_is_checked_before_the_next_question(cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip is named and asked again at once: nothing that was typed before is lost, nothing secret is quoted."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    asked = []
+    answers = iter(["id", " ", "secret-one", "x" * 600, "EC1", "secret-two", "Testing", "test", "Y" * 60, "Y1"])
+
+    def prompt(words: str, **_how: object) -> str:
+        asked.append(words.split(maxsplit=1)[0])
+        return next(answers)
+
+    cli("dealership", "add", "Northside")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("typer.prompt", prompt)
+    ran = cli("credentials", "set", "1")
+
+    names = "ClientID ClientSecret ClientSecret AccountNumber AccountNumber AccountSecret Environment Environment"
+    assert [*names.split(), "YardCode", "YardCode"] == asked
+    assert (0, [("Test", "Y1")]) == (ran.code, rows("SELECT environment, yard_code FROM easycar_credentials"))
+    problems = (
+        "client_secret: required",
+        "account_number: 600",
+        "environment: expected Test or",
+        "yard_code: expected",
+    )
+    assert all(f"jobsync: {problem}" in ran.err for problem in problems), ran.err
+    assert "xxx" not in ran.err
 
 
 def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:

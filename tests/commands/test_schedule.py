@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -242,6 +243,36 @@ def test_slot_missed_in_a_pause_is_made_up_once(
     assert {} == scheduled()
 
 
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [
+        ([], "until it is resumed"),
+        (["--until", "9998-01-01"], "until it is resumed"),
+        (["--until", "2999-01-01T00:00Z"], "until 2999-01-01 00:00Z"),
+    ],
+)
+def test_every_screen_says_until_when_a_dealership_is_paused(
+    cli: Cli, add: Callable[..., int], until: list[str], words: str
+) -> None:
+    """Nobody reads a year 9999: what has no end is null in JSON, beside `paused`."""
+    number = str(add("A", "A"))
+    paused = cli("dealership", "pause", number, *until, "--reason", "stocktake", "--json").json
+    screens = [cli(*typed).out for typed in (["dealership", "list"], ["dealership", "show", number], ["status"])]
+    planned = cli("schedule", "show").out
+    documents = [
+        cli("dealership", "list", "--json").json[0],
+        cli("dealership", "show", number, "--json").json,
+        cli("schedule", "show", "--json").json[0],
+        paused,
+    ]
+    end = "2999-01-01T00:00:00+00:00" if "2999" in words else None
+
+    assert all(words in screen for screen in screens)
+    assert f"paused {words}: stocktake" in planned
+    assert [(True, end)] * 4 == [(found["paused"], found["paused_until"]) for found in documents]
+    assert "9999" not in "".join([*screens, planned, cli("audit").out])
+
+
 def test_unreadable_cron_keeps_the_last_good_schedule(
     cli: Cli, add: Callable[..., int], feed: Feed, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
 ) -> None:
@@ -267,6 +298,42 @@ def test_dealership_schedule_of_its_own(cli: Cli, add: Callable[..., int], rows:
 
     assert ("15 4 * * *", "04:15:00") == (own["cron"], own["next_at"][11:19])
     assert ("0 2 * * *", "02:00:00") == (back["cron"], back["next_at"][11:19])
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+def test_screens_show_the_slot_of_a_changed_schedule_before_the_next_tick(
+    cli: Cli, add: Callable[..., int], rows: Rows, ticked: bool
+) -> None:
+    """After a change of cron and zone all screens show the slot that the next tick then computes; retries are over."""
+    number = str(add("A", "A"))
+    if ticked:
+        cli("stock-sync", "--scheduled")
+        rows("UPDATE sync_schedule SET retry_at = now() + interval '5 min', attempt = 1 RETURNING 1")
+    cli("settings", "set", "easycar_sync_timezone", "Australia/Sydney")
+    cli("dealership", "schedule", number, "15 4 1 1 *")
+    shown = cli("dealership", "show", number, "--json").json
+    [listed] = cli("dealership", "list", "--json").json
+    [status] = cli("status", "--json").json["dealerships"]
+    [planned] = cli("schedule", "show", "--json").json
+    cli("stock-sync", "--scheduled")
+    [(computed,)] = rows("SELECT next_at FROM sync_schedule")
+
+    slots = [found["next_at"] for found in (shown, listed, status, planned)]
+    assert [computed] * 4 == [datetime.fromisoformat(slot) for slot in slots]
+    assert [None] * 4 == [found["retry_at"] for found in (shown, listed, status, planned)]
+
+
+def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+    """As the tick does: what cannot be read changes nothing, and a slot that is due stays due."""
+    add("A", "A")
+    cli("stock-sync", "--scheduled")
+    [(due,)] = rows("UPDATE sync_schedule SET next_at = now() - interval '1 min' RETURNING next_at")
+    rows("UPDATE system_settings SET value = 'every night' WHERE key = 'easycar_sync_cron' RETURNING 1")
+    [listed] = cli("dealership", "list", "--json").json
+    [status] = cli("status", "--json").json["dealerships"]
+    [planned] = cli("schedule", "show", "--json").json
+
+    assert [due] * 3 == [datetime.fromisoformat(found["next_at"]) for found in (listed, status, planned)]
 
 
 @pytest.mark.parametrize("cron", ["every night", "61 2 * * *", "0 2 * *", "0 0 30 2 *", "@daily"])

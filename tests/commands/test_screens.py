@@ -244,6 +244,35 @@ def test_hand_run_shows_progress_warnings_and_a_table(typed: Typed) -> None:
     assert err.endswith("\r\x1b[K")
 
 
+def test_a_warning_at_a_terminal_is_brief(typed: Typed) -> None:
+    """Time of day and what is wrong: who waits for this one run needs no ids of it."""
+    _, _, err = typed("check-authorizations", columns=80)
+    [line] = [line for line in err.replace("\r\x1b[K", "\n").splitlines() if "reason=firewall" in line]
+
+    assert re.match(r"\d\d:\d\d:\d\d \[", line)
+    assert ("run_id=" in line, "job=" in line, FAULTY in line) == (False, False, True)
+
+
+def test_hand_run_says_how_many_of_each_outcome(typed: Typed) -> None:
+    """A document that is refused, and one that waits, were checked with success: the sum alone says little."""
+    _, out, _ = typed("check-authorizations")
+
+    verdict = "partial: 4 eligible, 3 succeeded, 1 failed; 1 authorized, 1 fault, 1 pending, 1 rejected"
+    assert verdict == out.splitlines()[-1]
+
+
+def test_runs_take_a_line_each_at_80_columns(typed: Typed) -> None:
+    """Longest job and status; an error below; on a wide screen, and off it, every column."""
+    typed("check-authorizations")
+    _, out, _ = typed("runs", "list", columns=80)
+    heads, rule, run, *more = out.splitlines()
+
+    assert ["run", "job", "trigger", "status", "started", "succeeded"] == heads.split()[:6]
+    assert ("3/4", []) == (run[: len(heads)].split()[6], more)
+    assert max(map(len, (heads, rule, run))) <= 80
+    assert {"seconds", "eligible", "exit"} < set(typed("runs", "list", columns=200)[1].split())
+
+
 @pytest.mark.parametrize(
     ("words", "more"),
     [

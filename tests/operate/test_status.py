@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jobsync.operate.status import (
     job_status,
     service_levels,
 )
+from jobsync.operate.wake import Waker
 from jobsync.runner.lock import lock_key
 from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
 
@@ -127,6 +129,24 @@ def test_timer_off(seen: Seen, connection: Connection, minutes: int) -> None:
     assert "last tick was" in why
     assert "systemctl enable --now jobsync-stock-sync.timer" in what
     assert [("stock-sync", "tick")] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(
+    ("waker", "told"),
+    [(Waker.UNITS, False), (Waker.CRON, False), (Waker.SYSTEMD, True), (Waker.ABSENT, True), (Waker.NOBODY, True)],
+)
+def test_silence_where_no_timer_is_installed_names_the_hand_that_may_have_ticked(
+    seen: Seen, connection: Connection, waker: Waker, told: bool
+) -> None:
+    """Somebody who typed --scheduled once is told that this was the tick, on status and health alike."""
+    add_dealership(connection)
+    add_run(connection)
+    set_job(connection, last_tick_at=NOW - HOUR)
+    snapshot = replace(seen(), waker=waker)
+    [problem] = judge_health(snapshot).problems
+    words = "no timer is installed on this host, and --scheduled typed by hand counts as a tick"
+
+    assert [told, told] == [words in text for text in (state(snapshot)[1], problem.text)]
 
 
 def test_a_timer_that_never_ticked_is_told_but_rings_nobody(seen: Seen, connection: Connection) -> None:
@@ -249,10 +269,25 @@ def test_easycars_down(seen: Seen, connection: Connection) -> None:
     add_dealership(connection)
     add_run(connection, status="failed", exit_code=69)
     set_job(connection, consecutive_failures=1)
+    connection.execute("UPDATE sync_schedule SET retry_at = %s", [NOW + timedelta(minutes=4)])
     found, _, what = state(seen())
 
     assert State.UPSTREAM_DOWN is found
-    assert "tried again" in what
+    assert "tried again in 4 min; jobsync doctor tests the way there" == what
+
+
+def test_easycars_down_promises_no_retry_that_does_not_come(seen: Seen, connection: Connection) -> None:
+    """A run by hand has none: the next try is the slot's, or somebody's."""
+    add_dealership(connection)
+    add_run(connection, status="failed", exit_code=69, trigger="manual")
+    set_job(connection)
+    found, why, what = state(seen())
+
+    assert State.UPSTREAM_DOWN is found
+    assert why.endswith(" by hand")
+    assert what.startswith(
+        "not tried again before the next slot of 2026-11-20 23:00Z; once it answers: jobsync stock-sync;"
+    )
 
 
 def test_sri_down(seen: Seen, connection: Connection) -> None:
@@ -391,6 +426,22 @@ def test_a_dealership_that_no_tick_has_met_is_judged_by_the_settings(seen: Seen,
     connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
 
     assert [(f"dealership {number}", "silence")] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(("days", "standing"), [(0, Standing.FAILING), (1, Standing.FAILING), (3, Standing.SILENT)])
+def test_status_and_health_agree_on_a_dealership_without_any_success(
+    seen: Seen, connection: Connection, days: int, standing: Standing
+) -> None:
+    """It fails until it is silent: health notes the one and rings for the other, never both."""
+    add_dealership(connection, success=None, failed="EasyCars refused the client")
+    connection.execute("UPDATE sync_schedule SET first_seen_at = %s", [NOW - timedelta(days=days)])
+    set_job(connection)
+    [found] = dealership_statuses(seen())
+    verdict = judge_health(seen())
+    noted = any("1 dealership failed at the last sync; an alarm once 26 h" in note for note in verdict.notes)
+
+    assert standing is found.standing
+    assert (standing is Standing.SILENT, standing is Standing.FAILING) == (bool(verdict.problems), noted)
 
 
 @pytest.mark.parametrize("why", ["off", "credentials", "paused", "never"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -105,6 +106,27 @@ def test_slice_is_told_of_each_failure_and_whether_to_retry(
     go(work, items("a"))
 
     assert [told] == work.failures
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_lost_answer_to_a_commit_is_asked_after(go: Go, connection: Direct, carried_out: bool) -> None:
+    """A connection cut just then says nothing of what the server did: what was written is no failure."""
+
+    def do(attempt: Attempt) -> ItemResult:
+        result = ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS)
+        with suppress(RuntimeError), attempt.run.writing(attempt.fences) as inside:
+            attempt.record(inside, result)
+            if not carried_out:
+                raise RuntimeError
+        raise Unavailable("database: the connection was cut")
+
+    work = Scripted(do)
+    report = go(work, items("a"))
+    told = ("a", "success", None) if carried_out else ("a", "failed", "database: the connection was cut")
+
+    assert rows(connection, report) == [told]
+    assert ([], [("a", "database", True)])[not carried_out] == work.failures
+    assert [item.status for item in report.items] == [ItemStatus(told[1])]
 
 
 class _Failing(Scripted):

@@ -11,6 +11,7 @@ import typer
 from jobsync.cli.options import DealershipId, Json, group, tools_of, transaction
 from jobsync.cli.output import print_facts, say, show
 from jobsync.errors import UsageProblem
+from jobsync.logs import complain
 
 app = group("EasyCars credentials of dealerships.")
 
@@ -103,12 +104,32 @@ def _read_stdin() -> Any:
 def _ask() -> dict[str, str]:
     if not sys.stdin.isatty():
         raise UsageProblem("credentials: standard input is no terminal to ask on; use --from-stdin with JSON")
-    answers = {
-        "client_id": typer.prompt("ClientID", err=True),
-        "client_secret": typer.prompt("ClientSecret", hide_input=True, err=True),
-        "account_number": typer.prompt("AccountNumber", err=True),
-        "account_secret": typer.prompt("AccountSecret", hide_input=True, err=True),
-        "environment": typer.prompt("Environment (Test or Production)", err=True),
-    }
-    yard = typer.prompt("YardCode (empty: all yards)", default="", show_default=False, err=True)
-    return answers | ({"yard_code": yard} if yard.strip() else {})
+    answers = {name: _answer(name, words) for name, words in _QUESTIONS.items()}
+    return {name: answer for name, answer in answers.items() if answer}
+
+
+_QUESTIONS = {
+    "client_id": "ClientID",
+    "client_secret": "ClientSecret",
+    "account_number": "AccountNumber",
+    "account_secret": "AccountSecret",
+    "environment": "Environment (Test or Production)",
+    "yard_code": "YardCode (empty: all yards)",
+}
+
+
+def _answer(name: str, words: str) -> str:
+    """Ask until the answer can be stored: nobody types four secrets twice for a slip in the fifth."""
+    from jobsync.easycars.credentials import find_problem
+
+    default = "" if name == "yard_code" else None
+    while True:
+        answer: str = typer.prompt(
+            words, hide_input=name.endswith("_secret"), default=default, show_default=False, err=True
+        ).strip()
+        if name == "environment":
+            answer = answer.capitalize()
+        problem = find_problem(name, answer)
+        if problem is None:
+            return answer
+        complain(f"jobsync: {problem}")

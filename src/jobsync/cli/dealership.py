@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobsync.cli.options import DealershipId, Json, group, transaction
-from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.cli.output import print_facts, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
@@ -57,12 +57,12 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
     with transaction(context) as connection:
         rows = registry.list_dealerships(connection)
     columns = ["id", "name", "last_status", "last_synced_at", "vehicles", "held", "timezone", "auto_sync"]
-    columns += ["paused_until", "has_credentials"]
+    columns += ["paused", "has_credentials"]
     show(
         rows,
         as_json=as_json,
         otherwise=lambda: print_table(
-            columns, [[row[column] for column in columns] for row in rows], empty="no dealerships yet"
+            columns, [[with_pause(row)[column] for column in columns] for row in rows], empty="no dealerships yet"
         ),
     )
 
@@ -76,7 +76,7 @@ def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         row = registry.show_dealership(connection, dealership_id)
 
     def tell() -> None:
-        print_facts({name: value for name, value in row.items() if name != "syncs"})
+        print_facts({name: value for name, value in with_pause(row).items() if name != "syncs"})
         columns = ["synced_at", "status", "created", "updated", "unchanged", "revived", "refused", "skipped"]
         columns += ["removed", "held", "error_messages"]
         syncs = [[sync[column] for column in columns] for sync in row["syncs"]]
@@ -105,8 +105,8 @@ def pause(
     with transaction(context) as connection:
         name = registry.require_dealership(connection, dealership_id)
         end = registry.parse_until(connection, dealership_id, until) if until is not None else None
-        paused_until = registry.pause(connection, dealership_id, until=end, reason=reason)
-    document = {"dealership_id": dealership_id, "paused_until": paused_until, "reason": reason}
+        registry.pause(connection, dealership_id, until=end, reason=reason)
+    document = {"dealership_id": dealership_id, "paused": True, "paused_until": end, "reason": reason}
     words = "until it is resumed" if end is None else f"until {end.isoformat()}"
     show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id} {name}: paused {words}"))
 
@@ -118,7 +118,7 @@ def resume(context: typer.Context, dealership_id: DealershipId, as_json: Json = 
 
     with transaction(context) as connection:
         registry.resume(connection, dealership_id)
-    document = {"dealership_id": dealership_id, "paused_until": None}
+    document = {"dealership_id": dealership_id, "paused": False, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id}: resumed"))
 
 
@@ -146,4 +146,4 @@ def schedule(
             registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
         rows = registry.list_schedules(connection, database_now(driver(connection)))
         [row] = [row for row in rows if row["dealership_id"] == dealership_id]
-    show(row, as_json=as_json, otherwise=lambda: print_facts(row))
+    show(row, as_json=as_json, otherwise=lambda: print_facts(with_pause(row)))

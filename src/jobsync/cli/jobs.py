@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -337,9 +338,10 @@ def _is_told(report: Report, items: list[dict[str, Any]], *, as_json: bool) -> b
     return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)
 
 
-def _print_verdict(report: Report, *, dry_run: bool) -> None:
+def _print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:
     parts = [f"{number} {word}" for word, number in report.counts.as_json().items() if number or word == "eligible"]
-    say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}")
+    found = ", ".join(f"{number} {word}" for word, number in sorted(Counter(outcomes).items()))
+    say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}{f'; {found}' if found else ''}")
 
 
 def _print_rides(report: Report, tools: Tools, *, as_json: bool) -> None:
@@ -373,7 +375,7 @@ def _print_documents(report: Report, *, as_json: bool, dry_run: bool) -> None:
     if _is_told(report, items, as_json=as_json):
         return
     _print_items(items, {"status": "status", "why": "reason", "codes": "codes", "tenant": "tenant_ruc"})
-    _print_verdict(report, dry_run=dry_run)
+    _print_verdict(report, dry_run=dry_run, outcomes=[item["status"] for item in items])
 
 
 _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")

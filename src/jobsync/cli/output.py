@@ -165,7 +165,7 @@ def print_table(
         write(f"  {empty}\n" if title else f"{empty}\n")
         return
     widths = [max(_cells(text) for text in column) for column in zip(columns, *texts, strict=True)]
-    room = _room()
+    room = room_of_screen()
     kept = len(columns)
     while room and kept > 1 and sum(widths[:kept]) + len(_GAP) * (kept - 1) > room:
         kept -= 1
@@ -186,7 +186,7 @@ def print_table(
 _GAP = "  "
 
 
-def _room() -> int:
+def room_of_screen() -> int:
     """Return how many columns the screen has; 0 off a terminal, where lines may be as long as they are."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
@@ -233,7 +233,7 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print names and values, a line each; on a terminal, long values take several, none of them in mid-word."""
-    width, room = max(len(name) for name in facts) + len(_GAP), _room()
+    width, room = max(len(name) for name in facts) + len(_GAP), room_of_screen()
     for name, value in facts.items():
         text = cell(value)
         lines = _wrapped(text, room - width) if room and width + _cells(text) > room else [text]
@@ -242,6 +242,14 @@ def print_facts(facts: Mapping[str, object]) -> None:
         else:
             first, *others = lines
             write(f"{name.ljust(width)}{first}\n" + "".join(f"{' ' * width}{line}\n" for line in others))
+
+
+def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for a person: `paused` says until when, or no."""
+    from jobsync.operate.words import pause_end
+
+    told = {name: value for name, value in row.items() if name != "paused_until"}
+    return told | {"paused": pause_end(row["paused_until"]) if row["paused"] else False}
 
 
 def show(document: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:

@@ -68,11 +68,24 @@ def show_(context: typer.Context, removal_id: RemovalId, as_json: Json = False) 
         row = registry.show_removal(connection, removal_id)
 
     def tell() -> None:
-        print_facts({name: value for name, value in row.items() if name != "vehicles"})
+        print_facts({_WORDS.get(name, name): value for name, value in row.items() if name != "vehicles"})
         columns = ["stock_number", "title", "price", "status"]
         print_table(columns, [[car[c] for c in columns] for car in row["vehicles"]], title="vehicles")
 
     show(row, as_json=as_json, otherwise=tell)
+
+
+_WORDS = {
+    "dealership_id": "dealership",
+    "stock_numbers": "stock numbers",
+    "listed_before": "listed before",
+    "listed_now": "in the feed",
+    "run_id": "run",
+    "created_at": "asked",
+    "decided_at": "decided",
+    "decided_by": "decided by",
+    "applied_at": "carried out",
+}
 
 
 @app.command()

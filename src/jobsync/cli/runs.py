@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jobsync.cli.options import Json, group, tools_of, transaction
-from jobsync.cli.output import print_facts, print_table, say, show, write
+from jobsync.cli.output import print_facts, print_table, room_of_screen, say, show, write
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.runner.job import RunStatus
@@ -52,29 +52,51 @@ def list_(
     with transaction(context) as connection:
         start = _instant(since, connection) if since else None
         rows = runs.list_runs(connection, job=job, limit=limit, statuses=wanted, since=start)
-    counts = ["eligible", "succeeded", "partial", "held", "failed", "skipped"]
-    show(
-        rows,
-        as_json=as_json,
-        otherwise=lambda: print_table(
-            ["run", "job", "trigger", "status", "exit", "started", "seconds", *counts, "error"],
-            [
-                [
-                    str(row["run_id"])[:8],
-                    row["job"],
-                    row["trigger"],
-                    row["status"],
-                    row["exit_code"],
-                    row["started_at"],
-                    row["duration_s"],
-                    *(row["counts"].get(name) for name in counts),
-                    row["error"],
-                ]
-                for row in rows
-            ],
-            empty="no such runs" if job or wanted or since else "no runs yet",
-        ),
-    )
+    empty = "no such runs" if job or wanted or since else "no runs yet"
+    table = _short if 0 < room_of_screen() < _WHOLE_FROM else _whole
+    show(rows, as_json=as_json, otherwise=lambda: print_table(*table(rows), empty=empty))
+
+
+_COUNTS = ("eligible", "succeeded", "partial", "held", "failed", "skipped")
+_WHOLE_FROM = 140  # columns of a screen
+Table = tuple[list[str], list[list[object]]]
+
+
+def _whole(rows: Sequence[dict[str, Any]]) -> Table:
+    columns = ["run", "job", "trigger", "status", "exit", "started", "seconds", *_COUNTS, "error"]
+    return columns, [
+        [
+            str(row["run_id"])[:8],
+            row["job"],
+            row["trigger"],
+            row["status"],
+            row["exit_code"],
+            row["started_at"],
+            row["duration_s"],
+            *(row["counts"].get(name) for name in _COUNTS),
+            row["error"],
+        ]
+        for row in rows
+    ]
+
+
+def _short(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return what 80 columns hold, a line a run; `runs show` has the rest."""
+    from jobsync.operate.words import stamp
+
+    columns = ["run", "job", "trigger", "status", "started", "succeeded", "error"]
+    return columns, [
+        [
+            str(row["run_id"])[:8],
+            row["job"],
+            row["trigger"],
+            row["status"],
+            stamp(row["started_at"]),
+            f"{row['counts'].get('succeeded', 0)}/{row['counts'].get('eligible', 0)}",
+            row["error"],
+        ]
+        for row in rows
+    ]
 
 
 def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from jobsync.cli.options import Json, group, transaction
@@ -46,10 +48,13 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
 
 
-def _why_not(row: dict[str, object]) -> str | None:
-    reasons = [str(row["not_eligible"])] if row["not_eligible"] else []
-    if row["not_eligible"] == "paused" and row["paused_reason"]:
-        reasons.append(str(row["paused_reason"]))
+def _why_not(row: dict[str, Any]) -> str | None:
+    from jobsync.operate.words import pause_end
+
+    reasons = [str(row["not_eligible"])] if row["not_eligible"] not in (None, "paused") else []
+    if row["paused"]:
+        reason = f": {row['paused_reason']}" if row["paused_reason"] else ""
+        reasons.append(f"paused {pause_end(row['paused_until'])}{reason}")
     unreadable = row["unreadable"]
     if isinstance(unreadable, list) and unreadable:
         reasons.append(f"unreadable: {', '.join(unreadable)}")

@@ -19,7 +19,7 @@ from jobsync.logs import visible
 
 if TYPE_CHECKING:
     from jobsync.operate.health import Health
-    from jobsync.operate.look import JobFacts, Snapshot
+    from jobsync.operate.look import JobFacts, Snapshot, TenantFacts
     from jobsync.operate.status import JobStatus
     from jobsync.wiring import Tools
 
@@ -105,9 +105,17 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
     size = shutil.get_terminal_size()
     lines = [part for line in lines for part in fold(line, size.columns)]
     if clear:
-        lines = [(style, text[: size.columns]) for style, text in lines[: max(4, size.lines - 1)]]
+        lines = [(style, text[: size.columns]) for style, text in _first(lines, max(4, size.lines - 1))]
         write("\x1b[H\x1b[2J")
     console.print(Text("\n").join(Text(text, style=style) for style, text in lines))
+
+
+def _first(lines: list[Line], most: int) -> list[Line]:
+    """Return the lines that a screen holds; what it does not is counted."""
+    if len(lines) <= most:
+        return lines
+    hidden = len(lines) - most + 1
+    return [*lines[: most - 1], (_WARN, f"... {hidden} more lines; enlarge the terminal or run jobsync status")]
 
 
 def fold(line: Line, width: int) -> Iterator[Line]:
@@ -191,7 +199,9 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
         run = facts.last_run
         length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
         last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
-    success = f"success{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
+    # what was done for named dealerships only says nothing of the job as a whole
+    whole = " of a whole run" if facts.kind.name == "stock-sync" else ""
+    success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield _PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
         p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""
@@ -260,7 +270,7 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
 
 def _tenants(seen: Snapshot) -> Iterator[Line]:
     from jobsync.operate.status import tenant_order
-    from jobsync.operate.words import ago, many
+    from jobsync.operate.words import many
 
     tenants = tenant_order(seen)
     if not tenants:
@@ -270,28 +280,36 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
     attention = many(sum(found.needs_attention for found in tenants), "needs a person", "need a person")
     yield _PLAIN, ""
     yield _HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention}, {rejected} rejected"
-    rows = [found for found in tenants if found.needs_attention or found.ride_parked][:_TROUBLED_MOST]
-    for found in rows:
-        parts = []
-        if found.needs_attention:
-            parts.append(f"{many(found.needs_attention, 'needs', 'need')} a person")
-        if found.ride_parked:
-            parts.append(f"{many(found.ride_parked, 'RIDE')} refused")
-        if found.due:
-            parts.append(f"{found.due} due, oldest {ago(seen.now, found.oldest_due_at)}")
-        if found.pending:
-            parts.append(f"{found.pending} pending")
-        if found.rejected:
-            parts.append(f"{found.rejected} rejected")
+    told = [found for found in tenants if found.needs_attention or found.ride_parked]
+    told += [found for found in tenants if not found.takes_part and found not in told]
+    for found in told[:_TROUBLED_MOST]:
         name = visible(f"{found.ruc} {found.name}", most=44)
-        troubled = found.needs_attention or found.ride_parked
-        yield _WARN if troubled else _PLAIN, f"  {name.ljust(44)}  {', '.join(parts)}"
+        yield _WARN, f"  {name.ljust(44)}  {', '.join(_of_tenant(seen, found))}"
+    if len(told) > _TROUBLED_MOST:
+        yield _DIM, f"  ... and {len(told) - _TROUBLED_MOST} more: jobsync tenant list"
     if rejected:
         yield _DIM, "  rejected: for the issuer to correct; jobsync invoice list --status rejected"
     for asks in seen.asks:
         if asks.outcome == "all":
             timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
             yield _PLAIN, f"  the SRI answered {asks.asks} times, {timing}"
+
+
+def _of_tenant(seen: Snapshot, found: TenantFacts) -> Iterator[str]:
+    from jobsync.operate.words import ago, many, pause_end
+
+    if not found.takes_part:
+        yield f"paused {pause_end(found.paused_until)}" if found.paused else "inactive"
+    if found.needs_attention:
+        yield f"{many(found.needs_attention, 'needs', 'need')} a person"
+    if found.ride_parked:
+        yield f"{many(found.ride_parked, 'RIDE')} refused"
+    if found.due:
+        yield f"{found.due} due, oldest {ago(seen.now, found.oldest_due_at)}"
+    if found.pending:
+        yield f"{found.pending} pending"
+    if found.rejected:
+        yield f"{found.rejected} rejected"
 
 
 def _levels(seen: Snapshot) -> Iterator[Line]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jobsync.cli.options import Json, group, holds, transaction
-from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.cli.output import print_facts, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
@@ -41,8 +41,8 @@ def add(
         raise UsageProblem("NAME: expected 1 to 300 characters")
     if environment not in ("test", "production"):
         raise UsageProblem(f"--environment: {environment!r} is unknown, expected test or production")
-    if logo is not None and not holds(logo.is_file):
-        raise UsageProblem(f"--logo: no file {logo}")
+    if logo is not None:
+        _require_picture(logo)
     with transaction(context) as connection:
         row = registry.add_tenant(
             connection,
@@ -56,6 +56,27 @@ def add(
         complain(f"jobsync: RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist")
 
 
+def _require_picture(logo: Path) -> None:
+    """
+    Look whether a logo can be printed, before a RIDE has to go without.
+
+    Raises:
+        UsageProblem: it cannot, and why.
+    """
+    from jobsync.ride.model import LOGO_BYTES_MAX, Logo
+    from jobsync.ride.pdf import UnusableLogo, picture
+
+    if not holds(logo.is_file):
+        raise UsageProblem(f"--logo: no file {logo}")
+    try:
+        with logo.open("rb") as file:
+            picture(Logo(file.read(LOGO_BYTES_MAX + 1)))
+    except OSError as error:
+        raise UsageProblem(f"--logo: {logo} cannot be read: {error.strerror}") from None
+    except UnusableLogo as error:
+        raise UsageProblem(f"--logo: {logo}: {error}; expected a PNG or JPEG") from None
+
+
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List all tenants with the number of their documents."""
@@ -63,9 +84,9 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         rows = registry.list_tenants(connection)
-    columns = ["ruc", "name", "environment", "is_active", "paused_until", "pending", "authorized", "rejected"]
+    columns = ["ruc", "name", "environment", "is_active", "paused", "pending", "authorized", "rejected"]
     columns += ["needs_attention"]
-    lines = [[row[column] for column in columns] for row in rows]
+    lines = [[with_pause(row)[column] for column in columns] for row in rows]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no tenants yet"))
 
 
@@ -76,7 +97,7 @@ def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         row = registry.show_tenant(connection, ruc)
-    show(row, as_json=as_json, otherwise=lambda: print_facts(row))
+    show(row, as_json=as_json, otherwise=lambda: print_facts(with_pause(row)))
 
 
 @app.command()
@@ -85,8 +106,8 @@ def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     from jobsync.sri import registry
 
     with transaction(context) as connection:
-        until = registry.pause_tenant(connection, ruc, until=None)
-    document = {"ruc": ruc, "paused_until": until}
+        registry.pause_tenant(connection, ruc)
+    document = {"ruc": ruc, "paused": True, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: paused until it is resumed"))
 
 
@@ -97,5 +118,5 @@ def resume(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         registry.resume_tenant(connection, ruc)
-    document = {"ruc": ruc, "paused_until": None}
+    document = {"ruc": ruc, "paused": False, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: resumed"))

@@ -43,6 +43,22 @@ class Credentials:
             register_secret(secret)
 
 
+def find_problem(name: str, value: object) -> str | None:
+    """Return what is wrong with the value of one field, None if nothing is; never quotes the value."""
+    if name == "environment":
+        return None if value in ENVIRONMENTS else "environment: expected Test or Production"
+    most = _REQUIRED.get(name, _YARD_MOST)
+    text = value.strip() if isinstance(value, str) else ""
+    if name == "yard_code":
+        if value is not None and (not isinstance(value, str) or len(text) > most):
+            return f"yard_code: expected text of at most {most} characters"
+    elif not text:
+        return f"{name}: required, expected text"
+    elif len(text) > most:
+        return f"{name}: {len(text)} characters, at most {most}"
+    return None if text.isprintable() else f"{name}: holds a control character or half a character"
+
+
 def parse_credentials(document: object) -> Credentials:
     """
     Check what somebody wants to store.
@@ -55,34 +71,16 @@ def parse_credentials(document: object) -> Credentials:
     """
     if not isinstance(document, Mapping):
         raise UsageProblem("credentials: expected one JSON object")
-    problems = []
-    texts: dict[str, str] = {}
-    for name, most in _REQUIRED.items():
-        value = document.get(name)
-        if not isinstance(value, str) or not value.strip():
-            problems.append(f"{name}: required, expected text")
-        elif len(value.strip()) > most:
-            problems.append(f"{name}: {len(value.strip())} characters, at most {most}")
-        elif not value.strip().isprintable():
-            problems.append(f"{name}: holds a control character or half a character")
-        else:
-            texts[name] = value.strip()
-    environment = document.get("environment")
-    if environment not in ENVIRONMENTS:
-        problems.append("environment: expected Test or Production")
-    yard = document.get("yard_code")
-    if yard is not None and (not isinstance(yard, str) or len(yard.strip()) > _YARD_MOST):
-        problems.append(f"yard_code: expected text of at most {_YARD_MOST} characters")
-    elif yard is not None and not yard.strip().isprintable():
-        problems.append("yard_code: holds a control character or half a character")
-    unknown = sorted(str(key) for key in document if key not in (*_REQUIRED, "environment", "yard_code"))
+    known = (*_REQUIRED, "environment", "yard_code")
+    problems = [problem for name in known if (problem := find_problem(name, document.get(name)))]
+    unknown = sorted(str(key) for key in document if key not in known)
     if unknown:
         problems.append(f"unknown field {', '.join(unknown)}")
     if problems:
         raise UsageProblem("credentials: " + "; ".join(problems))
-    return Credentials(
-        **texts, environment=str(environment), yard_code=yard.strip() or None if isinstance(yard, str) else None
-    )
+    texts = {name: str(document.get(name) or "").strip() for name in known}
+    yard = texts.pop("yard_code") or None
+    return Credentials(**texts, yard_code=yard)
 
 
 class Cipher:

@@ -17,7 +17,7 @@ from jobsync.easycars.credentials import Cipher, Credentials
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
-from jobsync.easycars.schedule import first_slot, resolve
+from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import get_logger, show_progress
 from jobsync.runner import record
@@ -104,9 +104,9 @@ class StockSync:
 def refresh_schedules(connection: Any, now: datetime) -> None:
     """Compute the next slot of every dealership that has none yet or whose cron or zone has changed."""
     for found in store.read_schedules(connection):
-        if found.seen == found.wanted.seen and found.next_at is not None:
+        if not found.changed:
             continue
-        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+        rule, next_at, _ = coming_slot(found, now)
         for text in rule.unreadable:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",
@@ -114,8 +114,6 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
                 value=text,
                 in_force=f"{rule.cron} @ {rule.timezone}",
             )
-        kept = found.next_at if (rule.cron, rule.timezone) == (found.cron, found.timezone) else None
-        next_at = kept or first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
         store.write_schedule(connection, found.dealership_id, rule, seen=found.wanted.seen, next_at=next_at)
 
 
@@ -378,27 +376,30 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
             connection.execute("SET TRANSACTION READ ONLY")
             yield connection
 
+    import structlog
+
     client = job.make_client(pause)
     with reading() as connection:
         items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled)
     results: list[ItemResult] = []
     for item in items:
         show_progress(f"{len(results)}/{len(items)} {SPEC.noun}")
-        try:
-            with reading() as connection:
-                credentials = load_credentials(connection, int(item.key), job.cipher)
-            envelope = client.fetch_stock(credentials)
-            _, result = plan_and(
-                lambda _connection, plan, _now, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
-                reading,
-                int(item.key),
-                envelope,
-                credentials.yard_code,
-                job.policy,
-                for_update=False,
-            )
-        except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
-            result = failure_of(item, error)
+        with structlog.contextvars.bound_contextvars(**item.about):
+            try:
+                with reading() as connection:
+                    credentials = load_credentials(connection, int(item.key), job.cipher)
+                envelope = client.fetch_stock(credentials)
+                _, result = plan_and(
+                    lambda _connection, plan, _now, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
+                    reading,
+                    int(item.key),
+                    envelope,
+                    credentials.yard_code,
+                    job.policy,
+                    for_update=False,
+                )
+            except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
+                result = failure_of(item, error)
         results.append(result)
     status, code = judge_run(results)
     every = (*results, *skipped)

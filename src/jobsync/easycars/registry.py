@@ -15,7 +15,7 @@ from jobsync.db.engine import driver
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import FEED_COLUMNS
-from jobsync.easycars.schedule import next_slot, resolve
+from jobsync.easycars.schedule import coming_slot, resolve
 from jobsync.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def add_dealership(connection: Connection, name: str, *, timezone: str | None, e
 _OVERVIEW = """
     SELECT d.id, d.name, d.email, d.timezone,
            coalesce(s.easycar_auto_sync_enabled, true) AS auto_sync,
-           s.sync_cron, s.paused_until, s.paused_reason,
+           s.sync_cron, coalesce(s.paused_until > now(), false) AS paused,
+           CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
            l.status AS last_status, l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt,
            h.next_at, h.retry_at,
@@ -77,13 +78,13 @@ _OVERVIEW = """
 
 def list_dealerships(connection: Connection) -> Rows:
     """Return every dealership with its switches, credentials (never the secrets), last sync and stock."""
-    return _rows(connection, _OVERVIEW + " ORDER BY d.id")
+    return _overview(connection)
 
 
 def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any]:
     """Return one dealership as `list_dealerships` does, with its last ten syncs."""
     require_dealership(connection, dealership_id)
-    [row] = _rows(connection, _OVERVIEW + " WHERE d.id = :id", id=dealership_id)
+    [row] = _overview(connection, dealership_id)
     row["syncs"] = _rows(
         connection,
         "SELECT run_id, status, synced_at, duration_ms, items_processed, created, updated, unchanged, revived,"
@@ -92,6 +93,19 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
         id=dealership_id,
     )
     return row
+
+
+def _overview(connection: Connection, dealership_id: int | None = None) -> list[dict[str, Any]]:
+    """Return all dealerships or one; a changed cron or zone shows the slot that the next tick will compute from it."""
+    rows = _rows(
+        connection, _OVERVIEW + " WHERE CAST(:id AS bigint) IS NULL OR d.id = :id ORDER BY d.id", id=dealership_id
+    )
+    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
+    for row in rows:
+        _, row["next_at"], is_new = coming_slot(schedules[row["id"]], now)
+        row["retry_at"] = None if is_new else row["retry_at"]
+    return rows
 
 
 # --- credentials -----------------------------------------------------------------------------------------------------
@@ -295,12 +309,13 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
         ),
         {"id": dealership_id, **columns},
     )
-    write_audit(connection, action, str(dealership_id), columns)
+    told = {name: None if value == FOREVER else value for name, value in columns.items()}
+    write_audit(connection, action, str(dealership_id), told)
 
 
-def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime:
+def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
-    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now.
+    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
 
     What names no offset is meant in the dealership's own zone.
 
@@ -318,8 +333,8 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         raise UsageProblem(
             f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
         ) from None
-    if end.year > FOREVER.year - 2:
-        return FOREVER
+    if end.year >= 9000:
+        return None
     if end.tzinfo is None:
         [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
         rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
@@ -329,11 +344,9 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     return end
 
 
-def pause(connection: Connection, dealership_id: int, *, until: datetime | None, reason: str | None) -> datetime:
+def pause(connection: Connection, dealership_id: int, *, until: datetime | None, reason: str | None) -> None:
     """Leave the dealership out of runs that do not name it, until the instant (None: until it is resumed)."""
-    until = until or FOREVER
-    _own_settings(connection, dealership_id, "dealership.pause", paused_until=until, paused_reason=reason)
-    return until
+    _own_settings(connection, dealership_id, "dealership.pause", paused_until=until or FOREVER, paused_reason=reason)
 
 
 def resume(connection: Connection, dealership_id: int) -> None:
@@ -352,10 +365,8 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
     rows = {row["id"]: row for row in list_dealerships(connection)}
     shown = []
     for found in store.read_schedules(driver(connection)):
-        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+        rule, next_at, _ = coming_slot(found, now)
         row, state = rows[found.dealership_id], states[found.dealership_id]
-        current = found.next_at if found.seen == found.wanted.seen else None
-        next_at = current or next_slot(rule.cron, rule.timezone, now)
         shown.append(
             {
                 "dealership_id": found.dealership_id,
@@ -367,6 +378,7 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
                 "attempt": row["attempt"],
                 "last_success_at": row["last_success_at"],
                 "not_eligible": state.why_not,
+                "paused": row["paused"],
                 "paused_until": row["paused_until"],
                 "paused_reason": row["paused_reason"],
                 "unreadable": list(rule.unreadable),

@@ -37,6 +37,24 @@ class Rule:
     unreadable: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """What a dealership wants and what its row of sync_schedule says."""
+
+    dealership_id: int
+    wanted: Wanted
+    cron: str | None
+    timezone: str | None
+    seen: str | None
+    next_at: datetime | None
+    slot_started_at: datetime | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the next tick computes the slot: cron or zone has changed, or no tick has met it yet."""
+        return self.seen != self.wanted.seen or self.next_at is None
+
+
 def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None) -> Rule:
     """
     Return the rule in force: an unreadable text leaves the last good one, or else the default.
@@ -54,6 +72,19 @@ def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None)
         unreadable.append(wanted.timezone)
         timezone = last_timezone or DEFAULT_ZONE
     return Rule(cron, timezone, tuple(unreadable))
+
+
+def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime, bool]:
+    """
+    Return the rule in force, the slot that the next tick goes by, and whether it is a new one.
+
+    A new one, computed from a changed cron or zone, ends the retries of the old one.
+    """
+    rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+    same = (rule.cron, rule.timezone) == (found.cron, found.timezone)
+    if found.next_at is not None and (same or not found.changed):
+        return rule, found.next_at, False
+    return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at), True
 
 
 def next_slot(cron: str, timezone: str, after: datetime) -> datetime:

@@ -29,7 +29,7 @@ from jobsync.easycars.model import (
 )
 from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
-from jobsync.easycars.schedule import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_retry, next_slot
+from jobsync.easycars.schedule import DEFAULT_CRON, DEFAULT_ZONE, Rule, Schedule, Wanted, next_retry, next_slot
 from jobsync.logs import visible
 from jobsync.runner.lock import lock_key
 
@@ -64,19 +64,6 @@ class Dealership:
     why_not: str | None
     attempt: int
     due: str | None
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What a dealership wants and what its row of sync_schedule says."""
-
-    dealership_id: int
-    wanted: Wanted
-    cron: str | None
-    timezone: str | None
-    seen: str | None
-    next_at: datetime | None
-    slot_started_at: datetime | None
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------

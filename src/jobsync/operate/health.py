@@ -10,10 +10,13 @@ from typing import Any
 from jobsync.errors import ExitCode
 from jobsync.operate.look import WATCH, JobFacts, Snapshot
 from jobsync.operate.status import (
+    FAILED,
     by_hand,
     dealership_status,
+    dealership_statuses,
     is_timer_silent,
     job_status,
+    missing_ticks,
     run_limit,
     service_levels,
     silent_since,
@@ -124,8 +127,7 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
             yield Problem(
                 facts.kind.name,
                 "tick",
-                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; one is expected every"
-                f" {facts.kind.beat_s} s",
+                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
                 f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
@@ -320,9 +322,13 @@ def _notes(seen: Snapshot) -> Iterator[str]:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
         elif facts.in_use and facts.last_tick_at is None:
             yield f"no timer has ever woken {facts.kind.name}"
-    failing = [found for found in seen.dealerships if found.why_not is None and found.last_status == "Failed"]
+    failing = [found for found in dealership_statuses(seen) if found.standing in FAILED]
     if failing:
-        yield f"{many(len(failing), 'dealership')} failed at the last sync; jobsync status shows them"
+        yield (
+            f"{many(len(failing), 'dealership')} failed at the last sync; an alarm once"
+            f" {seen.settings.number('alert_silence_hours')} h have passed since a slot without a success:"
+            " jobsync status shows them"
+        )
     yield from (
         f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
         " waits for it, the next document that does tries it again"
@@ -344,3 +350,5 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     paused = sum(1 for found in seen.dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
+    if paused_tenants := sum(1 for tenant in seen.tenants if tenant.paused):
+        yield f"{many(paused_tenants, 'tenant is', 'tenants are')} paused"

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
-from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
+from jobsync.db.system_settings import CATALOGUE, SystemSettings, is_zone, read_system_settings, text_of_cron
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -126,6 +126,7 @@ class DealershipFacts:
 
     Args:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
+        paused_until: None while it is paused: until it is resumed.
         next_at: its next slot; None where its cron cannot be read.
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
@@ -154,12 +155,19 @@ class DealershipFacts:
 
 @dataclass(frozen=True)
 class TenantFacts:
-    """One tenant; `oldest_due_at` is the longest time that a due document of it waits."""
+    """
+    One tenant.
+
+    Args:
+        paused_until: None while it is paused: until it is resumed.
+        oldest_due_at: the longest time that a due document of it waits.
+    """
 
     id: int
     ruc: str
     name: str
     is_active: bool
+    paused: bool
     paused_until: datetime | None
     pending: int
     needs_attention: int
@@ -172,6 +180,11 @@ class TenantFacts:
     attention_key: str | None
     ride_parked_key: str | None
     ride_error: str | None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether scheduled runs take its documents."""
+        return self.is_active and not self.paused
 
 
 @dataclass(frozen=True)
@@ -440,8 +453,8 @@ def _due(
             "oldest_due_at": min(due, default=None),
             "next_at": min((time for time in times if time is not None and time > now), default=None),
         }
-    open_tenants = [found for found in tenants if _takes_part(found, now)]
-    closed = [found for found in tenants if not _takes_part(found, now)]
+    open_tenants = [found for found in tenants if found.takes_part]
+    closed = [found for found in tenants if not found.takes_part]
     if name == "check-authorizations":
         due_now = sum(found.due for found in open_tenants)
         return {
@@ -462,10 +475,6 @@ def _due(
     }
 
 
-def _takes_part(tenant: TenantFacts, now: datetime) -> bool:
-    return tenant.is_active and (tenant.paused_until is None or tenant.paused_until <= now)
-
-
 # --- dealerships -----------------------------------------------------------------------------------------------------
 
 _DEALERSHIPS = """
@@ -473,8 +482,12 @@ _DEALERSHIPS = """
            CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
                 WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
-           s.paused_until, s.paused_reason, h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
+           CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
+           h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
+           coalesce(nullif(btrim(s.sync_cron), ''), :wanted_cron) AS wanted_cron,
+           coalesce(nullif(btrim(d.timezone), ''), :wanted_zone) AS wanted_zone, h.cron AS last_cron,
+           h.timezone AS last_zone,
            coalesce(h.cron, nullif(btrim(s.sync_cron), ''), :cron) AS cron,
            coalesce(h.timezone, nullif(btrim(d.timezone), ''), :zone) AS timezone,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
@@ -502,14 +515,23 @@ _DEALERSHIPS = """
 
 def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
+    readable = cache(text_of_cron)
     found = []
     usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
     zone_ = settings.zone("easycar_sync_timezone")
-    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_):
+    wanted = {
+        "wanted_cron": settings.texts.get("easycar_sync_cron", CATALOGUE["easycar_sync_cron"].default),
+        "wanted_zone": settings.texts.get("easycar_sync_timezone", CATALOGUE["easycar_sync_timezone"].default),
+    }
+    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_, **wanted):
         cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
         expected = slot(cron, zone, start) if start else None
-        # no tick has met it yet: the first one that does leads to this slot, and takes nothing before it
-        row["next_at"] = row["next_at"] or slot(cron, zone, now)
+        # The next tick makes a new slot of a changed cron or zone, and takes nothing before it; what cannot be read
+        # changes nothing.
+        wanted_cron, wanted_zone = readable(row.pop("wanted_cron")), row.pop("wanted_zone").strip()
+        rule = wanted_cron or cron, wanted_zone if is_zone(wanted_zone) else zone
+        if rule != (row.pop("last_cron"), row.pop("last_zone")) or row["next_at"] is None:
+            row["next_at"], row["retry_at"] = slot(*rule, now), None
         found.append(DealershipFacts(**row, expected_at=expected))
     return tuple(found)
 
@@ -540,7 +562,9 @@ _TENANTS = """
         WHERE status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at <= :now AND deleted_at IS NULL
         GROUP BY tenant_id
     )
-    SELECT t.id, t.ruc, t.name, t.is_active, t.paused_until, o.pending, o.needs_attention, rejected.rejected,
+    SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
+           CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
+           o.pending, o.needs_attention, rejected.rejected,
            coalesce(due.due, 0) AS due, due.oldest_due_at, coalesce(ride.ride_waiting, 0) AS ride_waiting,
            o.attention_since, o.attention_key
     FROM tenants t

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
-from jobsync.operate.wake import BY_SYSTEMD, how_to_wake
-from jobsync.operate.words import ago, many, span, stamp
+from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
+from jobsync.operate.words import ago, many, pause_end, span, stamp
 
 if TYPE_CHECKING:
     from jobsync.operate.health import Health
@@ -95,6 +95,14 @@ def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
     return (now - last).total_seconds() > max(_SILENT_LEAST_S, SILENT_BEATS * facts.kind.beat_s)
 
 
+def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
+    """Return the words for a silent timer; where none is installed, a person may have been the only one to tick."""
+    words = f"one is expected every {facts.kind.beat_s} s"
+    if seen.waker in (Waker.UNITS, Waker.CRON):
+        return words
+    return f"{words}; no timer is installed on this host, and --scheduled typed by hand counts as a tick"
+
+
 def run_limit(seen: Snapshot, name: str) -> timedelta:
     """Return how long a run may take before somebody should look."""
     return timedelta(minutes=60 if name == "stock-sync" else seen.settings.number("alert_run_minutes"))
@@ -152,7 +160,7 @@ def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         return None
     what = how_to_wake(seen.waker, facts.kind.name)
     if is_timer_silent(facts, seen.now):
-        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, one is expected every {facts.kind.beat_s} s"
+        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
         return JobStatus(facts, State.TIMER_OFF, why, what)
     if facts.last_tick_at is None and facts.last_run is None:
         return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)
@@ -210,12 +218,20 @@ def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
             )
         return None
     if facts.last_run and facts.last_run.exit_code == ExitCode.UNAVAILABLE and facts.kind.name == "stock-sync":
-        why = f"EasyCars did not answer for any dealership in run {str(facts.last_run.run_id)[:8]}"
-        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, facts), _RETRIES, _print_of(seen, facts))
+        run = facts.last_run
+        why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
+        what = f"{_tried_again(seen, facts)}; jobsync doctor tests the way there"
+        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, facts), what, _print_of(seen, facts))
     return None
 
 
-_RETRIES = "tried again 5, 15 and 45 minutes after the slot; jobsync doctor tests the way there"
+def _tried_again(seen: Snapshot, facts: JobFacts) -> str:
+    """Say when the next try comes: runs by hand and slots that are given up have no retries."""
+    retry_at = min((d.retry_at for d in seen.dealerships if d.why_not is None and d.retry_at), default=None)
+    if retry_at is not None:
+        return f"tried again {ago(seen.now, retry_at)}" if retry_at > seen.now else "tried again at the next tick"
+    slot = f" of {stamp(facts.next_at)}" if facts.next_at else ""
+    return f"not tried again before the next slot{slot}; once it answers: jobsync stock-sync"
 
 
 def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
@@ -340,6 +356,7 @@ def _paused(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 
 # --- dealerships -----------------------------------------------------------------------------------------------------
 
+FAILED = (Standing.FAILING, Standing.RETRYING)  # at the last sync, and not silent yet
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
 _ORDER = {standing: place for place, standing in enumerate(Standing)}
 
@@ -403,10 +420,9 @@ def _what_failed(found: DealershipFacts) -> str:
 
 def _out(found: DealershipFacts) -> DealershipStatus:
     if found.why_not == "paused":
-        forever = found.paused_until is None or found.paused_until.year > 9000
-        until = "until it is resumed" if forever else f"until {stamp(found.paused_until)}"
         reason = f": {found.paused_reason}" if found.paused_reason else ""
-        return DealershipStatus(found, Standing.PAUSED, f"{until}{reason}", f"jobsync dealership resume {found.id}")
+        why = f"{pause_end(found.paused_until)}{reason}"
+        return DealershipStatus(found, Standing.PAUSED, why, f"jobsync dealership resume {found.id}")
     if found.why_not == "auto_sync_off":
         return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", None)
     return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")

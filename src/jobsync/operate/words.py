@@ -37,6 +37,11 @@ def stamp(then: datetime | None) -> str:
     return "-" if then is None else then.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
+def pause_end(until: datetime | None) -> str:
+    """Return how long a pause lasts; None: without end."""
+    return "until it is resumed" if until is None else f"until {stamp(until)}"
+
+
 def percent(kept: int, of: int) -> str:
     """
     Return a share, rounded down: 95.0 % is not said of what is below it.

@@ -78,6 +78,7 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     recorded: bool = False
     _recording: bool = False
+    _said: ItemResult | None = None
     let_next: Callable[[], None] = lambda: None
 
     @property
@@ -101,6 +102,14 @@ class Attempt:
         elif result.status is ItemStatus.FAILED:
             record.keep_failure(connection, run_id, result, attempt=self.number, duration_ms=self.elapsed_ms)
         self._recording = True  # true only once the transaction has committed
+        self._said = result
+
+    def find_committed(self, connection: Connection[Any]) -> ItemResult | None:
+        """Return the result of a transaction that was carried out though nobody heard so, None if there is none."""
+        if self._said is None or not self.run.spec.keeps_items:
+            return None
+        is_open = record.is_item_open(connection, self.run.who.run_id, self.item.key)
+        return None if is_open else self._said
 
 
 class Work(Protocol):
@@ -274,6 +283,10 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next
     result = replace(result, named=item.named)
     if not attempt.recorded:
         with run.writing(fences) as connection:
+            committed = attempt.find_committed(connection)
+            if committed is not None:
+                get_logger().warning("item.commit_unheard", label=item.label, error=result.error)
+                return replace(committed, named=item.named)
             if result.status is ItemStatus.FAILED:
                 work.failed(connection, attempt, result, transient=transient)
             attempt.record(connection, result)

@@ -123,6 +123,14 @@ def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemR
     )
 
 
+def is_item_open(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> bool:
+    """Whether no result of the item is committed; waits for a transaction that is just about to be."""
+    row = connection.execute(
+        "SELECT status = 'running' FROM job_items WHERE run_id = %s AND item_key = %s FOR UPDATE", [run_id, key]
+    ).fetchone()
+    return row is None or bool(row[0])
+
+
 def keep_failure(
     connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, *, attempt: int, duration_ms: int
 ) -> None:

@@ -27,7 +27,9 @@ def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dic
 # --- tenants ---------------------------------------------------------------------------------------------------------
 
 _TENANT = """
-    SELECT t.id, t.ruc, t.name, t.environment, t.logo_path, t.is_active, t.paused_until,
+    SELECT t.id, t.ruc, t.name, t.environment, t.logo_path, t.is_active,
+           coalesce(t.paused_until > now(), false) AS paused,
+           CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
            (SELECT count(*) FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'pending_authorization'
             AND i.deleted_at IS NULL) AS pending,
            (SELECT count(*) FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'authorized'
@@ -90,11 +92,9 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
     return row
 
 
-def pause_tenant(connection: Connection, ruc: str, *, until: datetime | None) -> datetime:
-    """Leave the tenant out of every run that does not name one of its documents, until the instant (None: resumed)."""
-    until = until or FOREVER
-    _set_pause(connection, ruc, until, "tenant.pause")
-    return until
+def pause_tenant(connection: Connection, ruc: str) -> None:
+    """Leave the tenant out of every run that does not name one of its documents, until it is resumed."""
+    _set_pause(connection, ruc, FOREVER, "tenant.pause")
 
 
 def resume_tenant(connection: Connection, ruc: str) -> None:
@@ -109,7 +109,7 @@ def _set_pause(connection: Connection, ruc: str, until: datetime | None, action:
     ).rowcount
     if not changed:
         raise UsageProblem(f"no tenant {ruc}; jobsync tenant list shows them")
-    write_audit(connection, action, ruc, {"until": until})
+    write_audit(connection, action, ruc)
 
 
 # --- documents -------------------------------------------------------------------------------------------------------

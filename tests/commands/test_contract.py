@@ -97,12 +97,10 @@ def test_ineligible_dealerships_are_listed_with_each_reason_and_cost_nothing(
 
 def make_ineligible(rows: Rows, off: int, paused: int, inactive: int, none: int) -> None:
     """Give each dealership its own reason to be left out."""
+    rows(f"UPDATE dealership_settings SET easycar_auto_sync_enabled = false WHERE dealership_id = {off} RETURNING 1")
     rows(
-        f"INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) VALUES ({off}, false) RETURNING 1"
-    )
-    rows(
-        "INSERT INTO dealership_settings (dealership_id, paused_until)"
-        f" VALUES ({paused}, now() + interval '1 day') RETURNING 1"
+        "UPDATE dealership_settings SET paused_until = now() + interval '1 day'"
+        f" WHERE dealership_id = {paused} RETURNING 1"
     )
     rows(f"UPDATE easycar_credentials SET is_active = false WHERE dealership_id = {inactive} RETURNING 1")
     rows(f"DELETE FROM easycar_credentials WHERE dealership_id = {none} RETURNING 1")

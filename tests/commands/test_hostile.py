@@ -58,7 +58,7 @@ def test_an_instant_beyond_python_breaks_no_listing(
     feed.answers["A"] = [car("1")]
     cli("stock-sync", "--scheduled")
     connection.execute(
-        "INSERT INTO dealership_settings (dealership_id, paused_until) VALUES (%s, %s::timestamptz)", [number, instant]
+        "UPDATE dealership_settings SET paused_until = %s::timestamptz WHERE dealership_id = %s", [instant, number]
     )
     connection.execute("UPDATE sync_schedule SET retry_at = %s::timestamptz, next_at = 'infinity'", [instant])
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -200,8 +202,8 @@ def test_hand_run_neither_uses_up_nor_cancels_a_retry(
     "statement",
     [
         "UPDATE system_settings SET value = 'off' WHERE key = 'easycar_sync_enabled'",
-        "INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) SELECT id, false FROM dealerships",
-        "INSERT INTO dealership_settings (dealership_id, paused_until) SELECT id, now() + '1 h' FROM dealerships",
+        "UPDATE dealership_settings SET easycar_auto_sync_enabled = false",
+        "UPDATE dealership_settings SET paused_until = now() + '1 h'",
         "UPDATE easycar_credentials SET is_active = false",
     ],
     ids=["switched off", "auto sync off", "paused", "credentials inactive"],
@@ -221,6 +223,50 @@ def test_switches_in_sql_keep_a_due_dealership_from_running(
     connection.execute(statement.encode())
 
     assert {} == scheduled()
+
+
+@pytest.mark.parametrize("row", [True, False], ids=["a row", "no row"])
+def test_the_documented_upsert_switches_any_dealership(
+    row: bool, cli: Cli, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """`dealership add` makes the row, another application perhaps does not: none means enabled, and the SQL works."""
+    if row:
+        assert 0 == cli("dealership", "add", "A").code
+    else:
+        connection.execute("INSERT INTO dealerships (name) VALUES ('A')")
+    [before] = cli("dealership", "list", "--json").json
+    connection.execute(documented_sql("INSERT INTO dealership_settings").encode())
+    [after] = cli("dealership", "list", "--json").json
+
+    assert [True, False] == [found["auto_sync"] for found in (before, after)]
+
+
+def test_the_documented_updates_change_something(
+    cli: Cli, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """Each statement of the documents about schedules finds its row, and can be read by the next tick."""
+    cli("dealership", "add", "A")
+    done = [
+        connection.execute(documented_sql(start).encode()).rowcount
+        for start in (
+            "UPDATE system_settings",
+            "UPDATE dealerships",
+            "UPDATE dealership_settings SET sync_cron",
+            "UPDATE dealership_settings SET paused_until",
+        )
+    ]
+    [planned] = cli("schedule", "show", "--json").json
+
+    assert [1, 1, 1, 1] == done
+    assert (True, []) == (planned["paused"], planned["unreadable"])
+    assert ("15 4 * * *", "Australia/Perth") == (planned["cron"], planned["timezone"])
+
+
+def documented_sql(start: str) -> str:
+    """Return the statement of docs/operations.md that begins so."""
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    [found] = re.findall(rf"^    ({re.escape(start)}[^;]*);", text, re.MULTILINE)
+    return str(found)
 
 
 def test_slot_missed_in_a_pause_is_made_up_once(
@@ -298,6 +344,65 @@ def test_dealership_schedule_of_its_own(cli: Cli, add: Callable[..., int], rows:
 
     assert ("15 4 * * *", "04:15:00") == (own["cron"], own["next_at"][11:19])
     assert ("0 2 * * *", "02:00:00") == (back["cron"], back["next_at"][11:19])
+
+
+def test_a_schedule_for_a_person_is_local_and_says_whose_it_is(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+    """As `schedule show` says it; what cannot be read is named, and what counts meanwhile."""
+    number = str(add("A", "A"))
+    cli("dealership", "schedule", number, "15 4 * * *")
+    own = facts(cli("dealership", "schedule", number).out)
+    common = facts(cli("dealership", "schedule", number, "--default").out)
+    rows("UPDATE dealership_settings SET sync_cron = 'every night' RETURNING 1")
+    broken = facts(cli("dealership", "schedule", number).out)
+
+    assert re.fullmatch(r"\w{3} \d{4}-\d\d-\d\d 04:15 \+1[01]00", own["next_at"])
+    assert ("15 4 * * * (its own)", "Australia/Sydney (its own)") == (own["cron"], own["timezone"])
+    assert ("0 2 * * * (easycar_sync_cron)", "-") == (common["cron"], common["unreadable"])
+    assert ("0 2 * * * (since the wanted one cannot be read)", "every night") == (broken["cron"], broken["unreadable"])
+
+
+def facts(out: str) -> dict[str, str]:
+    """Return the names and values that a person is shown."""
+    return {name: value.strip() for name, _, value in (line.partition(" ") for line in out.splitlines())}
+
+
+def test_all_of_schedule_show_is_local(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+    """The last success and the retry stand beside the slot, so they go by the same clock."""
+    add("A", "A")
+    cli("stock-sync", "--scheduled")
+    rows("UPDATE sync_schedule SET last_success_at = '2026-01-01T00:30Z', retry_at = '2026-07-01T00:30Z' RETURNING 1")
+    out = cli("schedule", "show").out
+
+    assert "Thu 2026-01-01 11:30 +1100" in out
+    assert "Wed 2026-07-01 10:30 +1000" in out
+
+
+def test_a_pause_says_its_end_as_the_dealership_s_clock_does(cli: Cli, add: Callable[..., int]) -> None:
+    """To the minute, with day and offset; JSON keeps the instant."""
+    number = str(add("A", "A"))
+    day = cli("dealership", "pause", number, "--until", "2999-01-01").out
+    span = cli("dealership", "pause", number, "--until", "3d").out
+
+    assert "paused until Tue 2999-01-01 00:00 +1100" in day
+    assert re.search(r"paused until \w{3} \d{4}-\d\d-\d\d \d\d:\d\d \+1[01]00\n", span)
+
+
+def test_a_pause_that_is_past_leaves_no_trace_on_screens(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+    """Neither its end nor its reason: nobody wonders whether it still holds."""
+    number = str(add("A", "A"))
+    cli("dealership", "pause", number, "--until", "2999-01-01", "--reason", "stocktake")
+    rows("UPDATE dealership_settings SET paused_until = now() - interval '1 min' RETURNING 1")
+    screens = [
+        cli(*typed).out
+        for typed in (
+            ["dealership", "list"],
+            ["dealership", "show", number],
+            ["dealership", "schedule", number],
+            ["schedule", "show"],
+        )
+    ]
+
+    assert not [screen for screen in screens if "stocktake" in screen or "until" in screen]
 
 
 @pytest.mark.parametrize("ticked", [True, False])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from jobsync.db.engine import driver
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import FEED_COLUMNS
-from jobsync.easycars.schedule import coming_slot, resolve
+from jobsync.easycars.schedule import Rule, coming_slot, resolve
 from jobsync.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def require_dealership(connection: Connection, dealership_id: int) -> str:
 
 
 def add_dealership(connection: Connection, name: str, *, timezone: str | None, email: str | None) -> dict[str, Any]:
-    """Insert a dealership; returns {id, name, timezone}."""
+    """Insert a dealership, with a row of switches for an UPDATE in SQL to find; returns {id, name, timezone}."""
     [row] = _rows(
         connection,
         "INSERT INTO dealerships (name, timezone, email) VALUES (:name, :timezone, :email)"
@@ -51,8 +51,23 @@ def add_dealership(connection: Connection, name: str, *, timezone: str | None, e
         timezone=timezone,
         email=email,
     )
+    connection.execute(text("INSERT INTO dealership_settings (dealership_id) VALUES (:id)"), {"id": row["id"]})
     write_audit(connection, "dealership.add", str(row["id"]), {"name": name, "timezone": timezone})
     return row
+
+
+def change_dealership(connection: Connection, dealership_id: int, changes: Mapping[str, str | None]) -> None:
+    """Change name, timezone or email (None: has none); the next tick computes the slot of a changed zone."""
+    require_dealership(connection, dealership_id)
+    columns = ", ".join(changes)
+    [before] = _rows(connection, f"SELECT {columns} FROM dealerships WHERE id = :id FOR UPDATE", id=dealership_id)
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    connection.execute(
+        text(f"UPDATE dealerships SET {assignments}, updated_at = now() WHERE id = :id"),
+        {"id": dealership_id, **changes},
+    )
+    told = {name: {"old": before[name], "new": value} for name, value in changes.items()}
+    write_audit(connection, "dealership.set", str(dealership_id), told)
 
 
 _OVERVIEW = """
@@ -313,6 +328,12 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
     write_audit(connection, action, str(dealership_id), told)
 
 
+def zone_of(connection: Connection, dealership_id: int) -> str:
+    """Return the time zone in force."""
+    [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
+    return resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone).timezone
+
+
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
     Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
@@ -336,9 +357,7 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     if end.year >= 9000:
         return None
     if end.tzinfo is None:
-        [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
-        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
-        end = end.replace(tzinfo=ZoneInfo(rule.timezone))
+        end = end.replace(tzinfo=ZoneInfo(zone_of(connection, dealership_id)))
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
     return end
@@ -352,6 +371,11 @@ def pause(connection: Connection, dealership_id: int, *, until: datetime | None,
 def resume(connection: Connection, dealership_id: int) -> None:
     """End a pause; a slot that passed meanwhile is due at once, once."""
     _own_settings(connection, dealership_id, "dealership.resume", paused_until=None, paused_reason=None)
+
+
+def set_auto_sync(connection: Connection, dealership_id: int, *, on: bool) -> None:
+    """Let runs that do not name the dealership take it, or leave it out."""
+    _own_settings(connection, dealership_id, "dealership.set", easycar_auto_sync_enabled=on)
 
 
 def set_cron(connection: Connection, dealership_id: int, cron: str | None) -> None:
@@ -372,7 +396,11 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
                 "dealership_id": found.dealership_id,
                 "name": row["name"],
                 "cron": rule.cron,
+                "cron_from": _origin(rule, found.wanted.cron, own=row["sync_cron"], common="easycar_sync_cron"),
                 "timezone": rule.timezone,
+                "timezone_from": _origin(
+                    rule, found.wanted.timezone, own=row["timezone"], common="easycar_sync_timezone"
+                ),
                 "next_at": next_at.astimezone(ZoneInfo(rule.timezone)),
                 "retry_at": row["retry_at"],
                 "attempt": row["attempt"],
@@ -385,6 +413,12 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
             }
         )
     return shown
+
+
+def _origin(rule: Rule, wanted: str, *, own: str | None, common: str) -> str:
+    if wanted in rule.unreadable:
+        return "fallback"
+    return "dealership" if own and own.strip() else common
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

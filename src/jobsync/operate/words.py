@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 
 def span(seconds: float) -> str:
@@ -35,6 +36,11 @@ def ago(now: datetime, then: datetime | None) -> str:
 def stamp(then: datetime | None) -> str:
     """Return an instant as every table shows it."""
     return "-" if then is None else then.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def local_stamp(then: datetime | None, zone: str) -> str:
+    """Return an instant as the clocks of a time zone show it, with its day of the week and offset."""
+    return "-" if then is None else then.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %z")
 
 
 def pause_end(until: datetime | None) -> str:

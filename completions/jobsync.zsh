@@ -204,7 +204,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials set') found=(
-            '--from-stdin:Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON.'
+            '--from-stdin:Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON; environment is "Test" or "Production", every value a text in quotes.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -265,7 +265,7 @@ _jobsync() {
         ('jobsync stock') found=(
             'history:Show what changed, newest first - prices, texts, status, removals.'
             'refused:Show items that could not become rows, newest first, with the reason.'
-            'lock:Keep fields of a vehicle as they are, whatever the feed says.'
+            'lock:Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept.'
             'unlock:Give fields back to the feed; the next sync brings its values.'
             '--help:Show this message and exit.'
         ) ;;

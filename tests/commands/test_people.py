@@ -303,6 +303,16 @@ def test_no_secret_is_ever_shown(cli: Cli, store: Any, feed: Feed, database_url:
         assert secret not in told
 
 
+def test_stored_credentials_are_followed_by_what_to_do_next(cli: Cli, store: Any) -> None:
+    """Try them, and sync: the slot that failed for the old ones is over."""
+    cli("dealership", "add", "Northside")
+
+    _, first, then = store(DOCUMENT).out.splitlines()
+
+    assert "next: jobsync credentials test 1" == first
+    assert then.startswith("then: jobsync stock-sync --dealership 1 (after wrong credentials")
+
+
 BAD: list[tuple[object, str]] = [
     ("", "not JSON"),
     ("{" + json.dumps(DOCUMENT), "not JSON"),
@@ -310,7 +320,8 @@ BAD: list[tuple[object, str]] = [
     ("[]", "one JSON object"),
     ('"cs-SECRET-2"', "one JSON object"),
     ({**DOCUMENT, "client_secret": " "}, "client_secret: required"),
-    ({**DOCUMENT, "client_secret": 12345}, "client_secret: required"),
+    ({**DOCUMENT, "client_secret": 12345}, "client_secret: expected text, in quotes"),
+    ({**DOCUMENT, "yard_code": 7}, "yard_code: expected text, in quotes"),
     ({key: value for key, value in DOCUMENT.items() if key != "account_secret"}, "account_secret: required"),
     ({**DOCUMENT, "environment": "test"}, "environment: expected Test or Production"),
     ({**DOCUMENT, "yard_code": "y" * 51}, "yard_code: expected text of at most 50"),
@@ -399,6 +410,67 @@ def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:
     assert [({"environment": "Test", "yard_code": "Y1"},)] == rows(
         "SELECT details FROM audit WHERE action = 'credentials.set'"
     )
+
+
+# --- fields to keep --------------------------------------------------------------------------------------------------
+
+
+def test_locked_fields_are_shown_without_a_field(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """Commas are as good as blanks; a look writes nothing, not even an audit row."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+    none = cli("stock", "lock", "1", "A")
+    locked = cli("stock", "lock", "1", "A", "price,description", "title,", "--json")
+    before = rows("SELECT count(*) FROM audit"), rows("SELECT content_hash, updated_at FROM vehicles")
+    seen = cli("stock", "lock", "1", "A", "--json")
+
+    assert "A: locked fields: none\n" == none.out
+    assert (0, ["description", "price", "title"]) == (locked.code, locked.json["locked_fields"])
+    assert (0, locked.json) == (seen.code, seen.json)
+    assert before == (rows("SELECT count(*) FROM audit"), rows("SELECT content_hash, updated_at FROM vehicles"))
+    assert [("stock.lock",)] == rows("SELECT action FROM audit WHERE action LIKE 'stock%'")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["lock", "1", "A", "prize"], "no field prize; the fields are"),
+        (["lock", "1", "A", ","], "no field was named; the fields are"),
+        (["lock", "1", "Z"], "has no vehicle Z"),
+        (["lock", "9", "A"], "no dealership 9"),
+    ],
+)
+def test_locks_that_cannot_be_are_refused(words: list[str], told: str, cli: Cli, feed: Feed, add: Add) -> None:
+    """Exit 2, and the fields that there are."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+
+    ran = cli("stock", *words, "--json")
+
+    assert 2 == ran.code
+    assert told in ran.json["error"]
+
+
+def test_an_unlocked_correction_stays_until_the_item_changes(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """As operations.md says: not compared while the feed repeats itself; `unlock` brings the feed's value at once."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+    prices = []
+    for step in (["unlock", "1", "A", "price"], None):
+        rows("UPDATE vehicles SET price = 1 RETURNING 1")
+        cli("stock-sync")
+        prices += rows("SELECT price FROM vehicles")
+        if step:
+            cli("stock", *step)
+        else:
+            feed.answers["N"] = [car("A", Colour="red")]
+        cli("stock-sync")
+        prices += rows("SELECT price FROM vehicles")
+
+    assert [(1,), (20000,)] * 2 == prices
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import Rule, coming_slot, resolve
-from jobsync.errors import UsageProblem
+from jobsync.errors import ConfigurationProblem, UsageProblem
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -278,27 +278,42 @@ def unlock_fields(connection: Connection, dealership_id: int, stock_number: str,
     return _change_locks(connection, dealership_id, stock_number, fields, lock=False)
 
 
+def read_locks(connection: Connection, dealership_id: int, stock_number: str, *, for_update: bool = False) -> list[str]:
+    """
+    Return the locked fields of one vehicle.
+
+    Raises:
+        UsageProblem: no such vehicle.
+    """
+    require_dealership(connection, dealership_id)
+    locked: list[str] | None = connection.scalar(
+        text(
+            "SELECT locked_fields FROM vehicles WHERE dealership_id = :id AND stock_number = :number"
+            " AND data_source = 'easycars'" + (" FOR UPDATE" if for_update else "")
+        ),
+        {"id": dealership_id, "number": stock_number},
+    )
+    if locked is None:
+        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
+    return sorted(locked)
+
+
 def _change_locks(
     connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
 ) -> list[str]:
-    require_dealership(connection, dealership_id)
     unknown = [field for field in fields if field not in FEED_COLUMNS]
-    if unknown:
-        raise UsageProblem(f"no field {', '.join(unknown)}; the fields are {', '.join(FEED_COLUMNS)}")
-    found = connection.execute(
-        text(
-            "SELECT id, locked_fields FROM vehicles WHERE dealership_id = :id AND stock_number = :number"
-            " AND data_source = 'easycars' FOR UPDATE"
-        ),
-        {"id": dealership_id, "number": stock_number},
-    ).one_or_none()
-    if found is None:
-        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
-    after = sorted(set(found.locked_fields) | set(fields) if lock else set(found.locked_fields) - set(fields))
+    if unknown or not fields:
+        what = f"no field {', '.join(unknown)}" if unknown else "no field was named"
+        raise UsageProblem(f"{what}; the fields are {', '.join(FEED_COLUMNS)}")
+    before = set(read_locks(connection, dealership_id, stock_number, for_update=True))
+    after = sorted(before | set(fields) if lock else before - set(fields))
     connection.execute(
         # Without a fingerprint the next sync compares the row in full: a field that was given back gets its value.
-        text("UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now() WHERE id = :id"),
-        {"fields": after, "id": found.id},
+        text(
+            "UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now()"
+            " WHERE dealership_id = :id AND stock_number = :number AND data_source = 'easycars'"
+        ),
+        {"fields": after, "id": dealership_id, "number": stock_number},
     )
     action = "stock.lock" if lock else "stock.unlock"
     write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
@@ -431,7 +446,7 @@ def rotate_key(connection: Connection, cipher: Cipher) -> int:
     Encrypt every stored credential with the current key, all or nothing; returns how many.
 
     Raises:
-        UsageProblem: some can be read with neither key; nothing was changed.
+        ConfigurationProblem: some can be read with neither key; nothing was changed.
     """
     columns = ", ".join(f"{name}_encrypted" for name in _SECRETS)
     rows = connection.execute(
@@ -453,7 +468,7 @@ def rotate_key(connection: Connection, cipher: Cipher) -> int:
             {"id": dealership_id, **dict(zip(_SECRETS, sealed, strict=True))},
         )
     if unreadable:
-        raise UsageProblem(
+        raise ConfigurationProblem(
             f"credentials of dealership {', '.join(unreadable)} can be read with neither JOBSYNC_ENCRYPTION_KEY nor"
             " JOBSYNC_ENCRYPTION_KEY_PREVIOUS; nothing was changed (set or delete them first)"
         )

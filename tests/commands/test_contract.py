@@ -501,6 +501,23 @@ def test_a_rotation_is_followed_by_the_doctor(cli: Cli, add: Add, feed: Feed) ->
     assert "warning  previous key: JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it" in seen[1]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("dealership", "show", "abc"), "Invalid value for 'ID': 'abc' is not a whole number."),
+        (("runs", "list", "--limit", "1.5"), "Invalid value for '--limit': '1.5' is not a whole number."),
+        (("stock-sync", "--wait", "long"), "Invalid value for '--wait': 'long' is not a number."),
+        (("status", "--every", "x"), "Invalid value for '--every': 'x' is not a number."),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_words(words: tuple[str, ...], told: str, lookup: Cli) -> None:
+    """What was typed, where, and what it is not; on both streams, and no name of a type."""
+    ran = lookup(*words, "--json")
+
+    assert (2, told) == (ran.code, ran.json["error"])
+    assert told in ran.err
+
+
 def test_a_bug_leaves_one_document_and_its_traceback_without_secrets(
     lookup: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

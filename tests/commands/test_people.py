@@ -541,6 +541,21 @@ def test_an_unreadable_value_is_told_in_one_document(cli: Cli, rows: Rows) -> No
     assert 0 == cli("settings", "list", "--json").code
 
 
+def test_a_key_that_nobody_reads_is_listed_as_such(cli: Cli, rows: Rows) -> None:
+    """Misspelt in SQL, or another application's: neither is silently taken for a setting, nor is either an error."""
+    rows("INSERT INTO system_settings (key, value) VALUES ('easycar_sync_cronn', '0 3'), ('theme', 'x') RETURNING 1")
+
+    listed = cli("settings", "list", "--json")
+    out = cli("settings", "list").out
+
+    unused = {row["key"]: row["description"] for row in listed.json if not row["used"]}
+    near = "no setting of jobsync; did you mean easycar_sync_cron?"
+    assert (0, {"easycar_sync_cronn": near, "theme": "no setting of jobsync"}) == (listed.code, unused)
+    [line] = [line for line in out.splitlines() if line.startswith("easycar_sync_cronn ")]
+    assert "no: jobsync does not read it" in line
+    assert near in line
+
+
 def test_an_unreadable_concurrency_never_stops_a_sync(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
     """The default counts, and the log says so."""
     add("Northside", "N")

@@ -185,12 +185,14 @@ def test_a_dealership_is_corrected_by_command(cli: Cli, add: Add, rows: Rows) ->
         "SELECT timezone, to_char(next_at AT TIME ZONE 'Australia/Perth', 'HH24') FROM sync_schedule"
     )
     assert [
-        {"email": {"old": None, "new": "a@b.example"}},
+        {"email": "a@b.example", "email_before": None},
         {
-            "name": {"old": "Northsied", "new": "Northside"},
-            "timezone": {"old": "Australia/Sydney", "new": "Australia/Perth"},
+            "name": "Northside",
+            "name_before": "Northsied",
+            "timezone": "Australia/Perth",
+            "timezone_before": "Australia/Sydney",
         },
-        {"email": {"old": "a@b.example", "new": None}},
+        {"email": None, "email_before": "a@b.example"},
         {"easycar_auto_sync_enabled": False},
     ] == [row for (row,) in rows("SELECT details FROM audit WHERE action = 'dealership.set' ORDER BY id")]
 

@@ -314,7 +314,9 @@ def test_every_screen_says_until_when_a_dealership_is_paused(
     end = "2999-01-01T00:00:00+00:00" if "2999" in words else None
 
     assert all(words in screen for screen in screens)
-    assert f"paused {words}: stocktake" in planned
+    local = words.replace("2999-01-01 00:00Z", "Tue 2999-01-01 11:00 +1100")
+    assert f"paused {local}: stocktake" in planned
+    assert local in cli("dealership", "schedule", number).out
     assert [(True, end)] * 4 == [(found["paused"], found["paused_until"]) for found in documents]
     assert "9999" not in "".join([*screens, planned, cli("audit").out])
 

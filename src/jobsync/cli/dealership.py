@@ -154,7 +154,7 @@ def pause(
 ) -> None:
     """Leave a dealership out of every run that does not name it with --dealership."""
     from jobsync.easycars import registry
-    from jobsync.operate.words import local_stamp
+    from jobsync.operate.words import pause_end
 
     with transaction(context) as connection:
         name = registry.require_dealership(connection, dealership_id)
@@ -162,8 +162,8 @@ def pause(
         end = registry.parse_until(connection, dealership_id, until) if until is not None else None
         registry.pause(connection, dealership_id, until=end, reason=reason)
     document = {"dealership_id": dealership_id, "paused": True, "paused_until": end, "reason": reason}
-    words = "until it is resumed" if end is None else f"until {local_stamp(end, zone)}"
-    show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id} {name}: paused {words}"))
+    words = f"dealership {dealership_id} {name}: paused {pause_end(end, zone)}"
+    show(document, as_json=as_json, otherwise=lambda: say(words))
 
 
 @app.command()
@@ -206,7 +206,7 @@ def schedule(
 
 def _planned(row: dict[str, Any]) -> dict[str, Any]:
     """Return a schedule for a person: its instants as the dealership's clocks show them, and whose cron and zone."""
-    from jobsync.operate.words import local_stamp
+    from jobsync.operate.words import local_stamp, pause_end
 
     whose = {"dealership": "its own", "fallback": "since the wanted one cannot be read"}
     times = {name: local_stamp(row[name], row["timezone"]) for name in ("next_at", "retry_at", "last_success_at")}
@@ -214,5 +214,7 @@ def _planned(row: dict[str, Any]) -> dict[str, Any]:
         name: f"{row[name]} ({whose.get(row[f'{name}_from'], row[f'{name}_from'])})" for name in ("cron", "timezone")
     }
     named["unreadable"] = ", ".join(row["unreadable"]) or None
+    if row["paused"]:
+        named["paused"] = pause_end(row["paused_until"], row["timezone"])
     told = with_pause(row) | times | named
     return {name: value for name, value in told.items() if not name.endswith("_from")}

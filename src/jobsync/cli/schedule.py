@@ -53,7 +53,7 @@ def _why_not(row: dict[str, Any]) -> str | None:
     reasons = [str(row["not_eligible"])] if row["not_eligible"] not in (None, "paused") else []
     if row["paused"]:
         reason = f": {row['paused_reason']}" if row["paused_reason"] else ""
-        reasons.append(f"paused {pause_end(row['paused_until'])}{reason}")
+        reasons.append(f"paused {pause_end(row['paused_until'], row['timezone'])}{reason}")
     unreadable = row["unreadable"]
     if isinstance(unreadable, list) and unreadable:
         reasons.append(f"unreadable: {', '.join(unreadable)}")

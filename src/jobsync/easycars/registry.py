@@ -66,7 +66,7 @@ def change_dealership(connection: Connection, dealership_id: int, changes: Mappi
         text(f"UPDATE dealerships SET {assignments}, updated_at = now() WHERE id = :id"),
         {"id": dealership_id, **changes},
     )
-    told = {name: {"old": before[name], "new": value} for name, value in changes.items()}
+    told = {**changes, **{f"{name}_before": value for name, value in before.items()}}
     write_audit(connection, "dealership.set", str(dealership_id), told)
 
 

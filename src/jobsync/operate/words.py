@@ -43,9 +43,11 @@ def local_stamp(then: datetime | None, zone: str) -> str:
     return "-" if then is None else then.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %z")
 
 
-def pause_end(until: datetime | None) -> str:
-    """Return how long a pause lasts; None: without end."""
-    return "until it is resumed" if until is None else f"until {stamp(until)}"
+def pause_end(until: datetime | None, zone: str | None = None) -> str:
+    """Return how long a pause lasts (None: without end), by the clocks of a time zone if one is given."""
+    if until is None:
+        return "until it is resumed"
+    return f"until {local_stamp(until, zone) if zone else stamp(until)}"
 
 
 def percent(kept: int, of: int) -> str:

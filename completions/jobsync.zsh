@@ -241,8 +241,8 @@ _jobsync() {
         ('jobsync removals') found=(
             'list:List what waits for a decision, and approvals not yet carried out.'
             'show:Show one held removal and its vehicles.'
-            'approve:Let these vehicles go at the next sync, those of them that are still missing.'
-            'reject:Keep these vehicles listed; nobody is asked again until the set changes.'
+            'approve:Let these vehicles go at the next sync, those of them that are still missing; until then reject takes it back.'
+            'reject:Keep these vehicles listed; nobody is asked again until the set changes, and until then approve takes it back.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync removals list') found=(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jobsync.cli.completion import RENDER
 from jobsync.cli.manual import render_man
-from jobsync.cli.tree import read_tree
 from jobsync.deploy.installation import Installation
 from jobsync.deploy.units import render_units
+from tests.tree import read_tree
 
 ROOT = Path(__file__).parents[1]
 # The documented server: Postgres by peer on the unix socket, files below /srv.

@@ -14,7 +14,6 @@ from jobsync.logs import configure_logs, register_secret
 from jobsync.settings import Settings, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
-    import httpx
     from sqlalchemy import Engine
 
     from jobsync.db.engine import Pool
@@ -38,7 +37,6 @@ class Tools:
 
     Args:
         environ: the process's environment.
-        transport: for tests, where HTTP goes instead of the network.
         pause: for tests, instead of waiting between tries.
     """
 
@@ -46,14 +44,12 @@ class Tools:
         self,
         environ: Mapping[str, str] | None = None,
         *,
-        transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
         self.environ = {
             name: text.encode(errors="replace").decode() if name.startswith(_SET_BY_OTHERS) else text
             for name, text in (os.environ if environ is None else environ).items()
         }
-        self._transport = transport
         self._pause = pause
         self._stack = ExitStack()
 
@@ -159,7 +155,7 @@ class Tools:
         from jobsync.easycars.client import EasyCarsClient
         from jobsync.http import HttpClient
 
-        http = HttpClient(connections=connections, transport=self._transport)
+        http = HttpClient(connections=connections)
         self._stack.callback(http.close)
         return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
 
@@ -168,7 +164,7 @@ class Tools:
         from jobsync.http import HttpClient
         from jobsync.sri.client import MOST_BYTES, SriClient
 
-        http = HttpClient(connections=connections, most_bytes=MOST_BYTES, transport=self._transport)
+        http = HttpClient(connections=connections, most_bytes=MOST_BYTES)
         self._stack.callback(http.close)
         return SriClient(http, base_url=self.settings.sri_url)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -60,6 +61,14 @@ def status(rows: Rows, key: str) -> str:
     """Return the document's status as it is stored."""
     [(found,)] = rows(f"SELECT status FROM invoices WHERE access_key = '{key}'")
     return str(found)
+
+
+def start_asking(sri: Sri, environ: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a run and return once the SRI has its question; the answer comes when the gate is opened."""
+    sri.gate.clear()
+    process = command(environ, "check-authorizations", "--json")
+    until(sri.arrived.is_set)
+    return process
 
 
 CASES = [
@@ -209,9 +218,7 @@ def test_verdict_on_an_earlier_submission_does_not_count(
     key = make_key(1)
     pending(key)
     sri.answers[key] = documents.refused(key, 39)
-    sri.gate.clear()
-    process = command(environ, "check-authorizations", "--json")
-    until(sri.arrived.is_set)
+    process = start_asking(sri, environ)
     connection.execute("UPDATE invoices SET submitted_at = now()")
     sri.gate.set()
 
@@ -228,9 +235,7 @@ def test_recheck_while_asked_is_not_undone(
     key = make_key(1)
     pending(key, status="needs_attention")
     sri.answers[key] = documents.empty(key)
-    sri.gate.clear()
-    process = command(environ, "check-authorizations", "--json")
-    until(sri.arrived.is_set)
+    process = start_asking(sri, environ)
     assert cli("invoice", "recheck", key).code == 0
     sri.gate.set()
 
@@ -245,9 +250,7 @@ def test_tenant_deleted_while_asked(
     """The answer comes for nobody; that is no failure."""
     pending(make_key(1))
     sri.default = documents.authorized
-    sri.gate.clear()
-    process = command(environ, "check-authorizations", "--json")
-    until(sri.arrived.is_set)
+    process = start_asking(sri, environ)
     connection.execute("DELETE FROM invoices")
     connection.execute("DELETE FROM tenants")
     sri.gate.set()
@@ -312,9 +315,7 @@ def test_document_taken_away_while_asked_stays_as_it_is(
     """Cancelled or deleted by its owner in the middle of a call, a document is not brought back."""
     pending(make_key(1))
     sri.default = documents.authorized
-    sri.gate.clear()
-    process = command(environ, "check-authorizations", "--json")
-    until(sri.arrived.is_set)
+    process = start_asking(sri, environ)
     connection.execute(f"UPDATE invoices SET {change}".encode())
     before = rows("SELECT status, deleted_at, authorized_at FROM invoices")
     sri.gate.set()
@@ -331,9 +332,7 @@ def test_killed_between_answer_and_write_asks_again(
     key = make_key(1)
     pending(key)
     sri.default = documents.authorized
-    sri.gate.clear()
-    process = command(environ, "check-authorizations")
-    until(sri.arrived.is_set)
+    process = start_asking(sri, environ)
     process.kill()
     finish(process)
     sri.gate.set()
@@ -349,9 +348,7 @@ def test_second_run_is_told_who_works(cli: Cli, sri: Sri, pending: Any, environ:
     """Two at once: one asks, the other names the holder and exits 75; nobody is asked twice."""
     pending(make_key(1))
     sri.default = documents.authorized
-    sri.gate.clear()
-    first = command(environ, "check-authorizations")
-    until(sri.arrived.is_set)
+    first = start_asking(sri, environ)
 
     second = cli("check-authorizations", "--json")
     sri.gate.set()

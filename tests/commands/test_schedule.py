@@ -7,22 +7,22 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from jobsync.easycars.credentials import Cipher
-from tests.commands.support import Cli, Feed
+from tests.commands.support import Add, Cli, Feed, Rows
 from tests.conftest import TEST_KEY
 
 ITEM = {"StockNumber": "1", "Make": "MAZDA", "Model": "CX-5", "StockStatus": "In Stock"}
-Rows = Callable[[str], list[Any]]
 Clock = Callable[[int], None]
+Connection = psycopg.Connection[tuple[object, ...]]
+Tick = Callable[[], dict[str, str]]
 
 
 @pytest.fixture
-def clock(connection: psycopg.Connection[tuple[object, ...]]) -> Clock:
+def clock(connection: Connection) -> Clock:
     """Move the database's clock ahead: every instant that schedules compare with it goes as far into the past."""
 
     def ahead(minutes: int) -> None:
@@ -34,7 +34,7 @@ def clock(connection: psycopg.Connection[tuple[object, ...]]) -> Clock:
 
 
 @pytest.fixture
-def scheduled(cli: Cli, rows: Rows) -> Callable[[], dict[str, str]]:
+def scheduled(cli: Cli, rows: Rows) -> Tick:
     """Run one tick; returns what happened to each dealership that was due, by name."""
 
     def scheduled() -> dict[str, str]:
@@ -44,14 +44,29 @@ def scheduled(cli: Cli, rows: Rows) -> Callable[[], dict[str, str]]:
     return scheduled
 
 
-def due_now(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def due_now(connection: Connection) -> None:
     """Let every computed slot be now."""
     connection.execute("UPDATE sync_schedule SET next_at = now() - interval '1 s'")
 
 
-def test_first_slot_comes_after_first_sight(
-    scheduled: Callable[[], dict[str, str]], add: Callable[..., int], feed: Feed, rows: Rows
+def test_a_key_that_decrypts_nothing_uses_up_no_slot(
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
+    """A tick with another key ends with 78 before any attempt; with the right one the same slot is worked off."""
+    for name in "AB":
+        add(name, name)
+        feed.answers[name] = [ITEM]
+    scheduled()
+    due_now(connection)
+
+    wrong = cli("stock-sync", "--scheduled", "--json", JOBSYNC_ENCRYPTION_KEY="A" * 43 + "=")
+
+    assert (78, True) == (wrong.code, "decrypts none of the stored credentials (2)" in wrong.json["error"])
+    assert [(0,)] == rows("SELECT count(*) FROM job_runs")
+    assert {"A": "success", "B": "success"} == scheduled()
+
+
+def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:
     """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
     add("New", "A")
     feed.answers["A"] = [ITEM]
@@ -61,12 +76,7 @@ def test_first_slot_comes_after_first_sight(
     assert [(0,)] == rows("SELECT count(*) FROM job_runs")
 
 
-def test_slot_is_used_up_once(
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
-) -> None:
+def test_slot_is_used_up_once(scheduled: Tick, add: Add, feed: Feed, connection: Connection) -> None:
     """When its slot has come a dealership is synced, and the next tick finds nothing due."""
     add("A", "A")
     feed.answers["A"] = [ITEM]
@@ -78,11 +88,7 @@ def test_slot_is_used_up_once(
 
 
 def test_change_in_sql_counts_at_the_next_tick(
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """An UPDATE of the common cron moves the slot at the next tick, and fills in nothing that is past."""
     add("A", "A")
@@ -101,11 +107,7 @@ def test_change_in_sql_counts_at_the_next_tick(
 
 
 def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """
     A dealership that answers 503 is tried at its slot and 5, 15 and 45 minutes later and not after; one with wrong
@@ -139,10 +141,7 @@ def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
 
 
 def test_slot_of_the_running_minute_counts_for_a_change(
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """A cron set for this very minute is met by this minute's tick, and used up by it."""
     add("A", "A")
@@ -157,12 +156,7 @@ def test_slot_of_the_running_minute_counts_for_a_change(
 
 
 def test_success_of_a_retry_ends_the_retries(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """Once through, nothing is left to try and the attempts are forgotten."""
     add("A", "A")
@@ -178,13 +172,7 @@ def test_success_of_a_retry_ends_the_retries(
 
 
 def test_hand_run_neither_uses_up_nor_cancels_a_retry(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    cli: Cli,
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, cli: Cli, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """A failed hand run in the middle of a slot leaves the slot's retries as they were."""
     number = add("A", "A")
@@ -209,11 +197,7 @@ def test_hand_run_neither_uses_up_nor_cancels_a_retry(
     ids=["switched off", "auto sync off", "paused", "credentials inactive"],
 )
 def test_switches_in_sql_keep_a_due_dealership_from_running(
-    statement: str,
-    scheduled: Callable[[], dict[str, str]],
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    statement: str, scheduled: Tick, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """Each switch, set by plain SQL, is obeyed at the next tick."""
     add("A", "A")
@@ -226,9 +210,7 @@ def test_switches_in_sql_keep_a_due_dealership_from_running(
 
 
 @pytest.mark.parametrize("row", [True, False], ids=["a row", "no row"])
-def test_the_documented_upsert_switches_any_dealership(
-    row: bool, cli: Cli, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
-) -> None:
+def test_the_documented_upsert_switches_any_dealership(row: bool, cli: Cli, rows: Rows, connection: Connection) -> None:
     """`dealership add` makes the row, another application perhaps does not: none means enabled, and the SQL works."""
     if row:
         assert 0 == cli("dealership", "add", "A").code
@@ -241,9 +223,7 @@ def test_the_documented_upsert_switches_any_dealership(
     assert [True, False] == [found["auto_sync"] for found in (before, after)]
 
 
-def test_the_documented_updates_change_something(
-    cli: Cli, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
-) -> None:
+def test_the_documented_updates_change_something(cli: Cli, rows: Rows, connection: Connection) -> None:
     """Each statement of the documents about schedules finds its row, and can be read by the next tick."""
     cli("dealership", "add", "A")
     done = [
@@ -270,11 +250,7 @@ def documented_sql(start: str) -> str:
 
 
 def test_slot_missed_in_a_pause_is_made_up_once(
-    scheduled: Callable[[], dict[str, str]],
-    cli: Cli,
-    add: Callable[..., int],
-    feed: Feed,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, cli: Cli, add: Add, feed: Feed, connection: Connection
 ) -> None:
     """After a pause, however many slots it covered, the dealership is synced at once and once."""
     number = add("A", "A")
@@ -297,9 +273,7 @@ def test_slot_missed_in_a_pause_is_made_up_once(
         (["--until", "2999-01-01T00:00Z"], "until 2999-01-01 00:00Z"),
     ],
 )
-def test_every_screen_says_until_when_a_dealership_is_paused(
-    cli: Cli, add: Callable[..., int], until: list[str], words: str
-) -> None:
+def test_every_screen_says_until_when_a_dealership_is_paused(cli: Cli, add: Add, until: list[str], words: str) -> None:
     """Nobody reads a year 9999: what has no end is null in JSON, beside `paused`."""
     number = str(add("A", "A"))
     paused = cli("dealership", "pause", number, *until, "--reason", "stocktake", "--json").json
@@ -322,7 +296,7 @@ def test_every_screen_says_until_when_a_dealership_is_paused(
 
 
 def test_unreadable_cron_keeps_the_last_good_schedule(
-    cli: Cli, add: Callable[..., int], feed: Feed, rows: Rows, connection: psycopg.Connection[tuple[object, ...]]
+    cli: Cli, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """A cron that nobody can read changes no slot, and is reported once, at the tick that meets it."""
     add("A", "A")
@@ -338,7 +312,7 @@ def test_unreadable_cron_keeps_the_last_good_schedule(
     assert "every night" not in second.err
 
 
-def test_dealership_schedule_of_its_own(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_dealership_schedule_of_its_own(cli: Cli, add: Add, rows: Rows) -> None:
     """A dealership's own cron is shown in its own time zone, and --default gives the common one back."""
     number = str(add("A", "A"))
     own = cli("dealership", "schedule", number, "15 4 * * *", "--json").json
@@ -348,7 +322,7 @@ def test_dealership_schedule_of_its_own(cli: Cli, add: Callable[..., int], rows:
     assert ("0 2 * * *", "02:00:00") == (back["cron"], back["next_at"][11:19])
 
 
-def test_a_schedule_for_a_person_is_local_and_says_whose_it_is(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_a_schedule_for_a_person_is_local_and_says_whose_it_is(cli: Cli, add: Add, rows: Rows) -> None:
     """As `schedule show` says it; what cannot be read is named, and what counts meanwhile."""
     number = str(add("A", "A"))
     cli("dealership", "schedule", number, "15 4 * * *")
@@ -368,7 +342,7 @@ def facts(out: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(" ") for line in out.splitlines())}
 
 
-def test_all_of_schedule_show_is_local(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_all_of_schedule_show_is_local(cli: Cli, add: Add, rows: Rows) -> None:
     """The last success and the retry stand beside the slot, so they go by the same clock."""
     add("A", "A")
     cli("stock-sync", "--scheduled")
@@ -379,7 +353,7 @@ def test_all_of_schedule_show_is_local(cli: Cli, add: Callable[..., int], rows: 
     assert "Wed 2026-07-01 10:30 +1000" in out
 
 
-def test_a_pause_says_its_end_as_the_dealership_s_clock_does(cli: Cli, add: Callable[..., int]) -> None:
+def test_a_pause_says_its_end_as_the_dealership_s_clock_does(cli: Cli, add: Add) -> None:
     """To the minute, with day and offset; JSON keeps the instant."""
     number = str(add("A", "A"))
     day = cli("dealership", "pause", number, "--until", "2999-01-01").out
@@ -389,7 +363,7 @@ def test_a_pause_says_its_end_as_the_dealership_s_clock_does(cli: Cli, add: Call
     assert re.search(r"paused until \w{3} \d{4}-\d\d-\d\d \d\d:\d\d \+1[01]00\n", span)
 
 
-def test_a_pause_that_is_past_leaves_no_trace_on_screens(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_a_pause_that_is_past_leaves_no_trace_on_screens(cli: Cli, add: Add, rows: Rows) -> None:
     """Neither its end nor its reason: nobody wonders whether it still holds."""
     number = str(add("A", "A"))
     cli("dealership", "pause", number, "--until", "2999-01-01", "--reason", "stocktake")
@@ -409,7 +383,7 @@ def test_a_pause_that_is_past_leaves_no_trace_on_screens(cli: Cli, add: Callable
 
 @pytest.mark.parametrize("ticked", [True, False])
 def test_screens_show_the_slot_of_a_changed_schedule_before_the_next_tick(
-    cli: Cli, add: Callable[..., int], rows: Rows, ticked: bool
+    cli: Cli, add: Add, rows: Rows, ticked: bool
 ) -> None:
     """After a change of cron and zone all screens show the slot that the next tick then computes; retries are over."""
     number = str(add("A", "A"))
@@ -430,21 +404,22 @@ def test_screens_show_the_slot_of_a_changed_schedule_before_the_next_tick(
     assert [None] * 4 == [found["retry_at"] for found in (shown, listed, status, planned)]
 
 
-def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Add, rows: Rows) -> None:
     """As the tick does: what cannot be read changes nothing, and a slot that is due stays due."""
     add("A", "A")
     cli("stock-sync", "--scheduled")
-    [(due,)] = rows("UPDATE sync_schedule SET next_at = now() - interval '1 min' RETURNING next_at")
+    [(due,)] = rows("UPDATE sync_schedule SET next_at = now() - interval '1 min', retry_at = now() RETURNING next_at")
     rows("UPDATE system_settings SET value = 'every night' WHERE key = 'easycar_sync_cron' RETURNING 1")
     [listed] = cli("dealership", "list", "--json").json
     [status] = cli("status", "--json").json["dealerships"]
     [planned] = cli("schedule", "show", "--json").json
 
     assert [due] * 3 == [datetime.fromisoformat(found["next_at"]) for found in (listed, status, planned)]
+    assert [None] * 3 == [found["retry_at"] for found in (listed, status, planned)]
 
 
 @pytest.mark.parametrize("cron", ["every night", "61 2 * * *", "0 2 * *", "0 0 30 2 *", "@daily"])
-def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Callable[..., int]) -> None:
+def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Add) -> None:
     """A cron that cannot be read or never comes is refused with what is expected."""
     number = str(add("A", "A"))
     ran = cli("dealership", "schedule", number, cron)
@@ -454,12 +429,7 @@ def test_impossible_cron_is_refused(cron: str, cli: Cli, add: Callable[..., int]
 
 
 def test_killed_attempt_is_retried(
-    scheduled: Callable[[], dict[str, str]],
-    clock: Clock,
-    add: Callable[..., int],
-    feed: Feed,
-    rows: Rows,
-    connection: psycopg.Connection[tuple[object, ...]],
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:
     """An attempt that never finished counts as failed: its retry was committed before it started."""
     add("A", "A")

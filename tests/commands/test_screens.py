@@ -24,13 +24,13 @@ from jobsync.cli.demo_documents import cast, play_documents
 from jobsync.cli.main import run
 from jobsync.cli.manual import EXIT_STATUS
 from jobsync.cli.output import print_facts, print_table
-from jobsync.cli.tree import read_tree
 from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
 from tests.commands.sri import Sri
 from tests.commands.support import Cli
 from tests.sri import documents
 from tests.sri.documents import OTHER_RUC, RUC, invoice, make_key
+from tests.tree import read_tree
 
 Connection = psycopg.Connection[tuple[object, ...]]
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,10 @@ import pytest
 
 from jobsync.cli.completion import RENDER
 from jobsync.cli.manual import render_man
-from jobsync.cli.tree import Command, Option, read_tree
+from jobsync.cli.tree import Command, Option
 from jobsync.errors import ExitCode
 from tests.commands.support import Cli
+from tests.tree import read_tree
 
 HOSTILE = Command(
     path=("jobsync",),

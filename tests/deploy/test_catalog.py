@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.cli.tree import read_tree
 from jobsync.deploy.catalog import CATALOG, ENTRIES, render_catalog
 from jobsync.journal import MESSAGE_IDS
+from tests.tree import read_tree
 
 
 def test_every_kind_of_event_is_explained() -> None:

@@ -117,7 +117,7 @@ def test_stock_is_fetched(play: Play) -> None:
 def test_secrets_with_signs_arrive_unchanged(play: Play) -> None:
     """What stands in the query is encoded so that plus, ampersand and blank survive."""
     world = play()
-    world.client.check_client(CREDENTIALS)
+    world.client.fetch_stock(CREDENTIALS)
 
     assert world.app.requests[0].client_id == "quokka-client"
 
@@ -176,14 +176,6 @@ def test_a_request_has_a_minute() -> None:
     over(vendor).fetch_stock(CREDENTIALS)
 
     assert [request.extensions["timeout"]["read"] for request in vendor.requests] == [DEADLINE_S, DEADLINE_S]
-
-
-def test_check_client_asks_for_a_token_only(play: Play) -> None:
-    """Testing credentials does not fetch anybody's stock."""
-    world = play()
-    world.client.check_client(CREDENTIALS)
-
-    assert world.asked() == ["token"]
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------

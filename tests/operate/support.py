@@ -25,7 +25,6 @@ from jobsync.operate.send import Message, NotSent
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
-SECOND = timedelta(seconds=1)
 
 
 @dataclass

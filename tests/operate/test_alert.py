@@ -355,7 +355,7 @@ def test_a_notebook_that_somebody_holds_is_no_outage(
 
     first, second = tmp_path / "disk", tmp_path / "memory"
     monkeypatch.setattr(notebook, "state_folders", lambda _environ: [first, second])
-    monkeypatch.setitem(notebook.open_notebook.__wrapped__.__kwdefaults__, "wait_s", 0.0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(notebook, "_WAIT_S", 0.0)
     house.up = up
     house.fail(NOW)
     with (first / "alerts.lock").open("rb") as held:
@@ -561,8 +561,7 @@ def test_what_every_host_sees_is_told_by_one_of_them(house: House, connection: C
     add_dealership(connection, success=NOW - timedelta(days=4))
     connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
     with pytest.MonkeyPatch.context() as patch:
-        waits = alert.only_here.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
-        patch.setitem(waits, "wait_s", 0.0)
+        patch.setattr(alert, "_LOCK_WITHIN_S", 0.0)
         connection.execute("SELECT pg_advisory_lock(%s)", [lock_key("alerts")])
         house.health(NOW)
         house.fail(NOW)

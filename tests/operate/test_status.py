@@ -14,11 +14,11 @@ import pytest
 from jobsync.db.engine import Database
 from jobsync.operate.health import Health, judge_health
 from jobsync.operate.look import Snapshot, look
+from jobsync.operate.overview import headline
 from jobsync.operate.status import (
     Standing,
     State,
     dealership_statuses,
-    headline,
     job_status,
     service_levels,
 )

@@ -324,6 +324,21 @@ def reimbursements(*, capital: bool = False) -> Part:
     )
 
 
+def note_head(amount: Decimal) -> Part:
+    """Return with what each note begins: its buyer, and the document it changes."""
+    return (
+        tags(fechaEmision="15/03/2026", dirEstablecimiento=BRANCH)
+        + BUYER
+        + tags(
+            obligadoContabilidad="SI",
+            codDocModificado="01",
+            numDocModificado="001-002-000000098",
+            fechaEmisionDocSustento="02/03/2026",
+            totalSinImpuestos=amount,
+        )
+    )
+
+
 def credit_note(*, lines: int = 2, version: str = "1.1.0") -> bytes:
     """Return a note over goods that came back; its totals name no rate, as the schema wants."""
     parts = [
@@ -337,17 +352,8 @@ def credit_note(*, lines: int = 2, version: str = "1.1.0") -> bytes:
     iva = (amount * 15 / 100).quantize(Decimal("0.01"))
     info = tag(
         "infoNotaCredito",
-        tags(fechaEmision="15/03/2026", dirEstablecimiento=BRANCH),
-        BUYER,
-        tags(
-            obligadoContabilidad="SI",
-            codDocModificado="01",
-            numDocModificado="001-002-000000098",
-            fechaEmisionDocSustento="02/03/2026",
-            totalSinImpuestos=amount,
-            valorModificacion=amount + iva,
-            moneda="DOLAR",
-        ),
+        note_head(amount),
+        tags(valorModificacion=amount + iva, moneda="DOLAR"),
         total_taxes(tax(amount, name="totalImpuesto", with_rate=False)),
         tag("motivo", "Devolución de mercadería por empaque dañado"),
     )
@@ -366,15 +372,7 @@ def debit_note(
     iva = (amount * 15 / 100).quantize(Decimal("0.01"))
     info = tag(
         "infoNotaDebito",
-        tags(fechaEmision="15/03/2026", dirEstablecimiento=BRANCH),
-        BUYER,
-        tags(
-            obligadoContabilidad="SI",
-            codDocModificado="01",
-            numDocModificado="001-002-000000098",
-            fechaEmisionDocSustento="02/03/2026",
-            totalSinImpuestos=amount,
-        ),
+        note_head(amount),
         tag("impuestos", tax(amount)),
         tags(valorTotal=amount + iva),
         payments(str(amount + iva)),

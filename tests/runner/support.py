@@ -109,10 +109,8 @@ class Scripted:
         connection: psycopg.Connection[Any],  # noqa: ARG002
         attempt: Attempt,  # noqa: ARG002
         result: ItemResult,
-        *,
-        transient: bool,
     ) -> None:
-        self.failures.append((result.key, result.reason, transient))
+        self.failures.append((result.key, result.reason, result.transient))
 
 
 def items(*keys: str, locked: bool = False) -> list[Item]:

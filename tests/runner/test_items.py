@@ -145,7 +145,7 @@ class _Failing(Scripted):
             raise ItemFailure("no", reason="http")
         return super().do(attempt)
 
-    def failed(self, connection: Direct, attempt: Attempt, result: ItemResult, *, transient: bool) -> None:  # noqa: ARG002
+    def failed(self, connection: Direct, attempt: Attempt, result: ItemResult) -> None:  # noqa: ARG002
         raise self._error
 
 
@@ -245,8 +245,8 @@ def test_item_with_an_old_writer_is_skipped(
     """An item whose earlier holder still writes is left alone this time, and is not a failure."""
     monkeypatch.setattr(lock, "OLD_WRITER_S", 0.2)
     first = open_session()
-    first.try_lock("test-job:thing:a")
-    fence = first.raise_fence("test-job:thing:a", run_id=uuid4(), holder="an old one")
+    fence = first.take("test-job:thing:a", run_id=uuid4(), holder="an old one")
+    assert fence is not None
     with psycopg.connect(database_url) as writing:
         lock.pass_fence(writing, [fence])
         first.close()

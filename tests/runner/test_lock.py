@@ -53,8 +53,9 @@ NAME = "test-job"
 
 
 def take(locks: LockSession, name: str = NAME, run_id: UUID | None = None) -> Fence:
-    assert locks.try_lock(name)
-    return locks.raise_fence(name, run_id=run_id or uuid4(), holder="a test")
+    fence = locks.take(name, run_id=run_id or uuid4(), holder="a test")
+    assert fence is not None
+    return fence
 
 
 @contextmanager
@@ -434,9 +435,8 @@ def test_old_writer_that_does_not_end_is_given_way(
     with writer(database_url) as writing:
         pass_fence(writing, [fence])
         terminate(connection, first.backend_pid)
-        second.try_lock(NAME)
         with pytest.raises(OldWriter, match=str(run_id)) as refused:
-            second.raise_fence(NAME, run_id=uuid4(), holder="a test")
+            take(second)
 
     assert ExitCode.LOCKED is refused.value.exit_code
 
@@ -451,9 +451,8 @@ def test_lock_is_given_back_to_an_old_writer(
     with writer(database_url) as writing:
         pass_fence(writing, [fence])
         terminate(connection, first.backend_pid)
-        second.try_lock(NAME)
         with pytest.raises(OldWriter):
-            second.raise_fence(NAME, run_id=uuid4(), holder="a test")
+            take(second)
 
     assert take(third).number == 2
 

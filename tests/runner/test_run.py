@@ -141,8 +141,7 @@ def test_skip_opens_no_row(go: Go, open_session: Open, connection: Direct) -> No
 def test_scheduled_skips_are_counted_with_the_holder(go: Go, open_session: Open, connection: Direct) -> None:
     """Each tick that found the lock taken counts, and says by whom."""
     holder = open_session()
-    holder.try_lock(SPEC.name)
-    holder.raise_fence(SPEC.name, run_id=UUID(int=7), holder="the hung one")
+    holder.take(SPEC.name, run_id=UUID(int=7), holder="the hung one")
     go(scheduled=True)
     go(scheduled=True)
     skips, by = job_row(connection)
@@ -243,8 +242,8 @@ def test_old_writer_makes_the_next_start_give_way(
     """While a transaction of a run without its lock is open, nobody else starts: 75, "is still writing"."""
     monkeypatch.setattr(lock, "OLD_WRITER_S", 0.2)
     first = open_session()
-    first.try_lock(SPEC.name)
-    fence = first.raise_fence(SPEC.name, run_id=UUID(int=7), holder="the old one")
+    fence = first.take(SPEC.name, run_id=UUID(int=7), holder="the old one")
+    assert fence is not None
     with psycopg.connect(database_url) as writing:
         lock.pass_fence(writing, [fence])
         terminate(connection, first.backend_pid)

@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from jobsync.cli.tree import read_tree
 from jobsync.sri import verdict
 from jobsync.sri.access_key import AccessKeyError
 from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
 from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
 from jobsync.sri.words import WORDS
 from tests.commands.support import Cli
+from tests.tree import read_tree
 
 DOCUMENTED = (
     "2 10 26 27 28 34 35 36 37 39 40 42 43 45 46 47 48 49 50 52 56 57 58 59 60 62 63 64 65 67 68 69 70 80 82 92 99"

@@ -545,27 +545,23 @@ RESPUESTA = f"<RespuestaAutorizacion>{authorization()[14:-15]}</RespuestaAutoriz
 
 
 @pytest.mark.parametrize(
-    ("text", "wrapper"),
+    "text",
     [
-        (authorization(), "autorizacion"),
-        (DECLARATION + authorization(inner=escaped(document())), "autorizacion"),
-        (authorization(inner=document()), "autorizacion"),
-        (authorization().replace("autorizacion>", "Authorization>"), "Authorization"),
-        (RESPUESTA, "RespuestaAutorizacion"),
-        (f"<RespuestaAutorizacion>{authorization()}</RespuestaAutorizacion>", "RespuestaAutorizacion"),
-        (
-            f"<RespuestaAutorizacionComprobante><x>{authorization()}</x></RespuestaAutorizacionComprobante>",
-            "RespuestaAutorizacionComprobante",
-        ),
-        (envelope(answer(authorization())).decode(), "Envelope"),
-        (f"<!-- kept by the shop -->\n{authorization()}", "autorizacion"),
+        authorization(),
+        DECLARATION + authorization(inner=escaped(document())),
+        authorization(inner=document()),
+        authorization().replace("autorizacion>", "Authorization>"),
+        RESPUESTA,
+        f"<RespuestaAutorizacion>{authorization()}</RespuestaAutorizacion>",
+        f"<RespuestaAutorizacionComprobante><x>{authorization()}</x></RespuestaAutorizacionComprobante>",
+        envelope(answer(authorization())).decode(),
+        f"<!-- kept by the shop -->\n{authorization()}",
     ],
-)  # fmt: skip
-def test_wrapped_files(text: str, wrapper: str) -> None:
+)
+def test_wrapped_files(text: str) -> None:
     """Every wrapper that people keep is opened."""
     found = open_file(text.encode())
 
-    assert found.wrapper == wrapper
     assert document().encode() in found.document
     assert found.authorization is not None
     assert (found.authorization.state, found.authorization.document_key) == ("AUTORIZADO", KEY)
@@ -579,7 +575,7 @@ def test_bare_files(root: str) -> None:
     text = f"{DECLARATION}\n<!-- x -->{document(root=root)}"
     found = open_file(b"\xef\xbb\xbf" + text.encode() + b"\n")
 
-    assert (found.document, found.wrapper, found.authorization) == (text.encode(), None, None)
+    assert (found.document, found.authorization) == (text.encode(), None)
 
 
 @pytest.mark.parametrize(

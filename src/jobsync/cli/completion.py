@@ -23,12 +23,13 @@ class Shell(StrEnum):
 
 
 def completion(
+    context: typer.Context,
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)],
 ) -> None:
     """Print the completion script of a shell."""
     from jobsync.cli.tree import read_tree
 
-    write(RENDER[shell](read_tree()))
+    write(RENDER[shell](read_tree(context.find_root().command)))
 
 
 def render_bash(tree: Command) -> str:

@@ -8,17 +8,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from jobsync.cli.invoke import invoke
 from jobsync.cli.options import group, tools_of
 from jobsync.cli.output import write
 from jobsync.errors import UsageProblem
 from jobsync.logs import visible
-
-if TYPE_CHECKING:
-    from jobsync.wiring import Tools
+from jobsync.wiring import Tools
 
 app = group("Hosts without systemd.")
 _ERRORS_SHOWN = 5
@@ -53,21 +52,15 @@ def run_(
     if job not in cron.COMMANDS:
         raise UsageProblem(f"no job {job}; expected one of {', '.join(cron.COMMANDS)}")
     tools = tools_of(context)
+    within = Tools({**tools.environ, "JOBSYNC_LOG_FORMAT": "json"})
     with _caught() as said:
-        code = _run(cron.COMMANDS[job], tools)
+        code = invoke(context.find_root().command, cron.COMMANDS[job], within)
     memory = cron.Memory(tools.environ, job)
     if cron.is_silent(job, code):
         memory.forget()
     elif memory.is_news(code):
         write(_report(job, code, said.getvalue()))
     raise typer.Exit(code)
-
-
-def _run(arguments: tuple[str, ...], tools: Tools) -> int:
-    from jobsync.cli.main import run
-    from jobsync.wiring import Tools as RealTools
-
-    return run(arguments, RealTools({**tools.environ, "JOBSYNC_LOG_FORMAT": "json"}))
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from jobsync.cli.invoke import invoke
 from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.errors import JobsyncError
+from jobsync.wiring import Tools
 
 if TYPE_CHECKING:
     from jobsync.sandbox.scenario import Dealer, Scenario
@@ -83,6 +85,7 @@ def demo(context: typer.Context) -> None:
         serve(SriSandbox(documents.scenario), path="") as tax_authority,
     ):
         show = _Show(
+            context.find_root().command,
             {
                 **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
                 "JOBSYNC_DATABASE_URL": lease.url,
@@ -91,7 +94,7 @@ def demo(context: typer.Context) -> None:
                 "JOBSYNC_STORAGE": str(pages),
                 "JOBSYNC_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
                 "JOBSYNC_LOG_LEVEL": "critical",
-            }
+            },
         )
         _prepare(show, scenario)
         service.set_night(1)
@@ -116,10 +119,10 @@ def command_here() -> str:
 
 
 class _Show:
-    """Runs commands in this process and shows them as somebody would type them."""
+    """Runs commands of the program in this process and shows them as somebody would type them."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
-        self._environ = environ
+    def __init__(self, program: Any, environ: dict[str, str]) -> None:
+        self._program, self._environ = program, environ
 
     def command(self, *arguments: str, expect: int = 0) -> None:
         """Run a command and show what it prints."""
@@ -137,10 +140,7 @@ class _Show:
         return json.loads(out.getvalue())
 
     def _run(self, arguments: Sequence[str], expect: int) -> None:
-        from jobsync.cli.main import run
-        from jobsync.wiring import Tools
-
-        code = run(arguments, Tools(self._environ))
+        code = invoke(self._program, arguments, Tools(self._environ))
         if code != expect:
             raise DemoFailed(f"demo: jobsync {' '.join(arguments)} ended with {code}, expected {expect}")
 

@@ -79,7 +79,6 @@ def stock_sync(
         )
 
     report = _reported("stock-sync", do, tools, scheduled=scheduled, as_json=as_json)
-    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
@@ -101,8 +100,7 @@ def check_authorizations(
     Without options: about every document whose next check is due.
     """
     tools = tools_of(context)
-    keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
-    tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
+    keys, tenants = _each_once(access_key), _each_once(tenant)
 
     def do() -> Report:
         _require_seconds(wait)
@@ -113,7 +111,6 @@ def check_authorizations(
         )
 
     report = _reported("check-authorizations", do, tools, scheduled=scheduled, as_json=as_json)
-    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(int(report.exit_code))
@@ -135,8 +132,7 @@ def generate_ride(
     Without options: of every one that is due, which means new or to be tried again.
     """
     tools = tools_of(context)
-    keys = tuple(dict.fromkeys(key.strip() for key in access_key or ()))
-    tenants = tuple(dict.fromkeys(ruc.strip() for ruc in tenant or ()))
+    keys, tenants = _each_once(access_key), _each_once(tenant)
 
     def do() -> Report:
         _require_seconds(wait)
@@ -149,7 +145,6 @@ def generate_ride(
         )
 
     report = _reported("generate-ride", do, tools, scheduled=scheduled, as_json=as_json)
-    ping_end(tools, report, scheduled=scheduled)
     if as_json or not scheduled:
         _print_rides(report, tools, as_json=as_json)
     raise typer.Exit(int(report.exit_code))
@@ -191,23 +186,29 @@ def _run_generate_ride(
     )
 
 
+def _each_once(texts: Iterable[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.strip() for text in texts or ()))
+
+
 def _require_seconds(wait_s: float) -> None:
     if not math.isfinite(wait_s):
         raise UsageProblem("--wait: expected a number of seconds")
 
 
 def _reported(job: str, do: Callable[[], Report], tools: Tools, *, scheduled: bool, as_json: bool) -> Report:
-    """Return the report of what is done; with --json also when it could not even begin."""
+    """Return the report of what is done, when its ping has left; with --json also when it could not even begin."""
     if not scheduled:
         configure_hand_run(tools.environ)
     try:
-        return do()
+        report = do()
     except JobsyncError as error:
         if not as_json:
             raise
-        return Report(job, RunStatus.FAILED, error.exit_code, error=str(error))
+        report = Report(job, RunStatus.FAILED, error.exit_code, error=str(error))
     finally:
         end_progress()
+    ping_end(tools, report, scheduled=scheduled)
+    return report
 
 
 def _run_check_authorizations(
@@ -281,6 +282,8 @@ def _run_stock_sync(
         if scheduled and not dry_run and not job.is_due(connection):
             return idle_report(job.SPEC.name)
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
+        if scheduled:
+            job.require_key(connection, work.cipher)
     if dry_run:
         return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
     tools.pool.close()  # a run has its own connections; the server may have few

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
+
 from jobsync import __version__
 from jobsync.cli.output import write
 
@@ -56,11 +58,11 @@ EXAMPLES = (
 )
 
 
-def man() -> None:
+def man(context: typer.Context) -> None:
     """Print the manual page: jobsync man | man -l -."""
     from jobsync.cli.tree import read_tree
 
-    write(render_man(read_tree()))
+    write(render_man(read_tree(context.find_root().command)))
 
 
 def render_man(tree: Command) -> str:

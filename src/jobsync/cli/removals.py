@@ -90,14 +90,16 @@ _WORDS = {
 
 @app.command()
 def approve(context: typer.Context, removal_id: RemovalId, as_json: Json = False) -> None:
-    """Let these vehicles go at the next sync, those of them that are still missing."""
-    _decide(context, removal_id, "approved", "those still missing go at the next sync", as_json=as_json)
+    """Let these vehicles go at the next sync, those of them that are still missing; until then reject takes it back."""
+    consequence = f"those still missing go at the next sync; until then: jobsync removals reject {removal_id}"
+    _decide(context, removal_id, "approved", consequence, as_json=as_json)
 
 
 @app.command()
 def reject(context: typer.Context, removal_id: RemovalId, as_json: Json = False) -> None:
-    """Keep these vehicles listed; nobody is asked again until the set changes."""
-    _decide(context, removal_id, "rejected", "the vehicles stay listed", as_json=as_json)
+    """Keep these vehicles listed; nobody is asked again until the set changes, and until then approve takes it back."""
+    consequence = f"they stay listed, as long as these are missing; until then: jobsync removals approve {removal_id}"
+    _decide(context, removal_id, "rejected", consequence, as_json=as_json)
 
 
 def _decide(context: typer.Context, removal_id: int, decision: str, consequence: str, *, as_json: bool) -> None:
@@ -108,5 +110,7 @@ def _decide(context: typer.Context, removal_id: int, decision: str, consequence:
     show(
         row,
         as_json=as_json,
-        otherwise=lambda: say(f"held removal {removal_id} {decision} ({row['name']}): {consequence}"),
+        otherwise=lambda: say(
+            f"held removal {removal_id} {decision} ({row['name']}, {len(row['stock_numbers'])} vehicles): {consequence}"
+        ),
     )

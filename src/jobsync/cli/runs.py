@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from jobsync.cli.output import print_facts, print_table, room_of_screen, say, sh
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.runner.job import RunStatus
+from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -112,10 +112,9 @@ def _instant(words: str, connection: Connection) -> datetime:
     """Return an ISO instant (UTC where it names no offset), a date, or a span before the database's clock."""
     from jobsync.operate.look import read_now
 
-    span = re.fullmatch(r"(\d{1,5})([mhd])", words.strip())
-    if span:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[span[2]]
-        return read_now(connection) - timedelta(**{unit: int(span[1])})
+    span = parse_span(words)
+    if span is not None:
+        return read_now(connection) - span
     try:
         start = datetime.fromisoformat(words.strip())
     except ValueError:

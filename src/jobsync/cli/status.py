@@ -16,6 +16,7 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
+from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
     from jobsync.operate.health import Health
@@ -27,7 +28,6 @@ _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
 _FAILURES_MOST = 4
 _INDENT = 9
 _ADVICE = re.compile(r" +do {5}")
-_SPAN = re.compile(r"(\d{1,4})([mhd])")
 
 # how a line looks on a terminal; off it all lines are plain
 _BAD, _WARN, _GOOD, _DIM, _HEAD, _PLAIN = "bold red", "yellow", "green", "dim", "bold", ""
@@ -45,10 +45,10 @@ def parse_window(words: str) -> timedelta:
     Raises:
         UsageProblem: it is none.
     """
-    found = _SPAN.fullmatch(words.strip())
-    if not found or int(found[1]) == 0:
+    span = parse_span(words)
+    if not span:
         raise UsageProblem(f"--window: {visible(words, most=40)!r} is not understood, expected 90m, 24h or 7d")
-    return timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[found[2]]: int(found[1])})
+    return span
 
 
 def status(
@@ -66,7 +66,7 @@ def status(
     if not watch:
         seen, verdict = _look(tools, span)
         if as_json:
-            from jobsync.operate.status import as_json as document
+            from jobsync.operate.overview import as_json as document
 
             print_json(document(seen, verdict))
         else:
@@ -137,7 +137,7 @@ def fold(line: Line, width: int) -> Iterator[Line]:
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     from jobsync import __version__
-    from jobsync.operate.status import ALL_WELL, headline
+    from jobsync.operate.overview import ALL_WELL, headline
 
     words = headline(seen, verdict)
     style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN

@@ -48,13 +48,9 @@ class Command:
             yield from command.walk()
 
 
-def read_tree() -> Command:
-    """Return the program with all its commands, as the command line itself knows them."""
-    import typer
-
-    from jobsync.cli.app import app
-
-    return _read(typer.main.get_command(app), ("jobsync",))
+def read_tree(program: Any) -> Command:
+    """Return a program with all its commands, as its root command knows them."""
+    return _read(program, ("jobsync",))
 
 
 def _read(command: Any, path: tuple[str, ...]) -> Command:

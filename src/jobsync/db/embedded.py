@@ -27,6 +27,7 @@ from jobsync.errors import ConfigurationProblem, Unavailable
 OLDEST = 15
 LOG_BYTES_MAX = 1_000_000
 POLL_S = 0.01
+_START_WITHIN_S = 60.0
 ANOTHER = "set JOBSYNC_DATABASE_URL=embedded:/path to another folder, or to a PostgreSQL of yours"
 
 _open_fds: set[int] = set()
@@ -90,7 +91,6 @@ def acquire(
     folder: Path,
     *,
     durable: bool = True,
-    start_timeout_s: float = 60.0,
     _namespaces: bool = True,
     _account_home: Path = Path("/var/lib/jobsync-embedded"),
 ) -> Lease:
@@ -105,7 +105,7 @@ def acquire(
         EmbeddedRefused: the folder, its cluster or this machine does not allow it.
         EmbeddedDown: the server did not start (its last log lines are in the message), or not in time.
     """
-    deadline = time.monotonic() + start_timeout_s
+    deadline = time.monotonic() + _START_WITHIN_S
     folder = Path(os.path.realpath(folder))
     try:
         _prepare(folder)

@@ -41,8 +41,8 @@ def _id() -> Column[int]:
     return Column("id", BigInteger, Identity(), primary_key=True)
 
 
-def _instant(name: str, *, required: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=not required)
+def _instant(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=True)
 
 
 def _now(name: str) -> Column[object]:

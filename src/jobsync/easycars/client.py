@@ -97,10 +97,6 @@ class EasyCarsClient:
             )
         return envelope
 
-    def check_client(self, credentials: Credentials) -> None:
-        """Ask for a fresh token only; raises as `fetch_stock` does."""
-        self._retried(lambda: self._token(credentials, stale=None))
-
     # --- one request -------------------------------------------------------------------------------------------------
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:

@@ -13,12 +13,12 @@ from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
-from jobsync.easycars.credentials import Cipher, Credentials
+from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
-from jobsync.errors import ExitCode, UsageProblem
+from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
 from jobsync.logs import get_logger, show_progress
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
@@ -106,7 +106,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
     for found in store.read_schedules(connection):
         if not found.changed:
             continue
-        rule, next_at, _ = coming_slot(found, now)
+        rule, next_at = coming_slot(found, now)
         for text in rule.unreadable:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",
@@ -161,6 +161,28 @@ def require_known(connection: Connection[Any], named: Sequence[int]) -> None:
     """
     if named:
         _refuse_unknown(named, store.read_dealerships(connection))
+
+
+def require_key(connection: Connection[Any], cipher: Cipher) -> None:
+    """
+    Look before a scheduled run begins whether the key is that of the stored credentials: a wrong one must not use up
+    everybody's slot. By hand each dealership just fails.
+
+    Raises:
+        ConfigurationProblem: it decrypts none of them.
+    """
+    secrets = store.read_account_secrets(connection)
+    for secret in secrets:
+        try:
+            cipher.decrypt(secret)
+        except CredentialsUnreadable:
+            continue
+        return
+    if secrets:
+        raise ConfigurationProblem(
+            f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they were"
+            " stored with, or set them again: jobsync credentials set ID"
+        )
 
 
 def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership]) -> None:
@@ -236,7 +258,7 @@ class _Work:
         )
         return result
 
-    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         get_logger().error(
             "stock_sync.dealership_failed",
             dealership_id=int(attempt.item.key),
@@ -257,7 +279,7 @@ class _Work:
             counts={},
             errors=[result.error or result.reason or "unknown"],
         )
-        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=transient)
+        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=result.transient)
 
 
 def plan_and(

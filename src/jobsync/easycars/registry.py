@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreada
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import Rule, coming_slot, resolve
 from jobsync.errors import ConfigurationProblem, UsageProblem
+from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -118,8 +118,9 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
     schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
     for row in rows:
-        _, row["next_at"], is_new = coming_slot(schedules[row["id"]], now)
-        row["retry_at"] = None if is_new else row["retry_at"]
+        schedule = schedules[row["id"]]
+        _, row["next_at"] = coming_slot(schedule, now)
+        row["retry_at"] = None if schedule.changed else row["retry_at"]
     return rows
 
 
@@ -206,26 +207,29 @@ def show_removal(connection: Connection, removal_id: int) -> dict[str, Any]:
 
 def decide_removal(connection: Connection, removal_id: int, decision: str) -> dict[str, Any]:
     """
-    Approve or reject a pending set; the next sync of that dealership acts on it.
+    Approve or reject a held set; the next sync of that dealership acts on it. Until then the decision can be changed.
 
     Raises:
-        UsageProblem: there is none, or it is not pending any more.
+        UsageProblem: there is none, it was decided so already, or a sync has acted on it or asked anew.
     """
-    decided = connection.execute(
+    before = connection.execute(
         text(
-            "UPDATE held_removals SET status = :decision, decided_at = now(), decided_by = :who"
-            " WHERE id = :id AND status = 'pending'"
+            "UPDATE held_removals r SET status = :decision, decided_at = now(), decided_by = :who"
+            " FROM (SELECT id, status FROM held_removals WHERE id = :id FOR UPDATE) AS was"
+            " WHERE r.id = was.id AND r.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
+            " RETURNING was.status"
         ),
         {"id": removal_id, "decision": decision, "who": actor()},
-    ).rowcount
+    ).scalar()
     shown = show_removal(connection, removal_id)
-    if not decided:
-        raise UsageProblem(f"held removal {removal_id} is {shown['status']}, only a pending one can be {decision}")
+    if before is None:
+        over = " and done with" if shown["applied_at"] and shown["status"] != "superseded" else ""
+        raise UsageProblem(f"held removal {removal_id} is {shown['status']}{over}; jobsync removals list --all")
     write_audit(
         connection,
         f"removals.{'approve' if decision == 'approved' else 'reject'}",
         str(removal_id),
-        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"])},
+        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"]), "was": before},
     )
     return shown
 
@@ -359,10 +363,9 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         UsageProblem: it is none of these, or already past.
     """
     now: datetime = connection.execute(text("SELECT now()")).scalar_one()
-    span = re.fullmatch(r"(\d{1,4})([mhd])", words.strip())
-    if span:
-        unit = {"m": "minutes", "h": "hours", "d": "days"}[span[2]]
-        return now + timedelta(**{unit: int(span[1])})
+    span = parse_span(words)
+    if span is not None:
+        return now + span
     try:
         end = datetime.fromisoformat(words.strip())
     except ValueError:
@@ -404,7 +407,7 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
     rows = {row["id"]: row for row in list_dealerships(connection)}
     shown = []
     for found in store.read_schedules(driver(connection)):
-        rule, next_at, _ = coming_slot(found, now)
+        rule, next_at = coming_slot(found, now)
         row, state = rows[found.dealership_id], states[found.dealership_id]
         shown.append(
             {

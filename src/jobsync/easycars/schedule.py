@@ -51,7 +51,7 @@ class Schedule:
 
     @property
     def changed(self) -> bool:
-        """Whether the next tick computes the slot: cron or zone has changed, or no tick has met it yet."""
+        """Whether the next tick looks at it anew, which ends retries: other texts, or no tick has met it yet."""
         return self.seen != self.wanted.seen or self.next_at is None
 
 
@@ -74,17 +74,13 @@ def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None)
     return Rule(cron, timezone, tuple(unreadable))
 
 
-def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime, bool]:
-    """
-    Return the rule in force, the slot that the next tick goes by, and whether it is a new one.
-
-    A new one, computed from a changed cron or zone, ends the retries of the old one.
-    """
+def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
+    """Return the rule in force and the slot that the next tick goes by, also where it has yet to compute it."""
     rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
     same = (rule.cron, rule.timezone) == (found.cron, found.timezone)
     if found.next_at is not None and (same or not found.changed):
-        return rule, found.next_at, False
-    return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at), True
+        return rule, found.next_at
+    return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
 
 
 def next_slot(cron: str, timezone: str, after: datetime) -> datetime:

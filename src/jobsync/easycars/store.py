@@ -99,6 +99,12 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
+def read_account_secrets(connection: Connection[Any]) -> list[str]:
+    """Return the account secrets in use, as stored."""
+    rows = connection.execute("SELECT account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id")
+    return [row[0] for row in rows]
+
+
 StoredCredentials = tuple[str, ...]
 
 

@@ -45,6 +45,7 @@ _AGAIN = timedelta(
     minutes=10
 )  # longer than sending takes; what perhaps arrived is said again then, and ever more rarely
 _RARER = 3
+_LOCK_WITHIN_S = 15.0
 _LETTERS = 3  # to one channel at a time: each may cost it its whole deadline
 
 
@@ -603,7 +604,7 @@ def _storable(words: str) -> str:
 
 
 @contextmanager
-def only_here(database: Database | None, *, wait_s: float = 15.0) -> Iterator[bool]:
+def only_here(database: Database | None) -> Iterator[bool]:
     """Hold the lock of alerts for the block: hosts that share a database tell it once. False if it stays taken."""
     if database is None:
         yield False
@@ -611,7 +612,7 @@ def only_here(database: Database | None, *, wait_s: float = 15.0) -> Iterator[bo
     import time
 
     with translated(), database.lock_connection(application_name="jobsync:alert") as connection:
-        deadline = time.monotonic() + wait_s
+        deadline = time.monotonic() + _LOCK_WITHIN_S
         while True:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key("alerts")]).fetchone()
             if row is not None and row[0]:

@@ -37,7 +37,7 @@ def nice_top(value: float) -> float:
     return int(top) if top == int(top) else round(top, 6)
 
 
-def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> str:
+def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str) -> str:
     """Return stacked bars, one for each label."""
     totals = [sum(each.values[at] or 0 for each in series) for at in range(len(labels))]
     top = max(2, nice_top(max(totals, default=0)))  # there is no half a run
@@ -46,7 +46,7 @@ def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, un
     parts = []
     for at, label in enumerate(labels):
         x, y = _LEFT + at * step + (step - width) / 2, float(HEIGHT - _BOTTOM)
-        told = [f"{each.name} {_short(each.values[at] or 0)}{unit}" for each in series if each.values[at]]
+        told = [f"{each.name} {_short(each.values[at] or 0)}" for each in series if each.values[at]]
         pieces = []
         for each in series:
             value = each.values[at] or 0
@@ -59,7 +59,7 @@ def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, un
             )
         if pieces:
             parts.append(f"<g><title>{escape(label)}: {escape(', '.join(told))}</title>{''.join(pieces)}</g>")
-    return _frame(labels, top, "".join(parts), title=title, unit=unit)
+    return _frame(labels, top, "".join(parts), title=title)
 
 
 def draw_lines(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> str:
@@ -103,7 +103,7 @@ def draw_strip(classes: Sequence[str | None], *, title: str) -> str:
     )
 
 
-def _frame(labels: Sequence[str], top: float, inside: str, *, title: str, unit: str) -> str:
+def _frame(labels: Sequence[str], top: float, inside: str, *, title: str, unit: str = "") -> str:
     lines = []
     for share in (0, 0.5, 1):
         y = HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)

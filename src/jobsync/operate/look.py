@@ -486,8 +486,8 @@ _DEALERSHIPS = """
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
            coalesce(nullif(btrim(s.sync_cron), ''), :wanted_cron) AS wanted_cron,
-           coalesce(nullif(btrim(d.timezone), ''), :wanted_zone) AS wanted_zone, h.cron AS last_cron,
-           h.timezone AS last_zone,
+           coalesce(nullif(btrim(d.timezone), ''), :wanted_zone) AS wanted_zone,
+           h.cron AS last_cron, h.timezone AS last_zone, h.seen,
            coalesce(h.cron, nullif(btrim(s.sync_cron), ''), :cron) AS cron,
            coalesce(h.timezone, nullif(btrim(d.timezone), ''), :zone) AS timezone,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
@@ -526,12 +526,14 @@ def _dealerships(connection: Connection, now: datetime, settings: SystemSettings
     for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_, **wanted):
         cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
         expected = slot(cron, zone, start) if start else None
-        # The next tick makes a new slot of a changed cron or zone, and takes nothing before it; what cannot be read
-        # changes nothing.
-        wanted_cron, wanted_zone = readable(row.pop("wanted_cron")), row.pop("wanted_zone").strip()
-        rule = wanted_cron or cron, wanted_zone if is_zone(wanted_zone) else zone
+        # Of other texts the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
+        # what cannot be read changes no slot.
+        texts = row.pop("wanted_cron"), row.pop("wanted_zone")
+        rule = readable(texts[0]) or cron, texts[1].strip() if is_zone(texts[1].strip()) else zone
+        if row.pop("seen") != " @ ".join(texts):
+            row["retry_at"] = None
         if rule != (row.pop("last_cron"), row.pop("last_zone")) or row["next_at"] is None:
-            row["next_at"], row["retry_at"] = slot(*rule, now), None
+            row["next_at"] = slot(*rule, now)
         found.append(DealershipFacts(**row, expected_at=expected))
     return tuple(found)
 

@@ -123,7 +123,7 @@ def _number(text: str) -> float:
 
 
 @contextmanager
-def open_notebook(environ: Mapping[str, str], *, wait_s: float = _WAIT_S) -> Iterator[Notebook]:
+def open_notebook(environ: Mapping[str, str]) -> Iterator[Notebook]:
     """
     Hold the notebook of this host and user: whoever comes second waits, and then sees what the first has told.
 
@@ -135,8 +135,8 @@ def open_notebook(environ: Mapping[str, str], *, wait_s: float = _WAIT_S) -> Ite
         if descriptor is None:
             continue
         try:
-            if not _lock(descriptor, wait_s):
-                get_logger().warning("alert.notebook_held", path=str(folder), waited_s=wait_s)
+            if not _lock(descriptor):
+                get_logger().warning("alert.notebook_held", path=str(folder), waited_s=_WAIT_S)
                 continue
             yield Notebook(folder, [other for other in folders if other != folder and _is_ours(other)])
         finally:
@@ -146,10 +146,10 @@ def open_notebook(environ: Mapping[str, str], *, wait_s: float = _WAIT_S) -> Ite
     yield Notebook(None, [folder for folder in folders if _is_ours(folder)])
 
 
-def _lock(descriptor: int, wait_s: float) -> bool:
+def _lock(descriptor: int) -> bool:
     import fcntl
 
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + _WAIT_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

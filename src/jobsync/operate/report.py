@@ -14,16 +14,15 @@ from jobsync.logs import visible
 from jobsync.operate.charts import Series, draw_bars, draw_lines, draw_strip
 from jobsync.operate.health import Check, Health
 from jobsync.operate.look import KINDS, Snapshot, rows_of
+from jobsync.operate.overview import ALL_WELL, headline
 from jobsync.operate.page import PAGE, STYLE
 from jobsync.operate.status import (
-    ALL_WELL,
     CALM,
     DealershipStatus,
     JobStatus,
     Standing,
     State,
     dealership_statuses,
-    headline,
     job_statuses,
     service_levels,
     tenant_order,

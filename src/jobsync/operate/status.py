@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
 from jobsync.operate.words import ago, many, pause_end, span, stamp
-
-if TYPE_CHECKING:
-    from jobsync.operate.health import Health
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
 _SILENT_LEAST_S = 300.0
@@ -467,89 +464,3 @@ def service_levels(seen: Snapshot) -> list[Level]:
         Level("runs clean", *seen.runs_clean),
         Level("neither rejected nor waiting for a person", *seen.service.undisturbed),
     ]
-
-
-ALL_WELL = "all is well"
-
-
-def headline(seen: Snapshot, health: Health) -> str:
-    """Return what one line can say: what needs a person, else which jobs do not go well; which promises are broken."""
-    count = len(health.problems)
-    parts = [f"{count} need{'s' if count == 1 else ''} attention"] if count else []
-    parts += [f"{job.name} {job.state}" for job in job_statuses(seen) if job.state not in CALM and not count]
-    missed = sum(1 for level in service_levels(seen) if level.met is False)
-    parts += [f"{many(missed, 'service level')} below target"] if missed else []
-    return ", ".join(parts) or ALL_WELL
-
-
-# --- the document ----------------------------------------------------------------------------------------------------
-
-
-def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
-    """Return the document of `status --json`."""
-    return {
-        "checked_at": seen.now,
-        "database": seen.database,
-        "watched_at": seen.watched_at,
-        "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
-        "status": "attention" if health.problems else "ok",
-        "problems": [vars(problem) for problem in health.problems],
-        "jobs": [_job_json(status) for status in job_statuses(seen)],
-        "dealerships": [_dealership_json(status) for status in dealership_statuses(seen)],
-        "tenants": [vars(found) for found in tenant_order(seen)],
-        "sri": {"hosts": [vars(host) for host in seen.hosts], "asks": [vars(asks) for asks in seen.asks]},
-        "service_levels": [
-            {**vars(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
-        ],
-        "failures": [vars(group) for group in seen.failures],
-        "alerts": [
-            {name: getattr(alert, name) for name in ("subject", "kind", "opened_at", "notified_at")}
-            for alert in seen.alerts
-        ],
-    }
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, 3)
-
-
-def _job_json(status: JobStatus) -> dict[str, Any]:
-    facts, numbers = status.facts, status.facts.numbers
-    return {
-        "job": status.name,
-        "state": str(status.state),
-        "why": status.why,
-        "what_to_do": status.what_to_do,
-        "fingerprint": status.fingerprint,
-        "enabled": facts.enabled,
-        "last_tick_at": facts.last_tick_at,
-        "last_success_at": facts.last_success_at,
-        "consecutive_failures": facts.consecutive_failures,
-        "consecutive_skips": facts.consecutive_skips,
-        "skipped_by": facts.skipped_by,
-        "holder": vars(facts.holder) if facts.holder else None,
-        "running": [vars(run) for run in facts.running],
-        "last_run": vars(facts.last_run) if facts.last_run else None,
-        "window": {
-            "runs": numbers.runs,
-            "clean": numbers.clean,
-            "failed": numbers.failed,
-            "clean_percent": _rounded(numbers.clean_percent),
-            "p50_s": _rounded(numbers.p50_s),
-            "p95_s": _rounded(numbers.p95_s),
-        },
-        "due": facts.due,
-        "waiting": facts.waiting,
-        "blocked": facts.blocked,
-        "oldest_due_at": facts.oldest_due_at,
-        "next_at": facts.next_at,
-    }
-
-
-def _dealership_json(status: DealershipStatus) -> dict[str, Any]:
-    return {
-        **vars(status.facts),
-        "standing": str(status.standing),
-        "why": status.why,
-        "what_to_do": status.what_to_do,
-    }

@@ -14,6 +14,8 @@ from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
 from jobsync.sri.comprobante import (
     Amount,
     Compensation,
+    CreditNote,
+    DebitNote,
     Document,
     Field,
     FiscalMachine,
@@ -394,6 +396,23 @@ def _draw_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, heading:
     flow.y += height + GAP
 
 
+def note_rows(document: Document, note: CreditNote | DebitNote) -> list[list[Entry]]:
+    """Return the rows of a note on another document: whom it is for, and what it changes."""
+    modified = note.modified
+    return [
+        [
+            Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
+            Entry("Identificación", note.buyer.id),
+        ],
+        [
+            Entry("Fecha Emisión", document.issue_date_text),
+            Entry("Comprobante que se modifica", codes.DOCUMENTS.get(modified.code or "", modified.code)),
+            Entry("Número", modified.number),
+            Entry("Fecha Emisión (Comprobante a modificar)", modified.issue_date),
+        ],
+    ]
+
+
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
@@ -419,11 +438,11 @@ def lines_table(lines: Sequence[Line], *, codes_called: tuple[str, str] = ("Cód
     return table(columns)
 
 
-def table(columns: Iterable[Filled], *, x: float = LEFT, width: float = WIDTH) -> Table:
+def table(columns: Iterable[Filled], *, width: float = WIDTH) -> Table:
     """Return a table of the columns that hold anything."""
     used = [(column, cells) for column, cells in columns if any(cells)]
     rows = list(zip(*(cells for _, cells in used), strict=True))
-    return Table([column for column, _ in used], rows, x=x, width=width)
+    return Table([column for column, _ in used], rows, x=LEFT, width=width)
 
 
 def called(field: Field) -> str:
@@ -450,6 +469,13 @@ def subsidy(line: Line) -> str | None:
 
 
 # --- what stands below the lines -------------------------------------------------------------------------------------
+
+
+def draw_lines(flow: Flow, lines: Table, totals: Sequence[Piece], notes: Sequence[Piece]) -> None:
+    """Draw a document's lines, and below them its totals beside its notes; the totals never stand alone on a page."""
+    lines.draw(flow, tail_mm=sum(piece.height_mm for piece in totals) + GAP)
+    flow.y += GAP
+    flow.pour(totals, notes)
 
 
 def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
@@ -507,12 +533,12 @@ def _draw_total(
         sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)
 
 
-def section(sheet: Sheet, title: str, *, x: float = LEFT, width: float = NOTES_WIDTH) -> Piece:
+def section(sheet: Sheet, title: str) -> Piece:
     """Return a heading for what follows below the lines."""
 
     def draw(y: float) -> None:
-        sheet.write(x, y, title, SECTION)
-        sheet.rule(x, y + SECTION.line_mm + 0.4, width, weight_mm=0.2, grey=0.35)
+        sheet.write(LEFT, y, title, SECTION)
+        sheet.rule(LEFT, y + SECTION.line_mm + 0.4, NOTES_WIDTH, weight_mm=0.2, grey=0.35)
 
     return Piece(SECTION.line_mm + 1.2, draw, keep=True)
 

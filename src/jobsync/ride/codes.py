@@ -35,15 +35,6 @@ DOCUMENTS = {
     "48": "NOTA DE DÉBITO POR REEMBOLSO",
 }
 
-IDENTIFICATIONS = {
-    "04": "RUC",
-    "05": "CÉDULA",
-    "06": "PASAPORTE",
-    "07": "CONSUMIDOR FINAL",
-    "08": "IDENTIFICACIÓN DEL EXTERIOR",
-    "09": "PLACA",
-}
-
 # Since 2018 always 1; 2 stands in older documents.
 EMISSIONS = {"1": "NORMAL", "2": "INDISPONIBILIDAD DEL SISTEMA"}
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from jobsync.ride import codes, totals
+from jobsync.ride import totals
 from jobsync.ride.blocks import (
     Entry,
     compensation_fields,
     draw_fields,
+    draw_lines,
     information_pieces,
     lines_table,
     machine_fields,
+    note_rows,
     total_pieces,
 )
 from jobsync.ride.flow import Flow, Piece
@@ -22,27 +24,11 @@ TITLE = "NOTA DE CRÉDITO"
 def draw(flow: Flow, document: Document, note: CreditNote) -> None:
     """Draw everything below the two boxes."""
     sheet = flow.sheet
-    draw_fields(
-        flow,
-        [
-            [
-                Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
-                Entry("Identificación", note.buyer.id),
-            ],
-            [
-                Entry("Fecha Emisión", document.issue_date_text),
-                Entry("Comprobante que se modifica", codes.DOCUMENTS.get(note.modified.code or "", note.modified.code)),
-                Entry("Número", note.modified.number),
-                Entry("Fecha Emisión (Comprobante a modificar)", note.modified.issue_date),
-            ],
-            [Entry("Razón de Modificación", note.reason, 9), Entry("Moneda", note.currency)],
-        ],
-    )
+    reason = [Entry("Razón de Modificación", note.reason, 9), Entry("Moneda", note.currency)]
+    draw_fields(flow, [*note_rows(document, note), reason])
+    lines = lines_table(note.lines, codes_called=("Código", "Cód. Adicional"))
     right = total_pieces(sheet, totals.credit_note_totals(note))
-    called = ("Código", "Cód. Adicional")
-    lines_table(note.lines, codes_called=called).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
-    flow.y += 3
-    flow.pour(right, _notes(sheet, document, note))
+    draw_lines(flow, lines, right, _notes(sheet, document, note))
 
 
 def _notes(sheet: Sheet, document: Document, note: CreditNote) -> list[Piece]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from jobsync.ride import codes, totals
+from jobsync.ride import totals
 from jobsync.ride.blocks import (
-    Entry,
     compensation_fields,
     digits,
     draw_fields,
+    draw_lines,
     information_pieces,
     machine_fields,
+    note_rows,
     payment_pieces,
     table,
     total_pieces,
@@ -24,21 +25,7 @@ TITLE = "NOTA DE DÉBITO"
 def draw(flow: Flow, document: Document, note: DebitNote) -> None:
     """Draw everything below the two boxes."""
     sheet = flow.sheet
-    draw_fields(
-        flow,
-        [
-            [
-                Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
-                Entry("Identificación", note.buyer.id),
-            ],
-            [
-                Entry("Fecha Emisión", document.issue_date_text),
-                Entry("Comprobante que se modifica", codes.DOCUMENTS.get(note.modified.code or "", note.modified.code)),
-                Entry("Número", note.modified.number),
-                Entry("Fecha Emisión (Comprobante a modificar)", note.modified.issue_date),
-            ],
-        ],
-    )
+    draw_fields(flow, note_rows(document, note))
     columns: list[Filled] = [
         (Column("Razón de la Modificación"), [charge.reason or " " for charge in note.charges]),
         (
@@ -47,10 +34,7 @@ def draw(flow: Flow, document: Document, note: DebitNote) -> None:
         ),
     ]
     right = total_pieces(sheet, totals.debit_note_totals(note))
-    if note.charges:
-        table(columns).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
-    flow.y += 3
-    flow.pour(right, _notes(sheet, document, note))
+    draw_lines(flow, table(columns), right, _notes(sheet, document, note))
 
 
 def _notes(sheet: Sheet, document: Document, note: DebitNote) -> list[Piece]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from jobsync.ride import codes, totals
 from jobsync.ride.blocks import (
+    GAP,
     Entry,
     compensation_fields,
     digits,
     draw_fields,
+    draw_lines,
     draw_reimbursements,
     information_pieces,
     lines_table,
@@ -47,10 +49,8 @@ def draw(flow: Flow, document: Document, invoice: Invoice) -> None:
     if invoice.export is not None:
         _draw_export(flow, invoice.export)
     right = total_pieces(sheet, totals.invoice_totals(invoice))
-    lines_table(invoice.lines).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
-    flow.y += 3
-    flow.pour(right, _notes(sheet, document, invoice))
-    flow.y += 3
+    draw_lines(flow, lines_table(invoice.lines), right, _notes(sheet, document, invoice))
+    flow.y += GAP
     draw_fields(flow, [reimbursement_entries(invoice.reimbursement_totals)], title="Reembolso de Gastos")
     draw_reimbursements(flow, invoice.reimbursements)
     if invoice.transport is not None:

@@ -241,14 +241,7 @@ class _Work:
             attempt.record(connection, result)
         return result
 
-    def failed(
-        self,
-        connection: Connection[Any],
-        attempt: Attempt,
-        result: ItemResult,
-        *,
-        transient: bool,  # noqa: ARG002
-    ) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         ride = self._rides[attempt.item.key]
         parked = result.reason in ("unreadable", "no_xml")
         get_logger().error(

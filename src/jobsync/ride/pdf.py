@@ -25,7 +25,6 @@ from PIL import Image, UnidentifiedImageError
 from jobsync.ride import typeface
 from jobsync.ride.model import LOGO_BYTES_MAX, Logo
 
-PAGE_PT = (595.28, 841.89)
 FONT_NAMES: dict[typeface.FaceName, str] = {"regular": "F1", "bold": "F2"}
 LOGO_NAME = "I1"
 LOGO_PIXELS_MAX = 20_000_000

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from jobsync.ride import totals
 from jobsync.ride.blocks import (
+    GAP,
     Entry,
     draw_fields,
+    draw_lines,
     draw_reimbursements,
     information_pieces,
     lines_table,
@@ -40,10 +42,8 @@ def draw(flow: Flow, document: Document, settlement: PurchaseSettlement) -> None
         ],
     )
     right = total_pieces(sheet, totals.purchase_settlement_totals(settlement))
-    lines_table(settlement.lines).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
-    flow.y += 3
-    flow.pour(right, _notes(sheet, document, settlement))
-    flow.y += 3
+    draw_lines(flow, lines_table(settlement.lines), right, _notes(sheet, document, settlement))
+    flow.y += GAP
     draw_fields(flow, [reimbursement_entries(settlement.reimbursement_totals)], title="Reembolso de Gastos")
     draw_reimbursements(flow, settlement.reimbursements)
 

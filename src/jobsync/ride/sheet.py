@@ -14,7 +14,7 @@ from typing import Literal
 
 from jobsync.ride import typeface
 
-WIDTH_MM, HEIGHT_MM = 210.0, 297.0
+HEIGHT_MM = 297.0  # A4
 POINTS = 72 / 25.4  # in a millimetre
 _HEIGHT_PT = HEIGHT_MM * POINTS
 _LEADING = 1.19  # line height by font size

@@ -10,6 +10,7 @@ from jobsync.ride.blocks import (
     TotalLine,
     digits,
     draw_fields,
+    draw_lines,
     information_pieces,
     machine_fields,
     table,
@@ -51,14 +52,11 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
         (Column("Valor Retenido", "number", most_mm=26), [digits(row.amount) for row in rows]),
     ]
     right = total_pieces(sheet, _total(withholding))
-    if rows:
-        table(columns).draw(flow, tail_mm=sum(piece.height_mm for piece in right) + 3)
-    flow.y += 3
     left = [
         *information_pieces(sheet, document.additional),
         *information_pieces(sheet, machine_fields(document.machine), "Máquina Fiscal"),
     ]
-    flow.pour(right, left)
+    draw_lines(flow, table(columns), right, left)
 
 
 def _document_name(row: Withheld) -> str:

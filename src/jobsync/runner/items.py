@@ -121,7 +121,7 @@ class Work(Protocol):
     def do(self, attempt: Attempt) -> ItemResult:
         """Do the work; raise ItemFailure for what was foreseen."""
 
-    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult, *, transient: bool) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         """Record the slice's own view of a failure."""
 
 
@@ -223,44 +223,22 @@ def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) ->
         try:
             with run.holding(item.lock_name) as fences:
                 if fences is None:
-                    return _skipped(run, item)
+                    holder = run.locks.holder(item.lock_name or "")
+                    get_logger().info("item.locked", label=item.label, holder=str(holder))
+                    return _left(item, "locked", f"{holder} works on it")
                 return _attempt(run, item, work, fences, let_next)
         except NoLongerDue as error:
-            return ItemResult(
-                item.key, item.label, ItemStatus.SKIPPED, reason="changed", error=str(error), named=item.named
-            )
+            return _left(item, "changed", str(error))
         except OldWriter as error:
-            return ItemResult(
-                item.key, item.label, ItemStatus.SKIPPED, reason="locked", error=str(error), named=item.named
-            )
+            return _left(item, "locked", str(error))
         except LockLost as error:
             run.lose(str(error))
-            return ItemResult(
-                item.key,
-                item.label,
-                ItemStatus.FAILED,
-                reason="lock_lost",
-                error=f"{error}; nothing was written",
-                named=item.named,
-            )
+            return _failed(item, "lock_lost", f"{error}; nothing was written")
         except Exception as error:  # noqa: BLE001 - what fails around one attempt must not cost the others theirs
             result = failure_of(item, error)
             if result.reason == "bug":
                 run.keep_traceback()
             return result
-
-
-def _skipped(run: Run, item: Item) -> ItemResult:
-    holder = run.locks.holder(item.lock_name or "")
-    get_logger().info("item.locked", label=item.label, holder=str(holder))
-    return ItemResult(
-        item.key,
-        item.label,
-        ItemStatus.SKIPPED,
-        reason="locked",
-        error=f"{holder} works on it",
-        named=item.named,
-    )
 
 
 def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next: Callable[[], None]) -> ItemResult:
@@ -270,13 +248,11 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next
         if run.spec.keeps_items:
             record.begin_item(connection, run.who.run_id, item.key, item.label, number)
     attempt = Attempt(run, item, number, fences, let_next=let_next)
-    transient = False
     try:
         result = work.do(attempt)
     except (LockLost, OldWriter, NoLongerDue):
         raise
     except Exception as error:  # noqa: BLE001 - one item's failure must not stop the others
-        transient = isinstance(error, Unavailable) or (isinstance(error, ItemFailure) and error.transient)
         result = failure_of(item, error)
         if result.reason == "bug":
             run.keep_traceback()
@@ -288,7 +264,7 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next
                 get_logger().warning("item.commit_unheard", label=item.label, error=result.error)
                 return replace(committed, named=item.named)
             if result.status is ItemStatus.FAILED:
-                work.failed(connection, attempt, result, transient=transient)
+                work.failed(connection, attempt, result)
             attempt.record(connection, result)
     return result
 
@@ -296,23 +272,23 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next
 def failure_of(item: Item, error: Exception) -> ItemResult:
     """Return the result of an item that raised, to be called while it is handled; a bug's traceback is logged."""
     if isinstance(error, ItemFailure):
-        reason, words, unreachable = error.reason, str(error), error.unreachable
-    elif isinstance(error, Unavailable):
-        reason, words, unreachable = "database", str(error), True
-    elif isinstance(error, ConfigurationProblem):
-        reason, words, unreachable = "configuration", str(error), False
-    else:
-        get_logger().exception("item.bug", label=item.label)
-        reason, words, unreachable = "bug", f"{type(error).__name__}: {error}", False
-    return ItemResult(
-        item.key,
-        item.label,
-        ItemStatus.FAILED,
-        reason=reason,
-        error=visible(words),
-        unreachable=unreachable,
-        named=item.named,
-    )
+        found = _failed(item, error.reason, str(error))
+        return replace(found, unreachable=error.unreachable, transient=error.transient)
+    if isinstance(error, Unavailable):
+        return replace(_failed(item, "database", str(error)), unreachable=True, transient=True)
+    if isinstance(error, ConfigurationProblem):
+        return _failed(item, "configuration", str(error))
+    get_logger().exception("item.bug", label=item.label)
+    return _failed(item, "bug", f"{type(error).__name__}: {error}")
+
+
+def _failed(item: Item, reason: str, words: str) -> ItemResult:
+    return ItemResult(item.key, item.label, ItemStatus.FAILED, reason=reason, error=visible(words), named=item.named)
+
+
+def _left(item: Item, reason: str, words: str) -> ItemResult:
+    """Return the result of an item that is left as it was."""
+    return ItemResult(item.key, item.label, ItemStatus.SKIPPED, reason=reason, error=words, named=item.named)
 
 
 def as_json(result: ItemResult) -> Mapping[str, Any]:

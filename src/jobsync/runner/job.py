@@ -66,6 +66,7 @@ class ItemResult:
         key: the item's identity in job_items and locks.
         unreachable: nobody gave a usable answer. It failed for that reason, or was skipped if that is no news: then it
             was begun all the same, and nobody who asked for it by name needs to look.
+        transient: it failed for a reason that may be gone a little later.
         counts: the item's own numbers, by name.
         details: further keys of the item's JSON shape.
         named: the caller asked for this very item.
@@ -77,6 +78,7 @@ class ItemResult:
     reason: str | None = None
     error: str | None = None
     unreachable: bool = False
+    transient: bool = False
     counts: Mapping[str, int] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     named: bool = False

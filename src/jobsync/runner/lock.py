@@ -145,17 +145,16 @@ class LockSession:
         return self._call(lambda: self._try_lock(name))
 
     def take(self, name: str, *, run_id: UUID, holder: str) -> Fence | None:
-        """Take the lock and raise its fence in one go; None if somebody else holds it. Raises as `raise_fence` does."""
-        return self._call(lambda: self._bump(name, run_id, holder) if self._try_lock(name) else None)
-
-    def raise_fence(self, name: str, *, run_id: UUID, holder: str) -> Fence:
         """
-        Number this possession of the lock, so that writes of earlier ones are refused.
+        Take the lock and number this possession of it, so that writes of earlier ones are refused.
+
+        Returns:
+            None if somebody else holds the lock.
 
         Raises:
             OldWriter: a transaction of an earlier holder is still open; the lock has been given back.
         """
-        return self._call(lambda: self._bump(name, run_id, holder))
+        return self._call(lambda: self._bump(name, run_id, holder) if self._try_lock(name) else None)
 
     def unlock(self, name: str) -> None:
         """Give the lock back; nothing happens if it is not held."""

@@ -31,6 +31,7 @@ EXTRAS = (
 _SIX_DECIMALS = ("1.1.0", "2.1.0")
 _FULL_TRANSPORT = ("2.0.0", "2.1.0")
 _TEXT_MOST = 300
+_FIRST_DAY, _DAYS = date(2026, 1, 5), 240
 _CODE_MOST = 25
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -179,21 +180,18 @@ def invent_documents(
     codes: Sequence[str] = tuple(KINDS),
     issuers: int = 3,
     environment: str = "1",
-    first_day: date = date(2026, 1, 5),
-    days: int = 240,
     rich: bool = False,
 ) -> Iterator[Invented]:
     """
-    Invent documents one after the other, kinds and issuers in turn.
+    Invent documents one after the other, kinds and issuers in turn, the oldest first, spread over _DAYS.
 
     Args:
-        first_day: they are spread over so many `days` from here, the oldest first.
         rich: with up to 20 lines and some of EXTRAS.
     """
     rucs = invent_rucs(issuers, seed=seed)
     for number in range(count):
         code, ruc = codes[number % len(codes)], rucs[number // len(codes) % len(rucs)]
-        day = first_day + timedelta(days=number * days // max(count, 1))
+        day = _FIRST_DAY + timedelta(days=number * _DAYS // max(count, 1))
         key = make_key(day, code, ruc, number + 1, environment=environment, number=f"{seed % 10**8:08d}")
         rng = Random(f"wishes {key}")
         extras = rng.sample(EXTRAS, rng.randint(1, 4)) if rich else ()
@@ -268,9 +266,9 @@ class _Wishes:
     def series_number(self) -> str:
         return f"{self.key[24:27]}-{self.key[27:30]}-{self.key[30:39]}"
 
-    def words(self, text: str, most: int = _TEXT_MOST) -> str:
+    def words(self, text: str) -> str:
         """A text, or one as long as the schema allows if long ones are wished for."""
-        return (f"{text} " * (most // len(text) + 1))[:most].strip() if "long" in self.extras else text
+        return (f"{text} " * (_TEXT_MOST // len(text) + 1))[:_TEXT_MOST].strip() if "long" in self.extras else text
 
     def other_number(self) -> str:
         """The number of some earlier document."""
@@ -711,12 +709,20 @@ def _purchase_settlement(wishes: _Wishes) -> str:
     )
 
 
-def _modified(wishes: _Wishes) -> tuple[tuple[str, object], ...]:
-    """What a note says of the document that it changes."""
+def _note_head(wishes: _Wishes, buyer: _Party, net: int) -> tuple[tuple[str, object], ...]:
+    """With what each note begins: whom it is for, and which document it changes."""
     return (
+        ("fechaEmision", _day(wishes.day)),
+        ("dirEstablecimiento", wishes.words(wishes.issuer.address)),
+        ("tipoIdentificacionComprador", buyer.kind),
+        ("razonSocialComprador", buyer.name),
+        ("identificacionComprador", buyer.identification),
+        ("contribuyenteEspecial", wishes.issuer.special),
+        ("obligadoContabilidad", _books(wishes)),
         ("codDocModificado", "01"),
         ("numDocModificado", wishes.other_number()),
         ("fechaEmisionDocSustento", _day(wishes.day_before())),
+        ("totalSinImpuestos", _money(net)),
     )
 
 
@@ -726,15 +732,7 @@ def _credit_note(wishes: _Wishes) -> str:
     taxes = _summed(lines)
     net = sum(line.total for line in lines)
     info = _tags(
-        ("fechaEmision", _day(wishes.day)),
-        ("dirEstablecimiento", wishes.words(wishes.issuer.address)),
-        ("tipoIdentificacionComprador", buyer.kind),
-        ("razonSocialComprador", buyer.name),
-        ("identificacionComprador", buyer.identification),
-        ("contribuyenteEspecial", wishes.issuer.special),
-        ("obligadoContabilidad", _books(wishes)),
-        *_modified(wishes),
-        ("totalSinImpuestos", _money(net)),
+        *_note_head(wishes, buyer, net),
         ("valorModificacion", _money(net + sum(tax.amount for tax in taxes))),
         ("moneda", "DOLAR"),
     )
@@ -763,17 +761,7 @@ def _debit_note(wishes: _Wishes) -> str:
         ("valor", _money(_share(net, rate))),
     )
     total = net + _share(net, rate)
-    info = _tags(
-        ("fechaEmision", _day(wishes.day)),
-        ("dirEstablecimiento", wishes.words(wishes.issuer.address)),
-        ("tipoIdentificacionComprador", buyer.kind),
-        ("razonSocialComprador", buyer.name),
-        ("identificacionComprador", buyer.identification),
-        ("contribuyenteEspecial", wishes.issuer.special),
-        ("obligadoContabilidad", _books(wishes)),
-        *_modified(wishes),
-        ("totalSinImpuestos", _money(net)),
-    )
+    info = _tags(*_note_head(wishes, buyer, net))
     info += _in("impuestos", _in("impuesto", tax)) + _tags(("valorTotal", _money(total))) + _payments(rng, total)
     rows = [_in("motivo", _tags(("razon", wishes.words(why)), ("valor", _money(amount)))) for why, amount in reasons]
     return (

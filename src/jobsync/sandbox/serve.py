@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EASYCARS_PATH = "/ECService/StockService/"
 SRI_PATH = "/comprobantes-electronicos-ws/"
+_AT_ONCE = 16  # requests
 
 
 class ServeProblem(UsageProblem):
@@ -36,7 +37,7 @@ class Served:
     `origin` is `http://host:port`, `url` the origin and the path below which the service lives.
     """
 
-    def __init__(self, app: WSGIApplication, listener: socket.socket, *, path: str, threads: int) -> None:
+    def __init__(self, app: WSGIApplication, listener: socket.socket, *, path: str) -> None:
         import waitress
 
         # waitress tells at WARNING about every body that is shorter than declared, which here is meant
@@ -45,7 +46,7 @@ class Served:
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = self.origin + path
         self._app = app
-        self._workers = _Workers(threads)
+        self._workers = _Workers()
         self._sockets: dict[int, Any] = {}
         self._stopping = False
         self._woken = threading.Event()  # the trigger has been pulled, its descriptor may be closed
@@ -100,8 +101,8 @@ class _Task(Protocol):
 class _Workers:
     """The threads that run the application; unlike waitress's own, they can be waited for."""
 
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sandbox-worker")
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sandbox-worker")
         self._running: set[Future[None]] = set()
 
     def add_task(self, task: _Task) -> None:
@@ -133,9 +134,7 @@ class BothVendors:
         self.sri.interrupt()
 
 
-def serve(
-    app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path: str = EASYCARS_PATH, threads: int = 16
-) -> Served:
+def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path: str = EASYCARS_PATH) -> Served:
     """
     Serve `app` until the returned context manager is left.
 
@@ -144,12 +143,11 @@ def serve(
         host: only this machine can reach the default.
         port: 0 takes any that is free.
         path: joined to the origin to make `Served.url`.
-        threads: requests answered at once, at most.
 
     Raises:
         ServeProblem: the address is in use, or not one of this machine's.
     """
-    return Served(app, _listen(host, port), path=path, threads=threads)
+    return Served(app, _listen(host, port), path=path)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -50,10 +50,9 @@ class SriClient:
         base_url: `scheme://host[:port]`, replaces both built-in addresses.
     """
 
-    def __init__(self, http: HttpClient, *, base_url: str | None = None, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, http: HttpClient, *, base_url: str | None = None) -> None:
         self._http = http
         self._base_url = base_url
-        self._deadline_s = deadline_s
 
     def host(self, environment: Environment) -> str:
         """Return the name under which the environment's service is paced and its outages are remembered."""
@@ -67,7 +66,7 @@ class SriClient:
         try:
             got = self._http.post(
                 (self._base_url or ADDRESSES[key.environment]).rstrip("/") + PATH,
-                deadline_s=self._deadline_s,
+                deadline_s=DEADLINE_S,
                 headers=HEADERS,
                 content=build_authorization_request(key.text),
                 sending=sending,

@@ -287,14 +287,7 @@ class _Work:
             get_logger().warning("check_authorizations.circuit", host=host, open=change.open)
         return result
 
-    def failed(
-        self,
-        connection: Connection[Any],
-        attempt: Attempt,
-        result: ItemResult,
-        *,
-        transient: bool,  # noqa: ARG002
-    ) -> None:
+    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         document = self._documents[attempt.item.key]
         get_logger().error(
             "check_authorizations.failed",

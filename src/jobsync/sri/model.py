@@ -206,10 +206,8 @@ class DocumentFile:
 
     Args:
         document: the fiscal document as UTF-8, without byte order mark.
-        wrapper: local name of the outermost element around it; None for a bare document.
-        authorization: what the wrapper says; None for a bare document.
+        authorization: what the element around it says; None for a bare document.
     """
 
     document: bytes
-    wrapper: str | None = None
     authorization: Authorization | None = None

@@ -561,7 +561,7 @@ def open_file(raw: bytes) -> DocumentFile:
         raise UnreadableFile(
             f"the element comprobante holds {visible(_spelled(inner), most=60)}; expected a fiscal document of the SRI"
         )
-    return DocumentFile(document=chosen.document, wrapper=_spelled(root), authorization=chosen)
+    return DocumentFile(document=chosen.document, authorization=chosen)
 
 
 def _choose(authorizations: list[Authorization]) -> Authorization:

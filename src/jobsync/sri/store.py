@@ -14,7 +14,6 @@ from jobsync.sri.model import DocumentStatus, Environment, History
 if TYPE_CHECKING:
     import psycopg
 
-ASKABLE = (DocumentStatus.PENDING, DocumentStatus.NEEDS_ATTENTION)
 _MOST_RAW = 64 << 10
 
 

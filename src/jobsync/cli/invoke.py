@@ -1,0 +1,112 @@
+"""Runs one command of a program, and turns what it raises into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from jobsync.cli.output import print_json, take_loss
+from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.logs import close_quietly, complain, visible, visible_lines
+from jobsync.wiring import Tools
+
+_INTERRUPTED = 130
+# Their exit code is the run's verdict, which its row keeps; a table that was lost is only said, unlike a document.
+_JOBS = ("stock-sync", "check-authorizations", "generate-ride")
+_SPENT = {
+    errno.EMFILE: "this process may open no more files (ulimit -n, LimitNOFILE=)",
+    errno.ENFILE: "this machine can open no more files (sysctl fs.file-max)",
+    errno.ENOMEM: "there is no memory left (ulimit -v, MemoryMax=, free -m)",
+    errno.ENOSPC: "a disk is full (df -h)",
+    errno.EDQUOT: "the disk quota is used up (quota)",
+}
+
+
+def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
+    """
+    Run one command and return its exit code.
+
+    Args:
+        program: the root command, as Typer makes it of an app, or as a context of one of its commands knows it.
+        tools: the world to use; None means the real one.
+    """
+    take_loss()
+    code = _invoke(program, arguments, tools)
+    lost, as_json = take_loss(), "--json" in arguments
+    if lost:
+        complain(f"jobsync: standard output cannot be written ({lost}); what is there is not whole")
+        if code == 0 and arguments[:1] and (as_json or arguments[0] not in _JOBS):
+            return int(ExitCode.FAILED)
+    return code
+
+
+def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
+    # Typer's own root of all that a command line can be wrong in
+    usage_error: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+    as_json = "--json" in arguments
+    try:
+        if any("\ud800" <= sign <= "\udfff" for argument in arguments for sign in argument):
+            raise UsageProblem("an argument is not valid UTF-8 text; nothing was done")
+        result = program(list(arguments), standalone_mode=False, obj=tools, prog_name="jobsync")
+        if result == _INTERRUPTED:  # Typer's own way to say so
+            return _complain("cancelled", _INTERRUPTED, as_json=as_json)
+        return int(result) if isinstance(result, int) else 0
+    except JobsyncError as error:
+        return _complain(visible(error), int(error.exit_code), as_json=as_json)
+    except typer.Abort:
+        return _complain("cancelled", _INTERRUPTED, as_json=as_json)
+    except usage_error as error:
+        error.message = _in_words(str(error.message))
+        try:
+            error.show()
+        except OSError:  # standard error is full, or its reader has gone
+            close_quietly(sys.stderr)
+        code = int(getattr(error, "exit_code", ExitCode.USAGE))
+        return _complain(None if code else "", code, as_json=as_json, document_text=error.format_message())
+    except BrokenPipeError:  # whoever read our output or our complaints has gone
+        close_quietly(sys.stdout)
+        close_quietly(sys.stderr)
+        return int(ExitCode.FAILED)
+    except Exception as error:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
+        known = _problem_of(error)
+        if known is not None:
+            return _complain(visible(known), int(known.exit_code), as_json=as_json)
+        complain(visible_lines(traceback.format_exc()))
+        text = "internal error; see standard error"
+        return _complain(None, int(ExitCode.FAILED), as_json=as_json, document_text=text)
+
+
+def _in_words(sentence: str) -> str:
+    """Return a complaint of Typer's without the names of Python's types."""
+    whole = re.sub(r"is not a valid int(eger)?( range)?\b", "is not a whole number", sentence)
+    return re.sub(r"is not a valid float( range)?\b", "is not a number", whole)
+
+
+def _problem_of(error: Exception) -> JobsyncError | None:
+    """Return what an error means that no command expects, but a machine or an administrator can cause anywhere."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError):
+        number = errno.ENOMEM
+    if number in _SPENT:
+        return JobsyncError(f"{_SPENT[number]}: {error}")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return JobsyncError("no thread could be started: too little memory or too many (ulimit -v -u, TasksMax=)")
+    if "psycopg" not in sys.modules:
+        return None
+    from jobsync.db.engine import problem_of
+
+    return problem_of(error)
+
+
+def _complain(sentence: str | None, code: int, *, as_json: bool, document_text: str | None = None) -> int:
+    if sentence:
+        complain(f"jobsync: {sentence}")
+    if as_json:
+        print_json({"error": visible(document_text or sentence or ""), "exit_code": code})
+    return code

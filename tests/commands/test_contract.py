@@ -74,7 +74,7 @@ def test_every_mix_of_outcomes_has_its_exit_code(
 def test_ineligible_dealerships_are_listed_with_each_reason_and_cost_nothing(
     cli: Cli, feed: Feed, add: Add, rows: Rows
 ) -> None:
-    """Skipped of those that nobody named never change the exit code, and no item row is opened for them."""
+    """Skipped of those that nobody named never change the exit code; they leave a line with the reason, no attempt."""
     add("ready", "R")
     feed.answers["R"] = cars("A")
     off, paused, inactive, none = (add(name, "X") for name in ("off", "paused", "inactive", "none"))
@@ -92,7 +92,8 @@ def test_ineligible_dealerships_are_listed_with_each_reason_and_cost_nothing(
     }
     assert expected == {item["name"]: (item["status"], item.get("reason")) for item in ran.json["items"]}
     assert (1, 1, 4, 0) == tuple(ran.json["counts"][name] for name in ("eligible", "succeeded", "skipped", "remaining"))
-    assert [(1,)] == rows("SELECT count(*) FROM job_items")
+    lines = rows("SELECT status, attempt, count(*)::int FROM job_items GROUP BY 1, 2 ORDER BY 1")
+    assert [("skipped", 0, 4), ("success", 1, 1)] == lines
 
 
 def make_ineligible(rows: Rows, off: int, paused: int, inactive: int, none: int) -> None:

@@ -343,3 +343,64 @@ def test_the_numbers_of_an_item_add_up_to_what_was_received(cli: Cli, feed: Feed
     assert [(7, 6, 1)] == rows(
         "SELECT items_processed, items_succeeded, items_failed FROM easycar_sync_logs ORDER BY id DESC LIMIT 1"
     )
+
+
+# --- warnings --------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_feed_with_nothing_listed_is_seen_the_next_morning(cli: Cli, feed: Feed, add: Add) -> None:
+    """A wrong account of a new dealership is a success with a warning: no alarm, yet no screen calls it fine."""
+    dealership = add("Northside", "N")
+    add("Southside", "S")
+    feed.answers |= {"N": [], "S": cars("A")}
+
+    run = cli("stock-sync", "--json").json["run_id"]
+
+    warning = "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret"
+    assert f"Northside: {warning}" in cli("runs", "show", run).out
+    [item] = [item for item in cli("runs", "show", run, "--json").json["items"] if item["label"] == "Northside"]
+    assert item["warnings"][0].startswith(warning)
+    assert warning in cli("dealership", "show", str(dealership)).out
+    assert [1, 0] == [row["last_warnings"] for row in cli("dealership", "list", "--json").json]
+    assert "last_warnings" in cli("dealership", "list").out
+    screen = cli("status").out
+    assert "dealerships  2: 1 warned, 1 fine\n" in screen
+    assert "do     jobsync credentials test 1\n" in screen
+    health = cli("health")
+    assert 0 == health.code
+    assert "1 dealership went well with a warning" in health.out
+
+
+def test_an_empty_feed_that_fills_is_fine(cli: Cli, feed: Feed, add: Add) -> None:
+    """Warnings are those of the last sync."""
+    dealership = add("Northside", "N")
+    feed.answers["N"] = []
+    cli("stock-sync")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+
+    assert "dealerships  1: 1 fine\n" in cli("status").out
+    assert "warnings of the last sync" not in cli("dealership", "show", str(dealership)).out
+
+
+def test_vehicles_kept_by_a_rejection_are_seen_the_next_morning(cli: Cli, feed: Feed, add: Add) -> None:
+    """They stay listed though the feed does not have them, until they are back or another set is missing."""
+    dealership = add("Northside", "N")
+    feed.answers["N"] = cars(*"ABCDEFGHIJ")
+    cli("stock-sync")
+    feed.answers["N"] = cars(*"ABCD")
+    cli("stock-sync")
+    cli("removals", "reject", "1")
+
+    run = cli("stock-sync", "--json").json["run_id"]
+
+    warning = "6 missing vehicles stay listed: their removal was rejected"
+    assert f"Northside: {warning}" in cli("runs", "show", run).out
+    assert warning in cli("dealership", "show", str(dealership)).out
+    screen = cli("status").out
+    assert "dealerships  1: 1 warned\n" in screen
+    assert "6 missing vehicles stay listed: removal rejected\n" in screen
+    assert "do     jobsync removals show 1\n" in screen
+    feed.answers["N"] = cars(*"ABCDEFGHIJ")
+    cli("stock-sync")
+    assert "dealerships  1: 1 fine\n" in cli("status").out

@@ -49,6 +49,20 @@ def test_a_run_is_shown_with_its_items(cli: Cli, feed: Feed, add: Add) -> None:
     assert "label" in cli("runs", "show", run_id).out
 
 
+def test_a_run_shows_whom_it_left_out_and_why(cli: Cli, feed: Feed, add: Add) -> None:
+    """What counts as skipped has its line."""
+    add("Good", "G")
+    cli("dealership", "pause", str(add("Resting", "R")))
+    feed.answers = {"G": cars("A")}
+    run_id = cli("stock-sync", "--json").json["run_id"]
+
+    shown = cli("runs", "show", run_id, "--json").json
+
+    assert 1 == shown["counts"]["skipped"]
+    items = [(item["label"], item["status"], item["attempt"], item["error"]) for item in shown["items"]]
+    assert [("Good", "success", 1, None), ("Resting", "skipped", 0, "paused")] == items
+
+
 def test_a_key_that_is_its_own_label_is_printed_once(cli: Cli, rows: Rows) -> None:
     """Documents have no other name than their access key."""
     key = "1" * 49

@@ -455,3 +455,46 @@ def test_a_line_is_broken_where_it_may_be(columns: int) -> None:
     assert name.split() == " ".join(text for _, text in prose).split()
     parts = ["         do     jobsync runs show 1a", " " * 16 + "jobsync invoice show 1 " * 3]
     assert (parts if columns < len(advice) else [advice]) == [text for _, text in fold(("bold", advice), columns)]
+
+
+def test_what_needs_attention_and_is_no_job_stands_on_the_screen(cli: Cli, add: Add, rows: Rows) -> None:
+    """`1 needs attention` is followed by what and what to do, whatever it is; doctor agrees."""
+    add("Northside", "N")
+    rows("UPDATE system_settings SET value = '0 26 * * *' WHERE key = 'easycar_sync_cron' RETURNING 1")
+
+    screen = cli("status").out
+
+    assert "1 needs attention" in screen
+    assert "settings     the setting easycar_sync_cron cannot be read: '0 26 * * *' cannot be used (Bad hour)" in screen
+    assert "do     jobsync settings set easycar_sync_cron VALUE" in screen
+    doctor = cli("doctor", "--offline")
+    assert 3 == doctor.code
+    assert "PROBLEM  settings: the setting easycar_sync_cron cannot be read" in doctor.out
+
+
+def test_a_cron_of_one_dealership_that_cannot_be_read_stands_on_every_screen(cli: Cli, add: Add, rows: Rows) -> None:
+    """Once on the screen: in its own line."""
+    number = add("Northside", "N")
+    rows(
+        "INSERT INTO dealership_settings (dealership_id, sync_cron) VALUES (1, 'often') ON CONFLICT (dealership_id)"
+        " DO UPDATE SET sync_cron = 'often' RETURNING 1"
+    )
+
+    screen = cli("status").out
+
+    assert 1 == screen.count("'often'")
+    assert f"do     jobsync dealership schedule {number} '0 2 * * *' (or --default)" in screen
+    assert 3 == cli("health").code
+    assert 3 == cli("doctor", "--offline").code
+
+
+@pytest.mark.parametrize(
+    "arguments", [("settings", "set", "easycar_sync_cron", "0 3 31 2 *"), ("dealership", "schedule", "1", "0 3 31 2 *")]
+)
+def test_a_cron_that_never_comes_is_refused_for_that(cli: Cli, add: Add, arguments: tuple[str, ...]) -> None:
+    """It has five fields; February has no 31st."""
+    add("Northside", "N")
+    ran = cli(*arguments)
+
+    assert 2 == ran.code
+    assert "'0 3 31 2 *' cannot be used (it never comes)" in ran.err

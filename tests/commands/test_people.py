@@ -63,6 +63,60 @@ def test_a_held_removal_is_shown_in_plain_words(cli: Cli, held: str) -> None:
     assert "_" not in "".join(facts).replace("stock_number", "")
 
 
+def test_an_empty_feed_names_the_credentials_wherever_it_is_asked_about(cli: Cli, feed: Feed, add: Add) -> None:
+    """A wrong account looks the same: nobody is led to approve the end of a whole stock without a word of that."""
+    dealership = add("Northside", "N")
+    feed.answers["N"] = cars(*ALL)
+    cli("stock-sync")
+    feed.answers["N"] = []
+
+    for command in (
+        ["stock-sync", "--dry-run"],
+        ["stock-sync"],
+        ["removals", "list"],
+        ["removals", "show", "1"],
+        ["status"],
+        ["health"],
+    ):
+        said = cli(*command).out
+        assert "a wrong AccountSecret or AccountNumber" in said, command
+        assert f"jobsync credentials test {dealership}" in said, command
+        before, _, after = said.partition("jobsync removals approve")
+        assert not after or "credentials test" in before, command
+
+
+def test_other_removals_say_nothing_of_credentials(cli: Cli, held: str) -> None:
+    """Four of ten are in the feed: the account is right."""
+    for command in (["stock-sync"], ["removals", "list"], ["removals", "show", held], ["status"], ["health"]):
+        assert "AccountSecret" not in cli(*command).out
+
+
+def test_advice_on_an_empty_feed_is_not_left_out_beside_another_question(cli: Cli, feed: Feed, add: Add) -> None:
+    """Two are held, for two reasons: each has its own line."""
+    add("Northside", "N")
+    add("Southside", "S")
+    feed.answers |= {"N": cars(*ALL), "S": cars(*ALL)}
+    cli("stock-sync")
+    feed.answers |= {"N": cars(*ALL[:4]), "S": []}
+    cli("stock-sync")
+
+    assert "jobsync credentials test 2; jobsync removals show 2, then" in cli("status").out
+
+
+def test_a_dry_run_that_would_hold_does_not_send_to_an_empty_list(cli: Cli, feed: Feed, add: Add) -> None:
+    """Nothing is asked yet."""
+    add("Northside", "N")
+    feed.answers["N"] = cars(*ALL)
+    cli("stock-sync")
+    feed.answers["N"] = cars(*ALL[:4])
+
+    said = cli("stock-sync", "--dry-run").out
+
+    assert "1 Northside: too many would go: a run that writes would hold them and ask\n" in said
+    assert "removals list" not in said
+    assert "1 Northside: too many would go: jobsync removals list\n" in cli("stock-sync").out
+
+
 def test_an_approval_is_carried_out_by_the_next_sync(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:
     """What is still missing goes; what came back stays; the approval is used up."""
     feed.answers["N"] = cars(*ALL[:5])
@@ -91,6 +145,33 @@ def test_an_approval_covers_only_what_was_asked(cli: Cli, feed: Feed, held: str,
     assert (3, "held", "empty_feed") == (ran.code, item_of(ran)["status"], item_of(ran)["reason"])
     assert (6, 4) == (item_of(ran)["removed"], item_of(ran)["held"])
     assert dict.fromkeys(ALL[:4], "active") | dict.fromkeys(ALL[4:], "removed") == status_of(rows)
+
+
+@pytest.mark.parametrize(("back", "removed"), [("ABCDE", 5), ("ABCDEFGHIJ", 0)])
+def test_the_list_says_what_an_approval_has_removed(cli: Cli, feed: Feed, held: str, back: str, removed: int) -> None:
+    """One that found all vehicles back is told from one that took them away."""
+    cli("removals", "approve", held)
+    [before] = cli("removals", "list", "--all", "--json").json
+    feed.answers["N"] = cars(*back)
+    cli("stock-sync")
+
+    [after] = cli("removals", "list", "--all", "--json").json
+    heading, line = cli("removals", "list", "--all").out.splitlines()
+    assert (None, removed) == (before["removed"], after["removed"])
+    assert heading.endswith("carried out           removed")
+    assert line.endswith(f"Z  {removed:>7}")
+
+
+def test_a_rejection_that_is_over_was_not_carried_out(cli: Cli, feed: Feed, held: str) -> None:
+    """All are back: the word has no more effect, and nothing was removed by it."""
+    cli("removals", "reject", held)
+    cli("stock-sync")
+    feed.answers["N"] = cars(*ALL)
+    cli("stock-sync")
+
+    _, line = cli("removals", "list", "--all").out.splitlines()
+    assert ["-", "-"] == line.split()[-2:]
+    assert "carried out" not in cli("removals", "show", held).out
 
 
 def test_a_rejection_keeps_the_vehicles_and_ends_the_asking(cli: Cli, feed: Feed, held: str, rows: Rows) -> None:

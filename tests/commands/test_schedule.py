@@ -444,3 +444,14 @@ def test_killed_attempt_is_retried(
     feed.answers["A"] = die
     assert {"A": "failed"} == scheduled()
     assert [(1, True)] == rows("SELECT attempt, retry_at > now() FROM sync_schedule")
+
+
+def test_a_scheduled_dry_run_says_that_nothing_is_due(cli: Cli, add: Add) -> None:
+    """Eligible it is."""
+    add("Northside", "N")
+
+    ran = cli("stock-sync", "--scheduled", "--dry-run")
+
+    assert 0 == ran.code
+    assert "no dealership is due: jobsync schedule show has the next slots\n" in ran.out
+    assert "is eligible" not in ran.out

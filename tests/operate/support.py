@@ -264,8 +264,8 @@ def add_dealership(
         [number, cron, f"{cron} @ UTC", NOW - timedelta(days=90), next_at, success],
     )
     connection.execute(
-        "INSERT INTO easycar_sync_logs (dealership_id, status, started_at, synced_at, error_messages)"
-        " VALUES (%s, %s, %s, %s, %s)",
+        "INSERT INTO easycar_sync_logs (dealership_id, status, started_at, synced_at, error_messages, items_processed)"
+        " VALUES (%s, %s, %s, %s, %s, 7)",
         [
             number,
             "Failed" if failed else "Success",

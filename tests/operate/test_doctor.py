@@ -17,6 +17,8 @@ from jobsync.db.engine import Database
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.operate import doctor
 from jobsync.operate.doctor import Finding, Level
+from jobsync.operate.health import judge_health
+from jobsync.operate.look import look
 from jobsync.operate.wake import Waker
 from jobsync.settings import Settings, load_settings
 from tests.operate.support import add_dealership, add_invoices, add_tenant, free_port, listener
@@ -46,6 +48,27 @@ def test_a_database_in_order(database: Database, database_url: str) -> None:
     assert engine is not None
     names = ("database", "clock", "schema", "rights", "locks")
     assert [(name, "ok") for name in names] == levels(found)
+
+
+def test_the_doctor_asks_of_settings_what_health_asks(database: Database, connection: Connection) -> None:
+    """A stored value that cannot be read is a problem to both; that the files can be read is another sentence."""
+
+    def found() -> list[Finding]:
+        with database.engine().connect() as opened:
+            return list(doctor.check_settings(opened))
+
+    assert [("settings", "ok")] == levels(found())
+    connection.execute("UPDATE system_settings SET value = '0 26 * * *' WHERE key = 'easycar_sync_cron'")
+    number = add_dealership(connection)
+    connection.execute("UPDATE dealerships SET timezone = 'Sydney' WHERE id = %s", [number])
+
+    with database.engine().connect() as opened:
+        problems = [each for each in judge_health(look(opened)).problems if each.kind == "settings"]
+    assert 2 == len(problems)
+    assert [each.text for each in problems] == [each.text for each in found()]
+    assert [("settings", "problem")] * 2 == levels(found())
+    _, [configuration] = doctor.check_configuration(Settings)
+    assert "setting" not in configuration.text
 
 
 def test_what_health_could_not_do_is_a_warning(database: Database, connection: Connection) -> None:

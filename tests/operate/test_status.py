@@ -113,8 +113,20 @@ def test_switched_off(seen: Seen, connection: Connection) -> None:
 
     assert State.OFF is found
     assert "easycar_sync_enabled" in why
-    assert "jobsync audit" in what
+    assert "jobsync audit says who set it by command" in what
+    assert "SQL" in what
     assert [] == kinds(judge_health(seen()))
+
+
+def test_switched_off_by_a_value_that_cannot_be_read(seen: Seen, connection: Connection) -> None:
+    """Nobody has switched it off, and the value says why it is."""
+    add_dealership(connection)
+    connection.execute("UPDATE system_settings SET value = 'vielleicht' WHERE key = 'easycar_sync_enabled'")
+    found, why, what = state(seen())
+
+    assert State.OFF is found
+    assert why.startswith("easycar_sync_enabled is 'vielleicht', which cannot be read and counts as off:")
+    assert what.startswith("jobsync settings set easycar_sync_enabled true")
 
 
 @pytest.mark.parametrize("minutes", [6, 60 * 24])
@@ -251,6 +263,23 @@ def test_a_success_beside_a_row_of_failures_is_explained(
     assert "ended as failed: no answer" in why
     assert f"jobsync runs show {bad[:8]}" == what
     assert ("last success by hand" in judge_health(seen()).problems[0].text) is (trigger == "manual")
+
+
+def test_a_hand_run_that_was_held_is_no_scheduled_failure(seen: Seen, connection: Connection) -> None:
+    """It is the last run that did not end clean; yet nothing scheduled came after it, and its row shows no failure."""
+    add_dealership(connection)
+    bad = add_run(connection, status="failed", exit_code=1, error="no answer", began=NOW - HOUR)
+    at = NOW - timedelta(minutes=10)
+    add_run(connection, status="held", exit_code=3, began=at, lasted=timedelta(0), trigger="manual")
+    set_job(connection, consecutive_failures=5, last_success_at=at)
+    found, why, what = state(seen())
+
+    assert State.FAILING is found
+    assert "a run by hand got through, held 10 min ago: the job can work, the next scheduled run shows" in why
+    assert "the last scheduled run to fail ended as failed: no answer" in why
+    assert f"jobsync runs show {bad[:8]}" == what
+    [problem] = judge_health(seen()).problems
+    assert ("no answer" in problem.text, what) == (True, problem.what_to_do)
 
 
 def test_a_dead_run_is_told_from_a_living_one(seen: Seen, connection: Connection) -> None:
@@ -618,6 +647,55 @@ def test_unreadable_settings_are_an_alarm(seen: Seen, connection: Connection) ->
     connection.execute("UPDATE system_settings SET value = 'many' WHERE key = 'alert_queue_length'")
 
     assert [("alert_queue_length", "settings")] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(
+    ("statement", "words", "what"),
+    [
+        (
+            "INSERT INTO dealership_settings (dealership_id, sync_cron) VALUES (%(id)s, 'so oft wie moeglich')",
+            "its cron 'so oft wie moeglich' cannot be used (it has 4 fields, not five), '0 2 * * *' is in force",
+            "jobsync dealership schedule {id} '0 2 * * *' (or --default)",
+        ),
+        (
+            "UPDATE dealerships SET timezone = 'Sydney' WHERE id = %(id)s",
+            "its time zone 'Sydney' is unknown, UTC is in force",
+            "jobsync dealership set {id} --timezone Australia/Sydney",
+        ),
+    ],
+)
+@pytest.mark.parametrize("ticked", [True, False])
+def test_what_cannot_be_read_of_one_dealership_is_an_alarm(
+    seen: Seen, connection: Connection, statement: str, words: str, what: str, ticked: bool
+) -> None:
+    """Whether a tick has met it yet or not; the dealership is not fine, and is not an alarm while it takes no part."""
+    number = add_dealership(connection)
+    set_job(connection)
+    connection.execute(statement.encode(), {"id": number})
+    if not ticked:
+        connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
+    [problem] = judge_health(seen()).problems
+    [found] = dealership_statuses(seen())
+
+    assert (f"dealership {number}", "settings") == (problem.subject, problem.kind)
+    assert problem.text.endswith(words)
+    assert what.format(id=number) == problem.what_to_do
+    assert (Standing.WARNED, words, what.format(id=number)) == (found.standing, found.why, found.what_to_do)
+    connection.execute("UPDATE easycar_credentials SET is_active = false")
+    assert [] == kinds(judge_health(seen()))
+
+
+def test_an_unreadable_common_cron_is_one_alarm_however_many_go_by_it(seen: Seen, connection: Connection) -> None:
+    """Each dealership has its own or the common one; only the common one is wrong."""
+    for name in ("Northside", "Southside"):
+        add_dealership(connection, name)
+    set_job(connection)
+    connection.execute("UPDATE system_settings SET value = '0 3 31 2 *' WHERE key = 'easycar_sync_cron'")
+    [problem] = judge_health(seen()).problems
+
+    assert ("easycar_sync_cron", "settings") == (problem.subject, problem.kind)
+    assert "'0 3 31 2 *' cannot be used (it never comes)" in problem.text
+    assert "the last good one stays in force" in problem.text
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(None, True), (21, True), (19, False)])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from jobsync.cli.options import DealershipId, Json, group, transaction
-from jobsync.cli.output import print_facts, print_table, say, show, with_pause
+from jobsync.cli.output import print_facts, print_lines, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
@@ -106,8 +106,8 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         rows = registry.list_dealerships(connection)
-    columns = ["id", "name", "last_status", "last_synced_at", "vehicles", _HELD, "timezone", "auto_sync"]
-    columns += ["paused", "has_credentials"]
+    columns = ["id", "name", "last_status", "last_warnings", "last_synced_at", "vehicles", _HELD, "timezone"]
+    columns += ["auto_sync", "paused", "has_credentials"]
     lines = [[_told(row)[column] for column in columns] for row in rows]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
 
@@ -123,6 +123,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 @app.command("show")
 def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """Show one dealership and its last syncs."""
+    from jobsync.db.jsonb import as_lines
     from jobsync.easycars import registry
 
     with transaction(context) as connection:
@@ -134,6 +135,8 @@ def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         columns += ["removed", "held", "error_messages"]
         syncs = [[sync[column] for column in columns] for sync in row["syncs"]]
         print_table(columns, syncs, title="last syncs", empty="none yet")
+        last = [warning for sync in row["syncs"][:1] for warning in as_lines(sync["warnings"])]
+        print_lines(last, title="warnings of the last sync")
 
     show(row, as_json=as_json, otherwise=tell)
 
@@ -187,14 +190,14 @@ def schedule(
 ) -> None:
     """Show a dealership's schedule, or give it one of its own."""
     from jobsync.db.engine import driver
-    from jobsync.db.system_settings import text_of_cron
+    from jobsync.db.system_settings import problem_of_cron, text_of_cron
     from jobsync.easycars import registry
     from jobsync.runner.run import database_now
 
     if cron is not None and default:
         raise UsageProblem("CRON and --default exclude each other")
-    if cron is not None and text_of_cron(cron) is None:
-        raise UsageProblem(f"CRON: {cron!r} cannot be used, expected five cron fields such as '30 1 * * *'")
+    if cron is not None and (wrong := problem_of_cron(cron)):
+        raise UsageProblem(f"CRON: {cron!r} cannot be used ({wrong}), expected five cron fields such as '30 1 * * *'")
     with transaction(context) as connection:
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:

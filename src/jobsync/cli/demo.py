@@ -46,6 +46,7 @@ _HELD = """
 One dealership's feed came back empty. That is a fault far more often than a clearance, so nothing was removed:
 its {number} vehicles stay listed until a person decides. This is how:
 
+    jobsync credentials test {dealership}     a wrong AccountSecret or AccountNumber looks like an empty feed too
     jobsync removals show {id}        which vehicles would go
     jobsync removals approve {id}     let them go at the next sync
     jobsync removals reject {id}      keep them; nobody is asked again until the set changes
@@ -194,4 +195,4 @@ def _explain(show: _Show, scenario: Scenario) -> None:
     )
     if not (prices and refused and held):
         raise DemoFailed("demo: the second night shows no price change, no refused item or no held removal")
-    write(_HELD.format(number=len(held[0]["stock_numbers"]), id=held[0]["id"]))
+    write(_HELD.format(number=len(held[0]["stock_numbers"]), id=held[0]["id"], dealership=held[0]["dealership_id"]))

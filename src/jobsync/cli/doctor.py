@@ -64,6 +64,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
         with translated(), engine.connect() as connection:
             yield from ask.check_key(connection, _decrypter(tools), _current(settings))
             yield from ask.check_upkeep(connection)
+            yield from ask.check_settings(connection)
             used = ask.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
     if not offline:

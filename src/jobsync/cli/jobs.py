@@ -16,7 +16,7 @@ from jobsync.cli.output import print_json, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
-from jobsync.runner.job import Report, RunStatus
+from jobsync.runner.job import ItemStatus, Report, RunStatus
 
 if TYPE_CHECKING:
     from jobsync.wiring import Tools
@@ -80,7 +80,7 @@ def stock_sync(
 
     report = _reported("stock-sync", do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
-        _print(report, as_json=as_json, dry_run=dry_run)
+        _print(report, as_json=as_json, dry_run=dry_run, scheduled=scheduled)
     raise typer.Exit(int(report.exit_code))
 
 
@@ -297,7 +297,7 @@ def _run_stock_sync(
     )
 
 
-def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
+def _print(report: Report, *, as_json: bool, dry_run: bool, scheduled: bool) -> None:
     from jobsync.easycars.job import item_json
 
     items = [item_json(item) for item in report.items]
@@ -308,10 +308,14 @@ def _print(report: Report, *, as_json: bool, dry_run: bool) -> None:
     print_table(
         ["dealership", "status", *numbers],
         [[f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers)] for item in items],
-        empty="no dealership is eligible" if report.exit_code is ExitCode.DONE else "no dealership was reached",
+        empty="no dealership was reached"
+        if report.exit_code is not ExitCode.DONE
+        else "no dealership is due: jobsync schedule show has the next slots"
+        if scheduled
+        else "no dealership is eligible",
     )
     for item in items:
-        if why := _why(item):
+        if why := _why(item, dry_run=dry_run):
             say(f"{item['dealership_id']} {item['name']}: {why}")
     if dry_run:
         _print_plan(items)
@@ -384,19 +388,27 @@ def _print_documents(report: Report, *, as_json: bool, dry_run: bool) -> None:
 _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
 
 
-def _why(item: dict[str, Any]) -> str:
+def _why(item: dict[str, Any], *, dry_run: bool) -> str:
     reason = str(item.get("reason") or "")
+    if item["status"] == ItemStatus.HELD:
+        return _why_held(item["dealership_id"], reason, dry_run=dry_run)
     return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
 
 
 _REASONS = {
     "refused_items": "items were refused: jobsync stock refused",
     "vendor_warning": "the vendor warned (Code 5): nothing was removed",
-    "limit": "too many would go: jobsync removals list",
-    "empty_feed": "the feed is empty: jobsync removals list",
     "no_credentials": "no credentials: jobsync credentials set",
     "auto_sync_off": "switched off",
 }
+
+
+def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
+    from jobsync.operate.words import EMPTY_FEED
+
+    words = {"limit": "too many would go", "empty_feed": EMPTY_FEED}.get(reason, reason)
+    first = f"jobsync credentials test {dealership_id}; " if reason == "empty_feed" else ""
+    return f"{words}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync removals list'}"
 
 
 def _print_plan(items: list[dict[str, Any]]) -> None:

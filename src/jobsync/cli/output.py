@@ -244,6 +244,17 @@ def print_facts(facts: Mapping[str, object]) -> None:
             write(f"{name.ljust(width)}{first}\n" + "".join(f"{' ' * width}{line}\n" for line in others))
 
 
+def print_lines(lines: Sequence[str], *, title: str) -> None:
+    """Print sentences under a title, nothing where there are none; on a terminal, long ones take several lines."""
+    room = room_of_screen()
+    if lines:
+        write(f"\n{visible(title)}\n")
+    for line in lines:
+        text = visible(line, most=600)
+        parts = _wrapped(text, room - 4) if room else [text]
+        write("  " + "\n    ".join(parts) + "\n")
+
+
 def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for a person: `paused` says until when, or no; the reason of a past pause is past as well."""
     from jobsync.operate.words import pause_end

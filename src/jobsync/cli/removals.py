@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -34,11 +35,11 @@ def list_(
         "in the feed",
         "asked",
         "decided by",
+        *(["carried out", "removed"] if every else []),
     ]
-    show(
-        rows,
-        as_json=as_json,
-        otherwise=lambda: print_table(
+
+    def tell() -> None:
+        print_table(
             columns,
             [
                 [
@@ -51,12 +52,26 @@ def list_(
                     row["listed_now"],
                     row["created_at"],
                     row["decided_by"],
+                    *([row["applied_at"] if row["status"] == "approved" else None, row["removed"]] if every else []),
                 ]
                 for row in rows
             ],
             empty="nothing is held",
-        ),
-    )
+        )
+        _warn_of_empty_feeds(rows)
+
+    show(rows, as_json=as_json, otherwise=tell)
+
+
+def _warn_of_empty_feeds(rows: Sequence[dict[str, Any]]) -> None:
+    """Say what else may be behind an empty feed, as long as its vehicles are still there."""
+    from jobsync.operate.words import EMPTY_FEED
+
+    open_ = [row for row in rows if row["status"] in ("pending", "approved") and row["applied_at"] is None]
+    ids = [row["dealership_id"] for row in open_ if row["reason"] == "empty_feed"]
+    if ids:
+        number = ids[0] if len(ids) == 1 else "ID"
+        say(f"empty_feed: {EMPTY_FEED}; before they go: jobsync credentials test {number}")
 
 
 @app.command("show")
@@ -68,7 +83,9 @@ def show_(context: typer.Context, removal_id: RemovalId, as_json: Json = False) 
         row = registry.show_removal(connection, removal_id)
 
     def tell() -> None:
-        print_facts({_WORDS.get(name, name): value for name, value in row.items() if name != "vehicles"})
+        words = _WORDS if row["status"] == "approved" else {**_WORDS, "applied_at": "done with"}
+        print_facts({words.get(name, name): value for name, value in row.items() if name != "vehicles"})
+        _warn_of_empty_feeds([row])
         columns = ["stock_number", "title", "price", "status"]
         print_table(columns, [[car[c] for c in columns] for car in row["vehicles"]], title="vehicles")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobsync.cli.options import Json, group, tools_of, transaction
-from jobsync.cli.output import print_facts, print_table, room_of_screen, say, show, write
+from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.runner.job import RunStatus
@@ -172,6 +172,8 @@ def show_(
         if all(item["label"] == item["item_key"] for item in row["items"]):
             columns.remove("label")
         print_table(columns, [[item[c] for c in columns] for item in row["items"]], title="items", empty="none")
+        told = [f"{item['label']}: {warning}" for item in row["items"] for warning in item["warnings"]]
+        print_lines(told, title="warnings")
         if row["traceback"]:
             write("\n" + visible_lines(row["traceback"]) + "\n")
 

@@ -143,12 +143,31 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN
     yield _DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
     yield style, f"{words}: jobsync health" if verdict.problems else words
+    yield from _nowhere_else(seen, verdict)
     yield from _jobs(seen)
     yield from _dealerships(seen)
     yield from _tenants(seen)
     yield from _levels(seen)
     yield from _failures(seen)
     yield from _watch(seen)
+
+
+_HOMELESS = ("settings", "unit", "prune", "mail")  # kinds of problems that none of the sections below is about
+
+
+def _nowhere_else(seen: Snapshot, verdict: Health) -> Iterator[Line]:
+    """What needs a person and is neither a job's, a dealership's nor a tenant's."""
+    from jobsync.operate.status import Standing, dealership_statuses
+
+    below = {f"dealership {each.facts.id}" for each in dealership_statuses(seen) if each.standing is Standing.WARNED}
+    found = [each for each in verdict.problems if each.kind in _HOMELESS and each.subject not in below]
+    if found:
+        yield _PLAIN, ""
+    for each in found[:_TROUBLED_MOST]:
+        yield _BAD, f"{each.kind.ljust(12)} {visible(each.text, most=300)}"
+        yield _HEAD, f"  do     {visible(each.what_to_do, most=300)}"
+    if len(found) > _TROUBLED_MOST:
+        yield _DIM, f"  ... and {len(found) - _TROUBLED_MOST} more: jobsync health"
 
 
 def _watch(seen: Snapshot) -> Iterator[Line]:
@@ -248,11 +267,12 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
     yield _PLAIN, ""
     summary = ", ".join(f"{number} {standing}" for standing, number in counts.items() if number)
     yield _HEAD, f"dealerships  {len(statuses)}: {summary}"
-    calm = (Standing.FINE, Standing.NEW, Standing.OFF, Standing.NO_CREDENTIALS, Standing.PAUSED, Standing.PARTIAL)
+    told = (Standing.PARTIAL, Standing.WARNED, Standing.PAUSED)
+    calm = (Standing.FINE, Standing.NEW, Standing.OFF, Standing.NO_CREDENTIALS, *told)
     troubled = [found for found in statuses if found.standing not in calm]
-    others = [found for found in statuses if found.standing in (Standing.PARTIAL, Standing.PAUSED)]
+    others = [found for found in statuses if found.standing in told]
     rows = (troubled + others)[:_TROUBLED_MOST]
-    advised: set[Standing] = set()
+    advised: set[tuple[Standing, str]] = set()
     for found in rows:
         name = visible(f"{found.facts.id} {found.facts.name}", most=40)
         style = _BAD if found.standing in (Standing.SILENT, Standing.FAILING) else _WARN
@@ -260,8 +280,9 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
             style,
             f"  {name.ljust(28)}  {str(found.standing).ljust(9)}  {visible(found.why or '', most=200)}".rstrip(),
         )
-        if found.what_to_do and found.standing not in advised:  # the others differ in their number only
-            advised.add(found.standing)
+        kind = found.standing, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", found.what_to_do or "")
+        if found.what_to_do and kind not in advised:  # the others differ in their number only
+            advised.add(kind)
             yield _HEAD, f"{''.ljust(_INDENT)}do     {visible(found.what_to_do, most=200)}"
     more = len(troubled) + len(others) - len(rows)
     if more > 0:

@@ -22,3 +22,8 @@ def as_object(value: object) -> dict[str, Any]:
 def as_counts(value: object) -> dict[str, int]:
     """Return the whole numbers of an object by name, none for anything else."""
     return {name: number for name, number in as_object(value).items() if type(number) is int}
+
+
+def as_lines(value: object) -> list[str]:
+    """Return the texts of a list, none for anything else."""
+    return [line for line in value if isinstance(line, str)] if isinstance(value, list) else []

@@ -73,7 +73,7 @@ class Cron:
 
     default: str
     description: str
-    expected: str = "five cron fields, for example: 0 2 * * *"
+    expected: str = "a cron expression of five fields, for example: 0 2 * * *"
     consequence: str = "the last good one stays in force"
 
     def read(self, text: str) -> str | None:
@@ -136,18 +136,32 @@ CATALOGUE: Mapping[str, Kind] = {
 
 def text_of_cron(text: str) -> str | None:
     """Return a cron expression with single blanks, None if it is not one of five fields that ever comes."""
+    return None if problem_of_cron(text) else " ".join(text.split())
+
+
+def problem_of_cron(text: str) -> str | None:
+    """
+    Return what is wrong with a cron expression, None if nothing is.
+
+    >>> [problem_of_cron(text) for text in ("@daily", "0 26 * * *", "0 3 31 2 *", "0 2 * * *")]
+    ['it has 1 field, not five', 'Bad hour', 'it never comes', None]
+    """
     from datetime import UTC, datetime
 
     from cronsim import CronSim, CronSimError
 
     fields = text.split()
     if len(fields) != 5:
-        return None
+        return f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}, not five"
     try:
         next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
-    except (CronSimError, StopIteration):
-        return None
-    return " ".join(fields)
+    except CronSimError as error:
+        any_month = " ".join([*fields[:3], "*", fields[4]])
+        is_day_of_other_months = "day-of-month" in str(error) and problem_of_cron(any_month) is None
+        return "it never comes" if is_day_of_other_months else str(error)
+    except StopIteration:
+        return "it never comes"
+    return None
 
 
 def is_zone(name: str) -> bool:
@@ -234,8 +248,14 @@ def check_setting(key: str, value: str) -> str:
     """
     kind = require_setting(key)
     if kind.read(value) is None:
-        raise UsageProblem(f"{key}: {visible(value, most=80)!r} cannot be used, expected {kind.expected}")
+        raise UsageProblem(f"{key}: {problem_of_value(kind, value)}")
     return kind.spell(value)
+
+
+def problem_of_value(kind: Kind, value: str) -> str:
+    """Return why an unreadable value cannot be used, and what is expected."""
+    why = f" ({problem_of_cron(value)})" if isinstance(kind, Cron) else ""
+    return f"{visible(value, most=80)!r} cannot be used{why}, expected {kind.expected}"
 
 
 def require_setting(key: str) -> Kind:

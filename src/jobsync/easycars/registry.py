@@ -76,8 +76,8 @@ _OVERVIEW = """
            s.sync_cron, coalesce(s.paused_until > now(), false) AS paused,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
-           l.status AS last_status, l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt,
-           h.next_at, h.retry_at,
+           l.status AS last_status, l.warnings AS last_warnings, l.synced_at AS last_synced_at,
+           h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
            (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
            (SELECT count(*) FROM held_removals r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
     FROM dealerships d
@@ -85,7 +85,8 @@ _OVERVIEW = """
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
     LEFT JOIN LATERAL (
-        SELECT status, synced_at FROM easycar_sync_logs WHERE dealership_id = d.id AND sync_type = 'stock'
+        SELECT status, synced_at, CASE jsonb_typeof(warnings) WHEN 'array' THEN jsonb_array_length(warnings) ELSE 0 END
+               AS warnings FROM easycar_sync_logs WHERE dealership_id = d.id AND sync_type = 'stock'
         ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
 """
@@ -174,13 +175,21 @@ def delete_credentials(connection: Connection, dealership_id: int) -> bool:
 
 _REMOVALS = """
     SELECT r.id, r.dealership_id, d.name, r.status, r.reason, r.stock_numbers, r.listed_before, r.listed_now,
-           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at
+           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at,
+           CASE WHEN r.status = 'approved' AND r.applied_at IS NOT NULL THEN (
+               SELECT count(*) FROM vehicles v JOIN vehicle_changes c ON c.vehicle_id = v.id
+               AND c.changed_at = r.applied_at AND c.field = 'status' AND c.new = 'removed'
+               WHERE v.dealership_id = r.dealership_id AND v.stock_number = ANY(r.stock_numbers)) END AS removed
     FROM held_removals r JOIN dealerships d ON d.id = r.dealership_id
 """
 
 
 def list_removals(connection: Connection, *, every: bool) -> Rows:
-    """Return the held removals that wait for somebody, or all of them."""
+    """
+    Return the held removals that wait for somebody, or all of them.
+
+    `removed` says how many vehicles the sync that carried an approval out took away: what was back by then stayed.
+    """
     where = "" if every else " WHERE r.status = 'pending' OR (r.status = 'approved' AND r.applied_at IS NULL)"
     return _rows(connection, _REMOVALS + where + " ORDER BY r.id")
 

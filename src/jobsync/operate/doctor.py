@@ -20,9 +20,11 @@ from urllib.parse import urlsplit
 from sqlalchemy import text
 
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
+from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.logs import visible
-from jobsync.operate.look import KINDS, rows_of
+from jobsync.operate.health import unreadable_values
+from jobsync.operate.look import KINDS, read_dealerships, read_now, rows_of
 from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
 from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
@@ -99,7 +101,7 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
         words = str(error).removeprefix("configuration: ").split("; ")
         what = "mend the environment, the credential or /etc/jobsync/config.toml"
         return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
-    return settings, [ok("configuration", "every setting can be read")]
+    return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
 
 
 def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -131,6 +133,17 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
                 f"{folder} cannot be written by this user: alerts are remembered in the database and in memory only",
                 "StateDirectory=jobsync in the unit, or run this as the service's user",
             )
+
+
+def check_settings(connection: Connection) -> Iterator[Finding]:
+    """Can what is stored in the database be read? The question of `jobsync health` of the same name."""
+    settings = read_system_settings(driver(connection))
+    dealerships = read_dealerships(connection, read_now(connection), settings)
+    wrong = list(unreadable_values(settings, dealerships))
+    for each in wrong:
+        yield problem("settings", each.text, each.what_to_do)
+    if not wrong:
+        yield ok("settings", "every value stored in the database can be read")
 
 
 def check_upkeep(connection: Connection) -> Iterator[Finding]:

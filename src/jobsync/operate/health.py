@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
-from jobsync.operate.look import WATCH, JobFacts, Snapshot
+from jobsync.operate.look import WATCH, DealershipFacts, JobFacts, Snapshot
 from jobsync.operate.status import (
     FAILED,
+    Standing,
     by_hand,
     dealership_status,
     dealership_statuses,
@@ -21,6 +23,9 @@ from jobsync.operate.status import (
     service_levels,
     silent_since,
     storage_is_held,
+    unreadable_schedule,
+    what_of_held,
+    why_held,
 )
 from jobsync.operate.wake import how_to_wake
 from jobsync.operate.words import ago, many, percent, span, stamp
@@ -113,7 +118,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("documents", "do documents need a person?", tuple(_documents(seen))),
         Check("storage", "can RIDE files be written?", tuple(_storage(seen))),
         Check("ride", "can every RIDE be drawn?", tuple(_rides(seen))),
-        Check("settings", "can every setting be read?", tuple(_settings(seen))),
+        Check("settings", "can every setting be read?", tuple(unreadable_values(seen.settings, seen.dealerships))),
         Check("unit", "did a unit fail again and again?", tuple(_told(seen, "unit"))),
         Check("prune", "can old rows be deleted?", tuple(_told(seen, "prune"))),
         Check("mail", "does every address take its mail?", tuple(_told(seen, "mail"))),
@@ -177,7 +182,8 @@ def _failures(seen: Snapshot) -> Iterator[Problem]:
 
 
 def _reason(facts: JobFacts) -> str:
-    return f": {facts.last_bad.error}" if facts.last_bad and facts.last_bad.error else ""
+    run = facts.last_missed or facts.last_bad
+    return f": {run.error}" if run and run.error else ""
 
 
 def _silence(seen: Snapshot) -> Iterator[Problem]:
@@ -201,8 +207,8 @@ def _held(seen: Snapshot) -> Iterator[Problem]:
                 f"dealership {found.id}",
                 "held",
                 f"dealership {found.id} {found.name}: {many(found.held, 'removal waits', 'removals wait')} for a person"
-                f" since {stamp(found.held_since)}",
-                f"jobsync removals show {found.held_id}, then jobsync removals approve (or reject) {found.held_id}",
+                f" since {stamp(found.held_since)}{why_held(found)}",
+                what_of_held(found),
                 found.held_since,
             )
 
@@ -280,14 +286,22 @@ def _rides(seen: Snapshot) -> Iterator[Problem]:
             )
 
 
-def _settings(seen: Snapshot) -> Iterator[Problem]:
-    for key in seen.unreadable_settings:
-        yield Problem(
-            key,
-            "settings",
-            f"the setting {key} cannot be read",
-            f"jobsync settings get {key}; jobsync settings set {key} …",
-        )
+def unreadable_values(settings: SystemSettings, dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+    """Return the stored settings, and the own crons and zones of dealerships that take part, that cannot be read."""
+    for key, value in sorted(settings.texts.items()):
+        kind = CATALOGUE.get(key)
+        if kind is not None and kind.read(value) is None:
+            yield Problem(
+                key,
+                "settings",
+                f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
+                f"jobsync settings set {key} VALUE",
+            )
+    for found in dealerships:
+        schedule = unreadable_schedule(found) if found.why_not is None else None
+        if schedule:
+            words, what = schedule
+            yield Problem(f"dealership {found.id}", "settings", f"dealership {found.id} {found.name}: {words}", what)
 
 
 def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
@@ -322,13 +336,17 @@ def _notes(seen: Snapshot) -> Iterator[str]:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
         elif facts.in_use and facts.last_tick_at is None:
             yield f"no timer has ever woken {facts.kind.name}"
-    failing = [found for found in dealership_statuses(seen) if found.standing in FAILED]
+    statuses = dealership_statuses(seen)
+    failing = [found for found in statuses if found.standing in FAILED]
     if failing:
         yield (
             f"{many(len(failing), 'dealership')} failed at the last sync; an alarm once"
             f" {seen.settings.number('alert_silence_hours')} h have passed since a slot without a success:"
             " jobsync status shows them"
         )
+    warned = [found for found in statuses if found.standing is Standing.WARNED]
+    if warned:
+        yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
     yield from (
         f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
         " waits for it, the next document that does tries it again"

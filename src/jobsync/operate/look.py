@@ -94,6 +94,7 @@ class JobFacts:
             (paused, switched off, no credentials).
         next_at: when the first of the waiting ones is due.
         last_bad: the last run within the window that did not end clean.
+        last_missed: the last scheduled run within the window that failed: the end of a row of failures.
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
@@ -110,6 +111,7 @@ class JobFacts:
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
     last_bad: RunFacts | None
+    last_missed: RunFacts | None
     last_good: RunFacts | None
     numbers: Numbers
     due: int
@@ -128,8 +130,12 @@ class DealershipFacts:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
         paused_until: None while it is paused: until it is resumed.
         next_at: its next slot; None where its cron cannot be read.
+        cron, timezone: what the next tick goes by.
+        unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
+        is_empty: the last sync went well, its feed was empty, and nothing is listed.
+        kept: vehicles that stay listed though they are missing: their removal was rejected.
         error: the first error of the last sync that failed.
     """
 
@@ -138,6 +144,10 @@ class DealershipFacts:
     why_not: str | None
     paused_until: datetime | None
     paused_reason: str | None
+    cron: str
+    timezone: str
+    unreadable_cron: str | None
+    unreadable_zone: str | None
     next_at: datetime | None
     retry_at: datetime | None
     attempt: int
@@ -150,7 +160,11 @@ class DealershipFacts:
     error: str | None
     held: int
     held_id: int | None
+    held_reason: str | None
     held_since: datetime | None
+    is_empty: bool
+    kept: int
+    kept_id: int | None
 
 
 @dataclass(frozen=True)
@@ -289,15 +303,6 @@ class Snapshot:
         """How many runs of all jobs within the window were clean, and of how many."""
         return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
 
-    @property
-    def unreadable_settings(self) -> list[str]:
-        """The keys of settings whose stored value cannot be read."""
-        return [
-            key
-            for key, value in sorted(self.settings.texts.items())
-            if key in CATALOGUE and CATALOGUE[key].read(value) is None
-        ]
-
 
 def rows_of(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
     """Return the rows of a statement as dictionaries."""
@@ -329,7 +334,7 @@ def look(
     now = now or clock["now"]
     since = _before(now, window)
     settings = read_system_settings(driver(connection))
-    dealerships = _dealerships(connection, now, settings)
+    dealerships = read_dealerships(connection, now, settings)
     tenants = _tenants(connection, now)
     return Snapshot(
         now=now,
@@ -369,6 +374,11 @@ _LAST = f"""
     SELECT {_RUN}, 'bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
         AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'missed' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
+        AND r.status IN ('failed', 'crashed', 'lock_lost', 'timed_out') AND r.trigger <> 'manual'
+        ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
     SELECT {_RUN}, 'good' FROM jobs j CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
@@ -423,6 +433,7 @@ def _jobs(
                 ),
                 last_run=next(iter(runs[kind.name, "last"]), None),
                 last_bad=next(iter(runs[kind.name, "bad"]), None),
+                last_missed=next(iter(runs[kind.name, "missed"]), None),
                 last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
                 in_use=due["in_use"] or (kind.name == "generate-ride" and bool(due["due"] or state)),
@@ -485,11 +496,8 @@ _DEALERSHIPS = """
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
-           coalesce(nullif(btrim(s.sync_cron), ''), :wanted_cron) AS wanted_cron,
-           coalesce(nullif(btrim(d.timezone), ''), :wanted_zone) AS wanted_zone,
+           nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
            h.cron AS last_cron, h.timezone AS last_zone, h.seen,
-           coalesce(h.cron, nullif(btrim(s.sync_cron), ''), :cron) AS cron,
-           coalesce(h.timezone, nullif(btrim(d.timezone), ''), :zone) AS timezone,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
@@ -499,42 +507,62 @@ _DEALERSHIPS = """
                    AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
-           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.created_at AS held_since
+           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.reason AS held_reason,
+           r.created_at AS held_since,
+           coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
+               SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
+               AND v.status <> 'removed'), false) AS is_empty,
+           coalesce(cardinality(k.stock_numbers), 0) AS kept, k.id AS kept_id
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
     LEFT JOIN held_removals r ON r.dealership_id = d.id AND r.status = 'pending'
     LEFT JOIN LATERAL (
-        SELECT status, synced_at, run_id, error_messages FROM easycar_sync_logs
+        SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
+    LEFT JOIN LATERAL (
+        SELECT id, stock_numbers FROM held_removals
+        WHERE dealership_id = d.id AND status = 'rejected' AND applied_at IS NULL ORDER BY id DESC LIMIT 1
+    ) k ON true
     ORDER BY d.id
 """
 
 
-def _dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+def read_dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+    """Return every dealership's facts."""
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
     readable = cache(text_of_cron)
     found = []
-    usual = settings.cron("easycar_sync_cron") or CATALOGUE["easycar_sync_cron"].default
-    zone_ = settings.zone("easycar_sync_timezone")
-    wanted = {
-        "wanted_cron": settings.texts.get("easycar_sync_cron", CATALOGUE["easycar_sync_cron"].default),
-        "wanted_zone": settings.texts.get("easycar_sync_timezone", CATALOGUE["easycar_sync_timezone"].default),
-    }
-    for row in rows_of(connection, _DEALERSHIPS, now=now, cron=usual, zone=zone_, **wanted):
-        cron, zone, start = row.pop("cron"), row.pop("timezone"), row.pop("counted_from")
-        expected = slot(cron, zone, start) if start else None
+    usual, usual_zone = (str(CATALOGUE[key].default) for key in ("easycar_sync_cron", "easycar_sync_timezone"))
+    for row in rows_of(connection, _DEALERSHIPS, now=now):
+        own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
+        last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
         # Of other texts the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
         # what cannot be read changes no slot.
-        texts = row.pop("wanted_cron"), row.pop("wanted_zone")
-        rule = readable(texts[0]) or cron, texts[1].strip() if is_zone(texts[1].strip()) else zone
+        texts = (
+            own_cron or settings.texts.get("easycar_sync_cron", usual),
+            own_zone or settings.texts.get("easycar_sync_timezone", usual_zone),
+        )
+        cron, zone = readable(texts[0]), texts[1].strip()
+        is_known = is_zone(zone)
+        rule = cron or last[0] or usual, zone if is_known else last[1] or usual_zone
+        expected = slot(last[0] or rule[0], last[1] or rule[1], start) if start else None
         if row.pop("seen") != " @ ".join(texts):
             row["retry_at"] = None
-        if rule != (row.pop("last_cron"), row.pop("last_zone")) or row["next_at"] is None:
+        if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
-        found.append(DealershipFacts(**row, expected_at=expected))
+        found.append(
+            DealershipFacts(
+                **row,
+                expected_at=expected,
+                cron=rule[0],
+                timezone=rule[1],
+                unreadable_cron=own_cron if cron is None else None,
+                unreadable_zone=None if is_known else own_zone,
+            )
+        )
     return tuple(found)
 
 

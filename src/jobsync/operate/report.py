@@ -323,6 +323,7 @@ _STANDING_CSS = {
     Standing.HELD: "warn",
     Standing.RETRYING: "warn",
     Standing.PARTIAL: "warn",
+    Standing.WARNED: "warn",
     Standing.FINE: "good",
 }
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from jobsync.db.engine import driver
-from jobsync.db.jsonb import as_counts
+from jobsync.db.jsonb import as_counts, as_lines
 from jobsync.errors import UsageProblem
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
@@ -85,11 +85,22 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
         ),
         {"id": run["run_id"]},
     ).mappings()
-    run["items"] = [{**item, "counts": as_counts(item["counts"])} for item in items]
+    warnings = _warnings(connection, run["run_id"])
+    run["items"] = [
+        {**item, "counts": as_counts(item["counts"]), "warnings": warnings.get(item["item_key"], [])} for item in items
+    ]
     if run["status"] == "crashed":
         for item in run["items"]:
             item["status"] = "crashed" if item["status"] == "running" else item["status"]
     return run
+
+
+def _warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]:
+    """Return what syncs of the run warned of, by dealership."""
+    rows = connection.execute(
+        text("SELECT dealership_id, warnings FROM easycar_sync_logs WHERE run_id = :id"), {"id": run_id}
+    )
+    return {str(row.dealership_id): as_lines(row.warnings) for row in rows}
 
 
 def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from jobsync.db.system_settings import CATALOGUE, problem_of_cron
 from jobsync.errors import ExitCode
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
-from jobsync.operate.words import ago, many, pause_end, span, stamp
+from jobsync.operate.words import EMPTY_FEED, ago, how_to_decide, many, pause_end, span, stamp
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
 _SILENT_LEAST_S = 300.0
@@ -62,6 +63,7 @@ class Standing(StrEnum):
     HELD = "held"
     RETRYING = "retrying"
     PARTIAL = "partial"
+    WARNED = "warned"
     NEW = "never synced"
     FINE = "fine"
     PAUSED = "paused"
@@ -140,15 +142,18 @@ def _unused(facts: JobFacts) -> str:
     }[facts.kind.name]
 
 
-def _off(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if facts.enabled:
         return None
     key = facts.kind.switch
+    value = seen.settings.texts.get(key, "")
+    is_readable = CATALOGUE[key].read(value) is not None
+    words = "is off" if is_readable else f"is {value!r}, which cannot be read and counts as off"
     return JobStatus(
         facts,
         State.OFF,
-        f"{key} is off: every form of this job does nothing",
-        f"jobsync settings set {key} true; who switched it off: jobsync audit",
+        f"{key} {words}: every form of this job does nothing",
+        f"jobsync settings set {key} true; jobsync audit says who set it by command, of SQL it knows nothing",
     )
 
 
@@ -218,7 +223,7 @@ def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         run = facts.last_run
         why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
         what = f"{_tried_again(seen, facts)}; jobsync doctor tests the way there"
-        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, facts), what, _print_of(seen, facts))
+        return JobStatus(facts, State.UPSTREAM_DOWN, why + _reason(seen, run), what, _print_of(seen, run))
     return None
 
 
@@ -237,7 +242,7 @@ def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     bad = last is not None and last.status in ("failed", "crashed", "lock_lost", "timed_out")
     if not (bad or facts.consecutive_failures >= 2 or (dead and not any(run.alive for run in facts.running))):
         return None
-    run = facts.last_bad or last
+    run = last if bad else facts.last_missed or facts.last_bad or last
     if dead and (run is None or dead[0].started_at > run.started_at):
         run = dead[0]
         why = f"run {str(run.run_id)[:8]} died without a word on {run.host}, pid {run.pid}"
@@ -249,25 +254,26 @@ def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         what = f"nothing is half-done, the next run goes on; why it died: {log}"
         return JobStatus(facts, State.FAILING, why, what)
     assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
-    which = "last run" if run == last else "last bad run"
-    ended = f"the {which}{by_hand(run)} ended as {run.status}{_reason(seen, facts)}"
-    why = "; ".join(filter(None, (_in_a_row(seen, facts, run), ended)))
-    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", _print_of(seen, facts))
+    which = "last run" if run == last else "last scheduled run to fail" if run == facts.last_missed else "last bad run"
+    ended = f"the {which}{by_hand(run)} ended as {run.status}{_reason(seen, run)}"
+    why = "; ".join(filter(None, (_in_a_row(seen, facts), ended)))
+    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", _print_of(seen, run))
 
 
-def _in_a_row(seen: Snapshot, facts: JobFacts, bad: RunFacts) -> str:
+def _in_a_row(seen: Snapshot, facts: JobFacts) -> str:
     """Say how many scheduled runs failed in a row, and what a success means that did not end the row."""
     if facts.consecutive_failures < 2:
         return ""
     words = f"{facts.consecutive_failures} scheduled runs failed in a row"
-    good = facts.last_good
+    good, missed = facts.last_good, facts.last_missed
     if good is None:
         return words
     when = ago(seen.now, facts.last_success_at)
-    if good.started_at > bad.started_at:
+    how = "succeeded" if good.status == "succeeded" else f"got through, {good.status}"
+    if missed is None or good.started_at > missed.started_at:
         who = "a run by hand" if by_hand(good) else "a retry"
-        return f"{words}; {who} succeeded {when}: the job can work, the next scheduled run shows whether it is over"
-    return f"{words}; a run by hand succeeded {when}, scheduled ones still fail" if by_hand(good) else words
+        return f"{words}; {who} {how} {when}: the job can work, the next scheduled run shows whether it is over"
+    return f"{words}; a run by hand {how} {when}, scheduled ones still fail" if by_hand(good) else words
 
 
 def by_hand(run: RunFacts | None) -> str:
@@ -275,20 +281,19 @@ def by_hand(run: RunFacts | None) -> str:
     return " by hand" if run is not None and run.trigger == "manual" else ""
 
 
-def _reason(seen: Snapshot, facts: JobFacts) -> str:
-    found = _failure_of(seen, facts.last_bad)
-    error = facts.last_bad.error if facts.last_bad else None
-    text = error or (found.sample if found else None)
+def _reason(seen: Snapshot, run: RunFacts) -> str:
+    found = _failure_of(seen, run)
+    text = run.error or (found.sample if found else None)
     return f": {text}" if text else ""
 
 
-def _print_of(seen: Snapshot, facts: JobFacts) -> str | None:
-    found = _failure_of(seen, facts.last_bad)
+def _print_of(seen: Snapshot, run: RunFacts) -> str | None:
+    found = _failure_of(seen, run)
     return found.fingerprint if found else None
 
 
-def _failure_of(seen: Snapshot, run: RunFacts | None) -> Any:
-    return next((group for group in seen.failures if run is not None and group.run_id == run.run_id), None)
+def _failure_of(seen: Snapshot, run: RunFacts) -> Any:
+    return next((group for group in seen.failures if group.run_id == run.run_id), None)
 
 
 _HELD_STORAGE = (
@@ -396,9 +401,8 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
             return DealershipStatus(found, Standing.RETRYING, times + error + again, _what_failed(found))
         return DealershipStatus(found, Standing.FAILING, times + error, _what_failed(found))
     if found.held:
-        why = f"{many(found.held, 'removal')} held since {stamp(found.held_since)}"
-        what = f"jobsync removals show {found.held_id}, then jobsync removals approve (or reject) {found.held_id}"
-        return DealershipStatus(found, Standing.HELD, why, what)
+        why = f"{many(found.held, 'removal')} held since {stamp(found.held_since)}{why_held(found)}"
+        return DealershipStatus(found, Standing.HELD, why, what_of_held(found))
     if found.last_status == "PartialSuccess":
         return DealershipStatus(
             found, Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
@@ -407,7 +411,46 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
         return DealershipStatus(
             found, Standing.NEW, f"first slot {ago(seen.now, found.next_at)}" if found.next_at else None
         )
-    return DealershipStatus(found, Standing.FINE)
+    return _warned(found) or DealershipStatus(found, Standing.FINE)
+
+
+def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
+    """Return what of a dealership's own cron and time zone cannot be read, and what to do; None if all can."""
+    whys, whats = [], []
+    if found.unreadable_cron is not None:
+        wrong = problem_of_cron(found.unreadable_cron)
+        whys.append(f"its cron {found.unreadable_cron!r} cannot be used ({wrong}), {found.cron!r} is in force")
+        whats.append(f"jobsync dealership schedule {found.id} '0 2 * * *' (or --default)")
+    if found.unreadable_zone is not None:
+        whys.append(f"its time zone {found.unreadable_zone!r} is unknown, {found.timezone} is in force")
+        whats.append(f"jobsync dealership set {found.id} --timezone Australia/Sydney")
+    return ("; ".join(whys), "; ".join(whats)) if whys else None
+
+
+def _warned(found: DealershipFacts) -> DealershipStatus | None:
+    """Return what a sync that went well leaves to be looked at; nobody needs to get up for it."""
+    whys, whats = [], []
+    if schedule := unreadable_schedule(found):
+        whys.append(schedule[0])
+        whats.append(schedule[1])
+    if found.is_empty:
+        whys.append(f"{EMPTY_FEED}; nothing is listed")
+        whats.append(f"jobsync credentials test {found.id}")
+    if found.kept:
+        whys.append(f"{many(found.kept, 'missing vehicle stays', 'missing vehicles stay')} listed: removal rejected")
+        whats.append(f"jobsync removals show {found.kept_id}")
+    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats)) if whys else None
+
+
+def why_held(found: DealershipFacts) -> str:
+    """Return what else is to be known of a held removal, to be put behind a sentence."""
+    return f": {EMPTY_FEED}" if found.held_reason == "empty_feed" else ""
+
+
+def what_of_held(found: DealershipFacts) -> str:
+    """Return the commands that lead to a decision."""
+    assert found.held_id is not None  # noqa: S101 - of a dealership with a held removal
+    return how_to_decide(found.id, found.held_id, found.held_reason)
 
 
 def _what_failed(found: DealershipFacts) -> str:

@@ -1,4 +1,4 @@
-"""How times and shares are said to a person."""
+"""How times, shares and what is held are said to a person."""
 
 from __future__ import annotations
 
@@ -48,6 +48,16 @@ def pause_end(until: datetime | None, zone: str | None = None) -> str:
     if until is None:
         return "until it is resumed"
     return f"until {local_stamp(until, zone) if zone else stamp(until)}"
+
+
+# EasyCars answers a wrong account as it answers one without a vehicle.
+EMPTY_FEED = "the feed is empty, which a wrong AccountSecret or AccountNumber looks like too"
+
+
+def how_to_decide(dealership_id: int, held_id: int, reason: str | None) -> str:
+    """Return the commands that lead to a decision on a held removal; before an empty feed is believed, it is tested."""
+    first = f"jobsync credentials test {dealership_id}; " if reason == "empty_feed" else ""
+    return f"{first}jobsync removals show {held_id}, then jobsync removals approve (or reject) {held_id}"
 
 
 def percent(kept: int, of: int) -> str:

@@ -220,6 +220,7 @@ def close_run(
     traceback: str | None = None,
     whole_job: bool = True,
     counts_for_streak: bool,
+    keeps_items: bool = False,
 ) -> bool:
     """
     Write the verdict by compare-and-set on a fresh connection, trying for ten seconds.
@@ -227,6 +228,7 @@ def close_run(
     Args:
         whole_job: the run was not for named items only; what the job as a whole last did is then written too.
         counts_for_streak: it counts for the job's run of failures or successes.
+        keeps_items: items that were left out get a row too, with the reason; none of the others is without one.
 
     No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns whether
     the verdict was written; if not, the next run finds this one crashed.
@@ -255,6 +257,8 @@ def close_run(
                     "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
                     [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
                 )
+                if row and keeps_items:
+                    _keep_left_out(connection, report)
                 if row and whole_job:
                     _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
         except (psycopg.Error, JobsyncError) as error:  # a server that is changing its role refuses in many words
@@ -264,6 +268,18 @@ def close_run(
             time.sleep(0.2)
         else:
             return row is not None
+
+
+def _keep_left_out(connection: psycopg.Connection[Any], report: Report) -> None:
+    left_out = [item for item in report.items if item.status is ItemStatus.SKIPPED]
+    connection.cursor().executemany(
+        "INSERT INTO job_items (run_id, item_key, label, status, attempt, error) VALUES (%s, %s, %s, %s, 0, %s)"
+        " ON CONFLICT (run_id, item_key) DO NOTHING",
+        [
+            [report.run_id, item.key, visible(item.label), str(item.status), visible(item.error or item.reason or "")]
+            for item in left_out
+        ],
+    )
 
 
 def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:

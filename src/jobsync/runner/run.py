@@ -243,6 +243,7 @@ def run_job(
             traceback=run.traceback,
             whole_job=not run.request.named_locks,
             counts_for_streak=run.streak,
+            keeps_items=spec.keeps_items,
         )
         _say(report, spec, recorded=recorded)
         notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")

@@ -21,7 +21,7 @@ _QUESTION = (
     "SELECT jobsync_tick('{job}') OR NOT coalesce((SELECT lower(btrim(value)) IN ('true', '1', 'on', 'yes')"
     " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
 )
-SCHEMA = "0003"
+SCHEMA = "0004"
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 
 
@@ -102,7 +102,8 @@ def _ask(library: str, url: str, question: str) -> tuple[bytes, bytes] | None:
     try:
         if pq.PQstatus(connection) != _OK_STATUS:
             return None
-        answer = pq.PQexec(connection, question.encode())
+        # both in one transaction; the ordinary way says who keeps it waiting
+        answer = pq.PQexec(connection, b"SET LOCAL lock_timeout = '5s'; " + question.encode())
         if pq.PQresultStatus(answer) != _TUPLES or pq.PQntuples(answer) != 1:
             return None
         return pq.PQgetvalue(answer, 0, 0), pq.PQgetvalue(answer, 0, 1)

@@ -66,6 +66,110 @@ def test_a_key_that_decrypts_nothing_uses_up_no_slot(
     assert {"A": "success", "B": "success"} == scheduled()
 
 
+def test_a_tick_under_a_wrong_clock_costs_one_night_at_most(
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
+) -> None:
+    """Slots that were computed while the clock was years ahead are computed anew once it is right again, and told."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    due_now(connection)
+    scheduled()
+    [(right,)] = rows("SELECT next_at FROM sync_schedule")
+    columns = ("next_at", "slot_at", "slot_started_at", "attempted_at", "last_success_at")
+    ahead = ", ".join(f"{column} = {column} + interval '10 years'" for column in columns)
+    connection.execute(f"UPDATE sync_schedule SET {ahead}".encode())
+
+    told = cli("stock-sync", "--scheduled")
+
+    assert (0, True) == (told.code, "stock_sync.clock_was_ahead" in told.err)
+    assert [(right, True)] == rows(
+        "SELECT next_at, greatest(slot_at, slot_started_at, attempted_at, last_success_at) <= now() FROM sync_schedule"
+    )
+    assert "clock_was_ahead" not in cli("stock-sync", "--scheduled").err
+    due_now(connection)
+    assert {"A": "success"} == scheduled()
+
+
+def test_a_slot_in_the_far_future_is_corrected_by_the_next_run(
+    scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
+) -> None:
+    """A dealership that was only seen under a wrong clock, never tried, gets its slot back with the others."""
+    for name in "AB":
+        add(name, name)
+        feed.answers[name] = [ITEM]
+    scheduled()
+    [(right,)] = rows("SELECT max(next_at) FROM sync_schedule")
+    connection.execute(
+        "UPDATE sync_schedule SET next_at = CASE WHEN dealership_id = (SELECT min(id) FROM dealerships)"
+        " THEN now() - interval '1 s' ELSE next_at + interval '10 years' END"
+    )
+
+    assert {"A": "success"} == scheduled()
+    assert [(right,)] == rows("SELECT max(next_at) FROM sync_schedule")
+
+
+def test_a_computed_schedule_that_somebody_broke_is_computed_anew(
+    scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
+) -> None:
+    """Junk written into what a tick computed costs nobody a traceback."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    due_now(connection)
+    connection.execute("UPDATE sync_schedule SET cron = 'junk', timezone = 'Mars'")
+
+    assert {"A": "success"} == scheduled()
+    assert [("0 2 * * *", "Australia/Sydney")] == rows("SELECT cron, timezone FROM sync_schedule")
+
+
+def test_a_new_dealership_s_unreadable_zone_leaves_that_of_the_settings(
+    scheduled: Tick, add: Add, rows: Rows, connection: Connection
+) -> None:
+    """Without a last good one, what holds for all others holds: not UTC and two o'clock."""
+    connection.execute("UPDATE system_settings SET value = '15 4 * * *' WHERE key = 'easycar_sync_cron'")
+    connection.execute("UPDATE system_settings SET value = 'Australia/Perth' WHERE key = 'easycar_sync_timezone'")
+    number = add("A", "A")
+    connection.execute("UPDATE dealerships SET timezone = 'Sydney' WHERE id = %s", [number])
+
+    scheduled()
+
+    assert [("15 4 * * *", "Australia/Perth")] == rows("SELECT cron, timezone FROM sync_schedule")
+
+
+def test_a_dealership_that_is_being_deleted_holds_nobody_up(
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, database_url: str
+) -> None:
+    """The host application's open transaction neither stops the tick nor makes it fail; the others get their slots."""
+    number, _ = add("A", "A"), add("B", "B")
+    with psycopg.connect(database_url) as host:
+        host.execute("DELETE FROM dealerships WHERE id = %s", [number])
+        ran = cli("stock-sync", "--scheduled", "--json")
+    with psycopg.connect(database_url) as connection:
+        due_now(connection)
+    feed.answers["B"] = [ITEM]
+
+    assert (0, []) == (ran.code, ran.json["items"])
+    assert {"B": "success"} == scheduled()
+
+
+def test_a_locked_table_ends_a_tick_with_a_sentence(
+    cli: Cli, add: Add, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody keeps locked makes a tick unavailable, not endless; a dry run too."""
+    monkeypatch.setattr("jobsync.runner.lock.ROWS_WITHIN_S", 0.3)
+    monkeypatch.setattr("jobsync.easycars.job.ROWS_WITHIN_S", 0.3)
+    add("A", "A")
+    with psycopg.connect(database_url) as host:
+        host.execute("LOCK TABLE dealerships")
+        tick = cli("stock-sync", "--scheduled")
+        dry = cli("stock-sync", "--dry-run")
+
+    assert (69, 69) == (tick.code, dry.code)
+    assert "another session keeps locked" in tick.err
+    assert "another session keeps locked" in dry.err
+
+
 def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:
     """A new dealership is not synced by the tick that first sees it; its first slot is computed."""
     add("New", "A")

@@ -10,6 +10,7 @@ import pytest
 
 from jobsync.db.engine import Database, driver
 from jobsync.db.system_settings import (
+    BLANKS,
     CATALOGUE,
     Number,
     SystemSettings,
@@ -178,3 +179,15 @@ def test_write_leaves_an_audit_row(database: Database) -> None:
         rows = connection.exec_driver_sql("SELECT action, subject, details FROM audit").all()
 
     assert (old, [tuple(row) for row in rows]) == ("1", [("settings.set", WORKERS, {"old": "1", "new": "4"})])
+
+
+@pytest.mark.parametrize("blank", [*BLANKS, "\x85", "\xa0", "\u2003", "\u3000", "\x1c"])
+def test_program_and_ticks_read_a_switch_alike(blank: str, database: Database) -> None:
+    """What an UPDATE leaves around a value counts for both or neither: no job is on for people and off for timers."""
+    value = f"{blank}true{blank}"
+    with database.pool().transaction() as connection:
+        connection.execute("UPDATE system_settings SET value = %s WHERE key = %s", [value, ENABLED])
+        row = connection.execute("SELECT jobsync_switch(%s)", [ENABLED]).fetchone()
+
+    assert row == (stored(ENABLED, value).switch(ENABLED),)
+    assert row == (blank in BLANKS,)

@@ -40,6 +40,26 @@ def test_half_past_two_runs_once_each_night_over_a_clock_change(first_day: datet
 
 
 @pytest.mark.parametrize(
+    ("zone", "hour", "day"),
+    [
+        ("Australia/Sydney", 2, datetime(2027, 4, 3, 12, tzinfo=UTC)),
+        ("Europe/London", 1, datetime(2026, 10, 24, 12, tzinfo=UTC)),
+        ("America/New_York", 1, datetime(2026, 10, 31, 12, tzinfo=UTC)),
+        ("Antarctica/Troll", 2, datetime(2026, 10, 24, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_slot_is_later_than_what_it_follows_also_while_an_hour_comes_twice(
+    zone: str, hour: int, day: datetime
+) -> None:
+    """An attempt that begins late, in the second 02:10, leads to tomorrow's slot and not to the past 02:55."""
+    for minute in range(0, 24 * 60, 5):
+        after = day + timedelta(minutes=minute, seconds=2)
+        slot = next_slot(f"55 {hour} * * *", zone, after)
+
+        assert after < slot <= after + timedelta(hours=27)
+
+
+@pytest.mark.parametrize(
     ("cron", "zone", "after", "slot"),
     [
         ("0 2 * * *", "UTC", "2026-01-01T01:59:59+00:00", "2026-01-01T02:00:00+00:00"),

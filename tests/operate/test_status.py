@@ -696,6 +696,17 @@ def test_what_cannot_be_read_of_one_dealership_is_an_alarm(
     assert [] == kinds(judge_health(seen()))
 
 
+def test_without_a_last_good_cron_the_common_one_is_in_force(seen: Seen, connection: Connection) -> None:
+    """As a tick resolves it."""
+    number = add_dealership(connection)
+    connection.execute("UPDATE system_settings SET value = '0 5 * * *' WHERE key = 'easycar_sync_cron'")
+    connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
+    connection.execute("INSERT INTO dealership_settings (dealership_id, sync_cron) VALUES (%s, 'often')", [number])
+    [found] = seen().dealerships
+
+    assert ("0 5 * * *", "often", NOW + 2 * HOUR) == (found.cron, found.unreadable_cron, found.next_at)
+
+
 def test_an_unreadable_common_cron_is_one_alarm_however_many_go_by_it(seen: Seen, connection: Connection) -> None:
     """Each dealership has its own or the common one; only the common one is wrong."""
     for name in ("Northside", "Southside"):

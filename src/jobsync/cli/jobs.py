@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +19,8 @@ from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemStatus, Report, RunStatus
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from jobsync.wiring import Tools
 
 
@@ -160,13 +162,12 @@ def _run_generate_ride(
     limit: int | None,
     wait_s: float,
 ) -> Report:
-    from jobsync.db.engine import translated
     from jobsync.db.system_settings import read_system_settings
     from jobsync.ride import job
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
     tools.storage  # noqa: B018 - a missing setting is named before anything else
-    with translated(), tools.pool.transaction() as connection:
+    with _asking(tools) as connection:
         settings = read_system_settings(connection)
         work = tools.generate_ride(settings, access_keys=keys, tenants=tenants, force=force, limit=limit)
         job.require_known(connection, work)
@@ -221,12 +222,11 @@ def _run_check_authorizations(
     dry_run: bool,
     wait_s: float,
 ) -> Report:
-    from jobsync.db.engine import translated
     from jobsync.db.system_settings import read_system_settings
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
     from jobsync.sri import job
 
-    with translated(), tools.pool.transaction() as connection:
+    with _asking(tools) as connection:
         settings = read_system_settings(connection)
         work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit)
         job.require_known(connection, work)
@@ -253,6 +253,18 @@ def _run_check_authorizations(
 _CONNECTIONS_MOST = 8
 
 
+@contextmanager
+def _asking(tools: Tools) -> Iterator[Connection[Any]]:
+    """Open the transaction that asks what there is to do; waits for what others keep locked no longer than a write."""
+    from jobsync.db.engine import translated
+    from jobsync.runner.lock import ROWS_WITHIN_S
+    from jobsync.runner.record import limit_waits
+
+    with translated(), tools.pool.transaction() as connection:
+        limit_waits(connection, ROWS_WITHIN_S)
+        yield connection
+
+
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
     if scheduled and tools.settings.database_is_default:
         get_logger().warning(
@@ -267,13 +279,12 @@ def _run_stock_sync(
 ) -> Report:
     import gc
 
-    from jobsync.db.engine import translated
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
     gc.set_threshold(50_000, 20, 100)  # feeds are many small objects without cycles
-    with translated(), tools.pool.transaction() as connection:
+    with _asking(tools) as connection:
         job.require_known(connection, named)
         settings = read_system_settings(connection)
         _warn_of_private_database(tools, scheduled=scheduled)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection
 
+# What may stand around a value; the function jobsync_switch in the database takes the same away.
+BLANKS = " \t\n\r\f\v"
 _ON = ("true", "1", "on", "yes")
 _OFF = ("false", "0", "off", "no")
 
@@ -28,7 +30,7 @@ class Switch:
 
     def read(self, text: str) -> bool | None:
         """Return what the text says, None if it says neither."""
-        word = text.strip().lower()
+        word = text.strip(BLANKS).lower()
         return True if word in _ON else False if word in _OFF else None
 
     def spell(self, text: str) -> str:
@@ -57,7 +59,7 @@ class Number:
 
     def read(self, text: str) -> int | None:
         """Return the number, None if it is none or out of range."""
-        word = text.strip()
+        word = text.strip(BLANKS)
         if not word.isascii() or not word.removeprefix("-").isdigit() or len(word) > 12:
             return None
         return int(word) if self.least <= int(word) <= self.most else None
@@ -96,11 +98,11 @@ class Zone:
 
     def read(self, text: str) -> str | None:
         """Return the zone's name, None if there is no such zone."""
-        return text.strip() if is_zone(text.strip()) else None
+        return text.strip(BLANKS) if is_zone(text.strip(BLANKS)) else None
 
     def spell(self, text: str) -> str:
         """Return the text as it is stored."""
-        return text.strip()
+        return text.strip(BLANKS)
 
 
 Kind = Switch | Number | Cron | Zone

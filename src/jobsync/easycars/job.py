@@ -23,6 +23,7 @@ from jobsync.logs import get_logger, show_progress
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
+from jobsync.runner.lock import ROWS_WITHIN_S
 from jobsync.runner.run import Run, database_now
 
 if TYPE_CHECKING:
@@ -102,11 +103,17 @@ class StockSync:
 
 
 def refresh_schedules(connection: Any, now: datetime) -> None:
-    """Compute the next slot of every dealership that has none yet or whose cron or zone has changed."""
+    """Compute the next slot of every dealership that has none yet, whose cron or zone has changed, or the clock."""
     for found in store.read_schedules(connection):
-        if not found.changed:
-            continue
         rule, next_at = coming_slot(found, now)
+        ahead = found.attempted_at is not None and found.attempted_at > now
+        if not ahead and (rule.cron, rule.timezone, found.wanted.seen, next_at) == (
+            found.cron,
+            found.timezone,
+            found.seen,
+            found.next_at,
+        ):
+            continue
         for text in rule.unreadable:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",
@@ -114,7 +121,14 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
                 value=text,
                 in_force=f"{rule.cron} @ {rule.timezone}",
             )
-        store.write_schedule(connection, found.dealership_id, rule, seen=found.wanted.seen, next_at=next_at)
+        if ahead:
+            get_logger().warning(
+                "stock_sync.clock_was_ahead",
+                dealership_id=found.dealership_id,
+                attempted_at=str(found.attempted_at),
+                message="the last attempt lies in the future: the clock was wrong; the slot is computed anew",
+            )
+        store.write_schedule(connection, found, rule, next_at=next_at)
 
 
 def is_due(connection: Connection[Any]) -> bool:
@@ -396,6 +410,7 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
     def reading() -> Iterator[Connection[Any]]:
         with translated(), pool.transaction() as connection:
             connection.execute("SET TRANSACTION READ ONLY")
+            record.limit_waits(connection, ROWS_WITHIN_S)
             yield connection
 
     import structlog

@@ -132,7 +132,8 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
     warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *going.warnings]
     if incoming.received == 0 and not current.listed:
         warnings.append(
-            "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber"
+            "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
+            " jobsync credentials test ID"
         )
     revived = sum(change.revived for change in found.changed)
     counts = {

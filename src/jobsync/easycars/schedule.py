@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from jobsync.db.system_settings import is_zone, text_of_cron
+from jobsync.db.system_settings import BLANKS, is_zone, text_of_cron
 
 # After the first attempt of a slot began; then the slot is given up.
 RETRY_MINUTES = (5, 15, 45)
@@ -17,10 +17,16 @@ DEFAULT_ZONE = "UTC"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What dealership and settings ask for, as texts: `cron` and `timezone` may be unreadable."""
+    """
+    What dealership and settings ask for, as texts that may be unreadable.
+
+    `cron` and `timezone` count; `common_cron` and `common_timezone` are those of the settings alone.
+    """
 
     cron: str
     timezone: str
+    common_cron: str = DEFAULT_CRON
+    common_timezone: str = DEFAULT_ZONE
 
     @property
     def seen(self) -> str:
@@ -48,6 +54,7 @@ class Schedule:
     seen: str | None
     next_at: datetime | None
     slot_started_at: datetime | None
+    attempted_at: datetime | None = None
 
     @property
     def changed(self) -> bool:
@@ -57,7 +64,7 @@ class Schedule:
 
 def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None) -> Rule:
     """
-    Return the rule in force: an unreadable text leaves the last good one, or else the default.
+    Return the rule in force: an unreadable text leaves the last good one, or else that of the settings, or the default.
 
     >>> resolve(Wanted("0 2 * * *", "Mars/Olympus"), last_cron=None, last_timezone="Australia/Perth")
     Rule(cron='0 2 * * *', timezone='Australia/Perth', unreadable=('Mars/Olympus',))
@@ -66,21 +73,31 @@ def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None)
     cron = text_of_cron(wanted.cron)
     if cron is None:
         unreadable.append(wanted.cron)
-        cron = last_cron or DEFAULT_CRON
-    timezone = wanted.timezone.strip()
-    if not is_zone(timezone):
+        cron = text_of_cron(last_cron or "") or text_of_cron(wanted.common_cron) or DEFAULT_CRON
+    timezone = _zone(wanted.timezone)
+    if timezone is None:
         unreadable.append(wanted.timezone)
-        timezone = last_timezone or DEFAULT_ZONE
+        timezone = _zone(last_timezone or "") or _zone(wanted.common_timezone) or DEFAULT_ZONE
     return Rule(cron, timezone, tuple(unreadable))
 
 
+def _zone(text: str) -> str | None:
+    return text.strip(BLANKS) if is_zone(text.strip(BLANKS)) else None
+
+
 def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
-    """Return the rule in force and the slot that the next tick goes by, also where it has yet to compute it."""
+    """
+    Return the rule in force and the slot that the next tick goes by, also where it has yet to compute it.
+
+    A slot later than the rule's next one was computed while the clock was ahead, and does not count.
+    """
     rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
     same = (rule.cron, rule.timezone) == (found.cron, found.timezone)
-    if found.next_at is not None and (same or not found.changed):
+    if found.next_at is None or not (same or not found.changed):
+        return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
+    if found.next_at <= now:
         return rule, found.next_at
-    return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
+    return rule, min(found.next_at, next_slot(rule.cron, rule.timezone, now))
 
 
 def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
@@ -95,7 +112,9 @@ def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
     """
     from cronsim import CronSim
 
-    slot: datetime = next(CronSim(cron, after.astimezone(ZoneInfo(timezone))))
+    slots = CronSim(cron, after.astimezone(ZoneInfo(timezone)))
+    # in an hour that comes for the second time, the slot that comes next on the clock's face was in the first
+    slot: datetime = next(slot for slot in slots if slot > after)
     return slot.astimezone(UTC)
 
 

@@ -124,32 +124,51 @@ def read_schedules(connection: Connection[Any]) -> list[Schedule]:
     """Return the schedule of every dealership, as wanted and as last computed."""
     rows = connection.execute(
         """
-        SELECT d.id,
-               coalesce(nullif(btrim(s.sync_cron), ''),
-                        (SELECT value FROM system_settings WHERE key = 'easycar_sync_cron'), %s),
-               coalesce(nullif(btrim(d.timezone), ''),
-                        (SELECT value FROM system_settings WHERE key = 'easycar_sync_timezone'), %s),
-               h.cron, h.timezone, h.seen, h.next_at, h.slot_started_at
-        FROM dealerships d
+        WITH common AS MATERIALIZED (
+            SELECT coalesce((SELECT value FROM system_settings WHERE key = 'easycar_sync_cron'), %s) AS cron,
+                   coalesce((SELECT value FROM system_settings WHERE key = 'easycar_sync_timezone'), %s) AS timezone)
+        SELECT d.id, coalesce(nullif(btrim(s.sync_cron), ''), common.cron),
+               coalesce(nullif(btrim(d.timezone), ''), common.timezone), common.cron, common.timezone,
+               h.cron, h.timezone, h.seen, h.next_at, h.slot_started_at, h.attempted_at
+        FROM dealerships d CROSS JOIN common
         LEFT JOIN dealership_settings s ON s.dealership_id = d.id
         LEFT JOIN sync_schedule h ON h.dealership_id = d.id
         ORDER BY d.id
         """,
         [DEFAULT_CRON, DEFAULT_ZONE],
     ).fetchall()
-    return [Schedule(row[0], Wanted(row[1], row[2]), *row[3:]) for row in rows]
+    return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
 
 
-def write_schedule(
-    connection: Connection[Any], dealership_id: int, rule: Rule, *, seen: str, next_at: datetime
-) -> None:
-    """Keep what a schedule was computed from; a slot that another run has computed from the same stays."""
+_NOT_IN_THE_FUTURE: LiteralString = ", ".join(
+    f"{column} = CASE WHEN h.{column} > now() THEN now() ELSE h.{column} END"
+    for column in ("attempted_at", "slot_at", "slot_started_at", "last_success_at")
+)
+
+
+def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, next_at: datetime) -> None:
+    """
+    Keep a schedule and what it was computed from, unless another run has done so since `found` was read.
+
+    A dealership that the host application is about to delete is left out. Instants that a wrong clock left in the
+    future become now.
+    """
     connection.execute(
-        "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at) VALUES (%s, %s, %s, %s, %s)"
+        "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at)"
+        " SELECT d.id, %(cron)s, %(timezone)s, %(seen)s, %(next_at)s FROM dealerships d WHERE d.id = %(id)s"
+        " FOR KEY SHARE SKIP LOCKED"
         " ON CONFLICT (dealership_id) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone,"
-        " seen = excluded.seen, next_at = excluded.next_at, retry_at = NULL"
-        " WHERE h.seen IS DISTINCT FROM excluded.seen OR h.next_at IS NULL",
-        [dealership_id, rule.cron, rule.timezone, seen, next_at],
+        f" seen = excluded.seen, next_at = excluded.next_at, retry_at = NULL, {_NOT_IN_THE_FUTURE}"
+        " WHERE h.seen IS NOT DISTINCT FROM %(seen_before)s AND h.next_at IS NOT DISTINCT FROM %(next_before)s",
+        {
+            "id": found.dealership_id,
+            "cron": rule.cron,
+            "timezone": rule.timezone,
+            "seen": found.wanted.seen,
+            "next_at": next_at,
+            "seen_before": found.seen,
+            "next_before": found.next_at,
+        },
     )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
-from jobsync.db.system_settings import CATALOGUE, SystemSettings, is_zone, read_system_settings, text_of_cron
+from jobsync.db.system_settings import BLANKS, CATALOGUE, SystemSettings, is_zone, read_system_settings, text_of_cron
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -534,20 +534,22 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
     """Return every dealership's facts."""
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
     readable = cache(text_of_cron)
+    known = cache(lambda zone: zone.strip(BLANKS) if is_zone(zone.strip(BLANKS)) else None)
     found = []
     usual, usual_zone = (str(CATALOGUE[key].default) for key in ("easycar_sync_cron", "easycar_sync_timezone"))
+    common = settings.texts.get("easycar_sync_cron", usual)
+    common_zone = settings.texts.get("easycar_sync_timezone", usual_zone)
     for row in rows_of(connection, _DEALERSHIPS, now=now):
         own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
         last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
         # Of other texts the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
         # what cannot be read changes no slot.
-        texts = (
-            own_cron or settings.texts.get("easycar_sync_cron", usual),
-            own_zone or settings.texts.get("easycar_sync_timezone", usual_zone),
+        texts = own_cron or common, own_zone or common_zone
+        cron, zone = readable(texts[0]), known(texts[1])
+        rule = (
+            cron or readable(last[0] or "") or readable(common) or usual,
+            zone or known(last[1] or "") or known(common_zone) or usual_zone,
         )
-        cron, zone = readable(texts[0]), texts[1].strip()
-        is_known = is_zone(zone)
-        rule = cron or last[0] or usual, zone if is_known else last[1] or usual_zone
         expected = slot(last[0] or rule[0], last[1] or rule[1], start) if start else None
         if row.pop("seen") != " @ ".join(texts):
             row["retry_at"] = None
@@ -560,7 +562,7 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
                 cron=rule[0],
                 timezone=rule[1],
                 unreadable_cron=own_cron if cron is None else None,
-                unreadable_zone=None if is_known else own_zone,
+                unreadable_zone=own_zone if zone is None else None,
             )
         )
     return tuple(found)

@@ -57,7 +57,7 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
     return RunIdentity(run_id, job, trigger, host, os.getpid(), environ.get("INVOCATION_ID"))
 
 
-def _limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:
+def limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:
     """
     Limit a transaction's waits: for rows that somebody else has locked, and the server's for a host that vanished.
 
@@ -77,7 +77,7 @@ def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job
         holds_job: the run has the job's own lock, so the ticks that found it taken are over.
     """
     with connection.transaction():
-        _limit_waits(connection, CLOSE_FOR_S)
+        limit_waits(connection, CLOSE_FOR_S)
         connection.execute(
             "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
             [who.run_id, who.job, who.trigger, who.host, who.pid, who.invocation_id, __version__],
@@ -93,7 +93,7 @@ def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job
 
 def write_progress(connection: psycopg.Connection[Any], run_id: UUID, counts: Mapping[str, int]) -> None:
     """Show how far the run is; raises if somebody else keeps the row: the next time will do."""
-    _limit_waits(connection, 1.0)
+    limit_waits(connection, 1.0)
     connection.execute(
         "UPDATE job_runs SET counts = %s WHERE id = %s AND status = 'running'", [json.dumps(counts), run_id]
     )
@@ -179,7 +179,7 @@ def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> lis
         closed = None
         try:
             with connection.transaction():
-                _limit_waits(connection, 1.0)
+                limit_waits(connection, 1.0)
                 closed = connection.execute(
                     "UPDATE job_runs SET status = 'crashed', finished_at = now(),"
                     " error = coalesce(error, 'the process died without a word; the run''s lock was free')"
@@ -239,7 +239,7 @@ def close_run(
     while True:
         try:
             with open_connection() as connection, connection.transaction():
-                _limit_waits(connection, 2.0)
+                limit_waits(connection, 2.0)
                 row = connection.execute(
                     "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
                     " traceback = %s FROM (SELECT id, status FROM job_runs WHERE id = %s FOR UPDATE) old"

@@ -3,7 +3,7 @@ function __jobsync_at
     set -l at jobsync
     for word in (commandline -opc)[2..]
         switch "$at $word"
-            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync logs' 'jobsync locks' 'jobsync status' 'jobsync health' 'jobsync doctor' 'jobsync report' 'jobsync metrics' 'jobsync alert' 'jobsync audit' 'jobsync completion' 'jobsync man' 'jobsync demo' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync removals' 'jobsync removals list' 'jobsync removals show' 'jobsync removals approve' 'jobsync removals reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync runs' 'jobsync runs list' 'jobsync runs prune' 'jobsync runs show' 'jobsync schedule' 'jobsync schedule show' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox documents'
+            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync logs' 'jobsync locks' 'jobsync status' 'jobsync health' 'jobsync doctor' 'jobsync report' 'jobsync metrics' 'jobsync alert' 'jobsync audit' 'jobsync completion' 'jobsync man' 'jobsync demo' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership set' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync removals' 'jobsync removals list' 'jobsync removals show' 'jobsync removals approve' 'jobsync removals reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync runs' 'jobsync runs list' 'jobsync runs prune' 'jobsync runs show' 'jobsync schedule' 'jobsync schedule show' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox documents'
                 set at "$at $word"
         end
     end
@@ -85,6 +85,7 @@ complete -c jobsync -n '__jobsync_at jobsync db' -f -a status -d 'Say which sche
 complete -c jobsync -n '__jobsync_at jobsync db upgrade' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync db status' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync dealership' -f -a add -d 'Add a dealership; prints its number.'
+complete -c jobsync -n '__jobsync_at jobsync dealership' -f -a set -d 'Change name, time zone, e-mail or the switch of a dealership; the next tick goes by it.'
 complete -c jobsync -n '__jobsync_at jobsync dealership' -f -a list -d 'List all dealerships.'
 complete -c jobsync -n '__jobsync_at jobsync dealership' -f -a show -d 'Show one dealership and its last syncs.'
 complete -c jobsync -n '__jobsync_at jobsync dealership' -f -a pause -d 'Leave a dealership out of every run that does not name it with --dealership.'
@@ -93,6 +94,11 @@ complete -c jobsync -n '__jobsync_at jobsync dealership' -f -a schedule -d 'Show
 complete -c jobsync -n '__jobsync_at jobsync dealership add' -l timezone -r -d 'Its time zone, e.g. Australia/Sydney.'
 complete -c jobsync -n '__jobsync_at jobsync dealership add' -l email -r -d 'Whom to write to.'
 complete -c jobsync -n '__jobsync_at jobsync dealership add' -l json -d 'One JSON document on standard output.'
+complete -c jobsync -n '__jobsync_at jobsync dealership set' -l name -r -d 'Its name.'
+complete -c jobsync -n '__jobsync_at jobsync dealership set' -l timezone -r -d 'Its time zone; ’’: easycar_sync_timezone.'
+complete -c jobsync -n '__jobsync_at jobsync dealership set' -l email -r -d 'Whom to write to; ’’: nobody.'
+complete -c jobsync -n '__jobsync_at jobsync dealership set' -l auto-sync -l no-auto-sync -d 'Whether runs that do not name it take it.'
+complete -c jobsync -n '__jobsync_at jobsync dealership set' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync dealership list' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync dealership show' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync dealership pause' -l until -r -d 'Instant (2026-12-24T18:00+11:00), date, or span (12h, 3d).'
@@ -105,7 +111,7 @@ complete -c jobsync -n '__jobsync_at jobsync credentials' -f -a set -d 'Store cr
 complete -c jobsync -n '__jobsync_at jobsync credentials' -f -a delete -d 'Delete a dealership’s credentials; it is not synced any more.'
 complete -c jobsync -n '__jobsync_at jobsync credentials' -f -a test -d 'Ask EasyCars whether it takes the client pair and the account pair; nothing is stored.'
 complete -c jobsync -n '__jobsync_at jobsync credentials' -f -a rotate-key -d 'Encrypt all stored credentials with the current key, all or nothing.'
-complete -c jobsync -n '__jobsync_at jobsync credentials set' -l from-stdin -d 'Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON.'
+complete -c jobsync -n '__jobsync_at jobsync credentials set' -l from-stdin -d 'Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON; environment is "Test" or "Production", every value a text in quotes.'
 complete -c jobsync -n '__jobsync_at jobsync credentials set' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync credentials delete' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync credentials test' -l json -d 'One JSON document on standard output.'
@@ -127,7 +133,7 @@ complete -c jobsync -n '__jobsync_at jobsync removals approve' -l json -d 'One J
 complete -c jobsync -n '__jobsync_at jobsync removals reject' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync stock' -f -a history -d 'Show what changed, newest first: prices, texts, status, removals.'
 complete -c jobsync -n '__jobsync_at jobsync stock' -f -a refused -d 'Show items that could not become rows, newest first, with the reason.'
-complete -c jobsync -n '__jobsync_at jobsync stock' -f -a lock -d 'Keep fields of a vehicle as they are, whatever the feed says.'
+complete -c jobsync -n '__jobsync_at jobsync stock' -f -a lock -d 'Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept.'
 complete -c jobsync -n '__jobsync_at jobsync stock' -f -a unlock -d 'Give fields back to the feed; the next sync brings its values.'
 complete -c jobsync -n '__jobsync_at jobsync stock history' -l stock-number -r -d 'Only this vehicle.'
 complete -c jobsync -n '__jobsync_at jobsync stock history' -l limit -r -d 'At most this many.'

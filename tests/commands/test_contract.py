@@ -472,6 +472,54 @@ def test_the_wrong_key_fails_the_dealership_and_says_so(cli: Cli, add: Add) -> N
     assert "JOBSYNC_ENCRYPTION_KEY" in item["error"]
 
 
+@pytest.mark.parametrize(
+    "words", [("credentials", "test", "1"), ("credentials", "rotate-key"), ("doctor", "--offline")]
+)
+def test_the_wrong_key_is_78_wherever_the_key_is_asked_about(words: tuple[str, ...], cli: Cli, add: Add) -> None:
+    """Configuration, not usage, and the same in every command."""
+    add("Northside", "N")
+
+    ran = cli(*words, "--json", JOBSYNC_ENCRYPTION_KEY="A" * 43 + "=")
+
+    assert (78, 78) == (ran.code, ran.json["exit_code"])
+    assert "JOBSYNC_ENCRYPTION_KEY" in ran.out
+
+
+def test_a_rotation_is_followed_by_the_doctor(cli: Cli, add: Add, feed: Feed) -> None:
+    """The previous key is needed before it, and is left over after it."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    keys = {
+        "JOBSYNC_ENCRYPTION_KEY": "A" * 43 + "=",
+        "JOBSYNC_ENCRYPTION_KEY_PREVIOUS": cli.environ["JOBSYNC_ENCRYPTION_KEY"],
+    }
+    seen = [cli("doctor", "--offline", **keys).out]
+    rotated = cli("credentials", "rotate-key", "--json", **keys)
+    seen.append(cli("doctor", "--offline", **keys).out)
+    tested = cli("credentials", "test", "1", JOBSYNC_ENCRYPTION_KEY=keys["JOBSYNC_ENCRYPTION_KEY"])
+
+    assert (0, {"rotated": 1}, 0) == (rotated.code, rotated.json, tested.code)
+    assert "warning  previous key: JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed" in seen[0]
+    assert "warning  previous key: JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it" in seen[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("dealership", "show", "abc"), "Invalid value for 'ID': 'abc' is not a whole number."),
+        (("runs", "list", "--limit", "1.5"), "Invalid value for '--limit': '1.5' is not a whole number."),
+        (("stock-sync", "--wait", "long"), "Invalid value for '--wait': 'long' is not a number."),
+        (("status", "--every", "x"), "Invalid value for '--every': 'x' is not a number."),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_words(words: tuple[str, ...], told: str, lookup: Cli) -> None:
+    """What was typed, where, and what it is not; on both streams, and no name of a type."""
+    ran = lookup(*words, "--json")
+
+    assert (2, told) == (ran.code, ran.json["error"])
+    assert told in ran.err
+
+
 def test_a_bug_leaves_one_document_and_its_traceback_without_secrets(
     lookup: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

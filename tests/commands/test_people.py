@@ -276,6 +276,82 @@ def test_a_held_removal_is_shown_with_its_vehicles(cli: Cli, held: str) -> None:
     assert "E, F, G, H, I, J" in person.out
 
 
+# --- dealerships -----------------------------------------------------------------------------------------------------
+
+
+def test_a_dealership_is_corrected_by_command(cli: Cli, add: Add, rows: Rows) -> None:
+    """Name, zone, e-mail, switch: what is not named stays, '' takes away, each change says what was before."""
+    add("Northsied", "N")
+    cli("dealership", "set", "1", "--email", "a@b.example")
+    cli("stock-sync", "--scheduled")
+
+    ran = cli("dealership", "set", "1", "--name", " Northside ", "--timezone", "Australia/Perth", "--json")
+    [planned] = cli("schedule", "show", "--json").json
+    cli("stock-sync", "--scheduled")
+    off = cli("dealership", "set", "1", "--no-auto-sync", "--email", "", "--json")
+
+    expected = {"id": 1, "name": "Northside", "timezone": "Australia/Perth", "email": "a@b.example", "auto_sync": True}
+    assert (0, expected) == (ran.code, ran.json)
+    assert (0, {**expected, "email": None, "auto_sync": False}) == (off.code, off.json)
+    assert "02:00:00+08:00" == planned["next_at"][11:]
+    assert [("Australia/Perth", planned["next_at"][11:13])] == rows(
+        "SELECT timezone, to_char(next_at AT TIME ZONE 'Australia/Perth', 'HH24') FROM sync_schedule"
+    )
+    assert [
+        {"email": "a@b.example", "email_before": None},
+        {
+            "name": "Northside",
+            "name_before": "Northsied",
+            "timezone": "Australia/Perth",
+            "timezone_before": "Australia/Sydney",
+        },
+        {"email": None, "email_before": "a@b.example"},
+        {"easycar_auto_sync_enabled": False},
+    ] == [row for (row,) in rows("SELECT details FROM audit WHERE action = 'dealership.set' ORDER BY id")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["9", "--name", "x"], "no dealership 9"),
+        (["9", "--auto-sync"], "no dealership 9"),
+        (["1"], "nothing to change"),
+        (["1", "--name", " "], "--name: expected"),
+        (["1", "--timezone", "Sydney"], "no time zone 'Sydney'"),
+        (["1", "--email", "nobody"], "--email: expected"),
+    ],
+)
+def test_what_a_dealership_cannot_become_is_refused(words: list[str], told: str, cli: Cli, database_url: str) -> None:
+    """Exit 2 and nothing written."""
+    cli("dealership", "add", "Northside")
+    before = contents(database_url)
+
+    ran = cli("dealership", "set", *words, "--json")
+
+    assert (2, before) == (ran.code, contents(database_url))
+    assert told in ran.json["error"]
+
+
+def test_a_dealership_added_twice_is_told_with_what_to_do(cli: Cli) -> None:
+    """There is no deletion: without credentials it is never synced, and it can be renamed."""
+    cli("dealership", "add", "Northside")
+
+    ran = cli("dealership", "add", "Northside")
+
+    assert (0, "dealership 2: Northside\n") == (ran.code, ran.out)
+    assert "dealership 1 has the same name" in ran.err
+    assert "jobsync dealership set 2 --name" in ran.err
+
+
+def test_the_list_of_dealerships_tells_questions_from_vehicles(cli: Cli, held: str) -> None:
+    """One question about six vehicles is one removal to decide."""
+    assert 6 == cli("removals", "list", "--json").json[0]["listed_before"] - 4
+    heads, row = cli("dealership", "list").out.splitlines()
+    assert "removals to decide" in heads
+    assert "1" == row[heads.index("removals to decide") :][: len("removals to decide")].strip()
+    assert "removals to decide  1" in cli("dealership", "show", "1").out
+
+
 # --- credentials -----------------------------------------------------------------------------------------------------
 
 SECRETS = {
@@ -342,6 +418,16 @@ def test_no_secret_is_ever_shown(cli: Cli, store: Any, feed: Feed, database_url:
         assert secret not in told
 
 
+def test_stored_credentials_are_followed_by_what_to_do_next(cli: Cli, store: Any) -> None:
+    """Try them, and sync: the slot that failed for the old ones is over."""
+    cli("dealership", "add", "Northside")
+
+    _, first, then = store(DOCUMENT).out.splitlines()
+
+    assert "next: jobsync credentials test 1" == first
+    assert then.startswith("then: jobsync stock-sync --dealership 1 (after wrong credentials")
+
+
 BAD: list[tuple[object, str]] = [
     ("", "not JSON"),
     ("{" + json.dumps(DOCUMENT), "not JSON"),
@@ -349,7 +435,8 @@ BAD: list[tuple[object, str]] = [
     ("[]", "one JSON object"),
     ('"cs-SECRET-2"', "one JSON object"),
     ({**DOCUMENT, "client_secret": " "}, "client_secret: required"),
-    ({**DOCUMENT, "client_secret": 12345}, "client_secret: required"),
+    ({**DOCUMENT, "client_secret": 12345}, "client_secret: expected text, in quotes"),
+    ({**DOCUMENT, "yard_code": 7}, "yard_code: expected text, in quotes"),
     ({key: value for key, value in DOCUMENT.items() if key != "account_secret"}, "account_secret: required"),
     ({**DOCUMENT, "environment": "test"}, "environment: expected Test or Production"),
     ({**DOCUMENT, "yard_code": "y" * 51}, "yard_code: expected text of at most 50"),
@@ -440,6 +527,67 @@ def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:
     )
 
 
+# --- fields to keep --------------------------------------------------------------------------------------------------
+
+
+def test_locked_fields_are_shown_without_a_field(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """Commas are as good as blanks; a look writes nothing, not even an audit row."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+    none = cli("stock", "lock", "1", "A")
+    locked = cli("stock", "lock", "1", "A", "price,description", "title,", "--json")
+    before = rows("SELECT count(*) FROM audit"), rows("SELECT content_hash, updated_at FROM vehicles")
+    seen = cli("stock", "lock", "1", "A", "--json")
+
+    assert "A: locked fields: none\n" == none.out
+    assert (0, ["description", "price", "title"]) == (locked.code, locked.json["locked_fields"])
+    assert (0, locked.json) == (seen.code, seen.json)
+    assert before == (rows("SELECT count(*) FROM audit"), rows("SELECT content_hash, updated_at FROM vehicles"))
+    assert [("stock.lock",)] == rows("SELECT action FROM audit WHERE action LIKE 'stock%'")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["lock", "1", "A", "prize"], "no field prize; the fields are"),
+        (["lock", "1", "A", ","], "no field was named; the fields are"),
+        (["lock", "1", "Z"], "has no vehicle Z"),
+        (["lock", "9", "A"], "no dealership 9"),
+    ],
+)
+def test_locks_that_cannot_be_are_refused(words: list[str], told: str, cli: Cli, feed: Feed, add: Add) -> None:
+    """Exit 2, and the fields that there are."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+
+    ran = cli("stock", *words, "--json")
+
+    assert 2 == ran.code
+    assert told in ran.json["error"]
+
+
+def test_an_unlocked_correction_stays_until_the_item_changes(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """As operations.md says: not compared while the feed repeats itself; `unlock` brings the feed's value at once."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    cli("stock-sync")
+    prices = []
+    for step in (["unlock", "1", "A", "price"], None):
+        rows("UPDATE vehicles SET price = 1 RETURNING 1")
+        cli("stock-sync")
+        prices += rows("SELECT price FROM vehicles")
+        if step:
+            cli("stock", *step)
+        else:
+            feed.answers["N"] = [car("A", Colour="red")]
+        cli("stock-sync")
+        prices += rows("SELECT price FROM vehicles")
+
+    assert [(1,), (20000,)] * 2 == prices
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
@@ -506,6 +654,21 @@ def test_an_unreadable_value_is_told_in_one_document(cli: Cli, rows: Rows) -> No
     assert (3, "ninety", False) == (ran.code, ran.json["value"], ran.json["readable"])
     assert "cannot be read" in ran.err
     assert 0 == cli("settings", "list", "--json").code
+
+
+def test_a_key_that_nobody_reads_is_listed_as_such(cli: Cli, rows: Rows) -> None:
+    """Misspelt in SQL, or another application's: neither is silently taken for a setting, nor is either an error."""
+    rows("INSERT INTO system_settings (key, value) VALUES ('easycar_sync_cronn', '0 3'), ('theme', 'x') RETURNING 1")
+
+    listed = cli("settings", "list", "--json")
+    out = cli("settings", "list").out
+
+    unused = {row["key"]: row["description"] for row in listed.json if not row["used"]}
+    near = "no setting of jobsync; did you mean easycar_sync_cron?"
+    assert (0, {"easycar_sync_cronn": near, "theme": "no setting of jobsync"}) == (listed.code, unused)
+    [line] = [line for line in out.splitlines() if line.startswith("easycar_sync_cronn ")]
+    assert "no: jobsync does not read it" in line
+    assert near in line
 
 
 def test_an_unreadable_concurrency_never_stops_a_sync(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -311,6 +313,36 @@ def test_switches_in_sql_keep_a_due_dealership_from_running(
     assert {} == scheduled()
 
 
+def test_the_documented_statements_change_something(cli: Cli, connection: Connection) -> None:
+    """Each statement of the documents does so on a new dealership and once more, and can be read by the next tick."""
+    cli("dealership", "add", "A")
+    done = [
+        connection.execute(documented_sql(start).encode()).rowcount
+        for start in (
+            "UPDATE system_settings",
+            "UPDATE dealerships",
+            "INSERT INTO dealership_settings (dealership_id, sync_cron)",
+            "INSERT INTO dealership_settings (dealership_id, paused_until",
+            "INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled)",
+        )
+        * 2
+    ]
+    [planned] = cli("schedule", "show", "--json").json
+    [listed] = cli("dealership", "list", "--json").json
+
+    assert [1] * 10 == done
+    assert not listed["auto_sync"]
+    assert (True, []) == (planned["paused"], planned["unreadable"])
+    assert ("15 4 * * *", "Australia/Perth") == (planned["cron"], planned["timezone"])
+
+
+def documented_sql(start: str) -> str:
+    """Return the statement of docs/operations.md that begins so."""
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    [found] = re.findall(rf"^    ({re.escape(start)}[^;]*);", text, re.MULTILINE)
+    return str(found)
+
+
 def test_slot_missed_in_a_pause_is_made_up_once(
     scheduled: Tick, cli: Cli, add: Add, feed: Feed, connection: Connection
 ) -> None:
@@ -335,9 +367,7 @@ def test_slot_missed_in_a_pause_is_made_up_once(
         (["--until", "2999-01-01T00:00Z"], "until 2999-01-01 00:00Z"),
     ],
 )
-def test_every_screen_says_until_when_a_dealership_is_paused(
-    cli: Cli, add: Callable[..., int], until: list[str], words: str
-) -> None:
+def test_every_screen_says_until_when_a_dealership_is_paused(cli: Cli, add: Add, until: list[str], words: str) -> None:
     """Nobody reads a year 9999: what has no end is null in JSON, beside `paused`."""
     number = str(add("A", "A"))
     paused = cli("dealership", "pause", number, *until, "--reason", "stocktake", "--json").json
@@ -352,7 +382,9 @@ def test_every_screen_says_until_when_a_dealership_is_paused(
     end = "2999-01-01T00:00:00+00:00" if "2999" in words else None
 
     assert all(words in screen for screen in screens)
-    assert f"paused {words}: stocktake" in planned
+    local = words.replace("2999-01-01 00:00Z", "Tue 2999-01-01 11:00 +1100")
+    assert f"paused {local}: stocktake" in planned
+    assert local in cli("dealership", "schedule", number).out
     assert [(True, end)] * 4 == [(found["paused"], found["paused_until"]) for found in documents]
     assert "9999" not in "".join([*screens, planned, cli("audit").out])
 
@@ -384,9 +416,68 @@ def test_dealership_schedule_of_its_own(cli: Cli, add: Add, rows: Rows) -> None:
     assert ("0 2 * * *", "02:00:00") == (back["cron"], back["next_at"][11:19])
 
 
+def test_a_schedule_for_a_person_is_local_and_says_whose_it_is(cli: Cli, add: Add, rows: Rows) -> None:
+    """As `schedule show` says it; what cannot be read is named, and what counts meanwhile."""
+    number = str(add("A", "A"))
+    cli("dealership", "schedule", number, "15 4 * * *")
+    own = facts(cli("dealership", "schedule", number).out)
+    common = facts(cli("dealership", "schedule", number, "--default").out)
+    rows("UPDATE dealership_settings SET sync_cron = 'every night' RETURNING 1")
+    broken = facts(cli("dealership", "schedule", number).out)
+
+    assert re.fullmatch(r"\w{3} \d{4}-\d\d-\d\d 04:15 \+1[01]00", own["next_at"])
+    assert ("15 4 * * * (its own)", "Australia/Sydney (its own)") == (own["cron"], own["timezone"])
+    assert ("0 2 * * * (easycar_sync_cron)", "-") == (common["cron"], common["unreadable"])
+    assert ("0 2 * * * (since the wanted one cannot be read)", "every night") == (broken["cron"], broken["unreadable"])
+
+
+def facts(out: str) -> dict[str, str]:
+    """Return the names and values that a person is shown."""
+    return {name: value.strip() for name, _, value in (line.partition(" ") for line in out.splitlines())}
+
+
+def test_all_of_schedule_show_is_local(cli: Cli, add: Add, rows: Rows) -> None:
+    """The last success and the retry stand beside the slot, so they go by the same clock."""
+    add("A", "A")
+    cli("stock-sync", "--scheduled")
+    rows("UPDATE sync_schedule SET last_success_at = '2026-01-01T00:30Z', retry_at = '2026-07-01T00:30Z' RETURNING 1")
+    out = cli("schedule", "show").out
+
+    assert "Thu 2026-01-01 11:30 +1100" in out
+    assert "Wed 2026-07-01 10:30 +1000" in out
+
+
+def test_a_pause_says_its_end_as_the_dealership_s_clock_does(cli: Cli, add: Add) -> None:
+    """To the minute, with day and offset; JSON keeps the instant."""
+    number = str(add("A", "A"))
+    day = cli("dealership", "pause", number, "--until", "2999-01-01").out
+    span = cli("dealership", "pause", number, "--until", "3d").out
+
+    assert "paused until Tue 2999-01-01 00:00 +1100" in day
+    assert re.search(r"paused until \w{3} \d{4}-\d\d-\d\d \d\d:\d\d \+1[01]00\n", span)
+
+
+def test_a_pause_that_is_past_leaves_no_trace_on_screens(cli: Cli, add: Add, rows: Rows) -> None:
+    """Neither its end nor its reason: nobody wonders whether it still holds."""
+    number = str(add("A", "A"))
+    cli("dealership", "pause", number, "--until", "2999-01-01", "--reason", "stocktake")
+    rows("UPDATE dealership_settings SET paused_until = now() - interval '1 min' RETURNING 1")
+    screens = [
+        cli(*typed).out
+        for typed in (
+            ["dealership", "list"],
+            ["dealership", "show", number],
+            ["dealership", "schedule", number],
+            ["schedule", "show"],
+        )
+    ]
+
+    assert not [screen for screen in screens if "stocktake" in screen or "until" in screen]
+
+
 @pytest.mark.parametrize("ticked", [True, False])
 def test_screens_show_the_slot_of_a_changed_schedule_before_the_next_tick(
-    cli: Cli, add: Callable[..., int], rows: Rows, ticked: bool
+    cli: Cli, add: Add, rows: Rows, ticked: bool
 ) -> None:
     """After a change of cron and zone all screens show the slot that the next tick then computes; retries are over."""
     number = str(add("A", "A"))
@@ -407,7 +498,7 @@ def test_screens_show_the_slot_of_a_changed_schedule_before_the_next_tick(
     assert [None] * 4 == [found["retry_at"] for found in (shown, listed, status, planned)]
 
 
-def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Callable[..., int], rows: Rows) -> None:
+def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Add, rows: Rows) -> None:
     """As the tick does: what cannot be read changes nothing, and a slot that is due stays due."""
     add("A", "A")
     cli("stock-sync", "--scheduled")

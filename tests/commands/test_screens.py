@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from jobsync import logs
+from jobsync.cli.demo import command_here
 from jobsync.cli.demo_documents import cast, play_documents
 from jobsync.cli.main import run
 from jobsync.cli.manual import EXIT_STATUS
@@ -450,3 +451,18 @@ def test_demo_leaves_only_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     play_documents(Shows(), chosen, tmp_path / "submitted", tmp_path / "rides")
 
     assert [path.name for path in (tmp_path / "rides").iterdir() if not path.name.endswith("_ride.pdf")] == []
+
+
+@pytest.mark.parametrize(("on_path", "shown"), [(True, "jobsync"), (False, ".venv/bin/jobsync")])
+def test_demo_ends_with_a_command_that_can_be_typed(
+    on_path: bool, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `make demo` nothing is on the PATH."""
+    command = tmp_path / ".venv/bin/jobsync"
+    command.parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(command.parent) if on_path else "/nowhere")
+    monkeypatch.setattr("sys.argv", [str(command), "demo"])
+
+    assert shown == command_here()

@@ -145,6 +145,32 @@ def test_the_key_is_tried_on_every_credential(
 
     assert level == found.level
     assert readable or f"dealership {number}" in found.text
+    assert readable or ExitCode.CONFIGURATION is doctor.exit_code_of([found])
+
+
+@pytest.mark.parametrize(
+    ("needed", "words", "what"),
+    [
+        (True, "still needed for the credentials of dealership", "rotate-key"),
+        (False, "nothing needs it", "take it out"),
+    ],
+)
+def test_a_previous_key_is_a_warning_while_it_is_set(
+    database: Database, connection: Connection, needed: bool, words: str, what: str
+) -> None:
+    """What to do first, and that it can go then: an old key that stays is a second one to lose."""
+    add_dealership(connection)
+
+    def current(_stored: str) -> None:
+        if needed:
+            raise JobsyncError("wrong key")
+
+    with database.engine().connect() as opened:
+        found = list(doctor.check_key(opened, lambda _stored: None, current))
+
+    assert [("encryption key", "ok"), ("previous key", "warning")] == levels(found)
+    assert words in found[1].text
+    assert what in (found[1].what_to_do or "")
 
 
 def test_no_key_with_credentials_is_a_problem(database: Database, connection: Connection) -> None:

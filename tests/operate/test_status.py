@@ -489,6 +489,17 @@ def test_who_takes_no_part_is_not_silent(seen: Seen, connection: Connection, why
     assert [] == kinds(judge_health(seen()))
 
 
+def test_a_switched_off_dealership_names_the_command_that_switches_it_on(seen: Seen, connection: Connection) -> None:
+    """As a paused one names `resume`."""
+    number = add_dealership(connection)
+    connection.execute(
+        "INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) VALUES (%s, false)", [number]
+    )
+    [found] = dealership_statuses(seen())
+
+    assert (Standing.OFF, f"jobsync dealership set {number} --auto-sync") == (found.standing, found.what_to_do)
+
+
 def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> None:
     """Silent, failing, held, then the others; each with its next step."""
     fine = add_dealership(connection, "fine")

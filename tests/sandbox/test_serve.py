@@ -92,7 +92,7 @@ def test_port_in_use_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_forever_tells_its_url_and_ends_on_signals(number: signal.Signals, tmp_path: Path) -> None:
-    """The command prints the variables to set, serves both vendors, and exits 0 on a signal, quietly."""
+    """The command prints the variables to set, serves both vendors, and exits 0 on a signal with a last word."""
     scenario = tmp_path / "s.toml"
     scenario.write_text(
         '[[clients]]\nclient_id = "c"\nclient_secret = "s"\n'
@@ -120,4 +120,4 @@ def test_serve_forever_tells_its_url_and_ends_on_signals(number: signal.Signals,
 
     assert [dealer["name"] for dealer in state["dealers"]] == ["From a file"]
     assert (other["asks"], other["outage"]) == (0, None)
-    assert (process.returncode, rest, errors) == (0, "", "")
+    assert (process.returncode, rest, errors) == (0, "The stand-ins have ended.\n", "")

@@ -24,7 +24,8 @@ def set_(
         bool,
         typer.Option(
             "--from-stdin",
-            help="Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON.",
+            help="Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON;"
+            ' environment is "Test" or "Production", every value a text in quotes.',
         ),
     ] = False,
     as_json: Json = False,
@@ -44,7 +45,16 @@ def set_(
         "environment": credentials.environment,
         "yard_code": credentials.yard_code,
     }
-    show(document, as_json=as_json, otherwise=lambda: say(f"credentials of {dealership_id} {name} stored"))
+
+    def tell() -> None:
+        say(f"credentials of {dealership_id} {name} stored")
+        say(f"next: jobsync credentials test {dealership_id}")
+        say(
+            f"then: jobsync stock-sync --dealership {dealership_id}"
+            " (after wrong credentials no run tries again before the next slot)"
+        )
+
+    show(document, as_json=as_json, otherwise=tell)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,23 +30,73 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a dealership; prints its number."""
-    from jobsync.cron import is_zone
     from jobsync.easycars import registry
 
-    if not name.strip() or len(name) > 255:
-        raise UsageProblem("NAME: expected 1 to 255 characters")
-    if timezone is not None and not is_zone(timezone):
-        raise UsageProblem(f"--timezone: no time zone {timezone!r}, expected one such as Australia/Sydney")
-    if email is not None and ("@" not in email or len(email) > 255):
-        raise UsageProblem("--email: expected an address such as stock@dealer.example")
+    _check("NAME", name, timezone, email)
     with transaction(context) as connection:
         twins = [row["id"] for row in registry.list_dealerships(connection) if row["name"] == name.strip()]
         row = registry.add_dealership(connection, name.strip(), timezone=timezone, email=email)
     show(row, as_json=as_json, otherwise=lambda: say(f"dealership {row['id']}: {row['name']}"))
     if twins:
-        complain(f"jobsync: dealership {twins[0]} has the same name")
+        complain(
+            f"jobsync: dealership {twins[0]} has the same name; if this one is a mistake, leave it without credentials:"
+            f" it is never synced (jobsync dealership set {row['id']} --name gives it another name)"
+        )
     if timezone is None:
         complain(f"jobsync: {_NO_ZONE}")
+
+
+def _check(of_name: str, name: str | None, timezone: str | None, email: str | None) -> None:
+    """
+    Look at what is to be stored; None is left alone.
+
+    Raises:
+        UsageProblem: it cannot be; names the option, or `of_name`.
+    """
+    from jobsync.cron import is_zone
+
+    if name is not None and (not name.strip() or len(name) > 255):
+        raise UsageProblem(f"{of_name}: expected 1 to 255 characters")
+    if timezone is not None and not is_zone(timezone):
+        raise UsageProblem(f"--timezone: no time zone {timezone!r}, expected one such as Australia/Sydney")
+    if email is not None and ("@" not in email or len(email) > 255):
+        raise UsageProblem("--email: expected an address such as stock@dealer.example")
+
+
+@app.command("set")
+def set_(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    name: Annotated[str | None, typer.Option("--name", metavar="N", help="Its name.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="TZ", help="Its time zone; '': easycar_sync_timezone.")
+    ] = None,
+    email: Annotated[str | None, typer.Option("--email", metavar="E", help="Whom to write to; '': nobody.")] = None,
+    auto_sync: Annotated[
+        bool | None,
+        typer.Option(
+            "--auto-sync/--no-auto-sync", help="Whether runs that do not name it take it.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change name, time zone, e-mail or the switch of a dealership; the next tick goes by it."""
+    from jobsync.easycars import registry
+
+    given = {"name": name, "timezone": timezone, "email": email}
+    changes = {column: value.strip() or None for column, value in given.items() if value is not None}
+    _check("--name", name, changes.get("timezone"), changes.get("email"))
+    if not changes and auto_sync is None:
+        raise UsageProblem("nothing to change; give --name, --timezone, --email, --auto-sync or --no-auto-sync")
+    with transaction(context) as connection:
+        registry.require_dealership(connection, dealership_id)
+        if changes:
+            registry.change_dealership(connection, dealership_id, changes)
+        if auto_sync is not None:
+            registry.set_auto_sync(connection, dealership_id, on=auto_sync)
+        row = registry.show_dealership(connection, dealership_id)
+    told = {column: row[column] for column in ("id", "name", "timezone", "email", "auto_sync")}
+    show(told, as_json=as_json, otherwise=lambda: print_facts(told))
 
 
 @app.command("list")
@@ -56,16 +106,18 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
     with transaction(context) as connection:
         rows = registry.list_dealerships(connection)
-    columns = ["id", "name", "last_status", "last_synced_at", "vehicles", "held", "timezone", "auto_sync"]
-    columns += ["paused", "has_credentials"]
-    columns.insert(3, "last_warnings")
-    show(
-        rows,
-        as_json=as_json,
-        otherwise=lambda: print_table(
-            columns, [[with_pause(row)[column] for column in columns] for row in rows], empty="no dealerships yet"
-        ),
-    )
+    columns = ["id", "name", "last_status", "last_warnings", "last_synced_at", "vehicles", _HELD, "timezone"]
+    columns += ["auto_sync", "paused", "has_credentials"]
+    lines = [[_told(row)[column] for column in columns] for row in rows]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
+
+
+# questions that wait for a person; a run's `held` counts vehicles
+_HELD = "removals to decide"
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    return {_HELD if name == "held" else name: value for name, value in with_pause(row).items()}
 
 
 @app.command("show")
@@ -78,7 +130,7 @@ def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         row = registry.show_dealership(connection, dealership_id)
 
     def tell() -> None:
-        print_facts({name: value for name, value in with_pause(row).items() if name != "syncs"})
+        print_facts({name: value for name, value in _told(row).items() if name != "syncs"})
         columns = ["synced_at", "status", "created", "updated", "unchanged", "revived", "refused", "skipped"]
         columns += ["removed", "held", "error_messages"]
         syncs = [[sync[column] for column in columns] for sync in row["syncs"]]
@@ -105,14 +157,16 @@ def pause(
 ) -> None:
     """Leave a dealership out of every run that does not name it with --dealership."""
     from jobsync.easycars import registry
+    from jobsync.operate.words import pause_end
 
     with transaction(context) as connection:
         name = registry.require_dealership(connection, dealership_id)
+        zone = registry.zone_of(connection, dealership_id)
         end = registry.parse_until(connection, dealership_id, until) if until is not None else None
         registry.pause(connection, dealership_id, until=end, reason=reason)
     document = {"dealership_id": dealership_id, "paused": True, "paused_until": end, "reason": reason}
-    words = "until it is resumed" if end is None else f"until {end.isoformat()}"
-    show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id} {name}: paused {words}"))
+    words = f"dealership {dealership_id} {name}: paused {pause_end(end, zone)}"
+    show(document, as_json=as_json, otherwise=lambda: say(words))
 
 
 @app.command()
@@ -150,4 +204,20 @@ def schedule(
             registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
         rows = registry.list_schedules(connection, database_now(driver(connection)))
         [row] = [row for row in rows if row["dealership_id"] == dealership_id]
-    show(row, as_json=as_json, otherwise=lambda: print_facts(with_pause(row)))
+    show(row, as_json=as_json, otherwise=lambda: print_facts(_planned(row)))
+
+
+def _planned(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a schedule for a person: its instants as the dealership's clocks show them, and whose cron and zone."""
+    from jobsync.operate.words import local_stamp, pause_end
+
+    whose = {"dealership": "its own", "fallback": "since the wanted one cannot be read"}
+    times = {name: local_stamp(row[name], row["timezone"]) for name in ("next_at", "retry_at", "last_success_at")}
+    named: dict[str, Any] = {
+        name: f"{row[name]} ({whose.get(row[f'{name}_from'], row[f'{name}_from'])})" for name in ("cron", "timezone")
+    }
+    named["unreadable"] = ", ".join(row["unreadable"]) or None
+    if row["paused"]:
+        named["paused"] = pause_end(row["paused_until"], row["timezone"])
+    told = with_pause(row) | times | named
+    return {name: value for name, value in told.items() if not name.endswith("_from")}

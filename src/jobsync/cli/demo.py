@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -55,8 +56,9 @@ _OUTRO = """
 Exit code 3 of both nights means "finished, needs attention": a timer would mark the run, and every reason is kept.
 Where to look next:
 
-    README.md                      all commands, settings and exit codes
-    jobsync sandbox serve          the same stand-ins for your own experiments
+    README.md        all commands, settings and exit codes
+    {command} sandbox serve
+                     the same stand-ins for your own experiments
 """
 
 
@@ -106,7 +108,15 @@ def demo(context: typer.Context) -> None:
         play_documents(show, documents, Path(folder) / "submitted", pages)
         write("\nEvery run, as anybody can look it up later:\n\n")
         show.command("runs", "list")
-    write(_OUTRO)
+    write(_OUTRO.format(command=command_here()))
+
+
+def command_here() -> str:
+    """Return how the reader can call jobsync: as it was called just now, where it is on no PATH."""
+    if shutil.which("jobsync"):
+        return "jobsync"
+    here = Path(sys.argv[0])
+    return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))
 
 
 class _Show:

@@ -62,7 +62,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     used: set[str] = set()
     if engine is not None:
         with translated(), engine.connect() as connection:
-            yield from ask.check_key(connection, _decrypter(tools))
+            yield from ask.check_key(connection, _decrypter(tools), _current(settings))
             yield from ask.check_upkeep(connection)
             yield from ask.check_settings(connection)
             used = ask.environments_in_use(connection)
@@ -98,6 +98,14 @@ def _decrypter(tools: Tools) -> Callable[[str], object] | None:
         return tools.cipher.decrypt
     except ConfigurationProblem:
         return None
+
+
+def _current(settings: Settings) -> Callable[[str], object] | None:
+    """Return what decrypts with the current key alone, None where no previous one is set beside it."""
+    from jobsync.easycars.credentials import Cipher
+
+    key, previous = settings.encryption_key, settings.encryption_key_previous
+    return Cipher(key).decrypt if key and previous else None
 
 
 def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,12 +62,13 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
     except typer.Abort:
         return _complain("cancelled", _INTERRUPTED, as_json=as_json)
     except usage_error as error:
+        error.message = _in_words(str(error.message))
         try:
             error.show()
         except OSError:  # standard error is full, or its reader has gone
             close_quietly(sys.stderr)
         code = int(getattr(error, "exit_code", ExitCode.USAGE))
-        return _complain(None if code else "", code, as_json=as_json, document_text=str(error))
+        return _complain(None if code else "", code, as_json=as_json, document_text=error.format_message())
     except BrokenPipeError:  # whoever read our output or our complaints has gone
         close_quietly(sys.stdout)
         close_quietly(sys.stderr)
@@ -78,6 +80,12 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
         complain(visible_lines(traceback.format_exc()))
         text = "internal error; see standard error"
         return _complain(None, int(ExitCode.FAILED), as_json=as_json, document_text=text)
+
+
+def _in_words(sentence: str) -> str:
+    """Return a complaint of Typer's without the names of Python's types."""
+    whole = re.sub(r"is not a valid int(eger)?( range)?\b", "is not a whole number", sentence)
+    return re.sub(r"is not a valid float( range)?\b", "is not a number", whole)
 
 
 def _problem_of(error: Exception) -> JobsyncError | None:

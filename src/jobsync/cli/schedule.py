@@ -24,6 +24,7 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
     from jobsync.db.engine import driver
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import registry
+    from jobsync.operate.words import local_stamp
     from jobsync.runner.run import database_now
 
     with transaction(context) as connection:
@@ -35,9 +36,7 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
     lines = [
         [
             f"{row['dealership_id']} {row['name']}",
-            row["next_at"].strftime("%a %Y-%m-%d %H:%M %z"),
-            row["last_success_at"],
-            row["retry_at"],
+            *(local_stamp(row[column], row["timezone"]) for column in ("next_at", "last_success_at", "retry_at")),
             row["attempt"],
             _why_not(row),
             row["cron"],
@@ -54,7 +53,7 @@ def _why_not(row: dict[str, Any]) -> str | None:
     reasons = [str(row["not_eligible"])] if row["not_eligible"] not in (None, "paused") else []
     if row["paused"]:
         reason = f": {row['paused_reason']}" if row["paused_reason"] else ""
-        reasons.append(f"paused {pause_end(row['paused_until'])}{reason}")
+        reasons.append(f"paused {pause_end(row['paused_until'], row['timezone'])}{reason}")
     unreadable = row["unreadable"]
     if isinstance(unreadable, list) and unreadable:
         reasons.append(f"unreadable: {', '.join(unreadable)}")

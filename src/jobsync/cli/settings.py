@@ -27,7 +27,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         [
             row["key"],
             row["value"],
-            "yes" if row["readable"] else f"no: cannot be read, {row['in_force']}",
+            _in_force(row),
             row["default"],
             row["expected"],
             row["description"],
@@ -35,6 +35,12 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         for row in rows
     ]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines))
+
+
+def _in_force(row: dict[str, object]) -> str:
+    if not row["used"]:
+        return f"no: {row['in_force']}"
+    return "yes" if row["readable"] else f"no: cannot be read, {row['in_force']}"
 
 
 @app.command()

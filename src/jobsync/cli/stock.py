@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -57,7 +58,7 @@ def refused(
 
 
 StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", help="Of the vehicle.", show_default=False)]
-Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price, description.", show_default=False)]
+Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price description.", show_default=False)]
 
 
 @app.command()
@@ -65,14 +66,22 @@ def lock(
     context: typer.Context,
     dealership_id: DealershipId,
     stock_number: StockNumber,
-    fields: Fields,
+    fields: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD]...", help="E.g. price description; none: only show what is locked.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Keep fields of a vehicle as they are, whatever the feed says."""
+    """Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept."""
     from jobsync.easycars import registry
 
     with transaction(context) as connection:
-        locked = registry.lock_fields(connection, dealership_id, stock_number, fields)
+        if fields:
+            locked = registry.lock_fields(connection, dealership_id, stock_number, _names(fields))
+        else:
+            locked = registry.read_locks(connection, dealership_id, stock_number)
     _tell_locks(dealership_id, stock_number, locked, as_json=as_json)
 
 
@@ -88,8 +97,13 @@ def unlock(
     from jobsync.easycars import registry
 
     with transaction(context) as connection:
-        locked = registry.unlock_fields(connection, dealership_id, stock_number, fields)
+        locked = registry.unlock_fields(connection, dealership_id, stock_number, _names(fields))
     _tell_locks(dealership_id, stock_number, locked, as_json=as_json)
+
+
+def _names(fields: Sequence[str]) -> list[str]:
+    """Return the fields' names; commas between them are as good as blanks."""
+    return [name for field in fields for name in field.replace(",", " ").split()]
 
 
 def _tell_locks(dealership_id: int, stock_number: str, locked: list[str], *, as_json: bool) -> None:

@@ -227,16 +227,23 @@ def require_setting(key: str) -> Kind:
     """
     kind = CATALOGUE.get(key)
     if kind is None:
-        import difflib
-
-        near = difflib.get_close_matches(key, CATALOGUE, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; jobsync settings list shows them all"
-        raise UsageProblem(f"no setting {visible(key, most=80)}{hint}")
+        hint = _near(key) or "jobsync settings list shows them all"
+        raise UsageProblem(f"no setting {visible(key, most=80)}; {hint}")
     return kind
 
 
+def _near(key: str) -> str | None:
+    import difflib
+
+    near = difflib.get_close_matches(key, CATALOGUE, n=1)
+    return f"did you mean {near[0]}?" if near else None
+
+
 def list_settings(connection: Connection) -> list[dict[str, object]]:
-    """Return every setting: key, value as stored, default, what is expected, whether the value can be read."""
+    """
+    Return every setting: key, value as stored, default, what is expected, whether the value can be read; last come keys
+    of the table that nothing here reads, another application's or misspelt ones, as not `used`.
+    """
     from sqlalchemy import text
 
     stored = {row.key: row for row in connection.execute(text("SELECT key, value, updated_at FROM system_settings"))}
@@ -258,7 +265,21 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
                 "updated_at": row.updated_at if row else None,
             }
         )
-    return rows
+    return [*rows, *(_unread(stored[key]) for key in sorted(stored.keys() - CATALOGUE.keys()))]
+
+
+def _unread(row: Any) -> dict[str, object]:
+    return {
+        "key": row.key,
+        "value": row.value,
+        "default": None,
+        "expected": None,
+        "description": "; ".join(filter(None, ["no setting of jobsync", _near(row.key)])),
+        "used": False,
+        "readable": True,
+        "in_force": "jobsync does not read it",
+        "updated_at": row.updated_at,
+    }
 
 
 def write_setting(connection: Connection, key: str, value: str) -> str | None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobsync.errors import ConfigurationProblem, UsageProblem
+from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
 from jobsync.logs import register_secret
 from jobsync.runner.items import ItemFailure
 
@@ -22,6 +22,8 @@ _YARD_MOST = 50
 
 class CredentialsUnreadable(ItemFailure):
     """Stored credentials cannot be decrypted with the key at hand."""
+
+    exit_code = ExitCode.CONFIGURATION
 
     def __init__(self, text: str) -> None:
         super().__init__(text, reason="credentials")
@@ -47,10 +49,12 @@ def find_problem(name: str, value: object) -> str | None:
     """Return what is wrong with the value of one field, None if nothing is; never quotes the value."""
     if name == "environment":
         return None if value in ENVIRONMENTS else "environment: expected Test or Production"
+    if not isinstance(value, str | None):
+        return f"{name}: expected text, in quotes"
     most = _REQUIRED.get(name, _YARD_MOST)
-    text = value.strip() if isinstance(value, str) else ""
+    text = (value or "").strip()
     if name == "yard_code":
-        if value is not None and (not isinstance(value, str) or len(text) > most):
+        if len(text) > most:
             return f"yard_code: expected text of at most {most} characters"
     elif not text:
         return f"{name}: required, expected text"

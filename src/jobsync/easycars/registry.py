@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -14,8 +14,8 @@ from jobsync.db.engine import driver
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import FEED_COLUMNS
-from jobsync.easycars.schedule import coming_slot, resolve
-from jobsync.errors import UsageProblem
+from jobsync.easycars.schedule import Rule, coming_slot, resolve
+from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
@@ -53,6 +53,20 @@ def add_dealership(connection: Connection, name: str, *, timezone: str | None, e
     )
     write_audit(connection, "dealership.add", str(row["id"]), {"name": name, "timezone": timezone})
     return row
+
+
+def change_dealership(connection: Connection, dealership_id: int, changes: Mapping[str, str | None]) -> None:
+    """Change name, timezone or email (None: has none); the next tick computes the slot of a changed zone."""
+    require_dealership(connection, dealership_id)
+    columns = ", ".join(changes)
+    [before] = _rows(connection, f"SELECT {columns} FROM dealerships WHERE id = :id FOR UPDATE", id=dealership_id)
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    connection.execute(
+        text(f"UPDATE dealerships SET {assignments}, updated_at = now() WHERE id = :id"),
+        {"id": dealership_id, **changes},
+    )
+    told = {**changes, **{f"{name}_before": value for name, value in before.items()}}
+    write_audit(connection, "dealership.set", str(dealership_id), told)
 
 
 _OVERVIEW = """
@@ -276,27 +290,42 @@ def unlock_fields(connection: Connection, dealership_id: int, stock_number: str,
     return _change_locks(connection, dealership_id, stock_number, fields, lock=False)
 
 
+def read_locks(connection: Connection, dealership_id: int, stock_number: str, *, for_update: bool = False) -> list[str]:
+    """
+    Return the locked fields of one vehicle.
+
+    Raises:
+        UsageProblem: no such vehicle.
+    """
+    require_dealership(connection, dealership_id)
+    locked: list[str] | None = connection.scalar(
+        text(
+            "SELECT locked_fields FROM vehicles WHERE dealership_id = :id AND stock_number = :number"
+            " AND data_source = 'easycars'" + (" FOR UPDATE" if for_update else "")
+        ),
+        {"id": dealership_id, "number": stock_number},
+    )
+    if locked is None:
+        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
+    return sorted(locked)
+
+
 def _change_locks(
     connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
 ) -> list[str]:
-    require_dealership(connection, dealership_id)
     unknown = [field for field in fields if field not in FEED_COLUMNS]
-    if unknown:
-        raise UsageProblem(f"no field {', '.join(unknown)}; the fields are {', '.join(FEED_COLUMNS)}")
-    found = connection.execute(
-        text(
-            "SELECT id, locked_fields FROM vehicles WHERE dealership_id = :id AND stock_number = :number"
-            " AND data_source = 'easycars' FOR UPDATE"
-        ),
-        {"id": dealership_id, "number": stock_number},
-    ).one_or_none()
-    if found is None:
-        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
-    after = sorted(set(found.locked_fields) | set(fields) if lock else set(found.locked_fields) - set(fields))
+    if unknown or not fields:
+        what = f"no field {', '.join(unknown)}" if unknown else "no field was named"
+        raise UsageProblem(f"{what}; the fields are {', '.join(FEED_COLUMNS)}")
+    before = set(read_locks(connection, dealership_id, stock_number, for_update=True))
+    after = sorted(before | set(fields) if lock else before - set(fields))
     connection.execute(
         # Without a fingerprint the next sync compares the row in full: a field that was given back gets its value.
-        text("UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now() WHERE id = :id"),
-        {"fields": after, "id": found.id},
+        text(
+            "UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now()"
+            " WHERE dealership_id = :id AND stock_number = :number AND data_source = 'easycars'"
+        ),
+        {"fields": after, "id": dealership_id, "number": stock_number},
     )
     action = "stock.lock" if lock else "stock.unlock"
     write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
@@ -326,6 +355,12 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
     write_audit(connection, action, str(dealership_id), told)
 
 
+def zone_of(connection: Connection, dealership_id: int) -> str:
+    """Return the time zone in force."""
+    [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
+    return resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone).timezone
+
+
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
     Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
@@ -348,9 +383,7 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     if end.year >= 9000:
         return None
     if end.tzinfo is None:
-        [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
-        rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
-        end = end.replace(tzinfo=ZoneInfo(rule.timezone))
+        end = end.replace(tzinfo=ZoneInfo(zone_of(connection, dealership_id)))
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
     return end
@@ -364,6 +397,11 @@ def pause(connection: Connection, dealership_id: int, *, until: datetime | None,
 def resume(connection: Connection, dealership_id: int) -> None:
     """End a pause; a slot that passed meanwhile is due at once, once."""
     _own_settings(connection, dealership_id, "dealership.resume", paused_until=None, paused_reason=None)
+
+
+def set_auto_sync(connection: Connection, dealership_id: int, *, on: bool) -> None:
+    """Let runs that do not name the dealership take it, or leave it out."""
+    _own_settings(connection, dealership_id, "dealership.set", easycar_auto_sync_enabled=on)
 
 
 def set_cron(connection: Connection, dealership_id: int, cron: str | None) -> None:
@@ -384,7 +422,11 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
                 "dealership_id": found.dealership_id,
                 "name": row["name"],
                 "cron": rule.cron,
+                "cron_from": _origin(rule, found.wanted.cron, own=row["sync_cron"], common="easycar_sync_cron"),
                 "timezone": rule.timezone,
+                "timezone_from": _origin(
+                    rule, found.wanted.timezone, own=row["timezone"], common="easycar_sync_timezone"
+                ),
                 "next_at": next_at.astimezone(ZoneInfo(rule.timezone)),
                 "retry_at": row["retry_at"],
                 "attempt": row["attempt"],
@@ -399,6 +441,12 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
     return shown
 
 
+def _origin(rule: Rule, wanted: str, *, own: str | None, common: str) -> str:
+    if wanted in rule.unreadable:
+        return "fallback"
+    return "dealership" if own and own.strip() else common
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 _SECRETS = ("client_id", "client_secret", "account_number", "account_secret")
@@ -409,7 +457,7 @@ def rotate_key(connection: Connection, cipher: Cipher) -> int:
     Encrypt every stored credential with the current key, all or nothing; returns how many.
 
     Raises:
-        UsageProblem: some can be read with neither key; nothing was changed.
+        ConfigurationProblem: some can be read with neither key; nothing was changed.
     """
     columns = ", ".join(f"{name}_encrypted" for name in _SECRETS)
     rows = connection.execute(
@@ -431,7 +479,7 @@ def rotate_key(connection: Connection, cipher: Cipher) -> int:
             {"id": dealership_id, **dict(zip(_SECRETS, sealed, strict=True))},
         )
     if unreadable:
-        raise UsageProblem(
+        raise ConfigurationProblem(
             f"credentials of dealership {', '.join(unreadable)} can be read with neither JOBSYNC_ENCRYPTION_KEY nor"
             " JOBSYNC_ENCRYPTION_KEY_PREVIOUS; nothing was changed (set or delete them first)"
         )

@@ -300,8 +300,18 @@ def _locks(database: Database) -> Iterator[Finding]:
         yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
 
 
-def check_key(connection: Connection, decrypt: Callable[[str], object] | None) -> Iterator[Finding]:
-    """Can every stored credential be read with the key that is set?"""
+def check_key(
+    connection: Connection,
+    decrypt: Callable[[str], object] | None,
+    current: Callable[[str], object] | None = None,
+) -> Iterator[Finding]:
+    """
+    Can every stored credential be read with the key that is set?
+
+    Args:
+        decrypt: with every key that is set; None where there is none.
+        current: with the current key only; None where no previous one is set.
+    """
     columns = "client_id_encrypted, client_secret_encrypted, account_number_encrypted, account_secret_encrypted"
     rows = connection.execute(
         text(f"SELECT dealership_id, {columns} FROM easycar_credentials ORDER BY dealership_id")
@@ -315,19 +325,33 @@ def check_key(connection: Connection, decrypt: Callable[[str], object] | None) -
                 "encryption key", "JOBSYNC_ENCRYPTION_KEY is not set", "needed before: jobsync credentials set"
             )
         return
-    unreadable = []
+    unreadable = _unreadable(rows, decrypt)
+    if unreadable:
+        words = f"it does not decrypt the credentials of dealership {_some(unreadable)}"
+        what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
+        yield problem("encryption key", words, what, ExitCode.CONFIGURATION)
+        return
+    yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+    if current is None:
+        return
+    if old := _unreadable(rows, current):
+        words = f"JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed for the credentials of dealership {_some(old)}"
+        yield warning("previous key", words, "jobsync credentials rotate-key")
+    else:
+        words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
+        yield warning("previous key", words, "take it out of the environment, the credential or the configuration file")
+
+
+def _unreadable(rows: Sequence[Any], decrypt: Callable[[str], object]) -> list[str]:
+    """Return the dealerships with credentials that cannot be decrypted."""
+    found = []
     for dealership_id, *stored in rows:
         try:
             for value in stored:
                 decrypt(value)
         except JobsyncError:
-            unreadable.append(str(dealership_id))
-    if unreadable:
-        words = f"it does not decrypt the credentials of dealership {_some(unreadable)}"
-        what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
-        yield problem("encryption key", words, what)
-    else:
-        yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+            found.append(str(dealership_id))
+    return found
 
 
 # --- the way out -----------------------------------------------------------------------------------------------------

@@ -465,7 +465,8 @@ def _out(found: DealershipFacts) -> DealershipStatus:
         why = f"{pause_end(found.paused_until)}{reason}"
         return DealershipStatus(found, Standing.PAUSED, why, f"jobsync dealership resume {found.id}")
     if found.why_not == "auto_sync_off":
-        return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", None)
+        what = f"jobsync dealership set {found.id} --auto-sync"
+        return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", what)
     return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 
 def span(seconds: float) -> str:
@@ -37,9 +38,16 @@ def stamp(then: datetime | None) -> str:
     return "-" if then is None else then.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
-def pause_end(until: datetime | None) -> str:
-    """Return how long a pause lasts; None: without end."""
-    return "until it is resumed" if until is None else f"until {stamp(until)}"
+def local_stamp(then: datetime | None, zone: str) -> str:
+    """Return an instant as the clocks of a time zone show it, with its day of the week and offset."""
+    return "-" if then is None else then.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %z")
+
+
+def pause_end(until: datetime | None, zone: str | None = None) -> str:
+    """Return how long a pause lasts (None: without end), by the clocks of a time zone if one is given."""
+    if until is None:
+        return "until it is resumed"
+    return f"until {local_stamp(until, zone) if zone else stamp(until)}"
 
 
 # EasyCars answers a wrong account as it answers one without a vehicle.

@@ -199,6 +199,8 @@ def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int
             )
             sys.stdout.flush()
             stop.wait()
+        sys.stdout.write("The stand-ins have ended.\n")
+        sys.stdout.flush()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -102,6 +102,7 @@ def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime 
     A slot of the minute that is running counts: the tick that meets a change is often the very one it was made for.
     It does not if an attempt began (`started_at`) in that minute already.
 
+    >>> from datetime import UTC
     >>> now = datetime(2026, 7, 1, 2, 30, 4, tzinfo=UTC)
     >>> first_slot("30 2 * * *", "UTC", now, started_at=None).isoformat()
     '2026-07-01T02:30:00+00:00'
@@ -115,6 +116,7 @@ def next_retry(attempt: int, *, slot_started_at: datetime, now: datetime) -> dat
     """
     Return when to try again after this many attempts of a slot, None when the slot is given up.
 
+    >>> from datetime import UTC
     >>> start = datetime(2026, 1, 1, tzinfo=UTC)
     >>> [next_retry(n, slot_started_at=start, now=start) for n in (3, 4)]
     [datetime.datetime(2026, 1, 1, 0, 45, tzinfo=datetime.timezone.utc), None]

@@ -386,6 +386,8 @@ _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", 
 
 def _why(item: dict[str, Any]) -> str:
     reason = str(item.get("reason") or "")
+    if reason == "vendor_warning" and item.get("removed"):
+        return "the vendor warned (Code 5): nothing was removed but what was approved"
     return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
 
 

@@ -361,16 +361,29 @@ def test_large_bodies_come_one_at_a_time_and_all_come() -> None:
         (b"", "broken"),
         (HEAD + b"Content-Length: 100\r\n\r\nhalf", "broken"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhal", "broken"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n", "broken"),
         (HEAD + b"Content-Encoding: gzip\r\n\r\nnot gzip", "broken"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "broken"),
         (HEAD + b"X: " + b"x" * 200_000, "broken"),
     ],
-    ids=["nothing", "cut", "cut chunk", "bad gzip", "other protocol", "endless header"],
+    ids=["nothing", "cut", "cut chunk", "negative chunk", "bad gzip", "other protocol", "endless header"],
 )
 def test_a_broken_answer(answer: bytes, kind: str) -> None:
     """What is no whole HTTP answer is named as such, and never as a shorter answer."""
     with answering(lambda peer: peer.sendall(answer)) as url:
         assert failure(url).kind == kind
+
+
+def test_a_chunk_of_less_than_nothing_is_not_read_to_the_end() -> None:
+    """A length of -1 would mean all that ever comes, past every limit."""
+
+    def endless(peer: socket.socket) -> None:
+        peer.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nhello")
+        while peer.recv(1 << 16):
+            pass
+
+    with answering(endless) as url:
+        assert failure(url).kind == "broken"
 
 
 def test_a_reset_connection() -> None:

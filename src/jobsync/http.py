@@ -219,7 +219,7 @@ class _Line(io.RawIOBase):
             rest = rest[self._inner.send(rest) :]
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self, _CHUNK)
+        return _Reader(self, _CHUNK)
 
     def close(self) -> None:
         """End of one answer: http.client closes what it read from, while the connection stays."""
@@ -232,6 +232,15 @@ class _Line(io.RawIOBase):
         poll = select.poll()
         poll.register(self._inner, select.POLLIN)
         return not poll.poll(0)
+
+
+class _Reader(io.BufferedReader):
+    """What http.client reads from. It takes a chunk's length as it comes: below nothing, it would read without end."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size < 0:
+            raise http.client.IncompleteRead(b"")
+        return super().read(size)
 
 
 class _Connection(http.client.HTTPConnection):

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
+import psycopg
 import pytest
 
-from tests.commands.support import Add, Cli, Feed, Ran, Rows, car, cars, envelope
+from tests.commands.support import Add, Cli, Feed, Ran, Rows, car, cars, envelope, until
 
 REFUSED_TOKEN = b'{"Token": null, "Code": 1, "ErrorMessage": "Authentication failed."}'
 
@@ -407,3 +409,81 @@ def test_vehicles_kept_by_a_rejection_are_seen_the_next_morning(cli: Cli, feed: 
     feed.answers["N"] = cars(*"ABCDEFGHIJ")
     cli("stock-sync")
     assert "dealerships  1: 1 fine\n" in cli("status").out
+
+
+def test_a_price_that_no_database_holds_costs_its_own_vehicle_in_a_dry_run_and_a_run(
+    cli: Cli, feed: Feed, add: Add, rows: Rows
+) -> None:
+    """17,000 decimals, as text or as a number: that item is refused, and the dry run says so beforehand."""
+    add("Northside", "N")
+    number = "1." + "0" * 17_000
+    stock = json.dumps([*cars("A", "B"), car("text", Price=number), car("number", GPS="@")]).replace('"@"', number)
+    feed.answers["N"] = b'{"Code": 0, "StockList": ' + stock.encode() + b"}"
+
+    dry = cli("stock-sync", "--dry-run", "--json")
+    ran = cli("stock-sync", "--json")
+
+    for shown in (dry, ran):
+        assert 3 == shown.code
+        assert (2, 2, "refused_items") == tuple(only_item(shown)[name] for name in ("created", "refused", "reason"))
+    assert [("A", "active"), ("B", "active")] == listed(rows)
+
+
+def test_a_vehicle_deleted_while_its_removal_is_planned(
+    cli: Cli, feed: Feed, add: Add, rows: Rows, database_url: str
+) -> None:
+    """The host application deletes one of two that are gone: the sync waits, plans again and removes the other."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A", "B", "C", "D")
+    cli("stock-sync")
+    feed.answers["N"] = [*cars("A"), car("B", Price=1), *cars("new")]
+    with psycopg.connect(database_url) as host, psycopg.connect(database_url, autocommit=True) as watch:
+        host.execute("DELETE FROM vehicles WHERE stock_number = 'C'")
+
+        def commit_once_waited_for() -> None:
+            until(lambda: watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
+            host.commit()
+
+        thread = threading.Thread(target=commit_once_waited_for)
+        thread.start()
+        ran = cli("stock-sync", "--json")
+        thread.join()
+
+    assert 0 == ran.code
+    assert (1, 1, 1) == tuple(only_item(ran)[name] for name in ("created", "updated", "removed"))
+    assert [("A", "active"), ("B", "active"), ("D", "removed"), ("new", "active")] == listed(rows)
+
+
+def test_an_approved_removal_under_a_warning_is_told_as_such(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """What a person approved goes though the vendor warned; the table does not say at once that nothing went."""
+    dealership = add("Northside", "N")
+    feed.answers["N"] = cars("A", "B")
+    cli("stock-sync")
+    rows(
+        "INSERT INTO held_removals (dealership_id, stock_numbers, reason, status)"
+        f" VALUES ({dealership}, '{{A}}', 'blocked_vendor_warning', 'approved') RETURNING id"
+    )
+    feed.answers["N"] = envelope(5, stock=cars("B"))
+    ran = cli("stock-sync")
+    feed.answers["N"] = envelope(5, stock=cars("B", "C"))
+    then = cli("stock-sync")
+
+    assert [("A", "removed"), ("B", "active"), ("C", "active")] == listed(rows)
+    assert "the vendor warned (Code 5): nothing was removed but what was approved" in " ".join(ran.out.split())
+    assert "nothing was removed but" not in " ".join(then.out.split())
+    assert "the vendor warned (Code 5): nothing was removed" in " ".join(then.out.split())
+
+
+def test_a_yard_code_stored_with_blanks_is_that_yard(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """Blanks around a yard code, or instead of one, are trimmed as an item's are."""
+    add("Northside", "N", yard_code="Y1")
+    feed.answers["N"] = [car("A", YardCode="Y1")]
+    rows("UPDATE easycar_credentials SET yard_code = ' Y1 ' RETURNING id")
+
+    ran = cli("stock-sync", "--json")
+
+    assert (0, 1) == (ran.code, only_item(ran)["created"])
+    rows("UPDATE easycar_credentials SET yard_code = '  ' RETURNING id")
+    feed.answers["N"] = [car("A", YardCode="Y2")]
+
+    assert (0, 1) == (cli("stock-sync").code, len(rows("SELECT 1 FROM vehicles WHERE yard_code = 'Y2'")))

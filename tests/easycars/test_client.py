@@ -256,7 +256,12 @@ def test_an_expired_token_is_refreshed_by_one_of_many() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [httpx.Response(200, content=b'{"Code": 1}'), httpx.Response(401, content=b"<html>"), httpx.Response(401)],
+    [
+        httpx.Response(200, content=b'{"Code": 1}'),
+        httpx.Response(403, content=b'{"Code": 1}'),
+        httpx.Response(401, json={"Message": "Authorization has been denied for this request."}),
+        httpx.Response(401),
+    ],
 )
 def test_a_second_no_is_about_the_account(answer: httpx.Response) -> None:
     """A client pair that gets tokens whose stock request is refused twice has a wrong account pair; no third try."""
@@ -265,6 +270,43 @@ def test_a_second_no_is_about_the_account(answer: httpx.Response) -> None:
 
     assert (problem.reason, problem.transient, problem.unreachable) == ("credentials_account", False, False)
     assert len(vendor.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(401, content=b"<html>"), "EasyCars answers HTTP 401: the answer is a web page, not JSON"),
+        (httpx.Response(403, content=b"<html>"), "EasyCars answers HTTP 403: the answer is a web page, not JSON"),
+        (httpx.Response(404, content=b"Not here"), "EasyCars answers HTTP 404: the answer is not JSON"),
+        (httpx.Response(400), "EasyCars answers HTTP 400: the answer is empty"),
+        (httpx.Response(302), "EasyCars answers HTTP 302: the answer is empty"),
+        (httpx.Response(403, json={"message": "Forbidden"}), "EasyCars answers HTTP 403 with JSON that has no Code"),
+    ],
+)
+def test_a_page_is_no_word_about_the_account(answer: httpx.Response, words: str) -> None:
+    """What is not the vendor's JSON comes from something in between and may pass; the status is named."""
+    problem = failure(over(Vendor(answer)))
+
+    assert (str(problem).startswith(words), problem.transient, problem.unreachable) == (True, True, True)
+
+
+def test_a_401_page_costs_one_refresh_first() -> None:
+    """An expired token may be answered by the web server's own page: a fresh one is asked for at once."""
+    vendor = Vendor(httpx.Response(401, content=b"<html>"), httpx.Response(200, content=STOCK))
+
+    assert over(vendor).fetch_stock(CREDENTIALS).code == 0
+    assert [request.url.path.rsplit("/", 1)[1] for request in vendor.requests] == [
+        "RequestToken",
+        "GetAdvertisementStocks",
+    ] * 2
+
+
+def test_a_401_page_at_the_token_is_no_word_about_the_client() -> None:
+    """A firewall in front of the token request has not looked at ClientID and ClientSecret."""
+    vendor = Vendor(tokens=(httpx.Response(401, content=b"<html>"),))
+    problem = failure(over(vendor))
+
+    assert (problem.reason, problem.transient) == ("html", True)
 
 
 @pytest.mark.parametrize(("code", "reason"), [(7, "vendor_failed"), (9, "vendor_error")])
@@ -354,7 +396,8 @@ def test_a_token_lives_as_long_as_it_says(claims: bytes, kept: bool) -> None:
         (Behaviour("http_error", status=503), "unreachable", True, TRIES),
         (Behaviour("http_error", status=500), "unreachable", True, TRIES),
         (Behaviour("http_error", status=429), "unreachable", True, TRIES),
-        (Behaviour("http_error", status=404), "http_status", True, 1),
+        (Behaviour("http_error", status=404), "html", True, TRIES),
+        (Behaviour("http_error", status=403), "html", True, TRIES),
         (Behaviour("truncated"), "unreachable", True, TRIES),
         (Behaviour("not_listening_drop"), "unreachable", True, TRIES),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -320,6 +321,27 @@ def test_conflicting_copies_are_all_refused() -> None:
         (3, "A", "conflicting_duplicate"),
     ]
     assert counts(plan) == {"created": 1, "refused": 2}
+
+
+def test_many_conflicting_copies_cost_no_more_than_each() -> None:
+    """Thousands of copies of one stock number are read once each, and each refusal names a few of the places."""
+    copies = [item("A", Price=number % 5, Location=f"L{number // 5}") for number in range(5_000)]
+    began = time.process_time()
+    plan = Dealer().plan([*copies, *copies[:10]])
+
+    assert time.process_time() - began < 15
+    assert (counts(plan), plan.received) == ({"refused": 5_000}, 5_000)
+    assert {refused.reason for refused in plan.refused} == {
+        "stock number A stands at places 1, 2, 3, 4, 5 and 4,995 more, differently"
+    }
+
+
+def test_copies_that_differ_in_what_fills_no_column_are_a_conflict() -> None:
+    """Nested values count as well, and 1.50 is still 1.5."""
+    nested = [item("A", GPS=[{"x": 1.5}, "y"]), item("A", GPS=[{"x": 1.5}, "z"])]
+    alike = [item("B", GPS=[{"x": 1.5}, "y"]), item("B", GPS=[{"x": 1.5}, "y"]).replace(b"1.5", b"1.50")]
+
+    assert counts(Dealer().plan([*nested, *alike])) == {"refused": 2, "created": 1}
 
 
 def test_a_conflict_with_what_is_stored_is_a_conflict() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -14,7 +16,8 @@ import psycopg
 import pytest
 
 from jobsync.easycars import store
-from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Policy, StockPlan
+from jobsync.easycars.job import plan_and
+from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, StockPlan
 from jobsync.easycars.parse import fingerprint, parse_item
 from jobsync.easycars.plan import BLOCKED_MOST, plan_stock, sort_feed
 from tests.conftest import url_of
@@ -540,6 +543,30 @@ def test_the_log_counts_received_and_refused(stored: Stored) -> None:
 
 # --- what the database refuses ---------------------------------------------------------------------------------------
 
+MOST_DECIMALS = "1." + "1" * 16_383
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f'"Price": "{MOST_DECIMALS}", "GPS": {MOST_DECIMALS}', {}),
+        (f'"Price": "{MOST_DECIMALS}1"', {"refused": 1}),
+        (f'"GPS": {MOST_DECIMALS}1', {"refused": 1}),
+        ('"GPS": ' + "9" * 4000, {}),
+    ],
+    ids=["as many as it holds", "text", "number", "digits"],
+)
+def test_what_is_planned_can_be_written(stored: Stored, text: str, expected: dict[str, int]) -> None:
+    """What the database cannot hold is refused before anything is sent: a dry run says what the run will do."""
+    strange = ('{"StockNumber": "X", ' + text + "}").encode()
+    new = stored.night([item("A"), strange])
+    stored.night([item("A"), item("X")])
+    changed = stored.night([item("A"), strange])
+
+    assert {name: number for name, number in new.counts.items() if number} == {"created": 2 - len(expected), **expected}
+    assert changed.counts["refused"] == len(expected)
+    assert changed.counts["updated"] == 1 - len(expected)
+
 
 def test_find_unstorable_names_the_item(stored: Stored) -> None:
     """Of several items the one whose document is no jsonb is found, and the transaction goes on."""
@@ -598,6 +625,73 @@ def test_now_is_an_argument(stored: Stored) -> None:
     stored.night(feed("B"))
 
     assert stored.current().listed["A"].missing_since == now
+
+
+def test_blanks_are_what_python_takes_them_for() -> None:
+    """The database trims the very signs that str.strip() does."""
+    assert sorted(store.BLANKS) == [sign for sign in map(chr, range(sys.maxunicode + 1)) if sign.isspace()]
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2003", "\u3000", "\x0b", "\x1f", "\x85", " \u200a\t"])
+def test_sold_with_any_blank_around_it_is_the_feeds_word(stored: Stored, blank: str) -> None:
+    """A vehicle that the feed calls sold in odd spacing is not sold here, and follows the feed back into stock."""
+    stored.night([item("A", StockStatus=f"Sold{blank}", Price=1)])
+    sold = stored.values("A")["status"]
+    again = stored.night([item("A", StockStatus=f"Sold{blank}", Price=1)])
+    back = stored.night([item("A", StockStatus="In Stock", Price=2)])
+
+    assert (sold, again.counts["unchanged"], back.counts["updated"]) == ("sold", 1, 1)
+    assert (stored.values("A")["status"], stored.values("A")["price"]) == ("active", Decimal(2))
+
+
+@pytest.mark.parametrize("document", ["[1]", '"Sold"', "7"])
+def test_a_stored_document_that_is_no_item_is_replaced(stored: Stored, document: str) -> None:
+    """A document that somebody stored by SQL costs neither the dealership nor the vehicle."""
+    stored.night([item("A", Price=1)])
+    stored.all("UPDATE easycar_stock_data SET stock_item_json = %s::jsonb", document)
+    plan = stored.night([item("A", Price=2)])
+
+    assert (plan.counts["updated"], stored.values("A")["price"]) == (1, Decimal(2))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM vehicles WHERE stock_number = 'A'",
+        "UPDATE vehicles SET data_source = 'manual' WHERE stock_number = 'A'",
+        "UPDATE vehicles SET status = 'sold' WHERE stock_number = 'A'",
+    ],
+    ids=["deleted", "taken over", "sold"],
+)
+def test_a_vehicle_that_was_changed_after_it_was_read_is_not_removed(stored: Stored, statement: str) -> None:
+    """A plan that would remove what is no longer there, no longer ours or sold meanwhile writes nothing."""
+    stored.night(numbered(1, 3) + feed("A"))
+    plan = stored.plan(numbered(2, 4))
+    stored.all(statement)
+    before = stored.statuses()
+    with pytest.raises(store.ChangedMeanwhile), stored.connection.transaction():
+        store.apply_plan(stored.connection, stored.id, plan, run_id=RUN, now=stored.now)
+
+    assert (stored.statuses(), stored.changes()) == (before, [])
+
+
+def test_planning_again_has_an_end(stored: Stored) -> None:
+    """Another session that changes what is to be removed again and again is waited for until the next sync."""
+    plans: list[StockPlan] = []
+
+    @contextmanager
+    def transaction() -> Iterator[psycopg.Connection[Any]]:
+        with stored.connection.transaction():
+            yield stored.connection
+
+    def apply(_connection: object, plan: StockPlan, _now: datetime) -> Any:
+        plans.append(plan)
+        raise store.ChangedMeanwhile
+
+    with pytest.raises(store.ChangedMeanwhile, match="nothing was written") as raised:
+        plan_and(apply, transaction, stored.id, Envelope(0, None, numbered(1, 3)), None, stored.policy)
+
+    assert (raised.value.transient, len(plans)) == (True, 3)
 
 
 def test_a_car_sold_here_comes_back_sold(stored: Stored) -> None:

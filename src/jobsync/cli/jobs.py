@@ -403,6 +403,8 @@ def _why(item: dict[str, Any], *, dry_run: bool) -> str:
     reason = str(item.get("reason") or "")
     if item["status"] == ItemStatus.HELD:
         return _why_held(item["dealership_id"], reason, dry_run=dry_run)
+    if reason == "vendor_warning" and item.get("removed"):
+        return "the vendor warned (Code 5): nothing was removed but what was approved"
     return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
 
 

@@ -43,6 +43,10 @@ class EasyCarsFailure(ItemFailure):
     retry_after_s: float | None = None
 
 
+class _UnauthorisedPage(EasyCarsFailure):
+    """HTTP 401 with a page: perhaps the server's word for an old token, perhaps a firewall's for anything."""
+
+
 @dataclass
 class _Token:
     """One client pair's token; its lock makes refreshing single-flight."""
@@ -101,7 +105,10 @@ class EasyCarsClient:
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
         token = self._token(credentials, stale=None)
-        envelope, status = self._request_stock(credentials, token)
+        try:
+            envelope, status = self._request_stock(credentials, token)
+        except _UnauthorisedPage:
+            envelope, status = Envelope(None, None, None), 401
         if _refused(envelope, status):
             # Expired or withdrawn: one refresh. A second no is about the account, since the client pair got a token.
             token = self._token(credentials, stale=token)
@@ -234,13 +241,11 @@ def _read(answer: Answer) -> Envelope:
     except UnreadableAnswer as problem:
         if _busy(answer.status):
             raise _overloaded(answer) from None
-        if answer.status == 401:
+        if answer.status == 401 and problem.reason == "empty_answer":
             return Envelope(None, None, None)
-        if answer.status >= 400:
-            raise EasyCarsFailure(
-                f"EasyCars answers HTTP {answer.status} without an explanation", reason="http_status", unreachable=True
-            ) from None
-        raise EasyCarsFailure(f"EasyCars: {problem}", reason=problem.reason, unreachable=True, transient=True) from None
+        kind = _UnauthorisedPage if answer.status == 401 else EasyCarsFailure
+        status = "" if answer.status == 200 else f" answers HTTP {answer.status}"
+        raise kind(f"EasyCars{status}: {problem}", reason=problem.reason, unreachable=True, transient=True) from None
 
 
 def _busy(status: int) -> bool:
@@ -273,6 +278,7 @@ def _judge(envelope: Envelope, status: int) -> None:
             f"EasyCars answers HTTP {status} with JSON that has no Code",
             reason="unreadable",
             unreachable=True,
+            transient=status >= 300,  # a gateway's word: it speaks JSON, too
         )
     raise EasyCarsFailure(
         f"EasyCars reports a failure (Code {envelope.code}): {_said(envelope)}", reason="vendor_failed"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
 _SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
+_PLANS_MOST = 3
 _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
     ItemStatus.PARTIAL: "PartialSuccess",
@@ -310,12 +311,14 @@ def plan_and(
     Read, plan and apply inside one transaction.
 
     If the database refuses a value that no check foresaw, the items to blame are found and refused, and all is done
-    once more; so one strange item never costs the feed.
+    once more; so one strange item never costs the feed. The same if another session changed what is to be removed.
     """
     import psycopg
 
     blamed: dict[int, str] = {}
+    plans = 0
     while True:
+        plans += 1
         plan: StockPlan | None = None
         try:
             with transaction() as connection:
@@ -334,6 +337,9 @@ def plan_and(
                 current, now = store.read_current(connection, dealership_id, listed, for_update=for_update)
                 plan = plan_stock(incoming, current, policy, now)
                 return plan, apply(connection, plan, now)
+        except store.ChangedMeanwhile:
+            if plans == _PLANS_MOST:
+                raise
         except psycopg.DataError:
             if plan is None or blamed:
                 raise
@@ -366,7 +372,8 @@ def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | No
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
     client_id, client_secret, account_number, account_secret = (cipher.decrypt(text) for text in stored[:4])
-    return Credentials(client_id, client_secret, account_number, account_secret, stored[4], stored[5] or None)
+    yard_code = (stored[5] or "").strip() or None  # as an item's is read: it may have been stored by SQL
+    return Credentials(client_id, client_secret, account_number, account_secret, stored[4], yard_code)
 
 
 @dataclass(frozen=True)

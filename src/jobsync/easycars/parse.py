@@ -105,6 +105,7 @@ STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold
 INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
 _NUMBER_DIGITS_MOST = 400
+_DECIMALS_MOST = 16_383  # of the database's numeric, and of a number inside jsonb
 _VERSION = bytes([MAPPING_VERSION])
 _ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -137,11 +138,22 @@ class _Raw(msgspec.Struct):
     StockList: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _TooLarge(ValueError):
+    """A value that the database cannot hold."""
+
+
 def _number(text: str) -> Decimal:
     value = Decimal(text)
-    if not -_NUMBER_DIGITS_MOST < value.adjusted() < _NUMBER_DIGITS_MOST:
-        raise ValueError("a number beyond what the database can hold")
+    if not -_NUMBER_DIGITS_MOST < value.adjusted() < _NUMBER_DIGITS_MOST or (
+        len(text) > _DECIMALS_MOST - _NUMBER_DIGITS_MOST and _decimals(value) > _DECIMALS_MOST
+    ):
+        raise _TooLarge("a number beyond what the database can hold")
     return value
+
+
+def _decimals(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 _PLAIN = msgspec.json.Decoder(_Plain)
@@ -215,6 +227,8 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
             at = _blank(text, at)
             if text[at] == ",":
                 at = _blank(text, at + 1)
+            elif text[at] != "}":
+                raise ValueError("neither comma nor end")
         if _blank(text, at + 1) != len(text):
             raise ValueError("text behind the end")
     except RecursionError:
@@ -249,7 +263,8 @@ def _cut_items(text: str, at: int) -> tuple[list[bytes], int]:
     return items, at + 1
 
 
-_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]', re.DOTALL)
+# A string that is cut off runs to the end: looked for anew from each quote inside it, it would cost its length squared.
+_MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def _end_of_item(text: str, at: int) -> int:
@@ -344,10 +359,6 @@ def parse_item(raw: RawItem, position: int, *, content_hash: bytes | None = None
         return _refuse(raw, position, stock_number, "value_too_large", str(error))
 
 
-class _TooLarge(ValueError):
-    """A value that its column cannot hold."""
-
-
 def _car(
     item: dict[str, Any],
     raw: RawItem,
@@ -440,12 +451,16 @@ def _absent_columns(missing: frozenset[str], *, says_sold: bool) -> frozenset[st
 
 
 def watched_of(document: str) -> dict[str, Any]:
-    """Return the documented keys of an item's JSON text that fill no column, for the change history."""
+    """
+    Return the documented keys of an item's JSON text that fill no column, for the change history.
+
+    All are None where the text is no item that can be read: whoever knows SQL may have stored anything.
+    """
     try:
         item = _ITEM.decode(document)
-    except RecursionError:  # as deep as could just be read before
-        item = {}
-    return {key: item.get(key) for key in _WATCHED}
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        item = None
+    return {key: item.get(key) for key in _WATCHED} if isinstance(item, dict) else dict.fromkeys(_WATCHED)
 
 
 def _refuse(raw: RawItem, position: int, stock_number: str | None, code: str, reason: str) -> Refused:
@@ -549,7 +564,9 @@ def _decimal(value: object, key: str, warnings: list[str]) -> Decimal | int | No
             return None
         try:
             number = _number(value.strip()) if value.isascii() and "_" not in value else None
-        except (InvalidOperation, ValueError):
+        except _TooLarge as error:
+            raise _TooLarge(f"{key} is {error}") from None
+        except InvalidOperation:
             number = None
         if number is None or not number.is_finite():
             warnings.append(f"{key}: the text {value.strip()[:40]!r} is not plainly a number; kept as unknown")

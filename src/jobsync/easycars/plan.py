@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,6 +29,7 @@ from jobsync.runner.job import ItemStatus
 
 BLOCKED_MOST = 7
 _KEPT_WARNINGS = 20
+_SHOWN_PLACES = 5
 _ROWS_AT_ONCE = 500
 
 
@@ -81,11 +82,8 @@ def sort_feed(
                 kept.append(distinct[0])
             continue
         same.pop(number, None)
-        places = ", ".join(str(car.position) for car in distinct)
-        refused += [
-            refuse_car(car, "conflicting_duplicate", f"stock number {number} stands at places {places}, differently")
-            for car in distinct
-        ]
+        reason = f"stock number {number} stands at places {_places(distinct)}, differently"
+        refused += [refuse_car(car, "conflicting_duplicate", reason) for car in distinct]
     return Incoming(
         same=[listed[number] for number in same],
         cars=kept,
@@ -97,14 +95,34 @@ def sort_feed(
 
 
 def _distinct(copies: Sequence[Car]) -> list[Car]:
-    """Drop copies that say the same, however their JSON is written."""
-    kept: list[Car] = []
+    """Drop copies that say the same, however their JSON is written; nearly always there is just one."""
+    if len(copies) == 1:
+        return list(copies)
+    kept: dict[Hashable, Car] = {}
     for car in copies:
-        if not any(
-            car.values == other.values and watched_of(car.document) == watched_of(other.document) for other in kept
-        ):
-            kept.append(car)
-    return kept
+        kept.setdefault(_content(car), car)
+    return list(kept.values())
+
+
+def _content(car: Car) -> Hashable:
+    """Return what an item says: equal for two that say the same."""
+    try:
+        return _frozen([[car.values[column] for column in FEED_COLUMNS], list(watched_of(car.document).values())])
+    except RecursionError:  # too deep to be compared but as text
+        return car.document
+
+
+def _frozen(value: Any) -> Hashable:
+    if isinstance(value, dict):
+        return frozenset([(key, _frozen(part)) for key, part in value.items()])
+    return tuple([_frozen(part) for part in value]) if isinstance(value, list) else value
+
+
+def _places(cars: Sequence[Car]) -> str:
+    """Name the places of copies, a few of them: each copy tells its own."""
+    shown = ", ".join([str(car.position) for car in cars[:_SHOWN_PLACES]])
+    more = len(cars) - _SHOWN_PLACES
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------

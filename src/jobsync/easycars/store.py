@@ -32,6 +32,7 @@ from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
 from jobsync.easycars.schedule import DEFAULT_CRON, DEFAULT_ZONE, Rule, Schedule, Wanted, next_retry
 from jobsync.logs import visible
+from jobsync.runner.items import ItemFailure
 from jobsync.runner.lock import lock_key
 
 if TYPE_CHECKING:
@@ -228,9 +229,14 @@ def fail_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: 
 
 # --- what we have ----------------------------------------------------------------------------------------------------
 
+# What str.strip() takes away: parse reads the feed's word with it, and the two must not differ.
+BLANKS: LiteralString = (
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 _FEED_SAYS_SOLD: LiteralString = (
     "(lower(btrim(coalesce((SELECT d.stock_item_json->>'StockStatus' FROM easycar_stock_data d"
-    " WHERE d.vehicle_id = v.id), v.stock_status, ''), E' \\t\\r\\n')) = 'sold')"
+    f" WHERE d.vehicle_id = v.id), v.stock_status, ''), '{BLANKS}')) = 'sold')"
 )
 # CASE keeps its order: a join, or AND alone, would have the document of every row read
 _LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
@@ -339,7 +345,13 @@ def read_current(
 def apply_plan(
     connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
 ) -> None:
-    """Carry out everything in the plan; the caller's transaction makes it all true at once."""
+    """
+    Carry out everything in the plan; the caller's transaction makes it all true at once.
+
+    Raises:
+        ChangedMeanwhile: a row to be removed is no longer what was planned with.
+    """
+    _lock_removed(connection, plan.removed)
     for row in plan.retired:
         connection.execute(
             "UPDATE vehicles SET stock_number = %s, updated_at = now() WHERE id = %s", [_retired_number(row), row.id]
@@ -364,6 +376,35 @@ def apply_plan(
                 copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
     write_refused(connection, dealership_id, plan.refused, run_id=run_id)
     _write_held(connection, dealership_id, plan, run_id=run_id)
+
+
+class ChangedMeanwhile(ItemFailure):
+    """The host application deleted, sold or took over a vehicle after it was read; with a new plan all is well."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another session keeps changing vehicles that this sync would remove; nothing was written, the next sync"
+            " tries again",
+            reason="changed_meanwhile",
+            transient=True,
+        )
+
+
+def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
+    """
+    Keep other writers away from the rows to be removed, and look whether they still are what was planned with.
+
+    Rows that get new values are locked as they are read; to lock every row there is would cost more than the sync.
+    """
+    if not rows:
+        return
+    found = connection.execute(
+        "SELECT id, status FROM vehicles WHERE id = ANY(%s) AND data_source = 'easycars' ORDER BY id FOR NO KEY UPDATE",
+        [[row.id for row in rows]],
+        prepare=False,
+    ).fetchall()
+    if dict(found) != {row.id: row.status for row in rows}:
+        raise ChangedMeanwhile
 
 
 def _retired_number(row: Listed) -> str:

@@ -23,7 +23,15 @@ Tick = Callable[[], dict[str, str]]
 
 @pytest.fixture
 def clock(connection: Connection) -> Clock:
-    """Move the database's clock ahead: every instant that schedules compare with it goes as far into the past."""
+    """
+    Move the database's clock ahead: every instant that schedules compare with it goes as far into the past.
+
+    The next slot too, so it is half a day away, whatever the time of day of this test.
+    """
+    connection.execute(
+        "UPDATE system_settings SET value = '0 ' || extract(hour FROM (now() + interval '12 h')"
+        " AT TIME ZONE 'Australia/Sydney') || ' * * *' WHERE key = 'easycar_sync_cron'"
+    )
 
     def ahead(minutes: int) -> None:
         columns = ("slot_at", "next_at", "retry_at", "slot_started_at", "attempted_at", "last_success_at")

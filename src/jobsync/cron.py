@@ -1,14 +1,47 @@
-"""Cron expressions and time zones: whether a text is one, and when its next slot comes."""
+"""Cron expressions and time zones: whether a text is one, what is in force if not, and when the next slot comes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 # What may stand around a value; the function jobsync_switch in the database takes the same away.
 BLANKS = " \t\n\r\f\v"
+DEFAULT_CRON = "0 2 * * *"
+DEFAULT_ZONE = "UTC"
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """
+    What dealership and settings ask for, as texts that may be unreadable.
+
+    `cron` and `timezone` count; `common_cron` and `common_timezone` are those of the settings alone.
+    """
+
+    cron: str
+    timezone: str
+    common_cron: str = DEFAULT_CRON
+    common_timezone: str = DEFAULT_ZONE
+
+    @property
+    def seen(self) -> str:
+        """The texts as one, to notice a change; SQL function jobsync_tick builds the same."""
+        return f"{self.cron} @ {self.timezone}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A cron expression and a zone that can be read, and what of the wanted texts could not."""
+
+    cron: str
+    timezone: str
+    unreadable: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)  # dealerships mostly share one
 def text_of_cron(text: str) -> str | None:
     """Return a cron expression with single blanks, None if it is not one of five fields that ever comes."""
     return None if problem_of_cron(text) else " ".join(text.split())
@@ -49,6 +82,25 @@ def is_zone(name: str) -> bool:
 def text_of_zone(text: str) -> str | None:
     """Return a time zone's name without blanks around it, None if the tz database does not know it."""
     return text.strip(BLANKS) if is_zone(text.strip(BLANKS)) else None
+
+
+def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None) -> Rule:
+    """
+    Return the rule in force: an unreadable text leaves the last good one, or else that of the settings, or the default.
+
+    >>> resolve(Wanted("0 2 * * *", "Mars/Olympus"), last_cron=None, last_timezone="Australia/Perth")
+    Rule(cron='0 2 * * *', timezone='Australia/Perth', unreadable=('Mars/Olympus',))
+    """
+    unreadable = []
+    cron = text_of_cron(wanted.cron)
+    if cron is None:
+        unreadable.append(wanted.cron)
+        cron = text_of_cron(last_cron or "") or text_of_cron(wanted.common_cron) or DEFAULT_CRON
+    timezone = text_of_zone(wanted.timezone)
+    if timezone is None:
+        unreadable.append(wanted.timezone)
+        timezone = text_of_zone(last_timezone or "") or text_of_zone(wanted.common_timezone) or DEFAULT_ZONE
+    return Rule(cron, timezone, tuple(unreadable))
 
 
 def next_slot(cron: str, timezone: str, after: datetime) -> datetime:

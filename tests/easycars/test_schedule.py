@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from jobsync.cron import next_slot
-from jobsync.easycars.schedule import Rule, Wanted, next_retry, resolve
+from jobsync.cron import Rule, Wanted, next_slot, resolve
+from jobsync.easycars.schedule import next_retry
 
 SYDNEY = ZoneInfo("Australia/Sydney")
 

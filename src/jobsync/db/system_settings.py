@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobsync.cron import BLANKS, problem_of_cron, text_of_cron, text_of_zone
+from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
 from jobsync.logs import get_logger, visible
 
@@ -108,8 +108,8 @@ Kind = Switch | Number | Cron | Zone
 
 CATALOGUE: Mapping[str, Kind] = {
     "easycar_sync_enabled": Switch(True, "switch: stock sync of all dealerships"),
-    "easycar_sync_cron": Cron("0 2 * * *", "when each dealership is synced, in its own time zone"),
-    "easycar_sync_timezone": Zone("UTC", "time zone of dealerships that name none"),
+    "easycar_sync_cron": Cron(DEFAULT_CRON, "when each dealership is synced, in its own time zone"),
+    "easycar_sync_timezone": Zone(DEFAULT_ZONE, "time zone of dealerships that name none"),
     "easycar_sync_concurrency": Number(1, 1, 32, "dealerships asked for at once"),
     "easycar_removal_limit_percent": Number(
         30, 0, 100, "removals of more than this share of the listed vehicles wait for approval"

@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
+from jobsync.cron import Rule, resolve
 from jobsync.db.audit import actor, write_audit
 from jobsync.db.engine import driver
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import FEED_COLUMNS
-from jobsync.easycars.schedule import Rule, coming_slot, resolve
+from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.spans import parse_span
 

@@ -5,41 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobsync.cron import next_slot, text_of_cron, text_of_zone
+from jobsync.cron import Rule, Wanted, next_slot, resolve
 
 # After the first attempt of a slot began; then the slot is given up.
 RETRY_MINUTES = (5, 15, 45)
 _RETRY_LEAST = timedelta(minutes=1)
-DEFAULT_CRON = "0 2 * * *"
-DEFAULT_ZONE = "UTC"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """
-    What dealership and settings ask for, as texts that may be unreadable.
-
-    `cron` and `timezone` count; `common_cron` and `common_timezone` are those of the settings alone.
-    """
-
-    cron: str
-    timezone: str
-    common_cron: str = DEFAULT_CRON
-    common_timezone: str = DEFAULT_ZONE
-
-    @property
-    def seen(self) -> str:
-        """The texts as one, to notice a change; SQL function jobsync_tick builds the same."""
-        return f"{self.cron} @ {self.timezone}"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A cron expression and a zone that can be read, and what of the wanted texts could not."""
-
-    cron: str
-    timezone: str
-    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,25 +29,6 @@ class Schedule:
     def changed(self) -> bool:
         """Whether the next tick looks at it anew, which ends retries: other texts, or no tick has met it yet."""
         return self.seen != self.wanted.seen or self.next_at is None
-
-
-def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None) -> Rule:
-    """
-    Return the rule in force: an unreadable text leaves the last good one, or else that of the settings, or the default.
-
-    >>> resolve(Wanted("0 2 * * *", "Mars/Olympus"), last_cron=None, last_timezone="Australia/Perth")
-    Rule(cron='0 2 * * *', timezone='Australia/Perth', unreadable=('Mars/Olympus',))
-    """
-    unreadable = []
-    cron = text_of_cron(wanted.cron)
-    if cron is None:
-        unreadable.append(wanted.cron)
-        cron = text_of_cron(last_cron or "") or text_of_cron(wanted.common_cron) or DEFAULT_CRON
-    timezone = text_of_zone(wanted.timezone)
-    if timezone is None:
-        unreadable.append(wanted.timezone)
-        timezone = text_of_zone(last_timezone or "") or text_of_zone(wanted.common_timezone) or DEFAULT_ZONE
-    return Rule(cron, timezone, tuple(unreadable))
 
 
 def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from jobsync.cron import next_slot
+from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_slot
 from jobsync.easycars.model import (
     FEED_COLUMNS,
     Car,
@@ -30,7 +30,7 @@ from jobsync.easycars.model import (
 )
 from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
-from jobsync.easycars.schedule import DEFAULT_CRON, DEFAULT_ZONE, Rule, Schedule, Wanted, next_retry
+from jobsync.easycars.schedule import Schedule, next_retry
 from jobsync.logs import visible
 from jobsync.runner.items import ItemFailure
 from jobsync.runner.lock import lock_key

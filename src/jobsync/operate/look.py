@@ -12,10 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from jobsync.cron import next_slot, text_of_cron, text_of_zone
+from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Wanted, next_slot, resolve, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
-from jobsync.db.system_settings import CATALOGUE, SystemSettings, read_system_settings
+from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -534,23 +534,20 @@ _DEALERSHIPS = """
 def read_dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
     """Return every dealership's facts."""
     slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
-    readable = cache(text_of_cron)
-    known = cache(text_of_zone)
     found = []
-    usual, usual_zone = (str(CATALOGUE[key].default) for key in ("easycar_sync_cron", "easycar_sync_timezone"))
-    common = settings.texts.get("easycar_sync_cron", usual)
-    common_zone = settings.texts.get("easycar_sync_timezone", usual_zone)
+    common = settings.texts.get("easycar_sync_cron", DEFAULT_CRON)
+    common_zone = settings.texts.get("easycar_sync_timezone", DEFAULT_ZONE)
     for row in rows_of(connection, _DEALERSHIPS, now=now):
         own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
         last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
         # Of other texts the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
         # what cannot be read changes no slot.
-        texts = own_cron or common, own_zone or common_zone
-        cron, zone = readable(texts[0]), known(texts[1])
-        before = readable(last[0] or ""), known(last[1] or "")
-        rule = cron or before[0] or readable(common) or usual, zone or before[1] or known(common_zone) or usual_zone
-        expected = slot(before[0] or rule[0], before[1] or rule[1], start) if start else None
-        if row.pop("seen") != " @ ".join(texts):
+        wanted = Wanted(own_cron or common, own_zone or common_zone, common, common_zone)
+        in_force = resolve(wanted, last_cron=last[0], last_timezone=last[1])
+        rule = in_force.cron, in_force.timezone
+        before = text_of_cron(last[0] or "") or rule[0], text_of_zone(last[1] or "") or rule[1]
+        expected = slot(*before, start) if start else None
+        if row.pop("seen") != wanted.seen:
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
@@ -560,8 +557,8 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
                 expected_at=expected,
                 cron=rule[0],
                 timezone=rule[1],
-                unreadable_cron=own_cron if cron is None else None,
-                unreadable_zone=own_zone if zone is None else None,
+                unreadable_cron=own_cron if own_cron and text_of_cron(own_cron) is None else None,
+                unreadable_zone=own_zone if own_zone and text_of_zone(own_zone) is None else None,
             )
         )
     return tuple(found)

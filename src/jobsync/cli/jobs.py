@@ -228,7 +228,7 @@ def _run_check_authorizations(
 
     with _asking(tools) as connection:
         settings = read_system_settings(connection)
-        work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit)
+        work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit, every=not scheduled)
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):

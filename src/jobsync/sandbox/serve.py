@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobsync.errors import UsageProblem
+from jobsync.errors import ConfigurationProblem, UsageProblem
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,6 +30,17 @@ class ServeProblem(UsageProblem):
     """The stand-in cannot listen where it was told to."""
 
 
+def _import_waitress() -> Any:
+    try:
+        import waitress
+    except ModuleNotFoundError:
+        raise ConfigurationProblem(
+            "the stand-ins need waitress, which a server does without: pip install 'jobsync-runner[sandbox]'"
+            " (in a checkout: pip install '.[sandbox]')"
+        ) from None
+    return waitress
+
+
 class Served:
     """
     A running stand-in; leaving the `with` block closes its socket and ends its threads, cutting requests under way.
@@ -38,8 +49,7 @@ class Served:
     """
 
     def __init__(self, app: WSGIApplication, listener: socket.socket, *, path: str) -> None:
-        import waitress
-
+        waitress = _import_waitress()
         # waitress tells at WARNING about every body that is shorter than declared, which here is meant
         logging.getLogger("waitress").setLevel(logging.ERROR)
         host, port = listener.getsockname()[:2]

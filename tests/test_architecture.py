@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def imports_in(source: str, module: str, *, package: bool = False) -> set[str]:
             base = ".".join(filter(None, [*parts[: len(parts) - up], node.module])) if node.level else node.module or ""
             found.update(f"{base}.{alias.name}" if f"{base}.{alias.name}" in FILES else base for alias in node.names)
     return {name for name in found if name == "jobsync" or name.startswith("jobsync.")}
+
+
+def names_in(node: ast.AST) -> list[str]:
+    """Return the modules that a statement imports, by their full names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 @cache
@@ -106,7 +114,26 @@ def test_runner_knows_no_slice() -> None:
 
 def test_db_knows_neither_runner_nor_slice() -> None:
     """The database's room is below all others."""
-    assert wrong(("db",), others("db", "cron", "errors", "logs")) == []
+    assert wrong(("db",), others("db", "cron", "errors", "logs", "private_postgres")) == []
+
+
+def test_the_private_server_knows_nothing_of_ours() -> None:
+    """It is a room that could stand in any program: the standard library, and its own errors."""
+    assert wrong(("private_postgres",), others("private_postgres")) == []
+    foreign = {
+        name.partition(".")[0]
+        for module, path in FILES.items()
+        if within(module, "private_postgres")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in names_in(node)
+    } - sys.stdlib_module_names
+
+    assert foreign == {"jobsync"}
+
+
+def test_one_place_translates_the_private_server() -> None:
+    """Its errors become ours in one file; everybody else asks that."""
+    assert wrong(others("private_postgres"), ("private_postgres",), but=(("db.embedded", "private_postgres"),)) == []
 
 
 @pytest.mark.parametrize("name", SLICES)

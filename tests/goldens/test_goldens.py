@@ -37,7 +37,8 @@ from jobsync.sandbox.sri import SriSandbox
 from jobsync.wiring import Tools
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY, _fresh
-from tests.goldens.rows import NOW, RUNS, YEARS, fill, shift_past
+from tests.goldens.rows import RUNS, YEARS, fill, shift_past
+from tests.operate.support import NOW
 from tests.tree import read_tree
 
 HERE = Path(__file__).parent

@@ -24,12 +24,12 @@ import pytest
 from typer.main import get_command
 
 from jobsync import __version__
-from jobsync.cli import demo
 from jobsync.cli.app import app
-from jobsync.cli.demo_documents import cast
 from jobsync.db.audit import actor
 from jobsync.operate import look
 from jobsync.operate.wake import Waker
+from jobsync.sandbox import demo
+from jobsync.sandbox.demo_documents import cast
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import default_scenario
 from jobsync.sandbox.serve import serve

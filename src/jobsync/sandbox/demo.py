@@ -12,20 +12,21 @@ import tempfile
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from jobsync.cli.demo_documents import Cast, cast, pages_folder, play_documents
 from jobsync.cli.invoke import invoke
 from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
+from jobsync.db import embedded
 from jobsync.errors import JobsyncError
+from jobsync.sandbox.demo_documents import Cast, cast, pages_folder, play_documents
+from jobsync.sandbox.easycars import EasyCarsSandbox
+from jobsync.sandbox.scenario import Dealer, Scenario, default_scenario
+from jobsync.sandbox.serve import serve
+from jobsync.sandbox.sri import SriSandbox
 from jobsync.wiring import Tools
-
-if TYPE_CHECKING:
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.scenario import Dealer, Scenario
 
 _INTRO = """
 jobsync demo
@@ -70,12 +71,6 @@ class DemoFailed(JobsyncError):
 
 def demo(context: typer.Context) -> None:
     """Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins."""
-    from jobsync.db import embedded
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.scenario import default_scenario
-    from jobsync.sandbox.serve import serve
-    from jobsync.sandbox.sri import SriSandbox
-
     service = EasyCarsSandbox(default_scenario())
     documents, pages = cast(), pages_folder()
     write(_INTRO)

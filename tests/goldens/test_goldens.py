@@ -83,7 +83,7 @@ NOT_HERE = (
     *("credentials set", "credentials delete", "credentials test", "credentials rotate-key"),
     *("removals approve", "removals reject", "stock lock", "stock unlock", "tenant add", "tenant pause"),
     *("tenant resume", "invoice import", "invoice recheck", "invoice export", "units show", "units diff"),
-    "sandbox documents",
+    *("sandbox documents", "sandbox seed"),
 )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobsync.cli.options import Json, group, tools_of, transaction
 from jobsync.cli.output import say, show
 from jobsync.errors import UsageProblem
-from jobsync.sandbox import seed as seeding
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
 from jobsync.sandbox.scenario import default_scenario, load_scenario
 from jobsync.sandbox.serve import serve_forever
+
+if TYPE_CHECKING:
+    from jobsync.sandbox.seed import Seeded
 
 app = group("Stand-ins for the outside services.")
 ScenarioFile = Annotated[
@@ -60,11 +62,13 @@ def seed_(
 
     A database that holds dealerships or tenants is refused.
     """
+    from jobsync.sandbox.seed import seed  # the database's room with it: dear to whoever only serves
+
     played = load_scenario(scenario) if scenario else default_scenario()
     _code(environment)
     cipher = tools_of(context).cipher
     with transaction(context) as connection:
-        made = seeding.seed(connection, cipher, played, invented=documents, environment=environment, add=add)
+        made = seed(connection, cipher, played, invented=documents, environment=environment, add=add)
     document = {"dealerships": made.dealerships, "tenants": made.tenants, "documents": dict(made.documents)}
     show(document, as_json=as_json, otherwise=lambda: _tell_seeded(made))
 
@@ -75,7 +79,7 @@ def _code(environment: str) -> str:
     return ENVIRONMENTS[environment]
 
 
-def _tell_seeded(made: seeding.Seeded) -> None:
+def _tell_seeded(made: Seeded) -> None:
     imported = made.documents["imported"]
     say(f"{len(made.dealerships)} dealerships, {len(made.tenants)} tenants and {imported} documents added")
     others = {status: number for status, number in made.documents.items() if status != "imported"}

@@ -169,7 +169,13 @@ class Tools:
         return SriClient(http, base_url=self.settings.sri_url)
 
     def check_authorizations(
-        self, settings: SystemSettings, *, access_keys: tuple[str, ...], tenants: tuple[str, ...], limit: int | None
+        self,
+        settings: SystemSettings,
+        *,
+        access_keys: tuple[str, ...],
+        tenants: tuple[str, ...],
+        limit: int | None,
+        every: bool,
     ) -> CheckAuthorizations:
         """Return authorization checks' work."""
         from jobsync.sri.job import CheckAuthorizations
@@ -180,6 +186,7 @@ class Tools:
             access_keys=access_keys,
             tenants=tenants,
             limit=limit,
+            every=every,
         )
 
     @property

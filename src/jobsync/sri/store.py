@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -136,6 +137,21 @@ def read_due(
         [counted] = _rows(connection, f"SELECT count(*) AS total {_WHAT_IS_DUE}", values)
         total = max(total, counted["total"])
     return [_document(row) for row in rows], total
+
+
+def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
+    """Return the numbers of all documents whose time has come, tenants in fair turns."""
+    statement = f"SELECT id FROM ({_DUE}) ordered"
+    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None, "limit": None})
+    return array("q", (row[0] for row in found))
+
+
+def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueDocument]:
+    """Return those of these documents whose time has still come, in the order of the numbers."""
+    statement = f"{_DOCUMENT} {_WHAT_IS_DUE} AND i.id = ANY(%(ids)s)"
+    rows = _rows(connection, statement, {"tenants": None, "ids": list(ids)})
+    found = {row["id"]: _document(row) for row in rows}
+    return [found[number] for number in ids if number in found]
 
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueDocument]:

@@ -6,13 +6,13 @@ from jobsync.ride import codes
 from jobsync.ride.blocks import (
     Entry,
     called,
-    digits,
     draw_fields,
     information_pieces,
     machine_fields,
     table,
 )
 from jobsync.ride.flow import Column, Filled, Flow
+from jobsync.ride.numbers import digits
 from jobsync.sri.comprobante import DeliveryNote, Document, Good, Recipient
 
 TITLE = "GUÍA DE REMISIÓN"
@@ -81,11 +81,11 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
 
 def _goods_table(flow: Flow, goods: tuple[Good, ...]) -> None:
     columns: list[Filled] = [
-        (Column("Cantidad", "number", most_mm=30, least_mm=18), [digits(good.quantity) for good in goods]),
+        (Column("Cantidad", "number"), [digits(good.quantity) for good in goods]),
         (Column("Descripción"), [good.description or " " for good in goods]),
         (Column("Detalle Adicional"), ["\n".join(map(called, good.details)) for good in goods]),
-        (Column("Código Principal", "code", most_mm=32), [good.code for good in goods]),
-        (Column("Código Auxiliar", "code", most_mm=32), [good.auxiliary_code for good in goods]),
+        (Column("Código Principal", "code"), [good.code for good in goods]),
+        (Column("Código Auxiliar", "code"), [good.auxiliary_code for good in goods]),
     ]
     flow.y -= 1
     table(columns).draw(flow)

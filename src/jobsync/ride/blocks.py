@@ -49,7 +49,7 @@ TITLE = Ink(14, bold=True)
 LONG_TITLE = Ink(12, bold=True)
 NUMBER = Ink(11)
 NAME = Ink(11, bold=True)
-WORDMARK_SIZES = (20.0, 17.0, 14.0, 12.0)  # of a name in the place of a logo; the last one takes any number of lines
+WORDMARK_SIZES = (18.0, 15.0, 12.5)  # of a name in the place of a logo; the last one takes any number of lines
 TRADE_NAME = Ink(9)
 LABEL = Ink(7, grey=0.25)
 KEY_LABEL = Ink(9, grey=0.25)
@@ -190,13 +190,15 @@ def _place_logo(sheet: Sheet, top: float, height: float, ratio: float) -> None:
 
 def _wordmark(sheet: Sheet, document: Document) -> list[Piece]:
     """Return the name that stands where there is no logo: the trade name, else the issuer's own."""
+    x, room = LEFT + PAD, ISSUER_BOX - 2 * PAD
     text = head_text(sheet, document.issuer.trade_name or document.issuer.name)
-    for size in WORDMARK_SIZES:
-        ink = Ink(size, bold=True)
-        lines = sheet.wrap(text, ISSUER_BOX, ink)
-        if len(lines) <= _NAME_LINES and " ".join(lines) == text:  # no word is broken
-            return [_line(sheet, LEFT, line, ink) for line in lines]
-    return _text(sheet, LEFT, ISSUER_BOX, text, Ink(WORDMARK_SIZES[-1], bold=True))
+    for most in range(1, _NAME_LINES + 1):
+        for size in WORDMARK_SIZES:
+            ink = Ink(size, bold=True)
+            lines = sheet.wrap(text, room, ink)
+            if len(lines) <= most and " ".join(lines) == text:  # no word is broken
+                return [_line(sheet, x, line, ink) for line in lines]
+    return _text(sheet, x, room, text, Ink(WORDMARK_SIZES[-1], bold=True))
 
 
 def _issuer_pieces(sheet: Sheet, document: Document, *, named_above: bool) -> list[Piece]:
@@ -247,7 +249,7 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
     emission_name = codes.EMISSIONS.get(emission, emission)
     pieces += _beside(sheet, x, room, [("AMBIENTE:", environment), ("EMISIÓN:", emission_name)])
-    return [*pieces, *_access_key(sheet, document.access_key, called)]
+    return [*pieces, _blank(0.4), *_access_key(sheet, document.access_key, called)]
 
 
 def _title(sheet: Sheet, x: float, room: float, title: str) -> list[Piece]:
@@ -278,7 +280,8 @@ def _access_key(sheet: Sheet, text: str, called: str) -> list[Piece]:
         middle, ink = x + KEY_BOX / 2, sheet.shrink(key, wide, KEY, least_pt=LEAST_PT)
         pieces.append(Piece(ink.line_mm, lambda y: sheet.write(middle, y, key, ink, align="center")))
         return pieces
-    return pieces + _text(sheet, x + PAD, inner, key or "NO CONSTA", KEY)
+    text = key or "NO CONSTA"
+    return pieces + _text(sheet, x + PAD, inner, text, sheet.shrink(text, inner, KEY, least_pt=LEAST_PT))
 
 
 def is_key(text: str) -> bool:
@@ -439,11 +442,14 @@ def packed(*entries: Entry) -> list[list[Entry]]:
     return rows
 
 
-def party_row(name: str | None, identification: str | None, *, called: str = "") -> list[Entry]:
-    """Return the row that says whom the document is for."""
+def party_row(
+    name: str | None, identification: str | None, date: str | None, *, called: str = "", date_called: str = "Fecha"
+) -> list[Entry]:
+    """Return the row that says whom the document is for, and its day."""
     return [
-        Entry(f"Razón Social / Nombres y Apellidos{called}", name, 9, PARTY),
+        Entry(f"Razón Social / Nombres y Apellidos{called}", name, 6, PARTY),
         Entry("Identificación", identification, 3, PARTY),
+        Entry(date_called, date, 3, PARTY),
     ]
 
 
@@ -451,9 +457,8 @@ def note_rows(document: Document, note: CreditNote | DebitNote) -> list[list[Ent
     """Return the rows of a note on another document: whom it is for, and what it changes."""
     modified = note.modified
     return [
-        party_row(note.buyer.name, note.buyer.id),
+        party_row(note.buyer.name, note.buyer.id, document.issue_date_text, date_called="Fecha Emisión"),
         [
-            Entry("Fecha Emisión", document.issue_date_text),
             Entry("Comprobante que se modifica", codes.DOCUMENTS.get(modified.code or "", modified.code)),
             Entry("Número", modified.number),
             Entry("Fecha Emisión (Comprobante a modificar)", modified.issue_date),
@@ -517,7 +522,8 @@ def subsidy(line: Line) -> str | None:
 
 def draw_lines(flow: Flow, lines: Table, totals: Sequence[Piece], notes: Sequence[Piece]) -> None:
     """Draw a document's lines, and below them its totals beside its notes; the totals never stand alone on a page."""
-    lines.draw(flow, tails_mm=[_height(pieces) + GAP for pieces in (totals, notes)])
+    height = _height(totals) + GAP
+    lines.draw(flow, tail_mm=height, all_mm=max(height, _height(notes) + GAP))
     flow.y += GAP
     flow.pour(totals, notes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobsync.ride import codes
 from jobsync.ride.blocks import (
+    PARTY,
     Entry,
     called,
     draw_fields,
@@ -25,9 +26,9 @@ def draw(flow: Flow, document: Document, note: DeliveryNote) -> None:
         flow,
         [
             [
-                Entry("Identificación (Transportista)", note.carrier.id),
-                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 6),
-                Entry("Placa", note.plate),
+                Entry("Identificación (Transportista)", note.carrier.id, 3, PARTY),
+                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 6, PARTY),
+                Entry("Placa", note.plate, 3, PARTY),
             ],
             [
                 Entry("Punto de Partida", note.from_address, 6),
@@ -55,8 +56,8 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
         flow,
         [
             [
-                Entry("Identificación (Destinatario)", recipient.party.id),
-                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 9),
+                Entry("Identificación (Destinatario)", recipient.party.id, 3, PARTY),
+                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 9, PARTY),
             ],
             [
                 Entry("Destino (Punto de llegada)", recipient.party.address, 6),

@@ -14,9 +14,10 @@ HEADING = Ink(7, bold=True)
 CELL = Ink(7.4)
 _SMALL_CELL = Ink(7)
 PAD_X = 1.4  # between a cell's edge and its text
-_NARROW_PAD, _NARROWEST_PAD = 1.0, 0.7  # where texts need more than one line; where words would be broken
+_LEAD = 1.4  # between numbers, which end at a column's right, and a text that begins at the next one's left
+_NARROW_PAD, _NARROWEST_PAD = 1.1, 0.7  # where texts need more than one line; where words would be broken
 _HEAD_PAD = 0.85
-_PADS_Y = (0.85, 0.6, 0.35)  # above and below a row's text; the smaller ones where they save a page
+_PADS_Y = (0.85, 0.6, 0.35, 0.15)  # above and below a row's text; the smaller ones where they save a page
 _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
@@ -190,24 +191,25 @@ class Table:
     _laid: list[_Laid] = field(default_factory=list, init=False)
     _pad_x: float = field(default=PAD_X, init=False)
     _pad_y: float = field(default=_PADS_Y[0], init=False)
+    _leads: list[float] = field(default_factory=list, init=False)
 
-    def draw(self, flow: Flow, *, tails_mm: Sequence[float] = (0.0,)) -> None:
+    def draw(self, flow: Flow, *, tail_mm: float = 0.0, all_mm: float = 0.0) -> None:
         """
         Draw the table, over as many pages as it takes; its rows come closer if that saves a page.
 
         Args:
-            tails_mm: heights of the columns that follow. The first one shall not stand alone on a page; the last rows
-                go along with it.
+            tail_mm: height of what follows and shall not stand alone on a page; the last rows go along with it.
+            all_mm: height of everything that follows beside that.
         """
         if not self.rows or not self.columns:
             return
         sheet = flow.sheet
         rows, head = self._measure(sheet)
-        self._pad_y = self._choose_pad(flow, [len(lines) for lines in rows], tails_mm, head)
+        self._pad_y = self._choose_pad(flow, [len(lines) for lines in rows], (tail_mm, all_mm), head)
         heights = [self._height(len(lines)) for lines in rows]
         first = heights[0] if heights[0] + head <= flow.page_room_mm else self.ink.line_mm
         flow.need(head + first)
-        over = self._first_row_to_carry(flow, heights, tails_mm[0], head)
+        over = self._first_row_to_carry(flow, heights, tail_mm, head)
         if over == 0 and not flow.fresh:
             flow.next_page()
         self._head(flow, head)
@@ -334,11 +336,17 @@ class Table:
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def _lay_columns(self, sheet: Sheet) -> None:
+        before = [None, *(column.kind for column in self.columns)]
+        self._leads = [
+            _LEAD if ahead == "number" and column.kind != "number" else 0.0
+            for ahead, column in zip(before, self.columns, strict=False)
+        ]
         wishes = [self._wish(sheet, index, column) for index, column in enumerate(self.columns)]
         widths = self._spread(wishes) or self._squeeze(sheet, wishes)
         self._laid = []
         x = self.x
-        for wish, width in zip(wishes, widths, strict=True):
+        for wish, width, lead in zip(wishes, widths, self._leads, strict=True):
+            x += lead
             room = width - 2 * self._pad_x
             scale = self.ink.size_pt / CELL.size_pt
             fraction = wish.fraction * scale if wish.natural * scale <= room + _SLACK else 0.0
@@ -358,15 +366,15 @@ class Table:
 
     @property
     def _room(self) -> float:
-        """Width that the pads leave to all columns together."""
-        return self.width - 2 * self._pad_x * len(self.columns)
+        """Width that pads and leads leave to all columns together."""
+        return self.width - sum(self._leads) - 2 * self._pad_x * len(self.columns)
 
     def _spread(self, wishes: Sequence[_Wish]) -> list[float]:
         """Return widths with which no cell needs a second line; nothing if there is no room for that."""
-        widths = [max(wish.natural, wish.title) + 2 * self._pad_x for wish in wishes]
-        spare = self.width - sum(widths)
+        spare = self._room - sum(max(wish.natural, wish.title) for wish in wishes)
         if spare < 0:
             return []
+        widths = [max(wish.natural, wish.title) + 2 * self._pad_x for wish in wishes]
         # what short texts leave over goes in part to the other columns, so that they do not crowd at one side
         flexible = [wish.column.kind == "text" for wish in wishes]
         others = max(1, flexible.count(False))

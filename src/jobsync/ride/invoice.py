@@ -35,9 +35,8 @@ def draw(flow: Flow, document: Document, invoice: Invoice) -> None:
     draw_fields(
         flow,
         [
-            party_row(buyer.name, buyer.id),
+            party_row(buyer.name, buyer.id, document.issue_date_text),
             *packed(
-                Entry("Fecha", document.issue_date_text),
                 Entry("Placa / Matrícula", invoice.plate),
                 Entry("Guía", invoice.delivery_note),
                 Entry("Dirección", buyer.address, 6),

@@ -13,7 +13,6 @@ from jobsync.ride.blocks import (
     information_pieces,
     lines_table,
     machine_fields,
-    packed,
     party_row,
     payment_pieces,
     total_pieces,
@@ -32,8 +31,8 @@ def draw(flow: Flow, document: Document, settlement: PurchaseSettlement) -> None
     draw_fields(
         flow,
         [
-            party_row(supplier.name, supplier.id, called=" (Proveedor)"),
-            *packed(Entry("Fecha", document.issue_date_text), Entry("Dirección", supplier.address, 6)),
+            party_row(supplier.name, supplier.id, document.issue_date_text, called=" (Proveedor)"),
+            [Entry("Dirección", supplier.address, 12)],
         ],
     )
     right = total_pieces(sheet, totals.purchase_settlement_totals(settlement), currency=settlement.currency)

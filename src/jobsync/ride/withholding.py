@@ -10,7 +10,6 @@ from jobsync.ride.blocks import (
     draw_lines,
     information_pieces,
     machine_fields,
-    packed,
     party_row,
     table,
     total_pieces,
@@ -29,8 +28,8 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
     draw_fields(
         flow,
         [
-            party_row(subject.name, subject.id),
-            *packed(Entry("Fecha", document.issue_date_text), Entry("Dirección", subject.address, 6)),
+            party_row(subject.name, subject.id, document.issue_date_text),
+            [Entry("Dirección", subject.address, 12)],
         ],
     )
     columns: list[Filled] = [

@@ -227,7 +227,7 @@ class Tools:
         return GenerateRide(
             storage=self.storage,
             settings=settings,
-            open_file=lambda raw: open_file(raw).document,
+            open_file=lambda raw: open_file(raw, mend_bare=True).document,
             access_keys=access_keys,
             tenants=tenants,
             force=force,

@@ -9,17 +9,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsync.errors import ConfigurationProblem, UsageProblem
+from jobsync.sandbox.easycars import EasyCarsSandbox
+from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.sri import SriSandbox
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.sri import SriSandbox
 
 EASYCARS_PATH = "/ECService/StockService/"
 SRI_PATH = "/comprobantes-electronicos-ws/"
@@ -30,15 +32,8 @@ class ServeProblem(UsageProblem):
     """The stand-in cannot listen where it was told to."""
 
 
-def _import_waitress() -> Any:
-    try:
-        import waitress
-    except ModuleNotFoundError:
-        raise ConfigurationProblem(
-            "the stand-ins need waitress, which a server does without: pip install 'jobsync-runner[sandbox]'"
-            " (in a checkout: pip install '.[sandbox]')"
-        ) from None
-    return waitress
+class NotInstalled(ConfigurationProblem):
+    """The sandbox's own dependency is missing."""
 
 
 class Served:
@@ -49,7 +44,8 @@ class Served:
     """
 
     def __init__(self, app: WSGIApplication, listener: socket.socket, *, path: str) -> None:
-        waitress = _import_waitress()
+        import waitress
+
         # waitress tells at WARNING about every body that is shorter than declared, which here is meant
         logging.getLogger("waitress").setLevel(logging.ERROR)
         host, port = listener.getsockname()[:2]
@@ -156,7 +152,10 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path:
 
     Raises:
         ServeProblem: the address is in use, or not one of this machine's.
+        NotInstalled: waitress is missing.
     """
+    if find_spec("waitress") is None:
+        raise NotInstalled("the stand-ins are served by waitress, which is not installed: pip install waitress")
     return Served(app, _listen(host, port), path=path)
 
 
@@ -187,12 +186,8 @@ def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int
         scenario_path: None plays the demo's scenario.
 
     Raises:
-        ScenarioError, ServeProblem: nothing was served.
+        ScenarioError, ServeProblem, NotInstalled: nothing was served.
     """
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.scenario import default_scenario, load_scenario
-    from jobsync.sandbox.sri import SriSandbox
-
     scenario = load_scenario(scenario_path) if scenario_path else default_scenario()
     app = BothVendors(EasyCarsSandbox(scenario), SriSandbox(scenario.sri))
     stop = threading.Event()

@@ -25,7 +25,7 @@ from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
 from jobsync.sri.comprobante import UnreadableDocument, read_summary
 from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
-from jobsync.sri.pace import HostLine
+from jobsync.sri.pace import Change, HostLine
 from jobsync.sri.store import DueDocument, Event, Found, HostState
 from jobsync.sri.verdict import back_off, judge
 
@@ -233,6 +233,7 @@ class _Work:
                 pause=pause,
                 faults_in_a_row=state.faults_in_a_row,
                 is_open=state.open,
+                too_often=state.too_often,
                 idle_s=state.idle_s,
             )
             for host, state in chosen.hosts.items()
@@ -298,7 +299,7 @@ class _Work:
         assert host is not None  # noqa: S101 - every key that can be asked about has one
         asked = ask(self._job.client, key, self._hosts[host])
         verdict = judge(asked.answer, document.history, self._chosen.clock)
-        change = self._hosts[host].end(unreachable=_is_outage(asked))
+        change = self._hosts[host].end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
@@ -316,11 +317,13 @@ class _Work:
                     connection, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned
                 )
                 if change.turned:
-                    store.add_events(connection, [_circuit_event(host, change.open)], run_id=run_id)
+                    store.add_events(connection, [_circuit_event(host, change)], run_id=run_id)
             attempt.record(connection, result)
         _say(document, verdict, asked)
         if change is not None and change.turned:
-            get_logger().warning("check_authorizations.circuit", host=host, open=change.open)
+            get_logger().warning(
+                "check_authorizations.circuit", host=host, open=change.open, too_often=change.too_often or None
+            )
         return result
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
@@ -399,7 +402,7 @@ def _write(connection: Connection[Any], document: DueDocument, verdict: Verdict,
     return store.write_waiting(
         connection,
         document,
-        _STATUS.get(verdict.outcome),
+        None if verdict.status_stays else _STATUS[verdict.outcome],
         reason=verdict.reason,
         next_in=verdict.next_check_in,
         empty_since=verdict.empty_since,
@@ -449,7 +452,7 @@ def _events(verdict: Verdict, asked: Asked) -> list[Event]:
         duration_ms=asked.duration_ms,
         raw=raw,
     )
-    return [told, *messages, *(Event("warning", code=warning) for warning in verdict.warnings)]
+    return [told, *messages, *(store.warning_event(warning, verdict.authorization) for warning in verdict.warnings)]
 
 
 def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
@@ -459,8 +462,11 @@ def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
     return [Event("warning", code="tenant_environment", message=words)]
 
 
-def _circuit_event(host: str, is_open: bool) -> Event:
-    if is_open:
+def _circuit_event(host: str, change: Change) -> Event:
+    if change.open and change.too_often:
+        words = "the SRI says that we ask too often (code 33); one call a run until an answer comes without it"
+        return Event("circuit_opened", code=host, message=words)
+    if change.open:
         return Event("circuit_opened", code=host, message="too many faults in a row; one call a run until it answers")
     return Event("circuit_closed", code=host, message="it answers again")
 
@@ -508,7 +514,13 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
     with translated(), pool.transaction() as connection:
         chosen = choose(connection, job)
     hosts = {
-        host: HostLine(delay_s=job.delay_s, pause=pause, faults_in_a_row=state.faults_in_a_row, is_open=state.open)
+        host: HostLine(
+            delay_s=job.delay_s,
+            pause=pause,
+            faults_in_a_row=state.faults_in_a_row,
+            is_open=state.open,
+            too_often=state.too_often,
+        )
         for host, state in chosen.hosts.items()
     }
     results = []
@@ -528,7 +540,7 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
         try:
             asked = ask(job.client, key, line)
             verdict = judge(asked.answer, document.history, chosen.clock)
-            change = line.end(unreachable=_is_outage(asked))
+            change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
             probed = change is not None and change.probed
             results.append(_result(item, document, verdict, asked, probed=probed))
         except Exception as error:  # noqa: BLE001 - as in a real run, one document never stops the others

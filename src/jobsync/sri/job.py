@@ -268,6 +268,8 @@ class _Work:
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
+        if document.too_far_ahead:
+            events.append(store.warning_event("due_too_far_ahead", None))
         with attempt.writing() as connection:
             if not _write(connection, document, verdict, asked):
                 events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))

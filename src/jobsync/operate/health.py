@@ -12,6 +12,7 @@ from jobsync.errors import ExitCode
 from jobsync.operate.look import WATCH, DealershipFacts, JobFacts, Snapshot
 from jobsync.operate.status import (
     FAILED,
+    TOO_OFTEN,
     Standing,
     by_hand,
     dealership_status,
@@ -219,6 +220,17 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
     for host in seen.hosts:
         if host.opened_at is not None and host.behind:
             tried = host.last_probe_at is None or seen.now - host.last_probe_at < _PROBED_WITHIN
+            if host.too_often:
+                yield Problem(
+                    host.host,
+                    "circuit",
+                    f"{host.host} says since {stamp(host.opened_at)} that we ask too often (code 33), last tried"
+                    f" {ago(seen.now, host.last_probe_at)}",
+                    TOO_OFTEN,
+                    host.opened_at,
+                    ripe=tried,  # our own doing: nothing to wait for
+                )
+                continue
             yield Problem(
                 host.host,
                 "circuit",
@@ -348,11 +360,17 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     if warned:
         yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
     yield from (
-        f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
+        f"{host.host} {'said that we ask too often' if host.too_often else 'did not answer'} when last asked,"
+        f" {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
         " waits for it, the next document that does tries it again"
         for host in seen.hosts
         if host.opened_at is not None and not host.behind
     )
+    if seen.too_far_ahead:
+        yield (
+            f"{many(seen.too_far_ahead, 'document or RIDE', 'documents or RIDEs')} had the next time further ahead than"
+            " any that is set here, and counted as due: a clock was wrong, or something else writes the rows"
+        )
     if seen.service.rejected:
         window = span((seen.now - seen.since).total_seconds())
         yield (

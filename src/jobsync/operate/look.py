@@ -211,6 +211,7 @@ class HostFacts:
 
     Args:
         behind: documents that will be asked about there; without any, nobody probes whether it answers again.
+        open_cause: `faults`, or `too_often` if the SRI says that we ask too often.
     """
 
     host: str
@@ -218,6 +219,17 @@ class HostFacts:
     opened_at: datetime | None
     last_probe_at: datetime | None
     behind: int = 0
+    open_cause: str | None = None
+
+    @property
+    def too_often(self) -> bool:
+        """Whether it is given a rest because of what we do."""
+        return self.open_cause == "too_often"
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it while its circuit is open: the verb of a sentence."""
+        return "says that we ask too often (code 33)" if self.too_often else "does not answer"
 
 
 @dataclass(frozen=True)
@@ -280,6 +292,8 @@ class Snapshot:
     Args:
         watched_at: when the health timer last acted.
         waker: what wakes the jobs on the host that looks.
+        too_far_ahead: documents and RIDEs that are due, or were within the window, because their next time lay further
+            ahead than any that the jobs set.
     """
 
     now: datetime
@@ -296,6 +310,7 @@ class Snapshot:
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
     waker: Waker = Waker.UNITS
+    too_far_ahead: int = 0
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
@@ -356,6 +371,7 @@ def look(
             text("SELECT last_tick_at FROM jobs WHERE name = :name"), {"name": WATCH}
         ).scalar_one_or_none(),
         waker=waker,
+        too_far_ahead=rows_of(connection, _TOO_FAR_AHEAD, now=now, since=since)[0]["number"],
     )
 
 
@@ -573,13 +589,9 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
 # Each number comes from an index: what is authorized, the great mass, is not counted.
 _TENANTS = """
     WITH due AS (
-        SELECT tenant_id, count(*) AS due, min(next_check_at) AS oldest_due_at FROM invoices
-        WHERE status IN ('pending_authorization', 'needs_attention') AND next_check_at <= :now AND deleted_at IS NULL
-        GROUP BY tenant_id
+        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at FROM due_documents GROUP BY tenant_id
     ), ride AS (
-        SELECT tenant_id, count(*) AS ride_waiting FROM invoices
-        WHERE status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at <= :now AND deleted_at IS NULL
-        GROUP BY tenant_id
+        SELECT tenant_id, count(*) AS ride_waiting FROM due_rides GROUP BY tenant_id
     )
     SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
@@ -636,7 +648,7 @@ def _tenants(connection: Connection, now: datetime) -> tuple[TenantFacts, ...]:
 # Each document that waits is asked about every 6 hours at least: a host not tried for longer is asked by nobody, such
 # as a sandbox that is no more.
 _HOSTS = """
-    SELECT host, faults_in_a_row, opened_at, last_probe_at, CASE
+    SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause, CASE
         WHEN opened_at IS NULL OR last_probe_at < CAST(:now AS timestamptz) - interval '7 hours' THEN 0
         ELSE (
             SELECT count(*) FROM invoices i JOIN tenants t ON t.id = i.tenant_id
@@ -652,6 +664,14 @@ _HOSTS = """
 def _hosts(connection: Connection, now: datetime) -> tuple[HostFacts, ...]:
     rows = rows_of(connection, _HOSTS, now=now)
     return tuple(HostFacts(**row) for row in rows)
+
+
+# Those that are due have no event yet; the attempt writes it.
+_TOO_FAR_AHEAD = """
+    SELECT (SELECT count(*) FROM due_documents WHERE too_far_ahead)
+         + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
+         + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
+"""
 
 
 _ASKS = """

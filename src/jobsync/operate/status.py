@@ -27,6 +27,7 @@ class State(StrEnum):
     TIMER_OFF = "timer off"
     BLOCKED = "always skipped"
     STUCK = "running too long"
+    TOO_OFTEN = "asks too often"
     UPSTREAM_DOWN = "upstream down"
     FAILING = "failing"
     ATTENTION = "needs attention"
@@ -36,6 +37,11 @@ class State(StrEnum):
     IDLE = "nothing to do"
     UNUSED = "not in use"
 
+
+TOO_OFTEN = (
+    "nothing is lost: one call a run until an answer comes without it; let fewer calls leave from this address: jobsync"
+    " settings set sri_call_delay_ms 2000; jobsync sri explain 33"
+)
 
 # What nobody needs to get up for.
 CALM = (State.OFF, State.PAUSED, State.RUNNING, State.DUE, State.IDLE, State.UNUSED)
@@ -212,6 +218,11 @@ def _progress(seen: Snapshot, facts: JobFacts) -> str:
 def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if facts.kind.name == "check-authorizations":
         hosts = [host for host in seen.hosts if host.behind]
+        scolding = [host for host in hosts if host.too_often]
+        if scolding:
+            names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in scolding)
+            why = f"the SRI says that we ask too often (code 33): {names}"
+            return JobStatus(facts, State.TOO_OFTEN, why, TOO_OFTEN)
         if hosts:
             names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
             return JobStatus(

@@ -304,6 +304,8 @@ class _Work:
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
+        if document.too_far_ahead:
+            events.append(store.warning_event("due_too_far_ahead", None))
         with attempt.writing() as connection:
             if not _write(connection, document, verdict, asked):
                 events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
@@ -430,7 +432,7 @@ def _find(document: DueDocument, xml: bytes | None) -> Found:
 
 def _events(verdict: Verdict, asked: Asked) -> list[Event]:
     """Return the ask itself with its first message, then a row for each further message and warning."""
-    raw = asked.body if verdict.outcome in _RAW_KEPT else None
+    raw = asked.body if verdict.outcome in _RAW_KEPT or verdict.too_often else None
     words = asked.answer.text if isinstance(asked.answer, Fault) else verdict.advice
     code = verdict.reason
     messages = [
@@ -495,7 +497,7 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
 
 
 def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
-    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings else "info"
+    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings or verdict.too_often else "info"
     getattr(get_logger(), level)(
         "check_authorizations.asked",
         access_key=document.access_key,

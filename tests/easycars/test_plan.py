@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from jobsync.easycars.holds import BLOCKED_MOST
 from jobsync.easycars.model import Policy, StockPlan
 from jobsync.easycars.parse import parse_envelope
-from jobsync.easycars.plan import BLOCKED_MOST, show_plan, sort_feed, spell
+from jobsync.easycars.plan import show_plan, sort_feed, spell
 from jobsync.runner.job import ItemStatus
 from tests.easycars.memory import DAY, Dealer, feed, item, numbered
 

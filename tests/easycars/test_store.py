@@ -16,10 +16,11 @@ import psycopg
 import pytest
 
 from jobsync.easycars import store
+from jobsync.easycars.holds import BLOCKED_MOST
 from jobsync.easycars.job import plan_and
 from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, StockPlan
 from jobsync.easycars.parse import fingerprint, parse_item
-from jobsync.easycars.plan import BLOCKED_MOST, plan_stock, sort_feed
+from jobsync.easycars.plan import plan_stock, sort_feed
 from tests.conftest import url_of
 from tests.easycars.memory import DAY, FIRST_NIGHT, Dealer, feed, item, numbered
 from tests.easycars.test_plan import random_night

@@ -51,7 +51,7 @@ def test_more_than_the_limit_waits_and_the_rest_is_applied(cli: Cli, feed: Feed,
     assert (3, "held", "limit", 6) == (ran.code, item["status"], item["reason"], item["held"])
     assert (1, 1, 0) == (item["created"], item["updated"], item["removed"])
     assert "active" == status_of(rows)["J"]
-    assert [(int(held), "pending")] == rows("SELECT id, status FROM held_removals")
+    assert [(int(held), "pending")] == rows("SELECT id, status FROM holds")
 
 
 def test_a_held_removal_is_shown_in_plain_words(cli: Cli, held: str) -> None:
@@ -201,7 +201,7 @@ def test_a_decision_can_be_changed_until_a_sync_has_acted_on_it(
     assert 0 == changed.code
     assert f"6 vehicles): {'those still' if removed else 'they stay'}" in changed.out
     assert f"jobsync removals {first} {held}" in changed.out
-    assert [(status,)] == rows("SELECT status FROM held_removals")
+    assert [(status,)] == rows("SELECT status FROM holds")
     assert {"pending", "rejected" if first == "reject" else "approved"} == {
         was for (was,) in rows("SELECT details->>'was' FROM audit WHERE action LIKE 'removals%'")
     }
@@ -241,7 +241,7 @@ def test_a_question_is_withdrawn_when_the_vehicles_return(cli: Cli, feed: Feed, 
     ran = cli("stock-sync", "--json")
 
     assert (0, 10) == (ran.code, item_of(ran)["unchanged"])
-    assert [("superseded",)] == rows("SELECT status FROM held_removals")
+    assert [("superseded",)] == rows("SELECT status FROM holds")
 
 
 @pytest.mark.parametrize(("first", "word"), [("approve", "approved"), ("reject", "rejected")])
@@ -259,7 +259,7 @@ def test_the_same_decision_is_made_once(first: str, word: str, cli: Cli, held: s
     assert (f"removals.{first}", held) == (action, subject)
     assert actor
     assert host
-    assert [(word, actor)] == rows("SELECT status, decided_by FROM held_removals")
+    assert [(word, actor)] == rows("SELECT status, decided_by FROM holds")
 
 
 def test_a_held_removal_is_shown_with_its_vehicles(cli: Cli, held: str) -> None:

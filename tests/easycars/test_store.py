@@ -439,7 +439,7 @@ def test_blocked_syncs_in_a_row_are_counted(stored: Stored) -> None:
 def questions(stored: Stored) -> list[Any]:
     """Status, size, reason of every held set, and whether it was carried out."""
     columns = "status, cardinality(stock_numbers), reason, applied_at IS NOT NULL"
-    return stored.all(f"SELECT {columns} FROM held_removals ORDER BY id")
+    return stored.all(f"SELECT {columns} FROM holds ORDER BY id")
 
 
 def test_a_question_is_kept_superseded_and_withdrawn(stored: Stored) -> None:
@@ -463,7 +463,7 @@ def test_what_is_asked_says_how_much(stored: Stored) -> None:
     stored.night(numbered(1, 9))
     stored.night([])
 
-    assert stored.one("SELECT run_id, stock_numbers, listed_before, listed_now, reason FROM held_removals") == (
+    assert stored.one("SELECT run_id, stock_numbers, listed_before, listed_now, reason FROM holds") == (
         RUN,
         [f"S{number}" for number in range(1, 10)],
         9,
@@ -476,7 +476,7 @@ def test_an_approval_is_carried_out_once(stored: Stored) -> None:
     """The night after the approval removes the set and spends the approval."""
     stored.night(numbered(1, 20))
     stored.night(numbered(11, 20))
-    stored.all("UPDATE held_removals SET status = 'approved'")
+    stored.all("UPDATE holds SET status = 'approved'")
     removed = stored.night(numbered(11, 20)).counts["removed"]
 
     assert (removed, questions(stored)) == (10, [("approved", 10, "limit", True)])
@@ -487,7 +487,7 @@ def test_a_rejection_is_remembered(stored: Stored) -> None:
     """A rejected set is neither removed nor asked about again."""
     stored.night(numbered(1, 20))
     stored.night(numbered(11, 20))
-    stored.all("UPDATE held_removals SET status = 'rejected'")
+    stored.all("UPDATE holds SET status = 'rejected'")
     counts = stored.night(numbered(11, 20)).counts
 
     assert (counts["removed"], counts["held"], len(questions(stored))) == (0, 0, 1)
@@ -607,7 +607,7 @@ def test_random_nights_leave_what_the_rule_alone_would(stored: Stored, seed: int
         if random.random() < 0.3:
             decision = random.choice(("approved", "rejected"))
             dealer.decide(decision)
-            stored.all("UPDATE held_removals SET status = %s WHERE status = 'pending'", decision)
+            stored.all("UPDATE holds SET status = %s WHERE status = 'pending'", decision)
         expected = dealer.night(items, warned=warned)
         actual = stored.night(items, warned=warned)
         assert actual.counts == expected.counts
@@ -718,7 +718,7 @@ def test_rejection_lapses_when_its_set_comes_back(stored: Stored) -> None:
     full = numbered(1, 20)
     stored.night(full)
     stored.night([])
-    stored.all("UPDATE held_removals SET status = 'rejected'")
+    stored.all("UPDATE holds SET status = 'rejected'")
     rejected = stored.night([])
     stored.night(full)
     again = stored.night([])

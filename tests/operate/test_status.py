@@ -506,9 +506,7 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
     failing = add_dealership(connection, "failing", failed="EasyCars refuses the client")
     silent = add_dealership(connection, "silent", success=NOW - timedelta(days=9), failed="no answer")
     held = add_dealership(connection, "held")
-    connection.execute(
-        "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held]
-    )
+    connection.execute("INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held])
     set_job(connection)
     found = dealership_statuses(seen())
 

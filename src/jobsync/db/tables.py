@@ -87,6 +87,8 @@ system_settings = Table(
     _text("description", default=""),
     _now("created_at"),
     _now("updated_at"),
+    # the last value that could be read, of settings that an unreadable one leaves in force
+    _text("last_good", required=False),
 )
 
 # --- stock sync ------------------------------------------------------------------------------------------------------
@@ -202,9 +204,12 @@ vehicles = Table(
     _instant("removed_at"),
     _now("created_at"),
     _now("updated_at"),
+    # of a row whose status is excluded; NULL there (an UPDATE by SQL) means a person
+    _text("excluded_by", required=False),
     _one_of("odometer_unit", "odometer_unit", "km", "mi"),
     _one_of("condition", "condition", "new", "used", "demo"),
-    _one_of("status", "status", "active", "deposit", "sold", "removed"),
+    _one_of("status", "status", "active", "deposit", "sold", "removed", "excluded"),
+    _one_of("excluded_by", "excluded_by", "person", "map"),
     _one_of("data_source", "data_source", "easycars", "manual", "import"),
     CheckConstraint("data_source <> 'easycars' OR stock_number IS NOT NULL", name="easycars_stock_number"),
     Index(
@@ -216,6 +221,8 @@ vehicles = Table(
     ),
     # the few rows of people that a sync must step round
     Index("vehicles_others_idx", "dealership_id", postgresql_where=text("data_source <> 'easycars'")),
+    # is a feed another dealership's?
+    Index("vehicles_vin_idx", "vin", postgresql_where=text("data_source = 'easycars' AND vin IS NOT NULL")),
 )
 
 easycar_stock_data = Table(
@@ -273,18 +280,25 @@ easycar_sync_logs = Table(
     Column("error_messages", JSONB, nullable=False, server_default=_EMPTY_LIST),
     Column("warnings", JSONB, nullable=False, server_default=_EMPTY_LIST),
     _text("api_version", default="1.01"),
+    # vehicles before this sync; NULL where it never came to count them
+    Column("listed", Integer),
+    Column("advertised", Integer),
     _one_of("status", "status", "Success", "PartialSuccess", "Held", "Failed"),
     Index(None, "dealership_id", "sync_type", "synced_at"),
     Index(None, "run_id"),
 )
 
-held_removals = Table(
-    "held_removals",
+holds = Table(
+    "holds",
     metadata,
     _id(),
     _dealership(),
     Column("run_id", Uuid),
+    _text("kind", default="removals"),
+    # what is held; of a foreign feed, what it names
     Column("stock_numbers", ARRAY(Text), nullable=False),
+    # of a foreign feed: the VINs in the order of stock_numbers, empty where an item has none
+    Column("vins", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     _number("listed_before"),
     _number("listed_now"),
     _text("reason"),
@@ -292,10 +306,11 @@ held_removals = Table(
     _now("created_at"),
     _instant("decided_at"),
     _text("decided_by", required=False),
-    # an approval is spent by the complete sync that carries it out
+    # an approval is spent by the sync that carries it out
     _instant("applied_at"),
     _one_of("status", "status", "pending", "approved", "rejected", "superseded"),
-    Index("held_removals_one_pending_key", "dealership_id", unique=True, postgresql_where=text("status = 'pending'")),
+    _one_of("kind", "kind", "removals", "sold", "prices", "pictures", "descriptions", "foreign_feed"),
+    Index("holds_one_pending_key", "dealership_id", "kind", unique=True, postgresql_where=text("status = 'pending'")),
     Index(None, "dealership_id", "created_at"),
 )
 

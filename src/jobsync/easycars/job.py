@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import translated
-from jobsync.db.system_settings import SystemSettings
+from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
@@ -72,6 +72,7 @@ class StockSync:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         with run.writing(run.own_fences) as connection:
             store.log_crashed(connection)
+            keep_last_good(connection, self.settings)
             items, skipped, streak = choose(connection, self.named, scheduled=self.scheduled)
         run.eligible = len(items)
         run.streak = streak
@@ -220,7 +221,12 @@ class _Work:
         dealership_id = int(item.key)
         _require(connection, dealership_id)
         self._stored[item.key] = store.read_credentials(connection, dealership_id)
-        return store.begin_attempt(connection, dealership_id, scheduled=self._job.scheduled)
+        return store.begin_attempt(
+            connection,
+            dealership_id,
+            scheduled=self._job.scheduled,
+            retry_minutes=self._job.settings.minutes("easycar_retry_minutes"),
+        )
 
     def do(self, attempt: Attempt) -> ItemResult:
         dealership_id = int(attempt.item.key)

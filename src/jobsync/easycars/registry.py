@@ -79,7 +79,7 @@ _OVERVIEW = """
            l.status AS last_status, l.warnings AS last_warnings, l.synced_at AS last_synced_at,
            h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
            (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
-           (SELECT count(*) FROM held_removals r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
+           (SELECT count(*) FROM holds r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
@@ -180,7 +180,7 @@ _REMOVALS = """
                SELECT count(*) FROM vehicles v JOIN vehicle_changes c ON c.vehicle_id = v.id
                AND c.changed_at = r.applied_at AND c.field = 'status' AND c.new = 'removed'
                WHERE v.dealership_id = r.dealership_id AND v.stock_number = ANY(r.stock_numbers)) END AS removed
-    FROM held_removals r JOIN dealerships d ON d.id = r.dealership_id
+    FROM holds r JOIN dealerships d ON d.id = r.dealership_id
 """
 
 
@@ -223,8 +223,8 @@ def decide_removal(connection: Connection, removal_id: int, decision: str) -> di
     """
     before = connection.execute(
         text(
-            "UPDATE held_removals r SET status = :decision, decided_at = now(), decided_by = :who"
-            " FROM (SELECT id, status FROM held_removals WHERE id = :id FOR UPDATE) AS was"
+            "UPDATE holds r SET status = :decision, decided_at = now(), decided_by = :who"
+            " FROM (SELECT id, status FROM holds WHERE id = :id FOR UPDATE) AS was"
             " WHERE r.id = was.id AND r.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
             " RETURNING was.status"
         ),

@@ -174,7 +174,9 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
     )
 
 
-def begin_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: bool) -> int:
+def begin_attempt(
+    connection: Connection[Any], dealership_id: int, *, scheduled: bool, retry_minutes: Sequence[int] = (5, 15, 45)
+) -> int:
     """
     Commit an attempt before it starts; one that never finishes stays counted.
 
@@ -195,12 +197,17 @@ def begin_attempt(connection: Connection[Any], dealership_id: int, *, scheduled:
         connection.execute(
             "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, slot_started_at = now(), attempt = 1,"
             " retry_at = %s WHERE dealership_id = %s",
-            [next_slot(cron, timezone, now), next_retry(1, slot_started_at=now, now=now), dealership_id],
+            [
+                next_slot(cron, timezone, now),
+                next_retry(1, slot_started_at=now, now=now, minutes=retry_minutes),
+                dealership_id,
+            ],
         )
         return 1
+    retry_at = next_retry(attempt, slot_started_at=slot_started_at or now, now=now, minutes=retry_minutes)
     connection.execute(
         "UPDATE sync_schedule SET retry_at = %s WHERE dealership_id = %s",
-        [next_retry(attempt, slot_started_at=slot_started_at or now, now=now), dealership_id],
+        [retry_at, dealership_id],
     )
     return int(attempt)
 
@@ -315,7 +322,7 @@ def read_current(
                   WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed'
                   ORDER BY synced_at DESC, id DESC LIMIT 10) AS past),
                (SELECT coalesce(jsonb_agg(jsonb_build_array(id, stock_numbers, status, reason)), '[]') FROM
-                 (SELECT id, stock_numbers, status, reason FROM held_removals
+                 (SELECT id, stock_numbers, status, reason FROM holds
                   WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
                   ORDER BY id DESC LIMIT 20) AS held)
         """,
@@ -561,16 +568,16 @@ def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequ
 def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
     if plan.superseded is not None:
         connection.execute(
-            "UPDATE held_removals SET status = 'superseded', decided_at = now() WHERE id = %s AND status = 'pending'",
+            "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = %s AND status = 'pending'",
             [plan.superseded],
         )
     if plan.spent is not None:
-        connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.spent])
+        connection.execute("UPDATE holds SET applied_at = now() WHERE id = %s", [plan.spent])
     if plan.lapsed is not None:
-        connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.lapsed])
+        connection.execute("UPDATE holds SET applied_at = now() WHERE id = %s", [plan.lapsed])
     if plan.hold is not None and plan.hold.pending_id is None:
         connection.execute(
-            "INSERT INTO held_removals (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"
+            "INSERT INTO holds (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
             [
                 dealership_id,

@@ -518,13 +518,13 @@ _DEALERSHIPS = """
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
-    LEFT JOIN held_removals r ON r.dealership_id = d.id AND r.status = 'pending'
+    LEFT JOIN holds r ON r.dealership_id = d.id AND r.status = 'pending'
     LEFT JOIN LATERAL (
         SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
     LEFT JOIN LATERAL (
-        SELECT id, stock_numbers FROM held_removals
+        SELECT id, stock_numbers FROM holds
         WHERE dealership_id = d.id AND status = 'rejected' AND applied_at IS NULL ORDER BY id DESC LIMIT 1
     ) k ON true
     ORDER BY d.id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -137,6 +137,7 @@ class Listed(NamedTuple):
     missing_since: datetime | None
     locally_sold: bool
     yard_code: str | None
+    excluded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +160,30 @@ RowLookup = Callable[[Sequence[str]], Mapping[str, Row]]
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """A set of removals that a person was or is asked about."""
+    """
+    A set that a person was or is asked about.
+
+    Args:
+        vehicles: stock number and VIN (empty: none) of each vehicle of a foreign feed.
+        decided_at: when it was approved or rejected.
+    """
 
     id: int
     stock_numbers: frozenset[str]
     status: str
     reason: str
+    kind: str = "removals"
+    vehicles: Sequence[tuple[str, str]] = ()
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was listed and advertised when the week began, and when that was; not before the last approval."""
+
+    listed: int
+    advertised: int
+    began_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +192,14 @@ class Current:
     What we have of one dealership.
 
     Args:
-        listed: our rows that are not removed, by stock number.
+        listed: our rows that are not removed, by stock number; excluded ones among them.
         rows: looks up full rows, for the items that need them.
         other_stock_numbers, other_vins: identities of the dealership's rows that are not ours.
-        pending, approved, rejected: the latest held set of each kind that still counts.
+        asked: by kind and status (pending, approved, rejected) the latest held set that still counts.
+        window: the week that drains are judged over, None if no sync of it has counted.
+        removed_since: looks up how many rows were removed since an instant and still are, and how many of those had
+            been advertised.
+        elsewhere: looks up which of some VINs are listed at another dealership.
         yard_code: the filter of the last complete sync; `synced_before` says whether there was one.
         blocked_in_a_row: syncs before this one in which removals were not possible.
     """
@@ -185,9 +208,10 @@ class Current:
     rows: RowLookup
     other_stock_numbers: frozenset[str] = frozenset()
     other_vins: frozenset[str] = frozenset()
-    pending: HeldSet | None = None
-    approved: HeldSet | None = None
-    rejected: HeldSet | None = None
+    asked: Mapping[tuple[str, str], HeldSet] = field(default_factory=dict)
+    window: Window | None = None
+    removed_since: Callable[[datetime], tuple[int, int]] = lambda _since: (0, 0)
+    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()
     synced_before: bool = False
     yard_code: str | None = None
     blocked_in_a_row: int = 0
@@ -229,6 +253,7 @@ class Change:
     Args:
         kept: columns that get another value than the item's: locked ones, those whose key was absent.
         changes: field -> (old, new).
+        held: columns that wait for a person; the row takes no fingerprint, so that the item is read again.
     """
 
     row: Listed
@@ -236,6 +261,7 @@ class Change:
     kept: Mapping[str, Any]
     changes: Mapping[str, tuple[Any, Any]]
     revived: bool = False
+    held: frozenset[str] = frozenset()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -253,13 +279,25 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Removals that wait for a person; `pending_id` is the row that asks already, None if one must be made."""
+    """
+    What waits for a person.
 
+    Args:
+        kind: removals, sold, prices, pictures, descriptions or foreign_feed.
+        stock_numbers: the vehicles; of a foreign feed all that it names, with their VINs (empty: none).
+        listed_now: items received.
+        pending_id: the row that asks already, None if one must be made.
+        changes: by stock number what is kept back, field -> (old, new).
+    """
+
+    kind: str
     stock_numbers: tuple[str, ...]
     reason: str
     listed_before: int
     listed_now: int
     pending_id: int | None
+    vins: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -268,9 +306,10 @@ class StockPlan:
     All that a sync will do to one dealership, and the numbers it will report.
 
     `returned` are rows that were missing and are listed again; `retired` are removed rows whose number came back as
-    another vehicle; `spent` is the approval that this plan carries out; `superseded` the question it withdraws;
-    `lapsed` the rejection whose set is no longer what is missing; `recognized` are rows that say what their item says,
-    under a fingerprint of an earlier version, with the new one: once noted, the item is known by its bytes again.
+    another vehicle; `spent` are the approvals that this plan carries out; `superseded` the questions it withdraws;
+    `lapsed` the rejections whose set is another now; `listed` and `advertised` are the rows before it; `recognized` are
+    rows that say what their item says, under a fingerprint of an earlier version, with the new one: once noted, the
+    item is known by its bytes again.
     """
 
     received: int
@@ -284,10 +323,12 @@ class StockPlan:
     recognized: Sequence[tuple[Listed, bytes]] = ()
     missing: Sequence[Listed] = ()
     removed: Sequence[Listed] = ()
-    hold: Hold | None = None
-    spent: int | None = None
-    superseded: int | None = None
-    lapsed: int | None = None
+    holds: Sequence[Hold] = ()
+    spent: Sequence[int] = ()
+    superseded: Sequence[int] = ()
+    lapsed: Sequence[int] = ()
+    listed: int = 0
+    advertised: int = 0
     blocked: str | None = None
     warnings: Sequence[str] = ()
     yard_code: str | None = None

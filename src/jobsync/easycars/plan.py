@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from jobsync.easycars.holds import Removals
+from jobsync.easycars.holds import Night, judge_night, why_held
 from jobsync.easycars.model import (
     FEED_COLUMNS,
     Car,
@@ -144,42 +145,55 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
     for number in {item.stock_number for item in incoming.refused if item.stock_number is not None} - seen:
         seen.add(number)
         found.add_refused(current.listed.get(number))
-    going = Removals(incoming, current, policy, now, absent=[r for n, r in current.listed.items() if n not in seen])
-    warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *going.warnings]
+    night = judge_night(
+        incoming,
+        current,
+        policy,
+        now,
+        absent=[row for number, row in current.listed.items() if number not in seen],
+        created=found.created,
+        changed=found.changed,
+    )
+    if night.foreign:  # nothing of it counts as found
+        found = _Found()
+        incoming = replace(incoming, same=(), cars=(), refused=())
+    warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *night.warnings]
     if incoming.received == 0 and not current.listed:
         warnings.append(
             "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
             " jobsync credentials test ID"
         )
-    revived = sum(change.revived for change in found.changed)
+    revived = sum(change.revived for change in night.changed)
     counts = {
         "created": len(found.created),
-        "updated": len(found.changed) - revived,
-        "unchanged": found.unchanged,
+        "updated": len(night.changed) - revived,
+        "unchanged": found.unchanged + night.unchanged,
         "revived": revived,
         "refused": len(incoming.refused),
-        "skipped": len(found.skipped),
-        "removed": len(going.removed),
-        "held": len(going.hold.stock_numbers) if going.hold else 0,
+        "skipped": incoming.received if night.foreign else len(found.skipped),
+        "removed": len(night.removed),
+        "held": night.held,
     }
-    status, reason = _status(incoming, going)
+    status, reason = _status(incoming, night)
     return StockPlan(
         received=incoming.received,
-        unchanged=found.unchanged,
+        unchanged=counts["unchanged"],
         created=found.created,
-        changed=found.changed,
+        changed=night.changed,
         skipped=found.skipped,
         refused=incoming.refused,
         returned=found.returned,
         retired=found.retired,
         recognized=found.recognized,
-        missing=going.missing,
-        removed=going.removed,
-        hold=going.hold,
-        spent=going.spent,
-        superseded=going.superseded,
-        lapsed=going.lapsed,
-        blocked=going.blocked,
+        missing=night.missing,
+        removed=night.removed,
+        holds=night.holds,
+        spent=night.spent,
+        superseded=night.superseded,
+        lapsed=night.lapsed,
+        listed=night.listed,
+        advertised=night.advertised,
+        blocked=night.blocked,
         warnings=warnings,
         yard_code=incoming.yard_code,
         status=status,
@@ -201,7 +215,11 @@ class _Found:
         self.unchanged = 0
 
     def add_same(self, row: Listed, current: Current) -> None:
-        protection = _protection(row.stock_number, row.vin, current) or ("locally_sold" if row.locally_sold else None)
+        protection = (
+            _protection(row.stock_number, row.vin, current)
+            or ("excluded" if row.status == "excluded" else None)
+            or ("locally_sold" if row.locally_sold else None)
+        )
         if protection:
             self.skipped.append(Skipped(row.stock_number, protection))
         else:
@@ -213,6 +231,8 @@ class _Found:
         protection = _protection(car.stock_number, car.vin, current)
         if protection:
             self.skipped.append(Skipped(car.stock_number, protection))
+        elif known is not None and _is_kept_off(known.listed):
+            self.skipped.append(Skipped(car.stock_number, "excluded"))
         elif known is None:
             self.created.append(car)
         elif known.listed.status == "removed" and _other_vehicle(known.listed.vin, car.vin):
@@ -242,9 +262,9 @@ class _Found:
                 self.recognized.append((known.listed, car.content_hash))
 
 
-def _status(incoming: Incoming, going: Removals) -> tuple[ItemStatus, str | None]:
-    if going.hold:
-        return ItemStatus.HELD, going.hold.reason
+def _status(incoming: Incoming, night: Night) -> tuple[ItemStatus, str | None]:
+    if night.holds:
+        return ItemStatus.HELD, night.reason
     if incoming.warned:
         return ItemStatus.PARTIAL, "vendor_warning"
     if incoming.refused:
@@ -256,6 +276,11 @@ def _protection(stock_number: str, vin: str | None, current: Current) -> str | N
     if stock_number in current.other_stock_numbers or (vin and vin in current.other_vins):
         return "manual_row"
     return None
+
+
+def _is_kept_off(row: Listed) -> bool:
+    """Whether a person keeps a row off; what a status word keeps off comes back with another one."""
+    return row.status == "excluded" and row.excluded_by != "map"
 
 
 def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
@@ -353,8 +378,9 @@ def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
         add(change.row.stock_number, "revive" if change.revived else "update", change.changes, None)
     for row in plan.removed:
         add(row.stock_number, "remove", {"status": (row.status, "removed")}, None)
-    for number in plan.hold.stock_numbers if plan.hold else ():
-        add(number, "hold", None, plan.hold.reason if plan.hold else None)
+    for hold in plan.holds:
+        for number in hold.stock_numbers:
+            add(number, "hold", hold.changes.get(number), why_held(hold))
     for item in plan.refused:
         add(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
     for skip in plan.skipped:

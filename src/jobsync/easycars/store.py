@@ -27,6 +27,7 @@ from jobsync.easycars.model import (
     Refused,
     Row,
     StockPlan,
+    Window,
 )
 from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
@@ -262,7 +263,7 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               {_LOCALLY_SOLD}, v.yard_code
+               {_LOCALLY_SOLD}, v.yard_code, v.excluded_by
         FROM vehicles v
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status <> 'removed'
         """,
@@ -284,7 +285,7 @@ def read_rows(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
                CASE WHEN v.status = 'removed' THEN {_SOLD_HERE_BEFORE} ELSE ({_LOCALLY_SOLD}) END,
-               v.yard_code, coalesce(d.stock_item_json::text, '{{}}'), {columns}
+               v.yard_code, v.excluded_by, coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.stock_number = ANY(%s)
         {"FOR NO KEY UPDATE OF v" if for_update else ""}
@@ -294,8 +295,8 @@ def read_rows(
     ).fetchall()
     found = {}
     for row in rows:
-        listed = Listed._make(row[:9])
-        found[listed.stock_number] = Row(listed, dict(zip(FEED_COLUMNS, row[10:], strict=True)), row[9])
+        listed = Listed._make(row[:10])
+        found[listed.stock_number] = Row(listed, dict(zip(FEED_COLUMNS, row[11:], strict=True)), row[10])
     return found
 
 
@@ -309,10 +310,10 @@ def read_current(
     """
     Return all that the plan compares with, and the database's clock; full rows are read when the plan asks for them.
 
-    Of removals that a person was asked about: the open question, the approval not yet carried out, and the refusal if
-    it was the last word.
+    Of what a person was asked about, of each kind: the open question, the approval not yet carried out, and the refusal
+    if it was the last word.
     """
-    [(now, others, past, held)] = connection.execute(
+    [(now, others, past, held, window)] = connection.execute(
         """
         SELECT now(),
                (SELECT coalesce(jsonb_agg(jsonb_build_array(stock_number, vin)), '[]')
@@ -321,29 +322,78 @@ def read_current(
                  (SELECT yard_code, removals_blocked IS NOT NULL AS blocked FROM easycar_sync_logs
                   WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed'
                   ORDER BY synced_at DESC, id DESC LIMIT 10) AS past),
-               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, stock_numbers, status, reason)), '[]') FROM
-                 (SELECT id, stock_numbers, status, reason FROM holds
-                  WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
-                  ORDER BY id DESC LIMIT 20) AS held)
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, kind, status, stock_numbers, vins, reason, decided_at)
+                                          ORDER BY id DESC), '[]')
+                FROM (SELECT DISTINCT ON (kind, status) * FROM holds
+                      WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
+                      ORDER BY kind, status, id DESC) AS held),
+               (SELECT jsonb_build_array(listed, advertised, started_at) FROM easycar_sync_logs
+                WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed' AND listed > 0
+                  AND synced_at > now() - interval '7 days'
+                  AND started_at > coalesce((SELECT max(applied_at) FROM holds
+                                             WHERE dealership_id = %(id)s AND status = 'approved'), '-infinity')
+                ORDER BY synced_at, id LIMIT 1)
         """,
         {"id": dealership_id},
         prepare=False,
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    sets: dict[str, HeldSet] = {}
-    for number, stock_numbers, status, reason in held:
-        sets.setdefault(status, HeldSet(number, frozenset(stock_numbers), status, reason))
+    asked = {
+        (kind, status): HeldSet(
+            number,
+            frozenset(stock_numbers),
+            status,
+            reason,
+            kind,
+            tuple(zip(stock_numbers, vins, strict=False)) if kind == "foreign_feed" else (),
+            datetime.fromisoformat(decided_at) if decided_at else None,
+        )
+        for number, kind, status, stock_numbers, vins, reason, decided_at in held
+    }
     current = Current(
         listed=listed,
         rows=lambda stock_numbers: read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
         other_stock_numbers=frozenset(number.strip() for number, _ in others if number and number.strip()),
         other_vins=frozenset(vin.strip().upper() for _, vin in others if vin and vin.strip()),
+        asked=asked,
+        window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
+        removed_since=lambda since: _count_removed(connection, dealership_id, since),
+        elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
         blocked_in_a_row=run_of_blocked,
-        **sets,
     )
     return current, now
+
+
+def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
+    """Return how many rows were removed since then and still are, and how many of them had been advertised."""
+    [counts] = connection.execute(
+        """
+        SELECT count(*), count(*) FILTER (WHERE (
+            SELECT c.old IN ('active', 'deposit') FROM vehicle_changes c
+            WHERE c.vehicle_id = v.id AND c.field = 'status' AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1))
+        FROM vehicles v
+        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status = 'removed' AND v.removed_at >= %s
+        """,
+        [dealership_id, since],
+        prepare=False,
+    ).fetchall()
+    return int(counts[0]), int(counts[1])
+
+
+def _find_elsewhere(connection: Connection[Any], dealership_id: int, vins: Sequence[str]) -> set[str]:
+    """Return which of the VINs are listed at another dealership."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT vin FROM vehicles
+        WHERE vin = ANY(%s) AND length(vin) <= 64 AND data_source = 'easycars' AND dealership_id <> %s
+          AND status NOT IN ('removed', 'excluded')
+        """,
+        [list(vins), dealership_id],
+        prepare=False,
+    ).fetchall()
+    return {vin for (vin,) in rows}
 
 
 # --- what the plan changes -------------------------------------------------------------------------------------------
@@ -518,7 +568,7 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> No
                 {
                     **change.values,
                     "id": change.row.id,
-                    "hash": fingerprint_of(change).hex(),
+                    "hash": None if change.held else fingerprint_of(change).hex(),
                 }
                 for change in batch
             ]
@@ -526,7 +576,8 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> No
         connection.execute(
             f"""
             UPDATE vehicles v SET ({columns}) = ROW({sources}), content_hash = decode(n.hash, 'hex'),
-                   missing_since = NULL, removed_at = NULL, updated_at = now()
+                   excluded_by = CASE n.status WHEN 'excluded' THEN 'map' END, missing_since = NULL,
+                   removed_at = NULL, updated_at = now()
             FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, {typed})
             WHERE v.id = n.id
             """,
@@ -566,28 +617,29 @@ def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequ
 
 
 def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
-    if plan.superseded is not None:
+    if plan.superseded:
         connection.execute(
-            "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = %s AND status = 'pending'",
-            [plan.superseded],
+            "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = ANY(%s) AND status = 'pending'",
+            [list(plan.superseded)],
         )
-    if plan.spent is not None:
-        connection.execute("UPDATE holds SET applied_at = now() WHERE id = %s", [plan.spent])
-    if plan.lapsed is not None:
-        connection.execute("UPDATE holds SET applied_at = now() WHERE id = %s", [plan.lapsed])
-    if plan.hold is not None and plan.hold.pending_id is None:
-        connection.execute(
-            "INSERT INTO holds (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            [
-                dealership_id,
-                run_id,
-                list(plan.hold.stock_numbers),
-                plan.hold.listed_before,
-                plan.hold.listed_now,
-                plan.hold.reason,
-            ],
-        )
+    if over := [*plan.spent, *plan.lapsed]:
+        connection.execute("UPDATE holds SET applied_at = now() WHERE id = ANY(%s)", [over])
+    for hold in plan.holds:
+        if hold.pending_id is None:
+            connection.execute(
+                "INSERT INTO holds (dealership_id, run_id, kind, stock_numbers, vins, listed_before, listed_now,"
+                " reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    dealership_id,
+                    run_id,
+                    hold.kind,
+                    list(hold.stock_numbers),
+                    list(hold.vins),
+                    hold.listed_before,
+                    hold.listed_now,
+                    hold.reason,
+                ],
+            )
 
 
 def find_unstorable(connection: Connection[Any], cars: Iterable[Car]) -> dict[int, str]:
@@ -615,20 +667,27 @@ def write_log(
     status: str,
     duration_ms: int,
     counts: Mapping[str, int],
+    listed: int | None = None,
+    advertised: int | None = None,
     yard_code: str | None = None,
     blocked: str | None = None,
     errors: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> None:
-    """Write the dealership's line of this run: processed = received, failed = refused."""
+    """
+    Write the dealership's line of this run: processed = received, failed = refused.
+
+    `listed` and `advertised` are its vehicles before this sync, None where none was planned.
+    """
     numbers = {name: counts.get(name, 0) for name in COUNT_NAMES}
     received = sum(numbers[name] for name in COUNT_NAMES[:6])
     columns: LiteralString = ", ".join(COUNT_NAMES)
     connection.execute(
         f"INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, synced_at, duration_ms,"
-        f" items_processed, items_succeeded, items_failed, {columns}, yard_code, removals_blocked,"
-        f" error_messages, warnings, api_version) VALUES (%s, %s, %s, clock_timestamp() - %s * interval '1 ms',"
-        f" clock_timestamp(), %s, %s, %s, %s, {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s)",
+        f" items_processed, items_succeeded, items_failed, {columns}, listed, advertised, yard_code,"
+        f" removals_blocked, error_messages, warnings, api_version) VALUES (%s, %s, %s,"
+        f" clock_timestamp() - %s * interval '1 ms', clock_timestamp(), %s, %s, %s, %s,"
+        f" {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s, %s, %s)",
         [
             dealership_id,
             run_id,
@@ -639,6 +698,8 @@ def write_log(
             received - numbers["refused"],
             numbers["refused"],
             *numbers.values(),
+            listed,
+            advertised,
             yard_code,
             blocked,
             json.dumps([visible(error) for error in errors], ensure_ascii=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 STATEMENTS = (
     """
@@ -50,8 +50,8 @@ STATEMENTS = (
         ADD CONSTRAINT vehicles_status_check CHECK (status IN ('active', 'deposit', 'sold', 'removed', 'excluded')),
         ADD CONSTRAINT vehicles_excluded_by_check CHECK (excluded_by IN ('person', 'map'))
     """,
-    # is a feed another dealership's?
-    "CREATE INDEX vehicles_vin_idx ON vehicles (vin) WHERE data_source = 'easycars' AND vin IS NOT NULL",
+    # is a vehicle here under another number, or a feed another dealership's? An index holds no text of any length.
+    "CREATE INDEX vehicles_vin_idx ON vehicles (vin) WHERE data_source = 'easycars' AND length(vin) <= 64",
     "ALTER TABLE easycar_sync_logs ADD COLUMN listed integer, ADD COLUMN advertised integer",
     "ALTER TABLE system_settings ADD COLUMN last_good text",
     """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import (
     ARRAY,
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -22,9 +24,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    event,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+
+from jobsync.db.stock_key import STOCK_KEY_FUNCTION
 
 metadata = MetaData(
     naming_convention={
@@ -35,6 +40,7 @@ metadata = MetaData(
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     }
 )
+event.listen(metadata, "before_create", DDL(STOCK_KEY_FUNCTION))
 
 
 def _id() -> Column[int]:
@@ -136,6 +142,10 @@ sync_schedule = Table(
     _text("seen", required=False),
     # when the slot's first attempt began
     _instant("slot_started_at"),
+    # words of StockStatus that this dealership's feed has had
+    Column("status_words", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    # the meaning of such words that its rows follow: easycar_status_map as its last sync had it
+    Column("status_map", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
 )
 
 easycar_credentials = Table(
@@ -204,6 +214,8 @@ vehicles = Table(
     _instant("removed_at"),
     _now("created_at"),
     _now("updated_at"),
+    # the stock number as it is compared
+    Column("stock_key", Text, Computed("jobsync_stock_key(stock_number)", persisted=True)),
     # of a row whose status is excluded; NULL there (an UPDATE by SQL) means a person
     _text("excluded_by", required=False),
     _one_of("odometer_unit", "odometer_unit", "km", "mi"),
@@ -213,9 +225,9 @@ vehicles = Table(
     _one_of("data_source", "data_source", "easycars", "manual", "import"),
     CheckConstraint("data_source <> 'easycars' OR stock_number IS NOT NULL", name="easycars_stock_number"),
     Index(
-        "vehicles_dealership_id_stock_number_easycars_key",
+        "vehicles_dealership_id_stock_key_easycars_key",
         "dealership_id",
-        "stock_number",
+        "stock_key",
         unique=True,
         postgresql_where=text("data_source = 'easycars'"),
     ),

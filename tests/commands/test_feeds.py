@@ -395,7 +395,7 @@ def test_vehicles_kept_by_a_rejection_are_seen_the_next_morning(cli: Cli, feed: 
     cli("stock-sync")
     feed.answers["N"] = cars(*"ABCD")
     cli("stock-sync")
-    cli("removals", "reject", "1")
+    cli("holds", "reject", "1")
 
     run = cli("stock-sync", "--json").json["run_id"]
 
@@ -405,7 +405,7 @@ def test_vehicles_kept_by_a_rejection_are_seen_the_next_morning(cli: Cli, feed: 
     screen = cli("status").out
     assert "dealerships  1: 1 warned\n" in screen
     assert "6 missing vehicles stay listed: removal rejected\n" in screen
-    assert "do     jobsync removals show 1\n" in screen
+    assert "do     jobsync holds show 1\n" in screen
     feed.answers["N"] = cars(*"ABCDEFGHIJ")
     cli("stock-sync")
     assert "dealerships  1: 1 fine\n" in cli("status").out

@@ -513,7 +513,7 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
     assert [silent, failing, held, fine] == [status.facts.id for status in found]
     assert "EasyCars refuses the client" in (found[1].why or "")
     assert f"jobsync credentials test {failing}" == found[1].what_to_do
-    assert "jobsync removals approve" in (found[2].what_to_do or "")
+    assert "jobsync holds approve" in (found[2].what_to_do or "")
     assert {(f"dealership {silent}", "silence"), (f"dealership {held}", "held")} == set(kinds(judge_health(seen())))
 
 

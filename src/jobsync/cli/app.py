@@ -17,11 +17,11 @@ from jobsync.cli import (
     demo,
     doctor,
     health,
+    holds,
     invoice,
     jobs,
     logs,
     manual,
-    removals,
     report,
     ride,
     runs,
@@ -84,7 +84,8 @@ app.add_typer(database.app, name="db")
 app.add_typer(dealership.app, name="dealership")
 app.add_typer(credentials.app, name="credentials")
 app.add_typer(settings.app, name="settings")
-app.add_typer(removals.app, name="removals")
+app.add_typer(holds.app, name="holds")
+app.add_typer(holds.app, name="removals", hidden=True)  # the name of old
 app.add_typer(stock.app, name="stock")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(invoice.app, name="invoice")

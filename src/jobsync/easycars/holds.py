@@ -147,7 +147,7 @@ class _Judge:
         if wanted and reason is not None:
             self._hold(kind, sorted(numbers), reason, pending.id if same and pending is not None else None)
         elif refused:
-            self._night.warnings.append(f"{len(numbers)} {_KEPT[kind]}: the change was rejected")
+            self._night.warnings.append(f"{len(numbers)} {_KEPT[kind]}")
         return wanted or refused
 
     def _hold(
@@ -485,11 +485,11 @@ _LOSSES: dict[str, Callable[[Change], bool]] = {
     "descriptions": _loses("description"),
 }
 _KEPT = {
-    "removals": "missing vehicles stay listed",
-    "sold": "vehicles keep their status, though the feed says sold",
-    "prices": "vehicles keep their price, which the feed takes away or changes tenfold",
-    "pictures": "vehicles keep their pictures, though the feed has none",
-    "descriptions": "vehicles keep their description, though the feed has none",
+    "removals": "missing vehicles stay listed: their removal was rejected",
+    "sold": "vehicles keep their status: the change to sold was rejected",
+    "prices": "vehicles keep their price: the change was rejected",
+    "pictures": "vehicles keep their pictures: the loss was rejected",
+    "descriptions": "vehicles keep their description: the loss was rejected",
 }
 _FOREIGN = {
     "nothing_in_common": "it shares neither a stock number nor a VIN with what is listed",

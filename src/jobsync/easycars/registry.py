@@ -171,50 +171,59 @@ def delete_credentials(connection: Connection, dealership_id: int) -> bool:
     return bool(gone)
 
 
-# --- held removals ---------------------------------------------------------------------------------------------------
+# --- holds -----------------------------------------------------------------------------------------------------------
 
-_REMOVALS = """
-    SELECT r.id, r.dealership_id, d.name, r.status, r.reason, r.stock_numbers, r.listed_before, r.listed_now,
-           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at,
-           CASE WHEN r.status = 'approved' AND r.applied_at IS NOT NULL THEN (
+_HOLDS = """
+    SELECT h.id, h.dealership_id, d.name, h.kind, h.status, h.reason, h.stock_numbers, h.listed_before, h.listed_now,
+           h.run_id, h.created_at, h.decided_at, h.decided_by, h.applied_at,
+           CASE WHEN h.kind = 'removals' AND h.status = 'approved' AND h.applied_at IS NOT NULL THEN (
                SELECT count(*) FROM vehicles v JOIN vehicle_changes c ON c.vehicle_id = v.id
-               AND c.changed_at = r.applied_at AND c.field = 'status' AND c.new = 'removed'
-               WHERE v.dealership_id = r.dealership_id AND v.stock_number = ANY(r.stock_numbers)) END AS removed
-    FROM holds r JOIN dealerships d ON d.id = r.dealership_id
+               AND c.changed_at = h.applied_at AND c.field = 'status' AND c.new = 'removed'
+               WHERE v.dealership_id = h.dealership_id AND v.stock_number = ANY(h.stock_numbers)) END AS removed
+    FROM holds h JOIN dealerships d ON d.id = h.dealership_id
 """
 
 
-def list_removals(connection: Connection, *, every: bool) -> Rows:
+def list_holds(connection: Connection, *, every: bool) -> Rows:
     """
-    Return the held removals that wait for somebody, or all of them.
+    Return the holds that wait for somebody, or all of them.
 
     `removed` says how many vehicles the sync that carried an approval out took away: what was back by then stayed.
     """
-    where = "" if every else " WHERE r.status = 'pending' OR (r.status = 'approved' AND r.applied_at IS NULL)"
-    return _rows(connection, _REMOVALS + where + " ORDER BY r.id")
+    where = "" if every else " WHERE h.status = 'pending' OR (h.status = 'approved' AND h.applied_at IS NULL)"
+    return _rows(connection, _HOLDS + where + " ORDER BY h.id")
 
 
-def show_removal(connection: Connection, removal_id: int) -> dict[str, Any]:
+def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
     """
-    Return one held removal with the vehicles it is about.
+    Return one hold with the vehicles it is about; of a foreign feed those that are listed elsewhere.
 
     Raises:
         UsageProblem: there is none with this number.
     """
-    rows = _rows(connection, _REMOVALS + " WHERE r.id = :id", id=removal_id)
+    rows = _rows(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
     if not rows:
-        raise UsageProblem(f"no held removal {removal_id}; jobsync removals list shows them")
-    rows[0]["vehicles"] = _rows(
+        raise UsageProblem(f"no hold {hold_id}; jobsync holds list shows them")
+    [hold] = rows
+    if hold["kind"] == "foreign_feed":
+        where = (
+            "v.dealership_id <> :dealership AND length(v.vin) <= 64 AND v.status NOT IN ('removed', 'excluded')"
+            " AND v.vin IN (SELECT unnest(vins) FROM holds WHERE id = :id)"
+        )
+    else:
+        where = "v.dealership_id = :dealership AND v.stock_number = ANY(:numbers) AND :id > 0"
+    hold["vehicles"] = _rows(
         connection,
-        "SELECT stock_number, title, price, status, missing_since FROM vehicles WHERE dealership_id = :dealership"
-        " AND data_source = 'easycars' AND stock_number = ANY(:numbers) ORDER BY stock_number",
-        dealership=rows[0]["dealership_id"],
-        numbers=rows[0]["stock_numbers"],
+        "SELECT v.dealership_id, v.stock_number, v.title, v.price, v.status, v.missing_since FROM vehicles v"
+        f" WHERE v.data_source = 'easycars' AND {where} ORDER BY v.dealership_id, v.stock_number LIMIT 100000",
+        dealership=hold["dealership_id"],
+        numbers=hold["stock_numbers"],
+        id=hold_id,
     )
-    return rows[0]
+    return hold
 
 
-def decide_removal(connection: Connection, removal_id: int, decision: str) -> dict[str, Any]:
+def decide_hold(connection: Connection, hold_id: int, decision: str) -> dict[str, Any]:
     """
     Approve or reject a held set; the next sync of that dealership acts on it. Until then the decision can be changed.
 
@@ -223,22 +232,27 @@ def decide_removal(connection: Connection, removal_id: int, decision: str) -> di
     """
     before = connection.execute(
         text(
-            "UPDATE holds r SET status = :decision, decided_at = now(), decided_by = :who"
+            "UPDATE holds h SET status = :decision, decided_at = now(), decided_by = :who"
             " FROM (SELECT id, status FROM holds WHERE id = :id FOR UPDATE) AS was"
-            " WHERE r.id = was.id AND r.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
+            " WHERE h.id = was.id AND h.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
             " RETURNING was.status"
         ),
-        {"id": removal_id, "decision": decision, "who": actor()},
+        {"id": hold_id, "decision": decision, "who": actor()},
     ).scalar()
-    shown = show_removal(connection, removal_id)
+    shown = show_hold(connection, hold_id)
     if before is None:
         over = " and done with" if shown["applied_at"] and shown["status"] != "superseded" else ""
-        raise UsageProblem(f"held removal {removal_id} is {shown['status']}{over}; jobsync removals list --all")
+        raise UsageProblem(f"hold {hold_id} is {shown['status']}{over}; jobsync holds list --all")
     write_audit(
         connection,
-        f"removals.{'approve' if decision == 'approved' else 'reject'}",
-        str(removal_id),
-        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"]), "was": before},
+        f"holds.{'approve' if decision == 'approved' else 'reject'}",
+        str(hold_id),
+        {
+            "dealership_id": shown["dealership_id"],
+            "kind": shown["kind"],
+            "vehicles": len(shown["stock_numbers"]),
+            "was": before,
+        },
     )
     return shown
 

@@ -52,6 +52,7 @@ STATEMENTS = (
     """,
     # is a vehicle here under another number, or a feed another dealership's? An index holds no text of any length.
     "CREATE INDEX vehicles_vin_idx ON vehicles (vin) WHERE data_source = 'easycars' AND length(vin) <= 64",
+    "CREATE INDEX vehicle_changes_changed_at_idx ON vehicle_changes USING brin (changed_at)",
     "ALTER TABLE easycar_sync_logs ADD COLUMN listed integer, ADD COLUMN advertised integer",
     "ALTER TABLE system_settings ADD COLUMN last_good text",
     """

@@ -262,6 +262,8 @@ vehicle_changes = Table(
     _text("old", required=False),
     _text("new", required=False),
     Index(None, "vehicle_id", "changed_at"),
+    # what changed when: the table grows in the order of time, so a few pages say where to look
+    Index(None, "changed_at", postgresql_using="brin"),
 )
 
 easycar_sync_logs = Table(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobsync.easycars.identity import stock_key
-from jobsync.easycars.model import FEED_COLUMNS, Car, Current, HeldSet, Listed, Policy, Row, StockPlan
+from jobsync.easycars.model import FEED_COLUMNS, Car, Current, HeldSet, Hold, Listed, Policy, Row, StockPlan, Window
 from jobsync.easycars.parse import fingerprint, rules_of, says_sold, status_word
 from jobsync.easycars.plan import plan_stock, sort_feed
 from jobsync.sandbox.fields import blank_vehicle
@@ -35,6 +35,12 @@ def numbered(first: int, last: int) -> list[bytes]:
     return feed(*(f"S{number}" for number in range(first, last + 1)))
 
 
+def question(plan: StockPlan) -> Hold | None:
+    """The only thing that waits for a person, None if nothing does."""
+    assert len(plan.holds) < 2
+    return plan.holds[0] if plan.holds else None
+
+
 @dataclass
 class Dealer:
     """
@@ -56,6 +62,10 @@ class Dealer:
     held: list[HeldSet] = field(default_factory=list)
     sold_before: dict[str, bool] = field(default_factory=dict)
     log: list[tuple[str | None, str | None]] = field(default_factory=list)
+    elsewhere: frozenset[str] = frozenset()
+    nights: list[Window] = field(default_factory=list)
+    gone: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    approved_at: datetime | None = None
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -73,7 +83,7 @@ class Dealer:
 
     def current(self) -> Current:
         """What the database would say."""
-        latest = {held.status: held for held in self.held}
+        asked = {(held.kind, held.status): held for held in self.held if held.status not in ("superseded", "over")}
         blocked = [why is not None for _, why in reversed(self.log)]
         every = {row.listed.stock_key: row for row in self.rows.values()}
         return Current(
@@ -84,9 +94,10 @@ class Dealer:
             other_vins=self.other_vins,
             status_words=self.status_words,
             status_map=self.status_map,
-            pending=latest.get("pending"),
-            approved=latest.get("approved"),
-            rejected=latest.get("rejected"),
+            asked=asked,
+            window=self.window,
+            removed_since=self.removed_since,
+            elsewhere=lambda vins: self.elsewhere & set(vins),
             synced_before=bool(self.log),
             yard_code=self.log[-1][0] if self.log else None,
             blocked_in_a_row=blocked.index(False) if False in blocked else len(blocked),
@@ -102,13 +113,32 @@ class Dealer:
         """Plan a night, carry it out, and let a day pass."""
         plan = self.plan(items, warned=warned)
         self._apply(plan)
+        self.nights.append(Window(plan.listed, plan.advertised, self.now))
         self.log.append((plan.yard_code, plan.blocked))
         self.now += DAY
         return plan
 
     def decide(self, status: str) -> None:
-        """Approve or reject the open question."""
-        self._mark("pending", status)
+        """Approve or reject what is open."""
+        self.held = [
+            replace(held, status=status, decided_at=self.now) if held.status == "pending" else held
+            for held in self.held
+        ]
+
+    @property
+    def window(self) -> Window | None:
+        """What was there a week ago, or after the last approval."""
+        nights = [night for night in self.nights if night.listed and night.began_at > self.now - 7 * DAY]
+        return next((night for night in nights if self.approved_at is None or night.began_at > self.approved_at), None)
+
+    def removed_since(self, since: datetime) -> tuple[int, int]:
+        """Count the rows removed since then, and those of them that had been advertised."""
+        gone = [
+            old
+            for number, (when, old) in self.gone.items()
+            if when >= since and number in self.rows and self.rows[number].listed.status == "removed"
+        ]
+        return len(gone), sum(old in ("active", "deposit") for old in gone)
 
     def edit(self, number: str, *, locked: tuple[str, ...] | None = None, **values: Any) -> None:
         """Let a person change a row."""
@@ -146,22 +176,38 @@ class Dealer:
         for gone in plan.removed:
             row = self.rows[gone.stock_number]
             self.sold_before[gone.stock_number] = row.listed.status == "sold"
+            self.gone[gone.stock_number] = (self.now, row.listed.status)
             self._put(replace(row, values={**row.values, "status": "removed"}))
         for rows, since in ((plan.missing, self.now), (plan.returned, None)):
             for listed in rows:
                 row = self.rows[listed.stock_number]
                 self._put(replace(row, listed=row.listed._replace(missing_since=since)))
-        if plan.superseded is not None:
-            self._mark("pending", "superseded")
-        if plan.spent is not None:
-            self._mark("approved", "applied")
-        if plan.lapsed is not None:
-            self._mark("rejected", "lapsed")
-        if plan.hold is not None and plan.hold.pending_id is None:
-            assert all(held.status != "pending" for held in self.held)
-            self.held.append(
-                HeldSet(len(self.held) + 1, frozenset(plan.hold.stock_numbers), "pending", plan.hold.reason)
-            )
+        self._note(plan)
+
+    def _note(self, plan: StockPlan) -> None:
+        """Keep what became of the questions, and the new ones."""
+        ended = {*plan.spent, *plan.lapsed}
+        if any(held.id in ended and held.status == "approved" for held in self.held):
+            self.approved_at = self.now
+        self.held = [
+            replace(held, status="superseded" if held.id in plan.superseded else "over")
+            if held.id in ended.union(plan.superseded)
+            else held
+            for held in self.held
+        ]
+        for hold in plan.holds:
+            if hold.pending_id is None:
+                assert all((held.status, held.kind) != ("pending", hold.kind) for held in self.held)
+                self.held.append(
+                    HeldSet(
+                        len(self.held) + 1,
+                        frozenset(hold.stock_numbers),
+                        "pending",
+                        hold.reason,
+                        hold.kind,
+                        tuple(zip(hold.stock_numbers, hold.vins, strict=False)),
+                    )
+                )
 
     def _take(self, listed: Listed) -> Row:
         """Take a row out, to be put back under the number that it has then."""
@@ -204,6 +250,3 @@ class Dealer:
         )
         assert set(FEED_COLUMNS) <= set(values)
         self.rows[listed.stock_number] = Row(listed, values, row.document)
-
-    def _mark(self, before: str, after: str) -> None:
-        self.held = [replace(held, status=after) if held.status == before else held for held in self.held]

@@ -365,7 +365,7 @@ def test_features_are_standard_then_optional() -> None:
         ({"StockStatus": "Sold"}, "sold"),
         ({"StockStatus": "  sOLD\t"}, "sold"),
         ({"StockStatus": "Sold", "IsDepositTaken": True}, "sold"),
-        ({"StockStatus": "Sold Out"}, "active"),
+        ({"StockStatus": "Sold - Delivered"}, "sold"),
     ],
 )
 def test_status_is_sold_else_deposit_else_active(keys: dict[str, Any], expected: str) -> None:

@@ -426,7 +426,7 @@ def test_the_rest_of_a_held_night_is_applied() -> None:
     plan = dealer_with(numbered(1, 20)).plan([item("S1", Price=5), item("NEW")])
 
     assert counts(plan) == {"created": 1, "updated": 1, "held": 19}
-    assert (plan.hold and (plan.hold.reason, plan.hold.listed_before, plan.hold.listed_now)) == ("limit", 20, 2)
+    assert [(hold.reason, hold.listed_before, hold.listed_now) for hold in plan.holds] == [("limit", 20, 2)]
 
 
 def test_empty_feed_with_anything_listed_is_held() -> None:
@@ -449,7 +449,7 @@ def test_empty_feed_removes_nothing_in_its_days_of_grace() -> None:
     dealer.night(feed("B"))
     plan = dealer.plan([])
 
-    assert (counts(plan), plan.hold and plan.hold.stock_numbers) == ({"held": 2}, ("A", "B"))
+    assert (counts(plan), [hold.stock_numbers for hold in plan.holds]) == ({"held": 2}, [("A", "B")])
 
 
 def test_feed_of_refused_items_only_is_not_empty() -> None:
@@ -560,9 +560,9 @@ def test_the_same_set_stays_the_same_question() -> None:
 
     assert (
         counts(plan),
-        plan.hold and plan.hold.pending_id,
+        [hold.pending_id for hold in plan.holds],
         plan.superseded,
-    ) == ({"unchanged": 10, "held": 10}, 1, None)
+    ) == ({"unchanged": 10, "held": 10}, [1], [])
 
 
 def test_a_question_outlives_a_smaller_share() -> None:
@@ -581,7 +581,7 @@ def test_a_question_from_blocked_nights_ends_with_a_complete_one() -> None:
         dealer.night(feed("B"), warned=True)
     plan = dealer.night(feed("B"))
 
-    assert (going(plan), plan.superseded) == (["A"], 1)
+    assert (going(plan), plan.superseded) == (["A"], [1])
 
 
 @pytest.mark.parametrize(("first", "held"), [(12, 11), (9, 8)])
@@ -590,7 +590,7 @@ def test_another_set_supersedes(first: int, held: int) -> None:
     dealer = held_dealer()
     plan = dealer.night(numbered(first, 20))
 
-    assert (held, 1) == (plan.counts["held"], plan.superseded)
+    assert (held, [1]) == (plan.counts["held"], plan.superseded)
     assert [question.status for question in dealer.held] == ["superseded", "pending"]
 
 
@@ -599,7 +599,7 @@ def test_a_set_that_falls_below_the_limit_needs_no_answer() -> None:
     dealer = held_dealer()
     plan = dealer.night(numbered(3, 20))
 
-    assert (going(plan), plan.superseded) == (["S1", "S2"], 1)
+    assert (going(plan), plan.superseded) == (["S1", "S2"], [1])
 
 
 def test_a_set_that_returns_withdraws_the_question() -> None:
@@ -607,14 +607,14 @@ def test_a_set_that_returns_withdraws_the_question() -> None:
     dealer = held_dealer()
     plan = dealer.night(numbered(1, 20))
 
-    assert (counts(plan), plan.superseded) == ({"unchanged": 20}, 1)
+    assert (counts(plan), plan.superseded) == ({"unchanged": 20}, [1])
 
 
 def test_a_blocked_night_leaves_the_question_open() -> None:
     """An incomplete answer says nothing about a question."""
     plan = held_dealer().night(numbered(11, 20), warned=True)
 
-    assert (plan.superseded, plan.hold) == (None, None)
+    assert (plan.superseded, plan.holds) == ([], [])
 
 
 def test_approval_lets_the_set_go() -> None:
@@ -623,7 +623,7 @@ def test_approval_lets_the_set_go() -> None:
     dealer.decide("approved")
     plan = dealer.night(numbered(11, 20))
 
-    assert (plan.counts["removed"], plan.counts["held"], plan.spent) == (10, 0, 1)
+    assert (plan.counts["removed"], plan.counts["held"], plan.spent) == (10, 0, [1])
 
 
 def test_approval_spares_what_returned() -> None:
@@ -648,7 +648,10 @@ def test_approval_with_many_more_missing_asks_about_those() -> None:
     dealer.decide("approved")
     plan = dealer.night(numbered(17, 20))
 
-    assert (len(going(plan)), plan.hold and plan.hold.stock_numbers) == (10, ("S11", "S12", "S13", "S14", "S15", "S16"))
+    assert (len(going(plan)), [hold.stock_numbers for hold in plan.holds]) == (
+        10,
+        [("S11", "S12", "S13", "S14", "S15", "S16")],
+    )
 
 
 def test_approval_waits_for_a_complete_answer() -> None:
@@ -658,7 +661,7 @@ def test_approval_waits_for_a_complete_answer() -> None:
     blocked = dealer.night(numbered(11, 20), warned=True)
     plan = dealer.night(numbered(11, 20))
 
-    assert (blocked.counts["removed"], blocked.spent, plan.counts["removed"], plan.spent) == (0, None, 10, 1)
+    assert (blocked.counts["removed"], blocked.spent, plan.counts["removed"], plan.spent) == (0, [], 10, [1])
 
 
 def test_approval_of_an_empty_feed_empties_the_list() -> None:
@@ -681,7 +684,7 @@ def test_rejected_set_stays_listed_and_is_not_asked_again() -> None:
     """A no stands while the same rows are missing, and the report says so."""
     plan = rejected_dealer().night(numbered(11, 20))
 
-    assert (counts(plan), plan.hold, plan.status) == ({"unchanged": 10}, None, ItemStatus.SUCCESS)
+    assert (counts(plan), plan.holds, plan.status) == ({"unchanged": 10}, [], ItemStatus.SUCCESS)
     assert any("rejected" in warning for warning in plan.warnings)
 
 
@@ -761,6 +764,7 @@ def test_limit_is_judged_on_the_night_of_going_missing() -> None:
     """Rows that went below the limit, night after night, go when their time comes, be it many at once."""
     dealer = dealer_with(numbered(1, 20), policy=Policy(grace_days=9))
     dealer.night(numbered(6, 20))
+    dealer.now += 7 * DAY
     dealer.night(numbered(11, 20))
     dealer.policy = Policy(grace_days=0)
 
@@ -943,14 +947,15 @@ def check(before: Dealer, plan: StockPlan, after: Dealer) -> None:
     assert {row.stock_key for row in plan.removed} <= set(before.listed)
     if plan.blocked or plan.received == 0:
         assert removed <= approved
-    if plan.hold is not None:
-        assert not removed & set(plan.hold.stock_numbers)
+    for hold in plan.holds:
+        assert hold.kind != "removals" or not removed & set(hold.stock_numbers)
         assert plan.status is ItemStatus.HELD
     for number, row in before.rows.items():
         price_locked = "price" in row.listed.locked and row.listed.status != "removed"
         if price_locked and number in after.rows and after.rows[number].listed.id == row.listed.id:
             assert row.values["price"] == after.values(number)["price"]
-    assert sum(held.status == "pending" for held in after.held) <= 1
+    pending = [held.kind for held in after.held if held.status == "pending"]
+    assert len(set(pending)) == len(pending)
 
 
 def check_again(dealer: Dealer, again: StockPlan) -> None:
@@ -959,7 +964,7 @@ def check_again(dealer: Dealer, again: StockPlan) -> None:
     assert counted == {"created": 0, "updated": 0, "revived": 0}
     assert not again.retired
     assert not again.returned
-    assert again.superseded is None
+    assert not again.superseded
     due = [row for row in again.removed if row.missing_since is None or row.missing_since + DAY > dealer.now]
     assert due == []
 

@@ -260,6 +260,8 @@ class _Work:
                 status=_LOG_STATUS[plan.status],
                 duration_ms=attempt.elapsed_ms,
                 counts=plan.counts,
+                listed=plan.listed,
+                advertised=plan.advertised,
                 yard_code=plan.yard_code,
                 blocked=plan.blocked,
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -196,12 +196,30 @@ VinLookup = Callable[[Sequence[str]], Sequence[Row]]
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """A set of removals that a person was or is asked about."""
+    """
+    A set that a person was or is asked about.
+
+    Args:
+        vehicles: stock number and VIN (empty: none) of each vehicle of a foreign feed.
+        decided_at: when it was approved or rejected.
+    """
 
     id: int
     stock_numbers: frozenset[str]
     status: str
     reason: str
+    kind: str = "removals"
+    vehicles: Sequence[tuple[str, str]] = ()
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was listed and advertised when the week began, and when that was; not before the last approval."""
+
+    listed: int
+    advertised: int
+    began_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +228,16 @@ class Current:
     What we have of one dealership.
 
     Args:
-        listed: our rows that are not removed, by stock key.
+        listed: our rows that are not removed, by stock key; excluded ones among them.
         rows: looks up full rows, for the items that need them.
         with_vins: looks up our rows by VIN, removed ones too.
         other_stock_keys, other_vins: identities of the dealership's rows that are not ours, with what to call each.
         status_words: words of StockStatus that the feed has had; `status_map` their meaning that the rows follow.
-        pending, approved, rejected: the latest held set of each kind that still counts.
+        asked: by kind and status (pending, approved, rejected) the latest held set that still counts.
+        window: the week that drains are judged over, None if no sync of it has counted.
+        removed_since: looks up how many rows were removed since an instant and still are, and how many of those had
+            been advertised.
+        elsewhere: looks up which of some VINs are listed at another dealership.
         yard_code: the filter of the last complete sync; `synced_before` says whether there was one.
         blocked_in_a_row: syncs before this one in which removals were not possible.
     """
@@ -227,9 +249,10 @@ class Current:
     other_vins: Mapping[str, str] = field(default_factory=dict)
     status_words: frozenset[str] = frozenset()
     status_map: Mapping[str, str] = field(default_factory=dict)
-    pending: HeldSet | None = None
-    approved: HeldSet | None = None
-    rejected: HeldSet | None = None
+    asked: Mapping[tuple[str, str], HeldSet] = field(default_factory=dict)
+    window: Window | None = None
+    removed_since: Callable[[datetime], tuple[int, int]] = lambda _since: (0, 0)
+    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()
     synced_before: bool = False
     yard_code: str | None = None
     blocked_in_a_row: int = 0
@@ -311,13 +334,25 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Removals that wait for a person; `pending_id` is the row that asks already, None if one must be made."""
+    """
+    What waits for a person.
 
+    Args:
+        kind: removals, sold, prices, pictures, descriptions or foreign_feed.
+        stock_numbers: the vehicles; of a foreign feed all that it names, with their VINs (empty: none).
+        listed_now: items received.
+        pending_id: the row that asks already, None if one must be made.
+        changes: by stock number what is kept back, field -> (old, new).
+    """
+
+    kind: str
     stock_numbers: tuple[str, ...]
     reason: str
     listed_before: int
     listed_now: int
     pending_id: int | None
+    vins: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -326,12 +361,13 @@ class StockPlan:
     All that a sync will do to one dealership, and the numbers it will report.
 
     `restated` are rows that are written though nothing of them is news; `returned` are rows that were missing and are
-    listed again; `retired` are removed rows whose number came back as another vehicle; `spent` is the approval that
-    this plan carries out; `superseded` the question it withdraws; `lapsed` the rejection whose set is no longer what is
-    missing; `recognized` are rows that say what their item says, under a fingerprint of an earlier version, with the
-    new one: once noted, the item is known by its bytes again; `new_words` are words of StockStatus to be remembered;
-    `status_map` is their meaning from now on, None if it is as before; `unreadable` says that too many items have a
-    value in one key that cannot be read; `left` are vehicles that a trigger of the database left as they were.
+    listed again; `retired` are removed rows whose number came back as another vehicle; `spent` are the approvals that
+    this plan carries out; `superseded` the questions it withdraws; `lapsed` the rejections whose set is another now;
+    `listed` and `advertised` are the rows before it; `recognized` are rows that say what their item says, under a
+    fingerprint of an earlier version, with the new one: once noted, the item is known by its bytes again; `new_words`
+    are words of StockStatus to be remembered; `status_map` is their meaning from now on, None if it is as before;
+    `unreadable` says that too many items have a value in one key that cannot be read; `foreign` that nothing of the
+    feed is applied; `left` are vehicles that a trigger of the database left as they were.
     """
 
     received: int
@@ -346,15 +382,20 @@ class StockPlan:
     recognized: Sequence[tuple[Listed, bytes]] = ()
     missing: Sequence[Listed] = ()
     removed: Sequence[Listed] = ()
-    hold: Hold | None = None
-    spent: int | None = None
-    superseded: int | None = None
-    lapsed: int | None = None
+    holds: Sequence[Hold] = ()
+    spent: Sequence[int] = ()
+    superseded: Sequence[int] = ()
+    lapsed: Sequence[int] = ()
+    listed: int = 0
+    advertised: int = 0
     blocked: str | None = None
     warnings: Sequence[str] = ()
     yard_code: str | None = None
     new_words: Sequence[str] = ()
     status_map: Mapping[str, str] | None = None
+    held: int = 0
+    why_held: str = ""
+    foreign: bool = False
     warned: bool = False
     unreadable: bool = False
     left: Sequence[str] = ()
@@ -369,24 +410,24 @@ class StockPlan:
             "unchanged": self.unchanged,
             "revived": revived,
             "refused": len(self.refused),
-            "skipped": len(self.skipped),
+            "skipped": self.received if self.foreign else len(self.skipped),
             "removed": len(self.removed),
             "renumbered": sum(change.renumbered for change in self.changed),
-            "held": len(self.hold.stock_numbers) if self.hold else 0,
+            "held": self.held,
         }
 
     @property
     def status(self) -> ItemStatus:
         """How the sync ends: held before partial before success."""
-        if self.hold:
+        if self.holds:
             return ItemStatus.HELD
         return ItemStatus.PARTIAL if self.reason else ItemStatus.SUCCESS
 
     @property
     def reason(self) -> str | None:
         """Why it is not plainly a success."""
-        if self.hold:
-            return self.hold.reason
+        if self.holds:
+            return self.why_held
         if self.warned:
             return "vendor_warning"
         if self.refused:

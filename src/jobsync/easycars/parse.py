@@ -557,6 +557,37 @@ def _glimpse_stock_number(raw: RawItem) -> str | None:
     return _UNSTORABLE.sub("\ufffd", number) if number and len(number) <= STOCK_NUMBER_MOST else None
 
 
+class Traits(NamedTuple):
+    """What an item without a stock number says of its vehicle, in capitals; None and empty where it says nothing."""
+
+    vin: str | None
+    kind: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any]) -> Traits:
+        """Return the traits of a row's values; a year of 0 is the vendor's "unknown"."""
+        found = {name: str(values.get(name) or "").strip().upper() for name in ("make", "model", "year")}
+        return cls(values.get("vin"), tuple((name, text) for name, text in found.items() if text and text != "0"))
+
+    def could_be(self, other: Traits) -> bool:
+        """Whether the other one says the same of all that this one says."""
+        return set(self.kind) <= set(other.kind)
+
+
+def traits_of(raw: str) -> Traits:
+    """Return the traits of a refused item; of one that cannot be read there are none."""
+    try:
+        item = json.loads(raw, strict=False, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        item = None
+    if not isinstance(item, dict):
+        return Traits(None, ())
+    vin, make, model, year = (
+        value if isinstance(value := item.get(key), str) else None for key in ("VIN", "Make", "Model", "YearGroup")
+    )
+    return Traits.of_values({"vin": (vin or "").strip().upper() or None, "make": make, "model": model, "year": year})
+
+
 def _fraction(text: str) -> Decimal | None:
     try:
         return _number(text)

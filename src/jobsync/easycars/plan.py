@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from jobsync.easycars.holds import Removals
+from jobsync.easycars.holds import judge_night, why_held
 from jobsync.easycars.identity import stock_key, telling_vin, yard_key
 from jobsync.easycars.model import (
     FEED_COLUMNS,
@@ -185,8 +185,18 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
             found.add_car(car, rows.get(car.stock_key))
     found.add_refused()
     found.add_new()
-    absent = [row for key, row in current.listed.items() if key not in found.seen]
-    going = Removals(incoming, current, policy, now, absent=absent)
+    night = judge_night(
+        incoming,
+        current,
+        policy,
+        now,
+        absent=[row for key, row in current.listed.items() if key not in found.seen],
+        created=found.created,
+        changed=found.changed,
+    )
+    if night.foreign:  # nothing of it counts as found
+        incoming = replace(incoming, same=(), cars=(), refused=())
+        found = _Found(incoming, current)
     words, new_words = _status_words(incoming.cars, current, policy)
     warnings = [
         *_drift(incoming.cars),
@@ -194,7 +204,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         *words,
         *found.doubts,
         *_notes((skip.stock_number, _SKIPPED[skip.reason]._replace(seen=skip.other or "")) for skip in found.skipped),
-        *going.warnings,
+        *night.warnings,
     ]
     if incoming.received == 0 and not current.listed:
         warnings.append(
@@ -203,26 +213,31 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         )
     return StockPlan(
         received=incoming.received,
-        unchanged=found.unchanged,
+        unchanged=found.unchanged + night.unchanged,
         created=found.created,
-        changed=found.changed,
+        changed=night.changed,
         restated=found.restated,
         skipped=found.skipped,
         refused=incoming.refused,
         returned=found.returned,
         retired=found.retired,
         recognized=found.recognized,
-        missing=going.missing,
-        removed=going.removed,
-        hold=going.hold,
-        spent=going.spent,
-        superseded=going.superseded,
-        lapsed=going.lapsed,
-        blocked=going.blocked,
+        missing=night.missing,
+        removed=night.removed,
+        holds=night.holds,
+        spent=night.spent,
+        superseded=night.superseded,
+        lapsed=night.lapsed,
+        listed=night.listed,
+        advertised=night.advertised,
+        blocked=night.blocked,
         warnings=warnings,
         yard_code=incoming.yard_code,
         new_words=new_words,
-        status_map=policy.status_map if policy.status_map != current.status_map else None,
+        status_map=None if night.foreign or policy.status_map == current.status_map else policy.status_map,
+        held=night.held,
+        why_held=night.reason,
+        foreign=night.foreign,
         warned=incoming.warned,
         unreadable=_is_unreadable(incoming, policy),
     )
@@ -555,8 +570,9 @@ def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
         add(change.car.stock_number, "revive" if change.revived else "update", change.changes, None)
     for row in plan.removed:
         add(row.stock_number, "remove", {"status": (row.status, "removed")}, None)
-    for number in plan.hold.stock_numbers if plan.hold else ():
-        add(number, "hold", None, plan.hold.reason if plan.hold else None)
+    for hold in plan.holds:
+        for number in hold.stock_numbers:
+            add(number, "hold", hold.changes.get(number), why_held(hold))
     for item in plan.refused:
         add(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
     for skip in plan.skipped:

@@ -31,6 +31,7 @@ from jobsync.easycars.model import (
     Refused,
     Row,
     StockPlan,
+    Window,
 )
 from jobsync.easycars.parse import fingerprint, refuse_car
 from jobsync.easycars.plan import left_warnings, spell
@@ -248,7 +249,7 @@ _WORD: LiteralString = (
 _FEED_SAYS_SOLD: LiteralString = (
     "coalesce((SELECT CASE WHEN m.status_map ? w.word THEN m.status_map->>w.word = 'sold'"
     " ELSE w.word LIKE 'sold%%' END"
-    f" FROM (SELECT {_WORD} AS word) w LEFT JOIN sync_schedule m ON m.dealership_id = v.dealership_id), false)"
+    f" FROM (SELECT {_WORD} AS word OFFSET 0) w LEFT JOIN sync_schedule m ON m.dealership_id = v.dealership_id), false)"
 )
 # CASE keeps its order: a join, or AND alone, would have the document of every row read
 _LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
@@ -339,10 +340,10 @@ def read_current(
     """
     Return all that the plan compares with, and the database's clock; full rows are read when the plan asks for them.
 
-    Of removals that a person was asked about: the open question, the approval not yet carried out, and the refusal if
-    it was the last word.
+    Of what a person was asked about, of each kind: the open question, the approval not yet carried out, and the refusal
+    if it was the last word.
     """
-    [(now, others, words, word_map, past, held)] = connection.execute(
+    [(now, others, words, word_map, past, held, window)] = connection.execute(
         """
         SELECT now(),
                (SELECT coalesce(jsonb_agg(jsonb_build_array(stock_key, vin, stock_number, id) ORDER BY id), '[]')
@@ -353,18 +354,34 @@ def read_current(
                  (SELECT yard_code, removals_blocked IS NOT NULL AS blocked FROM easycar_sync_logs
                   WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed'
                   ORDER BY synced_at DESC, id DESC LIMIT 10) AS past),
-               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, stock_numbers, status, reason)), '[]') FROM
-                 (SELECT id, stock_numbers, status, reason FROM holds
-                  WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
-                  ORDER BY id DESC LIMIT 20) AS held)
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, kind, status, stock_numbers, vins, reason, decided_at)
+                                          ORDER BY id DESC), '[]')
+                FROM (SELECT DISTINCT ON (kind, status) * FROM holds
+                      WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
+                      ORDER BY kind, status, id DESC) AS held),
+               (SELECT jsonb_build_array(listed, advertised, started_at) FROM easycar_sync_logs
+                WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed' AND listed > 0
+                  AND synced_at > now() - interval '7 days'
+                  AND started_at > coalesce((SELECT max(applied_at) FROM holds
+                                             WHERE dealership_id = %(id)s AND status = 'approved'), '-infinity')
+                ORDER BY synced_at, id LIMIT 1)
         """,
         {"id": dealership_id},
         prepare=False,
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    sets: dict[str, HeldSet] = {}
-    for number, stock_numbers, status, reason in held:
-        sets.setdefault(status, HeldSet(number, frozenset(stock_numbers), status, reason))
+    asked = {
+        (kind, status): HeldSet(
+            number,
+            frozenset(stock_numbers),
+            status,
+            reason,
+            kind,
+            tuple(zip(stock_numbers, vins, strict=False)) if kind == "foreign_feed" else (),
+            datetime.fromisoformat(decided_at) if decided_at else None,
+        )
+        for number, kind, status, stock_numbers, vins, reason, decided_at in held
+    }
     current = Current(
         listed=listed,
         rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
@@ -377,12 +394,45 @@ def read_current(
         },
         status_words=frozenset(words or ()),
         status_map=word_map or {},
+        asked=asked,
+        window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
+        removed_since=lambda since: _count_removed(connection, dealership_id, since),
+        elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
         blocked_in_a_row=run_of_blocked,
-        **sets,
     )
     return current, now
+
+
+def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
+    """Return how many rows were removed since then and still are, and how many of them had been advertised."""
+    [counts] = connection.execute(
+        """
+        SELECT count(*), count(*) FILTER (WHERE (
+            SELECT c.old IN ('active', 'deposit') FROM vehicle_changes c
+            WHERE c.vehicle_id = v.id AND c.field = 'status' AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1))
+        FROM vehicles v
+        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status = 'removed' AND v.removed_at >= %s
+        """,
+        [dealership_id, since],
+        prepare=False,
+    ).fetchall()
+    return int(counts[0]), int(counts[1])
+
+
+def _find_elsewhere(connection: Connection[Any], dealership_id: int, vins: Sequence[str]) -> set[str]:
+    """Return which of the VINs are listed at another dealership."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT vin FROM vehicles
+        WHERE vin = ANY(%s) AND length(vin) <= 64 AND data_source = 'easycars' AND dealership_id <> %s
+          AND status NOT IN ('removed', 'excluded')
+        """,
+        [list(vins), dealership_id],
+        prepare=False,
+    ).fetchall()
+    return {vin for (vin,) in rows}
 
 
 # --- what the plan changes -------------------------------------------------------------------------------------------
@@ -712,28 +762,29 @@ def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequ
 
 
 def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
-    if plan.superseded is not None:
+    if plan.superseded:
         connection.execute(
-            "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = %s AND status = 'pending'",
-            [plan.superseded],
+            "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = ANY(%s) AND status = 'pending'",
+            [list(plan.superseded)],
         )
-    if plan.spent is not None:
-        connection.execute("UPDATE holds SET applied_at = now() WHERE id = %s", [plan.spent])
-    if plan.lapsed is not None:
-        connection.execute("UPDATE holds SET applied_at = now() WHERE id = %s", [plan.lapsed])
-    if plan.hold is not None and plan.hold.pending_id is None:
-        connection.execute(
-            "INSERT INTO holds (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            [
-                dealership_id,
-                run_id,
-                list(plan.hold.stock_numbers),
-                plan.hold.listed_before,
-                plan.hold.listed_now,
-                plan.hold.reason,
-            ],
-        )
+    if over := [*plan.spent, *plan.lapsed]:
+        connection.execute("UPDATE holds SET applied_at = now() WHERE id = ANY(%s)", [over])
+    for hold in plan.holds:
+        if hold.pending_id is None:
+            connection.execute(
+                "INSERT INTO holds (dealership_id, run_id, kind, stock_numbers, vins, listed_before, listed_now,"
+                " reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    dealership_id,
+                    run_id,
+                    hold.kind,
+                    list(hold.stock_numbers),
+                    list(hold.vins),
+                    hold.listed_before,
+                    hold.listed_now,
+                    hold.reason,
+                ],
+            )
 
 
 # --- what the database refuses ---------------------------------------------------------------------------------------
@@ -895,20 +946,27 @@ def write_log(
     status: str,
     duration_ms: int,
     counts: Mapping[str, int],
+    listed: int | None = None,
+    advertised: int | None = None,
     yard_code: str | None = None,
     blocked: str | None = None,
     errors: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> None:
-    """Write the dealership's line of this run: processed = received, failed = refused."""
+    """
+    Write the dealership's line of this run: processed = received, failed = refused.
+
+    `listed` and `advertised` are its vehicles before this sync, None where none was planned.
+    """
     numbers = {name: counts.get(name, 0) for name in COUNT_NAMES}
     received = sum(numbers[name] for name in COUNT_NAMES[:6])
     columns: LiteralString = ", ".join(COUNT_NAMES)
     connection.execute(
         f"INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, synced_at, duration_ms,"
-        f" items_processed, items_succeeded, items_failed, {columns}, yard_code, removals_blocked,"
-        f" error_messages, warnings, api_version) VALUES (%s, %s, %s, clock_timestamp() - %s * interval '1 ms',"
-        f" clock_timestamp(), %s, %s, %s, %s, {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s)",
+        f" items_processed, items_succeeded, items_failed, {columns}, listed, advertised, yard_code,"
+        f" removals_blocked, error_messages, warnings, api_version) VALUES (%s, %s, %s,"
+        f" clock_timestamp() - %s * interval '1 ms', clock_timestamp(), %s, %s, %s, %s,"
+        f" {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s, %s, %s)",
         [
             dealership_id,
             run_id,
@@ -919,6 +977,8 @@ def write_log(
             received - numbers["refused"],
             numbers["refused"],
             *numbers.values(),
+            listed,
+            advertised,
             yard_code,
             blocked,
             json.dumps([visible(error) for error in errors], ensure_ascii=False),

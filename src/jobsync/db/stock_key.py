@@ -32,8 +32,8 @@ def _literal(signs: str) -> str:
     return "E'" + "".join(f"\\u{ord(sign):04x}" for sign in signs) + "'"
 
 
-# The first case, plain ASCII, is nearly every number. Folding may let two signs become one, hence the second NFC: H with
-# a line below has no sign of its own, h has.
+# The first case, plain ASCII, is nearly every number. Folding may let two signs become one, hence the second NFC: H
+# with a line below has no sign of its own, h has.
 STOCK_KEY_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION jobsync_stock_key(number text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE

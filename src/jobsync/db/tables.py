@@ -40,7 +40,7 @@ metadata = MetaData(
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     }
 )
-event.listen(metadata, "before_create", DDL(STOCK_KEY_FUNCTION))
+event.listen(metadata, "before_create", DDL(STOCK_KEY_FUNCTION))  # type: ignore[no-untyped-call]
 
 
 def _id() -> Column[int]:

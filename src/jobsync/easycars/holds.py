@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobsync.easycars.identity import yard_key
 from jobsync.easycars.model import Car, Change, Current, HeldSet, Hold, Incoming, Listed, Policy
 from jobsync.easycars.parse import Traits, traits_of
 
@@ -285,7 +286,7 @@ class _Judge:
         incoming, current = self._incoming, self._current
         if incoming.warned:
             return "vendor_warning", absent
-        if current.synced_before and current.yard_code != incoming.yard_code:
+        if current.synced_before and yard_key(current.yard_code or "") != yard_key(incoming.yard_code or ""):
             return "yard_filter_changed", absent
         nameless = [traits_of(item.raw) for item in incoming.refused if item.stock_number is None]
         if not nameless:
@@ -296,13 +297,13 @@ class _Judge:
             return "no_stock_number", absent
         kinds: dict[str, Traits] = {}
         if others and absent:
-            rows = current.rows([row.stock_number for row in absent])
-            kinds = {number: Traits.of_values(row.values) for number, row in rows.items()}
+            rows = current.rows([row.stock_key for row in absent])
+            kinds = {key: Traits.of_values(row.values) for key, row in rows.items()}
         left = [
             row
             for row in absent
             if vin_key(row.vin) not in vins
-            and not any(traits.could_be(kinds[row.stock_number]) for traits in others if row.stock_number in kinds)
+            and not any(traits.could_be(kinds[row.stock_key]) for traits in others if row.stock_key in kinds)
         ]
         if len(left) < len(absent):
             self._night.warnings.append(

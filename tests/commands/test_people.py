@@ -253,9 +253,7 @@ def test_the_same_decision_is_made_once(first: str, word: str, cli: Cli, held: s
 
     assert (2, 2) == (ran.code, ran.json["exit_code"])
     assert f"is {word}" in ran.json["error"]
-    [(actor, host, action, subject)] = rows(
-        "SELECT actor, host, action, subject FROM audit WHERE action LIKE 'holds%'"
-    )
+    [(actor, host, action, subject)] = rows("SELECT actor, host, action, subject FROM audit WHERE action LIKE 'holds%'")
     assert (f"holds.{first}", held) == (action, subject)
     assert actor
     assert host

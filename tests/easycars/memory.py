@@ -201,11 +201,11 @@ class Dealer:
                 self.held.append(
                     HeldSet(
                         len(self.held) + 1,
-                        frozenset(hold.stock_numbers),
+                        frozenset(keys := [stock_key(number) for number in hold.stock_numbers]),
                         "pending",
                         hold.reason,
                         hold.kind,
-                        tuple(zip(hold.stock_numbers, hold.vins, strict=False)),
+                        tuple(zip(keys, hold.vins, strict=False)),
                     )
                 )
 

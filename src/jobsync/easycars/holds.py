@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobsync.easycars.identity import yard_key
+from jobsync.easycars.identity import stock_key, telling_vin, yard_key
 from jobsync.easycars.model import Car, Change, Current, HeldSet, Hold, Incoming, Listed, Policy
 from jobsync.easycars.parse import Traits, traits_of
 
@@ -94,11 +94,14 @@ def judge_night(
     rows = [row for row in current.listed.values() if row.status != EXCLUDED]
     night = Night(changed, len(rows), sum(row.status in ADVERTISED for row in rows))
     judge = _Judge(incoming, current, policy, now, night)
+    excluded = [row for row in absent if row.status == EXCLUDED]
     absent = [row for row in absent if row.status != EXCLUDED]
     if judge.is_foreign(rows, absent):
         return night
     judge.removals(absent, created)
     judge.values()
+    if incoming.received and not night.blocked:  # so that one of them does not come back that is gone by now
+        night.missing += [row for row in excluded if row.missing_since is None]
     return night
 
 
@@ -124,31 +127,30 @@ class _Judge:
         if approved is None:
             return frozenset()
         self._night.spent.append(approved.id)
-        return approved.stock_numbers
+        return approved.keys
 
-    def _ask(self, kind: str, rows: Sequence[Listed], reason: str | None) -> bool:
+    def _ask(self, kind: str, vehicles: Mapping[str, str], reason: str | None) -> bool:
         """
-        Hold these rows if there is a reason for it or a person was asked or said so before; whether they are held.
+        Hold vehicles (key -> number) if there is a reason for it or a person was asked or said so before; whether they
+        are held.
 
         Other rows that come or return make a set a smaller share; what a person was asked or said still stands.
         """
         pending, rejected = self._asked(kind, "pending"), self._asked(kind, "rejected")
-        if self._whole:
-            rows = ()
-        numbers = frozenset([row.stock_number for row in rows])
-        refused = rejected is not None and bool(numbers) and rejected.stock_numbers == numbers
+        keys = frozenset() if self._whole else frozenset(vehicles)
+        refused = rejected is not None and bool(keys) and rejected.keys == keys
         if rejected is not None and not refused:
             self._night.lapsed.append(rejected.id)
-        same = pending is not None and bool(numbers) and pending.stock_numbers == numbers
-        if same and pending is not None and not pending.reason.startswith("blocked"):
-            reason = reason or pending.reason
-        wanted = reason is not None and bool(numbers) and not refused
+        same = pending if pending is not None and keys and pending.keys == keys else None
+        if same is not None and not same.reason.startswith("blocked"):
+            reason = reason or same.reason
+        wanted = reason is not None and bool(keys) and not refused
         if pending is not None and not (same and wanted):
             self._night.superseded.append(pending.id)
         if wanted and reason is not None:
-            self._hold(kind, sorted(numbers), reason, pending.id if same and pending is not None else None)
+            self._hold(kind, sorted(vehicles.values()), reason, same.id if same is not None else None)
         elif refused:
-            self._night.warnings.append(f"{len(numbers)} {_KEPT[kind]}")
+            self._night.warnings.append(f"{len(keys)} {_KEPT[kind]}")
         return wanted or refused
 
     def _hold(
@@ -175,7 +177,7 @@ class _Judge:
         if approved is not None:
             self._whole = (
                 approved.decided_at is None or self._now - approved.decided_at <= APPROVED_FOR
-            ) and self._come_again(approved) > (0 if reason else len(approved.stock_numbers) / 2)
+            ) and self._come_again(approved) > (0 if reason else len(approved.vehicles) / 2)
             if self._is_over(approved, reason):
                 self._night.spent.append(approved.id)
             if self._whole:
@@ -188,7 +190,7 @@ class _Judge:
             return False
         self._night.foreign = True
         self._night.changed = ()
-        same = [held for held in (pending, rejected) if held and self._come_again(held) > len(held.stock_numbers) / 2]
+        same = [held for held in (pending, rejected) if held and self._come_again(held) > len(held.vehicles) / 2]
         if rejected is not None and rejected not in same:
             self._night.lapsed.append(rejected.id)
         if pending is not None and pending not in same:
@@ -218,8 +220,8 @@ class _Judge:
         if not incoming.received:
             return None
         if len(rows) >= _LOT_LEAST and len(absent) == len(rows) and self._vehicles():
-            listed = {vin_key(row.vin) for row in rows} - {None}
-            if not any(vin_key(car.vin) in listed for car in incoming.cars):
+            listed = {row.vin for row in rows}
+            if not any(telling_vin(car.vin) and car.vin in listed for car in incoming.cars):
                 return "nothing_in_common"
         return "another_dealership" if self._is_listed_elsewhere(rows) else None
 
@@ -228,15 +230,15 @@ class _Judge:
         cars = self._incoming.cars
         if len(cars) < _FOREIGN_LEAST:
             return False
-        vins = {vin for car in cars if (vin := vin_key(car.vin)) is not None}
+        vins = {vin for car in cars if (vin := telling_vin(car.vin)) is not None}
         if len(vins) < _FOREIGN_LEAST:
             return False
-        unknown = vins - {vin_key(row.vin) for row in rows}
+        unknown = vins - {row.vin for row in rows}
         known = len(vins) - len(unknown)
         for row in self._incoming.same:  # listed here, each of them
             if known >= len(unknown):
                 return False
-            known += vin_key(row.vin) is not None
+            known += telling_vin(row.vin) is not None
         if len(unknown) < _FOREIGN_LEAST or known >= len(unknown):
             return False
         elsewhere = len(self._current.elsewhere(sorted(unknown)))
@@ -245,16 +247,16 @@ class _Judge:
     def _vehicles(self) -> list[tuple[str, str]]:
         """Return stock number and VIN (empty if it has none) of all that the feed names."""
         incoming = self._incoming
-        named = {row.stock_number: vin_key(row.vin) or "" for row in incoming.same}
+        named = {row.stock_number: telling_vin(row.vin) or "" for row in incoming.same}
         named |= {item.stock_number: "" for item in incoming.refused if item.stock_number is not None}
-        named |= {car.stock_number: vin_key(car.vin) or "" for car in incoming.cars}
+        named |= {car.stock_number: telling_vin(car.vin) or "" for car in incoming.cars}
         return sorted(named.items())
 
     def _come_again(self, held: HeldSet) -> int:
         """Return how many vehicles of a foreign feed the feed of tonight names."""
         vehicles = self._vehicles()
-        numbers, vins = {number for number, _ in vehicles}, {vin for _, vin in vehicles if vin}
-        return sum(number in numbers or vin in vins for number, vin in held.vehicles)
+        keys, vins = {stock_key(number) for number, _ in vehicles}, {vin for _, vin in vehicles if vin}
+        return sum(key in keys or vin in vins for key, vin in held.vehicles)
 
     # --- what goes
 
@@ -269,12 +271,9 @@ class _Judge:
         # An empty feed is no second witness: rows in their days of grace wait with the others.
         settled = [row for row in fresh if row.missing_since is not None and self._incoming.received]
         fresh = [row for row in fresh if row.missing_since is None or not self._incoming.received]
-        grace = timedelta(days=self._policy.grace_days)
-        night.removed += [
-            row for row in settled if row.missing_since is not None and row.missing_since + grace <= self._now
-        ]
-        reason = None if self._whole else self._why_held(fresh, absent, created)
-        if self._ask("removals", fresh, reason):
+        since = self._now - timedelta(days=self._policy.grace_days)
+        night.removed += [row for row in settled if row.missing_since is not None and row.missing_since <= since]
+        if self._ask("removals", _numbers(fresh), self._why_held(fresh, absent, created)):
             return
         if self._policy.grace_days and not self._whole:
             night.missing += fresh
@@ -291,8 +290,8 @@ class _Judge:
         nameless = [traits_of(item.raw) for item in incoming.refused if item.stock_number is None]
         if not nameless:
             return None, absent
-        vins = {vin for traits in nameless if (vin := vin_key(traits.vin)) is not None}
-        others = [traits for traits in nameless if vin_key(traits.vin) is None]
+        vins = {vin for traits in nameless if (vin := telling_vin(traits.vin)) is not None}
+        others = [traits for traits in nameless if telling_vin(traits.vin) is None]
         if not all(traits.kind for traits in others):
             return "no_stock_number", absent
         kinds: dict[str, Traits] = {}
@@ -302,7 +301,7 @@ class _Judge:
         left = [
             row
             for row in absent
-            if vin_key(row.vin) not in vins
+            if telling_vin(row.vin) not in vins
             and not any(traits.could_be(kinds[row.stock_key]) for traits in others if row.stock_key in kinds)
         ]
         if len(left) < len(absent):
@@ -316,18 +315,18 @@ class _Judge:
         approved = self._asked("removals", "approved")
         if approved is None or (self._night.blocked and not approved.reason.startswith("blocked")):
             return list(absent)
-        numbers = self._let_through("removals")
-        self._night.removed += [row for row in absent if row.stock_number in numbers]
-        return [row for row in absent if row.stock_number not in numbers]
+        keys = self._let_through("removals")
+        self._night.removed += [row for row in absent if row.stock_key in keys]
+        return [row for row in absent if row.stock_key not in keys]
 
     def _wait_or_ask(self, fresh: Sequence[Listed]) -> None:
         """After seven syncs in a row without removals a person is asked; until then what is missing just stays."""
         rejected = self._asked("removals", "rejected")
-        refused = rejected is not None and rejected.stock_numbers == {row.stock_number for row in fresh}
+        refused = rejected is not None and rejected.keys == _numbers(fresh).keys()
         if not fresh:
             return
         if self._current.blocked_in_a_row + 1 >= BLOCKED_MOST and not refused:
-            self._ask("removals", fresh, f"blocked_{self._night.blocked}")
+            self._ask("removals", _numbers(fresh), f"blocked_{self._night.blocked}")
         else:
             self._night.warnings.append(
                 f"{len(fresh)} missing vehicles stay listed: {_BLOCKED[str(self._night.blocked)]}"
@@ -396,13 +395,13 @@ class _Judge:
     def _keep(self, kind: str, losing: Sequence[Change], kept: dict[int, list[str]], *, staying: int | None) -> None:
         """Note in `kept` what of a kind is kept back; `staying`: all of so many rows are always too many."""
         approved = self._let_through(kind)
-        fresh = [change for change in losing if change.row.stock_number not in approved]
+        fresh = [change for change in losing if change.car.stock_key not in approved]
         reason = None
         if self._beyond(len(fresh), self._night.advertised):
             reason = "limit"
         elif staying is not None and staying == len(fresh) >= _LOT_LEAST:
             reason = "all"
-        if self._ask(kind, [change.row for change in fresh], reason):
+        if self._ask(kind, {change.car.stock_key: change.car.stock_number for change in fresh}, reason):
             for change in fresh:
                 kept.setdefault(change.row.id, []).extend(HELD_COLUMNS[kind])
 
@@ -416,7 +415,7 @@ class _Judge:
                 changed.append(change)
                 continue
             back = {column: change.changes[column] for column in columns if column in change.changes}
-            held[change.row.stock_number] = back
+            held[change.car.stock_number] = back
             left = {name: pair for name, pair in change.changes.items() if name not in back}
             if left:
                 old = {column: pair[0] for column, pair in back.items()}
@@ -443,22 +442,12 @@ _LOT_LEAST = 2
 _UNLISTED = frozenset({"removed", EXCLUDED})
 
 
+def _numbers(rows: Iterable[Listed]) -> dict[str, str]:
+    return {row.stock_key: row.stock_number for row in rows}
+
+
 def _advertised(rows: Iterable[Listed]) -> int:
     return sum(row.status in ADVERTISED for row in rows)
-
-
-def vin_key(vin: str | None) -> str | None:
-    """
-    Return a VIN as it is compared, None if it says nothing: fewer than 8 letters and digits, or all alike.
-
-    >>> [vin_key(vin) for vin in ("6t1 bf3ek-70x123456", "TBA", "00000000000000000", None)]
-    ['6T1BF3EK-70X123456', None, None, None]
-    """
-    if not vin:
-        return None
-    key = "".join(vin.split()).upper()
-    letters = [sign for sign in key if sign.isalnum()]
-    return key if len(letters) >= 8 and len(set(letters)) > 1 else None
 
 
 def _becomes_sold(change: Change) -> bool:

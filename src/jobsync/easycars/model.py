@@ -200,12 +200,13 @@ class HeldSet:
     A set that a person was or is asked about.
 
     Args:
-        vehicles: stock number and VIN (empty: none) of each vehicle of a foreign feed.
+        keys: the vehicles' stock keys.
+        vehicles: stock key and VIN (empty: none) of each vehicle of a foreign feed.
         decided_at: when it was approved or rejected.
     """
 
     id: int
-    stock_numbers: frozenset[str]
+    keys: frozenset[str]
     status: str
     reason: str
     kind: str = "removals"

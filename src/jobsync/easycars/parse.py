@@ -585,7 +585,7 @@ def traits_of(raw: str) -> Traits:
     vin, make, model, year = (
         value if isinstance(value := item.get(key), str) else None for key in ("VIN", "Make", "Model", "YearGroup")
     )
-    return Traits.of_values({"vin": (vin or "").strip().upper() or None, "make": make, "model": model, "year": year})
+    return Traits.of_values({"vin": vin_of(vin or ""), "make": make, "model": model, "year": year})
 
 
 def _fraction(text: str) -> Decimal | None:

@@ -19,7 +19,7 @@ import msgspec
 
 from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
-from jobsync.easycars.identity import telling_vin, vin_of
+from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.model import (
     FEED_COLUMNS,
     Car,
@@ -373,11 +373,11 @@ def read_current(
     asked = {
         (kind, status): HeldSet(
             number,
-            frozenset(stock_numbers),
+            frozenset(keys := [stock_key(text) for text in stock_numbers]),
             status,
             reason,
             kind,
-            tuple(zip(stock_numbers, vins, strict=False)) if kind == "foreign_feed" else (),
+            tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else (),
             datetime.fromisoformat(decided_at) if decided_at else None,
         )
         for number, kind, status, stock_numbers, vins, reason, decided_at in held

@@ -262,11 +262,14 @@ class _Found:
         self.doubts: list[str] = []
         self.seen = {row.stock_key for row in incoming.same} | {car.stock_key for car in incoming.cars}
         self._incoming, self._current = incoming, current
+        self._protects = bool(current.other_stock_keys or current.other_vins)
         self._new: list[tuple[Car, Listed | None]] = []
 
     def add_same(self, row: Listed) -> None:
-        protection = self._protection(row.stock_number, row.stock_key, row.vin, row)
-        if protection is None and row.locally_sold:
+        protection = self._protection(row.stock_number, row.stock_key, row.vin, row) if self._protects else None
+        if row.status == "excluded":
+            protection = protection or Skipped(row.stock_number, "excluded")
+        elif protection is None and row.locally_sold:
             protection = Skipped(row.stock_number, "locally_sold")
         if protection:
             self.skipped.append(protection)
@@ -359,7 +362,7 @@ class _Found:
     ) -> Skipped | None:
         """Return why the item's row is left alone whatever the item says, None if it is not."""
         others = self._current
-        if others.other_stock_keys or others.other_vins:
+        if self._protects:
             other = others.other_stock_keys.get(key) or others.other_vins.get(telling_vin(vin) or "")
             if other is not None:
                 return Skipped(number, "manual_row", other)

@@ -247,32 +247,33 @@ _WORD: LiteralString = (
     f" WHERE d.vehicle_id = v.id), v.stock_status, ''), '[{BLANKS}]+', ' ', 'g')))"
 )
 _FEED_SAYS_SOLD: LiteralString = (
-    "coalesce((SELECT CASE WHEN m.status_map ? w.word THEN m.status_map->>w.word = 'sold'"
-    " ELSE w.word LIKE 'sold%%' END"
-    f" FROM (SELECT {_WORD} AS word OFFSET 0) w LEFT JOIN sync_schedule m ON m.dealership_id = v.dealership_id), false)"
+    "(SELECT coalesce((SELECT m.status_map FROM sync_schedule m WHERE m.dealership_id = v.dealership_id)->>w.word"
+    f" = 'sold', w.word LIKE 'sold%%') FROM (SELECT {_WORD} AS word OFFSET 0) w)"
+)
+# Of a removed row what it was before: sold here then, it is sold again when it comes back.
+_SOLD_BEFORE: LiteralString = (
+    "coalesce((SELECT c.old = 'sold' FROM vehicle_changes c WHERE c.vehicle_id = v.id AND c.field = 'status'"
+    " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
 )
 # CASE keeps its order: a join, or AND alone, would have the document of every row read
 _LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
-
-
-# A removed row whose last status was "sold here" is sold again when it comes back.
-_SOLD_HERE_BEFORE: LiteralString = (
-    "coalesce((SELECT c.old = 'sold' FROM vehicle_changes c WHERE c.vehicle_id = v.id AND c.field = 'status'"
-    " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
-    f" AND NOT {_FEED_SAYS_SOLD}"
-)
-
-
-_LISTED: LiteralString = (
-    "v.id, v.stock_number, v.stock_key, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since"
+_LOCALLY_SOLD_OR_BEFORE: LiteralString = (
+    f"CASE WHEN CASE v.status WHEN 'removed' THEN {_SOLD_BEFORE} ELSE v.status = 'sold' END"
+    f" THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
 )
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Listed]:
-    """Return our rows that are not removed, by stock key."""
+    """
+    Return our rows that are not removed, by stock key.
+
+    For each of them this costs: the key is computed here, and who keeps a row off is asked for excluded ones alone.
+    """
     rows = connection.execute(
         f"""
-        SELECT {_LISTED}, {_LOCALLY_SOLD}, v.yard_code, v.excluded_by
+        SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
+               {_LOCALLY_SOLD}, v.yard_code,
+               CASE v.status WHEN 'excluded' THEN (SELECT e.excluded_by FROM vehicles e WHERE e.id = v.id) END
         FROM vehicles v
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status <> 'removed'
         """,
@@ -280,7 +281,7 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
         binary=True,
         prepare=False,
     ).fetchall()
-    return {row[2]: Listed._make(row) for row in rows}
+    return {(key := stock_key(row[1])): Listed._make((*row[:2], key, *row[2:])) for row in rows}
 
 
 def read_rows(
@@ -313,8 +314,8 @@ def _read_rows(
     columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
     rows = connection.execute(
         f"""
-        SELECT {_LISTED},
-               CASE WHEN v.status = 'removed' THEN {_SOLD_HERE_BEFORE} ELSE ({_LOCALLY_SOLD}) END,
+        SELECT v.id, v.stock_number, v.stock_key, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
+               {_LOCALLY_SOLD_OR_BEFORE},
                v.yard_code, v.excluded_by, coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND {condition}
@@ -655,9 +656,6 @@ def _escaped(text: bytes) -> bytes:
 _COLUMNS: LiteralString = ", ".join(FEED_COLUMNS)
 _SOURCES: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
 _TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
-_AS_SENT: LiteralString = " AND ".join(
-    f"v.{column}::{_TYPES.get(column, 'text')} IS NOT DISTINCT FROM n.{column}" for column in FEED_COLUMNS
-)
 
 
 def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> list[Change]:
@@ -689,26 +687,22 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> li
                                       ELSE 'map' END
             FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, stock_number text, {_TYPED})
             WHERE v.id = n.id
-            RETURNING v.id, {_AS_SENT} AND v.stock_number = n.stock_number
+            RETURNING v.id, EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'vehicles'::regclass AND NOT tgisinternal)
             """,
             [document],
             prepare=False,
         ).fetchall()
-        written = dict(found)
-        altered = [vehicle_id for vehicle_id, as_sent in found if not as_sent]
-        actual = _read_values(connection, altered) if altered else {}
-        batch = [
-            taken
-            for change in batch
-            if change.row.id in written
-            and (taken := change if written[change.row.id] else _as_taken(change, actual[change.row.id])) is not None
-        ]
-        _write_documents(connection, batch)
-        done += batch
+        written = {vehicle_id for vehicle_id, _ in found}
+        taken = [change for change in batch if change.row.id in written]
+        if any(triggers for _, triggers in found):
+            actual = _read_values(connection, written)
+            taken = [now for change in taken if (now := _as_taken(change, actual[change.row.id])) is not None]
+        _write_documents(connection, taken)
+        done += taken
     return done
 
 
-def _read_values(connection: Connection[Any], ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+def _read_values(connection: Connection[Any], ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     found = connection.execute(
         f"SELECT id, stock_number, {_COLUMNS} FROM vehicles WHERE id = ANY(%s)", [list(ids)], prepare=False
     ).fetchall()
@@ -716,7 +710,7 @@ def _read_values(connection: Connection[Any], ids: Sequence[int]) -> dict[int, d
 
 
 def _as_taken(change: Change, actual: Mapping[str, Any]) -> Change | None:
-    """Return the change with the values that the database made of it, None if it left the row as it was."""
+    """Return the change with the values that a trigger made of it, None if that left the row as it was."""
     changes = {
         name: (old, actual.get(name, new))
         for name, (old, new) in change.changes.items()

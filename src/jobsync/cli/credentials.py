@@ -46,7 +46,7 @@ def set_(
         "dealership_id": dealership_id,
         "environment": credentials.environment,
         "yard_code": credentials.yard_code,
-        "shared_with": sharers,
+        **({"shared_with": sharers} if sharers else {}),
     }
 
     def tell() -> None:
@@ -102,7 +102,8 @@ def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         print_facts(document)
         _warn_of_sharers(sharers)
 
-    show({**document, "shared_with": sharers}, as_json=as_json, otherwise=tell)
+    shown = {**document, "shared_with": sharers} if sharers else document
+    show(shown, as_json=as_json, otherwise=tell)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 

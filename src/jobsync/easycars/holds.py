@@ -393,13 +393,13 @@ class _Judge:
             self._keep_back(kept)
 
     def _keep(self, kind: str, losing: Sequence[Change], kept: dict[int, list[str]], *, staying: int | None) -> None:
-        """Note in `kept` what of a kind is kept back; `staying`: all of so many rows are always too many."""
+        """Note in `kept` what of a kind is kept back; `staying`: if all of so many rows lose all, it is too much."""
         approved = self._let_through(kind)
         fresh = [change for change in losing if change.car.stock_key not in approved]
         reason = None
         if self._beyond(len(fresh), self._night.advertised):
             reason = "limit"
-        elif staying is not None and staying == len(fresh) >= _LOT_LEAST:
+        elif staying is not None and staying == len(fresh) >= _LOT_LEAST and all(_is_gone(kind, c) for c in fresh):
             reason = "all"
         if self._ask(kind, {change.car.stock_key: change.car.stock_number for change in fresh}, reason):
             for change in fresh:
@@ -459,6 +459,11 @@ def _loses_price(change: Change) -> bool:
     if not old:
         return False
     return not new or new * _FACTOR <= old or new >= old * _FACTOR
+
+
+def _is_gone(kind: str, change: Change) -> bool:
+    """Whether nothing is left of a value: prices of a small lot that move by much may well be its new prices."""
+    return kind != "prices" or not change.changes["price"][1]
 
 
 def _loses(column: str) -> Callable[[Change], bool]:

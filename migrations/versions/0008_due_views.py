@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0006"
 
 STATEMENTS = (
     # faults: nobody answered; too_often: the SRI says that we ask too often

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import zip_longest
 from typing import Literal
 
@@ -362,7 +362,7 @@ class Table:
             natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
         else:
             natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
-        return _Wish(column, texts, natural, fraction, *_title_widths(sheet, column.title))
+        return _Wish(column, texts, natural, fraction, *_title_widths(column.title))
 
     @property
     def _room(self) -> float:
@@ -441,14 +441,15 @@ def _count_pages(flow: Flow, heights: Sequence[float], head: float, tails_mm: Se
     return [page + (y + tail > flow.bottom) for tail in tails_mm]
 
 
-def _title_widths(sheet: Sheet, title: str) -> tuple[float, float]:
+@cache  # the forms have some fifty titles, always the same
+def _title_widths(title: str) -> tuple[float, float]:
     """Return the width of a title on one line, if it is not too long for that, and the least one on two lines."""
     words = title.split(" ")
     least = min(
-        max(sheet.measure(" ".join(part), HEADING) for part in (words[:place], words[place:]))
+        max(Sheet.measure(" ".join(part), HEADING) for part in (words[:place], words[place:]))
         for place in range(1, len(words) + 1)
     )
-    whole = sheet.measure(title, HEADING)
+    whole = Sheet.measure(title, HEADING)
     return whole if whole <= _TITLE_MOST else least, least
 
 

@@ -764,6 +764,23 @@ def test_words_that_fit_are_not_broken(place: str, word: str) -> None:
     assert (outside(data), overlaps(data)) == ([], [])
 
 
+def test_words_that_fit_nowhere_cost_no_other_word() -> None:
+    """Beside three hundred letters without a blank, codes and ordinary words stay whole."""
+    line = documents.line(
+        0, code="CODIGO-MUY-LARGO-SIN-BLAN", auxiliary="X" * 25, description=f"{UNBROKEN} mantenimiento", quantity="1.5"
+    )
+    data = printed(documents.invoice(lines=[line])).data
+
+    assert {"CODIGO-MUY-LARGO-SIN-BLAN", "X" * 25, "mantenimiento", "1.5"} <= {word.text for word in words(data)}
+    assert (outside(data), overlaps(data)) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["cantidad", "precioUnitario", "valor", "total", "tarifa"])
+def test_number_of_letters_without_glyph_is_printed(name: str) -> None:
+    """Whatever stands in the place of a number is printed, as far as there are letters for it."""
+    assert "\ufffd" in text(printed(altered(documents.invoice(), name, "漢 12")).data)
+
+
 def test_numbers_are_not_broken_to_make_room_for_texts() -> None:
     """Texts go over several lines before a digit does."""
     line = documents.line(0, description=LONG, details=[("Lote", LONG)], quantity="123456789.123456", price="0.123456")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
@@ -63,7 +62,7 @@ class GenerateRide:
         if self.force:
             with run.writing(run.own_fences) as connection:
                 store.forget(connection, access_keys=self.access_keys, tenants=self.tenants)
-        with translated(), run.pool.transaction() as connection:
+        with run.transaction() as connection:
             rides, left_out, total = choose(connection, self)
         run.eligible = total
         get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
@@ -183,7 +182,7 @@ class _Work:
 
     def do(self, attempt: Attempt) -> ItemResult:
         ride = self._rides[attempt.item.key]
-        with translated(), attempt.run.pool.transaction() as connection:
+        with attempt.run.transaction() as connection:
             source = store.read_source(connection, ride)
         rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
         try:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, show_progress, visible
@@ -30,8 +30,8 @@ from jobsync.sri.verdict import back_off, judge
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
@@ -69,7 +69,7 @@ class CheckAuthorizations:
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
-        with translated(), run.pool.transaction() as connection:
+        with run.transaction() as connection:
             chosen = choose(connection, self)
         run.eligible = chosen.total + len(chosen.decided)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
@@ -467,9 +467,9 @@ def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
     )
 
 
-def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
     """Ask the SRI as a run would, one document after the other, and write nothing."""
-    with translated(), pool.transaction() as connection:
+    with translated(), transaction(engine) as connection:
         chosen = choose(connection, job)
     hosts = {
         host: HostLine(delay_s=job.delay_s, pause=pause, faults_in_a_row=state.faults_in_a_row, is_open=state.open)

@@ -70,6 +70,8 @@ def connect(
     """
     import psycopg
 
+    from jobsync.db.silence import Patience
+
     given = _read_url(url)
     if "options" in parameters and given.get("options"):
         parameters["options"] = f"{given['options']} {parameters['options']}"
@@ -79,8 +81,7 @@ def connect(
         given["connect_timeout"] = _CONNECT_S  # 0 would be for ever
     merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
     connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
-    if patience is not None:
-        connection.patience = patience
+    connection.patience = patience or Patience()
     try:
         connection.no_writes = why_read_only(connection)
         if writes and connection.no_writes is not None:
@@ -111,14 +112,17 @@ def _read_url(url: str) -> dict[str, Any]:
     try:
         given = dict(conninfo_to_dict(url))
     except psycopg.ProgrammingError as error:
-        # What libpq quotes may be a piece of the password.
-        text = _QUOTED.sub('"…"', str(error))
-        raise ConfigurationProblem(f"database URL: {visible(text)}") from None
+        raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
     if any("@" in host[1:] for host in str(given.get("host") or "").split(",") if not host.startswith("/")):
         raise ConfigurationProblem("database URL: an @ within user or password must be written as %40")
     if not all(port.isdigit() or not port for port in str(given.get("port") or "").split(",")):
         raise ConfigurationProblem("database URL: the port is no number (a / or : in the password is %2F or %3A)")
     return given
+
+
+def _unquoted(error: Exception) -> str:
+    """Return what libpq says of a URL without what it quotes, which may be a piece of the password."""
+    return visible(_QUOTED.sub('"…"', str(error)), most=500)
 
 
 def _each_host(given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,7 +145,7 @@ def _log_in(given: dict[str, Any], *, autocommit: bool, prepare_threshold: int |
     try:
         conninfo = make_conninfo("", **given)
     except psycopg.ProgrammingError as error:
-        raise ConfigurationProblem(f"database URL: {visible(_QUOTED.sub('"…"', str(error)))}") from None
+        raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
     try:
         connection = Connection.connect(conninfo, autocommit=autocommit, prepare_threshold=prepare_threshold)
     except psycopg.OperationalError as error:
@@ -178,7 +182,7 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
 
     text = visible(error, most=500)
     if _WRONG_VALUE.search(text):
-        return ConfigurationProblem(f"database URL: {_QUOTED.sub('…', text)}")
+        return ConfigurationProblem(f"database URL: {_unquoted(error)}")
     if isinstance(error, errors.ConnectionTimeout):
         return Unavailable(f"database: {text}")
     why = libpq.ask_why(conninfo, within_s=_CONNECT_S)
@@ -243,7 +247,7 @@ def passwords_in(url: str) -> list[str]:
 
 
 def _read_every_value(connection: psycopg.Connection[Any]) -> None:
-    """Read JSON by our own reader, an instant that Python cannot hold (infinity, year 20000) as the nearest that it can."""
+    """Read JSON by our own reader, and an instant that Python cannot hold (infinity) as the nearest that it can."""
     from psycopg import DataError
     from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
     from psycopg.types.json import set_json_loads
@@ -313,6 +317,7 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     Raises:
         Unavailable: no connection has become free for half a minute, or none could be opened.
     """
+    pool = engine.pool
     with engine.begin() as connection:
         lent = driver(connection)
         try:
@@ -324,6 +329,9 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
             if lent.closed or lent.info.transaction_status:  # not idle: it is of no more use
                 connection.invalidate()
             raise
+        finally:
+            if engine.pool is not pool and not connection.invalidated:  # disposed of meanwhile: there is no way back
+                connection.detach()
 
 
 def _name_blockers(connection: psycopg.Connection[Any], open_another: Callable[[], psycopg.Connection[Any]]) -> None:

@@ -123,7 +123,9 @@ def serving(programs: Path, data: Path, *settings: str, environ: dict[str, str] 
     """Run a server over a data folder; yields the URL of its database postgres."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    options = [option for setting in (*settings, "fsync=off", "listen_addresses=127.0.0.1") for option in ("-c", setting)]
+    options = [
+        option for setting in (*settings, "fsync=off", "listen_addresses=127.0.0.1") for option in ("-c", setting)
+    ]
     log = (data.parent / f"{data.name}.log").open("wb")
     command = [*unprivileged(), str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", "", *options]
     running = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(environ or {})})
@@ -154,7 +156,19 @@ def new_cluster(programs: Path, data: Path) -> None:
 
 def copied(programs: Path, url: str, data: Path) -> None:
     """Copy a running server's data folder for a standby of it."""
-    command = [str(programs / "pg_basebackup"), "-d", url, "-D", str(data), "-R", "-X", "stream", "--no-sync", "-c", "fast"]
+    command = [
+        str(programs / "pg_basebackup"),
+        "-d",
+        url,
+        "-D",
+        str(data),
+        "-R",
+        "-X",
+        "stream",
+        "--no-sync",
+        "-c",
+        "fast",
+    ]
     subprocess.run([*unprivileged(), *command], check=True, capture_output=True)
 
 

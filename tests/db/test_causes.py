@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,7 +16,7 @@ from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from tests.db.servers import copied, new_cluster, serving, spanish, system_programs
 from tests.runner.support import ask, role, until, with_user
 
-# --- by code -----------------------------------------------------------------------------------------------------------
+# --- by code ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_table_altered_under_a_kept_statement_is_tried_again_in_any_language(for
     database.close()
 
 
-# --- what cannot write -------------------------------------------------------------------------------------------------
+# --- what cannot write ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,7 +136,7 @@ def test_read_only_is_named_as_what_it_is(
         connection.execute(f"ALTER {set_on.format(**names)} SET default_transaction_read_only = on".encode())
         database = Database(with_user(database_url, name))
         for act in (
-            lambda: transaction(database.job_engine()).__enter__(),
+            lambda: begin_job(database),
             lambda: database.lock_connection(application_name="test"),
         ):
             with pytest.raises(ReadOnly) as refused:
@@ -169,7 +168,12 @@ def test_command_may_read_where_it_cannot_write(
         database.close()
 
 
-# --- several hosts -----------------------------------------------------------------------------------------------------
+# --- several hosts ----------------------------------------------------------------------------------------------------
+
+
+def begin_job(database: Database) -> None:
+    with translated(), transaction(database.job_engine()):
+        pass
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ def test_standby_alone_is_unavailable(pair: Pair) -> None:
     """It may be promoted: 69, and it is called a standby, for jobs and locks; reading is allowed."""
     database = Database(pair.url(pair.standby))
     for act in (
-        lambda: transaction(database.job_engine()).__enter__(),
+        lambda: begin_job(database),
         lambda: database.lock_connection(application_name="test"),
     ):
         with pytest.raises(Standby, match=f"{pair.standby} is a standby"):

@@ -451,7 +451,7 @@ def problem_of(error: Exception) -> JobsyncError | None:
     return None
 
 
-def driver(connection: Connection) -> psycopg.Connection[Any]:
+def driver(connection: Connection) -> silence.Connection:
     """Return psycopg's connection below SQLAlchemy's, for what jobs and commands share."""
     raw: Any = connection.connection.driver_connection
     return raw  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -180,3 +181,32 @@ def spanish(folder: Path) -> dict[str, str]:
     if not (folder / "es_ES.UTF-8").is_dir():
         pytest.skip(f"no Spanish locale can be made here: {made.stderr!r}")
     return {"LOCPATH": str(folder)}
+
+
+def place(url: str) -> str:
+    """Return host and port of a URL."""
+    given = conninfo_to_dict(url)
+    return f"{given['host']}:{given['port']}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Host and port of a primary and of its standby."""
+
+    primary: str
+    standby: str
+
+    def url(self, *servers: str, more: str = "") -> str:
+        """Return the URL of the servers, in this order."""
+        return f"postgresql://jobsync@{','.join(servers)}/postgres?sslmode=disable&gssencmode=disable{more}"
+
+
+@contextmanager
+def pair_of_servers(folder: Path) -> Iterator[Pair]:
+    """Run a primary and a standby that follows it."""
+    programs = system_programs()
+    new_cluster(programs, folder / "primary")
+    with serving(programs, folder / "primary") as primary:
+        copied(programs, primary, folder / "standby")
+        with serving(programs, folder / "standby") as standby:
+            yield Pair(place(primary), place(standby))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from jobsync.db.causes import ReadOnly, Standby, meaning_of
 from jobsync.db.engine import Database, connect, driver, transaction, translated
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
-from tests.db.servers import copied, new_cluster, serving, spanish, system_programs
+from tests.db.servers import Pair, new_cluster, pair_of_servers, place, serving, spanish, system_programs
 from tests.runner.support import ask, role, until, with_user
 
 # --- by code ----------------------------------------------------------------------------------------------------------
@@ -176,33 +174,11 @@ def begin_job(database: Database) -> None:
         pass
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Host and port of a primary and of its standby."""
-
-    primary: str
-    standby: str
-
-    def url(self, *servers: str, more: str = "") -> str:
-        """Return the URL of the servers, in this order."""
-        return f"postgresql://jobsync@{','.join(servers)}/postgres?sslmode=disable&gssencmode=disable{more}"
-
-
-def place(url: str) -> str:
-    given = conninfo_to_dict(url)
-    return f"{given['host']}:{given['port']}"
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A primary and a standby that follows it."""
-    folder = tmp_path_factory.mktemp("pair")
-    programs = system_programs()
-    new_cluster(programs, folder / "primary")
-    with serving(programs, folder / "primary") as primary:
-        copied(programs, primary, folder / "standby")
-        with serving(programs, folder / "standby") as standby:
-            yield Pair(place(primary), place(standby))
+    with pair_of_servers(tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
 
 
 def test_work_goes_to_the_primary(pair: Pair) -> None:

@@ -17,6 +17,9 @@ def main() -> None:
             idle = nothing_is_due(sys.argv[1:])
         if idle:
             _leave(0)
+    import gc
+
+    gc.set_threshold(50_000, 20, 100)  # imports and feeds are many small objects without cycles
     try:
         from jobsync.cli.main import run
 

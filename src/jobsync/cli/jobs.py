@@ -277,13 +277,10 @@ def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
 def _run_stock_sync(
     tools: Tools, *, named: tuple[int, ...], scheduled: bool, dry_run: bool, concurrency: int | None, wait_s: float
 ) -> Report:
-    import gc
-
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
-    gc.set_threshold(50_000, 20, 100)  # feeds are many small objects without cycles
     with _asking(tools) as connection:
         job.require_known(connection, named)
         settings = read_system_settings(connection)

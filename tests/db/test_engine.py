@@ -186,6 +186,15 @@ def test_url_wins_over_our_network_defaults(database_url: str) -> None:
     assert (parameters["connect_timeout"], parameters["tcp_user_timeout"]) == ("77", "15000")
 
 
+@pytest.mark.parametrize("given", ["0", "-1"])
+def test_no_url_makes_us_wait_for_ever(database_url: str, given: str) -> None:
+    """To libpq, a time-out of 0 is none; here it is ours."""
+    with connect(f"{database_url}&connect_timeout={given}", application_name="test") as connection:
+        parameters = connection.info.get_parameters()
+
+    assert parameters["connect_timeout"] == "5"
+
+
 def test_name_is_shown_by_the_server(database_url: str, connection: Direct) -> None:
     """The application's name stands in pg_stat_activity."""
     with connect(database_url, application_name="jobsync:here") as opened:

@@ -48,6 +48,10 @@ class NoRoom(Unavailable):
     """The server has no room for one more connection: a role's limit, max_connections, a pooler's."""
 
 
+class PoolerRefusal(NoRoom):
+    """A pooler refuses a login for a reason of its own: it may have no room, or not know the role or the database."""
+
+
 def meaning_of(code: str, text: str) -> JobsyncError:
     """
     Return what a refused login means.
@@ -60,7 +64,7 @@ def meaning_of(code: str, text: str) -> JobsyncError:
     if meaning is not None:
         return ConfigurationProblem(f"database: {meaning} ({code}): {text}")
     if code.startswith(_POOLERS):
-        return NoRoom(f"database: refused by a pooler ({code}): {text}")
+        return PoolerRefusal(f"database: refused by a pooler ({code}): {text}")
     return (NoRoom if code == _FULL else Unavailable)(f"database: {text} ({code})")
 
 

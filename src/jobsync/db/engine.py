@@ -77,8 +77,8 @@ def connect(
         parameters["options"] = f"{given['options']} {parameters['options']}"
     if len(_each_host(given)) > 1 and "PGTARGETSESSIONATTRS" not in os.environ:
         given = {"target_session_attrs": "read-write", **given}
-    if not str(given.get("connect_timeout", _CONNECT_S)).strip(" -0"):
-        given["connect_timeout"] = _CONNECT_S  # 0 would be for ever
+    if re.fullmatch(r" *(0+|-\d+) *", str(given.get("connect_timeout", ""))):
+        given["connect_timeout"] = _CONNECT_S  # to libpq it means for ever
     merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
     connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
     connection.patience = patience or Patience()

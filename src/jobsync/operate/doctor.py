@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
-from jobsync.db.causes import ReadOnly, Standby
+from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
@@ -198,6 +198,8 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
 def _remedy(error: JobsyncError) -> str:
     if isinstance(error, Standby | ReadOnly):
         return "as the message says; then psql with the same URL"
+    if isinstance(error, PoolerRefusal):
+        return "look at the pooler: its log, its list of users with their passwords, its databases and their limits"
     if isinstance(error, ConfigurationProblem):
         return "role, password, database name or pg_hba.conf: correct what the message names"
     return "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"

@@ -281,27 +281,35 @@ def idle_report(job: str) -> Report:
 
 def _take_locks(run: Run) -> str | None:
     """Take the job's lock, or those of the named items; returns None, or who is in the way of all of them."""
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
     names = run.request.named_locks or (run.spec.name,)
     deadline = time.monotonic() + run.request.wait_s
     refused: dict[str, str] = {}
     for name in names:
-        while True:
-            try:
-                if run.take(name):
-                    break
-                reason = f"{run.locks.holder(name)} holds the lock {name}"
-            except OldWriter as error:
-                reason = str(error)
-            if time.monotonic() >= deadline or run.must_stop():
-                refused[name] = reason
-                break
-            time.sleep(_WAIT_STEP_S)  # the main thread waits on no lock that its own signal handler may want
+        # its waits are plain sleeps: the main thread waits on no lock that its own signal handler may want
+        trying = Retrying(
+            retry=retry_if_result(lambda reason: reason is not None and not run.must_stop()),
+            stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
+            wait=wait_fixed(_WAIT_STEP_S),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        if (reason := trying(_why_not_taken, run, name)) is not None:
+            refused[name] = reason
     if len(refused) == len(names):
         return next(iter(refused.values()))
     if refused:
         kept = tuple(name for name in names if name not in refused)
         run.request = replace(run.request, named_locks=kept)
     return None
+
+
+def _why_not_taken(run: Run, name: str) -> str | None:
+    """Take a lock; returns None, or who is in the way."""
+    try:
+        return None if run.take(name) else f"{run.locks.holder(name)} holds the lock {name}"
+    except OldWriter as error:
+        return str(error)
 
 
 def _report_skip(run: Run, by: str) -> Report:

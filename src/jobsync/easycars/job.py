@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg import Connection
+    from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
@@ -430,12 +430,12 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
     return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
 
 
-def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
     """Do everything up to the plan, in read-only transactions and without a lock; nothing is written."""
 
     @contextmanager
     def reading() -> Iterator[Connection[Any]]:
-        with translated(), pool.transaction() as connection:
+        with translated(), transaction(engine) as connection:
             connection.execute("SET TRANSACTION READ ONLY")
             record.limit_waits(connection, ROWS_WITHIN_S)
             yield connection

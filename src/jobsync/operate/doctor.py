@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
+from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.db.system_settings import read_system_settings
-from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.operate.health import unreadable_values
 from jobsync.operate.look import KINDS, read_dealerships, read_now, rows_of
@@ -188,15 +189,20 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        what = (
-            "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
-        )
-        if isinstance(error, ConfigurationProblem):
-            what = "role, password, database name or pg_hba.conf: correct what the message names"
-        return None, [*findings, problem("database", visible(error), what, error.exit_code)]
+        return None, [*findings, problem("database", visible(error), _remedy(error), error.exit_code)]
     findings += list(_locks(database))
     usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
     return (engine if usable else None), findings
+
+
+def _remedy(error: JobsyncError) -> str:
+    if isinstance(error, Standby | ReadOnly):
+        return "as the message says; then psql with the same URL"
+    if isinstance(error, PoolerRefusal):
+        return "look at the pooler: its log, its list of users with their passwords, its databases and their limits"
+    if isinstance(error, ConfigurationProblem):
+        return "role, password, database name or pg_hba.conf: correct what the message names"
+    return "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
@@ -206,16 +212,15 @@ def _server(connection: Connection) -> Iterator[Finding]:
     [row] = rows_of(
         connection,
         "SELECT clock_timestamp() AS now, current_setting('server_version') AS version,"
-        " current_setting('server_version_num')::int AS number, pg_is_in_recovery() AS standby, current_user AS role,"
-        " current_database() AS database",
+        " current_setting('server_version_num')::int AS number, current_user AS role, current_database() AS database",
     )
     took_s = time.monotonic() - started
     here = datetime.now(UTC)
     who = f"PostgreSQL {row['version']}, database {row['database']} as {row['role']}, {took_s * 1000:.0f} ms away"
     if row["number"] < _OLDEST_SERVER:
         yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
-    elif row["standby"]:
-        yield problem("database", f"{who}: a standby", "connect to the primary", ExitCode.CONFIGURATION)
+    elif (why := driver(connection).no_writes) is not None:
+        yield problem("database", visible(why, most=500), _remedy(why), why.exit_code)
     else:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
@@ -302,7 +307,8 @@ def _locks(database: Database) -> Iterator[Finding]:
         refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
     except JobsyncError as error:
         what = "set JOBSYNC_LOCK_DATABASE_URL to a direct connection to the same server"
-        yield problem("locks", visible(error), what, error.exit_code)
+        named = isinstance(error, Unavailable | ReadOnly)
+        yield problem("locks", visible(error), _remedy(error) if named else what, error.exit_code)
     else:
         yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
 

@@ -177,6 +177,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "logs", "settings", "spans")
+    small = ("cron", "errors", "journal", "logs", "proxies", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

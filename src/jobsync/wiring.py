@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
 from jobsync.logs import configure_logs, register_secret
+from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ class Tools:
         return settings, problems
 
     def _hide(self, settings: Settings) -> None:
+        for proxy in {url for url in settings.proxies.values() if url}:
+            for secret in secrets_of(proxy):
+                register_secret(secret)
         if settings.smtp_url or settings.alert_webhook or settings.ping_url:
             from jobsync.operate.send import hide_secrets
 
@@ -155,7 +159,7 @@ class Tools:
         from jobsync.easycars.client import EasyCarsClient
         from jobsync.http import HttpClient
 
-        http = HttpClient(connections=connections)
+        http = HttpClient(connections=connections, proxies=self.settings.proxies)
         self._stack.callback(http.close)
         return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
 
@@ -164,7 +168,7 @@ class Tools:
         from jobsync.http import HttpClient
         from jobsync.sri.client import MOST_BYTES, SriClient
 
-        http = HttpClient(connections=connections, most_bytes=MOST_BYTES)
+        http = HttpClient(connections=connections, most_bytes=MOST_BYTES, proxies=self.settings.proxies)
         self._stack.callback(http.close)
         return SriClient(http, base_url=self.settings.sri_url)
 

@@ -20,6 +20,7 @@ from jobsync.cli.invoke import invoke
 from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.errors import JobsyncError
+from jobsync.proxies import exempting
 from jobsync.wiring import Tools
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def demo(context: typer.Context) -> None:
             context.find_root().command,
             {
                 **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
+                **exempting(tools_of(context).environ, "127.0.0.1"),
                 "JOBSYNC_DATABASE_URL": lease.url,
                 "JOBSYNC_EASYCARS_URL": served.url,
                 "JOBSYNC_SRI_URL": tax_authority.url,

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, group
+from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import say, show
+from jobsync.proxies import exempting, read_proxies
 
 app = group("Stand-ins for the outside services.")
 
@@ -21,6 +22,7 @@ def sandbox() -> None:
 
 @app.command()
 def serve(
+    context: typer.Context,
     scenario: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +38,12 @@ def serve(
     """Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there."""
     from jobsync.sandbox.serve import serve_forever
 
-    serve_forever(scenario, host, port)
+    environ = tools_of(context).environ
+    also = None
+    if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
+        exempt = exempting(environ, host)["no_proxy"]
+        also = f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}"
+    serve_forever(scenario, host, port, also=also)
 
 
 @app.command()

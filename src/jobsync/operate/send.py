@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -404,6 +404,7 @@ class Webhook:
     url: str = field(repr=False)
     deadline_s: float = WEBHOOK_WITHIN_S
     name: str = "webhook"
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def send(self, message: Message) -> tuple[str, ...]:
         """
@@ -413,16 +414,20 @@ class Webhook:
             NotSent: nobody answered, or not with 2xx.
         """
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
-        _post(self.url, body, "application/json; charset=utf-8", deadline_s=self.deadline_s, name="webhook")
+        _post(self, body, "application/json; charset=utf-8", name="webhook")
         return ()
 
 
-def _post(url: str, body: bytes, content_type: str, *, deadline_s: float, name: str) -> None:
+def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url: str | None = None) -> None:
     """Post with one deadline over name, connection and status line; only the host is ever named."""
     from jobsync.http import HttpClient, NoAnswer
 
+    url, deadline_s = url or to.url, to.deadline_s
     host = urlsplit(url).hostname or "its host"
-    client = HttpClient(connections=1)
+    try:
+        client = HttpClient(connections=1, proxies=to.proxies)
+    except ConfigurationProblem as problem:
+        raise NotSent(f"{name}: {problem}") from None
     headers = {"Content-Type": content_type, "User-Agent": f"jobsync/{__version__}"}
     handed_over = threading.Event()
 
@@ -439,7 +444,12 @@ def _post(url: str, body: bytes, content_type: str, *, deadline_s: float, name: 
     try:
         status = within(deadline_s, post)
     except (NoAnswer, TimeoutError) as error:
-        raise NotSent(f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set()) from None
+        refused = isinstance(error, NoAnswer) and error.kind in ("redirect", "proxy")
+        raise NotSent(
+            f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set() and not refused
+        ) from None
+    finally:
+        client.close()
     if not 200 <= status < 300:
         raise NotSent(f"{name}: {host} answers HTTP {status}")
 
@@ -458,7 +468,7 @@ def channels_of(settings: Settings) -> list[Channel]:
     if settings.smtp_url and settings.alert_to:
         found.append(parse_mail(settings.smtp_url, settings.alert_to))
     if settings.alert_webhook:
-        found.append(Webhook(settings.alert_webhook))
+        found.append(Webhook(settings.alert_webhook, proxies=settings.proxies))
     return found
 
 
@@ -467,7 +477,7 @@ def usable_channels(settings: Settings) -> tuple[list[Channel], list[str]]:
     problems: list[str] = []
     found: list[Channel] = []
     if settings.alert_webhook:
-        found.append(Webhook(settings.alert_webhook))
+        found.append(Webhook(settings.alert_webhook, proxies=settings.proxies))
     try:
         found = channels_of(settings)
     except ConfigurationProblem as problem:
@@ -507,6 +517,7 @@ class Ping:
 
     url: str = field(repr=False)
     deadline_s: float = PING_WITHIN_S
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def tell(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
         """
@@ -517,7 +528,7 @@ class Ping:
         """
         address = ping_address(self.url, job, signal, run=run)
         body = visible(text, most=5000).encode("utf-8", "replace")
-        _post(address, body, "text/plain; charset=utf-8", deadline_s=self.deadline_s, name="ping")
+        _post(self, body, "text/plain; charset=utf-8", name="ping", url=address)
 
 
 def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ import pytest
 from jobsync import http
 from jobsync.sandbox.serve import serve
 from tests.commands.sri import Sri
-from tests.commands.support import Add, Cli, Feed, cars
+from tests.commands.support import Add, Cli, Feed, cars, command
 from tests.operate.support import free_port
 from tests.proxy import Authority, Proxy
 from tests.sri import documents
@@ -63,13 +63,16 @@ def ready(cli: Cli, feed: Feed, add: Add) -> Cli:
     return cli
 
 
+def submit(connection: Any) -> None:
+    """Insert the document as a host application would."""
+    connection.execute(
+        "INSERT INTO invoices (tenant_id, access_key, document_type) SELECT id, %s, 'invoice' FROM tenants", [KEY]
+    )
+
+
 def both(cli: Cli, connection: Any) -> tuple[int, int]:
     """Run both jobs and return their exit codes."""
-    connection.execute(
-        "INSERT INTO invoices (tenant_id, access_key, document_type)"
-        " SELECT id, %s, 'invoice' FROM tenants ON CONFLICT DO NOTHING",
-        [KEY],
-    )
+    submit(connection)
     return cli("stock-sync").code, cli("check-authorizations", "--access-key", KEY).code
 
 
@@ -139,9 +142,7 @@ def test_a_refusal_of_the_proxy_is_told_as_its_own(
     with proxy.running():
         address = f"127.0.0.1:{free_port()}" if more is None else proxy.url.removeprefix("http://")
         ready.environ["JOBSYNC_PROXY"] = f"http://{LOGIN}@{address}"
-        connection.execute(
-            "INSERT INTO invoices (tenant_id, access_key, document_type) SELECT id, %s, 'invoice' FROM tenants", [KEY]
-        )
+        submit(connection)
         for job in (["stock-sync"], ["check-authorizations", "--access-key", KEY]):
             ran = ready(*job, "--json")
             [item] = ran.json["items"]
@@ -206,29 +207,40 @@ def test_a_proxy_that_is_none(ready: Cli, variables: dict[str, str], code: int) 
     assert "Traceback" not in ran.err
 
 
-def test_webhook_and_ping_take_the_proxy(ready: Cli, authority: Authority, easycars_url: str) -> None:
+def test_webhook_and_ping_take_the_proxy(ready: Cli, authority: Authority, connection: Any, tmp_path: Path) -> None:
     """What tells people leaves by the same way."""
     with Proxy(authority).running() as proxy:
         ready.environ |= {
-            "JOBSYNC_EASYCARS_URL": easycars_url,
+            "STATE_DIRECTORY": str(tmp_path),
             "JOBSYNC_PROXY": proxy.url,
-            "NO_PROXY": "127.0.0.1",
             "JOBSYNC_ALERT_WEBHOOK": f"http://{HOOK}/services/token-token-token",
             "JOBSYNC_PING_URL": f"http://{HOOK}/ping-token-token",
         }
-        ready("alert", "--unit", "jobsync-stock-sync.service")
-        ready("settings", "set", "easycar_sync_cron", "* * * * *")
-        ready("stock-sync", "--scheduled")
+        submit(connection)
+        for _ in range(5):
+            ready("alert", "--unit", "jobsync-stock-sync.service")
+        ready("check-authorizations", "--scheduled")
 
-    assert f"http://{HOOK}/services/token-token-token" in proxy.asked
+    assert proxy.asked[0] == f"http://{HOOK}/services/token-token-token"
+    assert any(url.startswith(f"http://{HOOK}/ping-token-token?rid=") for url in proxy.asked)
 
 
-def test_demo_needs_no_proxy(cli: Cli, authority: Authority) -> None:
-    """Both sides of the demonstration are on this machine, whatever the environment says."""
-    from jobsync.proxies import exempting, read_proxies
+def test_the_demonstration_needs_no_proxy(cli: Cli, authority: Authority) -> None:
+    """Both of its sides are on this machine, whatever the environment says."""
+    with Proxy(authority).running() as proxy:
+        process = command({**cli.environ, "HTTP_PROXY": proxy.url, "NO_PROXY": "example.org"}, "demo")
+        out, err = process.communicate(timeout=120)
 
-    environ = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "example.org"}
-    rules = read_proxies({**environ, **exempting(environ, "127.0.0.1")}, None)
+    assert (process.returncode, proxy.asked) == (0, []), out + err
 
-    assert rules["all://127.0.0.1"] is None
-    assert json.dumps(rules)
+
+def test_the_sandbox_says_how_to_reach_it(cli: Cli) -> None:
+    """With a proxy in the environment, its own address is exempted beside the others."""
+    environ = {**cli.environ, "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "example.org"}
+    process = command(environ, "sandbox", "serve")
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(3)]
+    process.terminate()
+    process.communicate(timeout=20)
+
+    assert "NO_PROXY=example.org,127.0.0.1" in lines[2]

@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ T = TypeVar("T")
 MAIL_WITHIN_S = 20.0
 # RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
 MAIL_TAKEN_WITHIN_S = 60.0
+_MAIL_TRIES = 3
 WEBHOOK_WITHIN_S = 10.0
 PING_WITHIN_S = 5.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -39,11 +41,13 @@ class NotSent(JobsyncError):
 
     Args:
         perhaps: the other side had all of it and then did not say: a second try may tell it twice, so it comes later.
+        passing: it certainly did not arrive, and may well in a moment.
     """
 
-    def __init__(self, text: str, *, perhaps: bool = False) -> None:
+    def __init__(self, text: str, *, perhaps: bool = False, passing: bool = False) -> None:
         super().__init__(text)
         self.perhaps = perhaps
+        self.passing = passing
 
 
 @dataclass(frozen=True)
@@ -226,15 +230,36 @@ class Mail:
         """
         Hand the message to the server; returns the addresses that it refused, masked, while others have the mail.
 
+        A server that is away or busy is tried again in the same deadline.
+
         Raises:
             NotSent: it was not taken, or perhaps it was; a second try has the same Message-ID.
         """
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            stop_before_delay,
+            wait_exponential,
+            wait_random,
+        )
+
+        ends_at = time.monotonic() + self.deadline_s
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, NotSent) and error.passing),
+            stop=stop_after_attempt(_MAIL_TRIES) | stop_before_delay(self.deadline_s),
+            wait=wait_exponential(multiplier=0.5, max=2) + wait_random(0, 0.5),
+            reraise=True,
+        )
+        return retrying(lambda: self._hand_over(message, ends_at - time.monotonic()))
+
+    def _hand_over(self, message: Message, within_s: float) -> tuple[str, ...]:
         from jobsync.operate.smtp import Conversation
 
-        talk = Conversation(before_s=self.deadline_s, after_s=self.taken_within_s)
+        talk = Conversation(before_s=within_s, after_s=self.taken_within_s)
         try:
             within(
-                self.deadline_s,
+                within_s,
                 lambda: self._deliver(message, talk),
                 more_s=lambda: self.taken_within_s if talk.handed_over and not talk.taken else 0.0,
                 give_up=talk.hang_up,
@@ -266,14 +291,18 @@ class Mail:
             return NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO{words}")
         if isinstance(error, smtplib.SMTPResponseException):
             words = _answer(error.smtp_code, error.smtp_error)
-            return NotSent(f"mail: {self.host} answers {words}", perhaps=talk.handed_over)
+            busy = error.smtp_code == 421
+            return NotSent(f"mail: {self.host} answers {words}", perhaps=talk.handed_over, passing=busy)
         if isinstance(error, UnicodeError):  # its words would quote what cannot be written
             return NotSent(f"mail: {self.host}: JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent")
         if isinstance(error, smtplib.SMTPException | OSError | ValueError):
             words = getattr(error, "strerror", None) or str(error) or type(error).__name__
             after = " after it had the whole mail" if talk.handed_over else ""
+            away = isinstance(error, smtplib.SMTPServerDisconnected | OSError) and not isinstance(error, ssl.SSLError)
             return NotSent(
-                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{after}", perhaps=talk.handed_over
+                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{after}",
+                perhaps=talk.handed_over,
+                passing=away and not talk.handed_over,
             )
         return error
 

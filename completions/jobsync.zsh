@@ -5,11 +5,11 @@ _jobsync() {
     local -a found
     for word in ${words[2,CURRENT-1]}; do
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox documents') at="$at $word" ;;
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "${words[CURRENT-1]}" in
-    (--access-key | --concurrency | --count | --days | --dealership | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
+    (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
     esac
     case "$at" in
         ('jobsync') found=(
@@ -445,6 +445,7 @@ _jobsync() {
         ) ;;
         ('jobsync sandbox') found=(
             'serve:Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there.'
+            'seed:Fill a test database with the dealerships, tenants and documents that `sandbox serve` knows; all or nothing. A database that holds dealerships or tenants is refused.'
             'documents:Invent fiscal documents of taxpayers that do not exist, a file each, all six kinds in turn.'
             '--help:Show this message and exit.'
         ) ;;
@@ -452,6 +453,14 @@ _jobsync() {
             '--scenario:TOML or JSON; default - six dealerships, and an SRI that answers.'
             '--host:Listen here.'
             '--port:0 - any free one.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync sandbox seed') found=(
+            '--scenario:TOML or JSON; default - six dealerships, and an SRI that answers.'
+            '--documents:How many.'
+            '--environment:test or production.'
+            '--add:Also where dealerships or tenants are already; what is there stays.'
+            '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync sandbox documents') found=(

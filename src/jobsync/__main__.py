@@ -5,25 +5,33 @@ import sys
 
 def main() -> None:
     """Run the command line of this process."""
-    _open_missing_streams()
-    under_cron = sys.argv[1:3] == ["cron", "run"]
-    if under_cron or "--scheduled" in sys.argv:
-        from jobsync.tick import nothing_is_due, was_failing
-
-        if under_cron:
-            job = sys.argv[3] if len(sys.argv) == 4 else ""
-            idle = nothing_is_due([job, "--scheduled"]) and not was_failing(job)
-        else:
-            idle = nothing_is_due(sys.argv[1:])
-        if idle:
-            _leave(0)
     try:
-        from jobsync.cli.main import run
+        from jobsync.runner.signals import note_stops
 
-        code = run(sys.argv[1:])
+        note_stops(sys.argv[1:])
+        _open_missing_streams()
+        code = 0 if _is_idle_tick() else _run()
     except KeyboardInterrupt:
         code = 130
     _leave(code)
+
+
+def _is_idle_tick() -> bool:
+    under_cron = sys.argv[1:3] == ["cron", "run"]
+    if not under_cron and "--scheduled" not in sys.argv:
+        return False
+    from jobsync.tick import nothing_is_due, was_failing
+
+    if under_cron:
+        job = sys.argv[3] if len(sys.argv) == 4 else ""
+        return nothing_is_due([job, "--scheduled"]) and not was_failing(job)
+    return nothing_is_due(sys.argv[1:])
+
+
+def _run() -> int:
+    from jobsync.cli.main import run
+
+    return run(sys.argv[1:])
 
 
 def _open_missing_streams() -> None:

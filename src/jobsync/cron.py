@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 BLANKS = " \t\n\r\f\v"
 DEFAULT_CRON = "0 2 * * *"
 DEFAULT_ZONE = "UTC"
+# Every minute, hour, day, month and weekday written out, by name where there is one, is 400 characters.
+_LONGEST_CRON = 1000
 
 
 @dataclass(frozen=True)
@@ -49,24 +51,35 @@ def text_of_cron(text: str) -> str | None:
 
 def problem_of_cron(text: str) -> str | None:
     """
-    Return what is wrong with a cron expression, None if nothing is.
+    Return what is wrong with a cron expression, None if nothing is; of any text at all, however long.
 
     >>> [problem_of_cron(text) for text in ("@daily", "0 26 * * *", "0 3 31 2 *", "0 2 * * *")]
     ['it has 1 field, not five', 'Bad hour', 'it never comes', None]
     """
-    from cronsim import CronSim, CronSimError
-
+    if len(text) > _LONGEST_CRON:
+        return f"it is longer than {_LONGEST_CRON:,} characters"
     fields = text.split()
     if len(fields) != 5:
         return f"it has {len(fields)} field{'' if len(fields) == 1 else 's'}, not five"
+    wrong = _wrong_with(fields)
+    # the library calls a day that its months do not have a bad one, too
+    if wrong is not None and "day-of-month" in wrong and _wrong_with([*fields[:3], "*", fields[4]]) is None:
+        return _NEVER
+    return wrong
+
+
+_NEVER = "it never comes"
+
+
+def _wrong_with(fields: list[str]) -> str | None:
+    from cronsim import CronSim, CronSimError
+
     try:
         next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
-        any_month = " ".join([*fields[:3], "*", fields[4]])
-        is_day_of_other_months = "day-of-month" in str(error) and problem_of_cron(any_month) is None
-        return "it never comes" if is_day_of_other_months else str(error)
+        return str(error)
     except StopIteration:
-        return "it never comes"
+        return _NEVER
     return None
 
 

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     LOCK_LOST = 70
     LOCKED = 75
     CONFIGURATION = 78
+    INTERRUPTED = 130  # as shells say of SIGINT
 
 
 class JobsyncError(Exception):

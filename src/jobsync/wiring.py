@@ -173,7 +173,13 @@ class Tools:
         return SriClient(http, base_url=self.settings.sri_url)
 
     def check_authorizations(
-        self, settings: SystemSettings, *, access_keys: tuple[str, ...], tenants: tuple[str, ...], limit: int | None
+        self,
+        settings: SystemSettings,
+        *,
+        access_keys: tuple[str, ...],
+        tenants: tuple[str, ...],
+        limit: int | None,
+        every: bool,
     ) -> CheckAuthorizations:
         """Return authorization checks' work."""
         from jobsync.sri.job import CheckAuthorizations
@@ -184,6 +190,7 @@ class Tools:
             access_keys=access_keys,
             tenants=tenants,
             limit=limit,
+            every=every,
         )
 
     @property
@@ -224,7 +231,7 @@ class Tools:
         return GenerateRide(
             storage=self.storage,
             settings=settings,
-            open_file=lambda raw: open_file(raw).document,
+            open_file=lambda raw: open_file(raw, mend_bare=True).document,
             access_keys=access_keys,
             tenants=tenants,
             force=force,

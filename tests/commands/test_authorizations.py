@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from jobsync.sandbox.serve import serve
+from jobsync.sri import job
 from jobsync.sri.pace import HostLine
 from tests.commands.sri import Sri
 from tests.commands.support import Cli, Rows, command, finish, until
@@ -598,3 +599,46 @@ def test_refusal_that_stays_for_a_day_is_the_last_word(
     assert cli("check-authorizations").code == 0
 
     assert status(rows, key) == "rejected"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--limit", "7")], ids=["run", "dry run", "limit"])
+def test_a_hand_run_asks_about_all_that_is_due(
+    arguments: tuple[str, ...], cli: Cli, sri: Sri, pending: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are read at once; each once, though one that is still in process is due again before the end."""
+    monkeypatch.setattr(job, "MOST_AT_ONCE", 3)
+    cli("tenant", "add", OTHER_RUC, "Otra", "--environment", "test")
+    keys = [make_key(number, ruc=ruc) for number in range(1, 5) for ruc in (RUC, OTHER_RUC)]
+    pending(*keys)
+    ran = cli("check-authorizations", "--json", *arguments)
+
+    taken = 7 if arguments[:1] == ("--limit",) else 8
+    assert (0, 8, taken) == (ran.code, ran.json["counts"]["eligible"], len(set(sri.asked)))
+    assert taken == len(sri.asked) == len(ran.json["items"])
+
+
+def test_a_hand_run_probes_an_open_circuit_once(
+    cli: Cli, sri: Sri, pending: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learned of a host holds for all that is read after it."""
+    monkeypatch.setattr(job, "MOST_AT_ONCE", 7)
+    cli("settings", "set", "sri_check_concurrency", "1")
+    sri.default = ("503 Service Unavailable", b"")
+    pending(*(make_key(number) for number in range(1, 21)))
+    opened = cli("check-authorizations", "--json")
+    sri.asked.clear()
+    cli("check-authorizations", "--json")
+
+    assert (69, 15) == (opened.code, opened.json["counts"]["remaining"])
+    assert 1 == len(sri.asked)
+
+
+def test_a_tick_leaves_what_is_beyond_a_page_to_the_next(
+    cli: Cli, sri: Sri, pending: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts what remains, which is no failure."""
+    monkeypatch.setattr(job, "MOST_AT_ONCE", 3)
+    pending(*(make_key(number) for number in range(1, 6)))
+    ran = cli("check-authorizations", "--scheduled", "--json")
+
+    assert (0, 3, 2) == (ran.code, len(sri.asked), ran.json["counts"]["remaining"])

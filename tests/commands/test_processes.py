@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -97,11 +98,11 @@ def events(err: str) -> list[dict[str, Any]]:
 # --- ended from outside ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_stopped_run_finishes_the_dealership_it_is_at(
-    number: signal.Signals, held_run: Start, north: int, south: int, feed: Feed, rows: Rows
+    number: signal.Signals, code: int, held_run: Start, north: int, south: int, feed: Feed, rows: Rows
 ) -> None:
-    """The current dealership is whole, the next is not begun and stays due; cancelled, exit 0."""
+    """The current dealership is whole, the next is not begun and stays due; cancelled, exit 0 or, after Ctrl-C, 130."""
     process = held_run()
     process.send_signal(number)
     until(lambda: process.poll() is not None or "run.stopping" in _peek(process))
@@ -109,11 +110,53 @@ def test_a_stopped_run_finishes_the_dealership_it_is_at(
 
     ran = finish(process)
 
-    assert (0, "cancelled", 1) == (ran.code, ran.json["status"], ran.json["counts"]["remaining"])
+    assert (code, "cancelled", 1) == (ran.code, ran.json["status"], ran.json["counts"]["remaining"])
     assert [("A",), ("B",)] == rows("SELECT stock_number FROM vehicles ORDER BY 1")
     assert [("Northside", "success")] == rows("SELECT label, status FROM job_items")
-    assert ("cancelled", 0) == last_run(rows)
+    assert ("cancelled", code) == last_run(rows)
     assert ["N"] == feed.asked
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_stop_before_the_run_begins_is_a_clean_end(
+    number: signal.Signals, code: int, start: Start, north: int, rows: Rows, connection: psycopg.Connection[Any]
+) -> None:
+    """While it still asks what there is to do: nothing is begun, no row is opened, one document is written."""
+    with connection.transaction():
+        connection.execute("LOCK TABLE system_settings IN ACCESS EXCLUSIVE MODE")
+        process = start("stock-sync", "--json")
+        until(lambda: rows("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'system_settings'::regclass"))
+        process.send_signal(number)
+        time.sleep(0.1)  # the signal is there before the answer
+
+    ran = finish(process)
+
+    assert (code, code) == (ran.code, ran.json["exit_code"])
+    assert "Traceback" not in ran.err
+    assert [] == rows("SELECT 1 FROM job_runs")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_stop_at_any_moment_of_a_start_is_a_clean_end(
+    number: signal.Signals, code: int, start: Start, north: int
+) -> None:
+    """From the first line of the program on, whatever is being imported just then."""
+    for waited_s in (0, 0.05, 0.1, 0.2, 0.3):
+        process = start("stock-sync", "--json")
+        until(lambda: _listens(process))  # noqa: B023 - asked at once
+        time.sleep(waited_s)
+        process.send_signal(number)
+        ran = finish(process)
+
+        assert ran.code in (code, 0), waited_s
+        assert "Traceback" not in ran.err
+
+
+def _listens(process: subprocess.Popen[str]) -> bool:
+    """Whether the process has a handler for SIGTERM, which the interpreter by itself has not."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _peek(process: subprocess.Popen[str]) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -327,15 +328,85 @@ def test_tenant_option_only_filters(cli: Cli, put: Authorized) -> None:
     assert [item["access_key"] for item in ran.json["items"]] == [make_key(2, ruc=OTHER_RUC)]
 
 
-def test_strays_of_dead_runs_are_swept(cli: Cli, storage: Path, put: Authorized) -> None:
+@pytest.fixture
+def unfinished(storage: Path) -> Path:
+    """The folder of files that are not in their place yet."""
+    folder = storage / ".unfinished"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def dead_run(connection: Connection) -> str:
+    """A run whose row says running, and whose process is gone."""
+    run_id = str(uuid4())
+    connection.execute(
+        "INSERT INTO job_runs (id, job, trigger, host, pid, version)"
+        " VALUES (%s, 'generate-ride', 'timer', 'h', 1, '1')",
+        [run_id],
+    )
+    return run_id
+
+
+def test_strays_of_dead_runs_are_swept(cli: Cli, unfinished: Path, dead_run: str, put: Authorized) -> None:
     """What a killed run left unfinished goes with the next."""
     put(make_key(1))
-    (storage / ".unfinished").mkdir(parents=True)
-    (storage / ".unfinished" / "0000-x.pdf").write_bytes(b"half")
+    (unfinished / f"{dead_run}-{make_key(1)}.pdf").write_bytes(b"half")
 
     assert cli("generate-ride").code == 0
 
-    assert list((storage / ".unfinished").iterdir()) == []
+    assert list(unfinished.iterdir()) == []
+
+
+def test_nothing_else_is_swept(cli: Cli, unfinished: Path, dead_run: str, put: Authorized) -> None:
+    """Other names, a run that another database may know, a link and a folder with a dead run's name stay."""
+    put(make_key(1))
+    elsewhere = unfinished.parent / "elsewhere.pdf"
+    elsewhere.write_bytes(b"precious")
+    (unfinished / "precious.pdf").write_bytes(b"precious")
+    (unfinished / f"{uuid4()}-{make_key(1)}.pdf").write_bytes(b"half")
+    (unfinished / f"{dead_run}-{make_key(2)}.pdf").symlink_to(elsewhere)
+    (unfinished / f"{dead_run}-{make_key(3)}.pdf").mkdir()
+    before = sorted(unfinished.iterdir())
+
+    assert cli("generate-ride").code == 0
+
+    assert before == sorted(unfinished.iterdir())
+    assert elsewhere.read_bytes() == b"precious"
+
+
+def test_a_link_in_place_of_the_folder_is_not_followed(
+    cli: Cli, storage: Path, tmp_path: Path, dead_run: str, put: Authorized
+) -> None:
+    """Files behind it are neither removed nor written; the run says what to remove, and charges nobody an attempt."""
+    put(make_key(1))
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / f"{dead_run}-{make_key(1)}.pdf").write_bytes(b"precious")
+    storage.mkdir(exist_ok=True)
+    (storage / ".unfinished").symlink_to(foreign)
+
+    ran = cli("generate-ride", "--json")
+
+    assert (3, True) == (ran.code, f"remove it: rm {storage}/.unfinished" in ran.err)
+    assert [path.name for path in foreign.iterdir()] == [f"{dead_run}-{make_key(1)}.pdf"]
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0, 0o640, 0o750), (0o077, 0o600, 0o700)])
+def test_files_are_for_their_owner_and_group_at_most(
+    umask: int, file: int, folder: int, cli: Cli, storage: Path, put: Authorized
+) -> None:
+    """Whatever the umask allows: documents name customers and what they bought."""
+    put(make_key(1))
+    before = os.umask(umask)
+    try:
+        assert cli("generate-ride").code == 0
+    finally:
+        os.umask(before)
+
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in storage.rglob("*")}
+    assert {False: file, True: folder} == modes
+    assert len({path.stat().st_mode for path in storage.rglob("*") if path.is_dir()}) == 1
 
 
 @pytest.mark.parametrize(

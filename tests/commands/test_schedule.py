@@ -507,17 +507,19 @@ def test_screens_show_the_slot_of_a_changed_schedule_before_the_next_tick(
 
 
 def test_screens_keep_the_slot_where_a_change_cannot_be_read(cli: Cli, add: Add, rows: Rows) -> None:
-    """As the tick does: what cannot be read changes nothing, and a slot that is due stays due."""
+    """As the tick does: what cannot be read changes nothing, a slot that is due stays due, and a retry as well."""
     add("A", "A")
     cli("stock-sync", "--scheduled")
-    [(due,)] = rows("UPDATE sync_schedule SET next_at = now() - interval '1 min', retry_at = now() RETURNING next_at")
+    [(due, retry)] = rows(
+        "UPDATE sync_schedule SET next_at = now() - interval '1 min', retry_at = now() RETURNING next_at, retry_at"
+    )
     rows("UPDATE system_settings SET value = 'every night' WHERE key = 'easycar_sync_cron' RETURNING 1")
     [listed] = cli("dealership", "list", "--json").json
     [status] = cli("status", "--json").json["dealerships"]
     [planned] = cli("schedule", "show", "--json").json
 
     assert [due] * 3 == [datetime.fromisoformat(found["next_at"]) for found in (listed, status, planned)]
-    assert [None] * 3 == [found["retry_at"] for found in (listed, status, planned)]
+    assert [retry] * 3 == [datetime.fromisoformat(found["retry_at"]) for found in (listed, status, planned)]
 
 
 @pytest.mark.parametrize("cron", ["every night", "61 2 * * *", "0 2 * *", "0 0 30 2 *", "@daily"])

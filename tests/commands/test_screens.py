@@ -19,11 +19,11 @@ import psycopg
 import pytest
 
 from jobsync import logs
-from jobsync.cli.demo import command_here
-from jobsync.cli.demo_documents import cast, play_documents
 from jobsync.cli.main import run
 from jobsync.cli.manual import EXIT_STATUS
 from jobsync.cli.output import print_facts, print_table
+from jobsync.sandbox.demo import command_here
+from jobsync.sandbox.demo_documents import cast, play_documents
 from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
 from tests.commands.sri import Sri

@@ -35,6 +35,8 @@ CATALOG = {
         SELECT c.relname, pg_get_indexdef(i.indexrelid), i.indisunique, i.indisvalid
         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE {_OURS}""",
     "relations": f"SELECT c.relname, c.relkind, c.relpersistence FROM pg_class c WHERE c.relkind <> 'i' AND {_OURS}",
+    "views": f"""
+        SELECT c.relname, pg_get_viewdef(c.oid) FROM pg_class c WHERE c.relkind = 'v' AND {_OURS}""",
     "triggers": f"""
         SELECT c.relname, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
         WHERE NOT t.tgisinternal AND {_OURS}""",

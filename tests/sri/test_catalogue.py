@@ -15,14 +15,18 @@ from jobsync.sri.words import WORDS
 from tests.commands.support import Cli
 from tests.tree import read_tree
 
-DOCUMENTED = (
+CERTAIN = (
     "2 10 26 27 28 34 35 36 37 39 40 42 43 45 46 47 48 49 50 52 56 57 58 59 60 62 63 64 65 67 68 69 70 80 82 92 99"
 )
 
 
+OLD_TABLE = "33 53 66 71 72 74 75 77"
+
+
 def test_every_documented_code_is_there() -> None:
-    """No code of the facts is missing, and none is invented."""
-    assert set(DOCUMENTED.split()) == set(CODES)
+    """No code of the facts is missing, and none is invented; what only the old table has is not certain."""
+    assert set(CERTAIN.split()) == {code for code, entry in CODES.items() if entry.certain}
+    assert set(OLD_TABLE.split()) == {code for code, entry in CODES.items() if not entry.certain}
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -30,29 +34,64 @@ def test_entries_are_sentences(code: str) -> None:
     """Meaning and advice are whole sentences of our own; every class has its words."""
     entry = CODES[code]
 
-    assert re.fullmatch(r"[A-Z].*\.", entry.meaning)
+    assert re.fullmatch(r"(jobsync asks|[A-Z]).*\.", entry.meaning)
     assert re.fullmatch(r"[A-Z].*\.", entry.advice)
     assert entry.source
+    assert entry.stage
+    assert entry.who
     assert CLASS_WORDS[entry.code_class]
 
 
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
-        ("70", CodeClass.PENDING),
+        ("33 70", CodeClass.PENDING),
         ("43 45 99", CodeClass.QUERY),
         ("50", CodeClass.RETRY),
-        ("26 35 36 52 58 67 69 82 92", CodeClass.REBUILD),
+        ("26 35 36 52 58 64 67 69 82 92", CodeClass.REBUILD),
         ("39 40 42", CodeClass.RESIGN),
-        ("2 10 27 28 37 46 56 57 63 64", CodeClass.TENANT_MUST_ACT),
+        ("2 10 27 28 34 37 46 56 57 63", CodeClass.TENANT_MUST_ACT),
         ("47 48 49 80", CodeClass.OUR_BUG),
-        ("34 65 2000 4500 7000", CodeClass.HUMAN),
+        ("65", CodeClass.HUMAN),
+        ("53 66 71 72 74 75 77", CodeClass.STATE_DECIDES),
+        ("2000 2001 3006 4500 5001 6007 7000", CodeClass.OTHER_SERVICE),
         ("59 60 62 68", CodeClass.WARNING),
     ],
 )
 def test_classes(codes: str, expected: CodeClass) -> None:
     """The class decides what becomes of a document; a change here is a change of the rule."""
     assert {explain(code).code_class for code in codes.split()} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("64", "supporting document"),
+        ("34", "kind of document"),
+        ("27", "electronic documents at all"),
+        ("42", "not renewed"),
+        ("40", "X.509"),
+        ("57", "day of issue"),
+        ("59", "does not exist"),
+        ("62", "wrong in itself"),
+        ("68", "as an electronic one"),
+        ("69", "CONSUMIDOR FINAL"),
+        ("10", "ends by itself"),
+        ("56", "not end by itself"),
+        ("46", "Look at both"),
+        ("39", "same document again as it is"),
+        ("82", "start of the transport"),
+        ("92", "refund"),
+        ("99", "not even where RECHAZADA stands"),
+        ("33", "asks the SRI too often"),
+        ("2001", "another service"),
+    ],
+)
+def test_what_the_sri_means(code: str, words: str) -> None:
+    """The table says what the SRI's own says."""
+    entry = explain(code)
+
+    assert words in f"{entry.meaning} {entry.advice}"
 
 
 @pytest.mark.parametrize("code", ["43", " 43 ", "043", "0043"])
@@ -85,6 +124,23 @@ def test_explain_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (ran.code, ran.json["code"], ran.json["class"], ran.json["known"]) == (0, "39", "resign", True)
 
 
+@pytest.mark.parametrize("code", ["33", "053", "code_77"])
+def test_explain_command_marks_what_is_not_confirmed(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A code that only an old table has is explained, and said to be not confirmed."""
+    person = Cli({}, capsys)("sri", "explain", code)
+    program = Cli({}, capsys)("sri", "explain", code, "--json")
+
+    assert "(not confirmed)" in person.out
+    assert (program.json["known"], program.json["certain"]) == (True, False)
+
+
+def test_explain_command_names_another_service(capsys: pytest.CaptureFixture[str]) -> None:
+    """2000 to 7000 are no codes of documents."""
+    ran = Cli({}, capsys)("sri", "explain", "2001", "--json")
+
+    assert (ran.json["stage"], ran.json["class"]) == ("another service", "other_service")
+
+
 def test_explain_command_for_an_unknown_code(capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown code has general advice and says that it is unknown."""
     ran = Cli({}, capsys)("sri", "explain", "1234")
@@ -110,7 +166,8 @@ def every_word() -> set[str]:
     table = re.findall(r"^\| [^|]+ \| (\w+) +\| (\w+) +\| [^|]+ \|$", verdict.__doc__ or "", re.MULTILINE)
     reasons = {reason for _, reason in table if reason != "reason" and not reason.startswith("code_")}
     problems = {kind.problem for kind in AccessKeyError.__subclasses__()}
-    return {*reasons, *problems, AccessKeyError.problem, *DocumentStatus, *Outcome, *FaultKind}
+    warnings = {"date_before_issue", "date_in_future", "forbidden_characters"}
+    return {*reasons, *problems, *warnings, AccessKeyError.problem, *DocumentStatus, *Outcome, *FaultKind}
 
 
 def test_every_word_is_explained() -> None:

@@ -53,7 +53,7 @@ def node(text: str, *, day: int = 1) -> Authorization:
     return Authorization(
         state=found[1],
         number=KEY if good else None,
-        authorized_at=datetime(2026, 6, day, tzinfo=UTC),
+        authorized_at=datetime(2026, 7, 1, 5 + day, tzinfo=UTC),
         environment="test",
         document=b"<factura/>" if good else None,
         messages=tuple(Message(code) for code in found[2].split()),

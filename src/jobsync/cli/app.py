@@ -7,39 +7,46 @@ from typing import Annotated
 import typer
 
 from jobsync import __version__
-from jobsync.cli import (
-    audit,
-    completion,
-    credentials,
-    cron,
-    database,
-    dealership,
-    demo,
-    doctor,
-    health,
-    invoice,
-    jobs,
-    logs,
-    manual,
-    removals,
-    report,
-    ride,
-    runs,
-    sandbox,
-    schedule,
-    settings,
-    sri,
-    status,
-    stock,
-    tenant,
-    units,
-)
-from jobsync.cli.options import Group
+from jobsync.cli.lazy import Place, lazy_root
 from jobsync.wiring import Tools
+
+# In the order in which help lists them; a command's file is imported when it is called.
+COMMANDS = {
+    "stock-sync": Place("jobsync.cli.jobs", "stock_sync"),
+    "check-authorizations": Place("jobsync.cli.jobs", "check_authorizations"),
+    "generate-ride": Place("jobsync.cli.jobs", "generate_ride"),
+    "logs": Place("jobsync.cli.logs", "logs"),
+    "locks": Place("jobsync.cli.runs", "locks"),
+    "status": Place("jobsync.cli.status", "status"),
+    "health": Place("jobsync.cli.health", "health"),
+    "doctor": Place("jobsync.cli.doctor", "doctor"),
+    "report": Place("jobsync.cli.report", "report"),
+    "metrics": Place("jobsync.cli.report", "metrics"),
+    "alert": Place("jobsync.cli.health", "alert"),
+    "audit": Place("jobsync.cli.audit", "audit"),
+    "completion": Place("jobsync.cli.completion", "completion"),
+    "man": Place("jobsync.cli.manual", "man"),
+    "demo": Place("jobsync.sandbox.demo", "demo"),
+    "db": Place("jobsync.cli.database", "app"),
+    "dealership": Place("jobsync.cli.dealership", "app"),
+    "credentials": Place("jobsync.cli.credentials", "app"),
+    "settings": Place("jobsync.cli.settings", "app"),
+    "removals": Place("jobsync.cli.removals", "app"),
+    "stock": Place("jobsync.cli.stock", "app"),
+    "tenant": Place("jobsync.cli.tenant", "app"),
+    "invoice": Place("jobsync.cli.invoice", "app"),
+    "sri": Place("jobsync.cli.sri", "app"),
+    "ride": Place("jobsync.cli.ride", "app"),
+    "runs": Place("jobsync.cli.runs", "app"),
+    "schedule": Place("jobsync.cli.schedule", "app"),
+    "units": Place("jobsync.cli.units", "app"),
+    "cron": Place("jobsync.cli.cron", "app"),
+    "sandbox": Place("jobsync.sandbox.commands", "app"),
+}
 
 app = typer.Typer(
     name="jobsync",
-    cls=Group,
+    cls=lazy_root(COMMANDS),
     help="Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due.",
     no_args_is_help=True,
     add_completion=False,
@@ -75,35 +82,3 @@ def root(
     )
     for name in ("JOBSYNC_ENCRYPTION_KEY", "JOBSYNC_ENCRYPTION_KEY_PREVIOUS", "EASYCARS_ENCRYPTION_KEY"):
         register_secret(tools.environ.get(name, ""))
-
-
-app.command("stock-sync")(jobs.stock_sync)
-app.command("check-authorizations")(jobs.check_authorizations)
-app.command("generate-ride")(jobs.generate_ride)
-app.add_typer(database.app, name="db")
-app.add_typer(dealership.app, name="dealership")
-app.add_typer(credentials.app, name="credentials")
-app.add_typer(settings.app, name="settings")
-app.add_typer(removals.app, name="removals")
-app.add_typer(stock.app, name="stock")
-app.add_typer(tenant.app, name="tenant")
-app.add_typer(invoice.app, name="invoice")
-app.add_typer(sri.app, name="sri")
-app.add_typer(ride.app, name="ride")
-app.add_typer(runs.app, name="runs")
-app.command("logs")(logs.logs)
-app.command("locks")(runs.locks)
-app.add_typer(schedule.app, name="schedule")
-app.command("status")(status.status)
-app.command("health")(health.health)
-app.command("doctor")(doctor.doctor)
-app.command("report")(report.report)
-app.command("metrics")(report.metrics)
-app.command("alert")(health.alert)
-app.command("audit")(audit.audit)
-app.add_typer(units.app, name="units")
-app.add_typer(cron.app, name="cron")
-app.command("completion")(completion.completion)
-app.command("man")(manual.man)
-app.add_typer(sandbox.app, name="sandbox")
-app.command("demo")(demo.demo)

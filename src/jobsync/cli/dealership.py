@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from jobsync.cli.options import DealershipId, Json, group, transaction
-from jobsync.cli.output import print_facts, print_lines, print_table, say, show, with_pause
+from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
-from jobsync.logs import complain
+from jobsync.logs import complain, visible
 
 app = group("Dealerships: whom we sync, and when.")
 
@@ -108,6 +108,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         rows = registry.list_dealerships(connection)
     columns = ["id", "name", "last_status", "last_warnings", "last_synced_at", "vehicles", _HELD, "timezone"]
     columns += ["auto_sync", "paused", "has_credentials"]
+    columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
     lines = [[_told(row)[column] for column in columns] for row in rows]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
 
@@ -117,7 +118,8 @@ _HELD = "removals to decide"
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
-    return {_HELD if name == "held" else name: value for name, value in with_pause(row).items()}
+    named = {_HELD if name == "held" else name: value for name, value in with_pause(row).items()}
+    return named | {"unreadable": excerpts(row["unreadable"])}
 
 
 @app.command("show")
@@ -197,7 +199,9 @@ def schedule(
     if cron is not None and default:
         raise UsageProblem("CRON and --default exclude each other")
     if cron is not None and (wrong := problem_of_cron(cron)):
-        raise UsageProblem(f"CRON: {cron!r} cannot be used ({wrong}), expected five cron fields such as '30 1 * * *'")
+        raise UsageProblem(
+            f"CRON: {visible(cron, most=80)!r} cannot be used ({wrong}), expected five cron fields such as '30 1 * * *'"
+        )
     with transaction(context) as connection:
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:
@@ -216,7 +220,7 @@ def _planned(row: dict[str, Any]) -> dict[str, Any]:
     named: dict[str, Any] = {
         name: f"{row[name]} ({whose.get(row[f'{name}_from'], row[f'{name}_from'])})" for name in ("cron", "timezone")
     }
-    named["unreadable"] = ", ".join(row["unreadable"]) or None
+    named["unreadable"] = excerpts(row["unreadable"])
     if row["paused"]:
         named["paused"] = pause_end(row["paused_until"], row["timezone"])
     told = with_pause(row) | times | named

@@ -16,7 +16,6 @@ from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, complain, visible, visible_lines
 from jobsync.wiring import Tools
 
-_INTERRUPTED = 130
 # Their exit code is the run's verdict, which its row keeps; a table that was lost is only said, unlike a document.
 _JOBS = ("stock-sync", "check-authorizations", "generate-ride")
 _SPENT = {
@@ -54,13 +53,13 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
         if any("\ud800" <= sign <= "\udfff" for argument in arguments for sign in argument):
             raise UsageProblem("an argument is not valid UTF-8 text; nothing was done")
         result = program(list(arguments), standalone_mode=False, obj=tools, prog_name="jobsync")
-        if result == _INTERRUPTED:  # Typer's own way to say so
-            return _complain("cancelled", _INTERRUPTED, as_json=as_json)
+        if result == ExitCode.INTERRUPTED and not isinstance(result, ExitCode):  # Typer's own way to say so, no run's
+            return _complain("cancelled", int(ExitCode.INTERRUPTED), as_json=as_json)
         return int(result) if isinstance(result, int) else 0
     except JobsyncError as error:
         return _complain(visible(error), int(error.exit_code), as_json=as_json)
     except typer.Abort:
-        return _complain("cancelled", _INTERRUPTED, as_json=as_json)
+        return _complain("cancelled", int(ExitCode.INTERRUPTED), as_json=as_json)
     except usage_error as error:
         error.message = _in_words(str(error.message))
         try:

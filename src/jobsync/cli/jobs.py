@@ -83,7 +83,7 @@ def stock_sync(
     report = _reported("stock-sync", do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run, scheduled=scheduled)
-    raise typer.Exit(int(report.exit_code))
+    raise typer.Exit(report.exit_code)
 
 
 def check_authorizations(
@@ -115,7 +115,7 @@ def check_authorizations(
     report = _reported("check-authorizations", do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
-    raise typer.Exit(int(report.exit_code))
+    raise typer.Exit(report.exit_code)
 
 
 def generate_ride(
@@ -149,7 +149,7 @@ def generate_ride(
     report = _reported("generate-ride", do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled:
         _print_rides(report, tools, as_json=as_json)
-    raise typer.Exit(int(report.exit_code))
+    raise typer.Exit(report.exit_code)
 
 
 def _run_generate_ride(
@@ -228,7 +228,7 @@ def _run_check_authorizations(
 
     with _asking(tools) as connection:
         settings = read_system_settings(connection)
-        work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit)
+        work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit, every=not scheduled)
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):

@@ -21,6 +21,7 @@ EXIT_STATUS = (
     ("70", "the lock was lost; nothing was written after it went"),
     ("75", "another run holds the lock (it is named), or an old writer still writes"),
     ("78", "configuration: everything that is wrong is named"),
+    ("130", "interrupted by Ctrl-C; a run has finished what was in work (after SIGTERM: 0)"),
 )
 ENVIRONMENT = (
     ("JOBSYNC_DATABASE_URL", "postgresql://…; unset, embedded: or embedded:/path is the private server"),

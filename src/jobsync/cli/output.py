@@ -255,6 +255,11 @@ def print_lines(lines: Sequence[str], *, title: str) -> None:
         write("  " + "\n    ".join(parts) + "\n")
 
 
+def excerpts(texts: Sequence[str]) -> str | None:
+    """Return texts that cannot be read, each cut to 80 characters, as one cell; None if there are none."""
+    return ", ".join(visible(text, most=80) or "(blank)" for text in texts) or None
+
+
 def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for a person: `paused` says until when, or no; the reason of a past pause is past as well."""
     from jobsync.operate.words import pause_end

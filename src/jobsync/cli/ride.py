@@ -63,7 +63,7 @@ def render(
     report = {
         "file": str(file),
         "path": str(output),
-        "access_key": document.access_key,
+        "access_key": document.access_key or None,
         "authorized": stamp.authorized,
         "pages": rendered.pages,
         "bytes": len(rendered.data),

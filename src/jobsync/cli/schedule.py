@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from jobsync.cli.options import Json, group, transaction
-from jobsync.cli.output import print_table, show
+from jobsync.cli.output import excerpts, print_table, show
 from jobsync.logs import complain
 
 app = group("When each dealership is synced next.")
@@ -32,7 +32,8 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
         on = read_system_settings(driver(connection)).switch("easycar_sync_enabled")
     if not on:
         complain("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs")
-    columns = ["dealership", "next", "last success", "retry", "attempts", "why not", "cron", "time zone"]
+    columns = ["dealership", "next slot", "last success", "retry", "attempts", "why not", "cron", "time zone"]
+    columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
     lines = [
         [
             f"{row['dealership_id']} {row['name']}",
@@ -41,7 +42,8 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
             _why_not(row),
             row["cron"],
             row["timezone"],
-        ]
+            excerpts(row["unreadable"]),
+        ][: len(columns)]
         for row in rows
     ]
     show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
@@ -54,7 +56,4 @@ def _why_not(row: dict[str, Any]) -> str | None:
     if row["paused"]:
         reason = f": {row['paused_reason']}" if row["paused_reason"] else ""
         reasons.append(f"paused {pause_end(row['paused_until'], row['timezone'])}{reason}")
-    unreadable = row["unreadable"]
-    if isinstance(unreadable, list) and unreadable:
-        reasons.append(f"unreadable: {', '.join(unreadable)}")
     return "; ".join(reasons) or None

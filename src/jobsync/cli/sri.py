@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobsync.sri.catalogue import Explanation
 
 app = group("The SRI, Ecuador's tax authority.")
-_CODE = re.compile("[0-9]{1,5}")
+_CODE = re.compile("0*[0-9]{1,5}")
 
 
 @app.callback()
@@ -40,7 +40,8 @@ def explain(
     code = code.strip().lower().removeprefix("code_")  # as `invoice list` shows it
     if word := WORDS.get(code):
         known = {"code": code, "known": True, "stage": "jobsync", "class": None}
-        document = {**known, "meaning": word.meaning, "advice": word.advice, "source": None, "certain": True}
+        document = {**known, "meaning": word.meaning, "who": None, "advice": word.advice}
+        document |= {"source": None, "certain": True}
         facts = {"word": code, "meaning": word.meaning, "what to do": word.advice}
         show(document, as_json=as_json, otherwise=lambda: print_facts(facts))
         return
@@ -56,6 +57,7 @@ def explain(
         "stage": explanation.stage,
         "class": explanation.code_class.value,
         "meaning": explanation.meaning,
+        "who": explanation.who,
         "advice": explanation.advice,
         "source": explanation.source,
         "certain": explanation.certain,
@@ -72,6 +74,7 @@ def _for_a_person(explanation: Explanation) -> dict[str, object]:
         "meaning": explanation.meaning + doubt,
         "said by": explanation.stage,
         "class": f"{explanation.code_class.value}: {CLASS_WORDS[explanation.code_class]}",
+        "who acts": explanation.who,
         "what to do": explanation.advice,
         "source": explanation.source,
     }

@@ -250,7 +250,9 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     if facts.blocked:
         parts.append(f"{facts.blocked} paused, off or without credentials")
     if facts.next_at:
-        parts.append(f"next slot {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
+        parts.append(
+            f"next {'retry' if facts.next_is_retry else 'slot'} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}"
+        )
     return ", ".join(parts)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Not alembic's default: the host application may use alembic in the same database.
 VERSION_TABLE: LiteralString = "jobsync_schema_version"
-HEAD = "0004"
+HEAD = "0008"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
 _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     ARRAY,
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    event,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -428,6 +430,8 @@ sri_hosts = Table(
     _instant("opened_at"),
     _instant("last_probe_at"),
     _instant("last_start_at"),
+    # why the circuit is open: faults, too_often; NULL while it is closed
+    _text("open_cause", required=False),
 )
 
 # --- runs ------------------------------------------------------------------------------------------------------------
@@ -533,3 +537,29 @@ alerts = Table(
     Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
     Index("alerts_one_open_key", "subject", "kind", unique=True, postgresql_where=text("closed_at IS NULL")),
 )
+
+# --- what is due -----------------------------------------------------------------------------------------------------
+
+# One view for each job answers it for the tick, the job, the screens and the alerts alike: `id` of the row,
+# `due_since`, and `too_far_ahead`. An instant further ahead than the longest wait that the job can set was written by a
+# clock that was wrong, and is due; NULL is never. Both jobs wait 6 hours at most; a tenth more is for jitter.
+_LONGEST_WAIT = "interval '6 hours 36 minutes'"
+
+
+def _due(columns: str, instant: str, condition: str) -> str:
+    return f"""
+        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, {columns}, i.{instant},
+               least(i.{instant}, now()) AS due_since, i.{instant} > now() AS too_far_ahead
+        FROM invoices i JOIN tenants t ON t.id = i.tenant_id
+        WHERE {condition} AND i.deleted_at IS NULL
+          AND (i.{instant} <= now() OR i.{instant} > now() + {_LONGEST_WAIT})
+          AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= now())
+    """
+
+
+VIEWS = {
+    "due_documents": _due("i.check_count", "next_check_at", "i.status IN ('pending_authorization', 'needs_attention')"),
+    "due_rides": _due("i.ride_attempts", "ride_next_at", "i.status = 'authorized' AND i.ride_generated_at IS NULL"),
+}
+for _name, _query in VIEWS.items():
+    event.listen(metadata, "after_create", DDL(f"CREATE VIEW {_name} AS {_query}"))

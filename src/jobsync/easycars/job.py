@@ -19,7 +19,7 @@ from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
-from jobsync.logs import get_logger, show_progress
+from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
@@ -119,7 +119,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",
                 dealership_id=found.dealership_id,
-                value=text,
+                value=visible(text, most=80),
                 in_force=f"{rule.cron} @ {rule.timezone}",
             )
         if ahead:

@@ -112,7 +112,10 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
 
 
 def _overview(connection: Connection, dealership_id: int | None = None) -> list[dict[str, Any]]:
-    """Return all dealerships or one; a changed cron or zone shows the slot that the next tick will compute from it."""
+    """
+    Return all dealerships or one; a changed cron or zone shows the slot that the next tick will compute from it, and
+    `unreadable` what of both is asked for in vain.
+    """
     rows = _rows(
         connection, _OVERVIEW + " WHERE CAST(:id AS bigint) IS NULL OR d.id = :id ORDER BY d.id", id=dealership_id
     )
@@ -120,8 +123,9 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
     for row in rows:
         schedule = schedules[row["id"]]
-        _, row["next_at"] = coming_slot(schedule, now)
-        row["retry_at"] = None if schedule.changed else row["retry_at"]
+        rule, row["next_at"] = coming_slot(schedule, now)
+        row["retry_at"] = row["retry_at"] if schedule.was_computed_by(rule) else None
+        row["unreadable"] = list(rule.unreadable)
     return rows
 
 
@@ -436,7 +440,7 @@ def list_schedules(connection: Connection, now: datetime) -> Rows:
                 "paused": row["paused"],
                 "paused_until": row["paused_until"],
                 "paused_reason": row["paused_reason"],
-                "unreadable": list(rule.unreadable),
+                "unreadable": row["unreadable"],
             }
         )
     return shown

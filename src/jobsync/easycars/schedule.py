@@ -27,8 +27,12 @@ class Schedule:
 
     @property
     def changed(self) -> bool:
-        """Whether the next tick looks at it anew, which ends retries: other texts, or no tick has met it yet."""
+        """Whether the next tick looks at it anew: other texts, or no tick has met it yet."""
         return self.seen != self.wanted.seen or self.next_at is None
+
+    def was_computed_by(self, rule: Rule) -> bool:
+        """Whether slot and retries come from this rule; another one ends them, other texts for the same one do not."""
+        return (rule.cron, rule.timezone) == (self.cron, self.timezone)
 
 
 def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
@@ -38,8 +42,7 @@ def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
     A slot later than the rule's next one was computed while the clock was ahead, and does not count.
     """
     rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
-    same = (rule.cron, rule.timezone) == (found.cron, found.timezone)
-    if found.next_at is None or not (same or not found.changed):
+    if found.next_at is None or (found.changed and not found.was_computed_by(rule)):
         return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
     if found.next_at <= now:
         return rule, found.next_at

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from jobsync.easycars.model import (
 )
 from jobsync.easycars.parse import fingerprint
 from jobsync.easycars.plan import spell
-from jobsync.easycars.schedule import Schedule, next_retry
+from jobsync.easycars.schedule import RETRY_MINUTES, Schedule, next_retry
 from jobsync.logs import visible
 from jobsync.runner.items import ItemFailure
 from jobsync.runner.lock import lock_key
@@ -152,15 +152,17 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
     """
     Keep a schedule and what it was computed from, unless another run has done so since `found` was read.
 
-    A dealership that the host application is about to delete is left out. Instants that a wrong clock left in the
-    future become now.
+    A retry of the slot stays while the rule does. A dealership that the host application is about to delete is left
+    out. Instants that a wrong clock left in the future become now.
     """
     connection.execute(
         "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at)"
         " SELECT d.id, %(cron)s, %(timezone)s, %(seen)s, %(next_at)s FROM dealerships d WHERE d.id = %(id)s"
         " FOR KEY SHARE SKIP LOCKED"
         " ON CONFLICT (dealership_id) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone,"
-        f" seen = excluded.seen, next_at = excluded.next_at, retry_at = NULL, {_NOT_IN_THE_FUTURE}"
+        " retry_at = CASE WHEN (h.cron, h.timezone, h.retry_at IS NULL) = (excluded.cron, excluded.timezone, false)"
+        " THEN least(h.retry_at, now() + %(longest_wait)s) END,"
+        f" seen = excluded.seen, next_at = excluded.next_at, {_NOT_IN_THE_FUTURE}"
         " WHERE h.seen IS NOT DISTINCT FROM %(seen_before)s AND h.next_at IS NOT DISTINCT FROM %(next_before)s",
         {
             "id": found.dealership_id,
@@ -170,6 +172,7 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
             "next_at": next_at,
             "seen_before": found.seen,
             "next_before": found.next_at,
+            "longest_wait": timedelta(minutes=max(RETRY_MINUTES)),
         },
     )
 

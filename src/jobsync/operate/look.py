@@ -94,6 +94,7 @@ class JobFacts:
         due: items whose time has come; `waiting` are eligible but not due yet; `blocked` are eligible for nothing
             (paused, switched off, no credentials).
         next_at: when the first of the waiting ones is due.
+        next_is_retry: that one is tried again then; otherwise its slot comes.
         last_bad: the last run within the window that did not end clean.
         last_missed: the last scheduled run within the window that failed: the end of a row of failures.
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
@@ -120,6 +121,7 @@ class JobFacts:
     blocked: int
     oldest_due_at: datetime | None
     next_at: datetime | None
+    next_is_retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -457,13 +459,15 @@ def _due(
         ready = [found for found in dealerships if found.why_not is None]
         times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
         due = [time for time in times if time is not None and time <= now]
+        next_at = min((time for time in times if time is not None and time > now), default=None)
         return {
             "in_use": any(found.why_not != "no_credentials" for found in dealerships),
             "due": len(due),
             "waiting": len(ready) - len(due),
             "blocked": len(dealerships) - len(ready),
             "oldest_due_at": min(due, default=None),
-            "next_at": min((time for time in times if time is not None and time > now), default=None),
+            "next_at": next_at,
+            "next_is_retry": next_at is not None and all(found.next_at != next_at for found in ready),
         }
     open_tenants = [found for found in tenants if found.takes_part]
     closed = [found for found in tenants if not found.takes_part]
@@ -498,7 +502,7 @@ _DEALERSHIPS = """
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
            nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
-           h.cron AS last_cron, h.timezone AS last_zone, h.seen,
+           h.cron AS last_cron, h.timezone AS last_zone,
            greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
@@ -540,14 +544,14 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
     for row in rows_of(connection, _DEALERSHIPS, now=now):
         own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
         last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
-        # Of other texts the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
-        # what cannot be read changes no slot.
+        # Of another rule the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
+        # what cannot be read leaves the rule that was in force, with its slot and its retries.
         wanted = Wanted(own_cron or common, own_zone or common_zone, common, common_zone)
         in_force = resolve(wanted, last_cron=last[0], last_timezone=last[1])
         rule = in_force.cron, in_force.timezone
         before = text_of_cron(last[0] or "") or rule[0], text_of_zone(last[1] or "") or rule[1]
         expected = slot(*before, start) if start else None
-        if row.pop("seen") != wanted.seen:
+        if rule != last:
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)

@@ -88,6 +88,7 @@ def _job_json(status: JobStatus) -> dict[str, Any]:
         "blocked": facts.blocked,
         "oldest_due_at": facts.oldest_due_at,
         "next_at": facts.next_at,
+        "next_is_retry": facts.next_is_retry,
     }
 
 

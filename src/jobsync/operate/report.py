@@ -254,7 +254,7 @@ def _job(seen: Snapshot, history: History, status: JobStatus) -> str:
     if numbers.p95_s is not None and numbers.p50_s is not None:
         times.append(("duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"))
     if facts.next_at:
-        times.append(("next slot", stamp(facts.next_at)))
+        times.append(("next retry" if facts.next_is_retry else "next slot", stamp(facts.next_at)))
     lines.append(_facts(times))
     rows = {row["day"]: row for row in history.runs if row["job"] == status.name}
     if rows:

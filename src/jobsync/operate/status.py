@@ -10,6 +10,7 @@ from typing import Any
 from jobsync.cron import problem_of_cron
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.errors import ExitCode
+from jobsync.logs import visible
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
 from jobsync.operate.words import EMPTY_FEED, ago, how_to_decide, many, pause_end, span, stamp
@@ -420,10 +421,12 @@ def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
     whys, whats = [], []
     if found.unreadable_cron is not None:
         wrong = problem_of_cron(found.unreadable_cron)
-        whys.append(f"its cron {found.unreadable_cron!r} cannot be used ({wrong}), {found.cron!r} is in force")
+        text = visible(found.unreadable_cron, most=80)
+        whys.append(f"its cron {text!r} cannot be used ({wrong}), {found.cron!r} is in force")
         whats.append(f"jobsync dealership schedule {found.id} '0 2 * * *' (or --default)")
     if found.unreadable_zone is not None:
-        whys.append(f"its time zone {found.unreadable_zone!r} is unknown, {found.timezone} is in force")
+        text = visible(found.unreadable_zone, most=80)
+        whys.append(f"its time zone {text!r} is unknown, {found.timezone} is in force")
         whats.append(f"jobsync dealership set {found.id} --timezone Australia/Sydney")
     return ("; ".join(whys), "; ".join(whats)) if whys else None
 

@@ -10,6 +10,7 @@ from functools import partial
 from jobsync.ride import barcode, codes
 from jobsync.ride.flow import PAD_X, Column, Filled, Flow, Piece, Table
 from jobsync.ride.model import Stamp
+from jobsync.ride.numbers import digits, exact, has_value, money, percent
 from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
 from jobsync.sri.comprobante import (
     Amount,
@@ -35,7 +36,8 @@ TOTALS_WIDTH = 66.0
 NOTES_WIDTH = WIDTH - TOTALS_WIDTH - 5.0
 RADIUS = 1.4
 PAD = 3.2
-LOGO_HEIGHT_MIN, LOGO_HEIGHT_MAX = 22.0, 34.0
+SIGN_HEIGHT_MIN, SIGN_HEIGHT_MAX = 18.0, 34.0  # of a logo, or of the name in its place
+SLACK_MOST = 1.6  # that a gap between two texts of a box may grow by, to fill the box
 RUNNING_HEAD = 9.0
 BANNER = 8.0
 BAR_HEIGHT = 12.5
@@ -47,19 +49,21 @@ TITLE = Ink(14, bold=True)
 LONG_TITLE = Ink(12, bold=True)
 NUMBER = Ink(11)
 NAME = Ink(11, bold=True)
-NAME_ALONE = Ink(13.5, bold=True)  # where a logo would be
+WORDMARK_SIZES = (18.0, 15.0, 12.5)  # of a name in the place of a logo; the last one takes any number of lines
 TRADE_NAME = Ink(9)
-LABEL = Ink(6.4, grey=0.35)
+LABEL = Ink(7, grey=0.25)
+KEY_LABEL = Ink(9, grey=0.25)
 VALUE = Ink(8)
 STRONG = Ink(8, bold=True)
+PARTY = Ink(9.5, bold=True)
 SMALL = Ink(7)
-SMALL_LABEL = Ink(7, grey=0.3)
-KEY = Ink(8.4)
+KEY = Ink(10)
 SECTION = Ink(7.2, bold=True)
 WARNING = Ink(10.5, bold=True)
-FOOT = Ink(6.2, grey=0.4)
+FOOT = Ink(7, grey=0.25)
 TOTAL = Ink(7.6)
 GRAND_TOTAL = Ink(9.4, bold=True)
+LEAST_PT = 7.0
 
 WITHOUT_AUTHORIZATION = "SIN AUTORIZACIÓN – SIN VALIDEZ TRIBUTARIA"
 TEST_ENVIRONMENT = "AMBIENTE DE PRUEBAS – SIN VALIDEZ TRIBUTARIA"
@@ -68,11 +72,18 @@ _GUAYAQUIL = timezone(timedelta(hours=-5))  # mainland Ecuador, without daylight
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A label with its value; `columns` of the twelve of a row are its own, and what is left if it is the last."""
+    """
+    A label with its value.
+
+    Args:
+        columns: how many of the twelve of a row are its own; what is left too if it is the last.
+        ink: what the value is written with.
+    """
 
     label: str
     value: str | None
     columns: int = 3
+    ink: Ink = VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +114,18 @@ def begin(sheet: Sheet, document: Document, stamp: Stamp, *, title: str, logo_ra
     """
     sheet.turn_to(0)
     top = TOP + len(marks(document, stamp)) * BANNER
-    issuer = _issuer_pieces(sheet, document, NAME if logo_ratio else NAME_ALONE)
+    wordmark = _wordmark(sheet, document) if logo_ratio is None else []
+    issuer = _issuer_pieces(sheet, document, named_above=bool(wordmark))
     key = _key_pieces(sheet, document, stamp, title)
-    issuer_height = sum(piece.height_mm for piece in issuer) + 2 * PAD
-    key_height = sum(piece.height_mm for piece in key) + 2 * PAD
-    logo_height = 0.0
+    issuer_height, key_height = _height(issuer) + 2 * PAD, _height(key) + 2 * PAD
+    sign_height = min(max(key_height - issuer_height - GAP, SIGN_HEIGHT_MIN), SIGN_HEIGHT_MAX)
     if logo_ratio is not None:
-        logo_height = min(max(key_height - issuer_height - GAP, LOGO_HEIGHT_MIN), LOGO_HEIGHT_MAX)
-        _place_logo(sheet, top, logo_height, logo_ratio)
-        logo_height += GAP
-    height = max(key_height, issuer_height + logo_height)
-    _box(sheet, LEFT, top + logo_height, ISSUER_BOX, height - logo_height, issuer)
+        _place_logo(sheet, top, sign_height, logo_ratio)
+    else:
+        sign_height = max(sign_height, _height(wordmark))
+        _draw_pieces(wordmark, top + (sign_height - _height(wordmark)) / 2)
+    height = max(key_height, sign_height + GAP + issuer_height)
+    _box(sheet, LEFT, top + sign_height + GAP, ISSUER_BOX, height - sign_height - GAP, issuer)
     _box(sheet, LEFT + ISSUER_BOX + GAP, top, KEY_BOX, height, key)
     return Flow(
         sheet,
@@ -144,23 +156,29 @@ def finish(sheet: Sheet, document: Document, stamp: Stamp, *, title: str) -> Non
             sheet.rule(LEFT, y + 4.6, WIDTH, weight_mm=0.2, grey=0.35)
         y = HEIGHT_MM - 10.2
         sheet.rule(LEFT, y - 1.2, WIDTH, weight_mm=0.1, grey=0.7)
-        sheet.write(LEFT, y, *_foot(sheet, document, stamp))
+        if stamp.authorized:
+            sheet.write(LEFT, y, "Consulte su validez en srienlinea.sri.gob.ec", FOOT)
         sheet.write(RIGHT, y, f"Página {index + 1} de {sheet.page_count}", FOOT, align="right")
 
 
-def _foot(sheet: Sheet, document: Document, stamp: Stamp) -> tuple[str, Ink]:
-    text = f"Clave de acceso {sheet.clean(document.access_key)}"
-    if stamp.authorized:
-        text += " · Consulte su validez en srienlinea.sri.gob.ec"
-    return (sheet.wrap(text, WIDTH - 30, FOOT) or [""])[0], FOOT
+def _height(pieces: Iterable[Piece]) -> float:
+    return sum(piece.height_mm for piece in pieces)
 
 
 def _box(sheet: Sheet, x: float, y: float, width: float, height: float, pieces: Sequence[Piece]) -> None:
+    """Draw a box whose texts begin at its top; the gaps between them grow if there is room."""
     sheet.frame(x, y, width, height, radius=RADIUS)
-    y += (height - sum(piece.height_mm for piece in pieces)) / 2
+    gaps = sum(piece.draw is None for piece in pieces)
+    more = min(max(0.0, height - 2 * PAD - _height(pieces)) / max(1, gaps), SLACK_MOST)
+    _draw_pieces(pieces, y + PAD, more)
+
+
+def _draw_pieces(pieces: Iterable[Piece], y: float, more_mm: float = 0.0) -> None:
     for piece in pieces:
         if piece.draw is not None:
             piece.draw(y)
+        else:
+            y += more_mm
         y += piece.height_mm
 
 
@@ -170,13 +188,29 @@ def _place_logo(sheet: Sheet, top: float, height: float, ratio: float) -> None:
     sheet.picture(LEFT + (ISSUER_BOX - width) / 2, top + (height - tall) / 2, width, tall)
 
 
-def _issuer_pieces(sheet: Sheet, document: Document, name: Ink) -> list[Piece]:
+def _wordmark(sheet: Sheet, document: Document) -> list[Piece]:
+    """Return the name that stands where there is no logo: the trade name, else the issuer's own."""
+    x, room = LEFT + PAD, ISSUER_BOX - 2 * PAD
+    text = head_text(sheet, document.issuer.trade_name or document.issuer.name)
+    for most in range(1, _NAME_LINES + 1):
+        for size in WORDMARK_SIZES:
+            ink = Ink(size, bold=True)
+            lines = sheet.wrap(text, room, ink)
+            if len(lines) <= most and " ".join(lines) == text:  # no word is broken
+                return [_line(sheet, x, line, ink) for line in lines]
+    return _text(sheet, x, room, text, Ink(WORDMARK_SIZES[-1], bold=True))
+
+
+def _issuer_pieces(sheet: Sheet, document: Document, *, named_above: bool) -> list[Piece]:
     issuer = document.issuer
     x, room = LEFT + PAD, ISSUER_BOX - 2 * PAD
-    pieces = _text(sheet, x, room, issuer.name, _modest(sheet, issuer.name, room, name))
-    if issuer.trade_name and issuer.trade_name != issuer.name:
-        pieces += _text(sheet, x, room, issuer.trade_name, _modest(sheet, issuer.trade_name, room, TRADE_NAME))
-    pieces.append(_blank(1.4))
+    named = issuer.trade_name or issuer.name if named_above else None
+    pieces: list[Piece] = []
+    for name, ink in ((issuer.name, NAME), (issuer.trade_name, TRADE_NAME)):
+        if name and name != named and not (pieces and name == issuer.name):
+            pieces += _text(sheet, x, room, name, _modest(sheet, name, room, ink))
+    if pieces:
+        pieces.append(_blank(1.4))
     pieces += _labelled(sheet, x, room, "Dirección Matriz:", issuer.head_office, most=HEAD_TEXT_MAX)
     pieces += _labelled(sheet, x, room, "Dirección Sucursal:", issuer.branch, most=HEAD_TEXT_MAX)
     pieces += _labelled(sheet, x, room, "Contribuyente Especial Nro.", issuer.special_taxpayer)
@@ -184,8 +218,8 @@ def _issuer_pieces(sheet: Sheet, document: Document, name: Ink) -> list[Piece]:
     pieces += _labelled(sheet, x, room, "Agente de Retención Resolución No.", issuer.withholding_agent)
     legends = [legend for legend in (issuer.rimpe, issuer.micro_enterprise, issuer.rise) if legend]
     for legend in legends:
-        pieces += _text(sheet, x, room, legend, STRONG, most=HEAD_CODE_MAX)
-    return pieces
+        pieces += [*_text(sheet, x, room, legend, STRONG, most=HEAD_CODE_MAX), _blank(0.7)]
+    return pieces[:-1]
 
 
 def _modest(sheet: Sheet, text: str, room: float, ink: Ink) -> Ink:
@@ -195,29 +229,27 @@ def _modest(sheet: Sheet, text: str, room: float, ink: Ink) -> Ink:
 
 def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> list[Piece]:
     x, room = LEFT + ISSUER_BOX + GAP + PAD, KEY_BOX - 2 * PAD
-    pieces = _labelled(
-        sheet, x, room, "R.U.C.:", document.issuer.ruc, label_ink=Ink(9, grey=0.3), ink=Ink(11, bold=True)
-    )
-    pieces.append(_blank(0.8))
+    pieces = _labelled(sheet, x, room, "R.U.C.:", document.issuer.ruc, label_ink=KEY_LABEL, ink=Ink(11, bold=True))
     pieces += _title(sheet, x, room, title)
     if document.series_number:
-        pieces += _labelled(sheet, x, room, "No.", document.series_number, label_ink=Ink(9, grey=0.3), ink=NUMBER)
-    pieces.append(_blank(1.6))
-    if stamp.authorized:
-        number = sheet.clean(stamp.number or document.access_key)
-        pieces += _stacked(
-            sheet, x, room, "NÚMERO DE AUTORIZACIÓN", number, sheet.shrink(number, room, KEY, least_pt=7)
-        )
-        pieces += _stacked(sheet, x, room, "FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
-    else:
+        pieces += _labelled(sheet, x, room, "No.", document.series_number, label_ink=KEY_LABEL, ink=NUMBER)
+    pieces.append(_blank(0.8))
+    called = "CLAVE DE ACCESO"
+    if not stamp.authorized:
         pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
+    elif stamp.number and stamp.number != document.access_key:  # before 2018
+        number = sheet.clean(stamp.number)
+        ink = sheet.shrink(number, room, KEY, least_pt=LEAST_PT)
+        pieces += _stacked(sheet, x, room, "NÚMERO DE AUTORIZACIÓN", number, ink)
+    else:
+        called = "NÚMERO DE AUTORIZACIÓN Y CLAVE DE ACCESO"
+    if stamp.authorized:
+        pieces += _stacked(sheet, x, room, "FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
     emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
     emission_name = codes.EMISSIONS.get(emission, emission)
     pieces += _beside(sheet, x, room, [("AMBIENTE:", environment), ("EMISIÓN:", emission_name)])
-    pieces.append(_blank(0.6))
-    pieces += _access_key(sheet, document.access_key)
-    return pieces
+    return [*pieces, _blank(0.4), *_access_key(sheet, document.access_key, called)]
 
 
 def _title(sheet: Sheet, x: float, room: float, title: str) -> list[Piece]:
@@ -233,21 +265,23 @@ def _title(sheet: Sheet, x: float, room: float, title: str) -> list[Piece]:
     return [_line(sheet, x, line, LONG_TITLE) for line in lines]
 
 
-def _access_key(sheet: Sheet, text: str) -> list[Piece]:
+def _access_key(sheet: Sheet, text: str, called: str) -> list[Piece]:
+    """Return the key under its name, once in figures; as bars too if they can carry it."""
     x = LEFT + ISSUER_BOX + GAP
     key = sheet.clean(text)
     inner = KEY_BOX - 2 * PAD
-    pieces = [_line(sheet, x + PAD, "CLAVE DE ACCESO", LABEL)]
+    pieces = [_line(sheet, x + PAD, called, LABEL)]
     if is_key(text):
         widths = barcode.code128(text)
         module = barcode.MODULE_MM
-        left = round((x + (KEY_BOX - sum(widths) * module) / 2) / module) * module
-        pieces.append(_blank(0.5))
-        pieces.append(Piece(BAR_HEIGHT + 0.8, lambda y: sheet.bars(left, y, BAR_HEIGHT, module, widths)))
-        middle, ink = x + KEY_BOX / 2, sheet.shrink(key, inner, KEY, least_pt=7)
+        wide = sum(widths) * module
+        left = round((x + (KEY_BOX - wide) / 2) / module) * module
+        pieces.append(Piece(BAR_HEIGHT + 1.3, lambda y: sheet.bars(left, y + 0.5, BAR_HEIGHT, module, widths)))
+        middle, ink = x + KEY_BOX / 2, sheet.shrink(key, wide, KEY, least_pt=LEAST_PT)
         pieces.append(Piece(ink.line_mm, lambda y: sheet.write(middle, y, key, ink, align="center")))
         return pieces
-    return pieces + _text(sheet, x + PAD, inner, key, KEY)
+    text = key or "NO CONSTA"
+    return pieces + _text(sheet, x + PAD, inner, text, sheet.shrink(text, inner, KEY, least_pt=LEAST_PT))
 
 
 def is_key(text: str) -> bool:
@@ -293,7 +327,7 @@ def _labelled(
     label: str,
     text: str | None,
     *,
-    label_ink: Ink = SMALL_LABEL,
+    label_ink: Ink = LABEL,
     ink: Ink = VALUE,
     most: int = HEAD_CODE_MAX,
 ) -> list[Piece]:
@@ -324,7 +358,7 @@ def _beside(sheet: Sheet, x: float, room: float, pairs: Sequence[tuple[str, str 
     """Return labels with their values on one line, or on one line each if they are too long for that."""
     shown = [(label, head_text(sheet, text, most=HEAD_CODE_MAX)) for label, text in pairs if text]
     share = room / max(1, len(shown))
-    if any(sheet.measure(label, SMALL_LABEL) + 3 + sheet.measure(text, VALUE) > share for label, text in shown):
+    if any(sheet.measure(label, LABEL) + 3 + sheet.measure(text, VALUE) > share for label, text in shown):
         return [piece for label, text in shown for piece in _labelled(sheet, x, room, label, text)]
 
     def draw(y: float) -> None:
@@ -351,22 +385,23 @@ def draw_fields(flow: Flow, rows: Sequence[Sequence[Entry]], *, title: str | Non
     inner = WIDTH - 2 * PAD
     drawn: list[_FieldRow] = []
     for row in laid:
-        place, tall = 0, 0
-        cells: list[tuple[float, str, list[str]]] = []
+        place, tall = 0, 0.0
+        cells: list[_FieldCell] = []
         for index, (entry, text) in enumerate(row):
             columns = max(entry.columns, 12 - place) if index == len(row) - 1 else entry.columns
-            lines = sheet.wrap(text, inner * columns / 12 - 3, VALUE)
-            cells.append((LEFT + PAD + inner * place / 12, entry.label, lines))
-            tall = max(tall, len(lines))
+            lines = sheet.wrap(text, inner * columns / 12 - 3, entry.ink)
+            cells.append((LEFT + PAD + inner * place / 12, entry, lines))
+            tall = max(tall, len(lines) * entry.ink.line_mm)
             place += columns
-        drawn.append((LABEL.line_mm + tall * VALUE.line_mm + 1.2, cells))
+        drawn.append((LABEL.line_mm + tall + 1.2, cells))
     heading = SECTION.line_mm + 0.8 if title else 0.0
     for rows_of_box in _boxfuls(drawn, flow.page_room_mm - heading - 2 * PAD):
         _draw_box(flow, rows_of_box, title, heading)
         title, heading = None, 0.0
 
 
-_FieldRow = tuple[float, list[tuple[float, str, list[str]]]]
+_FieldCell = tuple[float, Entry, list[str]]
+_FieldRow = tuple[float, list[_FieldCell]]
 
 
 def _boxfuls(rows: Sequence[_FieldRow], room: float) -> list[list[_FieldRow]]:
@@ -389,23 +424,41 @@ def _draw_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, heading:
         sheet.write(LEFT + PAD, y, title, SECTION)
         y += heading
     for high, cells in rows:
-        for x, label, lines in cells:
-            sheet.write(x, y, label, LABEL)
-            sheet.write_lines(x, y + LABEL.line_mm, lines, VALUE)
+        for x, entry, lines in cells:
+            sheet.write(x, y, entry.label, LABEL)
+            sheet.write_lines(x, y + LABEL.line_mm, lines, entry.ink)
         y += high
     flow.y += height + GAP
+
+
+def packed(*entries: Entry) -> list[list[Entry]]:
+    """Return the entries that hold anything, as many to a row as it has room for."""
+    rows: list[list[Entry]] = [[]]
+    for entry in entries:
+        if entry.value and entry.value.strip():
+            if sum(one.columns for one in rows[-1]) + entry.columns > 12:
+                rows.append([])
+            rows[-1].append(entry)
+    return rows
+
+
+def party_row(
+    name: str | None, identification: str | None, date: str | None, *, called: str = "", date_called: str = "Fecha"
+) -> list[Entry]:
+    """Return the row that says whom the document is for, and its day."""
+    return [
+        Entry(f"Razón Social / Nombres y Apellidos{called}", name, 6, PARTY),
+        Entry("Identificación", identification, 3, PARTY),
+        Entry(date_called, date, 3, PARTY),
+    ]
 
 
 def note_rows(document: Document, note: CreditNote | DebitNote) -> list[list[Entry]]:
     """Return the rows of a note on another document: whom it is for, and what it changes."""
     modified = note.modified
     return [
+        party_row(note.buyer.name, note.buyer.id, document.issue_date_text, date_called="Fecha Emisión"),
         [
-            Entry("Razón Social / Nombres y Apellidos", note.buyer.name, 9),
-            Entry("Identificación", note.buyer.id),
-        ],
-        [
-            Entry("Fecha Emisión", document.issue_date_text),
             Entry("Comprobante que se modifica", codes.DOCUMENTS.get(modified.code or "", modified.code)),
             Entry("Número", modified.number),
             Entry("Fecha Emisión (Comprobante a modificar)", modified.issue_date),
@@ -416,24 +469,29 @@ def note_rows(document: Document, note: CreditNote | DebitNote) -> list[list[Ent
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def lines_table(lines: Sequence[Line], *, codes_called: tuple[str, str] = ("Cód. Principal", "Cód. Auxiliar")) -> Table:
+def lines_table(
+    lines: Sequence[Line],
+    *,
+    codes_called: tuple[str, str] = ("Cód. Principal", "Cód. Auxiliar"),
+    subsidy_total: Amount | None = None,
+) -> Table:
     """Return the table of a document's lines; columns that no line has anything for are left out."""
-    subsidized = any(has_value(line.price_without_subsidy) for line in lines)
+    subsidized = has_value(subsidy_total) or any(has_value(line.price_without_subsidy) for line in lines)
     columns: list[Filled] = [
-        (Column(codes_called[0], "code", most_mm=24), [line.code for line in lines]),
-        (Column(codes_called[1], "code", most_mm=20), [line.auxiliary_code for line in lines]),
-        (Column("Cantidad", "number", most_mm=26, least_mm=12), [digits(line.quantity) for line in lines]),
-        (Column("Unidad", "code", most_mm=16), [line.unit for line in lines]),
+        (Column(codes_called[0], "code"), [line.code for line in lines]),
+        (Column(codes_called[1], "code"), [line.auxiliary_code for line in lines]),
+        (Column("Cantidad", "number"), [digits(line.quantity) for line in lines]),
+        (Column("Unidad", "code"), [line.unit for line in lines]),
         (Column("Descripción"), [line.description or " " for line in lines]),
         (Column("Detalle Adicional"), ["\n".join(map(called, line.details)) for line in lines]),
-        (Column("Precio Unitario", "number", most_mm=26, least_mm=14), [digits(line.unit_price) for line in lines]),
-        (Column("Subsidio", "number", most_mm=22), [subsidy(line) if subsidized else None for line in lines]),
+        (Column("Precio Unitario", "number"), [digits(line.unit_price) for line in lines]),
+        (Column("Subsidio", "number"), [subsidy(line) if subsidized else None for line in lines]),
         (
-            Column("Precio sin Subsidio", "number", most_mm=24),
+            Column("Precio sin Subsidio", "number"),
             [digits(line.price_without_subsidy) if subsidized else None for line in lines],
         ),
-        (Column("Descuento", "number", most_mm=24, least_mm=13), [digits(line.discount) for line in lines]),
-        (Column("Precio Total", "number", most_mm=28, least_mm=16), [digits(line.total) for line in lines]),
+        (Column("Descuento", "number"), [money(line.discount) for line in lines]),
+        (Column("Precio Total", "number"), [money(line.total) for line in lines]),
     ]
     return table(columns)
 
@@ -450,22 +508,13 @@ def called(field: Field) -> str:
     return f"{field.name}: {field.value}" if field.name and field.value else field.name or field.value
 
 
-def digits(amount: Amount | None) -> str | None:
-    """Return a number as it stands in the XML."""
-    return None if amount is None else amount.text
-
-
-def has_value(amount: Amount | None) -> bool:
-    """Whether a number is there and says something."""
-    return amount is not None and amount.value != 0
-
-
 def subsidy(line: Line) -> str | None:
     """Return what a line's price is subsidized with: the exact difference of its two prices."""
     if line.price_without_subsidy is None or line.unit_price is None:
         return None
     without, price = line.price_without_subsidy.value, line.unit_price.value
-    return None if without is None or price is None else f"{without - price:f}"
+    with exact():
+        return None if without is None or price is None else f"{without - price:f}"
 
 
 # --- what stands below the lines -------------------------------------------------------------------------------------
@@ -473,15 +522,16 @@ def subsidy(line: Line) -> str | None:
 
 def draw_lines(flow: Flow, lines: Table, totals: Sequence[Piece], notes: Sequence[Piece]) -> None:
     """Draw a document's lines, and below them its totals beside its notes; the totals never stand alone on a page."""
-    lines.draw(flow, tail_mm=sum(piece.height_mm for piece in totals) + GAP)
+    height = _height(totals) + GAP
+    lines.draw(flow, tail_mm=height, all_mm=max(height, _height(notes) + GAP))
     flow.y += GAP
     flow.pour(totals, notes)
 
 
-def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
-    """Return the totals, decimal points below each other, as one group that no page divides."""
+def total_pieces(sheet: Sheet, totals: Sequence[TotalLine], *, currency: str | None = None) -> list[Piece]:
+    """Return the totals, decimal points below each other, and their currency, as one group that no page divides."""
     x, pad = RIGHT - TOTALS_WIDTH, PAD_X
-    texts = [sheet.clean(line.amount.text) for line in totals]
+    texts = [sheet.clean(money(line.amount)) for line in totals]
     widest = max((sheet.measure(text, TOTAL) for text in texts), default=0.0)
     room = min(max(widest, 14.0), TOTALS_WIDTH * 0.6)
     plain = [text for line, text in zip(totals, texts, strict=True) if not line.grand]
@@ -495,7 +545,7 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
             head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * pad - 2, ink if line.grand else TOTAL
         )
         values = [text]
-        ink = sheet.shrink(text, TOTALS_WIDTH * 0.6, ink, least_pt=5.0)
+        ink = sheet.shrink(text, TOTALS_WIDTH * 0.6, ink, least_pt=LEAST_PT)
         if sheet.measure(text, ink) > TOTALS_WIDTH * 0.6:
             values = sheet.wrap(text, TOTALS_WIDTH * 0.6, ink)
         tall = max(len(labels) * (GRAND_TOTAL if line.grand else TOTAL).line_mm, len(values) * ink.line_mm)
@@ -504,7 +554,21 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine]) -> list[Piece]:
         right = RIGHT - pad - (max(0.0, fraction - own) if not line.grand and fraction else 0.0)
         draw = partial(_draw_total, sheet, x, height, labels, values, right, ink, line=line, first=index == 0)
         pieces.append(Piece(height, draw, keep=index < len(totals) - 1))
+    if pieces and currency:
+        pieces[-1] = replace(pieces[-1], keep=True)
+        pieces += _currency(sheet, currency)
     return pieces
+
+
+def _currency(sheet: Sheet, currency: str) -> list[Piece]:
+    """Return the currency of the totals above it."""
+    right, said = RIGHT - PAD_X, f"Moneda: {head_text(sheet, currency, most=HEAD_CODE_MAX)}"
+    lines = sheet.wrap(said, TOTALS_WIDTH - 2 * PAD_X, LABEL)
+
+    def draw(y: float) -> None:
+        sheet.write_lines(right, y + 1, lines, LABEL, align="right")
+
+    return [Piece(1 + len(lines) * LABEL.line_mm, draw)]
 
 
 def _draw_total(
@@ -550,7 +614,7 @@ def information_pieces(sheet: Sheet, fields: Sequence[Field], title: str = "Info
     pieces = [section(sheet, title)]
     names = [sheet.clean(field.name) for field in fields]
     narrow = max(
-        (sheet.measure(name, SMALL_LABEL) for name, field in zip(names, fields, strict=True) if field.value),
+        (sheet.measure(name, LABEL) for name, field in zip(names, fields, strict=True) if field.value),
         default=0.0,
     )
     indent = min(narrow, NOTES_WIDTH * 0.3) + 3
@@ -560,8 +624,8 @@ def information_pieces(sheet: Sheet, fields: Sequence[Field], title: str = "Info
             left, right = sheet.wrap(name, NOTES_WIDTH, SMALL), []
             ink = SMALL
         else:
-            left = sheet.wrap(name, indent - 3, SMALL_LABEL)
-            right, ink = sheet.wrap(value, NOTES_WIDTH - (indent if name else 0.0), SMALL), SMALL_LABEL
+            left = sheet.wrap(name, indent - 3, LABEL)
+            right, ink = sheet.wrap(value, NOTES_WIDTH - (indent if name else 0.0), SMALL), LABEL
         count = max(len(left), len(right))
         for index in range(count):
             one, other = (lines[index] if index < len(lines) else "" for lines in (left, right))
@@ -582,9 +646,9 @@ def payment_pieces(sheet: Sheet, payments: Sequence[Payment]) -> list[Piece]:
         return []
     columns: list[Filled] = [
         (Column("Forma de pago"), [codes.named(codes.PAYMENTS, payment.method) for payment in payments]),
-        (Column("Valor", "number", most_mm=26), [digits(payment.total) for payment in payments]),
-        (Column("Plazo", "number", most_mm=16), [payment.term for payment in payments]),
-        (Column("Tiempo", "code", most_mm=18), [payment.term_unit for payment in payments]),
+        (Column("Valor", "number"), [money(payment.total) for payment in payments]),
+        (Column("Plazo", "number"), [digits(Amount(payment.term)) if payment.term else None for payment in payments]),
+        (Column("Tiempo", "code"), [payment.term_unit for payment in payments]),
     ]
     return small_table(sheet, columns)
 
@@ -601,9 +665,11 @@ def small_table(sheet: Sheet, columns: Iterable[Filled], *, title: str | None = 
 
 
 def compensation_fields(compensations: Sequence[Compensation]) -> list[Field]:
-    """Return what was given back of IVA, from 2016 to 2018."""
+    """Return what was given back of IVA, from 2016 to 2018; nothing if all of it is zero."""
+    if not any(has_value(one.amount) for one in compensations):
+        return []
     return [
-        Field(f"Compensación {digits(one.rate) or ''}%".replace(" %", ""), digits(one.amount) or "")
+        Field(f"Compensación {digits(one.rate) or ''}%".replace(" %", ""), money(one.amount) or "")
         for one in compensations
     ]
 
@@ -616,16 +682,22 @@ def machine_fields(machine: FiscalMachine | None) -> list[Field]:
     return [Field(name, value) for name, value in named if value]
 
 
-def reimbursement_entries(totals: ReimbursementTotals | None) -> list[Entry]:
-    """Return the sums of the reimbursed documents."""
+def draw_reimbursement_totals(
+    flow: Flow, totals: ReimbursementTotals | None, reimbursements: Sequence[Reimbursement]
+) -> None:
+    """Draw the sums of the reimbursed documents; zeros without such documents are left out."""
     if totals is None:
-        return []
-    return [
+        return
+    sums = [amount for amount in (totals.documents, totals.base, totals.tax) if amount is not None]
+    if sums and not reimbursements and not any(map(has_value, sums)):
+        return
+    entries = [
         Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code)),
-        Entry("Total Comprobantes Reembolso", digits(totals.documents)),
-        Entry("Total Base Imponible Reembolso", digits(totals.base)),
-        Entry("Total Impuesto Reembolso", digits(totals.tax)),
+        Entry("Total Comprobantes Reembolso", money(totals.documents)),
+        Entry("Total Base Imponible Reembolso", money(totals.base)),
+        Entry("Total Impuesto Reembolso", money(totals.tax)),
     ]
+    draw_fields(flow, [entries], title="Reembolso de Gastos")
 
 
 def draw_reimbursements(flow: Flow, reimbursements: Sequence[Reimbursement]) -> None:
@@ -635,23 +707,23 @@ def draw_reimbursements(flow: Flow, reimbursements: Sequence[Reimbursement]) -> 
     sheet = flow.sheet
 
     def taxes(one: Reimbursement, what: str) -> str:
-        return "\n".join(digits(getattr(tax, what)) or "–" for tax in one.taxes)
+        return "\n".join(money(getattr(tax, what)) or "–" for tax in one.taxes)
 
     columns: list[Filled] = [
         (
-            Column("Comprobante", "code", most_mm=26),
+            Column("Comprobante", "code"),
             [codes.named(codes.DOCUMENTS, r.document_code) for r in reimbursements],
         ),
-        (Column("Número", "code", most_mm=28), [r.number for r in reimbursements]),
-        (Column("Fecha Emisión", "code", most_mm=16), [r.issue_date for r in reimbursements]),
-        (Column("Proveedor", "code", most_mm=24), [_supplier(r) for r in reimbursements]),
+        (Column("Número", "code"), [r.number for r in reimbursements]),
+        (Column("Fecha Emisión", "code"), [r.issue_date for r in reimbursements]),
+        (Column("Proveedor", "code"), [_supplier(r) for r in reimbursements]),
         (Column("Número de Autorización"), [r.authorization for r in reimbursements]),
         (
-            Column("Impuesto", "code", most_mm=18),
+            Column("Impuesto", "code"),
             ["\n".join(tax_name(t.code, digits(t.rate)) for t in r.taxes) for r in reimbursements],
         ),
-        (Column("Base Imponible", "number", most_mm=24), [taxes(r, "base") for r in reimbursements]),
-        (Column("Valor Impuesto", "number", most_mm=24), [taxes(r, "amount") for r in reimbursements]),
+        (Column("Base Imponible", "number"), [taxes(r, "base") for r in reimbursements]),
+        (Column("Valor Impuesto", "number"), [taxes(r, "amount") for r in reimbursements]),
     ]
     flow.need(20)
     flow.y += 1.5
@@ -671,20 +743,6 @@ def tax_name(code: str | None, rate: str | None) -> str:
     """Return a tax by its name and rate: `IVA 15%`."""
     name = codes.TAXES.get(code or "", code or "")
     return f"{name} {percent(rate)}" if rate else name
-
-
-def percent(rate: str) -> str:
-    """
-    Return a rate as it is spoken: without decimals that say nothing.
-
-    >>> percent("15.00"), percent("12"), percent("1.75")
-    ('15%', '12%', '1.75%')
-    """
-    value = Amount(rate).value
-    if value is None:
-        return f"{rate}%"
-    text = f"{value:f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
 
 
 def _fraction(text: str) -> str:

@@ -39,7 +39,7 @@ DOCUMENTS = {
 EMISSIONS = {"1": "NORMAL", "2": "INDISPONIBILIDAD DEL SISTEMA"}
 
 IVA, ICE, IRBPNR = "2", "3", "5"
-TAXES = {IVA: "IVA", ICE: "ICE", "4": "RETENCIÓN", IRBPNR: "IRBPNR"}
+TAXES = {IVA: "IVA", ICE: "ICE", IRBPNR: "IRBPNR"}
 
 # The rate of each IVA code, in percent. 6, 7 and 8 have none: no objeto, exento, diferenciado.
 IVA_RATES = {
@@ -52,7 +52,10 @@ IVA_RATES = {
 }
 IVA_NOT_SUBJECT, IVA_EXEMPT, IVA_SPECIAL = "6", "7", "8"
 
-WITHHELD_TAXES = {"1": "RENTA", "2": "IVA", "4": "RENTA", "6": "ISD"}
+# What is withheld, by group. Group 4, in invoices for fuel and press, is for two taxes; the code within it says which.
+WITHHELD_TAXES = {"1": "RENTA", "2": "IVA", "4": "IVA PRESUNTIVO Y RENTA", "6": "ISD"}
+_IVA_OR_INCOME = "4"
+_OF_IVA_OR_INCOME = {**dict.fromkeys((3, 4, 5, 6), "IVA PRESUNTIVO"), **dict.fromkeys((327, 328), "RENTA")}
 
 PAYMENTS = {
     "01": "SIN UTILIZACIÓN DEL SISTEMA FINANCIERO",
@@ -66,6 +69,23 @@ PAYMENTS = {
 }
 
 SUPPLIER_KINDS = {"01": "PERSONA NATURAL", "02": "SOCIEDAD"}
+
+
+def withheld_tax(group: str | None, code: str | None) -> str | None:
+    """
+    Return the name of a withheld tax; the group as it is if it has none.
+
+    Args:
+        group: `codigo`.
+        code: `codigoPorcentaje` or `codigoRetencion`, compared as a number.
+
+    >>> [withheld_tax("4", code) for code in ("3", "327", "999")]
+    ['IVA PRESUNTIVO', 'RENTA', 'IVA PRESUNTIVO Y RENTA']
+    """
+    known = WITHHELD_TAXES.get(group or "", group)
+    if group == _IVA_OR_INCOME and code and code.isascii() and code.isdigit():
+        return _OF_IVA_OR_INCOME.get(int(code[:9]), known)
+    return known
 
 
 def named(table: dict[str, str], code: str | None) -> str | None:

@@ -24,10 +24,10 @@ TITLE = "NOTA DE CRÉDITO"
 def draw(flow: Flow, document: Document, note: CreditNote) -> None:
     """Draw everything below the two boxes."""
     sheet = flow.sheet
-    reason = [Entry("Razón de Modificación", note.reason, 9), Entry("Moneda", note.currency)]
+    reason = [Entry("Razón de Modificación", note.reason, 12)]
     draw_fields(flow, [*note_rows(document, note), reason])
     lines = lines_table(note.lines, codes_called=("Código", "Cód. Adicional"))
-    right = total_pieces(sheet, totals.credit_note_totals(note))
+    right = total_pieces(sheet, totals.credit_note_totals(note), currency=note.currency)
     draw_lines(flow, lines, right, _notes(sheet, document, note))
 
 

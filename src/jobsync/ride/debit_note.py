@@ -5,7 +5,6 @@ from __future__ import annotations
 from jobsync.ride import totals
 from jobsync.ride.blocks import (
     compensation_fields,
-    digits,
     draw_fields,
     draw_lines,
     information_pieces,
@@ -16,6 +15,7 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.flow import Column, Filled, Flow, Piece
+from jobsync.ride.numbers import money
 from jobsync.ride.sheet import Sheet
 from jobsync.sri.comprobante import DebitNote, Document
 
@@ -29,8 +29,8 @@ def draw(flow: Flow, document: Document, note: DebitNote) -> None:
     columns: list[Filled] = [
         (Column("Razón de la Modificación"), [charge.reason or " " for charge in note.charges]),
         (
-            Column("Valor de la Modificación", "number", most_mm=40, least_mm=32),
-            [digits(c.amount) for c in note.charges],
+            Column("Valor de la Modificación", "number"),
+            [money(c.amount) for c in note.charges],
         ),
     ]
     right = total_pieces(sheet, totals.debit_note_totals(note))

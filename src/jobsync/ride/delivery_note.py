@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from jobsync.ride import codes
 from jobsync.ride.blocks import (
+    PARTY,
     Entry,
     called,
-    digits,
     draw_fields,
     information_pieces,
     machine_fields,
     table,
 )
 from jobsync.ride.flow import Column, Filled, Flow
+from jobsync.ride.numbers import digits
 from jobsync.sri.comprobante import DeliveryNote, Document, Good, Recipient
 
 TITLE = "GUÍA DE REMISIÓN"
@@ -25,9 +26,9 @@ def draw(flow: Flow, document: Document, note: DeliveryNote) -> None:
         flow,
         [
             [
-                Entry("Identificación (Transportista)", note.carrier.id),
-                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 6),
-                Entry("Placa", note.plate),
+                Entry("Identificación (Transportista)", note.carrier.id, 3, PARTY),
+                Entry("Razón Social / Nombres y Apellidos", note.carrier.name, 6, PARTY),
+                Entry("Placa", note.plate, 3, PARTY),
             ],
             [
                 Entry("Punto de Partida", note.from_address, 6),
@@ -55,8 +56,8 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
         flow,
         [
             [
-                Entry("Identificación (Destinatario)", recipient.party.id),
-                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 9),
+                Entry("Identificación (Destinatario)", recipient.party.id, 3, PARTY),
+                Entry("Razón Social / Nombres y Apellidos", recipient.party.name, 9, PARTY),
             ],
             [
                 Entry("Destino (Punto de llegada)", recipient.party.address, 6),
@@ -81,11 +82,11 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
 
 def _goods_table(flow: Flow, goods: tuple[Good, ...]) -> None:
     columns: list[Filled] = [
-        (Column("Cantidad", "number", most_mm=30, least_mm=18), [digits(good.quantity) for good in goods]),
+        (Column("Cantidad", "number"), [digits(good.quantity) for good in goods]),
         (Column("Descripción"), [good.description or " " for good in goods]),
         (Column("Detalle Adicional"), ["\n".join(map(called, good.details)) for good in goods]),
-        (Column("Código Principal", "code", most_mm=32), [good.code for good in goods]),
-        (Column("Código Auxiliar", "code", most_mm=32), [good.auxiliary_code for good in goods]),
+        (Column("Código Principal", "code"), [good.code for good in goods]),
+        (Column("Código Auxiliar", "code"), [good.auxiliary_code for good in goods]),
     ]
     flow.y -= 1
     table(columns).draw(flow)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
+from typing import Literal
 
 from jobsync.ride.sheet import Align, Ink, Sheet
 
-HEADING = Ink(6.6, bold=True)
+HEADING = Ink(7, bold=True)
 CELL = Ink(7.4)
+_SMALL_CELL = Ink(7)
 PAD_X = 1.4  # between a cell's edge and its text
-_PAD_Y = 0.85
+_LEAD = 1.4  # between numbers, which end at a column's right, and a text that begins at the next one's left
+_NARROW_PAD, _NARROWEST_PAD = 1.1, 0.7  # where texts need more than one line; where words would be broken
+_HEAD_PAD = 0.85
+_PADS_Y = (0.85, 0.6, 0.35, 0.15)  # above and below a row's text; the smaller ones where they save a page
 _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
 _PART = 50  # lines of a row that are not divided in a column
 _SPREAD, _EXTRA_MOST, _WEIGHT = 0.6, 5.0, 0.7
-_TITLE_MOST = 18.0  # a longer title is divided between lines
+_TITLE_MOST = 18.5  # a longer title is divided between lines
+_HALVINGS = 40  # of the interval in which widths are sought
 _KEPT_ROWS = 2  # that go over to the last page with what follows the table
 
 
@@ -119,14 +125,12 @@ class Column:
     One column of a table.
 
     Args:
-        kind: a number's decimal points stand below each other; a code is as wide as its longest text, up to `most_mm`;
-            texts share what is left.
+        kind: a number's decimal points stand below each other; codes and texts run over several lines where room is
+            scarce, and texts take what is left over.
     """
 
     title: str
-    kind: str = "text"
-    most_mm: float = 24.0
-    least_mm: float = 0.0
+    kind: Literal["text", "code", "number"] = "text"
 
     @property
     def align(self) -> Align:
@@ -143,7 +147,27 @@ class _Laid:
     column: Column
     title: list[str]
     fraction: float = 0.0
-    ink: Ink = CELL
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """
+    What a column would like to have, without its pads.
+
+    Args:
+        texts: its cells, by paragraph, each once.
+        natural: width of the longest of them.
+        fraction: what its numbers have right of the decimal point.
+        title: width of its title, on one line unless it is a long one.
+        title_least: the same on two lines.
+    """
+
+    column: Column
+    texts: frozenset[str]
+    natural: float
+    fraction: float
+    title: float
+    title_least: float
 
 
 Cell = str | None
@@ -165,19 +189,25 @@ class Table:
     width: float
     ink: Ink = CELL
     _laid: list[_Laid] = field(default_factory=list, init=False)
+    _pad_x: float = field(default=PAD_X, init=False)
+    _pad_y: float = field(default=_PADS_Y[0], init=False)
+    _leads: list[float] = field(default_factory=list, init=False)
 
-    def draw(self, flow: Flow, *, tail_mm: float = 0.0) -> None:
+    def draw(self, flow: Flow, *, tail_mm: float = 0.0, all_mm: float = 0.0) -> None:
         """
-        Draw the table, over as many pages as it takes.
+        Draw the table, over as many pages as it takes; its rows come closer if that saves a page.
 
         Args:
             tail_mm: height of what follows and shall not stand alone on a page; the last rows go along with it.
+            all_mm: height of everything that follows beside that.
         """
         if not self.rows or not self.columns:
             return
         sheet = flow.sheet
-        rows, heights, head = self._measure(sheet)
-        first = heights[0] if heights and heights[0] + head <= flow.page_room_mm else self.ink.line_mm
+        rows, head = self._measure(sheet)
+        self._pad_y = self._choose_pad(flow, [len(lines) for lines in rows], (tail_mm, all_mm), head)
+        heights = [self._height(len(lines)) for lines in rows]
+        first = heights[0] if heights[0] + head <= flow.page_room_mm else self.ink.line_mm
         flow.need(head + first)
         over = self._first_row_to_carry(flow, heights, tail_mm, head)
         if over == 0 and not flow.fresh:
@@ -190,7 +220,7 @@ class Table:
                 below_head = True
             rest = lines
             while self._height(len(rest)) > flow.room_mm + _SLACK:  # a row taller than a page
-                fitting = int((flow.room_mm - 2 * _PAD_Y) / self.ink.line_mm)
+                fitting = int((flow.room_mm - 2 * self._pad_y) / self.ink.line_mm)
                 if fitting > 0:
                     self._row(sheet, flow.y, rest[:fitting], rule=not below_head)
                     flow.y += self._height(fitting)
@@ -204,7 +234,7 @@ class Table:
 
     def pieces(self, sheet: Sheet) -> list[Piece]:
         """Return the table as pieces, for a column; its heading is not repeated."""
-        rows, _, head = self._measure(sheet)
+        rows, head = self._measure(sheet)
 
         def row(lines: list[tuple[str, ...]], y: float, *, first: bool, last: bool) -> None:
             self._row(sheet, y, lines, rule=first)
@@ -221,15 +251,30 @@ class Table:
                 )
         return pieces
 
-    def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], list[float], float]:
-        """Return each row's lines across all columns, the heights of the rows, and that of the heading."""
+    def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], float]:
+        """Return each row's lines across all columns, and the height of the heading."""
         self._lay_columns(sheet)
         rows = [list(zip_longest(*self._cells(sheet, row), fillvalue="")) for row in self.rows]
-        head = max(len(laid.title) for laid in self._laid) * HEADING.line_mm + 2 * _PAD_Y
-        return rows, [self._height(len(lines)) for lines in rows], head
+        return rows, max(len(laid.title) for laid in self._laid) * HEADING.line_mm + 2 * _HEAD_PAD
 
     def _height(self, lines: int) -> float:
-        return max(lines, 1) * self.ink.line_mm + 2 * _PAD_Y
+        return max(lines, 1) * self.ink.line_mm + 2 * self._pad_y
+
+    def _choose_pad(self, flow: Flow, counts: Sequence[int], tails_mm: Sequence[float], head: float) -> float:
+        """Return the widest pad of a row that leads to as few pages as the narrowest one does."""
+
+        def pages(pad: float) -> list[int]:
+            heights = [max(lines, 1) * self.ink.line_mm + 2 * pad for lines in counts]
+            return _count_pages(flow, heights, head, tails_mm)
+
+        widest, *closer = _PADS_Y
+        usual = pages(widest)
+        if max(usual) == 1:
+            return widest
+        best = pages(closer[-1])
+        if best >= usual:
+            return widest
+        return next(pad for pad in closer if pages(pad) == best)
 
     def _first_row_to_carry(self, flow: Flow, heights: Sequence[float], tail_mm: float, head: float) -> int | None:
         """Return the row before which a page has to end so that the tail is not alone; None if it will not be."""
@@ -262,15 +307,15 @@ class Table:
         sheet.rule(self.x, y, self.width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
         for laid in self._laid:
             right = laid.column.align == "right"
-            x = laid.x + (laid.width - PAD_X if right else PAD_X)
-            top = y + height - _PAD_Y - len(laid.title) * HEADING.line_mm
+            x = laid.x + (laid.width - self._pad_x if right else self._pad_x)
+            top = y + height - _HEAD_PAD - len(laid.title) * HEADING.line_mm
             sheet.write_lines(x, top, laid.title, HEADING, align=laid.column.align)
         self._end(sheet, y + height)
 
     def _row(self, sheet: Sheet, y: float, rows: Sequence[Sequence[str]], *, rule: bool) -> None:
         if rule:
             sheet.rule(self.x, y, self.width, weight_mm=0.1, grey=_RULE_GREY)
-        y += _PAD_Y
+        y += self._pad_y
         for lines in rows:
             for laid, text in zip(self._laid, lines, strict=True):
                 if text:
@@ -282,78 +327,150 @@ class Table:
 
     def _write(self, sheet: Sheet, laid: _Laid, y: float, text: str) -> None:
         if laid.column.kind != "number":
-            sheet.write(laid.x + PAD_X, y, text, laid.ink)
+            sheet.write(laid.x + self._pad_x, y, text, self.ink)
             return
-        own = sheet.measure(_fraction(text), laid.ink) if laid.fraction else 0.0
-        right = laid.x + laid.width - PAD_X - max(0.0, laid.fraction - own)
-        sheet.write(right, y, text, laid.ink, align="right")
+        own = sheet.measure(_fraction(text), self.ink) if laid.fraction else 0.0
+        right = laid.x + laid.width - self._pad_x - max(0.0, laid.fraction - own)
+        sheet.write(right, y, text, self.ink, align="right")
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
     def _lay_columns(self, sheet: Sheet) -> None:
-        measured = [self._measure_column(sheet, index, column) for index, column in enumerate(self.columns)]
-        flexible = [column.kind == "text" for column in self.columns]
-        fixed = sum(width for (width, _), flexes in zip(measured, flexible, strict=True) if not flexes)
-        wanted = sum(width for (width, _), flexes in zip(measured, flexible, strict=True) if flexes)
-        # what short texts leave over goes in part to the other columns, so that they do not crowd at one side
-        spare = max(0.0, self.width - fixed - wanted) * (1.0 if not any(flexible) else _SPREAD)
-        extra = min(spare / max(1, flexible.count(False)), _EXTRA_MOST if any(flexible) else self.width)
-        left = self.width - fixed - extra * flexible.count(False)
-        texts = _share([width for (width, _), flexes in zip(measured, flexible, strict=True) if flexes], left)
-        widths = [
-            texts.pop(0) if flexes else width + extra for (width, _), flexes in zip(measured, flexible, strict=True)
+        before = [None, *(column.kind for column in self.columns)]
+        self._leads = [
+            _LEAD if ahead == "number" and column.kind != "number" else 0.0
+            for ahead, column in zip(before, self.columns, strict=False)
         ]
+        wishes = [self._wish(sheet, index, column) for index, column in enumerate(self.columns)]
+        widths = self._spread(wishes) or self._squeeze(sheet, wishes)
         self._laid = []
         x = self.x
-        for column, (_, fraction), room in zip(self.columns, measured, widths, strict=True):
-            title = sheet.wrap(column.title, room - 2 * PAD_X, HEADING)
-            self._laid.append(_Laid(x, room, column, title, fraction, self.ink))
-            x += room
+        for wish, width, lead in zip(wishes, widths, self._leads, strict=True):
+            x += lead
+            room = width - 2 * self._pad_x
+            scale = self.ink.size_pt / CELL.size_pt
+            fraction = wish.fraction * scale if wish.natural * scale <= room + _SLACK else 0.0
+            title = sheet.wrap(wish.column.title, room, HEADING)
+            self._laid.append(_Laid(x, width, wish.column, title, fraction))
+            x += width
 
-    def _measure_column(self, sheet: Sheet, index: int, column: Column) -> tuple[float, float]:
-        """Return the width that a column wants, and what its numbers have right of the decimal point."""
-        texts = {sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")} - {""}
-        title = sheet.measure(column.title, HEADING)
-        if title > _TITLE_MOST:
-            title = max(sheet.measure(word, HEADING) for word in column.title.split(" "))
-        natural, fraction = 0.0, 0.0
+    def _wish(self, sheet: Sheet, index: int, column: Column) -> _Wish:
+        texts = frozenset(sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")) - {""}
+        fraction = 0.0
         if column.kind == "number":
             fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
             natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
         else:
             natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
-        if column.kind != "text" and natural > column.most_mm:
-            natural, fraction = column.most_mm, 0.0
-        return max(natural, title, column.least_mm) + 2 * PAD_X, fraction
+        return _Wish(column, texts, natural, fraction, *_title_widths(sheet, column.title))
+
+    @property
+    def _room(self) -> float:
+        """Width that pads and leads leave to all columns together."""
+        return self.width - sum(self._leads) - 2 * self._pad_x * len(self.columns)
+
+    def _spread(self, wishes: Sequence[_Wish]) -> list[float]:
+        """Return widths with which no cell needs a second line; nothing if there is no room for that."""
+        spare = self._room - sum(max(wish.natural, wish.title) for wish in wishes)
+        if spare < 0:
+            return []
+        widths = [max(wish.natural, wish.title) + 2 * self._pad_x for wish in wishes]
+        # what short texts leave over goes in part to the other columns, so that they do not crowd at one side
+        flexible = [wish.column.kind == "text" for wish in wishes]
+        others = max(1, flexible.count(False))
+        if not any(flexible):
+            return [width + spare / others for width in widths]
+        extra = min(spare * _SPREAD / others, _EXTRA_MOST)
+        for_texts = (spare - extra * flexible.count(False)) / flexible.count(True)
+        return [width + (for_texts if flexes else extra) for width, flexes in zip(widths, flexible, strict=True)]
+
+    def _squeeze(self, sheet: Sheet, wishes: Sequence[_Wish]) -> list[float]:
+        """
+        Return widths where texts need several lines: numbers get what they need and no more, the others the rest.
+
+        No column is narrower than its longest word; only where even that is too much are the longest words broken.
+        """
+        words = [
+            wish.natural if wish.column.kind == "number" else _longest_word(sheet, wish.texts, self.ink)
+            for wish in wishes
+        ]
+        scale, self._pad_x = 1.0, _NARROW_PAD
+        least = [max(word, wish.title_least) for word, wish in zip(words, wishes, strict=True)]
+        if sum(least) > self._room:
+            scale, self._pad_x = _SMALL_CELL.size_pt / self.ink.size_pt, _NARROWEST_PAD
+            self.ink = _SMALL_CELL
+            least = [max(word * scale, wish.title_least) for word, wish in zip(words, wishes, strict=True)]
+        pads, room = 2 * self._pad_x, self._room
+        if sum(least) > room:
+            return [width + pads for width in _fill(lambda level: [min(word, level) for word in least], room)]
+        most = [
+            least_here if wish.column.kind == "number" else max(wish.natural * scale, least_here)
+            for wish, least_here in zip(wishes, least, strict=True)
+        ]
+        weights = [wish.natural**_WEIGHT for wish in wishes]
+
+        def widths(level: float) -> list[float]:
+            return [
+                min(max(weight * level, at_least), at_most)
+                for weight, at_least, at_most in zip(weights, least, most, strict=True)
+            ]
+
+        given = _fill(widths, room)
+        left = (room - sum(given)) / len(given)
+        return [width + left + pads for width in given]
 
     def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
         return [
             [
                 line
                 for paragraph in (text or "").split("\n")
-                for line in sheet.wrap(paragraph, laid.width - 2 * PAD_X, laid.ink)
+                for line in sheet.wrap(paragraph, laid.width - 2 * self._pad_x, self.ink)
             ]
             for laid, text in zip(self._laid, row, strict=True)
         ]
 
 
-def _share(wanted: Sequence[float], room: float) -> list[float]:
-    """Divide the room among texts: short ones get what they want, long ones the rest, less than in proportion."""
-    given = [0.0] * len(wanted)
-    hungry = list(range(len(wanted)))
-    while hungry:
-        weights = sum(wanted[index] ** _WEIGHT for index in hungry)
-        offer = {index: room * wanted[index] ** _WEIGHT / weights for index in hungry}
-        content = [index for index in hungry if wanted[index] <= offer[index]]
-        if not content or content == hungry:
-            for index in hungry:
-                given[index] = offer[index]
-            break
-        for index in content:
-            given[index] = wanted[index]
-            room -= wanted[index]
-        hungry = [index for index in hungry if index not in content]
-    return given
+def _count_pages(flow: Flow, heights: Sequence[float], head: float, tails_mm: Sequence[float]) -> list[int]:
+    """Return on which page, from here, each of the columns below the rows would end."""
+    y, page, on_page = flow.y + head, 1, 0
+    for height in heights:
+        if y + height > flow.bottom and on_page:
+            y, page, on_page = flow.next_top + head, page + 1, 0
+        y += height
+        on_page += 1
+    return [page + (y + tail > flow.bottom) for tail in tails_mm]
+
+
+def _title_widths(sheet: Sheet, title: str) -> tuple[float, float]:
+    """Return the width of a title on one line, if it is not too long for that, and the least one on two lines."""
+    words = title.split(" ")
+    least = min(
+        max(sheet.measure(" ".join(part), HEADING) for part in (words[:place], words[place:]))
+        for place in range(1, len(words) + 1)
+    )
+    whole = sheet.measure(title, HEADING)
+    return whole if whole <= _TITLE_MOST else least, least
+
+
+def _longest_word(sheet: Sheet, texts: Iterable[str], ink: Ink) -> float:
+    words = {word for text in texts for word in text.split(" ")}
+    return max((sheet.measure(word, ink) for word in words), default=0.0)
+
+
+def _fill(widths: Callable[[float], list[float]], room: float) -> list[float]:
+    """Return the widths at the highest level at which they fit into the room; they never shrink as the level rises."""
+    low, high = 0.0, 1.0
+    while sum(widths(high)) < room and high < room:
+        high *= 2
+    if sum(widths(high)) <= room:
+        return widths(high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if sum(widths(middle)) <= room:
+            low = middle
+        else:
+            high = middle
+    return widths(low)
 
 
 def _fraction(text: str) -> str:

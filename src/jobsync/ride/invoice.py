@@ -7,19 +7,21 @@ from jobsync.ride.blocks import (
     GAP,
     Entry,
     compensation_fields,
-    digits,
     draw_fields,
     draw_lines,
+    draw_reimbursement_totals,
     draw_reimbursements,
     information_pieces,
     lines_table,
     machine_fields,
+    packed,
+    party_row,
     payment_pieces,
-    reimbursement_entries,
     small_table,
     total_pieces,
 )
 from jobsync.ride.flow import Column, Filled, Flow, Piece
+from jobsync.ride.numbers import digits, has_value, money
 from jobsync.ride.sheet import Sheet
 from jobsync.sri.comprobante import Document, Export, Field, Invoice, Transport
 
@@ -33,48 +35,40 @@ def draw(flow: Flow, document: Document, invoice: Invoice) -> None:
     draw_fields(
         flow,
         [
-            [
-                Entry("Razón Social / Nombres y Apellidos", buyer.name, 9),
-                Entry("Identificación", buyer.id),
-            ],
-            [
-                Entry("Fecha", document.issue_date_text),
+            party_row(buyer.name, buyer.id, document.issue_date_text),
+            *packed(
                 Entry("Placa / Matrícula", invoice.plate),
                 Entry("Guía", invoice.delivery_note),
-                Entry("Moneda", invoice.currency),
-            ],
-            [Entry("Dirección", buyer.address)],
+                Entry("Dirección", buyer.address, 6),
+            ),
         ],
     )
     if invoice.export is not None:
         _draw_export(flow, invoice.export)
-    right = total_pieces(sheet, totals.invoice_totals(invoice))
-    draw_lines(flow, lines_table(invoice.lines), right, _notes(sheet, document, invoice))
+    right = total_pieces(sheet, totals.invoice_totals(invoice), currency=invoice.currency)
+    lines = lines_table(invoice.lines, subsidy_total=invoice.subsidy)
+    draw_lines(flow, lines, right, _notes(sheet, document, invoice))
     flow.y += GAP
-    draw_fields(flow, [reimbursement_entries(invoice.reimbursement_totals)], title="Reembolso de Gastos")
+    draw_reimbursement_totals(flow, invoice.reimbursement_totals, invoice.reimbursements)
     draw_reimbursements(flow, invoice.reimbursements)
     if invoice.transport is not None:
         _draw_transport(flow, invoice.transport)
 
 
 def _notes(sheet: Sheet, document: Document, invoice: Invoice) -> list[Piece]:
+    withheld = [("Valor Retenido IVA", invoice.withheld_vat), ("Valor Retenido Renta", invoice.withheld_income)]
+    if not any(has_value(amount) for _, amount in withheld):
+        withheld = []
     more = [
         *compensation_fields(invoice.compensations),
-        *(
-            Field(name, digits(amount) or "")
-            for name, amount in (
-                ("Valor Retenido IVA", invoice.withheld_vat),
-                ("Valor Retenido Renta", invoice.withheld_income),
-            )
-            if amount is not None
-        ),
+        *(Field(name, text) for name, amount in withheld if (text := money(amount))),
         *([Field("Correo Factura Negociable", invoice.negotiable_email)] if invoice.negotiable_email else []),
     ]
     fuel: list[Filled] = [
-        (Column("Retención"), [codes.WITHHELD_TAXES.get(tax.code or "", tax.code) for tax in invoice.fuel_withheld]),
+        (Column("Retención"), [codes.withheld_tax(tax.code, tax.rate_code) for tax in invoice.fuel_withheld]),
         (Column("Código", "code"), [tax.rate_code for tax in invoice.fuel_withheld]),
         (Column("Tarifa", "number"), [digits(tax.rate) for tax in invoice.fuel_withheld]),
-        (Column("Valor", "number"), [digits(tax.amount) for tax in invoice.fuel_withheld]),
+        (Column("Valor", "number"), [money(tax.amount) for tax in invoice.fuel_withheld]),
     ]
     return [
         *payment_pieces(sheet, invoice.payments),
@@ -103,10 +97,10 @@ def _draw_export(flow: Flow, export: Export) -> None:
                 Entry("Puerto Destino", export.discharge_port),
             ],
             [
-                Entry("Flete Internacional", digits(export.freight)),
-                Entry("Seguro Internacional", digits(export.insurance)),
-                Entry("Gastos Aduaneros", digits(export.customs)),
-                Entry("Gastos Transporte Otros", digits(export.other_transport)),
+                Entry("Flete Internacional", money(export.freight)),
+                Entry("Seguro Internacional", money(export.insurance)),
+                Entry("Gastos Aduaneros", money(export.customs)),
+                Entry("Gastos Transporte Otros", money(export.other_transport)),
             ],
         ],
         title="Exportación",

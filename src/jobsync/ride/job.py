@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
@@ -57,8 +58,12 @@ class GenerateRide:
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Render what is due; returns a result for each document that was begun."""
-        swept = self.storage.sweep(run.who.run_id)
-        if swept:
+
+        def ended(run_ids: Set[UUID]) -> Set[UUID]:
+            with translated(), run.pool.transaction() as connection:
+                return record.read_ended(connection, run_ids)
+
+        if swept := self.storage.sweep(ended):
             get_logger().info("generate_ride.swept", files=swept)
         if self.force:
             with run.writing(run.own_fences) as connection:

@@ -8,12 +8,13 @@ from jobsync.ride.blocks import (
     Entry,
     draw_fields,
     draw_lines,
+    draw_reimbursement_totals,
     draw_reimbursements,
     information_pieces,
     lines_table,
     machine_fields,
+    party_row,
     payment_pieces,
-    reimbursement_entries,
     total_pieces,
 )
 from jobsync.ride.flow import Flow, Piece
@@ -30,21 +31,14 @@ def draw(flow: Flow, document: Document, settlement: PurchaseSettlement) -> None
     draw_fields(
         flow,
         [
-            [
-                Entry("Razón Social / Nombres y Apellidos (Proveedor)", supplier.name, 9),
-                Entry("Identificación", supplier.id),
-            ],
-            [
-                Entry("Fecha", document.issue_date_text),
-                Entry("Dirección", supplier.address, 6),
-                Entry("Moneda", settlement.currency),
-            ],
+            party_row(supplier.name, supplier.id, document.issue_date_text, called=" (Proveedor)"),
+            [Entry("Dirección", supplier.address, 12)],
         ],
     )
-    right = total_pieces(sheet, totals.purchase_settlement_totals(settlement))
+    right = total_pieces(sheet, totals.purchase_settlement_totals(settlement), currency=settlement.currency)
     draw_lines(flow, lines_table(settlement.lines), right, _notes(sheet, document, settlement))
     flow.y += GAP
-    draw_fields(flow, [reimbursement_entries(settlement.reimbursement_totals)], title="Reembolso de Gastos")
+    draw_reimbursement_totals(flow, settlement.reimbursement_totals, settlement.reimbursements)
     draw_reimbursements(flow, settlement.reimbursements)
 
 

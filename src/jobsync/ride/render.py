@@ -60,7 +60,7 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
     facts = pdf.Facts(
         title=name,
         author=document.issuer.name,
-        subject=f"RIDE {document.access_key}",
+        subject=f"RIDE {document.access_key}".strip(),
         keywords=document.access_key,
         created=_created(document, stamp),
         attachment=(f"{_file_name(document.access_key)}.xml", attach_xml) if attach_xml else None,
@@ -111,8 +111,12 @@ def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
         warnings.append(f"marked as not authorized: {said}")
     if document.environment == "test":
         warnings.append("a document of the test environment: marked as without validity")
-    if not blocks.is_key(document.access_key):
-        warnings.append(f"the access key {document.access_key!r} is not 49 digits: printed without a barcode")
+    if not document.access_key:
+        warnings.append("the access key (claveAcceso) is missing: printed without a barcode")
+    elif not blocks.is_key(document.access_key):
+        warnings.append(
+            f"the access key (claveAcceso) {document.access_key!r} is not 49 digits: printed without a barcode"
+        )
     if sheet.replaced:
         shown = ", ".join(f"U+{ord(character):04X}" for character in list(sheet.replaced)[:_SHOWN])
         more = f" and {len(sheet.replaced) - _SHOWN} more" if len(sheet.replaced) > _SHOWN else ""

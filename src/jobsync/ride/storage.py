@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +13,10 @@ from uuid import UUID
 from jobsync.errors import ExitCode, JobsyncError
 
 _UNFINISHED = ".unfinished"  # beside the tenants' folders: the same file system, so that a rename is all or nothing
+_UNFINISHED_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+\.pdf")
+# At most; a stricter umask takes more away. Documents name customers and what they bought.
+_FILE_MODE = 0o640
+_FOLDER_MODE = 0o750
 
 
 class StorageFault(JobsyncError):
@@ -68,10 +73,14 @@ class Storage:
         """
         folder = self.root / _UNFINISHED
         path = folder / f"{run_id}-{access_key}.pdf"
+        if folder.is_symlink():
+            raise StorageFault(f"storage {self.root}: {_UNFINISHED} is a link, not a folder; remove it: rm {folder}")
         with self._faults():
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folders(folder)
+            path.unlink(missing_ok=True)
             try:
-                with path.open("wb") as file:
+                # exclusive: what somebody puts there meanwhile, a link for example, is not written through
+                with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:  # noqa: PTH123
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -91,8 +100,7 @@ class Storage:
         """
         with self._faults(relative):
             target = self.inside(relative)
-            made = [parent for parent in target.parents if not parent.exists()]
-            target.parent.mkdir(parents=True, exist_ok=True)
+            made = _make_folders(target.parent)
             unfinished.replace(target)
             for folder in (target.parent, *(parent.parent for parent in made)):
                 handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -106,20 +114,27 @@ class Storage:
         with suppress(OSError):
             unfinished.unlink()
 
-    def sweep(self, own: UUID) -> int:
+    def sweep(self, ended: Callable[[Set[UUID]], Set[UUID]]) -> int:
         """
         Remove what dead runs left unfinished; returns how many files.
 
-        Whoever calls it holds the job's lock, so no other run writes here.
+        Other files are not ours to remove: of runs of another database on the same storage, of people, behind a link
+        that stands where our folder or our file belongs.
+
+        Args:
+            ended: returns which of these runs are known to be over; asked only if there are any.
         """
-        swept = 0
-        with suppress(OSError):
-            for entry in os.scandir(self.root / _UNFINISHED):
-                if not entry.name.startswith(str(own)):
-                    with suppress(OSError):
-                        os.unlink(entry.path)  # noqa: PTH108 - an entry, not a Path
-                        swept += 1
-        return swept
+        with suppress(OSError), _opened(self.root / _UNFINISHED) as folder:
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+            left = {name: UUID(match[1]) for name in names if (match := _UNFINISHED_NAME.fullmatch(name))}
+            dead = ended(set(left.values())) if left else frozenset()
+            swept = [name for name, run_id in left.items() if run_id in dead]
+            for name in swept:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+            return len(swept)
+        return 0
 
     @contextmanager
     def _faults(self, relative: str | None = None) -> Iterator[None]:
@@ -132,3 +147,25 @@ class Storage:
             words = {errno.ENOSPC: "it is full", errno.EDQUOT: "its quota is used up", errno.EROFS: "it is read-only"}
             why = words.get(error.errno or 0, error.strerror or type(error).__name__)
             raise StorageFault(f"storage {self.root}: {why}") from None
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Keep a folder open, which must not be a link; its files are reached through the descriptor."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder with all above it that are not there; returns those that were made, the innermost first."""
+    made = []
+    for missing in [folder, *folder.parents]:
+        if missing.exists():
+            break
+        made.append(missing)
+    for missing in reversed(made):
+        missing.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    return made

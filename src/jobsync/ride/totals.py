@@ -8,13 +8,13 @@ The amounts are those of the XML; only what a subsidy saves stands in no element
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from jobsync.ride import codes
-from jobsync.ride.blocks import TotalLine, has_value, percent
+from jobsync.ride.blocks import TotalLine
+from jobsync.ride.numbers import cents, exact, has_value, percent
 from jobsync.sri.comprobante import Amount, CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
 
-_CENT = Decimal("0.01")
 _NAMED_SUBTOTALS = {codes.IVA_NOT_SUBJECT: "SUBTOTAL NO OBJETO DE IVA", codes.IVA_EXEMPT: "SUBTOTAL EXENTO DE IVA"}
 
 
@@ -107,7 +107,7 @@ def _lines(
     lines += [("TOTAL DEVOLUCIÓN IVA", tax.refund) for tax in taxes if has_value(tax.refund)]
     lines += [("IRBPNR", tax.amount) for tax in taxes if tax.code == codes.IRBPNR]
     others = [tax for tax in taxes if tax.code not in (codes.IVA, codes.ICE, codes.IRBPNR)]
-    lines += [(f"IMPUESTO {tax.code or ''} {rates.of(tax) or ''}".strip(), tax.amount) for tax in others]
+    lines += [(" ".join(filter(None, ("IMPUESTO", tax.code, tax.rate_code))), tax.amount) for tax in others]
     lines.append(("PROPINA", tip))
     lines += before_total
     for label, amount in lines:
@@ -130,25 +130,29 @@ def _tax(tax: Tax, rates: Rates) -> str:
 
 
 def _subsidy(invoice: Invoice, rates: Rates) -> Iterator[TotalLine]:
-    """Yield what the buyer would pay without subsidy and what they save, IVA in both; nothing if it cannot be said."""
-    saved = _saved(invoice, rates)
-    total = invoice.total.value
-    if saved is None or total is None:
+    """
+    Yield what the buyer would pay without subsidy and what they save, IVA in both; nothing if there is no subsidy.
+
+    Where the IVA cannot be told, only the document's own sum remains.
+    """
+    if invoice.subsidy is None or not has_value(invoice.subsidy):
         return
-    yield TotalLine("VALOR TOTAL SIN SUBSIDIO", Amount(f"{total + saved:f}"))
-    yield TotalLine("AHORRO POR SUBSIDIO (Incluye IVA cuando corresponda)", Amount(f"{saved:f}"))
+    saved, total = _saved(invoice, invoice.subsidy, rates), invoice.total.value
+    if saved is None or total is None:
+        yield TotalLine("TOTAL SUBSIDIO", invoice.subsidy)
+        return
+    yield TotalLine("VALOR TOTAL SIN SUBSIDIO", cents(total, saved))
+    yield TotalLine("AHORRO POR SUBSIDIO (Incluye IVA cuando corresponda)", cents(saved))
 
 
-def _saved(invoice: Invoice, rates: Rates) -> Decimal | None:
-    subsidized = [line for line in invoice.lines if has_value(line.price_without_subsidy)]
-    said = invoice.subsidy.value if invoice.subsidy is not None else None
-    if not subsidized or not said:
-        return None
-    factors = {_iva_factor(line, rates) for line in subsidized}
-    if len(factors) != 1:
+def _saved(invoice: Invoice, subsidy: Amount, rates: Rates) -> Decimal | None:
+    said = subsidy.value
+    factors = {_iva_factor(line, rates) for line in invoice.lines if has_value(line.price_without_subsidy)}
+    if said is None or len(factors) != 1:
         return None
     factor = factors.pop()
-    return None if factor is None else (said * factor).quantize(_CENT, ROUND_HALF_UP)
+    with exact():
+        return None if factor is None else said * factor
 
 
 def _iva_factor(line: Line, rates: Rates) -> Decimal | None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from jobsync.ride import codes
 from jobsync.ride.blocks import (
     Entry,
     TotalLine,
-    digits,
     draw_fields,
     draw_lines,
     information_pieces,
     machine_fields,
+    party_row,
     table,
     total_pieces,
 )
 from jobsync.ride.flow import Column, Filled, Flow
-from jobsync.sri.comprobante import Amount, Document, Withheld, Withholding
+from jobsync.ride.numbers import cents, digits, money
+from jobsync.sri.comprobante import Document, Withheld, Withholding
 
 TITLE = "COMPROBANTE DE RETENCIÓN"
 
@@ -29,27 +28,23 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
     draw_fields(
         flow,
         [
-            [
-                Entry("Razón Social / Nombres y Apellidos", subject.name, 6),
-                Entry("Identificación", subject.id),
-                Entry("Fecha", document.issue_date_text),
-            ],
-            [Entry("Dirección", subject.address)],
+            party_row(subject.name, subject.id, document.issue_date_text),
+            [Entry("Dirección", subject.address, 12)],
         ],
     )
     columns: list[Filled] = [
         (Column("Comprobante"), [_document_name(row) for row in rows]),
-        (Column("Número", "code", most_mm=32), [row.document.number for row in rows]),
-        (Column("Fecha Emisión", "code", most_mm=18), [row.document.issue_date for row in rows]),
-        (Column("Ejercicio Fiscal", "code", most_mm=16), [withholding.fiscal_period for _ in rows]),
+        (Column("Número", "code"), [row.document.number for row in rows]),
+        (Column("Fecha Emisión", "code"), [row.document.issue_date for row in rows]),
+        (Column("Ejercicio Fiscal", "code"), [withholding.fiscal_period for _ in rows]),
         (
-            Column("Base Imponible para la Retención", "number", most_mm=28, least_mm=21),
-            [digits(row.base) for row in rows],
+            Column("Base Imponible para la Retención", "number"),
+            [money(row.base) for row in rows],
         ),
-        (Column("IMPUESTO", "code", most_mm=18), [codes.WITHHELD_TAXES.get(row.tax or "", row.tax) for row in rows]),
-        (Column("Código", "code", most_mm=14), [row.code for row in rows]),
-        (Column("Porcentaje Retención", "number", most_mm=20), [digits(row.percent) for row in rows]),
-        (Column("Valor Retenido", "number", most_mm=26), [digits(row.amount) for row in rows]),
+        (Column("IMPUESTO", "code"), [codes.withheld_tax(row.tax, row.code) for row in rows]),
+        (Column("Código", "code"), [row.code for row in rows]),
+        (Column("Porcentaje Retención", "number"), [digits(row.percent) for row in rows]),
+        (Column("Valor Retenido", "number"), [money(row.amount) for row in rows]),
     ]
     right = total_pieces(sheet, _total(withholding))
     left = [
@@ -64,10 +59,10 @@ def _document_name(row: Withheld) -> str:
     name = codes.DOCUMENTS.get(code.zfill(2), code) or " "
     details = [
         ("Dividendo pagado", row.dividend.paid if row.dividend else None),
-        ("Impuesto a la Renta de la sociedad", digits(row.dividend.income_tax) if row.dividend else None),
+        ("Impuesto a la Renta de la sociedad", money(row.dividend.income_tax) if row.dividend else None),
         ("Ejercicio de la utilidad", row.dividend.year if row.dividend else None),
         ("Cajas de banano", digits(row.bananas.boxes) if row.bananas else None),
-        ("Precio por caja", digits(row.bananas.price) if row.bananas else None),
+        ("Precio por caja", money(row.bananas.price) if row.bananas else None),
     ]
     return "\n".join([name, *(f"{label}: {text}" for label, text in details if text)])
 
@@ -78,4 +73,4 @@ def _total(withholding: Withholding) -> list[TotalLine]:
     known = [amount for amount in amounts if amount is not None]
     if not known or len(known) < len(amounts):
         return []
-    return [TotalLine("TOTAL RETENIDO", Amount(f"{sum(known, Decimal()):f}"), grand=True)]
+    return [TotalLine("TOTAL RETENIDO", cents(*known), grand=True)]

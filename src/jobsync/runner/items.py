@@ -141,9 +141,16 @@ class Line:
     gate: Gate | None = None
 
 
-def work_lines(run: Run, lines: Sequence[Line], work: Work, *, concurrency: int) -> list[ItemResult]:
-    """Work on several lines at once, `concurrency` items of each; one that stands still holds up no other."""
-    run.progress.start(sum(len(line.items) for line in lines))
+def work_lines(
+    run: Run, lines: Sequence[Line], work: Work, *, concurrency: int, total: int | None = None
+) -> list[ItemResult]:
+    """
+    Work on several lines at once, `concurrency` items of each; one that stands still holds up no other.
+
+    Args:
+        total: how many the run will have worked on in the end, if these are not all.
+    """
+    run.progress.start(sum(len(line.items) for line in lines) if total is None else total)
     if len(lines) == 1:
         return _work_line(run, lines[0], work, concurrency)
     with ThreadPoolExecutor(max_workers=max(1, len(lines)), thread_name_prefix="jobsync-line") as pool:

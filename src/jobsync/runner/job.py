@@ -134,13 +134,19 @@ def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:
 
 
 def judge_run(
-    results: Iterable[ItemResult], *, lock_lost: bool = False, cancelled: bool = False, timed_out: bool = False
+    results: Iterable[ItemResult],
+    *,
+    lock_lost: bool = False,
+    cancelled: bool = False,
+    interrupted: bool = False,
+    timed_out: bool = False,
 ) -> tuple[RunStatus, ExitCode]:
     """
     Return the verdict over a run's items.
 
     Precedence: lock_lost > cancelled > timed_out > failed > partial > held > succeeded. A run failed only if nothing
-    in it went through; failures beside anything that did make it partial.
+    in it went through; failures beside anything that did make it partial. A cancelled run is well, but one that a
+    person broke off (`interrupted`) must not let a shell go on to what was to follow it.
 
     >>> judge_run([])
     (<RunStatus.SUCCEEDED: 'succeeded'>, <ExitCode.DONE: 0>)
@@ -154,7 +160,7 @@ def judge_run(
     if lock_lost:
         return RunStatus.LOCK_LOST, ExitCode.LOCK_LOST
     if cancelled:
-        return RunStatus.CANCELLED, ExitCode.DONE
+        return RunStatus.CANCELLED, ExitCode.INTERRUPTED if interrupted else ExitCode.DONE
     if timed_out:
         return RunStatus.TIMED_OUT, ExitCode.NEEDS_ATTENTION
     if failed and not statuses & {ItemStatus.SUCCESS, ItemStatus.PARTIAL, ItemStatus.HELD}:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -159,6 +159,12 @@ def count_skip(connection: psycopg.Connection[Any], job: str, by: str) -> None:
         " skipped_by = excluded.skipped_by",
         [job, by],
     )
+
+
+def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -> set[UUID]:
+    """Return which of these runs this database knows to be over; one that it does not know may be alive elsewhere."""
+    rows = connection.execute("SELECT id FROM job_runs WHERE id = ANY(%s) AND status <> 'running'", [list(run_ids)])
+    return {row[0] for row in rows.fetchall()}
 
 
 def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> list[UUID]:

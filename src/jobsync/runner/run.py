@@ -32,6 +32,7 @@ from jobsync.runner.lock import (
     run_lock_name,
 )
 from jobsync.runner.progress import Progress, notify_systemd
+from jobsync.runner.signals import stop_noted
 
 if TYPE_CHECKING:
     import psycopg
@@ -81,16 +82,18 @@ class Run:
         self._fences: dict[str, Fence] = {}
         self._wake = threading.Event()
         self.cancelled = False
+        self.interrupted = False
         self.why_lost: str | None = None
 
     # --- stopping ------------------------------------------------------------------------------------------------
 
-    def cancel(self) -> None:
+    def cancel(self, *, interrupted: bool = False) -> None:
         """
-        Stop starting items; those that run finish.
+        Stop starting items; those that run finish. `interrupted`: a person asked for it (SIGINT).
 
         Called by signal handlers: it takes no lock, since the thread that it interrupts may be holding it.
         """
+        self.interrupted = self.interrupted or interrupted
         self.cancelled = True
 
     def lose(self, why: str) -> None:
@@ -202,7 +205,8 @@ def run_job(
         connections: work connections the run may open.
 
     Raises:
-        Unavailable, ConfigurationProblem: the run could not even begin; no row was opened.
+        Unavailable, ConfigurationProblem: the run could not even begin; no row was opened. Nor is one for a run that
+            was stopped before it took a lock.
     """
     import structlog
 
@@ -225,6 +229,8 @@ def run_job(
         run = Run(spec=spec, request=request, who=who, pool=pool, locks=locks, environ=environ)
         holder.append(run)
         stack.enter_context(_stopped_by_signals(run))
+        if run.cancelled:
+            return Report(spec.name, *judge_run([], cancelled=True, interrupted=run.interrupted))
         taken = _take_locks(run)
         if taken is not None:
             return _report_skip(run, taken)
@@ -322,6 +328,7 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> 
         results,
         lock_lost=run.why_lost is not None,
         cancelled=run.cancelled,
+        interrupted=run.interrupted,
         timed_out=run.timed_out and unfinished,
     )
     return _make_report(run, status, code, results, run.why_lost, started)
@@ -377,17 +384,22 @@ def _say(report: Report, spec: JobSpec, *, recorded: bool) -> None:
 
 @contextmanager
 def _stopped_by_signals(run: Run) -> Iterator[None]:
-    """SIGTERM and SIGINT let current items finish; handlers can be set in the main thread only."""
+    """
+    SIGTERM and SIGINT let current items finish, also one that came before the run could listen; handlers can be set in
+    the main thread only.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        run.cancel()
+        run.cancel(interrupted=number == signal.SIGINT)
         with suppress(RuntimeError):  # it may have interrupted this very stream in the middle of a line
             get_logger().warning("run.stopping", signal=signal.Signals(number).name)
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    if (early := stop_noted()) is not None:
+        on_signal(early, None)
     try:
         yield
     finally:

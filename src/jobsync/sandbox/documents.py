@@ -31,6 +31,7 @@ EXTRAS = (
 _SIX_DECIMALS = ("1.1.0", "2.1.0")
 _FULL_TRANSPORT = ("2.0.0", "2.1.0")
 _TEXT_MOST = 300
+ENVIRONMENTS = {"test": "1", "production": "2"}  # as keys say them
 _FIRST_DAY, _DAYS = date(2026, 1, 5), 240
 _CODE_MOST = 25
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'

@@ -9,17 +9,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobsync.errors import UsageProblem
+from jobsync.errors import ConfigurationProblem, UsageProblem
+from jobsync.sandbox.easycars import EasyCarsSandbox
+from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.sri import SriSandbox
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.sri import SriSandbox
 
 EASYCARS_PATH = "/ECService/StockService/"
 SRI_PATH = "/comprobantes-electronicos-ws/"
@@ -28,6 +30,10 @@ _AT_ONCE = 16  # requests
 
 class ServeProblem(UsageProblem):
     """The stand-in cannot listen where it was told to."""
+
+
+class NotInstalled(ConfigurationProblem):
+    """The sandbox's own dependency is missing."""
 
 
 class Served:
@@ -146,7 +152,10 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path:
 
     Raises:
         ServeProblem: the address is in use, or not one of this machine's.
+        NotInstalled: waitress is missing.
     """
+    if find_spec("waitress") is None:
+        raise NotInstalled("the stand-ins are served by waitress, which is not installed: pip install waitress")
     return Served(app, _listen(host, port), path=path)
 
 
@@ -180,12 +189,8 @@ def serve_forever(
         also: a further line to print.
 
     Raises:
-        ScenarioError, ServeProblem: nothing was served.
+        ScenarioError, ServeProblem, NotInstalled: nothing was served.
     """
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.scenario import default_scenario, load_scenario
-    from jobsync.sandbox.sri import SriSandbox
-
     scenario = load_scenario(scenario_path) if scenario_path else default_scenario()
     app = BothVendors(EasyCarsSandbox(scenario), SriSandbox(scenario.sri))
     stop = threading.Event()

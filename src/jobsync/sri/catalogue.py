@@ -1,7 +1,7 @@
 """
 What the SRI's message codes mean and what to do about them: one table, for the verdict and for `jobsync sri explain`.
 
-Source: docs/facts/sri.md, "Message codes". The classes and the advice are our reading of it, in our words.
+Source: docs/facts/sri.md, "Message codes". The meanings are in our words; the classes and the advice are our reading.
 """
 
 from __future__ import annotations
@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
-Stage = Literal["reception", "authorization", "reception or authorization", "query", "unknown"]
-
-_TABLE = "Ficha Técnica v2.34 (July 2026), table of errors and warnings"
+_TABLE = "Ficha Técnica v2.32 (October 2025) and v2.34 (July 2026), section 11, the same in both"
+_OLD = "a copy of the table as it was in 2016 and 2017; neither in the Ficha Técnica v2.32 nor in v2.34"
+_OTHER = "Ficha Técnica v2.32 (October 2025) and v2.34 (July 2026), section 12"
 _SEEN = "answers of the service in public sources"
 
 
 class CodeClass(StrEnum):
     """Who has to do what about a message."""
 
-    PENDING = "pending"  # nobody: the SRI is still at it
+    PENDING = "pending"  # nothing is decided
     QUERY = "query"  # ask for the authorization: the document may be there
     RETRY = "retry"  # nobody: the same request, later
     REBUILD = "rebuild"  # correct the document, send it again with the same key
@@ -29,6 +28,8 @@ class CodeClass(StrEnum):
     OUR_BUG = "our_bug"  # the sending software is wrong
     HUMAN = "human"  # somebody who knows the rules has to read it
     WARNING = "warning"  # changes nothing
+    STATE_DECIDES = "state_decides"  # the code is not confirmed: the document's state counts
+    OTHER_SERVICE = "other_service"  # a code of another service: the document's state counts
 
 
 CLASS_WORDS: Mapping[CodeClass, str] = {
@@ -41,6 +42,8 @@ CLASS_WORDS: Mapping[CodeClass, str] = {
     CodeClass.OUR_BUG: "the sending software is wrong",
     CodeClass.HUMAN: "somebody has to read it and decide",
     CodeClass.WARNING: "a notice, changes nothing",
+    CodeClass.STATE_DECIDES: "the code decides nothing, the document's state does",
+    CodeClass.OTHER_SERVICE: "a code of another service, it decides nothing",
 }
 
 
@@ -50,186 +53,272 @@ class Explanation:
     What a code means.
 
     Args:
-        stage: which service says it.
-        certain: whether meaning and wording could be checked in more than one place.
+        stage: which service or check says it.
+        who: who has to act; a plain word for nobody too.
+        certain: whether the meaning was read in the SRI's own table. Only such a code may decide about a document.
         source: where the meaning comes from.
     """
 
     code: str
-    stage: Stage
+    stage: str
     code_class: CodeClass
     meaning: str
+    who: str
     advice: str
     source: str = _TABLE
     known: bool = True
     certain: bool = True
 
 
-_R: Stage = "reception"
-_A: Stage = "authorization"
-_RA: Stage = "reception or authorization"
-_Q: Stage = "query"
-_OPEN_AGAIN = "The taxpayer settles this with the SRI first; a closed establishment cannot issue under the same key."
+TOO_OFTEN = "33"  # the one code about whoever asks
+NO_DATA = "99"
+
+_R = "reception"
+_A = "authorization"
+_W = "warning beside an authorization"
+_ISSUER = "a check that the issuer's own system has to make"
+_OLD_TABLE = "table of 2016-17"
+_TAXPAYER = "the taxpayer, with the SRI"
+_PORTAL = "the taxpayer, in the SRI's portal"
+_SOFTWARE = "the issuer's software"
+_SENDER = "the sending software"
+_SIGNER = "whoever signs"
+_NOBODY = "nobody"
+_MASTER_DATA = "nobody; the master data may be corrected"
 _SAME_KEY = "Correct it and send it again with the same access key and number."
+_AFTERWARDS = "Then the same document can be sent again with the same key."
+_STATE_DECIDES = (
+    "Read the SRI's own text beside this code. The document's state decides, not the code: what was refused can as a"
+    " rule be corrected and sent again with the same key."
+)
+
+
+def _old(code: str, meaning: str) -> Explanation:
+    return Explanation(
+        code, _OLD_TABLE, CodeClass.STATE_DECIDES, meaning, "whoever the document's state calls for", _STATE_DECIDES,
+        source=_OLD, certain=False,
+    )  # fmt: skip
+
 
 _KNOWN: tuple[Explanation, ...] = (
     Explanation(
-        "2", _A, CodeClass.TENANT_MUST_ACT, "The issuer's RUC is not active.",
+        "2", _A, CodeClass.TENANT_MUST_ACT, "The issuer's RUC is not in the state active.", _TAXPAYER,
         "The taxpayer has to reactivate the RUC with the SRI; nothing can be issued before.",
     ),
-    Explanation("10", _A, CodeClass.TENANT_MUST_ACT, "The establishment was closed down by the SRI.", _OPEN_AGAIN),
     Explanation(
-        "26", _R, CodeClass.REBUILD, "The file is larger than the SRI takes (320 KB for one document).",
+        "10", _A, CodeClass.TENANT_MUST_ACT,
+        "The issuing establishment is shut by a sanction, which ends by itself after its time.", _TAXPAYER,
+        "Wait for the end of the sanction, or the taxpayer settles it with the SRI. " + _AFTERWARDS,
+    ),
+    Explanation(
+        "26", _R, CodeClass.REBUILD, "The file is larger than the SRI takes (320 KB for one document).", _SOFTWARE,
         "Make the document smaller, for example by fewer lines or shorter texts, and send it again with the same key.",
     ),
     Explanation(
-        "27", _A, CodeClass.TENANT_MUST_ACT, "A taxpayer of this class may not issue this kind of document.",
-        "The taxpayer asks the SRI which documents the class may issue, and issues another kind or changes class.",
+        "27", _A, CodeClass.TENANT_MUST_ACT,
+        "A taxpayer of this class cannot issue electronic documents at all.", _TAXPAYER,
+        "The taxpayer asks the SRI about the class of the RUC; no document can be issued electronically before.",
     ),
     Explanation(
-        "28", _R, CodeClass.TENANT_MUST_ACT, "The issuer's consent to electronic notices is not on file.",
-        "The taxpayer signs the agreement on electronic means in the SRI's portal; then send it again, same key.",
+        "28", _R, CodeClass.TENANT_MUST_ACT, "The agreement on electronic notices was not accepted.", _PORTAL,
+        "The taxpayer accepts the agreement in the SRI's portal. " + _AFTERWARDS,
     ),
     Explanation(
-        "34", _A, CodeClass.HUMAN, "Something about the issuer; the exact wording is not known to us.",
-        "Read the SRI's own text beside this code and check the issuer's data; then send it again with the same key.",
-        certain=False,
+        TOO_OFTEN, _OLD_TABLE, CodeClass.PENDING,
+        "jobsync asks the SRI too often: the address that calls is sanctioned for too many calls in a time. It says"
+        " nothing about the document.", "the operator of jobsync",
+        "The document stays pending. This host of the SRI gets one call a run until an answer comes without this code."
+        " Let fewer calls leave from this address: jobsync settings set sri_call_delay_ms 2000, and see that nothing"
+        " else asks from it.",
+        source=_OLD, certain=False,
     ),
     Explanation(
-        "35", _R, CodeClass.REBUILD, "The document does not have the structure that its version asks for.",
+        "34", _ISSUER, CodeClass.TENANT_MUST_ACT,
+        "This kind of document is not among those that the taxpayer asked to be allowed to issue.", _PORTAL,
+        "The taxpayer adds the kind of document in the SRI's portal. " + _AFTERWARDS,
+    ),
+    Explanation(
+        "35", _R, CodeClass.REBUILD, "The document does not pass the schema of its version.", _SOFTWARE,
         "Usual causes are line breaks inside a text and optional elements that are there but empty. " + _SAME_KEY,
         source=f"{_TABLE}; {_SEEN}",
     ),
     Explanation(
-        "36", _R, CodeClass.REBUILD, "The document's version is one that the SRI has withdrawn.",
-        "Issue it in a version that is in force and send it again with the same key.",
+        "36", _R, CodeClass.REBUILD, "The version of the document's schema is not the right one, or withdrawn.",
+        _SOFTWARE, "Issue it in a version that is in force and send it again with the same key.",
     ),
     Explanation(
-        "37", _A, CodeClass.TENANT_MUST_ACT, "The RUC is not authorized to issue electronic documents.",
+        "37", _A, CodeClass.TENANT_MUST_ACT, "The RUC has no request for electronic issuing on file.", _PORTAL,
         "The taxpayer applies for it in the SRI's portal, once for the test and once for the production environment.",
     ),
     Explanation(
-        "39", _A, CodeClass.RESIGN, "The electronic signature is not valid.",
-        "Sign the document anew with a valid certificate and send it again with the same key. It shows only after the "
-        "document was received.",
-        source=f"{_TABLE}; {_SEEN}",
+        "39", _A, CodeClass.RESIGN,
+        "The electronic signature is not valid: a part is not signed, its structure is wrong, the content was changed"
+        " or has odd characters, the signing time lies in the future, or the certificate names no RUC.", _SIGNER,
+        "Sign the document anew and send it again with the same key. If only the signing time lies in the future, set"
+        " the signer's clock right and send the same document again as it is: it needs no new signature. It shows only"
+        " after the document was received.",
+        source=f"{_TABLE}, and its questions and answers; {_SEEN}",
     ),
     Explanation(
-        "40", _A, CodeClass.RESIGN, "There is something wrong with the signing certificate.",
-        "Check the certificate, get a new one if need be, sign anew and send it again with the same key.",
+        "40", _A, CodeClass.RESIGN, "The document has no certificate, or one that cannot be read as X.509.", _SIGNER,
+        "Sign anew with the certificate inside the signature and send it again with the same key.",
     ),
     Explanation(
-        "42", _A, CodeClass.RESIGN, "The signing certificate has been revoked.",
+        "42", _ISSUER, CodeClass.RESIGN, "The signing certificate is past its expiry and was not renewed.",
+        "the taxpayer, with the certificate authority",
         "Get a new certificate, sign anew and send it again with the same key.",
     ),
     Explanation(
-        "43", _R, CodeClass.QUERY, "The access key is already registered.",
+        "43", _R, CodeClass.QUERY, "The access key is already registered.", "nobody: the authorization is asked for",
         "No failure: the document arrived earlier. Ask for its authorization; do not send it again.",
     ),
     Explanation(
-        "45", _R, CodeClass.QUERY, "The sequence number is already registered.",
+        "45", _R, CodeClass.QUERY, "The sequence number is already registered.", "nobody, until the SRI was asked",
         "Ask for the authorization first: after a send that timed out this can be the very same document. Only if "
         "the SRI knows nothing of the key is the number taken by another document.",
         source=f"{_TABLE}; {_SEEN}",
     ),
     Explanation(
-        "46", _A, CodeClass.TENANT_MUST_ACT, "The issuer's RUC does not exist.",
-        "Check the RUC with the taxpayer and the SRI; it is part of the key, so another RUC is another document.",
+        "46", _A, CodeClass.TENANT_MUST_ACT,
+        "A RUC is not in the register: by the table the issuer's, by the SRI's questions and answers the receiver's.",
+        _TAXPAYER,
+        "Look at both. The receiver's is corrected in the document, which is sent again with the same key. The issuer's"
+        " is part of the key: another RUC is another document.",
+        source=f"{_TABLE}, and its questions and answers",
     ),
     Explanation(
-        "47", _R, CodeClass.OUR_BUG, "This kind of document does not exist.",
+        "47", _R, CodeClass.OUR_BUG, "This kind of document is not in the SRI's catalogue.", _SOFTWARE,
         "The software that issues the document writes a wrong document code: correct the software.",
     ),
     Explanation(
-        "48", _R, CodeClass.OUR_BUG, "There is no schema for this document.",
-        "The software that issues the document names a schema version that does not exist: correct the software.",
+        "48", _R, CodeClass.OUR_BUG, "There is no schema for this kind of document.", _SOFTWARE,
+        "The software that issues the document names a kind or version that does not exist: correct the software.",
     ),
     Explanation(
-        "49", _R, CodeClass.OUR_BUG, "The request came without its content.",
+        "49", _R, CodeClass.OUR_BUG, "The service was called without its arguments.", _SENDER,
         "The software that sends the document sent nothing: correct the software.",
     ),
     Explanation(
-        "50", _R, CodeClass.RETRY, "An internal error of the SRI.",
+        "50", _R, CodeClass.RETRY, "An unexpected error of the SRI's own server.", _NOBODY,
         "Nothing is wrong with the document; it is asked for again later by itself.",
     ),
     Explanation(
-        "52", _A, CodeClass.REBUILD, "The amounts do not add up.",
-        "The additional information lists every difference. " + _SAME_KEY,
+        "52", "authorization; also " + _ISSUER, CodeClass.REBUILD, "The arithmetic of the document is wrong.",
+        _SOFTWARE, "The additional information lists every difference. " + _SAME_KEY,
     ),
-    Explanation("56", _A, CodeClass.TENANT_MUST_ACT, "The establishment is closed.", _OPEN_AGAIN),
+    _old("53", "The key for a contingency is one that the SRI never gave out."),
     Explanation(
-        "57", _A, CodeClass.TENANT_MUST_ACT, "The authorization to issue electronic documents was suspended.",
-        "The taxpayer clears the cause with the SRI, often overdue declarations; then send it again, same key.",
+        "56", _A, CodeClass.TENANT_MUST_ACT,
+        "The issuing establishment is closed in the register; unlike a sanction (10) this does not end by itself.",
+        _TAXPAYER,
+        "The taxpayer settles it with the SRI first; what hangs on a closed establishment cannot be corrected under"
+        " the same key.",
     ),
     Explanation(
-        "58", _A, CodeClass.REBUILD, "The access key does not fit the document around it.",
+        "57", _A, CodeClass.TENANT_MUST_ACT,
+        "The authorization to issue is suspended, or there was none on the document's day of issue.", _TAXPAYER,
+        "If it is suspended the taxpayer clears the cause with the SRI, and the same document can be sent again. If"
+        " there was none on the day of issue the same key cannot help: the day is part of the key.",
+    ),
+    Explanation(
+        "58", _A, CodeClass.REBUILD, "A part of the access key differs from the document around it.", _SOFTWARE,
         "Date, kind, RUC, environment, series and sequence must be those in the key: correct the document.",
     ),
     Explanation(
-        "59", _A, CodeClass.WARNING, "A notice about the receiver's identification.",
-        "It changes nothing about the authorization; check the receiver's data for the next document.",
-        certain=False,
+        "59", _W, CodeClass.WARNING, "The buyer's identification does not exist.", _MASTER_DATA,
+        "It changes nothing about the authorization; correct the buyer's data for the next document.",
     ),
     Explanation(
-        "60", _A, CodeClass.WARNING, "A notice that this is the test environment.",
-        "The document has no tax effect.", source=f"{_TABLE}; {_SEEN}",
+        "60", _W, CodeClass.WARNING,
+        "This is the test environment; it comes with the authorization of every test document.", _NOBODY,
+        "Nothing. The document has no tax effect.", source=f"{_TABLE}; {_SEEN}",
     ),
     Explanation(
-        "62", _A, CodeClass.WARNING, "A notice beside the authorization.",
-        "It changes nothing about the authorization; read the SRI's text once.",
-        certain=False,
+        "62", _W, CodeClass.WARNING,
+        "The buyer's identification is wrong in itself, for example the check digit of a cédula.", _MASTER_DATA,
+        "It changes nothing about the authorization; correct the buyer's data for the next document.",
     ),
     Explanation(
-        "63", _A, CodeClass.TENANT_MUST_ACT, "The issuer's RUC is closed.",
-        "The taxpayer settles it with the SRI; with a closed RUC nothing can be issued, nor corrected under this key.",
+        "63", _A, CodeClass.TENANT_MUST_ACT, "The issuer's RUC is shut by the SRI.", _TAXPAYER,
+        "The taxpayer settles it with the SRI; with such a RUC nothing can be issued, nor corrected under this key.",
     ),
     Explanation(
-        "64", _A, CodeClass.TENANT_MUST_ACT, "The state of the issuer's RUC does not allow this document.",
-        "The taxpayer settles it with the SRI.", certain=False,
+        "64", _ISSUER, CodeClass.REBUILD,
+        "The code of the supporting document (such as codDocSustento or codDocModificado) is not in the SRI's catalogue"
+        " of documents.", _SOFTWARE, _SAME_KEY,
     ),
     Explanation(
-        "65", _R, CodeClass.HUMAN, "The day of issue is too long ago; the text names the tolerance in minutes.",
+        "65", "reception; also " + _ISSUER, CodeClass.HUMAN,
+        "The document was sent too late for its day of issue; the text names the tolerance in minutes.", "a person",
         "Documents are to be sent when they are issued. Somebody decides whether this sale needs a new document with "
         "today's date.",
         source=f"{_TABLE}; the tests of OCA/l10n-ecuador",
     ),
+    _old("66", "One key for a contingency was used for two documents."),
     Explanation(
-        "67", _R, CodeClass.REBUILD, "A date in the document is not valid.", _SAME_KEY, certain=False,
+        "67", _R, CodeClass.REBUILD, "The format of a date in the document is wrong.", _SOFTWARE, _SAME_KEY,
     ),
     Explanation(
-        "68", _A, CodeClass.WARNING, "A notice about the document that is referred to.",
-        "It changes nothing about the authorization; check the reference once.", certain=False,
+        "68", _W, CodeClass.WARNING, "The document that is referred to does not exist as an electronic one.", _NOBODY,
+        "It changes nothing about the authorization; check the reference once.",
     ),
     Explanation(
-        "69", _A, CodeClass.REBUILD, "The receiver's identification is not valid.", _SAME_KEY, certain=False,
+        "69", "authorization; also " + _ISSUER, CodeClass.REBUILD,
+        "The buyer's identification does not exist, as a rule a RUC that is not in the register.",
+        "the issuer's data; for a note to CONSUMIDOR FINAL nobody can",
+        "Correct the receiver's identification and send it again with the same key. A credit note, a debit note or a"
+        " withholding needs an identified receiver: one to CONSUMIDOR FINAL cannot be corrected.",
+        source=f"{_TABLE}; an answer of the test service in 2026, quoted in public",
     ),
     Explanation(
-        "70", _RA, CodeClass.PENDING, "The SRI is still working on this access key.",
-        "Wait. Neither send it again nor make a new key before there is an answer, or 24 hours have gone by.",
+        "70", "reception; seen at authorization", CodeClass.PENDING, "The SRI is still working on this access key.",
+        _NOBODY,
+        "Wait. Neither send it again nor make a new key before there is an answer, or 24 hours have gone by since it"
+        " was received.",
         source=f"{_TABLE}; {_SEEN}",
     ),
+    _old("71", "The RUC in the header of a lot (lote) is another than the document's."),
+    _old("72", "The RUC cannot be read from a document of the lot (lote)."),
+    _old("74", "The document code in the header of a lot (lote) is another than the document's."),
+    _old("75", "The document code of a lot (lote) is none of those that are admitted."),
+    _old("77", "The document code or the RUC of a document in a lot (lote) is malformed or unknown."),
     Explanation(
-        "80", _Q, CodeClass.OUR_BUG, "The access key that was asked for is empty, has letters, or the wrong length.",
+        "80", "authorization, the query of one key", CodeClass.OUR_BUG,
+        "The access key that was asked for is longer than 49 digits, has letters, or is empty.", "the asking software",
         "Such a key is never sent by this program; whoever sent it has to correct the software.",
     ),
     Explanation(
-        "82", _R, CodeClass.REBUILD, "A date of the transport is not valid.", _SAME_KEY,
+        "82", _R, CodeClass.REBUILD,
+        "The start of the transport lies before the issue of the delivery note (guía de remisión).", _SOFTWARE,
+        _SAME_KEY,
     ),
     Explanation(
-        "92", _R, CodeClass.REBUILD, "The data of the IVA refund is not valid.", _SAME_KEY,
+        "92", _R, CodeClass.REBUILD,
+        "The amount of the IVA refund is not the one that the SRI's refund service (DIG) granted; invoices and debit"
+        " notes only.", _SOFTWARE, _SAME_KEY,
     ),
     Explanation(
-        "99", _Q, CodeClass.QUERY, "The state of the document was asked outside the range that is served.",
-        "It says nothing about the document: ask the authorization service.",
+        NO_DATA, "the query service (ConsultaComprobante)", CodeClass.QUERY,
+        "The query service has no answer: the day of issue lies outside its range, or there is no such data.", _NOBODY,
+        "It says nothing about the document, not even where RECHAZADA stands beside it: ask the authorization service.",
     ),
 )  # fmt: skip
 CODES: Mapping[str, Explanation] = {entry.code: entry for entry in _KNOWN}
-FAMILY = range(2000, 7001)
+
+# The results of the service for the automatic refund of IVA to older people (DIG); never about a fiscal document.
+_REFUND_SERVICE: tuple[tuple[range, str], ...] = (
+    (range(2000, 3000), "a success of that service"),
+    (range(3000, 4000), "an error of that service"),
+    (range(4000, 5000), "the state of a batch of that service"),
+    (range(5000, 6000), "that service is not set up for the pilot"),
+    (range(6000, 7000), "the annulment of a refund"),
+    (range(7000, 7001), "there is no file of beneficiaries"),
+)
 
 
 def explain(code: str) -> Explanation:
     """
-    Return what a code means; an unknown one has an honest answer, `known` is False then.
+    Return what a code means; codes are compared as numbers. An unknown one has an honest answer, `known` is False then.
 
     >>> explain(" 043 ").code_class
     <CodeClass.QUERY: 'query'>
@@ -239,23 +328,34 @@ def explain(code: str) -> Explanation:
     plain = code.strip()
     if plain.isascii() and plain.isdigit():
         plain = plain.lstrip("0") or "0"
-        if int(plain[:6]) in FAMILY and len(plain) <= 4:
+        number = int(plain[:6])
+        if words := next((words for numbers, words in _REFUND_SERVICE if number in numbers), None):
             return Explanation(
                 plain,
-                "unknown",
-                CodeClass.HUMAN,
-                "One of the SRI's checks numbered 2000 to 7000; its single meaning is not known to us.",
-                "Read the SRI's own text beside this code; correct the document and send it again with the same key.",
-                certain=False,
+                "another service",
+                CodeClass.OTHER_SERVICE,
+                "A code of another service, the automatic refund of IVA to older people (DIG), not of fiscal documents:"
+                f" {words}.",
+                _NOBODY,
+                "It decides nothing about the document, whose state counts. Read the SRI's own text beside it; what a"
+                " document gets for a wrong refund is code 92.",
+                source=_OTHER,
             )
     return CODES.get(plain) or Explanation(
         plain,
         "unknown",
         CodeClass.HUMAN,
         "This code is not in our table.",
+        "a person",
         "Read the SRI's own text beside this code, and ask the SRI or an accountant. The document's state decides, "
         "not the code: refused documents can as a rule be corrected and sent again with the same key.",
         source="none",
         known=False,
         certain=False,
     )
+
+
+def may_decide(code: str) -> bool:
+    """Whether a code may decide what a refusal means: one that was read in the SRI's own table of these documents."""
+    entry = explain(code)
+    return entry.certain and entry.code_class is not CodeClass.OTHER_SERVICE

@@ -517,6 +517,7 @@ class Document:
 
     Args:
         kind: from the root element.
+        access_key: as it stands in the document, right or not; empty if it names none.
         document_code: `codDoc`, as sent.
         issue_date_text: `fechaEmision` as sent; delivery notes have none.
         additional: `infoAdicional`, in its order.
@@ -592,13 +593,13 @@ def read_document(xml: bytes) -> Document:
 
     Raises:
         UnreadableDocument: it is no fiscal document, or lacks what no such document can: the issuer's RUC and name, the
-            key, the total where there is one. The error names element and line.
+            total where there is one. The error names element and line.
     """
     root = _Element.root(xml)
     kind = _kind(root)
     tax = root.need_child("infoTributaria")
     info = root.need_child(_INFO[kind])
-    key = tax.need("claveAcceso")
+    key = tax.text("claveAcceso") or ""
     issuer = Issuer(
         ruc=tax.need("ruc"),
         name=tax.need("razonSocial"),
@@ -676,7 +677,7 @@ class _Element:
 
     def need_amount(self, name: str) -> Amount:
         amount = Amount(self.need(name))
-        if amount.value is None:
+        if not any(map(str.isdecimal, amount.text)):  # a decimal comma is no number either, but people can read it
             raise UnreadableDocument(f"{self._path}/{name} is no number", path=f"{self._path}/{name}", line=self.line)
         return amount
 

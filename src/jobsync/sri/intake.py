@@ -18,7 +18,7 @@ from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
 from jobsync.sri.comprobante import Summary, UnreadableDocument, read_summary
 from jobsync.sri.model import Authorization, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
-from jobsync.sri.verdict import is_authorized
+from jobsync.sri.verdict import date_warnings, is_authorized
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,6 +57,7 @@ class Incoming:
         raw: its bytes, kept if it holds the SRI's answer.
         document: the fiscal document inside.
         authorization: what the file says of it, if it says AUTORIZADO.
+        mended: what XML forbids was left out of the document.
     """
 
     file: str
@@ -65,6 +66,7 @@ class Incoming:
     key: AccessKey
     summary: Summary
     authorization: Authorization | None
+    mended: bool = False
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -146,15 +148,23 @@ def _read(path: Path, tenant: str | None) -> Incoming | Taken:
         raw = _read_bytes(path)
         opened = open_file(raw)
         summary = read_summary(opened.document)
-        key = parse_access_key(summary.access_key)
+        key = _key(summary.access_key)
         key.require_ruc(summary.issuer_ruc)
         if summary.document_code != key.document_code:
             raise Refused(f"it is a document of type {summary.document_code}, its key is of type {key.document_code}")
         if tenant is not None and key.ruc != tenant:
             raise Refused(f"it is of RUC {key.ruc}, expected {tenant}")
-        return Incoming(name, raw, opened.document, key, summary, _authorization(opened.authorization, key))
+        said = _authorization(opened.authorization, key)
+        return Incoming(name, raw, opened.document, key, summary, said, opened.mended)
     except (Refused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
         return Taken(name, "refused", key.text if key else None, str(error))
+
+
+def _key(text: str) -> AccessKey:
+    try:
+        return parse_access_key(text)
+    except AccessKeyError as error:
+        raise Refused(f"infoTributaria/claveAcceso: {error}") from None
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -273,6 +283,9 @@ def _fill(raw: Any, invoice_id: int, tenant_id: int, incoming: Incoming, *, kind
         ],
     )
     events = [store.Event(kind, message="a file that says AUTORIZADO" if said else None)]
-    if said and at is None:
-        events.append(store.Event("warning", code="date_unreadable", message=said.authorized_at_text))
+    [now] = raw.execute("SELECT now()").fetchone()
+    warnings = date_warnings(at, key.text, now) if said else ()
+    if incoming.mended:
+        warnings = (*warnings, "forbidden_characters")
+    events += [store.warning_event(warning, said) for warning in warnings]
     store.add_events(raw, events, tenant_id=tenant_id, invoice_id=invoice_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import translated
@@ -24,7 +25,7 @@ from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
 from jobsync.sri.comprobante import UnreadableDocument, read_summary
 from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
-from jobsync.sri.pace import HostLine
+from jobsync.sri.pace import Change, HostLine
 from jobsync.sri.store import DueDocument, Event, Found, HostState
 from jobsync.sri.verdict import back_off, judge
 
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
 _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
-MOST_AT_ONCE = 2000  # documents read in one run; what is beyond is counted and left for the next
+# Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
+MOST_AT_ONCE = 2000
 _STATUS = {
     Outcome.AUTHORIZED: DocumentStatus.AUTHORIZED,
     Outcome.REJECTED: DocumentStatus.REJECTED,
@@ -59,6 +61,7 @@ class CheckAuthorizations:
         access_keys: asked about now, due or not; empty means what is due.
         tenants: RUCs; only theirs; empty means all.
         limit: documents asked about at most; None means no limit of its own.
+        every: all that are due by now, however many; otherwise as many as are read at once.
     """
 
     client: SriClient
@@ -66,17 +69,25 @@ class CheckAuthorizations:
     access_keys: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     limit: int | None = None
+    every: bool = False
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
         with translated(), run.pool.transaction() as connection:
             chosen = choose(connection, self)
         run.eligible = chosen.total + len(chosen.decided)
-        get_logger().info("check_authorizations.found", eligible=chosen.total, taken=len(chosen.documents))
+        taken = len(chosen.documents) + len(chosen.later)
+        get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
         work = _Work(self, chosen, pause=run.pause)
-        results = work_lines(run, work.lines(), work, concurrency=self.concurrency)
+        results: list[ItemResult] = []
+        for documents in pages(chosen, run.pool):
+            if run.must_stop():
+                break
+            work.take(documents)
+            ended = work_lines(run, work.lines(), work, concurrency=self.concurrency, total=taken)
+            results.extend(work.named(result) for result in ended)
         work.remember_last_calls(run)
-        return [*(work.named(result) for result in results), *chosen.decided]
+        return [*results, *chosen.decided]
 
     @property
     def concurrency(self) -> int:
@@ -98,6 +109,7 @@ class Chosen:
     Args:
         decided: documents asked for by name that the SRI has nothing more to say about.
         total: how many are due; more than there are `documents` if the run takes only some.
+        later: numbers of documents that the run takes after `documents`, if their time has still come then.
         now: the database's clock, at the monotonic instant `read_at`.
     """
 
@@ -107,6 +119,7 @@ class Chosen:
     hosts: dict[str, HostState]
     now: datetime
     read_at: float
+    later: Sequence[int] = ()
 
     @property
     def clock(self) -> datetime:
@@ -124,14 +137,31 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
     if unknown := store.unknown_tenants(connection, job.tenants):
         raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
     decided: list[ItemResult] = []
+    later: Sequence[int] = ()
     if job.access_keys:
         documents, decided = _named(store.read_named(connection, job.access_keys), job)
         total = len(documents)
+    elif job.every:
+        ids = store.read_due_ids(connection, tenants=job.tenants)
+        total, ids = len(ids), ids[: job.limit]
+        documents, later = store.read_due_of(connection, ids[:MOST_AT_ONCE]), ids[MOST_AT_ONCE:]
     else:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
         documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
     hosts = store.read_hosts(connection, {job.client.host("test"), job.client.host("production")})
-    return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic())
+    return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
+
+
+def pages(chosen: Chosen, pool: Pool) -> Iterator[Sequence[DueDocument]]:
+    """
+    Yield what to work on, a part at a time, so that memory holds one. The numbers were read once, so a document whose
+    time comes again meanwhile is not taken twice.
+    """
+    yield chosen.documents
+    for start in range(0, len(chosen.later), MOST_AT_ONCE):
+        with translated(), pool.transaction() as connection:
+            documents = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
+        yield documents
 
 
 def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list[DueDocument], list[ItemResult]]:
@@ -194,24 +224,31 @@ class _Work:
     def __init__(self, job: CheckAuthorizations, chosen: Chosen, *, pause: Callable[[float], bool]) -> None:
         self._job = job
         self._chosen = chosen
-        self._documents = {document.access_key: document for document in chosen.documents}
+        self._documents: dict[str, DueDocument] = {}
         self._keys: dict[str, AccessKey] = {}
         self._unaskable: dict[str, AccessKeyError] = {}
-        for document in chosen.documents:
-            try:
-                self._keys[document.access_key] = check_key(document)
-            except AccessKeyError as error:
-                self._unaskable[document.access_key] = error
         self._hosts = {
             host: HostLine(
                 delay_s=job.delay_s,
                 pause=pause,
                 faults_in_a_row=state.faults_in_a_row,
                 is_open=state.open,
+                too_often=state.too_often,
                 idle_s=state.idle_s,
             )
             for host, state in chosen.hosts.items()
         }
+
+    def take(self, documents: Sequence[DueDocument]) -> None:
+        """Turn to these documents; what was learned of the hosts stays."""
+        self._documents = {document.access_key: document for document in documents}
+        self._keys.clear()
+        self._unaskable.clear()
+        for document in documents:
+            try:
+                self._keys[document.access_key] = check_key(document)
+            except AccessKeyError as error:
+                self._unaskable[document.access_key] = error
 
     def lines(self) -> list[Line]:
         """Return a line for each host, and one for documents that nobody needs to be asked about."""
@@ -262,7 +299,7 @@ class _Work:
         assert host is not None  # noqa: S101 - every key that can be asked about has one
         asked = ask(self._job.client, key, self._hosts[host])
         verdict = judge(asked.answer, document.history, self._chosen.clock)
-        change = self._hosts[host].end(unreachable=_is_outage(asked))
+        change = self._hosts[host].end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
@@ -280,11 +317,13 @@ class _Work:
                     connection, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned
                 )
                 if change.turned:
-                    store.add_events(connection, [_circuit_event(host, change.open)], run_id=run_id)
+                    store.add_events(connection, [_circuit_event(host, change)], run_id=run_id)
             attempt.record(connection, result)
         _say(document, verdict, asked)
         if change is not None and change.turned:
-            get_logger().warning("check_authorizations.circuit", host=host, open=change.open)
+            get_logger().warning(
+                "check_authorizations.circuit", host=host, open=change.open, too_often=change.too_often or None
+            )
         return result
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
@@ -363,7 +402,7 @@ def _write(connection: Connection[Any], document: DueDocument, verdict: Verdict,
     return store.write_waiting(
         connection,
         document,
-        _STATUS.get(verdict.outcome),
+        None if verdict.status_stays else _STATUS[verdict.outcome],
         reason=verdict.reason,
         next_in=verdict.next_check_in,
         empty_since=verdict.empty_since,
@@ -413,7 +452,7 @@ def _events(verdict: Verdict, asked: Asked) -> list[Event]:
         duration_ms=asked.duration_ms,
         raw=raw,
     )
-    return [told, *messages, *(Event("warning", code=warning) for warning in verdict.warnings)]
+    return [told, *messages, *(store.warning_event(warning, verdict.authorization) for warning in verdict.warnings)]
 
 
 def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
@@ -423,8 +462,11 @@ def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
     return [Event("warning", code="tenant_environment", message=words)]
 
 
-def _circuit_event(host: str, is_open: bool) -> Event:
-    if is_open:
+def _circuit_event(host: str, change: Change) -> Event:
+    if change.open and change.too_often:
+        words = "the SRI says that we ask too often (code 33); one call a run until an answer comes without it"
+        return Event("circuit_opened", code=host, message=words)
+    if change.open:
         return Event("circuit_opened", code=host, message="too many faults in a row; one call a run until it answers")
     return Event("circuit_closed", code=host, message="it answers again")
 
@@ -472,12 +514,19 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
     with translated(), pool.transaction() as connection:
         chosen = choose(connection, job)
     hosts = {
-        host: HostLine(delay_s=job.delay_s, pause=pause, faults_in_a_row=state.faults_in_a_row, is_open=state.open)
+        host: HostLine(
+            delay_s=job.delay_s,
+            pause=pause,
+            faults_in_a_row=state.faults_in_a_row,
+            is_open=state.open,
+            too_often=state.too_often,
+        )
         for host, state in chosen.hosts.items()
     }
     results = []
-    for number, document in enumerate(chosen.documents):
-        show_progress(f"{number}/{len(chosen.documents)} {SPEC.noun}")
+    taken = len(chosen.documents) + len(chosen.later)
+    for number, document in enumerate(chain.from_iterable(pages(chosen, pool))):
+        show_progress(f"{number}/{taken} {SPEC.noun}")
         item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
         try:
             key = check_key(document)
@@ -491,7 +540,7 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
         try:
             asked = ask(job.client, key, line)
             verdict = judge(asked.answer, document.history, chosen.clock)
-            change = line.end(unreachable=_is_outage(asked))
+            change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
             probed = change is not None and change.probed
             results.append(_result(item, document, verdict, asked, probed=probed))
         except Exception as error:  # noqa: BLE001 - as in a real run, one document never stops the others

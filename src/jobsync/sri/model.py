@@ -58,6 +58,7 @@ class Authorization:
         authorized_at_text: `fechaAutorizacion` as it was sent.
         document: the fiscal document inside, encoded as UTF-8, without byte order mark; None if there is none.
         document_key: the `claveAcceso` that the document inside names.
+        mended: what XML forbids was in the document and is left out of it here.
     """
 
     state: str
@@ -68,6 +69,7 @@ class Authorization:
     document: bytes | None = None
     document_key: str | None = None
     messages: tuple[Message, ...] = ()
+    mended: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,16 @@ class Answer:
         access_key: `claveAccesoConsultada`; None if absent.
         declared: `numeroComprobantes`; None if absent or no number.
         reception: it has the shape of the reception service's answers (RECIBIDA, DEVUELTA).
+        messages: those that stand beside the authorizations, in none of them.
+        mended: what XML forbids was in it and is left out of what was read.
     """
 
     access_key: str | None
     declared: int | None
     authorizations: tuple[Authorization, ...]
     reception: bool = False
+    messages: tuple[Message, ...] = ()
+    mended: bool = False
 
 
 class FaultKind(StrEnum):
@@ -102,7 +108,9 @@ class FaultKind(StrEnum):
     SOAP_SERVER = "soap_server"
     SOAP_CLIENT = "soap_client"  # the SRI blames our request
     OTHER_KEY = "other_key"
-    UNREADABLE = "unreadable"
+    UNREADABLE = "unreadable"  # no answer of the service at all
+    MALFORMED = "malformed"  # a complete answer with something wrong inside
+    TOO_MANY_PARTS = "too_many_parts"
     UNKNOWN_STATE = "unknown_state"
 
 
@@ -122,7 +130,11 @@ class Fault:
 
     @property
     def unreachable(self) -> bool:
-        """Whether nobody gave a usable answer; such faults in a row open the host's circuit."""
+        """
+        Whether nobody gave a complete answer; such faults in a row open the host's circuit.
+
+        What is wrong inside a complete one is about one document, and the service answers.
+        """
         return self.kind in _UNREACHABLE
 
     @property
@@ -183,6 +195,8 @@ class Verdict:
         next_check_in: when to ask again; None: no more.
         empty_since, empty_count: what to remember about empty answers; a fault leaves them as they were.
         warnings: what needs a look although it changes no state, for example `date_unreadable`.
+        status_stays: nothing was said about the document; its status and reason stay as they are.
+        too_often: the SRI says that we ask too often; the host's circuit opens.
     """
 
     outcome: Outcome
@@ -194,6 +208,8 @@ class Verdict:
     empty_since: datetime | None = None
     empty_count: int = 0
     warnings: tuple[str, ...] = ()
+    status_stays: bool = False
+    too_often: bool = False
 
     @property
     def codes(self) -> list[str]:
@@ -209,7 +225,9 @@ class DocumentFile:
     Args:
         document: the fiscal document as UTF-8, without byte order mark.
         authorization: what the element around it says; None for a bare document.
+        mended: what XML forbids was in the file and is left out of the document.
     """
 
     document: bytes
     authorization: Authorization | None = None
+    mended: bool = False

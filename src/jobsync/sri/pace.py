@@ -22,12 +22,14 @@ class Change:
         open: no further call to be started, except one a run.
         probed: this ask was the one that an open circuit lets through.
         turned: it opened or closed just now.
+        too_often: it is open because the host says that we ask too often.
     """
 
     faults_in_a_row: int
     open: bool
     probed: bool
     turned: bool
+    too_often: bool = False
 
 
 class HostLine:
@@ -36,7 +38,7 @@ class HostLine:
 
     Args:
         delay_s: between the starts of two calls.
-        faults_in_a_row, is_open: what earlier runs left.
+        faults_in_a_row, is_open, too_often: what earlier runs left.
         idle_s: since the last call of an earlier run; None if there was none. Less than 0 if the clock was set back.
         pause: waits that many seconds; False if the run is to stop.
         clock: monotonic seconds.
@@ -49,6 +51,7 @@ class HostLine:
         pause: Callable[[float], bool],
         faults_in_a_row: int = 0,
         is_open: bool = False,
+        too_often: bool = False,
         idle_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,6 +62,8 @@ class HostLine:
         self._door = threading.Lock()
         self._faults = faults_in_a_row
         self._open = is_open
+        self._too_often = too_often and is_open
+        self._done = False  # the host said in this run that we ask too often: what ends later closes nothing
         self._probe_allowed = is_open
         self._probe_over = threading.Event()
         self._next_at = clock() + (delay_s - max(0.0, idle_s) if idle_s is not None else 0.0)
@@ -124,20 +129,28 @@ class HostLine:
             return self._clock() - self._sent_at if self._sent_at > float("-inf") else None
 
     @property
-    def state(self) -> tuple[int, bool]:
-        """The faults in a row, and whether the circuit is open, now."""
+    def state(self) -> tuple[int, bool, bool]:
+        """The faults in a row, whether the circuit is open, and whether because we ask too often, now."""
         with self._lock:
-            return self._faults, self._open
+            return self._faults, self._open, self._too_often
 
-    def end(self, *, unreachable: bool) -> Change | None:
-        """Take in how a call ended; returns what is to be remembered of it, None if nothing changed."""
+    def end(self, *, unreachable: bool, too_often: bool = False) -> Change | None:
+        """
+        Take in how a call ended; returns what is to be remembered of it, None if nothing changed.
+
+        Args:
+            too_often: the host said that we ask too often. That opens the circuit at once; a later run's probe closes
+                it, not the answers to calls that were under way.
+        """
         with self._lock:
             probed = self._open and not self._probe_over.is_set()
-            before = (self._faults, self._open)
+            before = (self._faults, self._open, self._too_often)
+            self._done = self._done or too_often
             self._faults = self._faults + 1 if unreachable else 0
-            self._open = unreachable and (self._open or self._faults >= OPENS_AFTER)
+            self._open = self._done or (unreachable and (self._open or self._faults >= OPENS_AFTER))
+            self._too_often = self._done or (self._open and self._too_often)
             if probed or self._open:
                 self._probe_over.set()
-            if before == (self._faults, self._open) and not probed:
+            if before == (self._faults, self._open, self._too_often) and not probed:
                 return None
-            return Change(self._faults, self._open, probed, turned=before[1] != self._open)
+            return Change(self._faults, self._open, probed, before[1] != self._open, self._too_often)

@@ -11,6 +11,7 @@ import copy
 import re
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -28,11 +29,19 @@ DOCUMENT_ROOTS = frozenset(
     {"factura", "liquidacioncompra", "notacredito", "notadebito", "guiaremision", "comprobanteretencion"}
 )
 _GUAYAQUIL = timezone(timedelta(hours=-5))  # no daylight saving; the Galápagos' hour is not used here
+# An answer has one authorization, or a few of the same document; each is read in Python, whatever its bytes.
+AUTHORIZATIONS_MOST = 500
+MESSAGES_MOST = 500  # of one answer
+MARKS_MOST = 100_000  # "<" outside CDATA; a document of 320 KB that comes as a tree has fewer
 _AUTHORIZATION = frozenset({"autorizacion", "authorization"})
+_PARTS = _AUTHORIZATION | {"comprobante"}  # the reception service's answers have only the second
 _AUTHORIZATION_ANSWER = frozenset(
     {"respuestaautorizacioncomprobante", "respuestaautorizacion", "autorizacioncomprobanteresponse"}
 )
 _RECEPTION_ANSWER = frozenset({"respuestarecepcioncomprobante", "validarcomprobanteresponse"})
+_QUERY_ANSWER = frozenset({"estadoautorizacioncomprobante", "consultarestadoautorizacioncomprobanteresponse"})
+_STATE = ("estado", "estadoautorizacion", "estadoconsulta")  # the query service has two spellings
+_ENVELOPES = frozenset({"envelope"}) | _AUTHORIZATION_ANSWER | _RECEPTION_ANSWER | _QUERY_ANSWER
 _RECEPTION_STATES = frozenset({"RECIBIDA", "DEVUELTA"})
 _AUTHORIZED_STATES = frozenset({"AUTORIZADO", "AUT"})
 _BLAMES_US = frozenset({"client", "sender", "versionmismatch", "mustunderstand", "dataencodingunknown"})
@@ -49,11 +58,12 @@ class UnreadableFile(JobsyncError):
 
 
 class _Unreadable(ValueError):
-    """The text is no XML that we take; `cut_off`: it ends too early."""
+    """The text is no XML that we take; `cut_off`: it ends too early; `too_many`: it has too many parts."""
 
-    def __init__(self, text: str, *, cut_off: bool = False) -> None:
+    def __init__(self, text: str, *, cut_off: bool = False, too_many: bool = False) -> None:
         super().__init__(text)
         self.cut_off = cut_off
+        self.too_many = too_many
 
 
 _MARKS = (  # the longer one first: UTF-32's begins with UTF-16's
@@ -144,12 +154,65 @@ def _read_xml(text: str) -> etree._Element:
         raise _Unreadable("is no XML")
     if text[start : start + 9].upper() == "<!DOCTYPE":
         raise _Unreadable("has a DOCTYPE, which no document of the SRI has")
+    if text.count("<") > MARKS_MOST and _CDATA.sub("", text).count("<") > MARKS_MOST:
+        raise _Unreadable(f"has more than {MARKS_MOST // 2} elements", too_many=True)
     lines = text.count("\n", 0, start)
     try:
         # without its declaration, which may lie; the blank lines keep the line numbers
         return etree.fromstring(("\n" * lines + text[start:]).encode(), _parsers.one)
     except etree.XMLSyntaxError as error:
         raise _explain(error, text) from None
+
+
+# What XML 1.0 forbids: characters, references to them, and "&" that begins no reference.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
+_LITERAL = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z))", re.DOTALL)  # there "&" means itself
+_REFERENCE_DIGITS_MOST = 20  # leading zeros are allowed; nobody writes more
+_AMPERSAND = re.compile(r"&(?:(?P<named>(?:amp|lt|gt|quot|apos);)|#(?:(?P<decimal>[0-9]+)|x(?P<hex>[0-9a-fA-F]+));)?")
+
+
+def mend(text: str) -> str:
+    """
+    Return XML without what XML 1.0 forbids: characters and references to them are left out, a bare "&" is escaped.
+
+    What is allowed stays as it is, so that text in which nothing is wrong comes back unchanged.
+
+    >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
+    '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
+    """
+    text = _FORBIDDEN.sub("", text)
+    if "&" not in text:
+        return text
+    pieces = _LITERAL.split(text)  # every second one is literal
+    pieces[::2] = [_AMPERSAND.sub(_mend_reference, piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def _mend_reference(found: re.Match[str]) -> str:
+    if found["named"]:
+        return found[0]
+    digits, base = (found["decimal"], 10) if found["decimal"] else (found["hex"], 16)
+    if digits is None:
+        return "&amp;"
+    number = int(digits, base) if len(digits) <= _REFERENCE_DIGITS_MOST else -1
+    allowed = 0 <= number <= 0x10FFFF and not _FORBIDDEN.match(chr(number))
+    return found[0] if allowed else ""
+
+
+def _read_mended(text: str) -> tuple[etree._Element, str, bool]:
+    """
+    Parse text as `_read_xml` does, once more without what XML forbids if that is in the way.
+
+    Returns the root, the text that was read, and whether something was left out of it.
+    """
+    try:
+        return _read_xml(text), text, False
+    except _Unreadable as error:
+        mended = mend(text) if not error.too_many else text
+        if mended == text:
+            raise
+        return _read_xml(mended), mended, True
 
 
 def _skip_prolog(text: str) -> int:
@@ -178,10 +241,12 @@ def _explain(error: etree.XMLSyntaxError, text: str) -> _Unreadable:
     said = (error.msg or "").lower()
     if code == codes.ERR_RESOURCE_LIMIT or "huge" in said or "too big" in said:
         return _Unreadable(f"is nested too deeply or too large (line {line})")
+    if code in (codes.ERR_INVALID_CHAR, codes.ERR_INVALID_ENCODING, codes.ERR_INVALID_CHARREF) or (
+        code == codes.ERR_CDATA_NOT_FINISHED and _FORBIDDEN.search(text)
+    ):
+        return _Unreadable(f"has a character at line {line} that XML does not allow")
     if code in (codes.ERR_TAG_NOT_FINISHED, codes.ERR_CDATA_NOT_FINISHED) or not text.rstrip().endswith(">"):
         return _Unreadable(f"is cut off at line {line}", cut_off=True)
-    if code in (codes.ERR_INVALID_CHAR, codes.ERR_INVALID_ENCODING):
-        return _Unreadable(f"has a character at line {line} that XML does not allow")
     return _Unreadable(f"is not well-formed XML at line {line}")
 
 
@@ -264,10 +329,32 @@ def _parse_text(text: str, *, html: bool) -> Answer | Fault:
     if start.startswith(("<!doctype html", "<html")):
         return _firewall(text)
     try:
-        root = _read_xml(text)
+        root, _, mended = _read_mended(text)
     except _Unreadable as error:
+        if _is_complete(text):
+            return _fault_inside(error)
         return _firewall(text) if html or _FIREWALL_WORDS in text[:4096].lower() else _fault_of(error)
-    return _parse_tree(root)
+    read = _parse_tree(root)
+    return replace(read, mended=True) if mended and isinstance(read, Answer) else read
+
+
+_OPENING = re.compile(r"<(?P<name>(?:[\w.-]{1,60}:)?(?P<local>[\w.-]{1,60}))[\s/>]")
+
+
+def _is_complete(text: str) -> bool:
+    """Whether the text is an answer of the service from its first element to the end of it, whatever stands between."""
+    text = _FORBIDDEN.sub("", text)
+    start = _skip_prolog(text)
+    find = _OPENING.search if text.startswith("<!DOCTYPE", start) else _OPENING.match
+    opening = find(text, start)
+    if opening is None or opening["local"].lower() not in _ENVELOPES:
+        return False
+    closing = re.search(rf"</{re.escape(opening['name'])}\s*>(?:\s|<!--(?:(?!-->).)*-->)*\Z", text[-4096:], re.DOTALL)
+    return closing is not None
+
+
+def _fault_inside(error: _Unreadable) -> Fault:
+    return Fault(FaultKind.TOO_MANY_PARTS if error.too_many else FaultKind.MALFORMED, f"the answer {error}")
 
 
 def _firewall(text: str) -> Fault:
@@ -284,20 +371,58 @@ def _parse_tree(root: etree._Element) -> Answer | Fault:
     fault = next((node for node in nodes if _local(node) == "fault"), None)
     if fault is not None:
         return _parse_soap_fault(fault)
+    names = Counter(map(_local, nodes))
+    if any(names[name] > AUTHORIZATIONS_MOST for name in _PARTS):
+        return Fault(FaultKind.TOO_MANY_PARTS, f"the answer has more than {AUTHORIZATIONS_MOST} authorizations")
+    answer = _parse_parts(root, nodes)
+    if isinstance(answer, Answer):
+        several = [answer.messages, *(one.messages for one in answer.authorizations)]
+        if sum(map(len, several)) > MESSAGES_MOST:
+            return Fault(FaultKind.TOO_MANY_PARTS, f"the answer has more than {MESSAGES_MOST} messages")
+    return answer
+
+
+def _parse_parts(root: etree._Element, nodes: Sequence[etree._Element]) -> Answer | Fault:
     authorizations = _find_authorizations(nodes)
+    query = next((node for node in nodes if _local(node) in _QUERY_ANSWER and _state_of(node)), None)
+    if query is not None:
+        return Answer(None, None, (_parse_query(query),))
     reception = _find_reception(nodes) if not authorizations else None
     if reception is not None:
         return Answer(None, None, _parse_reception(reception), reception=True)
-    if not authorizations and not any(_local(node) in _AUTHORIZATION_ANSWER for node in nodes):
+    wrappers = [node for node in nodes if _local(node) in _AUTHORIZATION_ANSWER | _QUERY_ANSWER]
+    if not authorizations and not wrappers:
         if _local(root) == "html":
             return _firewall("")
-        return Fault(FaultKind.UNREADABLE, f"the answer is XML of another kind: {visible(_spelled(root), most=60)}")
+        # an envelope with something in it is the service's own: it answers, and something is wrong inside
+        kind = FaultKind.MALFORMED if _local(root) == "envelope" and len(nodes) > 2 else FaultKind.UNREADABLE
+        return Fault(kind, f"the answer is XML of another kind: {visible(_spelled(root), most=60)}")
+    whole = set(authorizations)
+    beside = [node for node in wrappers if node not in whole]
     asked = next((text for node in nodes if _local(node) == "claveaccesoconsultada" and (text := _text(node))), None)
     declared = next((text for node in nodes if _local(node) == "numerocomprobantes" and (text := _text(node))), "")
     return Answer(
         access_key=asked,
         declared=int(declared) if re.fullmatch("[0-9]{1,9}", declared) else None,
-        authorizations=tuple(map(_parse_authorization, authorizations)),
+        authorizations=(found := tuple(map(_parse_authorization, authorizations))),
+        messages=tuple(message for node in beside for message in _parse_messages(node)),
+        mended=any(one.mended for one in found),
+    )
+
+
+def _state_of(node: etree._Element) -> str:
+    return next((text for name in _STATE if (text := _text_of(node, name))), "")
+
+
+def _parse_query(node: etree._Element) -> Authorization:
+    """Read what the service ConsultaComprobante says of one key."""
+    moment = _text_of(node, "fechaautorizacion")
+    return Authorization(
+        state=_state_of(node),
+        authorized_at=parse_date(moment) if moment else None,
+        authorized_at_text=moment,
+        document_key=_key_or_none(_text_of(node, "claveacceso")),
+        messages=_parse_messages(node),
     )
 
 
@@ -358,9 +483,9 @@ def _key_or_none(text: str | None) -> str | None:
 
 def _parse_authorization(node: etree._Element) -> Authorization:
     moment = _text_of(node, "fechaautorizacion")
-    document = _parse_inner(_child(node, "comprobante"))
+    document, mended = _parse_inner(_child(node, "comprobante"))
     return Authorization(
-        state=_text_of(node, "estado") or "",
+        state=_state_of(node),
         number=_text_of(node, "numeroautorizacion"),
         authorized_at=parse_date(moment) if moment else None,
         authorized_at_text=moment,
@@ -368,21 +493,29 @@ def _parse_authorization(node: etree._Element) -> Authorization:
         document=document,
         document_key=_find_key(document) if document is not None else None,
         messages=_parse_messages(node),
+        mended=mended,
     )
 
 
-def _parse_inner(node: etree._Element | None) -> bytes | None:
-    """Return the document inside a `comprobante`: CDATA and escaped text are one to a parser, a tree is written out."""
+def _parse_inner(node: etree._Element | None) -> tuple[bytes | None, bool]:
+    """
+    Return the document inside a `comprobante`: CDATA and escaped text are one to a parser, a tree is written out.
+
+    And whether something that XML forbids was left out of it.
+    """
     if node is None:
-        return None
+        return None, False
     trees = _children(node)
     if trees:
-        return _write_out(next((tree for tree in trees if _is_document(tree)), trees[0]))
+        return _write_out(next((tree for tree in trees if _is_document(tree)), trees[0])), False
     text = _text(node)
     if text is not None and text.startswith("&lt;"):  # escaped twice
         for escaped, sign in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&")):
             text = text.replace(escaped, sign)
-    return _to_document(text) if text is not None else None
+    if text is None:
+        return None, False
+    mended = mend(text)
+    return _to_document(mended), mended != text
 
 
 def _write_out(tree: etree._Element) -> bytes:
@@ -523,12 +656,16 @@ def _zone(offset: str | None) -> timezone:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def open_file(raw: bytes) -> DocumentFile:
+def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
     """
     Find the fiscal document in whatever people keep as "the authorized XML".
 
     That is the bare document, an `autorizacion` around it, an answer of the service, or a whole SOAP envelope. Of
-    several authorizations the authorized one counts, else the latest.
+    several authorizations the authorized one counts, else the latest. What XML forbids is left out of an answer, which
+    is the SRI's last word; in a bare document it is an error of whoever made it.
+
+    Args:
+        mend_bare: leave it out of a bare document too, for one that the SRI has authorized.
 
     Raises:
         UnreadableFile: there is none, or not exactly one.
@@ -536,15 +673,18 @@ def open_file(raw: bytes) -> DocumentFile:
     if len(raw) > FILE_BYTES_MAX:
         raise UnreadableFile(f"the file has {len(raw)} bytes, expected at most {FILE_BYTES_MAX}")
     try:
-        text = _decode(raw)
-        root = _read_xml(text)
+        root, text, mended = _read_mended(_decode(raw))
+        if mended and not mend_bare and _is_document(root):
+            _read_xml(_decode(raw))  # says what is wrong
     except _Unreadable as error:
         raise UnreadableFile(f"the file {error}; expected a fiscal document of the SRI as XML") from None
     if _is_document(root):
-        return DocumentFile(document=_to_document(text))
+        return DocumentFile(document=_to_document(text), mended=mended)
     if _local(root) == "lote":
         raise UnreadableFile("the file is a lot (lote) of several documents; expected a single one")
     found = _find_authorizations(list(_walk(root)))
+    if len(found) > AUTHORIZATIONS_MOST:
+        raise UnreadableFile(f"the file has {len(found)} authorizations; expected one, at most {AUTHORIZATIONS_MOST}")
     if not found:
         raise UnreadableFile(f"the file holds {_name_kind(root)}; expected a fiscal document of the SRI")
     chosen = _choose([_parse_authorization(node) for node in found])
@@ -561,7 +701,7 @@ def open_file(raw: bytes) -> DocumentFile:
         raise UnreadableFile(
             f"the element comprobante holds {visible(_spelled(inner), most=60)}; expected a fiscal document of the SRI"
         )
-    return DocumentFile(document=chosen.document, authorization=chosen)
+    return DocumentFile(document=chosen.document, authorization=chosen, mended=mended or chosen.mended)
 
 
 def _choose(authorizations: list[Authorization]) -> Authorization:

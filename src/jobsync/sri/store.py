@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,7 +10,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobsync.sri.model import DocumentStatus, Environment, History
+from jobsync.sri.model import Authorization, DocumentStatus, Environment, History
+from jobsync.sri.words import WORDS
 
 if TYPE_CHECKING:
     import psycopg
@@ -63,11 +65,18 @@ class DueDocument:
 
 @dataclass(frozen=True)
 class HostState:
-    """What earlier runs learned of a host; `idle_s` is None if it was never called."""
+    """
+    What earlier runs learned of a host.
+
+    Args:
+        too_often: its circuit is open because it says that we ask too often.
+        idle_s: None if it was never called.
+    """
 
     host: str
     faults_in_a_row: int = 0
     open: bool = False
+    too_often: bool = False
     idle_s: float | None = None
 
 
@@ -136,6 +145,21 @@ def read_due(
         [counted] = _rows(connection, f"SELECT count(*) AS total {_WHAT_IS_DUE}", values)
         total = max(total, counted["total"])
     return [_document(row) for row in rows], total
+
+
+def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
+    """Return the numbers of all documents whose time has come, tenants in fair turns."""
+    statement = f"SELECT id FROM ({_DUE}) ordered"
+    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None, "limit": None})
+    return array("q", (row[0] for row in found))
+
+
+def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueDocument]:
+    """Return those of these documents whose time has still come, in the order of the numbers."""
+    statement = f"{_DOCUMENT} {_WHAT_IS_DUE} AND i.id = ANY(%(ids)s)"
+    rows = _rows(connection, statement, {"tenants": None, "ids": list(ids)})
+    found = {row["id"]: _document(row) for row in rows}
+    return [found[number] for number in ids if number in found]
 
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueDocument]:
@@ -287,6 +311,13 @@ def _identity(document: DueDocument) -> dict[str, Any]:
     return {name: getattr(document, name) for name in names}
 
 
+def warning_event(warning: str, said: Authorization | None) -> Event:
+    """Return what is odd about a document as a row of its story; a date stands in it as it was received."""
+    word = WORDS.get(warning)
+    date = said.authorized_at_text if said and warning.startswith("date_") else None
+    return Event("warning", code=warning, message=word.meaning if word else None, additional_info=date)
+
+
 def add_events(
     connection: psycopg.Connection[Any],
     events: Iterable[Event],
@@ -332,8 +363,8 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
     names = list(hosts)
     rows = _rows(
         connection,
-        "SELECT host, faults_in_a_row, opened_at IS NOT NULL AS open,"
-        " extract(epoch FROM clock_timestamp() - last_start_at)::float8 AS idle_s"
+        "SELECT host, faults_in_a_row, opened_at IS NOT NULL AS open, open_cause IS NOT DISTINCT FROM 'too_often' AS"
+        " too_often, extract(epoch FROM clock_timestamp() - last_start_at)::float8 AS idle_s"
         " FROM sri_hosts WHERE host = ANY(%(hosts)s)",
         {"hosts": names},
     )
@@ -349,12 +380,19 @@ def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
 def write_host(connection: psycopg.Connection[Any], state: HostState, *, probed: bool) -> None:
     """Remember how a host answers; the instant of its first opening stays until it answers again."""
     connection.execute(
-        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at)"
-        " VALUES (%(host)s, %(faults)s, CASE WHEN %(open)s THEN now() END, CASE WHEN %(probed)s THEN now() END)"
-        " ON CONFLICT (host) DO UPDATE SET faults_in_a_row = excluded.faults_in_a_row,"
+        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at, open_cause)"
+        " VALUES (%(host)s, %(faults)s, CASE WHEN %(open)s THEN now() END, CASE WHEN %(probed)s THEN now() END,"
+        " %(cause)s)"
+        " ON CONFLICT (host) DO UPDATE SET faults_in_a_row = excluded.faults_in_a_row, open_cause = excluded.open_cause,"
         " opened_at = CASE WHEN %(open)s THEN coalesce(sri_hosts.opened_at, now()) END,"
         " last_probe_at = CASE WHEN %(probed)s THEN now() ELSE sri_hosts.last_probe_at END",
-        {"host": state.host, "faults": state.faults_in_a_row, "open": state.open, "probed": probed},
+        {
+            "host": state.host,
+            "faults": state.faults_in_a_row,
+            "open": state.open,
+            "probed": probed,
+            "cause": ("too_often" if state.too_often else "faults") if state.open else None,
+        },
     )
 
 

@@ -34,6 +34,24 @@ to the latest, `nothing` is an answer without any. Spellings in other case count
 | NO AUTORIZADO 60 70            | pending         | code_70        | soon        |
 | NO AUTORIZADO 70 39            | rejected        | code_39        | no          |
 | NO AUTORIZADO 50               | pending         | code_50        | soon        |
+| NO AUTORIZADO 069              | rejected        | code_69        | no          |
+| NO AUTORIZADO 64               | rejected        | code_64        | no          |
+| NO AUTORIZADO 82               | rejected        | code_82        | no          |
+| NO AUTORIZADO 53               | rejected        | code_53        | no          |
+| NO AUTORIZADO 2001             | rejected        | code_2001      | no          |
+| NO AUTORIZADO 53 39            | rejected        | code_39        | no          |
+| NO AUTORIZADO 53 70            | pending         | code_70        | soon        |
+| EN PROCESO 53                  | pending         | in_process     | soon        |
+| NO AUTORIZADO 33               | pending         | code_33        | soon        |
+| NO AUTORIZADO 33 39            | pending         | code_33        | soon        |
+| RECHAZADA 33                   | pending         | code_33        | soon        |
+| EN PROCESO 33                  | pending         | code_33        | soon        |
+| DEVUELTA 33                    | pending         | code_33        | soon        |
+| AUTORIZADO 33                  | authorized      | authorized     | no          |
+| RECHAZADA 99                   | pending         | code_99        | soon        |
+| RECHAZADA 0099 39              | pending         | code_99        | soon        |
+| NO AUTORIZADO 34               | needs_attention | code_34        | in 6 hours  |
+| NO AUTORIZADO 53 34            | needs_attention | code_34        | in 6 hours  |
 | NO AUTORIZADO 2                | needs_attention | code_2         | in 6 hours  |
 | NO AUTORIZADO 39 63            | needs_attention | code_63        | in 6 hours  |
 | NO AUTORIZADO 80               | needs_attention | code_80        | in 6 hours  |
@@ -42,8 +60,16 @@ to the latest, `nothing` is an answer without any. Spellings in other case count
 | DEVUELTA 45                    | pending         | code_45        | soon        |
 | DEVUELTA 70                    | pending         | code_70        | soon        |
 | DEVUELTA 28                    | needs_attention | code_28        | in 6 hours  |
+| ANULADO                        | needs_attention | annulled       | in 6 hours  |
+| PENDIENTE DE ANULAR            | needs_attention | annulled       | in 6 hours  |
+| AUTORIZADO + ANULADO           | needs_attention | annulled       | in 6 hours  |
+| NO AUTORIZADO 39 + ANULADO     | needs_attention | annulled       | in 6 hours  |
 | ALGO NUEVO                     | fault           | unknown_state  | soon        |
 | NO AUTORIZADO 39 + ALGO NUEVO  | fault           | unknown_state  | soon        |
+
+A code decides what a refusal means only if it was read in the SRI's own table of these documents; another one leaves it
+to the state. The exception is 33, which says that we ask too often: it says nothing about the document, and where it
+stands the host is to be asked less (`too_often`).
 
 A refusal that was already judged of an earlier submission (the same instant) does not count for the corrected document
 that was sent since under the same key: `earlier_refusal`, pending, for as long as the SRI may take.
@@ -57,11 +83,12 @@ Source: docs/facts/sri.md, "States".
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
 from hashlib import blake2b
 
 from jobsync.sri.access_key import ENVIRONMENTS, LENGTH
-from jobsync.sri.catalogue import CodeClass, explain
+from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain, may_decide
 from jobsync.sri.model import (
     Answer,
     Authorization,
@@ -88,10 +115,13 @@ _IN_PROCESS = frozenset({"EN PROCESO", "EN PROCESAMIENTO", "PPR"})
 _REFUSED = frozenset({"NO AUTORIZADO", "NAT", "RECHAZADO", "RECHAZADA"})
 _RECEIVED = "RECIBIDA"
 _RETURNED = "DEVUELTA"
-_DECIDED = _AUTHORIZED | _REFUSED | {_RETURNED}
+_ANNULLED = frozenset({"ANULADO", "ANULADA", "PENDIENTE DE ANULAR"})
+_DECIDED = _AUTHORIZED | _REFUSED | _ANNULLED | {_RETURNED}
 _NOT_YET = frozenset({"43", "50", "70"})
 _NOT_YET_RETURNED = _NOT_YET | {"45"}
 _NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
+_ECUADOR = timezone(timedelta(hours=-5))
+_CLOCKS_APART = timedelta(minutes=5)  # the SRI's and ours
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -104,6 +134,17 @@ def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
     """
     if isinstance(answer, Fault):
         return _fault(answer.kind, answer.text, history, now)
+    verdict = _judge_answer(answer, history, now)
+    if answer.mended:
+        verdict = replace(verdict, warnings=(*verdict.warnings, "forbidden_characters"))
+    if not (sanction := _too_often(answer)):
+        return verdict
+    if verdict.outcome is Outcome.AUTHORIZED:
+        return replace(verdict, too_often=True)
+    return _judge_sanction(sanction, verdict, history, now)
+
+
+def _judge_answer(answer: Answer, history: History, now: datetime) -> Verdict:
     if answer.access_key is not None and answer.access_key != history.access_key:
         return _fault(FaultKind.OTHER_KEY, "the SRI answered about another access key than was asked for", history, now)
     said = [one for one in answer.authorizations if one != Authorization(state="")]
@@ -113,6 +154,29 @@ def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
     if not ours:
         return _judge_empty(answer, history, now)
     return _judge_said(ours, history, now)
+
+
+def _too_often(answer: Answer) -> tuple[Message, ...]:
+    """Return the messages that say that we ask too often: they are about us, whatever document stands beside them."""
+    every = (answer.messages, *(one.messages for one in answer.authorizations))
+    return tuple(message for several in every for message in several if explain(message.code).code == TOO_OFTEN)
+
+
+def _judge_sanction(sanction: tuple[Message, ...], verdict: Verdict, history: History, now: datetime) -> Verdict:
+    """Nothing was said of the document: it waits, and what is remembered of empty answers stays."""
+    attention = history.status == DocumentStatus.NEEDS_ATTENTION
+    return Verdict(
+        Outcome.PENDING,
+        f"code_{TOO_OFTEN}",
+        advice=f"{explain(TOO_OFTEN).meaning} {explain(TOO_OFTEN).advice}",
+        messages=verdict.messages or sanction,
+        next_check_in=_attention_check(history, now) if attention else back_off(history, now),
+        empty_since=history.empty_since,
+        empty_count=history.empty_count,
+        warnings=verdict.warnings,
+        status_stays=attention,
+        too_often=True,
+    )
 
 
 def normal_state(state: str) -> str:
@@ -169,11 +233,14 @@ def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
 
 
 def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) -> Verdict:
-    """Decide by what is said of our document: authorized wins over in process, and that over refusals."""
+    """Decide by what is said of our document: annulled wins over authorized, then in process, then refusals."""
     states = [(normal_state(one.state), one) for one in ours]
+    annulled = [one for state, one in states if state in _ANNULLED]
+    if annulled:
+        return _annulled(_latest(annulled), history, now)
     authorized = [one for state, one in states if state in _AUTHORIZED]
     if authorized:
-        return _authorized(_latest(authorized), history)
+        return _authorized(_latest(authorized), history, now)
     waiting = [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]
     if waiting:
         state, one = waiting[-1]
@@ -190,7 +257,11 @@ def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdi
         return _pending("earlier_refusal", one, history, now)
     codes = [message.code for message in one.messages if message.code]
     known = {code: explain(code) for code in codes}
-    serious = [code for code in codes if known[code].code_class != CodeClass.WARNING]
+    no_data = [code for code in codes if known[code].code == NO_DATA]
+    if no_data:
+        return _pending(f"code_{NO_DATA}", one, history, now, advice=known[no_data[0]].advice)
+    told = [code for code in codes if known[code].code_class != CodeClass.WARNING]
+    serious = [code for code in told if may_decide(code)] or told
     not_yet = _NOT_YET_RETURNED if normal_state(one.state) == _RETURNED else _NOT_YET
     if serious and all(known[code].code in not_yet for code in serious):
         return _pending(f"code_{known[serious[0]].code}", one, history, now, advice=known[serious[0]].advice)
@@ -226,9 +297,41 @@ def _is_earlier(one: Authorization, history: History, now: datetime) -> bool:
     return known and now - history.waiting_since < SRI_WINDOW
 
 
-def _authorized(one: Authorization, history: History) -> Verdict:
+def _annulled(one: Authorization, history: History, now: datetime) -> Verdict:
+    return Verdict(
+        Outcome.NEEDS_ATTENTION,
+        "annulled",
+        advice="The SRI says that the document is annulled, or is to be. Ask the issuer. If it is right, the status in"
+        " the document's row becomes cancelled; if not, once the SRI has corrected it: jobsync invoice recheck KEY",
+        authorization=one,
+        messages=one.messages,
+        next_check_in=_attention_check(history, now),
+        warnings=_mismatch(one, history),
+    )
+
+
+def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime) -> tuple[str, ...]:
+    """
+    Return what is odd about the date of an authorization; it is stored as it was received all the same.
+
+    Args:
+        authorized_at: aware; None if it is unknown.
+        access_key: 49 digits; they begin with the day of issue, in mainland Ecuador.
+    """
+    if authorized_at is None:
+        return ("date_unreadable",)
+    try:
+        issued = date(int(access_key[4:8]), int(access_key[2:4]), int(access_key[:2]))
+    except ValueError:
+        issued = date.min
+    before = authorized_at.astimezone(_ECUADOR).date() < issued
+    ahead = authorized_at > now + _CLOCKS_APART
+    return (*(["date_before_issue"] if before else []), *(["date_in_future"] if ahead else []))
+
+
+def _authorized(one: Authorization, history: History, now: datetime) -> Verdict:
     warnings = [
-        *(["date_unreadable"] if one.authorized_at is None else []),
+        *date_warnings(one.authorized_at, history.access_key, now),
         *(["no_document"] if one.document is None else []),
         *_mismatch(one, history),
     ]
@@ -262,12 +365,14 @@ def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
     return Verdict(
         Outcome.NEEDS_ATTENTION if needs_attention else Outcome.PENDING,
         "empty",
-        advice="The SRI knows nothing of this key: submit the document again, with the same key."
+        advice="The SRI knows nothing of this key: submit the document again, with the same key. Look for line breaks"
+        " inside its texts first: they can be the cause of such silence."
         if needs_attention
         else None,
         next_check_in=_attention_check(history, now) if needs_attention else back_off(history, now),
         empty_since=since,
         empty_count=count,
+        messages=answer.messages,
         warnings=("announced_but_absent",) if answer.declared else (),
     )
 
@@ -289,6 +394,7 @@ def _fault(
         next_check_in=_attention_check(history, now) if attention else back_off(history, now),
         empty_since=history.empty_since,
         empty_count=history.empty_count,
+        status_stays=True,
     )
 
 

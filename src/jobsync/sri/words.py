@@ -43,13 +43,19 @@ WORDS: Mapping[str, Word] = {
     "received": Word("The SRI has received the document and not decided yet.", _WAIT),
     "empty": Word(
         "The SRI has nothing to tell of this key: it is not processed yet, or was never received.",
-        "Wait. After 24 hours of such answers it needs attention: submit the document again, with the same key.",
+        "Wait. After 24 hours of such answers it needs attention: submit the document again, with the same key. If the"
+        " silence goes on, look for line breaks inside the document's texts: they can be its cause.",
     ),
     "earlier_refusal": Word(
         "The SRI still shows the refusal of the submission before; it does not count for the corrected document.",
         _WAIT,
     ),
     "already_decided": Word("The SRI's decision is known and final: it was not asked again.", _STORY),
+    "annulled": Word(
+        "The SRI says that the document is annulled, or is to be.",
+        "Ask the issuer. If it is right, the status in the document's row becomes cancelled; if not, once the SRI has"
+        " corrected it: jobsync invoice recheck KEY",
+    ),
     # why it was refused; the second meaning is a connection's
     "refused": Word(
         "Of a rejected document: the SRI refused it without saying why. Of a fault: nobody took the connection.",
@@ -79,8 +85,17 @@ WORDS: Mapping[str, Word] = {
     "unknown_state": Word(
         "The SRI names a state that is not known here.", f"{_AGAIN} If it lasts, report it. {_STORY}"
     ),
+    "malformed": Word(
+        "The SRI's answer is complete, and something in it cannot be read; it does not count as an outage.",
+        f"{_AGAIN} {_STORY}",
+    ),
+    "too_many_parts": Word(
+        "The SRI's answer has more authorizations or messages than any that makes sense; it does not count as an"
+        " outage.",
+        f"{_AGAIN} {_STORY}",
+    ),
     "unreadable": Word(
-        "Of a check: the SRI's answer cannot be read. Of a printed form: the stored XML cannot be read.",
+        "Of a check: what came is no answer of the SRI's service. Of a printed form: the stored XML cannot be read.",
         f"A check is made again by itself. To print: import the right XML, then {_PRINT}",
     ),
     # why it cannot be asked about
@@ -97,6 +112,19 @@ WORDS: Mapping[str, Word] = {
     # what only needs a look
     "date_unreadable": Word(
         "The SRI's date of authorization could not be read, and is left empty.", f"Look at it once. {_STORY}"
+    ),
+    "date_before_issue": Word(
+        "The SRI's date of authorization lies before the document's day of issue; it is kept as it was received.",
+        f"Look at it once: the SRI's portal shows the date, by the access key. {_STORY}",
+    ),
+    "date_in_future": Word(
+        "The SRI's date of authorization lies in the future; it is kept as it was received.",
+        f"Look at it once: the SRI's date, and the clock of the database (jobsync doctor). {_STORY}",
+    ),
+    "forbidden_characters": Word(
+        "What came from the SRI had characters that XML forbids; they are left out of what was read and is printed,"
+        " and the answer is kept as it came.",
+        f"Look at the printed document once; the answer as it came: jobsync invoice export KEY --to DIR. {_STORY}",
     ),
     "no_document": Word(
         "The SRI authorized the document and sent no document with it.",

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from jobsync.cli.output import write
 from jobsync.errors import JobsyncError
-
-if TYPE_CHECKING:
-    from jobsync.sandbox.documents import Invented
-    from jobsync.sandbox.sri_scenario import SriScenario
+from jobsync.sandbox.documents import Invented, invent_documents, taxpayer_of, write_documents
+from jobsync.sandbox.sri_scenario import Play, SriRule, SriScenario
 
 _INTRO = """
 Documents: two taxpayers, and the tax authority of Ecuador
@@ -72,9 +71,6 @@ class Cast:
 
 def cast() -> Cast:
     """Invent the documents and what becomes of them."""
-    from jobsync.sandbox.documents import invent_documents
-    from jobsync.sandbox.sri_scenario import Play, SriRule, SriScenario
-
     documents = list(invent_documents(6, seed=11, issuers=1, rich=True))
     documents += list(invent_documents(3, seed=12, issuers=1, codes=("01",)))
     refused, slow = documents[-1], documents[-2]
@@ -102,10 +98,6 @@ def pages_folder() -> Path:
 
 def play_documents(show: Shows, chosen: Cast, folder: Path, storage: Path) -> None:
     """Import, ask, explain, ask again, print; `folder` takes the files to import."""
-    import time
-
-    from jobsync.sandbox.documents import taxpayer_of, write_documents
-
     write(_INTRO)
     for ruc in dict.fromkeys(one.ruc for one in chosen.documents):
         show.command("tenant", "add", ruc, taxpayer_of(ruc).name, "--environment", "test")

@@ -1,7 +1,7 @@
 """
 The guardian of one private PostgreSQL: makes its cluster, runs it, and stops it when its last user is gone.
 
-`embedded.py` starts this file as a program of its own (`python -I -S guardian.py PLAN`), so it imports nothing but the
+`server.py` starts this file as a program of its own (`python -I -S guardian.py PLAN`), so it imports nothing but the
 standard library. It blocks on the exclusive lock of `users.lock`, which the kernel grants when no user holds the shared
 one any more, however those users ended.
 """
@@ -21,7 +21,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-ACCOUNT = "jobsync"  # superuser and database of the cluster
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's reaches the server
@@ -36,6 +35,7 @@ class Plan(NamedTuple):
     """What the starter decided; travels as JSON in the guardian's only argument."""
 
     folder: str
+    name: str
     programs: str
     version: int
     durable: bool
@@ -227,13 +227,13 @@ class Guardian:
         if uid != 0:
             raise Failure(
                 f"user {uid} has no entry in /etc/passwd, and PostgreSQL needs one ({why}): "
-                "add the entry, allow user namespaces, or set JOBSYNC_DATABASE_URL",
+                "add the entry, or allow user namespaces",
                 configuration=True,
             )
         if (folder / "data").exists():
             raise Failure(
                 f"PostgreSQL does not run as root, and the way {folder} was made is closed now ({why}): "
-                "allow user namespaces again, or set JOBSYNC_DATABASE_URL",
+                "allow user namespaces again",
                 configuration=True,
             )
         return self.settle_account(plan, None)
@@ -247,8 +247,7 @@ class Guardian:
             entry = unprivileged("postgres", "nobody", 65534)
             if entry is None:
                 raise Failure(
-                    "PostgreSQL does not run as root, and the system knows no other user: "
-                    "add the user postgres, or set JOBSYNC_DATABASE_URL",
+                    "PostgreSQL does not run as root, and the system knows no other user: add the user postgres",
                     configuration=True,
                 )
             uid, gid = entry.pw_uid, entry.pw_gid
@@ -266,7 +265,7 @@ class Guardian:
                 home.rmdir()
                 raise Failure(
                     f"PostgreSQL does not run as root, and root cannot act as user {uid} here ({error.strerror}): "
-                    "run as an ordinary user, or set JOBSYNC_DATABASE_URL",
+                    "run as an ordinary user",
                     configuration=True,
                 ) from error
         identity = Identity("account", uid, gid)
@@ -277,7 +276,7 @@ class Guardian:
             if code != 0:
                 raise Failure(
                     f"user {uid} cannot run PostgreSQL in {base} ({said.strip() or f'code {code}'}): open its parent "
-                    "folders to others for passing (and no noexec mount), or set JOBSYNC_DATABASE_URL",
+                    "folders to others for passing (and no noexec mount)",
                     configuration=True,
                 )
         return Place(home, programs, identity)
@@ -291,7 +290,7 @@ class Guardian:
         new = place.home / "data.new"
         if new.exists():
             shutil.rmtree(new)
-        base = [str(place.programs / "initdb"), "-D", str(new), "-E", "UTF8", "-U", ACCOUNT, "-A", "trust"]
+        base = [str(place.programs / "initdb"), "-D", str(new), "-E", "UTF8", "-U", plan.name, "-A", "trust"]
         base += ["--no-instructions"] if plan.durable else ["--no-instructions", "-N"]
         try:
             for locale in ("C.UTF-8", "C"):
@@ -368,7 +367,7 @@ class Guardian:
         keep = lock_server(place)
         if not place.data.exists():
             self.create(plan, place, keep)
-        sockets = socket_folder(place)
+        sockets = socket_folder(place, plan.name)
         try:
             self.serve(plan, place, sockets, keep)
         finally:
@@ -496,13 +495,13 @@ def remove_stale_pids(data: Path, sockets: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def socket_folder(place: Place) -> Path:
+def socket_folder(place: Place, prefix: str) -> Path:
     """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
     if fits(place.home):
         return place.home
     import tempfile
 
-    name = f"jobsync-{digest(str(place.home))}"
+    name = f"{prefix}-{digest(str(place.home))}"
     parents = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - what is made there is checked
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if place.identity.kind != "account" and Path(runtime).is_absolute() and is_private(Path(runtime), os.geteuid()):
@@ -516,7 +515,7 @@ def socket_folder(place: Place) -> Path:
             folder.mkdir(mode=0o700)
         except FileExistsError:
             if not is_private(folder, owner):  # another's, perhaps laid there for us
-                folder = Path(tempfile.mkdtemp(prefix="jobsync-", dir=parent))
+                folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=parent))
         except OSError:
             continue
         if place.identity.kind == "account":

@@ -12,19 +12,22 @@ import tempfile
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from jobsync.cli.invoke import invoke
 from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
+from jobsync.db import embedded
 from jobsync.errors import JobsyncError
 from jobsync.proxies import exempting
+from jobsync.sandbox.demo_documents import Cast, cast, pages_folder, play_documents
+from jobsync.sandbox.easycars import EasyCarsSandbox
+from jobsync.sandbox.scenario import Dealer, Scenario, default_scenario
+from jobsync.sandbox.serve import serve
+from jobsync.sandbox.sri import SriSandbox
 from jobsync.wiring import Tools
-
-if TYPE_CHECKING:
-    from jobsync.sandbox.scenario import Dealer, Scenario
 
 _INTRO = """
 jobsync demo
@@ -69,15 +72,7 @@ class DemoFailed(JobsyncError):
 
 def demo(context: typer.Context) -> None:
     """Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins."""
-    from jobsync.cli.demo_documents import cast, pages_folder, play_documents
-    from jobsync.db import embedded
-    from jobsync.sandbox.easycars import EasyCarsSandbox
-    from jobsync.sandbox.scenario import default_scenario
-    from jobsync.sandbox.serve import serve
-    from jobsync.sandbox.sri import SriSandbox
-
-    scenario = default_scenario()
-    service = EasyCarsSandbox(scenario)
+    service = EasyCarsSandbox(default_scenario())
     documents, pages = cast(), pages_folder()
     write(_INTRO)
     with (
@@ -86,31 +81,51 @@ def demo(context: typer.Context) -> None:
         serve(service) as served,
         serve(SriSandbox(documents.scenario), path="") as tax_authority,
     ):
-        show = _Show(
+        show = Show(
             context.find_root().command,
             {
                 **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
                 **exempting(tools_of(context).environ, "127.0.0.1"),
-                "JOBSYNC_DATABASE_URL": lease.url,
-                "JOBSYNC_EASYCARS_URL": served.url,
-                "JOBSYNC_SRI_URL": tax_authority.url,
-                "JOBSYNC_STORAGE": str(pages),
-                "JOBSYNC_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
-                "JOBSYNC_LOG_LEVEL": "critical",
+                **addresses(lease.url, easycars=served.url, sri=tax_authority.url, storage=pages),
             },
         )
-        _prepare(show, scenario)
-        service.set_night(1)
-        write(_NIGHT_1 + "\n")
-        show.command("stock-sync", "--concurrency", "3", expect=3)
-        service.set_night(2)
-        write(_NIGHT_2 + "\n")
-        show.command("stock-sync", "--concurrency", "3", expect=3)
-        _explain(show, scenario)
-        play_documents(show, documents, Path(folder) / "submitted", pages)
-        write("\nEvery run, as anybody can look it up later:\n\n")
-        show.command("runs", "list")
+        play(show, service, documents, Path(folder) / "submitted", pages)
     write(_OUTRO.format(command=command_here()))
+
+
+def addresses(database: str, *, easycars: str, sri: str, storage: Path) -> dict[str, str]:
+    """Return the environment in which the demo's commands meet its database and its stand-ins."""
+    return {
+        "JOBSYNC_DATABASE_URL": database,
+        "JOBSYNC_EASYCARS_URL": easycars,
+        "JOBSYNC_SRI_URL": sri,
+        "JOBSYNC_STORAGE": str(storage),
+        "JOBSYNC_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
+        "JOBSYNC_LOG_LEVEL": "critical",
+    }
+
+
+def play(show: Show, service: EasyCarsSandbox, documents: Cast, folder: Path, pages: Path) -> None:
+    """
+    Play the two nights and the morning.
+
+    Args:
+        service: the stand-in EasyCars that answers, turned to the second night here.
+        folder: takes the documents to import.
+        pages: the storage of RIDE files.
+    """
+    scenario = service.scenario
+    _prepare(show, scenario)
+    service.set_night(1)
+    write(_NIGHT_1 + "\n")
+    show.command("stock-sync", "--concurrency", "3", expect=3)
+    service.set_night(2)
+    write(_NIGHT_2 + "\n")
+    show.command("stock-sync", "--concurrency", "3", expect=3)
+    _explain(show, scenario)
+    play_documents(show, documents, folder, pages)
+    write("\nEvery run, as anybody can look it up later:\n\n")
+    show.command("runs", "list")
 
 
 def command_here() -> str:
@@ -121,11 +136,11 @@ def command_here() -> str:
     return shlex.quote(str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here))
 
 
-class _Show:
+class Show:
     """Runs commands of the program in this process and shows them as somebody would type them."""
 
     def __init__(self, program: Any, environ: dict[str, str]) -> None:
-        self._program, self._environ = program, environ
+        self.program, self.environ = program, environ
 
     def command(self, *arguments: str, expect: int = 0) -> None:
         """Run a command and show what it prints."""
@@ -143,12 +158,12 @@ class _Show:
         return json.loads(out.getvalue())
 
     def _run(self, arguments: Sequence[str], expect: int) -> None:
-        code = invoke(self._program, arguments, Tools(self._environ))
+        code = invoke(self.program, arguments, Tools(self.environ))
         if code != expect:
             raise DemoFailed(f"demo: jobsync {' '.join(arguments)} ended with {code}, expected {expect}")
 
 
-def _prepare(show: _Show, scenario: Scenario) -> None:
+def _prepare(show: Show, scenario: Scenario) -> None:
     show.command("db", "upgrade")
     for dealer in scenario.dealers:
         added = show.ask("dealership", "add", dealer.name, "--timezone", "Australia/Sydney")
@@ -157,7 +172,7 @@ def _prepare(show: _Show, scenario: Scenario) -> None:
     write(f"{len(scenario.dealers)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
 
 
-def _explain(show: _Show, scenario: Scenario) -> None:
+def _explain(show: Show, scenario: Scenario) -> None:
     """Show what of the second night a person would ask about."""
     dealers: dict[int, Dealer] = dict(enumerate(scenario.dealers, 1))
     prices = [

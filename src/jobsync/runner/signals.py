@@ -1,0 +1,27 @@
+"""A stop that is asked for before a run can listen: noted here until it does."""
+
+import signal
+from types import FrameType
+
+# Of the jobs only: other commands end at once by a signal, as any program does.
+_JOBS = ("stock-sync", "check-authorizations", "generate-ride")
+_noted: list[int] = []
+
+
+def note_stops(arguments: list[str]) -> None:
+    """
+    Let SIGTERM no longer end this process where the arguments ask for a run, which looks at `stop_noted` when it
+    begins, and listens by itself from then on. A dry run is not one: nothing of it is left, so it just ends.
+    """
+    words = arguments[2:] if arguments[:2] == ["cron", "run"] else arguments
+    if words[:1] and words[0] in _JOBS and "--dry-run" not in words:
+        signal.signal(signal.SIGTERM, _note)
+
+
+def _note(number: int, _frame: FrameType | None) -> None:
+    _noted.append(number)
+
+
+def stop_noted() -> int | None:
+    """Return the number of the signal that came first, None if none has."""
+    return _noted[0] if _noted else None

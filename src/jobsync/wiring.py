@@ -163,6 +163,13 @@ class Tools:
         self._stack.callback(http.close)
         return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
 
+    @property
+    def easycars_hosts(self) -> dict[str, str]:
+        """The vendor's hosts, by environment."""
+        from jobsync.easycars.client import ADDRESSES, host_of
+
+        return {environment: host_of(environment, self.settings.easycars_url) for environment in ADDRESSES}
+
     def sri(self, *, connections: int) -> SriClient:
         """Return a client for the SRI's authorization service."""
         from jobsync.http import HttpClient
@@ -253,6 +260,7 @@ class Tools:
         return StockSync(
             cipher=self.cipher,
             make_client=lambda pause: self.easycars(pause, connections=workers),
+            hosts=self.easycars_hosts,
             settings=settings,
             named=named,
             scheduled=scheduled,

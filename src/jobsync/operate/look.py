@@ -645,7 +645,7 @@ _HOSTS = """
               AND substr(i.access_key, 24, 1) <>
                   CASE host WHEN 'cel.sri.gob.ec' THEN '1' WHEN 'celcer.sri.gob.ec' THEN '2' ELSE '' END
         ) END AS behind
-    FROM sri_hosts ORDER BY host
+    FROM vendor_hosts ORDER BY host
 """
 
 

@@ -167,7 +167,9 @@ def _read_xml(text: str) -> etree._Element:
 # What XML 1.0 forbids: characters, references to them, and "&" that begins no reference.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
-_LITERAL = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z))", re.DOTALL)  # there "&" means itself
+_LITERAL = re.compile(
+    r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z))", re.DOTALL
+)  # there "&" means itself
 _REFERENCE_DIGITS_MOST = 20  # leading zeros are allowed; nobody writes more
 _AMPERSAND = re.compile(r"&(?:(?P<named>(?:amp|lt|gt|quot|apos);)|#(?:(?P<decimal>[0-9]+)|x(?P<hex>[0-9a-fA-F]+));)?")
 

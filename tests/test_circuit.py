@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from jobsync.sri.pace import OPENS_AFTER, Change, HostLine
+from jobsync.circuit import OPENS_AFTER, Change, HostLine
 
 
 class Time:

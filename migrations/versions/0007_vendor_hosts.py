@@ -1,0 +1,29 @@
+"""One row a host of either vendor: what is remembered of the SRI's serves EasyCars too, and a host may wish to rest."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0004"
+
+STATEMENTS = (
+    "ALTER TABLE sri_hosts RENAME TO vendor_hosts",
+    "ALTER TABLE vendor_hosts RENAME CONSTRAINT sri_hosts_pkey TO vendor_hosts_pkey",
+    "ALTER TABLE vendor_hosts ADD COLUMN not_before TIMESTAMP WITH TIME ZONE",
+    # of EasyCars, that lead there; empty for the SRI's
+    "ALTER TABLE vendor_hosts ADD COLUMN environments TEXT[] NOT NULL DEFAULT '{}'",
+    # A wish of more than an hour was written by a clock that was wrong.
+    """
+    CREATE FUNCTION jobsync_host_rests(wanted text) RETURNS boolean LANGUAGE sql STABLE AS $$
+        SELECT EXISTS (SELECT FROM vendor_hosts WHERE wanted = ANY(environments)
+                       AND not_before > now() AND not_before <= now() + interval '1 hour')
+    $$
+    """,
+)
+
+
+def upgrade() -> None:
+    """Rename the table, add the columns and the question."""
+    for statement in STATEMENTS:
+        op.execute(statement)

@@ -9,7 +9,19 @@ down_revision = "0004"
 
 STATEMENTS = (
     "ALTER TABLE sri_hosts RENAME TO vendor_hosts",
-    "ALTER TABLE vendor_hosts RENAME CONSTRAINT sri_hosts_pkey TO vendor_hosts_pkey",
+    # newer servers have a name for each NOT NULL, too
+    r"""
+    DO $$
+    DECLARE
+        old text;
+    BEGIN
+        FOR old IN SELECT conname FROM pg_constraint WHERE conrelid = 'vendor_hosts'::regclass
+                   AND conname LIKE 'sri\_hosts\_%' LOOP
+            EXECUTE format('ALTER TABLE vendor_hosts RENAME CONSTRAINT %I TO %I', old, 'vendor_' || substr(old, 5));
+        END LOOP;
+    END
+    $$
+    """,
     "ALTER TABLE vendor_hosts ADD COLUMN not_before TIMESTAMP WITH TIME ZONE",
     # of EasyCars, that lead there; empty for the SRI's
     "ALTER TABLE vendor_hosts ADD COLUMN environments TEXT[] NOT NULL DEFAULT '{}'",

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobsync.circuit import HostLine
+from jobsync.hosts.circuit import HostLine
 from jobsync.sandbox.serve import serve
 from jobsync.sri import job
 from tests.commands.sri import Sri

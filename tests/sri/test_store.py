@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobsync.db.vendor_hosts import HostState, read_hosts
+from jobsync.hosts.store import HostState, read_hosts
 from jobsync.runner import record
 from jobsync.sri import store
 from jobsync.sri.model import DocumentStatus

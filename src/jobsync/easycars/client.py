@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from jobsync.circuit import LONGEST_REST_S, Change, HostLine, merged
 from jobsync.easycars.credentials import Credentials
 from jobsync.easycars.model import Envelope
 from jobsync.easycars.parse import UnreadableAnswer, parse_envelope
 from jobsync.errors import JobsyncError
+from jobsync.hosts.circuit import LONGEST_REST_S, Change, HostLine, merged
 from jobsync.http import Answer, HttpClient, NoAnswer
 from jobsync.logs import get_logger, register_secret, visible
 from jobsync.runner.items import ItemFailure

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jobsync.circuit import Change, HostLine
-from jobsync.db.vendor_hosts import HostState, lock_host, write_host
+from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.store import HostState, lock_host, write_host
 from jobsync.logs import get_logger
 from jobsync.runner.items import Item, Line
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
-from jobsync.db.vendor_hosts import claim_hosts, read_hosts
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
@@ -21,6 +20,7 @@ from jobsync.easycars.parse import refuse_car
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
+from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, NotStarted, as_json, failure_of, work_lines

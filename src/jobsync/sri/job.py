@@ -11,11 +11,11 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from jobsync.circuit import Change, HostLine
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
-from jobsync.db.vendor_hosts import HostState, lock_host, read_hosts, write_host
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines

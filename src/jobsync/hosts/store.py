@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jobsync.circuit import LONGEST_REST_S
+from jobsync.hosts.circuit import LONGEST_REST_S
 
 if TYPE_CHECKING:
     import psycopg
 
-    from jobsync.circuit import Change
+    from jobsync.hosts.circuit import Change
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,11 @@ def test_one_place_translates_the_private_server() -> None:
     assert wrong(others("private_postgres"), ("private_postgres",), but=(("db.embedded", "private_postgres"),)) == []
 
 
+def test_hosts_know_no_slice() -> None:
+    """What both slices share of a vendor's host is below them."""
+    assert wrong(("hosts",), others("hosts", "errors", "logs")) == []
+
+
 @pytest.mark.parametrize("name", SLICES)
 def test_slices_do_not_know_each_other(name: str) -> None:
     """One arrow joins two slices: the printed document reads the fiscal document."""
@@ -219,6 +224,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "libpq", "logs", "settings", "spans")
+    small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

@@ -287,8 +287,10 @@ def _run_stock_sync(
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):
             return disabled_report(job.SPEC.name)
-        if scheduled and not dry_run and not job.is_due(connection):
+        if scheduled and not dry_run and not job.is_due(connection, tools.easycars_hosts):
             return idle_report(job.SPEC.name)
+        if not scheduled:
+            job.require_awake(connection, named, tools.easycars_hosts)
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
         if scheduled:
             job.require_key(connection, work.cipher)

@@ -109,6 +109,11 @@ def begin_item(connection: psycopg.Connection[Any], run_id: UUID, key: str, labe
     )
 
 
+def forget_item(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> None:
+    """Take back that an item was begun."""
+    connection.execute("DELETE FROM job_items WHERE run_id = %s AND item_key = %s", [run_id, key])
+
+
 def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
     """Record how the item ended."""
     connection.execute(

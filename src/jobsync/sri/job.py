@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
@@ -25,8 +27,7 @@ from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
 from jobsync.sri.comprobante import UnreadableDocument, read_summary
 from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
-from jobsync.sri.pace import Change, HostLine
-from jobsync.sri.store import DueDocument, Event, Found, HostState
+from jobsync.sri.store import DueDocument, Event, Found
 from jobsync.sri.verdict import back_off, judge
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
     else:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
         documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
-    hosts = store.read_hosts(connection, {job.client.host("test"), job.client.host("production")})
+    hosts = read_hosts(connection, {job.client.host("test"), job.client.host("production")})
     return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
 
 
@@ -312,12 +313,8 @@ class _Work:
             run_id = attempt.run.who.run_id
             store.add_events(connection, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
-                store.lock_host(
-                    connection, host
-                )  # ends that come together are written in any order: each writes the latest
-                store.write_host(
-                    connection, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned
-                )
+                lock_host(connection, host)  # ends that come together are written in any order: each writes the latest
+                write_host(connection, host, self._hosts[host].state, change)
                 if change.turned:
                     store.add_events(connection, [_circuit_event(host, change)], run_id=run_id)
             attempt.record(connection, result)

@@ -10,7 +10,7 @@ import typer
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
-from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import complain, get_logger, visible
 
 if TYPE_CHECKING:
@@ -168,9 +168,9 @@ def alert(
     show(document, as_json=as_json, otherwise=lambda: None)
     if wrong:
         raise typer.Exit(int(ExitCode.CONFIGURATION))
-    if isinstance(done.database_error, ConfigurationProblem):  # it was told with the alert, if anybody could be told
+    if done.database_error is not None:  # it was told with the alert, if anybody could be told
         complain(f"jobsync: {visible(done.database_error)}")
-        raise typer.Exit(int(ExitCode.CONFIGURATION))
+        raise typer.Exit(int(done.database_error.exit_code))
     if done.not_sent:
         raise typer.Exit(int(ExitCode.UNAVAILABLE))
     if done.refused:

@@ -25,8 +25,8 @@ from stdnum.ec import ruc
 
 from jobsync.ride.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.codes import withheld_tax
+from jobsync.ride.figures import digits, money
 from jobsync.ride.model import Logo, Rendered, Stamp
-from jobsync.ride.numbers import digits, money
 from jobsync.ride.render import render
 from jobsync.sri.comprobante import Amount, DocumentKind, UnreadableDocument, read_document
 from jobsync.sri.parse import UnreadableFile, open_file

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-systemd lint generated bench install clean
+.PHONY: help demo test test-systemd lint generated bench constraints install clean
 
 help:
 	@echo "make demo    both products on a private Postgres and stand-ins of both services; leaves PDFs in demo-rides/"
@@ -14,13 +14,14 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make generated      unit files, manual page and completions of the repository, from the code"
 	@echo "make bench   the measurements quoted in README.md (takes minutes)"
+	@echo "make constraints    the newest versions of all packages, with their hashes; KEEP=1 keeps those that still fit"
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints-dev.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python >= 3.11 found; install one, or say where: make PYTHON=/path/to/python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "make: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[embedded,sandbox]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 install: $(READY)
@@ -42,6 +43,15 @@ lint: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+# constraints.txt is what a server installs, constraints-dev.txt the same and what development takes; both hold for
+# every Python and platform that the packages themselves hold for.
+LOCK := $(BIN)/uv pip compile pyproject.toml --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make constraints' $(if $(KEEP),,--upgrade) --extra embedded --group build
+constraints: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(LOCK) -o constraints.txt
+	$(LOCK) -c constraints.txt --extra sandbox --group dev -o constraints-dev.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

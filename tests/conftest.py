@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from jobsync.db import embedded, migrate, system_settings
 from jobsync.db.engine import Database
@@ -19,6 +20,18 @@ from jobsync.wiring import Tools
 
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
 _numbers = itertools.count(1)
+
+# The same examples each time, so that nobody else is surprised by a failure. To look for more:
+# pytest --hypothesis-profile=default tests/test_cron.py
+settings.register_profile(
+    "jobsync",
+    max_examples=150,
+    deadline=None,  # machines that run tests are busy
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("jobsync")
 
 
 @pytest.fixture(autouse=True, scope="session")

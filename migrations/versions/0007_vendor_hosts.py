@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 STATEMENTS = (
     "ALTER TABLE sri_hosts RENAME TO vendor_hosts",

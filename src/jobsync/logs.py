@@ -240,15 +240,22 @@ def complain(text: str) -> None:
         get_logger().error("command.failed", message=text.removeprefix("jobsync: "))
 
 
+class _WithoutRich:
+    """Finds everything but rich, which structlog loads for its tracebacks if it is there, and does without if not."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002 - as importlib asks
+        if fullname == "rich":
+            raise ModuleNotFoundError(name=fullname)
+
+
 def _import_structlog() -> None:
-    """Import it as if rich were not there: its tracebacks, not used here, cost every command 60 ms and 5 MB."""
-    if "structlog" in sys.modules or "rich" in sys.modules:
-        return
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    """Import it as if rich were not installed: tracebacks that are not used here cost every command 60 ms and 5 MB."""
+    finder = _WithoutRich()
+    sys.meta_path.insert(0, finder)
     try:
         import structlog  # noqa: F401
     finally:
-        del sys.modules["rich"]
+        sys.meta_path.remove(finder)
 
 
 def close_quietly(out: TextIO) -> None:

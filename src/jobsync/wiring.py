@@ -17,7 +17,6 @@ from jobsync.settings import Settings, load_alert_settings, load_settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
     from jobsync.db.system_settings import SystemSettings
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
@@ -137,15 +136,15 @@ class Tools:
         return engine
 
     @cached_property
-    def pool(self) -> Pool:
+    def job_engine(self) -> Engine:
         """For jobs before their run begins; the schema has been checked."""
-        from jobsync.db.engine import translated
+        from jobsync.db.engine import transaction, translated
         from jobsync.db.migrate import check_schema
 
-        pool = self.database.pool()
-        with translated(), pool.transaction() as connection:
+        engine = self.database.job_engine()
+        with translated(), transaction(engine) as connection:
             check_schema(connection)
-        return pool
+        return engine
 
     @property
     def cipher(self) -> Cipher:

@@ -7,7 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import typer
 
@@ -46,8 +46,6 @@ def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
 
 
 def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
-    # Typer's own root of all that a command line can be wrong in
-    usage_error: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     as_json = "--json" in arguments
     try:
         if any("\ud800" <= sign <= "\udfff" for argument in arguments for sign in argument):
@@ -60,25 +58,41 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
         return _complain(visible(error), int(error.exit_code), as_json=as_json)
     except typer.Abort:
         return _complain("cancelled", int(ExitCode.INTERRUPTED), as_json=as_json)
-    except usage_error as error:
-        error.message = _in_words(str(error.message))
-        try:
-            error.show()
-        except OSError:  # standard error is full, or its reader has gone
-            close_quietly(sys.stderr)
-        code = int(getattr(error, "exit_code", ExitCode.USAGE))
-        return _complain(None if code else "", code, as_json=as_json, document_text=error.format_message())
     except BrokenPipeError:  # whoever read our output or our complaints has gone
         close_quietly(sys.stdout)
         close_quietly(sys.stderr)
         return int(ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
+        if isinstance(error, _CommandLineError):
+            return _show(error, as_json=as_json)
         known = _problem_of(error)
         if known is not None:
             return _complain(visible(known), int(known.exit_code), as_json=as_json)
         complain(visible_lines(traceback.format_exc()))
         text = "internal error; see standard error"
         return _complain(None, int(ExitCode.FAILED), as_json=as_json, document_text=text)
+
+
+@runtime_checkable
+class _CommandLineError(Protocol):
+    """What Typer raises of a wrong command line, as its documentation has it: errors that can show themselves."""
+
+    exit_code: int
+    message: str
+
+    def show(self) -> None: ...
+
+    def format_message(self) -> str: ...
+
+
+def _show(error: _CommandLineError, *, as_json: bool) -> int:
+    error.message = _in_words(str(error.message))
+    try:
+        error.show()
+    except OSError:  # standard error is full, or its reader has gone
+        close_quietly(sys.stderr)
+    code = error.exit_code
+    return _complain(None if code else "", code, as_json=as_json, document_text=error.format_message())
 
 
 def _in_words(sentence: str) -> str:

@@ -176,7 +176,7 @@ def _run_generate_ride(
             return disabled_report(job.SPEC.name)
         if scheduled and not job.is_due(connection):
             return idle_report(job.SPEC.name)
-    tools.pool.close()  # a run has its own connections; the server may have few
+    tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -236,8 +236,8 @@ def _run_check_authorizations(
         if scheduled and not dry_run and not job.is_due(connection):
             return idle_report(job.SPEC.name)
     if dry_run:
-        return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
-    tools.pool.close()  # a run has its own connections; the server may have few
+        return job.dry_run(work, tools.job_engine, pause=lambda seconds: not threading.Event().wait(seconds))
+    tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -256,11 +256,11 @@ _CONNECTIONS_MOST = 8
 @contextmanager
 def _asking(tools: Tools) -> Iterator[Connection[Any]]:
     """Open the transaction that asks what there is to do; waits for what others keep locked no longer than a write."""
-    from jobsync.db.engine import translated
+    from jobsync.db.engine import transaction, translated
     from jobsync.runner.lock import ROWS_WITHIN_S
     from jobsync.runner.record import limit_waits
 
-    with translated(), tools.pool.transaction() as connection:
+    with translated(), transaction(tools.job_engine) as connection:
         limit_waits(connection, ROWS_WITHIN_S)
         yield connection
 
@@ -277,13 +277,10 @@ def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
 def _run_stock_sync(
     tools: Tools, *, named: tuple[int, ...], scheduled: bool, dry_run: bool, concurrency: int | None, wait_s: float
 ) -> Report:
-    import gc
-
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
-    gc.set_threshold(50_000, 20, 100)  # feeds are many small objects without cycles
     with _asking(tools) as connection:
         job.require_known(connection, named)
         settings = read_system_settings(connection)
@@ -298,8 +295,8 @@ def _run_stock_sync(
         if scheduled:
             job.require_key(connection, work.cipher)
     if dry_run:
-        return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
-    tools.pool.close()  # a run has its own connections; the server may have few
+        return job.dry_run(work, tools.job_engine, pause=lambda seconds: not threading.Event().wait(seconds))
+    tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),
@@ -419,11 +416,24 @@ _REASONS = {
 
 
 def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
-    from jobsync.operate.words import EMPTY_FEED
+    """Return what was held in words; `reason` has a word for each hold."""
+    from jobsync.operate.words import EMPTY_FEED, FOREIGN_FEED
 
-    words = {"limit": "too many would go", "empty_feed": EMPTY_FEED}.get(reason, reason)
-    first = f"jobsync credentials test {dealership_id}; " if reason == "empty_feed" else ""
-    return f"{words}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync removals list'}"
+    words = {
+        "limit": "too many would go",
+        "drain": "too many would go within a week",
+        "empty_feed": EMPTY_FEED,
+        "sold": "too many would become sold",
+        "prices": "too many prices would go or change tenfold",
+        "pictures": "too many would lose all pictures",
+        "descriptions": "too many would lose their description",
+        "foreign_feed": FOREIGN_FEED,
+    }
+    reasons = reason.split(", ")
+    told = "; ".join(words.get(word, word) for word in reasons)
+    doubtful = {"empty_feed", "foreign_feed"} & set(reasons)
+    first = f"jobsync credentials test {dealership_id}; " if doubtful else ""
+    return f"{told}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync holds list'}"
 
 
 def _print_plan(items: list[dict[str, Any]]) -> None:

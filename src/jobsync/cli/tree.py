@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, get_args, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,13 @@ def read_tree(program: Any) -> Command:
 def _read(command: Any, path: tuple[str, ...]) -> Command:
     options: list[Option] = []
     arguments: list[Option] = []
+    # of ours, the functions behind the commands: how Typer keeps a parameter's type is its own affair
+    types = get_type_hints(inspect.unwrap(command.callback)) if command.callback else {}
     for parameter in command.params:
         if getattr(parameter, "hidden", False):
             continue
-        (arguments if parameter.param_type_name == "argument" else options).append(_option(parameter))
+        option = _option(parameter, choices=_choices(types.get(parameter.name)))
+        (arguments if parameter.param_type_name == "argument" else options).append(option)
     children = getattr(command, "commands", {})
     return Command(
         path=path,
@@ -70,9 +75,22 @@ def _read(command: Any, path: tuple[str, ...]) -> Command:
     )
 
 
-def _option(parameter: Any) -> Option:
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """
+    Return the words that a parameter may be: those of an enumeration, also of an optional or repeated one.
+
+    >>> from collections.abc import Sequence
+    >>> from http import HTTPMethod
+    >>> _choices(Sequence[HTTPMethod] | None)[:2], _choices(int)
+    (('CONNECT', 'DELETE'), ())
+    """
+    if inspect.isclass(annotation) and issubclass(annotation, Enum):
+        return tuple(str(member.value) for member in annotation)
+    return next(filter(None, map(_choices, get_args(annotation))), ())
+
+
+def _option(parameter: Any, *, choices: tuple[str, ...]) -> Option:
     is_argument = parameter.param_type_name == "argument"
-    choices = tuple(str(choice) for choice in getattr(parameter.type, "choices", ()))
     metavar = parameter.metavar or ("|".join(choices) if choices else parameter.name.upper())
     return Option(
         names=(metavar.strip("[]"),) if is_argument else (*parameter.opts, *parameter.secondary_opts),

@@ -8,7 +8,7 @@ import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.db.system_settings import read_system_settings
-from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.operate.health import unreadable_values
 from jobsync.operate.look import KINDS, read_dealerships, read_now, rows_of
@@ -187,15 +188,20 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        what = (
-            "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
-        )
-        if isinstance(error, ConfigurationProblem):
-            what = "role, password, database name or pg_hba.conf: correct what the message names"
-        return None, [*findings, problem("database", visible(error), what, error.exit_code)]
+        return None, [*findings, problem("database", visible(error), _remedy(error), error.exit_code)]
     findings += list(_locks(database))
     usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
     return (engine if usable else None), findings
+
+
+def _remedy(error: JobsyncError) -> str:
+    if isinstance(error, Standby | ReadOnly):
+        return "as the message says; then psql with the same URL"
+    if isinstance(error, PoolerRefusal):
+        return "look at the pooler: its log, its list of users with their passwords, its databases and their limits"
+    if isinstance(error, ConfigurationProblem):
+        return "role, password, database name or pg_hba.conf: correct what the message names"
+    return "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
@@ -205,16 +211,15 @@ def _server(connection: Connection) -> Iterator[Finding]:
     [row] = rows_of(
         connection,
         "SELECT clock_timestamp() AS now, current_setting('server_version') AS version,"
-        " current_setting('server_version_num')::int AS number, pg_is_in_recovery() AS standby, current_user AS role,"
-        " current_database() AS database",
+        " current_setting('server_version_num')::int AS number, current_user AS role, current_database() AS database",
     )
     took_s = time.monotonic() - started
     here = datetime.now(UTC)
     who = f"PostgreSQL {row['version']}, database {row['database']} as {row['role']}, {took_s * 1000:.0f} ms away"
     if row["number"] < _OLDEST_SERVER:
         yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
-    elif row["standby"]:
-        yield problem("database", f"{who}: a standby", "connect to the primary", ExitCode.CONFIGURATION)
+    elif (why := driver(connection).no_writes) is not None:
+        yield problem("database", visible(why, most=500), _remedy(why), why.exit_code)
     else:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
@@ -242,8 +247,8 @@ def _server(connection: Connection) -> Iterator[Finding]:
 
 
 def _missing(connection: Connection) -> list[str]:
-    """Return the tables, columns and functions that this version's schema has and the database has not."""
-    from jobsync.db.tables import metadata
+    """Return the tables, columns, views and functions that this version's schema has and the database has not."""
+    from jobsync.db.tables import VIEWS, metadata
 
     columns = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
     rows = rows_of(
@@ -256,20 +261,27 @@ def _missing(connection: Connection) -> list[str]:
         columns=[column for _, column in columns],
     )
     found = [f"table {row['tab']}" if row["whole"] else f"column {row['tab']}.{row['col']}" for row in rows]
+    views = rows_of(
+        connection,
+        "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NULL",
+        names=sorted(VIEWS),
+    )
+    found += [f"view {row['name']}" for row in views]
     tick = rows_of(connection, "SELECT to_regprocedure('jobsync_tick(text)') IS NULL AS missing")
     return [*dict.fromkeys(found), *(["function jobsync_tick"] if tick[0]["missing"] else [])]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    from jobsync.db.tables import metadata
+    from jobsync.db.tables import VIEWS, metadata
 
     rows = rows_of(
         connection,
         "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NOT"
-        " NULL AND NOT (has_table_privilege(quote_ident(name), 'SELECT') AND has_table_privilege(quote_ident(name),"
-        " 'INSERT') AND has_table_privilege(quote_ident(name), 'UPDATE') AND has_table_privilege(quote_ident(name),"
-        " 'DELETE'))",
-        names=sorted(metadata.tables),
+        " NULL AND NOT (has_table_privilege(quote_ident(name), 'SELECT') AND (name = ANY(:views) OR ("
+        "has_table_privilege(quote_ident(name), 'INSERT') AND has_table_privilege(quote_ident(name), 'UPDATE')"
+        " AND has_table_privilege(quote_ident(name), 'DELETE'))))",
+        names=sorted([*metadata.tables, *VIEWS]),
+        views=list(VIEWS),
     )
     if rows:
         names = _some([row["name"] for row in rows])
@@ -294,7 +306,8 @@ def _locks(database: Database) -> Iterator[Finding]:
         refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
     except JobsyncError as error:
         what = "set JOBSYNC_LOCK_DATABASE_URL to a direct connection to the same server"
-        yield problem("locks", visible(error), what, error.exit_code)
+        named = isinstance(error, Unavailable | ReadOnly)
+        yield problem("locks", visible(error), _remedy(error) if named else what, error.exit_code)
     else:
         yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
 
@@ -339,6 +352,22 @@ def check_key(
     else:
         words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
         yield warning("previous key", words, "take it out of the environment, the credential or the configuration file")
+
+
+def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Finding]:
+    """
+    Has each dealership an account, or a yard of one, to itself?
+
+    Args:
+        groups: dealerships with one client, account and yard, each as {dealership_id, name}.
+    """
+    shared = list(groups)
+    for group in shared:
+        names = ", ".join(f"{found['dealership_id']} {found['name']}" for found in group)
+        words = f"dealerships {names} have the same client, account and yard: each lists the other's stock"
+        yield warning("accounts", words, f"jobsync credentials set {group[-1]['dealership_id']}")
+    if not shared:
+        yield ok("accounts", "no two dealerships have the same client, account and yard")
 
 
 def _unreadable(rows: Sequence[Any], decrypt: Callable[[str], object]) -> list[str]:

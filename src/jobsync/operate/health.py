@@ -12,6 +12,7 @@ from jobsync.errors import ExitCode
 from jobsync.operate.look import WATCH, DealershipFacts, JobFacts, Snapshot
 from jobsync.operate.status import (
     FAILED,
+    TOO_OFTEN,
     Standing,
     by_hand,
     dealership_status,
@@ -23,6 +24,7 @@ from jobsync.operate.status import (
     service_levels,
     silent_since,
     storage_is_held,
+    told_held,
     unreadable_schedule,
     what_of_held,
     why_held,
@@ -112,7 +114,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("duration", "does a run take too long?", tuple(_durations(seen))),
         Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
         Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
-        Check("held", "do removals wait for a person?", tuple(_held(seen))),
+        Check("held", "does anything wait for a person?", tuple(_held(seen))),
         Check("circuit", "do EasyCars and the SRI answer?", tuple(_circuits(seen))),
         Check("queue", f"more than {number('alert_queue_length')} due?", tuple(_queues(seen, open_kinds))),
         Check("documents", "do documents need a person?", tuple(_documents(seen))),
@@ -202,14 +204,14 @@ def _silence(seen: Snapshot) -> Iterator[Problem]:
 
 def _held(seen: Snapshot) -> Iterator[Problem]:
     for found in seen.dealerships:
-        if found.held:
+        if found.holds:
             yield Problem(
                 f"dealership {found.id}",
                 "held",
-                f"dealership {found.id} {found.name}: {many(found.held, 'removal waits', 'removals wait')} for a person"
-                f" since {stamp(found.held_since)}{why_held(found)}",
+                f"dealership {found.id} {found.name}: {told_held(found)} since {stamp(found.holds[0].since)}, for a"
+                f" person to decide{why_held(found)}",
                 what_of_held(found),
-                found.held_since,
+                found.holds[0].since,
             )
 
 
@@ -218,6 +220,17 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
         asked_by = "check-authorizations" if host.vendor == "SRI" else "stock-sync"
         if seen.job(asked_by).enabled and host.opened_at is not None and host.behind:
             tried = host.last_probe_at is None or seen.now - host.last_probe_at < _PROBED_WITHIN
+            if host.too_often:
+                yield Problem(
+                    host.host,
+                    "circuit",
+                    f"{host.host} says since {stamp(host.opened_at)} that we ask too often (code 33), last tried"
+                    f" {ago(seen.now, host.last_probe_at)}",
+                    TOO_OFTEN,
+                    host.opened_at,
+                    ripe=tried,  # our own doing: nothing to wait for
+                )
+                continue
             yield Problem(
                 host.host,
                 "circuit",
@@ -347,7 +360,8 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     if warned:
         yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
     yield from (
-        f"{host.host} did not answer when last asked, {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
+        f"{host.host} {'said that we ask too often' if host.too_often else 'did not answer'} when last asked,"
+        f" {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
         f" waits for it, the next {'document' if host.vendor == 'SRI' else 'dealership'} that does tries it again"
         for host in seen.hosts
         if host.opened_at is not None and not host.behind
@@ -357,6 +371,11 @@ def _notes(seen: Snapshot) -> Iterator[str]:
         for host in seen.hosts
         if host.not_before is not None
     )
+    if seen.too_far_ahead:
+        yield (
+            f"{many(seen.too_far_ahead, 'document or RIDE', 'documents or RIDEs')} had the next time further ahead than"
+            " any that is set here, and counted as due: a clock was wrong, or something else writes the rows"
+        )
     if seen.service.rejected:
         window = span((seen.now - seen.since).total_seconds())
         yield (

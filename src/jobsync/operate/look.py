@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -125,6 +125,25 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class HeldFacts:
+    """One hold: of which kind, of how many vehicles, why and since when."""
+
+    id: int
+    kind: str
+    vehicles: int
+    reason: str
+    since: datetime
+
+    @classmethod
+    def read(cls, rows: Iterable[Sequence[Any]]) -> tuple[HeldFacts, ...]:
+        """Make them of rows whose instant is text, as JSON has it."""
+        return tuple(
+            cls(number, kind, vehicles, reason, datetime.fromisoformat(since))
+            for number, kind, vehicles, reason, since in rows
+        )
+
+
+@dataclass(frozen=True)
 class DealershipFacts:
     """
     One dealership.
@@ -138,7 +157,8 @@ class DealershipFacts:
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
         is_empty: the last sync went well, its feed was empty, and nothing is listed.
-        kept: vehicles that stay listed though they are missing: their removal was rejected.
+        holds: what waits for a person.
+        kept: what stays as it is, because a person rejected the change.
         error: the first error of the last sync that failed.
     """
 
@@ -161,13 +181,14 @@ class DealershipFacts:
     last_run_id: UUID | None
     failures: int
     error: str | None
-    held: int
-    held_id: int | None
-    held_reason: str | None
-    held_since: datetime | None
+    holds: tuple[HeldFacts, ...]
     is_empty: bool
-    kept: int
-    kept_id: int | None
+    kept: tuple[HeldFacts, ...]
+
+    @property
+    def held(self) -> int:
+        """How many vehicles wait for a person, those of each hold counted."""
+        return sum(hold.vehicles for hold in self.holds)
 
 
 @dataclass(frozen=True)
@@ -212,6 +233,7 @@ class HostFacts:
     Args:
         behind: documents that will be asked about there, or dealerships; without any, nobody probes whether it answers
             again.
+        open_cause: `faults`, or `too_often` if the SRI says that we ask too often.
         vendor: SRI or EasyCars.
         not_before: it does not want to be asked until then.
     """
@@ -221,8 +243,19 @@ class HostFacts:
     opened_at: datetime | None
     last_probe_at: datetime | None
     behind: int = 0
+    open_cause: str | None = None
     vendor: str = "SRI"
     not_before: datetime | None = None
+
+    @property
+    def too_often(self) -> bool:
+        """Whether it is given a rest because of what we do."""
+        return self.open_cause == "too_often"
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it while its circuit is open: the verb of a sentence."""
+        return "says that we ask too often (code 33)" if self.too_often else "does not answer"
 
 
 @dataclass(frozen=True)
@@ -285,6 +318,8 @@ class Snapshot:
     Args:
         watched_at: when the health timer last acted.
         waker: what wakes the jobs on the host that looks.
+        too_far_ahead: documents and RIDEs that are due, or were within the window, because their next time lay further
+            ahead than any that the jobs set.
     """
 
     now: datetime
@@ -301,6 +336,7 @@ class Snapshot:
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
     waker: Waker = Waker.UNITS
+    too_far_ahead: int = 0
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
@@ -361,6 +397,7 @@ def look(
             text("SELECT last_tick_at FROM jobs WHERE name = :name"), {"name": WATCH}
         ).scalar_one_or_none(),
         waker=waker,
+        too_far_ahead=rows_of(connection, _TOO_FAR_AHEAD, now=now, since=since)[0]["number"],
     )
 
 
@@ -517,25 +554,26 @@ _DEALERSHIPS = """
                    AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
-           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.reason AS held_reason,
-           r.created_at AS held_since,
+           coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
-               AND v.status <> 'removed'), false) AS is_empty,
-           coalesce(cardinality(k.stock_numbers), 0) AS kept, k.id AS kept_id
+               AND v.status <> 'removed'), false) AS is_empty
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
-    LEFT JOIN held_removals r ON r.dealership_id = d.id AND r.status = 'pending'
+    LEFT JOIN (
+        SELECT dealership_id,
+               jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
+               FILTER (WHERE status = 'pending') AS pending,
+               jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
+               FILTER (WHERE status = 'rejected') AS rejected
+        FROM holds WHERE status = 'pending' OR (status = 'rejected' AND applied_at IS NULL) GROUP BY dealership_id
+    ) r ON r.dealership_id = d.id
     LEFT JOIN LATERAL (
         SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
-    LEFT JOIN LATERAL (
-        SELECT id, stock_numbers FROM held_removals
-        WHERE dealership_id = d.id AND status = 'rejected' AND applied_at IS NULL ORDER BY id DESC LIMIT 1
-    ) k ON true
     ORDER BY d.id
 """
 
@@ -560,6 +598,7 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
+        row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
         found.append(
             DealershipFacts(
                 **row,
@@ -578,13 +617,9 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
 # Each number comes from an index: what is authorized, the great mass, is not counted.
 _TENANTS = """
     WITH due AS (
-        SELECT tenant_id, count(*) AS due, min(next_check_at) AS oldest_due_at FROM invoices
-        WHERE status IN ('pending_authorization', 'needs_attention') AND next_check_at <= :now AND deleted_at IS NULL
-        GROUP BY tenant_id
+        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at FROM due_documents GROUP BY tenant_id
     ), ride AS (
-        SELECT tenant_id, count(*) AS ride_waiting FROM invoices
-        WHERE status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at <= :now AND deleted_at IS NULL
-        GROUP BY tenant_id
+        SELECT tenant_id, count(*) AS ride_waiting FROM due_rides GROUP BY tenant_id
     )
     SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
@@ -641,7 +676,7 @@ def _tenants(connection: Connection, now: datetime) -> tuple[TenantFacts, ...]:
 # Each document that waits is asked about every 6 hours at least: a host not tried for longer is asked by nobody, such
 # as a sandbox that is no more.
 _HOSTS = """
-    SELECT host, faults_in_a_row, opened_at, last_probe_at,
+    SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause,
            CASE WHEN environments = '{}' THEN 'SRI' ELSE 'EasyCars' END AS vendor,
            CASE WHEN not_before BETWEEN :now AND CAST(:now AS timestamptz) + interval '1 hour' THEN not_before END
                AS not_before, CASE
@@ -665,6 +700,14 @@ _HOSTS = """
 def _hosts(connection: Connection, now: datetime) -> tuple[HostFacts, ...]:
     rows = rows_of(connection, _HOSTS, now=now)
     return tuple(HostFacts(**row) for row in rows)
+
+
+# Those that are due have no event yet; the attempt writes it.
+_TOO_FAR_AHEAD = """
+    SELECT (SELECT count(*) FROM due_documents WHERE too_far_ahead)
+         + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
+         + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
+"""
 
 
 _ASKS = """

@@ -86,11 +86,9 @@ _WAITS = """
 """
 _QUEUES = """
     SELECT name, width_bucket(age, ARRAY[60, 300, 1800, 7200, 86400]::float8[]) AS bucket, count(*) AS documents FROM (
-        SELECT 'check' AS name, extract(epoch FROM :now - next_check_at)::float8 AS age FROM invoices
-        WHERE status IN ('pending_authorization', 'needs_attention') AND next_check_at <= :now AND deleted_at IS NULL
+        SELECT 'check' AS name, extract(epoch FROM now() - due_since)::float8 AS age FROM due_documents
         UNION ALL
-        SELECT 'ride', extract(epoch FROM :now - ride_next_at)::float8 FROM invoices WHERE status = 'authorized'
-        AND ride_generated_at IS NULL AND ride_next_at <= :now AND deleted_at IS NULL) due
+        SELECT 'ride', extract(epoch FROM now() - due_since)::float8 FROM due_rides) due
     GROUP BY 1, 2
 """
 _BAD_RUNS = """
@@ -111,7 +109,7 @@ def read_history(connection: Connection, *, now: datetime, since: datetime) -> H
     words = {4: "Success", 3: "PartialSuccess", 2: "Held", 1: "Failed"}
     strip_since = max(since, now - timedelta(days=_STRIP_DAYS))
     ages: dict[str, list[int]] = {"check": [0] * len(_AGES), "ride": [0] * len(_AGES)}
-    for row in rows_of(connection, _QUEUES, now=now):
+    for row in rows_of(connection, _QUEUES):
         ages[row["name"]][row["bucket"]] = row["documents"]
     states = rows_of(connection, "SELECT status, count(*) AS documents FROM invoices GROUP BY status")
     return History(
@@ -391,7 +389,7 @@ def _documents(seen: Snapshot, history: History) -> str:
         return ""
     parts = ["<h2>Documents and the SRI</h2>"]
     parts += [
-        f'<p class="card bad">{say(host.host)} does not answer since {stamp(host.opened_at)}</p>'
+        f'<p class="card bad">{say(host.host)} {host.trouble} since {stamp(host.opened_at)}</p>'
         for host in seen.hosts
         if host.opened_at and host.behind and host.vendor == "SRI"
     ]

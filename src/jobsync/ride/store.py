@@ -23,6 +23,7 @@ class DueRide:
         status: as in DocumentStatus.
         deleted: the row stays, nothing is done about it any more.
         generated: it has one already.
+        too_far_ahead: it is due because its next try was set by a clock that was wrong.
     """
 
     id: int
@@ -33,6 +34,7 @@ class DueRide:
     status: str
     deleted: bool
     generated: bool
+    too_far_ahead: bool = False
 
     @property
     def authorized(self) -> bool:
@@ -56,17 +58,13 @@ _RIDE = """
 """
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
 # As for checks: tenants in turns, and what killed a process behind what was not tried yet.
-_DUE = f"""
+_DUE = """
     WITH due AS (
-        {_RIDE}, i.ride_next_at,
-               row_number() OVER (PARTITION BY i.tenant_id ORDER BY i.ride_attempts, i.ride_next_at, i.id) AS turn,
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.ride_next_at, d.id) AS turn,
                count(*) OVER () AS total
-        FROM invoices i JOIN tenants t ON t.id = i.tenant_id
-        WHERE {_WANTED} AND i.ride_next_at <= now() AND t.is_active
-          AND (t.paused_until IS NULL OR t.paused_until <= now())
-          AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))
+        FROM due_rides d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))
     )
-    SELECT * FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s
+    SELECT due.*, false AS deleted, false AS generated FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s
 """
 
 
@@ -80,7 +78,10 @@ def read_due(
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueRide]:
     """Return the documents with these access keys, due or not, in the order of the keys."""
-    statement = _RIDE + " FROM invoices i JOIN tenants t ON t.id = i.tenant_id WHERE i.access_key = ANY(%(keys)s)"
+    statement = (
+        f"{_RIDE}, false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
+        " WHERE i.access_key = ANY(%(keys)s)"
+    )
     found = {row["access_key"]: _ride(row) for row in _rows(connection, statement, {"keys": list(access_keys)})}
     return [found[key] for key in access_keys if key in found]
 
@@ -119,6 +120,12 @@ def begin_attempt(connection: psycopg.Connection[Any], ride: DueRide) -> int | N
         f" WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED} RETURNING ride_attempts",
         [ride.id, ride.tenant_id],
     ).fetchone()
+    if row and ride.too_far_ahead:
+        connection.execute(
+            "INSERT INTO sri_events (tenant_id, invoice_id, kind, code, message) VALUES (%s, %s, 'warning',"
+            " 'due_too_far_ahead', 'the next try of its RIDE lay further ahead than any that is set here')",
+            [ride.tenant_id, ride.id],
+        )
     return int(row[0]) if row else None
 
 

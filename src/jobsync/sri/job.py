@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.hosts.circuit import Change, HostLine
@@ -32,8 +32,8 @@ from jobsync.sri.verdict import back_off, judge
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
@@ -74,14 +74,14 @@ class CheckAuthorizations:
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
-        with translated(), run.pool.transaction() as connection:
+        with run.transaction() as connection:
             chosen = choose(connection, self)
         run.eligible = chosen.total + len(chosen.decided)
         taken = len(chosen.documents) + len(chosen.later)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
         work = _Work(self, chosen, pause=run.pause)
         results: list[ItemResult] = []
-        for documents in pages(chosen, run.pool):
+        for documents in pages(chosen, run.engine):
             if run.must_stop():
                 break
             work.take(documents)
@@ -153,14 +153,14 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
     return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
 
 
-def pages(chosen: Chosen, pool: Pool) -> Iterator[Sequence[DueDocument]]:
+def pages(chosen: Chosen, engine: Engine) -> Iterator[Sequence[DueDocument]]:
     """
     Yield what to work on, a part at a time, so that memory holds one. The numbers were read once, so a document whose
     time comes again meanwhile is not taken twice.
     """
     yield chosen.documents
     for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with translated(), pool.transaction() as connection:
+        with translated(), transaction(engine) as connection:
             documents = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
         yield documents
 
@@ -305,6 +305,8 @@ class _Work:
         probed = change is not None and change.probed
         result = _result(attempt.item, document, verdict, asked, probed=probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
+        if document.too_far_ahead:
+            events.append(store.warning_event("due_too_far_ahead", None))
         with attempt.writing() as connection:
             if not _write(connection, document, verdict, asked):
                 events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
@@ -427,7 +429,7 @@ def _find(document: DueDocument, xml: bytes | None) -> Found:
 
 def _events(verdict: Verdict, asked: Asked) -> list[Event]:
     """Return the ask itself with its first message, then a row for each further message and warning."""
-    raw = asked.body if verdict.outcome in _RAW_KEPT else None
+    raw = asked.body if verdict.outcome in _RAW_KEPT or verdict.too_often else None
     words = asked.answer.text if isinstance(asked.answer, Fault) else verdict.advice
     code = verdict.reason
     messages = [
@@ -492,7 +494,7 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
 
 
 def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
-    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings else "info"
+    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings or verdict.too_often else "info"
     getattr(get_logger(), level)(
         "check_authorizations.asked",
         access_key=document.access_key,
@@ -506,9 +508,9 @@ def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
     )
 
 
-def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
     """Ask the SRI as a run would, one document after the other, and write nothing."""
-    with translated(), pool.transaction() as connection:
+    with translated(), transaction(engine) as connection:
         chosen = choose(connection, job)
     hosts = {
         host: HostLine(
@@ -522,7 +524,7 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
     }
     results = []
     taken = len(chosen.documents) + len(chosen.later)
-    for number, document in enumerate(chain.from_iterable(pages(chosen, pool))):
+    for number, document in enumerate(chain.from_iterable(pages(chosen, engine))):
         show_progress(f"{number}/{taken} {SPEC.noun}")
         item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
         try:

@@ -29,6 +29,7 @@ class DueDocument:
             to 0, and the verdict of an ask under way does not count any more.
         submitted_at: names the submission: a verdict counts only for the one that was asked about.
         waiting_since: `submitted_at`, else when the row was made.
+        too_far_ahead: it is due because its next check was set by a clock that was wrong.
     """
 
     id: int
@@ -48,6 +49,7 @@ class DueDocument:
     paused: bool
     refused_at: datetime | None = None
     refused_submission: datetime | None = None
+    too_far_ahead: bool = False
 
     @property
     def history(self) -> History:
@@ -100,20 +102,15 @@ _DOCUMENT = """
 # Tenants in turns: the first of each, then the second of each. Within a tenant those with the fewest asks come first,
 # so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
 # the many that wait for one that is down leave room for those of the other.
-_WHAT_IS_DUE = """
-        FROM invoices i JOIN tenants t ON t.id = i.tenant_id
-        WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at <= now()
-          AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= now())
-          AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))
-"""
+_WHAT_IS_DUE = "FROM due_documents d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
 _DUE = f"""
     WITH due AS (
-        {_DOCUMENT}, i.next_check_at,
-               row_number() OVER (PARTITION BY i.tenant_id, substr(i.access_key, 24, 1)
-                                  ORDER BY i.check_count, i.next_check_at, i.id) AS turn
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
+                                       ORDER BY d.check_count, d.next_check_at, d.id) AS turn
         {_WHAT_IS_DUE}
     )
-    SELECT * FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
+    SELECT due.*, false AS deleted, false AS inactive, false AS paused
+    FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
 """
 
 
@@ -147,7 +144,10 @@ def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueDocument]:
     """Return the documents with these access keys, due or not, in the order of the keys."""
-    statement = _DOCUMENT + " FROM invoices i JOIN tenants t ON t.id = i.tenant_id WHERE i.access_key = ANY(%(keys)s)"
+    statement = (
+        f"{_DOCUMENT}, false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
+        " WHERE i.access_key = ANY(%(keys)s)"
+    )
     found = {row["access_key"]: _document(row) for row in _rows(connection, statement, {"keys": list(access_keys)})}
     return [found[key] for key in access_keys if key in found]
 

@@ -138,6 +138,11 @@ WORDS: Mapping[str, Word] = {
         "The document's key is of another environment (test, production) than its tenant.",
         "Nothing, if that is meant: the key decides whom we ask.",
     ),
+    "due_too_far_ahead": Word(
+        "The next time of the document lay further ahead than any that is set here: it counted as due.",
+        "Nothing, if it was once. Else look at the clocks (jobsync doctor), and at whoever else writes the document's"
+        " row.",
+    ),
     "announced_but_absent": Word("The SRI announced a document and sent none; counted as an empty answer.", _WAIT),
     # what happened to it
     "imported": Word("The document came in from a file.", "Nothing."),

@@ -136,7 +136,9 @@ def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] 
 
 def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueDocument]:
     """Return those of these documents whose time has still come, in the order of the numbers."""
-    statement = f"{_DOCUMENT} {_WHAT_IS_DUE} AND i.id = ANY(%(ids)s)"
+    statement = (
+        f"SELECT d.*, false AS deleted, false AS inactive, false AS paused {_WHAT_IS_DUE} AND d.id = ANY(%(ids)s)"
+    )
     rows = _rows(connection, statement, {"tenants": None, "ids": list(ids)})
     found = {row["id"]: _document(row) for row in rows}
     return [found[number] for number in ids if number in found]

@@ -277,8 +277,8 @@ def test_circuit_is_remembered_whatever_fault_is_written_last(
     sri.default = fail
     real = HostLine.end
 
-    def end(line: HostLine, *, unreachable: bool, too_often: bool = False) -> Any:
-        change = real(line, unreachable=unreachable, too_often=too_often)
+    def end(line: HostLine, **how: Any) -> Any:
+        change = real(line, **how)
         if not late.is_set():
             late.set()
             time.sleep(1)

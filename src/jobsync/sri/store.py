@@ -120,7 +120,7 @@ _DOCUMENT = """
 # so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
 # the many that wait for one that is down leave room for those of the other.
 _WHAT_IS_DUE = "FROM due_documents d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
-_DUE = f"""
+_TAKEN = f"""
     WITH due AS (
         SELECT d.id, d.due_since, d.too_far_ahead,
                row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
@@ -129,6 +129,9 @@ _DUE = f"""
     ), taken AS (
         SELECT * FROM due ORDER BY turn, due_since, id LIMIT %(limit)s
     )
+"""
+_DUE = f"""
+    {_TAKEN}
     {_DOCUMENT}, taken.too_far_ahead
     FROM taken JOIN invoices i ON i.id = taken.id JOIN tenants t ON t.id = i.tenant_id
     ORDER BY taken.turn, taken.due_since, taken.id
@@ -150,16 +153,18 @@ def read_due(
 
 def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
     """Return the numbers of all documents whose time has come, tenants in fair turns."""
-    statement = f"SELECT id FROM ({_DUE}) ordered"
+    statement = f"{_TAKEN} SELECT id FROM taken ORDER BY turn, due_since, id"
     found = connection.execute(statement.encode(), {"tenants": list(tenants) or None, "limit": None})
     return array("q", (row[0] for row in found))
 
 
 def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueDocument]:
     """Return those of these documents whose time has still come, in the order of the numbers."""
-    statement = f"{_DOCUMENT} {_WHAT_IS_DUE} AND i.id = ANY(%(ids)s)"
-    rows = _rows(connection, statement, {"tenants": None, "ids": list(ids)})
-    found = {row["id"]: _document(row) for row in rows}
+    statement = (
+        f"{_DOCUMENT}, d.too_far_ahead FROM due_documents d JOIN invoices i ON i.id = d.id"
+        " JOIN tenants t ON t.id = i.tenant_id WHERE d.id = ANY(%(ids)s)"
+    )
+    found = {row["id"]: _document(row) for row in _rows(connection, statement, {"ids": list(ids)})}
     return [found[number] for number in ids if number in found]
 
 

@@ -219,6 +219,7 @@ class Tools:
         tenants: tuple[str, ...],
         force: bool,
         limit: int | None,
+        every: bool,
     ) -> GenerateRide:
         """Return RIDE rendering's work."""
         from jobsync.ride.job import GenerateRide
@@ -232,6 +233,7 @@ class Tools:
             tenants=tenants,
             force=force,
             limit=limit,
+            every=every,
         )
 
     def stock_sync(

@@ -243,7 +243,7 @@ def test_the_shape_of_a_plan(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None
 
 
 def test_the_shape_of_lists(cli: Cli, feed: Feed, add: Add) -> None:
-    """runs list and removals list: the contract's keys, instants with their offset."""
+    """runs list and holds list: the contract's keys, instants with their offset."""
     number = add("Northside", "N")
     feed.answers["N"] = cars("A")
     cli("stock-sync")
@@ -251,7 +251,7 @@ def test_the_shape_of_lists(cli: Cli, feed: Feed, add: Add) -> None:
     run_id = cli("stock-sync", "--json").json["run_id"]
 
     [last, _first] = cli("runs", "list", "--json").json
-    [held] = cli("removals", "list", "--json").json
+    [held] = cli("holds", "list", "--json").json
 
     assert (run_id, "stock-sync", "held", 3) == tuple(last[k] for k in ("run_id", "job", "status", "exit_code"))
     assert set(COUNTS) == last["counts"].keys()
@@ -310,8 +310,8 @@ READING = [
     ("dealership", "list"),
     ("settings", "list"),
     ("settings", "get", "easycar_sync_cron"),
-    ("removals", "list"),
-    ("removals", "list", "--all"),
+    ("holds", "list"),
+    ("holds", "list", "--all"),
     ("stock", "refused"),
     ("runs", "list"),
     ("locks",),
@@ -322,9 +322,9 @@ ABOUT = [
     ("dealership", "show", "7"),
     ("stock", "history", "7"),
     ("stock", "refused", "7"),
-    ("removals", "show", "7"),
-    ("removals", "approve", "7"),
-    ("removals", "reject", "7"),
+    ("holds", "show", "7"),
+    ("holds", "approve", "7"),
+    ("holds", "reject", "7"),
     ("runs", "show", "7"),
     ("runs", "show", ""),
     ("runs", "show", "%"),
@@ -350,7 +350,7 @@ WRONG = [
     ("dealership", "add", "X", "--timezone", "Sydney"),
     ("settings", "get", "easycar_sync_corn"),
     ("settings", "set", "easycar_sync_concurrency", "33"),
-    ("removals", "show", "99999999999999999999999"),
+    ("holds", "show", "99999999999999999999999"),
     ("stock", "history", "1", "--stock-number", "\udcff"),
     ("runs", "show", "\udcff"),
     ("dealership", "add", "\udcff"),

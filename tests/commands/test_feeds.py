@@ -148,7 +148,7 @@ def test_an_emptied_feed_is_held_however_few_vehicles_there_were(cli: Cli, feed:
     item = only_item(ran)
     assert (3, "held", "empty_feed", 2) == (ran.code, item["status"], item["reason"], item["held"])
     assert [("A", "active"), ("B", "active")] == listed(rows)
-    assert [(["A", "B"], "pending")] == rows("SELECT stock_numbers, status FROM held_removals")
+    assert [(["A", "B"], "pending")] == rows("SELECT stock_numbers, status FROM holds")
     assert [("Held", 2)] == rows("SELECT status, held FROM easycar_sync_logs ORDER BY id DESC LIMIT 1")
 
 
@@ -395,7 +395,7 @@ def test_vehicles_kept_by_a_rejection_are_seen_the_next_morning(cli: Cli, feed: 
     cli("stock-sync")
     feed.answers["N"] = cars(*"ABCD")
     cli("stock-sync")
-    cli("removals", "reject", "1")
+    cli("holds", "reject", "1")
 
     run = cli("stock-sync", "--json").json["run_id"]
 
@@ -405,7 +405,7 @@ def test_vehicles_kept_by_a_rejection_are_seen_the_next_morning(cli: Cli, feed: 
     screen = cli("status").out
     assert "dealerships  1: 1 warned\n" in screen
     assert "6 missing vehicles stay listed: removal rejected\n" in screen
-    assert "do     jobsync removals show 1\n" in screen
+    assert "do     jobsync holds show 1\n" in screen
     feed.answers["N"] = cars(*"ABCDEFGHIJ")
     cli("stock-sync")
     assert "dealerships  1: 1 fine\n" in cli("status").out
@@ -460,7 +460,7 @@ def test_an_approved_removal_under_a_warning_is_told_as_such(cli: Cli, feed: Fee
     feed.answers["N"] = cars("A", "B")
     cli("stock-sync")
     rows(
-        "INSERT INTO held_removals (dealership_id, stock_numbers, reason, status)"
+        "INSERT INTO holds (dealership_id, stock_numbers, reason, status)"
         f" VALUES ({dealership}, '{{A}}', 'blocked_vendor_warning', 'approved') RETURNING id"
     )
     feed.answers["N"] = envelope(5, stock=cars("B"))

@@ -178,8 +178,8 @@ def test_vendor_text_cannot_steer_a_terminal(cli: Cli, feed: Feed, add: Add, row
         ("dealership", "show", number),
         ("runs", "list"),
         ("runs", "show", run_id),
-        ("removals", "list"),
-        ("removals", "show", "1"),
+        ("holds", "list"),
+        ("holds", "show", "1"),
         ("stock", "history", number),
         ("stock", "refused"),
     ]

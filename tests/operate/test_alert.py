@@ -577,9 +577,7 @@ def test_what_says_nothing_new_is_not_written_again(house: House, connection: Co
     """An alert that lasts costs one row, not a write every five minutes."""
     set_job(connection)
     number = add_dealership(connection)
-    connection.execute(
-        "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', 'limit')", [number]
-    )
+    connection.execute("INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', 'limit')", [number])
     house.health(NOW)
     before = connection.execute("SELECT xmin::text FROM alerts").fetchall()
     house.health(NOW)

@@ -175,7 +175,7 @@ def test_what_others_still_need_stays(database: Database, connection: Connection
     )
     for status in ("rejected", "superseded", "pending"):
         connection.execute(
-            "INSERT INTO held_removals (dealership_id, stock_numbers, reason, status, created_at)"
+            "INSERT INTO holds (dealership_id, stock_numbers, reason, status, created_at)"
             " VALUES (%s, '{a}', 'limit', %s, %s)",
             [number, status, old],
         )
@@ -183,7 +183,7 @@ def test_what_others_still_need_stays(database: Database, connection: Connection
     connection.execute("INSERT INTO audit (actor, host, action, at) VALUES ('a', 'h', 'x', %s)", [old])
     gone = prune(database.engine(), DEFAULTS, now=NOW)
 
-    assert {"easycar_sync_logs": 10, "held_removals": 2} == {name: n for name, n in gone.items() if n}
+    assert {"easycar_sync_logs": 10, "holds": 2} == {name: n for name, n in gone.items() if n}
 
 
 def test_killed_in_the_middle_leaves_a_consistent_state(database: Database, connection: Connection) -> None:

@@ -47,7 +47,7 @@ def fill(connection: Connection) -> None:
         dealership = add_dealership(connection, EVIL, success=NOW - timedelta(days=9), failed=EVIL)
         if number == 0:
             connection.execute(
-                "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', %s)",
+                "INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', %s)",
                 [dealership, EVIL],
             )
     add_run(connection, status="failed", exit_code=1, error=EVIL, traceback=EVIL)

@@ -506,16 +506,14 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
     failing = add_dealership(connection, "failing", failed="EasyCars refuses the client")
     silent = add_dealership(connection, "silent", success=NOW - timedelta(days=9), failed="no answer")
     held = add_dealership(connection, "held")
-    connection.execute(
-        "INSERT INTO held_removals (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held]
-    )
+    connection.execute("INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a,b}', 'limit')", [held])
     set_job(connection)
     found = dealership_statuses(seen())
 
     assert [silent, failing, held, fine] == [status.facts.id for status in found]
     assert "EasyCars refuses the client" in (found[1].why or "")
     assert f"jobsync credentials test {failing}" == found[1].what_to_do
-    assert "jobsync removals approve" in (found[2].what_to_do or "")
+    assert "jobsync holds approve" in (found[2].what_to_do or "")
     assert {(f"dealership {silent}", "silence"), (f"dealership {held}", "held")} == set(kinds(judge_health(seen())))
 
 

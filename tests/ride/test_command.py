@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,27 @@ def test_unauthorized_file_is_printed_and_marked(
     assert "jobsync: warning: marked as not authorized" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [(None, "claveAcceso"), ("", "claveAcceso"), ("12345", "12345"), ("1" * 48 + "X", "1" * 48 + "X")],
+)
+def test_file_without_a_right_key_is_printed(
+    key: str | None, named: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One page without a barcode, a warning that names the key, exit 0."""
+    written = "" if key is None else f"<claveAcceso>{key}</claveAcceso>"
+    content = re.sub("<claveAcceso>.*</claveAcceso>", written, documents.invoice().decode())
+    (tmp_path / "in.xml").write_text(wrapped(content.encode()))
+
+    code = main.run(["ride", "render", str(tmp_path / "in.xml"), "-o", str(tmp_path / "out.pdf"), "--json"])
+
+    told = capfd.readouterr()
+    report = json.loads(told.out)
+    assert (code, report["access_key"], report["pages"]) == (0, key or None, 1)
+    assert barcodes((tmp_path / "out.pdf").read_bytes()) == []
+    assert (told.err.count("jobsync: warning: the access key"), named in told.err) == (1, True)
+
+
 def test_json(file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One JSON document says what was written."""
     out = tmp_path / "out.pdf"
@@ -85,8 +107,6 @@ def test_unreadable_file_leaves_nothing(
     content: str, sentence: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Exit 1 and one sentence; an older PDF of that name stays as it was."""
-    import re
-
     (tmp_path / "in.xml").write_text(content)
     (tmp_path / "out.pdf").write_text("older")
 

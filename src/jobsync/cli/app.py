@@ -31,7 +31,8 @@ COMMANDS = {
     "dealership": Place("jobsync.cli.dealership", "app"),
     "credentials": Place("jobsync.cli.credentials", "app"),
     "settings": Place("jobsync.cli.settings", "app"),
-    "removals": Place("jobsync.cli.removals", "app"),
+    "holds": Place("jobsync.cli.holds", "app"),
+    "removals": Place("jobsync.cli.holds", "app", hidden=True),  # the name of old
     "stock": Place("jobsync.cli.stock", "app"),
     "tenant": Place("jobsync.cli.tenant", "app"),
     "invoice": Place("jobsync.cli.invoice", "app"),

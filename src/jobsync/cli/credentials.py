@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -40,14 +41,17 @@ def set_(
     credentials = parse_credentials(_read_stdin() if from_stdin else _ask())
     with transaction(context) as connection:
         registry.set_credentials(connection, dealership_id, credentials, cipher)
+        sharers = registry.find_sharers(connection, cipher, dealership_id)
     document = {
         "dealership_id": dealership_id,
         "environment": credentials.environment,
         "yard_code": credentials.yard_code,
+        **({"shared_with": sharers} if sharers else {}),
     }
 
     def tell() -> None:
         say(f"credentials of {dealership_id} {name} stored")
+        _warn_of_sharers(sharers)
         say(f"next: jobsync credentials test {dealership_id}")
         say(
             f"then: jobsync stock-sync --dealership {dealership_id}"
@@ -55,6 +59,12 @@ def set_(
         )
 
     show(document, as_json=as_json, otherwise=tell)
+
+
+def _warn_of_sharers(sharers: Sequence[Mapping[str, Any]]) -> None:
+    if sharers:
+        others = ", ".join(f"{found['dealership_id']} {found['name']}" for found in sharers)
+        say(f"the same client, account and yard are those of dealership {others}: each would list the other's stock")
 
 
 @app.command()
@@ -77,16 +87,23 @@ def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
     """Ask EasyCars whether it takes the client pair and the account pair; nothing is stored."""
     from jobsync.db.engine import driver
     from jobsync.easycars.job import check_credentials, load_credentials
-    from jobsync.easycars.registry import require_dealership
+    from jobsync.easycars.registry import find_sharers, require_dealership
 
     tools = tools_of(context)
     cipher = tools.cipher
     with transaction(context) as connection:
         name = require_dealership(connection, dealership_id)
         credentials = load_credentials(driver(connection), dealership_id, cipher)
+        sharers = find_sharers(connection, cipher, dealership_id)
     found = check_credentials(credentials, tools.easycars(lambda _seconds: False, connections=1))
     document = {"dealership_id": dealership_id, "name": name, **vars(found)}
-    show(document, as_json=as_json, otherwise=lambda: print_facts(document))
+
+    def tell() -> None:
+        print_facts(document)
+        _warn_of_sharers(sharers)
+
+    shown = {**document, "shared_with": sharers} if sharers else document
+    show(shown, as_json=as_json, otherwise=tell)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
 

@@ -114,7 +114,7 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
 
 # questions that wait for a person; a run's `held` counts vehicles
-_HELD = "removals to decide"
+_HELD = "holds to decide"
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from jobsync.operate.doctor import Finding
     from jobsync.settings import Settings
@@ -63,6 +63,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     if engine is not None:
         with translated(), engine.connect() as connection:
             yield from ask.check_key(connection, _decrypter(tools), _current(settings))
+            yield from ask.check_accounts(_shared_accounts(tools, connection))
             yield from ask.check_upkeep(connection)
             yield from ask.check_settings(connection)
             used = ask.environments_in_use(connection)
@@ -91,6 +92,16 @@ def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: 
     yield from ask.check_storage(root, engine, every=every, named=settings.storage is not None)
     folders = {"system": Path("/"), "RIDE files": root, "database": settings.embedded_folder}
     yield from ask.check_disk({name: folder for name, folder in folders.items() if folder is not None})
+
+
+def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[Mapping[str, Any]]]:
+    """Return the dealerships with one account; without a key nobody can tell, which is said already."""
+    from jobsync.easycars.registry import find_shared_accounts
+
+    try:
+        return find_shared_accounts(connection, tools.cipher)
+    except ConfigurationProblem:
+        return ()
 
 
 def _decrypter(tools: Tools) -> Callable[[str], object] | None:

@@ -419,11 +419,24 @@ _REASONS = {
 
 
 def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
-    from jobsync.operate.words import EMPTY_FEED
+    """Return what was held in words; `reason` has a word for each hold."""
+    from jobsync.operate.words import EMPTY_FEED, FOREIGN_FEED
 
-    words = {"limit": "too many would go", "empty_feed": EMPTY_FEED}.get(reason, reason)
-    first = f"jobsync credentials test {dealership_id}; " if reason == "empty_feed" else ""
-    return f"{words}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync removals list'}"
+    words = {
+        "limit": "too many would go",
+        "drain": "too many would go within a week",
+        "empty_feed": EMPTY_FEED,
+        "sold": "too many would become sold",
+        "prices": "too many prices would go or change tenfold",
+        "pictures": "too many would lose all pictures",
+        "descriptions": "too many would lose their description",
+        "foreign_feed": FOREIGN_FEED,
+    }
+    reasons = reason.split(", ")
+    told = "; ".join(words.get(word, word) for word in reasons)
+    doubtful = {"empty_feed", "foreign_feed"} & set(reasons)
+    first = f"jobsync credentials test {dealership_id}; " if doubtful else ""
+    return f"{told}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync holds list'}"
 
 
 def _print_plan(items: list[dict[str, Any]]) -> None:

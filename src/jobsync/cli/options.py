@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
+from jobsync.errors import UsageProblem
+from jobsync.spans import parse_span
 from jobsync.wiring import Tools
 
 if TYPE_CHECKING:
@@ -40,6 +43,27 @@ def transaction(context: typer.Context) -> Iterator[Connection]:
 
     with translated(), tools_of(context).engine.begin() as connection:
         yield connection
+
+
+def instant(words: str, connection: Connection) -> datetime:
+    """
+    Return what --since means: an ISO instant (UTC where it names no offset), a date, or a span before now.
+
+    Raises:
+        UsageProblem: it is none of these.
+    """
+    from jobsync.operate.look import read_now
+
+    span = parse_span(words)
+    if span is not None:
+        return read_now(connection) - span
+    try:
+        start = datetime.fromisoformat(words.strip())
+    except ValueError:
+        raise UsageProblem(
+            f"--since: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24, 12h or 3d"
+        ) from None
+    return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 class Group(typer.core.TyperGroup):

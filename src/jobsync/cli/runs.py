@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.options import Json, group, tools_of, transaction
+from jobsync.cli.options import Json, group, instant, tools_of, transaction
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.runner.job import RunStatus
-from jobsync.spans import parse_span
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 app = group("Runs of all jobs.")
 
@@ -50,7 +45,7 @@ def list_(
         raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(jobs)}")
     wanted = _wanted(status or (), failed=failed)
     with transaction(context) as connection:
-        start = _instant(since, connection) if since else None
+        start = instant(since, connection) if since else None
         rows = runs.list_runs(connection, job=job, limit=limit, statuses=wanted, since=start)
     empty = "no such runs" if job or wanted or since else "no runs yet"
     table = _short if 0 < room_of_screen() < _WHOLE_FROM else _whole
@@ -106,22 +101,6 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
         raise UsageProblem(f"--status: {unknown[0]!r} is none of {', '.join(known)}")
     good = ("running", "succeeded", "cancelled")
     return [*statuses, *(status for status in known if failed and status not in good)]
-
-
-def _instant(words: str, connection: Connection) -> datetime:
-    """Return an ISO instant (UTC where it names no offset), a date, or a span before the database's clock."""
-    from jobsync.operate.look import read_now
-
-    span = parse_span(words)
-    if span is not None:
-        return read_now(connection) - span
-    try:
-        start = datetime.fromisoformat(words.strip())
-    except ValueError:
-        raise UsageProblem(
-            f"--since: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24, 12h or 3d"
-        ) from None
-    return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 @app.command("prune")

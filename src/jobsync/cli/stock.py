@@ -1,16 +1,17 @@
-"""jobsync stock: what happened to vehicles, and what could not be taken in."""
+"""jobsync stock: what happened to vehicles, what could not be taken in, and what people keep as it is or keep off."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import DealershipId, Json, group, transaction
+from jobsync.cli.options import DealershipId, Json, group, instant, transaction
 from jobsync.cli.output import print_table, say, show
 
-app = group("Vehicles: what changed, what was refused, and fields to keep.")
+app = group("Vehicles: what changed, what was refused, fields to keep, vehicles to keep off.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
 
 
@@ -35,6 +36,43 @@ def history(
         as_json=as_json,
         otherwise=lambda: print_table(columns, [[row[c] for c in columns] for row in rows], empty="no changes"),
     )
+
+
+@app.command()
+def changes(
+    context: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Only what this run changed; its first characters do.", show_default=False
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
+    ] = None,
+    dealership: Annotated[
+        int | None, typer.Option("--dealership", metavar="ID", help="Only of this dealership.", show_default=False)
+    ] = None,
+    limit: Limit = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Show what changed at all dealerships, newest first; for example: stock changes --since 12h."""
+    from jobsync.easycars import registry
+    from jobsync.operate.runs import find_run
+
+    with transaction(context) as connection:
+        rows = registry.list_all_changes(
+            connection,
+            run_id=find_run(connection, run) if run is not None else None,
+            since=instant(since, connection) if since is not None else None,
+            dealership_id=dealership,
+            limit=limit,
+        )
+    columns = ["changed_at", "dealership", "stock_number", "field", "old", "new"]
+    told = [{**row, "dealership": f"{row['dealership_id']} {row['name']}"} for row in rows]
+    lines = [[row[column] for column in columns] for row in told]
+    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no changes"))
 
 
 @app.command()
@@ -110,3 +148,38 @@ def _tell_locks(dealership_id: int, stock_number: str, locked: list[str], *, as_
     document = {"dealership_id": dealership_id, "stock_number": stock_number, "locked_fields": locked}
     words = ", ".join(locked) or "none"
     show(document, as_json=as_json, otherwise=lambda: say(f"{stock_number}: locked fields: {words}"))
+
+
+@app.command()
+def exclude(
+    context: typer.Context,
+    dealership_id: DealershipId,
+    stock_number: StockNumber,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="S", help="Kept in the audit.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a vehicle off, whatever the feed says, until it is included; for example: stock exclude 1 A123."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        row = registry.exclude_vehicle(connection, dealership_id, stock_number, reason=reason)
+    back = f"jobsync stock include {dealership_id} {shlex.quote(row['stock_number'])}"
+    show(row, as_json=as_json, otherwise=lambda: say(f"{row['stock_number']} is excluded until: {back}"))
+
+
+@app.command()
+def include(
+    context: typer.Context, dealership_id: DealershipId, stock_number: StockNumber, as_json: Json = False
+) -> None:
+    """Give an excluded vehicle back to the feed; the next sync brings what the feed says of it."""
+    from jobsync.easycars import registry
+
+    with transaction(context) as connection:
+        row = registry.include_vehicle(connection, dealership_id, stock_number)
+    words = (
+        "it is listed when the feed names it" if row["status"] == "removed" else f"its status is {row['status']} again"
+    )
+    next_sync = f"jobsync stock-sync --dealership {dealership_id}"
+    show(row, as_json=as_json, otherwise=lambda: say(f"{row['stock_number']} is included: {words}; {next_sync}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
@@ -104,17 +104,92 @@ class Zone:
         return text.strip(BLANKS)
 
 
-Kind = Switch | Number | Cron | Zone
+@dataclass(frozen=True)
+class Minutes:
+    """Growing numbers of minutes, the times of retries; unreadable ones count as the default."""
+
+    default: str
+    description: str
+    most: int = 1440
+    few: int = 20
+
+    @property
+    def expected(self) -> str:
+        """The form in words."""
+        return f"up to {self.few} growing numbers of minutes from 1 to {self.most}, for example: {self.default}"
+
+    @property
+    def consequence(self) -> str:
+        """What an unreadable value leads to."""
+        return f"{self.default} is used"
+
+    def read(self, text: str) -> tuple[int, ...] | None:
+        """Return the minutes, None if the text is no such list."""
+        words = [word.strip(BLANKS) for word in text.split(",")]
+        if len(words) > self.few or not all(word.isascii() and word.isdigit() and len(word) <= 6 for word in words):
+            return None
+        minutes = tuple(int(word) for word in words)
+        grows = all(first < second for first, second in zip((0, *minutes), minutes, strict=False))
+        return minutes if grows and minutes[-1] <= self.most else None
+
+    def spell(self, text: str) -> str:
+        """Return the text as it is stored."""
+        return ",".join(str(number) for number in self.read(text) or ())
+
+
+STATUSES = ("active", "deposit", "sold", "excluded")
+
+
+@dataclass(frozen=True)
+class StatusMap:
+    """What words of a feed's StockStatus mean; an unreadable map leaves the last good one in force."""
+
+    default: str
+    description: str
+    expected: str = (
+        f"word={'|'.join(STATUSES)} with commas between, for example: wholesaled=excluded, under offer=deposit"
+    )
+    consequence: str = "the last good one stays in force"
+
+    def read(self, text: str) -> Mapping[str, str] | None:
+        """
+        Return status by word, None if the text is no such map.
+
+        Words are trimmed and without case; one word may not mean two things.
+
+        >>> dict(StatusMap("", "").read("Wholesaled = excluded, under  offer=deposit"))
+        {'wholesaled': 'excluded', 'under offer': 'deposit'}
+        """
+        found: dict[str, str] = {}
+        for part in text.split(",") if text.strip(BLANKS) else ():
+            word, sign, status = part.rpartition("=")
+            word, status = " ".join(word.split()).casefold(), status.strip(BLANKS).casefold()
+            if not sign or not word or status not in STATUSES or found.setdefault(word, status) != status:
+                return None
+        return found
+
+    def spell(self, text: str) -> str:
+        """Return the text as it is stored."""
+        return ", ".join(f"{word}={status}" for word, status in (self.read(text) or {}).items())
+
+
+Kind = Switch | Number | Cron | Zone | Minutes | StatusMap
 
 CATALOGUE: Mapping[str, Kind] = {
     "easycar_sync_enabled": Switch(True, "switch: stock sync of all dealerships"),
     "easycar_sync_cron": Cron(DEFAULT_CRON, "when each dealership is synced, in its own time zone"),
     "easycar_sync_timezone": Zone(DEFAULT_ZONE, "time zone of dealerships that name none"),
     "easycar_sync_concurrency": Number(1, 1, 32, "dealerships asked for at once"),
-    "easycar_removal_limit_percent": Number(
-        30, 0, 100, "removals of more than this share of the listed vehicles wait for approval"
+    "easycar_retry_minutes": Minutes(
+        "5,15,45", "minutes after the start of a slot at which a dealership that failed is tried again"
     ),
-    "easycar_removal_limit_floor": Number(5, 0, 1000000, "removals of up to this many vehicles never wait"),
+    "easycar_status_map": StatusMap(
+        "", "what words of StockStatus mean: word=active|deposit|sold|excluded, commas between"
+    ),
+    "easycar_removal_limit_percent": Number(
+        30, 0, 100, "what one night does to more than this share of the vehicles waits for approval"
+    ),
+    "easycar_removal_limit_floor": Number(5, 0, 1000000, "what one night does to up to this many vehicles never waits"),
     "easycar_removal_grace_days": Number(0, 0, 365, "days a vehicle may be missing before it counts as removed"),
     "sri_check_enabled": Switch(True, "switch: authorization checks"),
     "sri_check_interval_s": Number(30, 1, 86400, "seconds between two rounds of authorization checks"),
@@ -140,6 +215,7 @@ class SystemSettings:
     """The settings as stored, read once a run; what cannot be read is reported and never a crash."""
 
     texts: Mapping[str, str]
+    last_good: Mapping[str, str] = field(default_factory=dict)
 
     def switch(self, key: str) -> bool:
         """Return a switch; unreadable counts as off."""
@@ -154,11 +230,12 @@ class SystemSettings:
     def number(self, key: str) -> int:
         """Return a number; unreadable or out of range counts as its default."""
         kind = CATALOGUE[key]
+        assert isinstance(kind, Number)  # noqa: S101 - asked of no other key
         value = kind.read(self.texts[key]) if key in self.texts else kind.default
         if value is None:
             _report(key, self.texts[key], kind)
             value = kind.default
-        return int(value)
+        return value
 
     def zone(self, key: str) -> str:
         """Return a time zone; unreadable counts as its default."""
@@ -175,6 +252,26 @@ class SystemSettings:
         if value is None:
             _report(key, self.texts[key], kind)
         return None if value is None else str(value)
+
+    def minutes(self, key: str) -> tuple[int, ...]:
+        """Return growing minutes; unreadable counts as its default."""
+        kind = CATALOGUE[key]
+        assert isinstance(kind, Minutes)  # noqa: S101 - asked of no other key
+        value = kind.read(self.texts.get(key, kind.default))
+        if value is None:
+            _report(key, self.texts[key], kind)
+            value = kind.read(kind.default) or ()
+        return value
+
+    def status_map(self, key: str = "easycar_status_map") -> Mapping[str, str]:
+        """Return status by word of StockStatus; of an unreadable map the last good one."""
+        kind = CATALOGUE[key]
+        assert isinstance(kind, StatusMap)  # noqa: S101 - asked of no other key
+        value = kind.read(self.texts.get(key, kind.default))
+        if value is None:
+            _report(key, self.texts[key], kind)
+            value = kind.read(self.last_good.get(key, kind.default)) or {}
+        return value
 
 
 _reported: set[tuple[str, str]] = set()
@@ -196,7 +293,21 @@ def _report(key: str, text: str, kind: Kind) -> None:
 
 def read_system_settings(connection: psycopg.Connection[Any]) -> SystemSettings:
     """Read all stored settings."""
-    return SystemSettings(dict(connection.execute("SELECT key, value FROM system_settings").fetchall()))
+    rows = connection.execute("SELECT key, value, last_good FROM system_settings").fetchall()
+    return SystemSettings(
+        {key: value for key, value, _ in rows}, {key: good for key, _, good in rows if good is not None}
+    )
+
+
+def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings) -> None:
+    """Remember values that can be read, of the settings whose unreadable ones leave the last good one in force."""
+    for key, kind in CATALOGUE.items():
+        text = settings.texts.get(key)
+        good = isinstance(kind, StatusMap) and text is not None and kind.read(text) is not None
+        if good and settings.last_good.get(key) != text:
+            connection.execute(
+                "UPDATE system_settings SET last_good = value WHERE key = %s AND value = %s", [key, text]
+            )
 
 
 def check_setting(key: str, value: str) -> str:

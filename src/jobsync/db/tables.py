@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -28,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from jobsync.db.stock_key import STOCK_KEY_FUNCTION
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -37,6 +40,7 @@ metadata = MetaData(
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     }
 )
+event.listen(metadata, "before_create", DDL(STOCK_KEY_FUNCTION))  # type: ignore[no-untyped-call]
 
 
 def _id() -> Column[int]:
@@ -89,6 +93,8 @@ system_settings = Table(
     _text("description", default=""),
     _now("created_at"),
     _now("updated_at"),
+    # the last value that could be read, of settings that an unreadable one leaves in force
+    _text("last_good", required=False),
 )
 
 # --- stock sync ------------------------------------------------------------------------------------------------------
@@ -136,6 +142,10 @@ sync_schedule = Table(
     _text("seen", required=False),
     # when the slot's first attempt began
     _instant("slot_started_at"),
+    # words of StockStatus that this dealership's feed has had
+    Column("status_words", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    # the meaning of such words that its rows follow: easycar_status_map as its last sync had it
+    Column("status_map", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
 )
 
 easycar_credentials = Table(
@@ -204,20 +214,27 @@ vehicles = Table(
     _instant("removed_at"),
     _now("created_at"),
     _now("updated_at"),
+    # the stock number as it is compared
+    Column("stock_key", Text, Computed("jobsync_stock_key(stock_number)", persisted=True)),
+    # of a row whose status is excluded; NULL there (an UPDATE by SQL) means a person
+    _text("excluded_by", required=False),
     _one_of("odometer_unit", "odometer_unit", "km", "mi"),
     _one_of("condition", "condition", "new", "used", "demo"),
-    _one_of("status", "status", "active", "deposit", "sold", "removed"),
+    _one_of("status", "status", "active", "deposit", "sold", "removed", "excluded"),
+    _one_of("excluded_by", "excluded_by", "person", "map"),
     _one_of("data_source", "data_source", "easycars", "manual", "import"),
     CheckConstraint("data_source <> 'easycars' OR stock_number IS NOT NULL", name="easycars_stock_number"),
     Index(
-        "vehicles_dealership_id_stock_number_easycars_key",
+        "vehicles_dealership_id_stock_key_easycars_key",
         "dealership_id",
-        "stock_number",
+        "stock_key",
         unique=True,
         postgresql_where=text("data_source = 'easycars'"),
     ),
     # the few rows of people that a sync must step round
     Index("vehicles_others_idx", "dealership_id", postgresql_where=text("data_source <> 'easycars'")),
+    # is a vehicle here under another number, or a feed another dealership's? An index holds no text of any length.
+    Index("vehicles_vin_idx", "vin", postgresql_where=text("data_source = 'easycars' AND length(vin) <= 64")),
 )
 
 easycar_stock_data = Table(
@@ -245,6 +262,8 @@ vehicle_changes = Table(
     _text("old", required=False),
     _text("new", required=False),
     Index(None, "vehicle_id", "changed_at"),
+    # what changed when: the table grows in the order of time, so a few pages say where to look
+    Index(None, "changed_at", postgresql_using="brin"),
 )
 
 easycar_sync_logs = Table(
@@ -275,18 +294,25 @@ easycar_sync_logs = Table(
     Column("error_messages", JSONB, nullable=False, server_default=_EMPTY_LIST),
     Column("warnings", JSONB, nullable=False, server_default=_EMPTY_LIST),
     _text("api_version", default="1.01"),
+    # vehicles before this sync; NULL where it never came to count them
+    Column("listed", Integer),
+    Column("advertised", Integer),
     _one_of("status", "status", "Success", "PartialSuccess", "Held", "Failed"),
     Index(None, "dealership_id", "sync_type", "synced_at"),
     Index(None, "run_id"),
 )
 
-held_removals = Table(
-    "held_removals",
+holds = Table(
+    "holds",
     metadata,
     _id(),
     _dealership(),
     Column("run_id", Uuid),
+    _text("kind", default="removals"),
+    # what is held; of a foreign feed, what it names
     Column("stock_numbers", ARRAY(Text), nullable=False),
+    # of a foreign feed: the VINs in the order of stock_numbers, empty where an item has none
+    Column("vins", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     _number("listed_before"),
     _number("listed_now"),
     _text("reason"),
@@ -294,10 +320,11 @@ held_removals = Table(
     _now("created_at"),
     _instant("decided_at"),
     _text("decided_by", required=False),
-    # an approval is spent by the complete sync that carries it out
+    # an approval is spent by the sync that carries it out
     _instant("applied_at"),
     _one_of("status", "status", "pending", "approved", "rejected", "superseded"),
-    Index("held_removals_one_pending_key", "dealership_id", unique=True, postgresql_where=text("status = 'pending'")),
+    _one_of("kind", "kind", "removals", "sold", "prices", "pictures", "descriptions", "foreign_feed"),
+    Index("holds_one_pending_key", "dealership_id", "kind", unique=True, postgresql_where=text("status = 'pending'")),
     Index(None, "dealership_id", "created_at"),
 )
 
@@ -540,7 +567,7 @@ alerts = Table(
 
 # --- what is due -----------------------------------------------------------------------------------------------------
 
-# One view for each job answers it for the tick, the job, the screens and the alerts alike: `id` of the row,
+# One view for each job answers it for the tick, the job, the screens and the alerts alike: what the job needs of a row,
 # `due_since`, and `too_far_ahead`. An instant further ahead than the longest wait that the job can set was written by a
 # clock that was wrong, and is due; NULL is never. Both jobs wait 6 hours at most; a tenth more is for jitter.
 _LONGEST_WAIT = "interval '6 hours 36 minutes'"
@@ -548,7 +575,7 @@ _LONGEST_WAIT = "interval '6 hours 36 minutes'"
 
 def _due(columns: str, instant: str, condition: str) -> str:
     return f"""
-        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, {columns}, i.{instant},
+        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, {columns}, i.{instant},
                least(i.{instant}, now()) AS due_since, i.{instant} > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE {condition} AND i.deleted_at IS NULL
@@ -558,8 +585,15 @@ def _due(columns: str, instant: str, condition: str) -> str:
 
 
 VIEWS = {
-    "due_documents": _due("i.check_count", "next_check_at", "i.status IN ('pending_authorization', 'needs_attention')"),
-    "due_rides": _due("i.ride_attempts", "ride_next_at", "i.status = 'authorized' AND i.ride_generated_at IS NULL"),
+    "due_documents": _due(
+        "t.environment AS tenant_environment, i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS"
+        " waiting_since, i.attention_since, i.empty_since, i.empty_count, i.refused_at, i.refused_submission",
+        "next_check_at",
+        "i.status IN ('pending_authorization', 'needs_attention')",
+    ),
+    "due_rides": _due(
+        "t.logo_path, i.ride_attempts", "ride_next_at", "i.status = 'authorized' AND i.ride_generated_at IS NULL"
+    ),
 }
 for _name, _query in VIEWS.items():
     event.listen(metadata, "after_create", DDL(f"CREATE VIEW {_name} AS {_query}"))  # type: ignore[no-untyped-call]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from jobsync.db.engine import translated
-from jobsync.db.system_settings import SystemSettings
+from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
 from jobsync.easycars.model import Envelope, Policy, StockPlan
-from jobsync.easycars.parse import refuse_car
+from jobsync.easycars.parse import rules_of
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
@@ -37,6 +39,7 @@ SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
 _SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _PLANS_MOST = 3
+_SEARCHES_MOST = 5
 _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
     ItemStatus.PARTIAL: "PartialSuccess",
@@ -72,6 +75,7 @@ class StockSync:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         with run.writing(run.own_fences) as connection:
             store.log_crashed(connection)
+            keep_last_good(connection, self.settings)
             items, skipped, streak = choose(connection, self.named, scheduled=self.scheduled)
         run.eligible = len(items)
         run.streak = streak
@@ -100,6 +104,7 @@ class StockSync:
             limit_percent=self.settings.number("easycar_removal_limit_percent"),
             limit_floor=self.settings.number("easycar_removal_limit_floor"),
             grace_days=self.settings.number("easycar_removal_grace_days"),
+            status_map=self.settings.status_map(),
         )
 
 
@@ -220,7 +225,12 @@ class _Work:
         dealership_id = int(item.key)
         _require(connection, dealership_id)
         self._stored[item.key] = store.read_credentials(connection, dealership_id)
-        return store.begin_attempt(connection, dealership_id, scheduled=self._job.scheduled)
+        return store.begin_attempt(
+            connection,
+            dealership_id,
+            scheduled=self._job.scheduled,
+            retry_minutes=self._job.settings.minutes("easycar_retry_minutes"),
+        )
 
     def do(self, attempt: Attempt) -> ItemResult:
         dealership_id = int(attempt.item.key)
@@ -239,9 +249,10 @@ class _Work:
         dealership_id = int(attempt.item.key)
         log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
 
-        def apply(connection: Connection[Any], plan: StockPlan, now: datetime) -> ItemResult:
-            run_id = attempt.run.who.run_id
-            store.apply_plan(connection, dealership_id, plan, run_id=run_id, now=now)
+        run_id = attempt.run.who.run_id
+
+        def apply(connection: Connection[Any], plan: StockPlan, now: datetime) -> tuple[StockPlan, ItemResult]:
+            plan = store.apply_plan(connection, dealership_id, plan, run_id=run_id, now=now)
             store.write_log(
                 connection,
                 dealership_id,
@@ -249,6 +260,8 @@ class _Work:
                 status=_LOG_STATUS[plan.status],
                 duration_ms=attempt.elapsed_ms,
                 counts=plan.counts,
+                listed=plan.listed,
+                advertised=plan.advertised,
                 yard_code=plan.yard_code,
                 blocked=plan.blocked,
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
@@ -257,10 +270,10 @@ class _Work:
             store.end_attempt(connection, dealership_id)
             result = _result(attempt.item, plan)
             attempt.record(connection, result)
-            return result
+            return plan, result
 
         plan, result = plan_and(
-            apply, attempt.writing, dealership_id, envelope, credentials.yard_code, self._job.policy
+            apply, attempt.writing, dealership_id, envelope, credentials.yard_code, self._job.policy, run_id=run_id
         )
         for warning in plan.warnings:
             log.warning("stock_sync.warning", warning=warning)
@@ -298,56 +311,63 @@ class _Work:
 
 
 def plan_and(
-    apply: Callable[[Connection[Any], StockPlan, datetime], ItemResult],
+    apply: Callable[[Connection[Any], StockPlan, datetime], tuple[StockPlan, ItemResult]],
     transaction: Callable[[], Any],
     dealership_id: int,
     envelope: Envelope,
     yard_code: str | None,
     policy: Policy,
     *,
-    for_update: bool = True,
+    run_id: UUID | None = None,
 ) -> tuple[StockPlan, ItemResult]:
     """
-    Read, plan and apply inside one transaction.
+    Read, plan and apply inside one transaction; without a run nothing is to be written.
 
-    If the database refuses a value that no check foresaw, the items to blame are found and refused, and all is done
-    once more; so one strange item never costs the feed. The same if another session changed what is to be removed.
+    If the database refuses a row, by its types, its constraints or a trigger, be it when the transaction commits, the
+    items to blame are found and refused, and all is done once more; so one strange item never costs the feed. The same
+    if another session changed what is to be removed.
+
+    Raises:
+        ItemFailure: the database refuses what is written beside the vehicles, or something else each time.
     """
-    import psycopg
-
-    blamed: dict[int, str] = {}
-    plans = 0
-    while True:
-        plans += 1
-        plan: StockPlan | None = None
+    rules = rules_of(policy.status_map)
+    blamed = store.Blamed()
+    for plans in itertools.count(1):
+        planned: tuple[StockPlan, datetime] | None = None
         try:
             with transaction() as connection:
-                if for_update:
+                if run_id is not None:
                     _require(connection, dealership_id)
                 listed = store.read_listed(connection, dealership_id)
-                incoming = sort_feed(envelope.items or (), listed, yard_code=yard_code, warned=envelope.code == WARNING)
-                if blamed:
-                    refused = [
-                        refuse_car(car, "unstorable", f"is refused by the database: {blamed[car.position]}")
-                        for car in incoming.cars
-                        if car.position in blamed
-                    ]
-                    cars = [car for car in incoming.cars if car.position not in blamed]
-                    incoming = replace(incoming, cars=cars, refused=[*incoming.refused, *refused])
-                current, now = store.read_current(connection, dealership_id, listed, for_update=for_update)
-                plan = plan_stock(incoming, current, policy, now)
-                return plan, apply(connection, plan, now)
+                incoming = blamed.refuse(
+                    sort_feed(
+                        envelope.items or (),
+                        listed,
+                        yard_code=yard_code,
+                        warned=envelope.code == WARNING,
+                        rules=rules,
+                    )
+                )
+                current, now = store.read_current(connection, dealership_id, listed, for_update=run_id is not None)
+                plan = blamed.spare(plan_stock(incoming, current, policy, now))
+                planned = plan, now
+                return apply(connection, plan, now)
         except store.ChangedMeanwhile:
-            if plans == _PLANS_MOST:
+            if plans >= _PLANS_MOST:
                 raise
-        except psycopg.DataError:
-            if plan is None or blamed:
+        except Exception as error:
+            words = store.refusal_of(error)
+            if words is None or planned is None or run_id is None:
                 raise
             with transaction() as connection:
-                suspects = [*plan.created, *(change.car for change in plan.changed)]
-                blamed = store.find_unstorable(connection, suspects)
-            if not blamed:
-                raise
+                found = store.find_refused(connection, dealership_id, planned[0], run_id=run_id, now=planned[1])
+            if plans > _SEARCHES_MOST or not len(found):
+                raise ItemFailure(
+                    f"the database refuses what the sync writes: {words}; nothing was written", reason="database"
+                ) from error
+            blamed.items |= found.items
+            blamed.rows |= found.rows
+    raise AssertionError  # never: the loop ends by itself
 
 
 def _require(connection: Connection[Any], dealership_id: int) -> None:
@@ -434,13 +454,12 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
                     credentials = load_credentials(connection, int(item.key), job.cipher)
                 envelope = client.fetch_stock(credentials)
                 _, result = plan_and(
-                    lambda _connection, plan, _now, item=item: _result(item, plan, shown=True),  # type: ignore[misc]
+                    lambda _connection, plan, _now, item=item: (plan, _result(item, plan, shown=True)),  # type: ignore[misc]
                     reading,
                     int(item.key),
                     envelope,
                     credentials.yard_code,
                     job.policy,
-                    for_update=False,
                 )
             except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
                 result = failure_of(item, error)
@@ -463,7 +482,7 @@ def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
 
 def item_json(result: ItemResult) -> dict[str, Any]:
     """Return one dealership's result in the shape of the contract."""
-    numbers = {name: result.counts.get(name, 0) for name in store.COUNT_NAMES}
+    numbers = {name: result.counts.get(name, 0) for name in store.ITEM_COUNT_NAMES}
     return {
         "dealership_id": int(result.key),
         "name": result.label,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ FEED_COLUMNS = (
 )
 
 # Raised when the same item would lead to another row: every stored fingerprint is then out of date. At most 255.
-MAPPING_VERSION = 1
+MAPPING_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +75,44 @@ class Envelope:
     size: int = 0
 
 
+class Note(NamedTuple):
+    """
+    A warning about one value of an item.
+
+    Args:
+        key: the vendor's name of the field.
+        reason: what is wrong; the same words for every item that has the same fault.
+        seen: the value in question, where it says more than the reason.
+    """
+
+    key: str
+    reason: str
+    seen: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.seen} {self.reason}" if self.seen else f"{self.key}: {self.reason}"
+
+
 class Car(NamedTuple):
     """
     One readable item; a tuple because it is made for every new one.
 
     Args:
         position: place in the feed, counted from 1.
+        stock_number: as sent, trimmed; `stock_key` is the same as it is compared.
         vin: upper case without blanks, None if blank.
         values: every feed column's value; money is Decimal, features and images are lists of strings.
-        absent: columns whose key the item did not have: what is stored stays.
+        absent: columns that the item does not tell, by a lacking key or an unreadable value: what is stored stays.
         says_sold: the item itself says that it is sold.
         raw: the item's JSON text as received.
         mended: the same in a form that jsonb can hold, where the text as received is none.
-        content_hash: fingerprint of the bytes received and the mapping's version.
+        content_hash: fingerprint of the bytes received and of the rules they were read by.
+        unreadable: the keys whose value cannot be read.
     """
 
     position: int
     stock_number: str
+    stock_key: str
     vin: str | None
     yard_code: str | None
     values: Mapping[str, Any]
@@ -100,9 +121,10 @@ class Car(NamedTuple):
     raw: RawItem
     mended: str | None
     content_hash: bytes
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
     unknown_keys: frozenset[str] = frozenset()
     missing_keys: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
 
     @property
     def document(self) -> str:
@@ -112,13 +134,19 @@ class Car(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One item that cannot become a row, with the reason in a sentence and as a stable code."""
+    """
+    One item that cannot become a row, with the reason in a sentence and as a stable code.
+
+    Args:
+        vin: of an item that could be read but for that, upper case without blanks.
+    """
 
     position: int
     stock_number: str | None
     code: str
     reason: str
     raw: str
+    vin: str | None = None
 
 
 class Listed(NamedTuple):
@@ -130,6 +158,7 @@ class Listed(NamedTuple):
 
     id: int
     stock_number: str
+    stock_key: str
     vin: str | None
     status: str
     content_hash: bytes | None
@@ -137,6 +166,12 @@ class Listed(NamedTuple):
     missing_since: datetime | None
     locally_sold: bool
     yard_code: str | None
+    excluded_by: str | None = None
+
+    @property
+    def kept_off(self) -> bool:
+        """Whether a person keeps the vehicle off; NULL of an excluded row is an UPDATE by SQL, so a person too."""
+        return self.excluded_by == "person" or (self.status == "excluded" and self.excluded_by is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +188,39 @@ class Row:
     document: str
 
 
-# Stock numbers -> the rows that there are; asked in batches, so that a large dealership never stands in memory whole.
+# Stock keys -> the rows that there are; asked in batches, so that a large dealership never stands in memory whole.
 RowLookup = Callable[[Sequence[str]], Mapping[str, Row]]
+# VINs -> our rows that have them, removed ones too.
+VinLookup = Callable[[Sequence[str]], Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """A set of removals that a person was or is asked about."""
+    """
+    A set that a person was or is asked about.
+
+    Args:
+        keys: the vehicles' stock keys.
+        vehicles: stock key and VIN (empty: none) of each vehicle of a foreign feed.
+        decided_at: when it was approved or rejected.
+    """
 
     id: int
-    stock_numbers: frozenset[str]
+    keys: frozenset[str]
     status: str
     reason: str
+    kind: str = "removals"
+    vehicles: Sequence[tuple[str, str]] = ()
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was listed and advertised when the week began, and when that was; not before the last approval."""
+
+    listed: int
+    advertised: int
+    began_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,21 +229,31 @@ class Current:
     What we have of one dealership.
 
     Args:
-        listed: our rows that are not removed, by stock number.
+        listed: our rows that are not removed, by stock key; excluded ones among them.
         rows: looks up full rows, for the items that need them.
-        other_stock_numbers, other_vins: identities of the dealership's rows that are not ours.
-        pending, approved, rejected: the latest held set of each kind that still counts.
+        with_vins: looks up our rows by VIN, removed ones too.
+        other_stock_keys, other_vins: identities of the dealership's rows that are not ours, with what to call each.
+        status_words: words of StockStatus that the feed has had; `status_map` their meaning that the rows follow.
+        asked: by kind and status (pending, approved, rejected) the latest held set that still counts.
+        window: the week that drains are judged over, None if no sync of it has counted.
+        removed_since: looks up how many rows were removed since an instant and still are, and how many of those had
+            been advertised.
+        elsewhere: looks up which of some VINs are listed at another dealership.
         yard_code: the filter of the last complete sync; `synced_before` says whether there was one.
         blocked_in_a_row: syncs before this one in which removals were not possible.
     """
 
     listed: Mapping[str, Listed]
     rows: RowLookup
-    other_stock_numbers: frozenset[str] = frozenset()
-    other_vins: frozenset[str] = frozenset()
-    pending: HeldSet | None = None
-    approved: HeldSet | None = None
-    rejected: HeldSet | None = None
+    with_vins: VinLookup = lambda _vins: ()
+    other_stock_keys: Mapping[str, str] = field(default_factory=dict)
+    other_vins: Mapping[str, str] = field(default_factory=dict)
+    status_words: frozenset[str] = frozenset()
+    status_map: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[tuple[str, str], HeldSet] = field(default_factory=dict)
+    window: Window | None = None
+    removed_since: Callable[[datetime], tuple[int, int]] = lambda _since: (0, 0)
+    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()
     synced_before: bool = False
     yard_code: str | None = None
     blocked_in_a_row: int = 0
@@ -202,6 +268,7 @@ class Incoming:
         same: rows whose item came again byte for byte.
         received: items, identical copies counted once.
         warned: the vendor answered with Code 5.
+        rules_version: what the fingerprints of this reading begin with.
     """
 
     same: Sequence[Listed]
@@ -210,25 +277,31 @@ class Incoming:
     received: int
     yard_code: str | None
     warned: bool = False
+    rules_version: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that a plan follows."""
+    """The settings that a plan follows; `status_map` says what words of StockStatus mean."""
 
     limit_percent: int = 30
     limit_floor: int = 5
     grace_days: int = 0
+    status_map: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    An existing row that gets new values.
+    An existing row that gets new values, and the stock number as sent.
 
     Args:
         kept: columns that get another value than the item's: locked ones, those whose key was absent.
-        changes: field -> (old, new).
+        changes: field -> (old, new), for the history. Empty where what is written is no news: the stock number in
+            another spelling, pictures whose URLs differ in their query.
+        renumbered: the vehicle was known by its VIN; it had another stock number.
+        frozen: no value changes: a person sold the vehicle here, or keeps it off.
+        held: columns that wait for a person.
     """
 
     row: Listed
@@ -236,30 +309,51 @@ class Change:
     kept: Mapping[str, Any]
     changes: Mapping[str, tuple[Any, Any]]
     revived: bool = False
+    renumbered: bool = False
+    frozen: bool = False
+    held: frozenset[str] = frozenset()
 
     @property
     def values(self) -> dict[str, Any]:
         """Every feed column's new value."""
         return {**self.car.values, **self.kept}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the row says all that the item does; else it takes no fingerprint, and the item is read again."""
+        return not self.frozen and not self.held and not self.car.unreadable
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """An item whose row is protected."""
+    """An item whose row is protected; `other` is what a row of a person that stands in its way is called."""
 
     stock_number: str
     reason: str
+    other: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Removals that wait for a person; `pending_id` is the row that asks already, None if one must be made."""
+    """
+    What waits for a person.
 
+    Args:
+        kind: removals, sold, prices, pictures, descriptions or foreign_feed.
+        stock_numbers: the vehicles; of a foreign feed all that it names, with their VINs (empty: none).
+        listed_now: items received.
+        pending_id: the row that asks already, None if one must be made.
+        changes: by stock number what is kept back, field -> (old, new).
+    """
+
+    kind: str
     stock_numbers: tuple[str, ...]
     reason: str
     listed_before: int
     listed_now: int
     pending_id: int | None
+    vins: tuple[str, ...] = ()
+    changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -267,16 +361,21 @@ class StockPlan:
     """
     All that a sync will do to one dealership, and the numbers it will report.
 
-    `returned` are rows that were missing and are listed again; `retired` are removed rows whose number came back as
-    another vehicle; `spent` is the approval that this plan carries out; `superseded` the question it withdraws;
-    `lapsed` the rejection whose set is no longer what is missing; `recognized` are rows that say what their item says,
-    under a fingerprint of an earlier version, with the new one: once noted, the item is known by its bytes again.
+    `restated` are rows that are written though nothing of them is news; `returned` are rows that were missing and are
+    listed again; `retired` are removed rows whose number came back as another vehicle; `spent` are the approvals that
+    this plan carries out; `superseded` the questions it withdraws; `lapsed` the rejections whose set is another now;
+    `listed` and `advertised` are the rows before it; `recognized` are rows that say what their item says, under a
+    fingerprint of an earlier version, with the new one: once noted, the item is known by its bytes again; `new_words`
+    are words of StockStatus to be remembered; `status_map` is their meaning from now on, None if it is as before;
+    `unreadable` says that too many items have a value in one key that cannot be read; `foreign` that nothing of the
+    feed is applied; `left` are vehicles that a trigger of the database left as they were.
     """
 
     received: int
     unchanged: int
     created: Sequence[Car] = ()
     changed: Sequence[Change] = ()
+    restated: Sequence[Change] = ()
     skipped: Sequence[Skipped] = ()
     refused: Sequence[Refused] = ()
     returned: Sequence[Listed] = ()
@@ -284,13 +383,78 @@ class StockPlan:
     recognized: Sequence[tuple[Listed, bytes]] = ()
     missing: Sequence[Listed] = ()
     removed: Sequence[Listed] = ()
-    hold: Hold | None = None
-    spent: int | None = None
-    superseded: int | None = None
-    lapsed: int | None = None
+    holds: Sequence[Hold] = ()
+    spent: Sequence[int] = ()
+    superseded: Sequence[int] = ()
+    lapsed: Sequence[int] = ()
+    listed: int = 0
+    advertised: int = 0
     blocked: str | None = None
     warnings: Sequence[str] = ()
     yard_code: str | None = None
-    status: ItemStatus = ItemStatus.SUCCESS
-    reason: str | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    new_words: Sequence[str] = ()
+    status_map: Mapping[str, str] | None = None
+    held: int = 0
+    why_held: str = ""
+    foreign: bool = False
+    warned: bool = False
+    unreadable: bool = False
+    left: Sequence[str] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of the result: the first six add up to the items received."""
+        revived = sum(change.revived for change in self.changed)
+        return {
+            "created": len(self.created),
+            "updated": len(self.changed) - revived,
+            "unchanged": self.unchanged,
+            "revived": revived,
+            "refused": len(self.refused),
+            "skipped": self.received if self.foreign else len(self.skipped),
+            "removed": len(self.removed),
+            "renumbered": sum(change.renumbered for change in self.changed),
+            "held": self.held,
+        }
+
+    @property
+    def status(self) -> ItemStatus:
+        """How the sync ends: held before partial before success."""
+        if self.holds:
+            return ItemStatus.HELD
+        return ItemStatus.PARTIAL if self.reason else ItemStatus.SUCCESS
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not plainly a success."""
+        if self.holds:
+            return self.why_held
+        if self.warned:
+            return "vendor_warning"
+        if self.refused:
+            return "refused_items"
+        return "unreadable_values" if self.unreadable else None
+
+    def left_by_database(self, planned: StockPlan, restated: Sequence[Change]) -> StockPlan:
+        """
+        Return this plan, as it was carried out, with what a trigger left as it was among the skipped.
+
+        Args:
+            planned: what was to be done; `restated` is what of it could be restated.
+        """
+        created = {car.position for car in self.created}
+        changed = {change.row.id for change in (*self.changed, *restated)}
+        removed = {row.id for row in self.removed}
+        left = [
+            *(car.stock_number for car in planned.created if car.position not in created),
+            *(change.car.stock_number for change in planned.changed if change.row.id not in changed),
+        ]
+        kept = [row.stock_number for row in planned.removed if row.id not in removed]
+        again = [change.car.stock_number for change in planned.restated if change.row.id not in changed]
+        if not left and not kept and not again:
+            return self
+        return replace(
+            self,
+            skipped=[*self.skipped, *(Skipped(number, "kept_by_database") for number in left)],
+            left=[*left, *kept, *again],
+        )

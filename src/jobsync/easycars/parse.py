@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from jobsync.easycars.model import MAPPING_VERSION, Car, Envelope, RawItem, Refused
+from jobsync.db.stock_key import BLANKS
+from jobsync.easycars.identity import stock_key, vin_of
+from jobsync.easycars.model import MAPPING_VERSION, Car, Envelope, Note, RawItem, Refused
 from jobsync.runner.items import ItemFailure
 
 # The 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16), by what becomes of them.
@@ -40,6 +42,7 @@ _TEXT_COLUMNS = tuple(_TEXT.items())
 _WHOLE: Mapping[str, str] = {"year": "YearGroup", "odometer": "Odometer", "doors": "DoorNum", "seats": "SeatCapacity"}
 _WHOLE_COLUMNS = tuple(_WHOLE.items())
 _MONEY = {"price": "Price", "special_price": "AdvSpecialPrice"}
+_MONEY_KEYS = frozenset(_MONEY.values())
 _FLAG = {"is_drive_away": "IsDriveAway"}
 _DERIVED_KEYS = (
     "VIN",
@@ -98,7 +101,7 @@ DOCUMENTED_KEYS = frozenset(
         *_DERIVED_KEYS,
         *_WATCHED,
         "StockNumber",
-        "ImageCount",  # follows from ImageURLs
+        "ImageCount",  # only compared with ImageURLs
     )
 )
 STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold much more than 2,700 bytes
@@ -106,11 +109,48 @@ INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
 _NUMBER_DIGITS_MOST = 400
 _DECIMALS_MOST = 16_383  # of the database's numeric, and of a number inside jsonb
-_VERSION = bytes([MAPPING_VERSION])
 _ODD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CODE = re.compile("-?[0-9]{1,9}")
 _SOLD = "sold"
+
+
+class Rules(NamedTuple):
+    """
+    By what items are read, beside the code itself.
+
+    Args:
+        status_map: what words of StockStatus mean, by `status_word`: active, deposit, sold or excluded.
+        version: three bytes at the beginning of every fingerprint: the mapping's version and the map's.
+    """
+
+    status_map: Mapping[str, str]
+    version: bytes
+
+
+def rules_of(status_map: Mapping[str, str]) -> Rules:
+    """Return the rules with this map; another map is another version, so that items that come again are read again."""
+    told = "\0".join(f"{word}={status}" for word, status in sorted(status_map.items()))
+    return Rules(status_map, bytes([MAPPING_VERSION]) + (sha256(told.encode()).digest()[:2] if told else b"\0\0"))
+
+
+PLAIN_RULES = rules_of({})
+
+
+def status_word(text: str | None) -> str:
+    """
+    Return a StockStatus as it is compared: trimmed, single blanks, without case.
+
+    >>> status_word(" On  Offer ")
+    'on offer'
+    """
+    return " ".join(text.split()).casefold() if text else ""
+
+
+def says_sold(word: str, status_map: Mapping[str, str]) -> bool:
+    """Whether a status word alone means sold: the map decides, else its beginning."""
+    mapped = status_map.get(word)
+    return mapped == _SOLD if mapped is not None else word.startswith(_SOLD)
 
 
 class UnreadableAnswer(ItemFailure):
@@ -299,42 +339,44 @@ def _expect(text: str, at: int, character: str) -> int:
 # --- one item --------------------------------------------------------------------------------------------------------
 
 
-def fingerprint(raw: RawItem, locked: Sequence[str] = ()) -> bytes:
+def fingerprint(raw: RawItem, locked: Sequence[str] = (), version: bytes = PLAIN_RULES.version) -> bytes:
     """
-    Return the 16 bytes that say "this very item, mapped this way, with these fields locked".
+    Return the 16 bytes that say "this very item, read by these rules, with these fields locked".
 
-    The mapping's version, then 120 bits of SHA-256: processors have instructions for it, so it takes half of BLAKE2's
+    The rules' version, then 104 bits of SHA-256: processors have instructions for it, so it takes half of BLAKE2's
     time.
     """
     digest = sha256(raw)
     if locked:
         digest.update(b"\0" + "\0".join(sorted(locked)).encode())
-    return _VERSION + digest.digest()[:15]
+    return version + digest.digest()[:13]
 
 
-def is_outdated(content_hash: bytes | None) -> bool:
-    """Whether a stored fingerprint was made by another version of the mapping, so that no item can have it any more."""
-    return content_hash is None or not content_hash.startswith(_VERSION)
+def is_outdated(content_hash: bytes | None, version: bytes = PLAIN_RULES.version) -> bool:
+    """Whether a stored fingerprint was made by other rules, so that no item can have it any more."""
+    return content_hash is None or not content_hash.startswith(version)
 
 
-def parse_item(raw: RawItem, position: int, *, content_hash: bytes | None = None) -> Car | Refused:
+def parse_item(
+    raw: RawItem, position: int, *, content_hash: bytes | None = None, rules: Rules = PLAIN_RULES
+) -> Car | Refused:
     """
     Read one item.
 
-    Text is trimmed and blank text is None; a number in a string is a number if nothing is lost by it, else None with
-    a warning; nothing is invented. Refused are only: what is no object, has no readable stock number, or holds a
-    value that the database cannot.
+    Text is trimmed and blank text is None; a number in a string is a number if nothing is lost by it; a value that
+    cannot be read counts as absent, with a warning; nothing is invented. Refused are only: what is no object, has no
+    readable stock number, or holds a value that the database cannot.
 
     Source: docs/facts/easycars.md, "Stock item".
     """
-    warnings: list[str] = []
+    reading = _Reading()
     odd = _ODD_ESCAPE.search(raw) is not None
     try:
-        item = _read_tolerantly(bytes(raw), warnings) if odd else _ITEM.decode(raw)
+        item = _read_tolerantly(bytes(raw), reading) if odd else _ITEM.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         odd = True
         try:
-            item = _read_tolerantly(bytes(raw), warnings)
+            item = _read_tolerantly(bytes(raw), reading)
         except (ValueError, RecursionError, InvalidOperation) as error:
             return _refuse(raw, position, _glimpse_stock_number(raw), "unreadable", f"cannot be read: {error}")
     except (ValueError, RecursionError, InvalidOperation) as error:
@@ -342,9 +384,15 @@ def parse_item(raw: RawItem, position: int, *, content_hash: bytes | None = None
     if not isinstance(item, dict):
         return _refuse(raw, position, None, "not_an_object", f"is {_kind(item)}, expected an object")
     stock_number = _stock_number(item.get("StockNumber"))
-    if stock_number is None:
+    key = stock_key(stock_number) if stock_number is not None else ""
+    if stock_number is None or not key:
         shown = "is missing" if "StockNumber" not in item else f"is {_kind(item['StockNumber'])}"
-        return _refuse(raw, position, None, "no_stock_number", f"StockNumber {shown}, expected text or a whole number")
+        shown = "has no sign that can be seen" if stock_number is not None else shown
+        reason = f"StockNumber {shown}, expected text or a whole number"
+        vin = item.get("VIN")
+        return _refuse(
+            raw, position, None, "no_stock_number", reason, vin=vin_of(vin) if isinstance(vin, str) else None
+        )
     if len(stock_number) > STOCK_NUMBER_MOST:
         return _refuse(
             raw,
@@ -354,21 +402,47 @@ def parse_item(raw: RawItem, position: int, *, content_hash: bytes | None = None
             f"StockNumber has {len(stock_number)} characters, at most {STOCK_NUMBER_MOST} can be kept",
         )
     try:
-        return _car(item, raw, position, stock_number, warnings, odd=odd, content_hash=content_hash)
+        values, absent, sold = _values(item, reading, rules)
     except _TooLarge as error:
         return _refuse(raw, position, stock_number, "value_too_large", str(error))
+    keys = item.keys()
+    plain = len(keys) == len(DOCUMENTED_KEYS) and keys == DOCUMENTED_KEYS
+    return Car(
+        position=position,
+        stock_number=stock_number,
+        stock_key=key,
+        vin=values["vin"],
+        yard_code=values["yard_code"],
+        values=values,
+        absent=absent,
+        says_sold=sold,
+        raw=raw,
+        mended=_MENDED.encode(item).decode() if odd else None,
+        content_hash=content_hash or fingerprint(raw, version=rules.version),
+        warnings=tuple(reading.notes),
+        unknown_keys=frozenset() if plain else frozenset(keys - DOCUMENTED_KEYS),
+        missing_keys=frozenset() if plain else DOCUMENTED_KEYS - keys,
+        unreadable=frozenset(reading.unreadable),
+    )
 
 
-def _car(
-    item: dict[str, Any],
-    raw: RawItem,
-    position: int,
-    stock_number: str,
-    warnings: list[str],
-    *,
-    odd: bool,
-    content_hash: bytes | None,
-) -> Car:
+class _Reading:
+    """What is noted while one item is read."""
+
+    __slots__ = ("notes", "unreadable")
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self.unreadable: list[str] = []
+
+    def fail(self, key: str, reason: str, seen: str = "") -> None:
+        """Note a value that cannot be read: it counts as absent."""
+        self.notes.append(Note(key, f"{reason}; it counts as absent", seen))
+        self.unreadable.append(key)
+
+
+def _values(item: dict[str, Any], reading: _Reading, rules: Rules) -> tuple[dict[str, Any], frozenset[str], bool]:
+    """Return every column's value, the columns that the item does not tell, and whether it says sold."""
     get = item.get
     values: dict[str, Any] = {}
     for column, key in _TEXT_COLUMNS:
@@ -376,51 +450,46 @@ def _car(
         if type(text) is str:  # nearly always: worth a call less
             values[column] = text.strip() or None
         else:
-            values[column] = _text(text, key, warnings)
+            values[column] = _text(text, key, reading)
     for column, key in _WHOLE_COLUMNS:
         number = get(key)
-        values[column] = (
-            number if type(number) is int and 0 <= number <= INTEGER_MOST else _whole(number, key, warnings)
-        )
+        values[column] = number if type(number) is int and 0 <= number <= INTEGER_MOST else _whole(number, key, reading)
     for column, key in _MONEY.items():
-        values[column] = _money(get(key), key, warnings)
+        values[column] = _money(get(key), key, reading)
     for column, key in _FLAG.items():
-        values[column] = _flag(get(key), key, warnings)
-    vin = _text(get("VIN"), "VIN", warnings)
-    values["vin"] = vin = vin.upper() if vin else None
-    miles = _flag(get("IsMiles"), "IsMiles", warnings)
+        values[column] = _flag(get(key), key, reading)
+    values["vin"] = vin_of(_text(get("VIN"), "VIN", reading) or "")
+    miles = _flag(get("IsMiles"), "IsMiles", reading)
     values["odometer_unit"] = "mi" if miles else "km" if values["odometer"] is not None or miles is False else None
-    values["condition"] = _condition(_flag(get("IsDemo"), "IsDemo", warnings), _flag(get("IsUsed"), "IsUsed", warnings))
-    stock_status = values["stock_status"]
-    says_sold = stock_status is not None and stock_status.lower() == _SOLD
-    deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", warnings)
-    values["status"] = "sold" if says_sold else "deposit" if deposit else "active"
+    values["condition"] = _condition(_flag(get("IsDemo"), "IsDemo", reading), _flag(get("IsUsed"), "IsUsed", reading))
+    deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", reading)
+    word = status_word(values["stock_status"])
+    mapped = rules.status_map.get(word)
+    sold = mapped == _SOLD if mapped is not None else word.startswith(_SOLD)
+    values["status"] = mapped or (_SOLD if sold else "deposit" if deposit else "active")
     values["title"] = title_of(values)
     values["features"] = [
-        *_texts(get("StandardFeatures"), "StandardFeatures", warnings, known=_known_features),
-        *_texts(get("OptionalFeatures"), "OptionalFeatures", warnings, known=_known_features),
+        *_features(get("StandardFeatures"), "StandardFeatures", reading),
+        *_features(get("OptionalFeatures"), "OptionalFeatures", reading),
     ]
-    values["images"] = _texts(get("ImageURLs"), "ImageURLs", warnings)
-    keys = item.keys()
-    missing: frozenset[str] = frozenset()
-    unknown: frozenset[str] = frozenset()
-    if len(keys) != len(DOCUMENTED_KEYS) or keys != DOCUMENTED_KEYS:
-        missing, unknown = DOCUMENTED_KEYS - keys, frozenset(keys - DOCUMENTED_KEYS)
-    return Car(
-        position=position,
-        stock_number=stock_number,
-        vin=vin,
-        yard_code=values["yard_code"],
-        values=values,
-        absent=_absent_columns(missing, says_sold=says_sold) if missing else missing,
-        says_sold=says_sold,
-        raw=raw,
-        mended=_MENDED.encode(item).decode() if odd else None,
-        content_hash=content_hash or fingerprint(raw),
-        warnings=tuple(warnings),
-        unknown_keys=unknown,
-        missing_keys=missing,
-    )
+    values["images"] = images = _images(get("ImageURLs"), reading)
+    untold = set(reading.unreadable)
+    count = get("ImageCount")
+    if count is not None and (number := _count(count)) is not None and number != len(images):
+        if "ImageURLs" in item and "ImageURLs" not in untold:
+            kept = "; it counts as absent" if not images else ""
+            reading.notes.append(
+                Note("ImageURLs", f"not as many as ImageCount says{kept}", f"{len(images)} of {number}")
+            )
+        if not images:
+            untold.add("ImageURLs")
+    if item.keys() != DOCUMENTED_KEYS:
+        untold |= DOCUMENTED_KEYS - item.keys()
+    absent = _absent_columns(untold, miles=miles, decided=sold or mapped is not None) if untold else _NONE
+    return values, absent, sold
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 def title_of(values: Mapping[str, Any]) -> str | None:
@@ -444,10 +513,12 @@ _DEPENDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _absent_columns(missing: frozenset[str], *, says_sold: bool) -> frozenset[str]:
-    """Return the columns that cannot be told without the missing keys."""
-    columns = {column for column, keys in _DEPENDS.items() if any(key in missing for key in keys)}
-    return frozenset(columns - {"status"} if says_sold else columns)
+def _absent_columns(untold: set[str], *, miles: bool | None, decided: bool) -> frozenset[str]:
+    """Return the columns that cannot be told without these keys; a word may decide the status by itself."""
+    columns = {column for column, keys in _DEPENDS.items() if any(key in untold for key in keys)}
+    if "Odometer" in untold and miles is None:  # without a reading there is no unit either
+        columns.add("odometer_unit")
+    return frozenset(columns - {"status"} if decided and "StockStatus" not in untold else columns)
 
 
 def watched_of(document: str) -> dict[str, Any]:
@@ -463,14 +534,16 @@ def watched_of(document: str) -> dict[str, Any]:
     return {key: item.get(key) for key in _WATCHED} if isinstance(item, dict) else dict.fromkeys(_WATCHED)
 
 
-def _refuse(raw: RawItem, position: int, stock_number: str | None, code: str, reason: str) -> Refused:
+def _refuse(
+    raw: RawItem, position: int, stock_number: str | None, code: str, reason: str, *, vin: str | None = None
+) -> Refused:
     shown = _UNSTORABLE.sub("\ufffd", bytes(memoryview(raw)[:RAW_KEPT]).decode("utf-8", "replace"))
-    return Refused(position, stock_number, code, reason, shown)
+    return Refused(position, stock_number, code, reason, shown, vin)
 
 
 def refuse_car(car: Car, code: str, reason: str) -> Refused:
     """Turn a readable item into a refused one, keeping its text."""
-    return Refused(car.position, car.stock_number, code, reason, car.document[:RAW_KEPT])
+    return Refused(car.position, car.stock_number, code, reason, car.document[:RAW_KEPT], car.vin)
 
 
 def _glimpse_stock_number(raw: RawItem) -> str | None:
@@ -484,6 +557,37 @@ def _glimpse_stock_number(raw: RawItem) -> str | None:
     return _UNSTORABLE.sub("\ufffd", number) if number and len(number) <= STOCK_NUMBER_MOST else None
 
 
+class Traits(NamedTuple):
+    """What an item without a stock number says of its vehicle, in capitals; None and empty where it says nothing."""
+
+    vin: str | None
+    kind: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any]) -> Traits:
+        """Return the traits of a row's values; a year of 0 is the vendor's "unknown"."""
+        found = {name: str(values.get(name) or "").strip().upper() for name in ("make", "model", "year")}
+        return cls(values.get("vin"), tuple((name, text) for name, text in found.items() if text and text != "0"))
+
+    def could_be(self, other: Traits) -> bool:
+        """Whether the other one says the same of all that this one says."""
+        return set(self.kind) <= set(other.kind)
+
+
+def traits_of(raw: str) -> Traits:
+    """Return the traits of a refused item; of one that cannot be read there are none."""
+    try:
+        item = json.loads(raw, strict=False, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        item = None
+    if not isinstance(item, dict):
+        return Traits(None, ())
+    vin, make, model, year = (
+        value if isinstance(value := item.get(key), str) else None for key in ("VIN", "Make", "Model", "YearGroup")
+    )
+    return Traits.of_values({"vin": vin_of(vin or ""), "make": make, "model": model, "year": year})
+
+
 def _fraction(text: str) -> Decimal | None:
     try:
         return _number(text)
@@ -491,12 +595,12 @@ def _fraction(text: str) -> Decimal | None:
         return None
 
 
-def _read_tolerantly(raw: bytes, warnings: list[str]) -> Any:
+def _read_tolerantly(raw: bytes, reading: _Reading) -> Any:
     """Decode an item that strict JSON refuses, replacing what the database cannot hold by U+FFFD."""
     strange = False
 
     def constant(name: str) -> str:
-        warnings.append(f"{name} is not a number; kept as text")
+        reading.notes.append(Note("JSON", "is not a number; kept as text", name))
         return name
 
     def clean(value: Any) -> Any:
@@ -514,7 +618,9 @@ def _read_tolerantly(raw: bytes, warnings: list[str]) -> Any:
     text = raw.decode("utf-8", "replace")
     item = clean(json.loads(text, strict=False, parse_constant=constant, parse_float=_number))
     if strange or text.encode() != raw:
-        warnings.append("characters that cannot be stored (NUL, lone surrogate, bad bytes) were replaced by U+FFFD")
+        reading.notes.append(
+            Note("JSON", "characters that cannot be stored (NUL, lone surrogate, bad bytes) were replaced by U+FFFD")
+        )
     return item
 
 
@@ -544,56 +650,85 @@ def _stock_number(value: object) -> str | None:
     return None
 
 
-def _text(value: object, key: str, warnings: list[str]) -> str | None:
+def _text(value: object, key: str, reading: _Reading) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        warnings.append(f"{key}: {_kind(value)} where text is expected; kept as unknown")
+        reading.fail(key, "is not text", _kind(value))
         return None
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
-def _decimal(value: object, key: str, warnings: list[str]) -> Decimal | int | None:
-    """Return a number, exactly; None with a warning if that cannot be had."""
+# Numbers as Australians write them: $39,990.00 or AUD 39 990 or 12,345 km. The groups of one number have one sign
+# between them, and no zero before them: "0,500" may be half of something.
+_GROUPED = re.compile(r"([1-9][0-9]{0,2})((?:,[0-9]{3})+|(?:[ \u00a0][0-9]{3})+|(?:\u202f[0-9]{3})+)(\.[0-9]+)?")
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_CURRENCY = re.compile(r"(?:aud\s*\$?|\$)\s*", re.IGNORECASE)
+_KILOMETRES = re.compile(r"\s*kms?", re.IGNORECASE)
+_SEPARATORS = {ord(sign): None for sign in ", \u00a0\u202f"}
+
+
+def _bare(text: str, key: str) -> str:
+    """Return a number's text without what stands around it and between its groups of three digits."""
+    if key in _MONEY_KEYS and (mark := _CURRENCY.match(text)):
+        bare = text[mark.end() :]
+    elif key == "Odometer" and text[-1:] in "mMsS":
+        bare = _KILOMETRES.sub("", text) if _KILOMETRES.fullmatch(text[_end_of_digits(text) :]) else text
+    else:
+        bare = text
+    if _GROUPED.fullmatch(bare):
+        return bare.translate(_SEPARATORS)
+    # beside a currency or a unit stands a plain number; alone it may have an exponent, as in JSON
+    return bare if bare is text or _PLAIN_NUMBER.fullmatch(bare) else text
+
+
+def _end_of_digits(text: str) -> int:
+    return next((at + 1 for at in range(len(text) - 1, -1, -1) if text[at].isdigit()), len(text))
+
+
+def _decimal(value: object, key: str, reading: _Reading) -> Decimal | int | None:
+    """Return a number, exactly; None if it is unknown or cannot be read."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)) or isinstance(value, Decimal):
         number: Decimal | int | None = value
     elif isinstance(value, str):
-        if not value.strip():
+        text = value.strip()
+        if not text:
             return None
         try:
-            number = _number(value.strip()) if value.isascii() and "_" not in value else None
+            bare = _bare(text, key)
+            number = _number(bare) if bare.isascii() and "_" not in bare else None
         except _TooLarge as error:
             raise _TooLarge(f"{key} is {error}") from None
         except InvalidOperation:
             number = None
         if number is None or not number.is_finite():
-            warnings.append(f"{key}: the text {value.strip()[:40]!r} is not plainly a number; kept as unknown")
+            reading.fail(key, "is not plainly a number", repr(text[:40]))
             return None
     else:
-        warnings.append(f"{key}: {_kind(value)} where a number is expected; kept as unknown")
+        reading.fail(key, "is not a number", _kind(value))
         return None
     if number is not None and number < 0:
-        warnings.append(f"{key}: {number} is negative; kept as unknown")
+        reading.fail(key, "is negative", str(number)[:40])
         return None
     return number
 
 
-def _whole(value: object, key: str, warnings: list[str]) -> int | None:
-    number = value if type(value) is int and value >= 0 else _decimal(value, key, warnings)
+def _whole(value: object, key: str, reading: _Reading) -> int | None:
+    number = value if type(value) is int and value >= 0 else _decimal(value, key, reading)
     if number is None:
         return None
     if number != int(number):
-        warnings.append(f"{key}: {number} is not a whole number; kept as unknown")
+        reading.fail(key, "is not a whole number", str(number)[:40])
         return None
     if number > INTEGER_MOST:
         raise _TooLarge(f"{key} is {number}, at most {INTEGER_MOST} can be kept")
     return int(number)
 
 
-def _money(value: object, key: str, warnings: list[str]) -> Decimal | None:
-    number = _decimal(value, key, warnings)
+def _money(value: object, key: str, reading: _Reading) -> Decimal | None:
+    number = _decimal(value, key, reading)
     if number is None:
         return None
     return number if isinstance(number, Decimal) else Decimal(number)
@@ -602,14 +737,15 @@ def _money(value: object, key: str, warnings: list[str]) -> Decimal | None:
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def _flag(value: object, key: str, warnings: list[str]) -> bool | None:
+def _flag(value: object, key: str, reading: _Reading) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else "?"
     if word in _FLAGS:
         return _FLAGS[word]
     if word:
-        warnings.append(f"{key}: {_kind(value)} where true or false is expected; kept as unknown")
+        seen = repr(value[:40]) if isinstance(value, str) else _kind(value)
+        reading.fail(key, "is neither true nor false", seen)
     return None
 
 
@@ -619,26 +755,56 @@ _known_features: dict[str, str] = {}
 _KNOWN_MOST = 20_000
 
 
-def _texts(value: object, key: str, warnings: list[str], *, known: dict[str, str] | None = None) -> list[str]:
+def _features(value: object, key: str, reading: _Reading) -> list[str]:
     """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        parts: list[str] = value
-    else:
-        text = _text(value, key, warnings)
+    parts = _list_of_texts(value)
+    if parts is None:
+        text = _text(value, key, reading)
         if not text:
             return []
         parts = text.split(",")
-    if known is None:
-        return [part for part in map(str.strip, parts) if part]
     try:
-        return [known[part] for part in parts]
+        return [_known_features[part] for part in parts]
     except KeyError:  # one is new, or blank
-        if len(known) > _KNOWN_MOST:
-            known.clear()
+        if len(_known_features) > _KNOWN_MOST:
+            _known_features.clear()
         for part in parts:
             if bare := part.strip():
-                known.setdefault(part, known.setdefault(bare, bare))
+                _known_features.setdefault(part, _known_features.setdefault(bare, bare))
         return [part for part in map(str.strip, parts) if part]
+
+
+def _list_of_texts(value: object) -> list[str] | None:
+    return value if isinstance(value, list) and all(isinstance(part, str) for part in value) else None
+
+
+# A comma may stand inside a URL (https://…/w_800,h_600/a.jpg): only one that a URL's beginning follows parts two.
+_URL_BEGINS = re.compile(r"\s*(?:https?:/)?/", re.IGNORECASE)
+_AROUND_URLS = "," + BLANKS
+
+
+def _images(value: object, reading: _Reading) -> list[str]:
+    """Split the vendor's text at the commas that stand between URLs, order kept; a list of texts is taken as it is."""
+    parts = _list_of_texts(value)
+    if parts is not None:
+        return [part for part in map(str.strip, parts) if part]
+    text = _text(value, "ImageURLs", reading)
+    if not text:
+        return []
+    urls: list[list[str]] = []
+    for piece in text.split(","):
+        if not urls or _URL_BEGINS.match(piece):
+            urls.append([piece])
+        else:
+            urls[-1].append(piece)
+    return [url for pieces in urls if (url := ",".join(pieces).strip(_AROUND_URLS))]
+
+
+def _count(value: object) -> int | None:
+    """Return how many pictures there are said to be, None if that cannot be read."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _condition(demo: bool | None, used: bool | None) -> str | None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from jobsync.easycars.holds import judge_night, why_held
+from jobsync.easycars.identity import stock_key, telling_vin, yard_key
 from jobsync.easycars.model import (
     FEED_COLUMNS,
     Car,
     Change,
     Current,
-    HeldSet,
-    Hold,
     Incoming,
     Listed,
+    Note,
     Policy,
     RawItem,
     Refused,
@@ -24,10 +27,18 @@ from jobsync.easycars.model import (
     Skipped,
     StockPlan,
 )
-from jobsync.easycars.parse import fingerprint, is_outdated, parse_item, refuse_car, title_of, watched_of
-from jobsync.runner.job import ItemStatus
+from jobsync.easycars.parse import (
+    PLAIN_RULES,
+    Rules,
+    fingerprint,
+    is_outdated,
+    parse_item,
+    refuse_car,
+    status_word,
+    title_of,
+    watched_of,
+)
 
-BLOCKED_MOST = 7
 _KEPT_WARNINGS = 20
 _SHOWN_PLACES = 5
 _ROWS_AT_ONCE = 500
@@ -37,61 +48,90 @@ _ROWS_AT_ONCE = 500
 
 
 def sort_feed(
-    items: Sequence[RawItem], listed: Mapping[str, Listed], *, yard_code: str | None, warned: bool = False
+    items: Sequence[RawItem],
+    listed: Mapping[str, Listed],
+    *,
+    yard_code: str | None,
+    warned: bool = False,
+    rules: Rules = PLAIN_RULES,
 ) -> Incoming:
     """
     Find what came again byte for byte, read the rest, and settle duplicates.
 
-    Identical copies collapse into one; copies of one stock number that differ are all refused. With a yard asked for,
-    items that name another yard are refused.
+    Identical copies collapse into one; copies of one stock key that differ, be it in the number's spelling, are all
+    refused. With a yard asked for, items that name another yard are refused.
     """
     by_hash = {row.content_hash: row for row in listed.values() if row.content_hash and not row.locked}
+    is_here = _Yard(yard_code)
     same: dict[str, tuple[int, RawItem]] = {}
     cars: dict[str, list[Car]] = {}
     refused: list[Refused] = []
     seen: set[bytes] = set()
     received = 0
     for position, raw in enumerate(items, 1):
-        digest = fingerprint(raw)
+        digest = fingerprint(raw, version=rules.version)
         if digest in seen:
             continue
         seen.add(digest)
         received += 1
         row = by_hash.get(digest)
-        if row is not None and (yard_code is None or row.yard_code in (None, yard_code)):
-            same[row.stock_number] = (position, raw)
+        if row is not None and (yard_code is None or is_here(row.yard_code)):
+            same[row.stock_key] = (position, raw)
             continue
-        item = parse_item(raw, position, content_hash=digest)
+        item = parse_item(raw, position, content_hash=digest, rules=rules)
         if isinstance(item, Refused):
             refused.append(item)
-        elif yard_code is not None and item.yard_code is not None and item.yard_code != yard_code:
+        elif not is_here(item.yard_code):
             refused.append(refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}"))
         else:
-            cars.setdefault(item.stock_number, []).append(item)
+            cars.setdefault(item.stock_key, []).append(item)
     kept: list[Car] = []
-    for number, copies in cars.items():
-        if number in same:
-            position, raw = same[number]
-            twin = parse_item(raw, position)
+    for key, copies in cars.items():
+        if key in same:
+            position, raw = same[key]
+            twin = parse_item(raw, position, rules=rules)
             if isinstance(twin, Car):
                 copies.insert(0, twin)
         distinct = _distinct(copies)
         received -= len(copies) - len(distinct)
         if len(distinct) == 1:
-            if number not in same:
+            if key not in same:
                 kept.append(distinct[0])
             continue
-        same.pop(number, None)
-        reason = f"stock number {number} stands at places {_places(distinct)}, differently"
+        same.pop(key, None)
+        reason = f"stock number {_spellings(distinct)} stands at places {_places(distinct)}, differently"
         refused += [refuse_car(car, "conflicting_duplicate", reason) for car in distinct]
     return Incoming(
-        same=[listed[number] for number in same],
+        same=[listed[key] for key in same],
         cars=kept,
         refused=sorted(refused, key=lambda item: item.position),
         received=received,
         yard_code=yard_code,
         warned=warned,
+        rules_version=rules.version,
     )
+
+
+class _Yard:
+    """Says whether a yard code is the one asked for; an item that names none is."""
+
+    def __init__(self, wanted: str | None) -> None:
+        self._wanted = None if wanted is None else yard_key(wanted)
+        self._known: dict[str | None, bool] = {None: True}
+
+    def __call__(self, code: str | None) -> bool:
+        if self._wanted is None:
+            return True
+        if code not in self._known:
+            self._known[code] = code is None or yard_key(code) == self._wanted
+        return self._known[code]
+
+
+def _spellings(cars: Sequence[Car]) -> str:
+    """Name a stock number that several items have, in each spelling; a few of them."""
+    spelled = list(dict.fromkeys(car.stock_number for car in cars))
+    more = f" and {len(spelled) - _SHOWN_PLACES:,} more" if len(spelled) > _SHOWN_PLACES else ""
+    return ", ".join(spelled[:_SHOWN_PLACES]) + more
 
 
 def _distinct(copies: Sequence[Car]) -> list[Car]:
@@ -107,7 +147,8 @@ def _distinct(copies: Sequence[Car]) -> list[Car]:
 def _content(car: Car) -> Hashable:
     """Return what an item says: equal for two that say the same."""
     try:
-        return _frozen([[car.values[column] for column in FEED_COLUMNS], list(watched_of(car.document).values())])
+        told = [car.values[column] for column in FEED_COLUMNS]
+        return _frozen([car.stock_number, told, list(watched_of(car.document).values())])
     except RecursionError:  # too deep to be compared but as text
         return car.document
 
@@ -134,134 +175,243 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
 
     The same function serves the sync, its dry run and the tests. `now` is the database's clock.
     """
-    found = _Found()
+    found = _Found(incoming, current)
     for row in incoming.same:
-        found.add_same(row, current)
+        found.add_same(row)
     for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
         batch = incoming.cars[start : start + _ROWS_AT_ONCE]
-        rows = current.rows([car.stock_number for car in batch])
+        rows = current.rows([car.stock_key for car in batch])
         for car in batch:
-            found.add_car(car, rows.get(car.stock_number), current)
-    seen = {row.stock_number for row in incoming.same} | {car.stock_number for car in incoming.cars}
-    for number in {item.stock_number for item in incoming.refused if item.stock_number is not None} - seen:
-        seen.add(number)
-        found.add_refused(current.listed.get(number))
-    going = _Removals(incoming, current, policy, now, absent=[r for n, r in current.listed.items() if n not in seen])
-    warnings = [*_drift(incoming.cars), *_item_warnings(incoming.cars), *going.warnings]
+            found.add_car(car, rows.get(car.stock_key))
+    found.add_refused()
+    found.add_new()
+    night = judge_night(
+        incoming,
+        current,
+        policy,
+        now,
+        absent=[row for key, row in current.listed.items() if key not in found.seen],
+        created=found.created,
+        changed=found.changed,
+    )
+    if night.foreign:  # nothing of it counts as found
+        incoming = replace(incoming, same=(), cars=(), refused=())
+        found = _Found(incoming, current)
+    words, new_words = _status_words(incoming.cars, current, policy)
+    warnings = [
+        *_drift(incoming.cars),
+        *_notes((car.stock_number, note) for car in incoming.cars for note in car.warnings),
+        *words,
+        *found.doubts,
+        *_notes((skip.stock_number, _SKIPPED[skip.reason]._replace(seen=skip.other or "")) for skip in found.skipped),
+        *night.warnings,
+    ]
     if incoming.received == 0 and not current.listed:
         warnings.append(
             "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
             " jobsync credentials test ID"
         )
-    revived = sum(change.revived for change in found.changed)
-    counts = {
-        "created": len(found.created),
-        "updated": len(found.changed) - revived,
-        "unchanged": found.unchanged,
-        "revived": revived,
-        "refused": len(incoming.refused),
-        "skipped": len(found.skipped),
-        "removed": len(going.removed),
-        "held": len(going.hold.stock_numbers) if going.hold else 0,
-    }
-    status, reason = _status(incoming, going)
     return StockPlan(
         received=incoming.received,
-        unchanged=found.unchanged,
+        unchanged=found.unchanged + night.unchanged,
         created=found.created,
-        changed=found.changed,
+        changed=night.changed,
+        restated=found.restated,
         skipped=found.skipped,
         refused=incoming.refused,
         returned=found.returned,
         retired=found.retired,
         recognized=found.recognized,
-        missing=going.missing,
-        removed=going.removed,
-        hold=going.hold,
-        spent=going.spent,
-        superseded=going.superseded,
-        lapsed=going.lapsed,
-        blocked=going.blocked,
+        missing=night.missing,
+        removed=night.removed,
+        holds=night.holds,
+        spent=night.spent,
+        superseded=night.superseded,
+        lapsed=night.lapsed,
+        listed=night.listed,
+        advertised=night.advertised,
+        blocked=night.blocked,
         warnings=warnings,
         yard_code=incoming.yard_code,
-        status=status,
-        reason=reason,
-        counts=counts,
+        new_words=new_words,
+        status_map=None if night.foreign or policy.status_map == current.status_map else policy.status_map,
+        held=night.held,
+        why_held=night.reason,
+        foreign=night.foreign,
+        warned=incoming.warned,
+        unreadable=_is_unreadable(incoming, policy),
     )
 
 
 class _Found:
-    """What becomes of the items that the feed does name."""
+    """
+    What becomes of the items that the feed does name.
 
-    def __init__(self) -> None:
+    Items whose key is new wait until all others are known: each may be a vehicle of ours under a new number.
+    """
+
+    def __init__(self, incoming: Incoming, current: Current) -> None:
         self.created: list[Car] = []
         self.changed: list[Change] = []
+        self.restated: list[Change] = []
         self.skipped: list[Skipped] = []
         self.returned: list[Listed] = []
         self.retired: list[Listed] = []
         self.recognized: list[tuple[Listed, bytes]] = []
         self.unchanged = 0
+        self.doubts: list[str] = []
+        self.seen = {row.stock_key for row in incoming.same} | {car.stock_key for car in incoming.cars}
+        self._incoming, self._current = incoming, current
+        self._protects = bool(current.other_stock_keys or current.other_vins)
+        self._new: list[tuple[Car, Listed | None]] = []
 
-    def add_same(self, row: Listed, current: Current) -> None:
-        protection = _protection(row.stock_number, row.vin, current) or ("locally_sold" if row.locally_sold else None)
+    def add_same(self, row: Listed) -> None:
+        protection = self._protection(row.stock_number, row.stock_key, row.vin, row) if self._protects else None
+        if row.status == "excluded":
+            protection = protection or Skipped(row.stock_number, "excluded")
+        elif protection is None and row.locally_sold:
+            protection = Skipped(row.stock_number, "locally_sold")
         if protection:
-            self.skipped.append(Skipped(row.stock_number, protection))
+            self.skipped.append(protection)
         else:
             self.unchanged += 1
         if row.missing_since is not None:
             self.returned.append(row)
 
-    def add_car(self, car: Car, known: Row | None, current: Current) -> None:
-        protection = _protection(car.stock_number, car.vin, current)
+    def add_car(self, car: Car, known: Row | None) -> None:
+        row = known.listed if known is not None else None
+        protection = self._protection(car.stock_number, car.stock_key, car.vin, row, car)
         if protection:
-            self.skipped.append(Skipped(car.stock_number, protection))
-        elif known is None:
-            self.created.append(car)
-        elif known.listed.status == "removed" and _other_vehicle(known.listed.vin, car.vin):
-            self.retired.append(known.listed)
-            self.created.append(car)
-        elif known.listed.locally_sold and not car.says_sold and known.listed.status != "removed":
+            self.skipped.append(protection)
+        elif known is None or row is None:
+            self._new.append((car, None))
+        elif row.status == "removed" and _other_vehicle(row.vin, car.vin):
+            self._new.append((car, row))
+        elif row.locally_sold and not car.says_sold and row.status != "removed":
             self.skipped.append(Skipped(car.stock_number, "locally_sold"))
         else:
             self._add_known(known, car)
-        if known is not None and known.listed.missing_since is not None and known.listed.status != "removed":
-            self.returned.append(known.listed)
-
-    def add_refused(self, row: Listed | None) -> None:
-        """A refused item says that its row is not missing."""
-        if row is not None and row.missing_since is not None:
+        if row is not None and row.missing_since is not None and row.status != "removed":
             self.returned.append(row)
 
+    def add_refused(self) -> None:
+        """A refused item says that its row is not missing."""
+        for key in {stock_key(item.stock_number) for item in self._incoming.refused if item.stock_number} - self.seen:
+            self.seen.add(key)
+            row = self._current.listed.get(key)
+            if row is not None and row.missing_since is not None:
+                self.returned.append(row)
+
+    def add_new(self) -> None:
+        """Create what is new, or give the row that has its VIN the new number: it is the same vehicle."""
+        vins = [vin for car, _ in self._new if (vin := telling_vin(car.vin))]
+        named = self._named(set(vins)) if vins else {}
+        holders: dict[str, list[Row]] = {}
+        for row in self._current.with_vins(vins) if vins else ():
+            holders.setdefault(row.listed.vin or "", []).append(row)
+        found = [
+            (car, old, self._same_vehicle(car, vin, named, holders.get(vin, [])) if vin else None)
+            for car, old in self._new
+            for vin in [telling_vin(car.vin)]
+        ]
+        kept = {holder.listed.id for _, _, holder in found if holder is not None}
+        for car, old, holder in found:
+            if old is not None and old.id not in kept:
+                self.retired.append(old)
+            if holder is None:
+                self.created.append(car)
+            else:
+                self.seen.add(holder.listed.stock_key)
+                self.changed.append(_renumber(holder, car))
+
+    def _named(self, vins: set[str]) -> Counter[str]:
+        """Count by how many items each of these VINs is named."""
+        return Counter(
+            vin
+            for named in (self._incoming.same, self._incoming.cars, self._incoming.refused)
+            for item in named
+            if (vin := item.vin) in vins and vin
+        )
+
+    def _same_vehicle(self, car: Car, vin: str, named: Mapping[str, int], holders: Sequence[Row]) -> Row | None:
+        """Return the row that is this vehicle under an earlier number, None if there is none or a doubt."""
+        if named[vin] > 1:
+            doubt = f"is that of {named[vin]} items of the feed"
+        elif len(holders) > 1:
+            doubt = f"is that of {len(holders)} vehicles here: {', '.join(row.listed.stock_number for row in holders)}"
+        elif not holders:
+            return None
+        elif holders[0].listed.status == "removed":
+            return holders[0]
+        elif holders[0].listed.stock_key in self.seen:
+            doubt = f"is that of {holders[0].listed.stock_number}, which the feed names too"
+        elif not self._is_complete():
+            doubt = f"is that of {holders[0].listed.stock_number}, and the answer may be incomplete"
+        else:
+            return holders[0]
+        self.doubts.append(f"{car.stock_number}: VIN: {vin} {doubt}; it is a vehicle of its own")
+        return None
+
+    def _is_complete(self) -> bool:
+        current, incoming = self._current, self._incoming
+        same_yard = yard_key(current.yard_code or "") == yard_key(incoming.yard_code or "")
+        return not incoming.warned and (same_yard or not current.synced_before)
+
+    def _protection(
+        self, number: str, key: str, vin: str | None, row: Listed | None, car: Car | None = None
+    ) -> Skipped | None:
+        """Return why the item's row is left alone whatever the item says, None if it is not."""
+        others = self._current
+        if self._protects:
+            other = others.other_stock_keys.get(key) or others.other_vins.get(telling_vin(vin) or "")
+            if other is not None:
+                return Skipped(number, "manual_row", other)
+        if row is None or row.status == "removed":
+            return None
+        if row.kept_off or (row.status == "excluded" and (car is None or car.values["status"] == "excluded")):
+            return Skipped(number, "excluded")
+        return None
+
     def _add_known(self, known: Row, car: Car) -> None:
+        row = known.listed
         change, held_back = _compare(known, car)
-        if change.changes:
+        is_news = bool(change.changes)
+        if is_news:
             self.changed.append(change)
         elif held_back:
             self.skipped.append(Skipped(car.stock_number, "locked_fields"))
         else:
             self.unchanged += 1
-            if is_outdated(known.listed.content_hash) and not known.listed.locked:
-                self.recognized.append((known.listed, car.content_hash))
-
-
-def _status(incoming: Incoming, going: _Removals) -> tuple[ItemStatus, str | None]:
-    if going.hold:
-        return ItemStatus.HELD, going.hold.reason
-    if incoming.warned:
-        return ItemStatus.PARTIAL, "vendor_warning"
-    if incoming.refused:
-        return ItemStatus.PARTIAL, "refused_items"
-    return ItemStatus.SUCCESS, None
-
-
-def _protection(stock_number: str, vin: str | None, current: Current) -> str | None:
-    if stock_number in current.other_stock_numbers or (vin and vin in current.other_vins):
-        return "manual_row"
-    return None
+        if is_news:
+            return
+        if car.stock_number != row.stock_number or _is_restated(known, change):
+            self.restated.append(change)
+        elif (
+            not held_back
+            and change.is_whole
+            and not row.locked
+            and is_outdated(row.content_hash, self._incoming.rules_version)
+        ):
+            self.recognized.append((row, car.content_hash))
 
 
 def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
-    return bool(ours and theirs and ours != theirs)
+    return bool(telling_vin(ours) and telling_vin(theirs) and ours != theirs)
+
+
+def _renumber(known: Row, car: Car) -> Change:
+    """Return the change of a vehicle that has a new stock number; one that was sold or excluded here stays as it is."""
+    row = known.listed
+    change, _ = _compare(known, car)
+    number = {"stock_number": (row.stock_number, car.stock_number)}
+    if row.status != "removed" and (row.kept_off or (row.locally_sold and not car.says_sold)):
+        return replace(change, kept=dict(known.values), changes=number, renumbered=True, frozen=True)
+    return replace(change, changes={**number, **change.changes}, renumbered=True)
+
+
+def _is_restated(known: Row, change: Change) -> bool:
+    """Whether the row's values differ from what they are to be, though that is no news."""
+    return bool(known.values["images"] != change.values["images"])
 
 
 def _compare(known: Row, car: Car) -> tuple[Change, bool]:
@@ -274,14 +424,16 @@ def _compare(known: Row, car: Car) -> tuple[Change, bool]:
     for column in FEED_COLUMNS:
         # Year, make and model stand before the title; some may be kept, by a lock or for want of a key.
         old, new = values[column], title_of(final) if column == "title" else car.values[column]
-        if column == "status" and revived and row.locally_sold and not car.says_sold:
+        if column == "status" and revived and row.kept_off:
+            new = "excluded"  # whoever keeps it off has not said otherwise
+        elif column == "status" and revived and row.locally_sold and not car.says_sold:
             new = "sold"  # it was sold here before it went, and that is still so
-        if column in car.absent and not (column == "status" and (revived or _no_longer_sold(row, car))):
+        if column in car.absent and not (column == "status" and (revived or _says_otherwise(row, car))):
             new = old
         elif old != new and column in row.locked and not (revived and column == "status"):
-            held_back = True
+            held_back = held_back or not (column == "images" and _same_pictures(old, new))
             new = old
-        elif old != new:
+        elif old != new and not (column == "images" and _same_pictures(old, new)):
             changes[column] = (old, new)
         final[column] = new
     before = watched_of(known.document)
@@ -292,9 +444,25 @@ def _compare(known: Row, car: Car) -> tuple[Change, bool]:
     return Change(row, car, kept, changes, revived), held_back
 
 
-def _no_longer_sold(row: Listed, car: Car) -> bool:
-    """Only the deposit is unknown: without it too, an item that is in stock is not sold."""
-    return row.status == "sold" and not car.says_sold and "StockStatus" not in car.missing_keys
+def _says_otherwise(row: Listed, car: Car) -> bool:
+    """Only the deposit is unknown: without it too, an item that is in stock is neither sold nor excluded."""
+    told = "StockStatus" not in car.missing_keys and "StockStatus" not in car.unreadable
+    return told and row.status in ("sold", "excluded") and car.values["status"] != row.status
+
+
+_QUERY = re.compile(r"\?[^#]*")
+
+
+def _same_pictures(old: Any, new: Any) -> bool:
+    """Whether two lists of URLs differ in their queries alone: a vendor that signs URLs signs them anew each night."""
+    return (
+        isinstance(old, list)
+        and len(old) == len(new)
+        and all(isinstance(url, str) for url in old)
+        and all(
+            _QUERY.sub("", one, count=1) == _QUERY.sub("", other, count=1) for one, other in zip(old, new, strict=True)
+        )
+    )
 
 
 def _equal(old: Any, new: Any) -> bool:
@@ -308,124 +476,6 @@ def _equal(old: Any, new: Any) -> bool:
     if isinstance(old, int | float) and isinstance(new, int | float | Decimal):
         return Decimal(str(old)) == Decimal(str(new))
     return bool(old == new)
-
-
-# --- removals --------------------------------------------------------------------------------------------------------
-
-
-class _Removals:
-    """What becomes of our listed rows that the feed does not name; a value object computed once."""
-
-    def __init__(
-        self, incoming: Incoming, current: Current, policy: Policy, now: datetime, *, absent: Sequence[Listed]
-    ) -> None:
-        self.missing: list[Listed] = []
-        self.removed: list[Listed] = []
-        self.hold: Hold | None = None
-        self.spent: int | None = None
-        self.superseded: int | None = None
-        self.lapsed: int | None = None
-        self.warnings: list[str] = []
-        self.blocked = _why_blocked(incoming, current)
-        self._incoming, self._current, self._policy = incoming, current, policy
-        fresh = self._carry_out_approval(absent)
-        if self.blocked:
-            self._wait_or_ask(fresh)
-            return
-        # An empty feed is no second witness: rows in their days of grace wait with the others.
-        settled = [row for row in fresh if row.missing_since is not None and incoming.received]
-        fresh = [row for row in fresh if row.missing_since is None or not incoming.received]
-        grace = timedelta(days=policy.grace_days)
-        self.removed += [row for row in settled if row.missing_since is not None and row.missing_since + grace <= now]
-        # Other rows that come or return make a set a smaller share; what a person was asked or said still stands.
-        rejected = self._was_rejected(fresh)
-        if current.rejected is not None and not rejected:
-            self.lapsed = current.rejected.id
-        reason = self._why_held(fresh) or self._why_still_asked(fresh)
-        if reason and not rejected:
-            self._ask(fresh, reason)
-            return
-        if current.pending is not None:
-            self.superseded = current.pending.id
-        if rejected:  # the rows stay listed and nobody is asked again
-            self.warnings.append(f"{len(fresh)} missing vehicles stay listed: their removal was rejected")
-            return
-        if policy.grace_days:
-            self.missing += fresh
-        else:
-            self.removed += fresh
-
-    def _carry_out_approval(self, absent: Sequence[Listed]) -> list[Listed]:
-        approved = self._current.approved
-        if approved is None or (self.blocked and not approved.reason.startswith("blocked")):
-            return list(absent)
-        self.spent = approved.id
-        self.removed += [row for row in absent if row.stock_number in approved.stock_numbers]
-        return [row for row in absent if row.stock_number not in approved.stock_numbers]
-
-    def _wait_or_ask(self, fresh: Sequence[Listed]) -> None:
-        """After seven syncs in a row without removals a person is asked; until then what is missing just stays."""
-        if not fresh:
-            return
-        if self._current.blocked_in_a_row + 1 >= BLOCKED_MOST and not self._was_rejected(fresh):
-            self._ask(fresh, f"blocked_{self.blocked}")
-        else:
-            self.warnings.append(f"{len(fresh)} missing vehicles stay listed: {_BLOCKED[str(self.blocked)]}")
-
-    def _why_held(self, fresh: Sequence[Listed]) -> str | None:
-        if not fresh:
-            return None
-        if self._incoming.received == 0:
-            return "empty_feed"
-        listed = len(self._current.listed) - len([row for row in self.removed if row.missing_since is None])
-        over_share = len(fresh) * 100 > listed * self._policy.limit_percent
-        return "limit" if over_share and len(fresh) > self._policy.limit_floor else None
-
-    def _why_still_asked(self, fresh: Sequence[Listed]) -> str | None:
-        pending = self._current.pending
-        if pending is None or pending.reason.startswith("blocked") or not _are(fresh, pending):
-            return None
-        return pending.reason
-
-    def _was_rejected(self, fresh: Sequence[Listed]) -> bool:
-        rejected = self._current.rejected
-        return bool(fresh) and rejected is not None and _are(fresh, rejected)
-
-    def _ask(self, fresh: Sequence[Listed], reason: str) -> None:
-        numbers = tuple(sorted(row.stock_number for row in fresh))
-        pending = self._current.pending
-        same = pending is not None and _are(fresh, pending)
-        if pending is not None and not same:
-            self.superseded = pending.id
-        self.hold = Hold(
-            stock_numbers=numbers,
-            reason=reason,
-            listed_before=len(self._current.listed),
-            listed_now=self._incoming.received,
-            pending_id=pending.id if pending is not None and same else None,
-        )
-
-
-def _are(rows: Sequence[Listed], held: HeldSet) -> bool:
-    return held.stock_numbers == {row.stock_number for row in rows}
-
-
-_BLOCKED = {
-    "vendor_warning": "the vendor answered with a warning (Code 5), the list may be incomplete",
-    "no_stock_number": "an item had no readable stock number, it could be any of them",
-    "yard_filter_changed": "the yard asked for is not that of the last sync",
-}
-
-
-def _why_blocked(incoming: Incoming, current: Current) -> str | None:
-    """Return why nothing may be removed from this answer, None if it is complete."""
-    if incoming.warned:
-        return "vendor_warning"
-    if any(item.stock_number is None for item in incoming.refused):
-        return "no_stock_number"
-    if current.synced_before and current.yard_code != incoming.yard_code:
-        return "yard_filter_changed"
-    return None
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -446,14 +496,64 @@ def _drift(cars: Iterable[Car]) -> list[str]:
     return lines
 
 
-def _item_warnings(cars: Iterable[Car]) -> list[str]:
-    lines = [f"{car.stock_number}: {warning}" for car in cars for warning in car.warnings]
-    more = len(lines) - _KEPT_WARNINGS
-    return [*lines[:_KEPT_WARNINGS], f"and {more} more warnings"] if more > 0 else lines
+_SKIPPED: Mapping[str, Note] = {
+    "manual_row": Note("StockNumber, VIN", "is a vehicle of your own with this number or VIN; skipped"),
+    "locally_sold": Note("StockStatus", "the vehicle was sold here; skipped"),
+    "locked_fields": Note("StockNumber", "all that changed is locked; skipped"),
+    "excluded": Note("StockStatus", "the vehicle is excluded; skipped"),
+}
+_LEFT = Note("StockNumber", "a trigger of the database left the vehicle as it was")
+
+
+def left_warnings(plan: StockPlan) -> list[str]:
+    """Name each vehicle that a trigger of the database left as it was."""
+    return _notes((number, _LEFT) for number in plan.left)
+
+
+def _notes(notes: Iterable[tuple[str, Note]]) -> list[str]:
+    """Spell warnings, each with stock number and key; of more than twenty of one kind the number and the first ones."""
+    kinds: dict[tuple[str, str], list[tuple[str, Note]]] = {}
+    for number, note in notes:
+        kinds.setdefault((note.key, note.reason), []).append((number, note))
+    lines: list[str] = []
+    for (key, reason), all_of in kinds.items():
+        if len(all_of) > _KEPT_WARNINGS:
+            first = ", ".join(number for number, _ in all_of[:_KEPT_WARNINGS])
+            lines.append(f"{key}: {reason}: {len(all_of):,} items ({first}, …)")
+        else:
+            lines += [f"{number}: {note}" for number, note in all_of]
+    return lines
+
+
+KNOWN_WORDS = frozenset({"in stock", "on offer", "on order", "sold"})
+_WORDS_MOST = 1_000  # of one dealership, each of so many characters: a feed may put anything there
+_WORD_MOST = 100
+
+
+def _status_words(cars: Iterable[Car], current: Current, policy: Policy) -> tuple[list[str], list[str]]:
+    """Return a warning for each word of StockStatus that this dealership never had before, and the words."""
+    known = KNOWN_WORDS | current.status_words | policy.status_map.keys()
+    found: dict[str, tuple[str, Note]] = {}
+    for car in cars:
+        shown = car.values["stock_status"]
+        if shown is None or (word := status_word(shown)[:_WORD_MOST]) in known or word in found:
+            continue
+        status = "sold" if car.says_sold else "active unless a deposit is taken"
+        reason = f"was never seen here before; it counts as {status} (jobsync settings set easycar_status_map …)"
+        found[word] = (car.stock_number, Note("StockStatus", reason, repr(shown[:_WORD_MOST])))
+    room = max(0, _WORDS_MOST - len(current.status_words))
+    return _notes(found.values()), list(found)[:room]
+
+
+def _is_unreadable(incoming: Incoming, policy: Policy) -> bool:
+    """Whether so many items have a value in one key that cannot be read that somebody has to look."""
+    keys = Counter(key for car in incoming.cars for key in car.unreadable)
+    most = max(keys.values(), default=0)
+    return most > policy.limit_floor and most * 100 > incoming.received * policy.limit_percent
 
 
 def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
-    """Return the plan in the shape of `--dry-run --json`: one entry for every stock number that is touched."""
+    """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
     shown: list[dict[str, Any]] = []
 
     def add(number: str | None, action: str, changes: Mapping[str, tuple[Any, Any]] | None, reason: str | None) -> None:
@@ -470,11 +570,12 @@ def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
         values = {name: (None, value) for name, value in car.values.items() if value not in (None, [])}
         add(car.stock_number, "create", values, None)
     for change in plan.changed:
-        add(change.row.stock_number, "revive" if change.revived else "update", change.changes, None)
+        add(change.car.stock_number, "revive" if change.revived else "update", change.changes, None)
     for row in plan.removed:
         add(row.stock_number, "remove", {"status": (row.status, "removed")}, None)
-    for number in plan.hold.stock_numbers if plan.hold else ():
-        add(number, "hold", None, plan.hold.reason if plan.hold else None)
+    for hold in plan.holds:
+        for number in hold.stock_numbers:
+            add(number, "hold", hold.changes.get(number), why_held(hold))
     for item in plan.refused:
         add(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
     for skip in plan.skipped:

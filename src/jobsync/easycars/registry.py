@@ -1,4 +1,4 @@
-"""The SQL of what people do: dealerships, their credentials, their decisions on held removals, and their questions."""
+"""The SQL of what people do: dealerships, their credentials, their decisions on holds and vehicles, their questions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jobsync.db.audit import actor, write_audit
 from jobsync.db.engine import driver
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
+from jobsync.easycars.identity import yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
@@ -79,7 +80,7 @@ _OVERVIEW = """
            l.status AS last_status, l.warnings AS last_warnings, l.synced_at AS last_synced_at,
            h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
            (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
-           (SELECT count(*) FROM held_removals r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
+           (SELECT count(*) FROM holds r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
@@ -164,6 +165,38 @@ def set_credentials(connection: Connection, dealership_id: int, credentials: Cre
     )
 
 
+def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
+    """
+    Return the dealerships that have the same client, account and yard in one environment, group by group.
+
+    Each as {dealership_id, name}. Credentials that cannot be decrypted are left out.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT c.dealership_id, d.name, c.environment, c.client_id_encrypted, c.account_number_encrypted,"
+            " c.yard_code FROM easycar_credentials c JOIN dealerships d ON d.id = c.dealership_id"
+            " WHERE c.is_active ORDER BY c.dealership_id"
+        )
+    ).all()
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for dealership_id, name, environment, client, account, yard in rows:
+        try:
+            key = (environment, cipher.decrypt(client), cipher.decrypt(account), yard_key(yard) if yard else "")
+        except CredentialsUnreadable:
+            continue
+        groups.setdefault(key, []).append({"dealership_id": dealership_id, "name": name})
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> Rows:
+    """Return the other dealerships with this one's client, account and yard."""
+    for group in find_shared_accounts(connection, cipher):
+        others = [found for found in group if found["dealership_id"] != dealership_id]
+        if len(others) < len(group):
+            return others
+    return []
+
+
 def delete_credentials(connection: Connection, dealership_id: int) -> bool:
     """Delete the credentials; False if there were none."""
     require_dealership(connection, dealership_id)
@@ -175,50 +208,59 @@ def delete_credentials(connection: Connection, dealership_id: int) -> bool:
     return bool(gone)
 
 
-# --- held removals ---------------------------------------------------------------------------------------------------
+# --- holds -----------------------------------------------------------------------------------------------------------
 
-_REMOVALS = """
-    SELECT r.id, r.dealership_id, d.name, r.status, r.reason, r.stock_numbers, r.listed_before, r.listed_now,
-           r.run_id, r.created_at, r.decided_at, r.decided_by, r.applied_at,
-           CASE WHEN r.status = 'approved' AND r.applied_at IS NOT NULL THEN (
+_HOLDS = """
+    SELECT h.id, h.dealership_id, d.name, h.kind, h.status, h.reason, h.stock_numbers, h.listed_before, h.listed_now,
+           h.run_id, h.created_at, h.decided_at, h.decided_by, h.applied_at,
+           CASE WHEN h.kind = 'removals' AND h.status = 'approved' AND h.applied_at IS NOT NULL THEN (
                SELECT count(*) FROM vehicles v JOIN vehicle_changes c ON c.vehicle_id = v.id
-               AND c.changed_at = r.applied_at AND c.field = 'status' AND c.new = 'removed'
-               WHERE v.dealership_id = r.dealership_id AND v.stock_number = ANY(r.stock_numbers)) END AS removed
-    FROM held_removals r JOIN dealerships d ON d.id = r.dealership_id
+               AND c.changed_at = h.applied_at AND c.field = 'status' AND c.new = 'removed'
+               WHERE v.dealership_id = h.dealership_id AND v.stock_number = ANY(h.stock_numbers)) END AS removed
+    FROM holds h JOIN dealerships d ON d.id = h.dealership_id
 """
 
 
-def list_removals(connection: Connection, *, every: bool) -> Rows:
+def list_holds(connection: Connection, *, every: bool) -> Rows:
     """
-    Return the held removals that wait for somebody, or all of them.
+    Return the holds that wait for somebody, or all of them.
 
     `removed` says how many vehicles the sync that carried an approval out took away: what was back by then stayed.
     """
-    where = "" if every else " WHERE r.status = 'pending' OR (r.status = 'approved' AND r.applied_at IS NULL)"
-    return _rows(connection, _REMOVALS + where + " ORDER BY r.id")
+    where = "" if every else " WHERE h.status = 'pending' OR (h.status = 'approved' AND h.applied_at IS NULL)"
+    return _rows(connection, _HOLDS + where + " ORDER BY h.id")
 
 
-def show_removal(connection: Connection, removal_id: int) -> dict[str, Any]:
+def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
     """
-    Return one held removal with the vehicles it is about.
+    Return one hold with the vehicles it is about; of a foreign feed those that are listed elsewhere.
 
     Raises:
         UsageProblem: there is none with this number.
     """
-    rows = _rows(connection, _REMOVALS + " WHERE r.id = :id", id=removal_id)
+    rows = _rows(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
     if not rows:
-        raise UsageProblem(f"no held removal {removal_id}; jobsync removals list shows them")
-    rows[0]["vehicles"] = _rows(
+        raise UsageProblem(f"no hold {hold_id}; jobsync holds list shows them")
+    [hold] = rows
+    if hold["kind"] == "foreign_feed":
+        where = (
+            "v.dealership_id <> :dealership AND length(v.vin) <= 64 AND v.status NOT IN ('removed', 'excluded')"
+            " AND v.vin IN (SELECT unnest(vins) FROM holds WHERE id = :id)"
+        )
+    else:
+        where = "v.dealership_id = :dealership AND v.stock_number = ANY(:numbers) AND :id > 0"
+    hold["vehicles"] = _rows(
         connection,
-        "SELECT stock_number, title, price, status, missing_since FROM vehicles WHERE dealership_id = :dealership"
-        " AND data_source = 'easycars' AND stock_number = ANY(:numbers) ORDER BY stock_number",
-        dealership=rows[0]["dealership_id"],
-        numbers=rows[0]["stock_numbers"],
+        "SELECT v.dealership_id, v.stock_number, v.title, v.price, v.status, v.missing_since FROM vehicles v"
+        f" WHERE v.data_source = 'easycars' AND {where} ORDER BY v.dealership_id, v.stock_number LIMIT 100000",
+        dealership=hold["dealership_id"],
+        numbers=hold["stock_numbers"],
+        id=hold_id,
     )
-    return rows[0]
+    return hold
 
 
-def decide_removal(connection: Connection, removal_id: int, decision: str) -> dict[str, Any]:
+def decide_hold(connection: Connection, hold_id: int, decision: str) -> dict[str, Any]:
     """
     Approve or reject a held set; the next sync of that dealership acts on it. Until then the decision can be changed.
 
@@ -227,22 +269,27 @@ def decide_removal(connection: Connection, removal_id: int, decision: str) -> di
     """
     before = connection.execute(
         text(
-            "UPDATE held_removals r SET status = :decision, decided_at = now(), decided_by = :who"
-            " FROM (SELECT id, status FROM held_removals WHERE id = :id FOR UPDATE) AS was"
-            " WHERE r.id = was.id AND r.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
+            "UPDATE holds h SET status = :decision, decided_at = now(), decided_by = :who"
+            " FROM (SELECT id, status FROM holds WHERE id = :id FOR UPDATE) AS was"
+            " WHERE h.id = was.id AND h.applied_at IS NULL AND was.status NOT IN ('superseded', :decision)"
             " RETURNING was.status"
         ),
-        {"id": removal_id, "decision": decision, "who": actor()},
+        {"id": hold_id, "decision": decision, "who": actor()},
     ).scalar()
-    shown = show_removal(connection, removal_id)
+    shown = show_hold(connection, hold_id)
     if before is None:
         over = " and done with" if shown["applied_at"] and shown["status"] != "superseded" else ""
-        raise UsageProblem(f"held removal {removal_id} is {shown['status']}{over}; jobsync removals list --all")
+        raise UsageProblem(f"hold {hold_id} is {shown['status']}{over}; jobsync holds list --all")
     write_audit(
         connection,
-        f"removals.{'approve' if decision == 'approved' else 'reject'}",
-        str(removal_id),
-        {"dealership_id": shown["dealership_id"], "vehicles": len(shown["stock_numbers"]), "was": before},
+        f"holds.{'approve' if decision == 'approved' else 'reject'}",
+        str(hold_id),
+        {
+            "dealership_id": shown["dealership_id"],
+            "kind": shown["kind"],
+            "vehicles": len(shown["stock_numbers"]),
+            "was": before,
+        },
     )
     return shown
 
@@ -280,6 +327,128 @@ def list_refused(connection: Connection, dealership_id: int | None, *, limit: in
     )
 
 
+def list_all_changes(
+    connection: Connection, *, run_id: Any, since: datetime | None, dealership_id: int | None, limit: int
+) -> Rows:
+    """Return what changed of whichever dealership, newest first; a run's changes, or those since an instant."""
+    if dealership_id is not None:
+        require_dealership(connection, dealership_id)
+    return _rows(
+        connection,
+        "SELECT v.dealership_id, d.name, v.stock_number, c.field, c.old, c.new, c.changed_at, c.run_id"
+        " FROM vehicle_changes c JOIN vehicles v ON v.id = c.vehicle_id JOIN dealerships d ON d.id = v.dealership_id"
+        " WHERE (CAST(:run AS uuid) IS NULL OR (c.run_id = :run"
+        # the table is ordered by time, and what lies outside the run is not read
+        "  AND c.changed_at >= (SELECT started_at FROM job_runs WHERE id = :run)"
+        "  AND c.changed_at <= (SELECT coalesce(finished_at, now()) FROM job_runs WHERE id = :run)))"
+        " AND (CAST(:since AS timestamptz) IS NULL OR c.changed_at >= :since)"
+        " AND (CAST(:id AS bigint) IS NULL OR v.dealership_id = :id)"
+        " ORDER BY c.changed_at DESC, c.id DESC LIMIT :limit",
+        run=run_id,
+        since=since,
+        id=dealership_id,
+        limit=limit,
+    )
+
+
+# Finding a row of ours under any spelling of its number.
+_OURS = "dealership_id = :id AND data_source = 'easycars' AND stock_key = jobsync_stock_key(:number)"
+
+
+def exclude_vehicle(
+    connection: Connection, dealership_id: int, stock_number: str, *, reason: str | None
+) -> dict[str, Any]:
+    """
+    Keep one vehicle off whatever the feed says, until it is included again.
+
+    Raises:
+        UsageProblem: no such vehicle.
+    """
+    row = _require_vehicle(connection, dealership_id, stock_number)
+    connection.execute(
+        text(
+            "UPDATE vehicles SET status = 'excluded', excluded_by = 'person', missing_since = NULL, removed_at = NULL,"
+            " updated_at = now() WHERE id = :id"
+        ),
+        {"id": row["id"]},
+    )
+    return _tell_exclusion(connection, dealership_id, row, ["excluded"], action="exclude", reason=reason)
+
+
+def include_vehicle(connection: Connection, dealership_id: int, stock_number: str) -> dict[str, Any]:
+    """
+    Give an excluded vehicle back to the feed: it is what it was before; the next sync brings what the feed says.
+
+    One that the feed no longer named, or of which nobody knows what it was, comes back when the feed names it.
+
+    Raises:
+        UsageProblem: no such vehicle, or it is not excluded by a person.
+    """
+    row = _require_vehicle(connection, dealership_id, stock_number)
+    by_person = row["excluded_by"] == "person" or (row["status"] == "excluded" and row["excluded_by"] is None)
+    if not by_person:
+        why = (
+            "is excluded by a status word, which is not a person's doing: jobsync settings get easycar_status_map"
+            if row["status"] == "excluded"
+            else f"is not excluded, its status is {row['status']}"
+        )
+        raise UsageProblem(f"vehicle {row['stock_number']} of dealership {dealership_id} {why}")
+    before: str | None = connection.scalar(
+        text(
+            "SELECT old FROM vehicle_changes WHERE vehicle_id = :id AND field = 'status' AND new = 'excluded'"
+            " AND old <> 'excluded' ORDER BY id DESC LIMIT 1"
+        ),
+        {"id": row["id"]},
+    )
+    steps = [before] if before in ("active", "deposit", "sold") else []
+    if not steps or row["missing_since"] is not None:
+        steps.append("removed")
+    connection.execute(
+        text(
+            "UPDATE vehicles SET status = :status, excluded_by = NULL, content_hash = NULL,"
+            " removed_at = CASE WHEN :status = 'removed' THEN now() END, updated_at = now() WHERE id = :id"
+        ),
+        {"id": row["id"], "status": steps[-1]},
+    )
+    return _tell_exclusion(connection, dealership_id, row, steps, action="include", reason=None)
+
+
+def _require_vehicle(connection: Connection, dealership_id: int, stock_number: str) -> dict[str, Any]:
+    require_dealership(connection, dealership_id)
+    rows = _rows(
+        connection,
+        f"SELECT id, stock_number, title, status, excluded_by, missing_since FROM vehicles WHERE {_OURS} FOR UPDATE",
+        id=dealership_id,
+        number=stock_number,
+    )
+    if not rows:
+        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
+    return rows[0]
+
+
+def _tell_exclusion(
+    connection: Connection,
+    dealership_id: int,
+    row: Mapping[str, Any],
+    steps: Sequence[str],
+    *,
+    action: str,
+    reason: str | None,
+) -> dict[str, Any]:
+    """Write history and audit, one line for each status that the vehicle passes through."""
+    old = row["status"]
+    for new in steps:
+        if new != old:
+            connection.execute(
+                text("INSERT INTO vehicle_changes (vehicle_id, field, old, new) VALUES (:id, 'status', :old, :new)"),
+                {"id": row["id"], "old": old, "new": new},
+            )
+        old = new
+    told = {"was": row["status"], "status": old, "reason": reason}
+    write_audit(connection, f"stock.{action}", f"{dealership_id}/{row['stock_number']}", told)
+    return {"dealership_id": dealership_id, "stock_number": row["stock_number"], "title": row["title"], **told}
+
+
 def lock_fields(connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str]) -> list[str]:
     """
     Keep fields of one vehicle as they are, whatever the feed says; returns all locked fields of it.
@@ -304,10 +473,7 @@ def read_locks(connection: Connection, dealership_id: int, stock_number: str, *,
     """
     require_dealership(connection, dealership_id)
     locked: list[str] | None = connection.scalar(
-        text(
-            "SELECT locked_fields FROM vehicles WHERE dealership_id = :id AND stock_number = :number"
-            " AND data_source = 'easycars'" + (" FOR UPDATE" if for_update else "")
-        ),
+        text(f"SELECT locked_fields FROM vehicles WHERE {_OURS}" + (" FOR UPDATE" if for_update else "")),
         {"id": dealership_id, "number": stock_number},
     )
     if locked is None:
@@ -326,10 +492,7 @@ def _change_locks(
     after = sorted(before | set(fields) if lock else before - set(fields))
     connection.execute(
         # Without a fingerprint the next sync compares the row in full: a field that was given back gets its value.
-        text(
-            "UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now()"
-            " WHERE dealership_id = :id AND stock_number = :number AND data_source = 'easycars'"
-        ),
+        text(f"UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now() WHERE {_OURS}"),
         {"fields": after, "id": dealership_id, "number": stock_number},
     )
     action = "stock.lock" if lock else "stock.unlock"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobsync.cron import Rule, Wanted, next_slot, resolve
 
-# After the first attempt of a slot began; then the slot is given up.
-RETRY_MINUTES = (5, 15, 45)
 _RETRY_LEAST = timedelta(minutes=1)
+RETRY_MOST = timedelta(days=1)  # what easycar_retry_minutes allows; a later retry was set by a wrong clock
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,19 @@ def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime 
     return next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
 
 
-def next_retry(attempt: int, *, slot_started_at: datetime, now: datetime) -> datetime | None:
+def next_retry(
+    attempt: int, *, slot_started_at: datetime, now: datetime, minutes: Sequence[int] = (5, 15, 45)
+) -> datetime | None:
     """
     Return when to try again after this many attempts of a slot, None when the slot is given up.
+
+    `minutes` count from the first attempt of the slot.
 
     >>> from datetime import UTC
     >>> start = datetime(2026, 1, 1, tzinfo=UTC)
     >>> [next_retry(n, slot_started_at=start, now=start) for n in (3, 4)]
     [datetime.datetime(2026, 1, 1, 0, 45, tzinfo=datetime.timezone.utc), None]
     """
-    if attempt > len(RETRY_MINUTES):
+    if attempt > len(minutes):
         return None
-    return max(slot_started_at + timedelta(minutes=RETRY_MINUTES[attempt - 1]), now + _RETRY_LEAST)
+    return max(slot_started_at + timedelta(minutes=minutes[attempt - 1]), now + _RETRY_LEAST)

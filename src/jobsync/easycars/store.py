@@ -8,29 +8,34 @@ would read all of it once it has grown.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 import msgspec
 
 from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_slot
+from jobsync.db.stock_key import BLANKS
+from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.model import (
     FEED_COLUMNS,
     Car,
     Change,
     Current,
     HeldSet,
+    Incoming,
     Listed,
     Refused,
     Row,
     StockPlan,
+    Window,
 )
-from jobsync.easycars.parse import fingerprint
-from jobsync.easycars.plan import spell
-from jobsync.easycars.schedule import RETRY_MINUTES, Schedule, next_retry
+from jobsync.easycars.parse import fingerprint, refuse_car
+from jobsync.easycars.plan import left_warnings, spell
+from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
 from jobsync.logs import visible
 from jobsync.runner.items import ItemFailure
 from jobsync.runner.lock import lock_key
@@ -172,12 +177,14 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
             "next_at": next_at,
             "seen_before": found.seen,
             "next_before": found.next_at,
-            "longest_wait": timedelta(minutes=max(RETRY_MINUTES)),
+            "longest_wait": RETRY_MOST,
         },
     )
 
 
-def begin_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: bool) -> int:
+def begin_attempt(
+    connection: Connection[Any], dealership_id: int, *, scheduled: bool, retry_minutes: Sequence[int] = (5, 15, 45)
+) -> int:
     """
     Commit an attempt before it starts; one that never finishes stays counted.
 
@@ -198,12 +205,17 @@ def begin_attempt(connection: Connection[Any], dealership_id: int, *, scheduled:
         connection.execute(
             "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, slot_started_at = now(), attempt = 1,"
             " retry_at = %s WHERE dealership_id = %s",
-            [next_slot(cron, timezone, now), next_retry(1, slot_started_at=now, now=now), dealership_id],
+            [
+                next_slot(cron, timezone, now),
+                next_retry(1, slot_started_at=now, now=now, minutes=retry_minutes),
+                dealership_id,
+            ],
         )
         return 1
+    retry_at = next_retry(attempt, slot_started_at=slot_started_at or now, now=now, minutes=retry_minutes)
     connection.execute(
         "UPDATE sync_schedule SET retry_at = %s WHERE dealership_id = %s",
-        [next_retry(attempt, slot_started_at=slot_started_at or now, now=now), dealership_id],
+        [retry_at, dealership_id],
     )
     return int(attempt)
 
@@ -232,33 +244,39 @@ def fail_attempt(connection: Connection[Any], dealership_id: int, *, scheduled: 
 
 # --- what we have ----------------------------------------------------------------------------------------------------
 
-# What str.strip() takes away: parse reads the feed's word with it, and the two must not differ.
-BLANKS: LiteralString = (
-    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
+# What status_word() and says_sold() of parse.py make of the item as stored, by the map that the last sync had.
+_WORD: LiteralString = (
+    "lower(btrim(regexp_replace(coalesce((SELECT d.stock_item_json->>'StockStatus' FROM easycar_stock_data d"
+    f" WHERE d.vehicle_id = v.id), v.stock_status, ''), '[{BLANKS}]+', ' ', 'g')))"
 )
 _FEED_SAYS_SOLD: LiteralString = (
-    "(lower(btrim(coalesce((SELECT d.stock_item_json->>'StockStatus' FROM easycar_stock_data d"
-    f" WHERE d.vehicle_id = v.id), v.stock_status, ''), '{BLANKS}')) = 'sold')"
+    "(SELECT coalesce((SELECT m.status_map FROM sync_schedule m WHERE m.dealership_id = v.dealership_id)->>w.word"
+    f" = 'sold', w.word LIKE 'sold%%') FROM (SELECT {_WORD} AS word OFFSET 0) w)"
+)
+# Of a removed row what it was before: sold here then, it is sold again when it comes back.
+_SOLD_BEFORE: LiteralString = (
+    "coalesce((SELECT c.old = 'sold' FROM vehicle_changes c WHERE c.vehicle_id = v.id AND c.field = 'status'"
+    " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
 )
 # CASE keeps its order: a join, or AND alone, would have the document of every row read
 _LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
-
-
-# A removed row whose last status was "sold here" is sold again when it comes back.
-_SOLD_HERE_BEFORE: LiteralString = (
-    "coalesce((SELECT c.old = 'sold' FROM vehicle_changes c WHERE c.vehicle_id = v.id AND c.field = 'status'"
-    " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
-    f" AND NOT {_FEED_SAYS_SOLD}"
+_LOCALLY_SOLD_OR_BEFORE: LiteralString = (
+    f"CASE WHEN CASE v.status WHEN 'removed' THEN {_SOLD_BEFORE} ELSE v.status = 'sold' END"
+    f" THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
 )
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Listed]:
-    """Return our rows that are not removed, by stock number."""
+    """
+    Return our rows that are not removed, by stock key.
+
+    For each of them this costs: the key is computed here, and who keeps a row off is asked for excluded ones alone.
+    """
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               {_LOCALLY_SOLD}, v.yard_code
+               {_LOCALLY_SOLD}, v.yard_code,
+               CASE v.status WHEN 'excluded' THEN (SELECT e.excluded_by FROM vehicles e WHERE e.id = v.id) END
         FROM vehicles v
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status <> 'removed'
         """,
@@ -266,33 +284,54 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
         binary=True,
         prepare=False,
     ).fetchall()
-    return {row[1]: Listed._make(row) for row in rows}
+    return {(key := stock_key(row[1])): Listed._make((*row[:2], key, *row[2:])) for row in rows}
 
 
 def read_rows(
-    connection: Connection[Any], dealership_id: int, stock_numbers: Sequence[str], *, for_update: bool
+    connection: Connection[Any], dealership_id: int, stock_keys: Sequence[str], *, for_update: bool
 ) -> dict[str, Row]:
-    """Return our rows of these stock numbers in full, removed ones too; `for_update` keeps other writers out."""
-    if not stock_numbers:
-        return {}
+    """Return our rows of these stock keys in full, removed ones too; `for_update` keeps other writers out."""
+    rows = _read_rows(connection, dealership_id, "v.stock_key = ANY(%s)", stock_keys, for_update=for_update)
+    return {row.listed.stock_key: row for row in rows}
+
+
+def read_rows_with_vins(
+    connection: Connection[Any], dealership_id: int, vins: Sequence[str], *, for_update: bool
+) -> list[Row]:
+    """Return our rows that have these VINs in full, removed ones too; as `read_rows`."""
+    # the length is the index's condition: what is longer is no VIN
+    condition: LiteralString = "length(v.vin) <= 64 AND v.vin = ANY(%s)"
+    return _read_rows(connection, dealership_id, condition, vins, for_update=for_update)
+
+
+def _read_rows(
+    connection: Connection[Any],
+    dealership_id: int,
+    condition: LiteralString,
+    wanted: Sequence[Any],
+    *,
+    for_update: bool,
+) -> list[Row]:
+    if not wanted:
+        return []
     columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
     rows = connection.execute(
         f"""
-        SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               CASE WHEN v.status = 'removed' THEN {_SOLD_HERE_BEFORE} ELSE ({_LOCALLY_SOLD}) END,
-               v.yard_code, coalesce(d.stock_item_json::text, '{{}}'), {columns}
+        SELECT v.id, v.stock_number, v.stock_key, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
+               {_LOCALLY_SOLD_OR_BEFORE},
+               v.yard_code, v.excluded_by, coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
-        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.stock_number = ANY(%s)
+        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND {condition}
         {"FOR NO KEY UPDATE OF v" if for_update else ""}
         """,
-        [dealership_id, list(stock_numbers)],
+        [dealership_id, list(wanted)],
         prepare=False,
     ).fetchall()
-    found = {}
-    for row in rows:
-        listed = Listed._make(row[:9])
-        found[listed.stock_number] = Row(listed, dict(zip(FEED_COLUMNS, row[10:], strict=True)), row[9])
-    return found
+    count = len(Listed._fields)
+    return [
+        Row(Listed._make(row[:count]), dict(zip(FEED_COLUMNS, row[count + 1 :], strict=True)), row[count])
+        for row in rows
+    ]
 
 
 def read_current(
@@ -305,41 +344,99 @@ def read_current(
     """
     Return all that the plan compares with, and the database's clock; full rows are read when the plan asks for them.
 
-    Of removals that a person was asked about: the open question, the approval not yet carried out, and the refusal if
-    it was the last word.
+    Of what a person was asked about, of each kind: the open question, the approval not yet carried out, and the refusal
+    if it was the last word.
     """
-    [(now, others, past, held)] = connection.execute(
+    [(now, others, words, word_map, past, held, window)] = connection.execute(
         """
         SELECT now(),
-               (SELECT coalesce(jsonb_agg(jsonb_build_array(stock_number, vin)), '[]')
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(stock_key, vin, stock_number, id) ORDER BY id), '[]')
                 FROM vehicles WHERE dealership_id = %(id)s AND data_source <> 'easycars'),
+               (SELECT status_words FROM sync_schedule WHERE dealership_id = %(id)s),
+               (SELECT status_map FROM sync_schedule WHERE dealership_id = %(id)s),
                (SELECT coalesce(jsonb_agg(jsonb_build_array(yard_code, blocked)), '[]') FROM
                  (SELECT yard_code, removals_blocked IS NOT NULL AS blocked FROM easycar_sync_logs
                   WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed'
                   ORDER BY synced_at DESC, id DESC LIMIT 10) AS past),
-               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, stock_numbers, status, reason)), '[]') FROM
-                 (SELECT id, stock_numbers, status, reason FROM held_removals
-                  WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
-                  ORDER BY id DESC LIMIT 20) AS held)
+               (SELECT coalesce(jsonb_agg(jsonb_build_array(id, kind, status, stock_numbers, vins, reason, decided_at)
+                                          ORDER BY id DESC), '[]')
+                FROM (SELECT DISTINCT ON (kind, status) * FROM holds
+                      WHERE dealership_id = %(id)s AND applied_at IS NULL AND status <> 'superseded'
+                      ORDER BY kind, status, id DESC) AS held),
+               (SELECT jsonb_build_array(listed, advertised, started_at) FROM easycar_sync_logs
+                WHERE dealership_id = %(id)s AND sync_type = 'stock' AND status <> 'Failed' AND listed > 0
+                  AND synced_at > now() - interval '7 days'
+                  AND started_at > coalesce((SELECT max(applied_at) FROM holds
+                                             WHERE dealership_id = %(id)s AND status = 'approved'), '-infinity')
+                ORDER BY synced_at, id LIMIT 1)
         """,
         {"id": dealership_id},
         prepare=False,
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    sets: dict[str, HeldSet] = {}
-    for number, stock_numbers, status, reason in held:
-        sets.setdefault(status, HeldSet(number, frozenset(stock_numbers), status, reason))
+    asked = {
+        (kind, status): HeldSet(
+            number,
+            frozenset(keys := [stock_key(text) for text in stock_numbers]),
+            status,
+            reason,
+            kind,
+            tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else (),
+            datetime.fromisoformat(decided_at) if decided_at else None,
+        )
+        for number, kind, status, stock_numbers, vins, reason, decided_at in held
+    }
     current = Current(
         listed=listed,
-        rows=lambda stock_numbers: read_rows(connection, dealership_id, stock_numbers, for_update=for_update),
-        other_stock_numbers=frozenset(number.strip() for number, _ in others if number and number.strip()),
-        other_vins=frozenset(vin.strip().upper() for _, vin in others if vin and vin.strip()),
+        rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
+        with_vins=lambda vins: read_rows_with_vins(connection, dealership_id, vins, for_update=for_update),
+        other_stock_keys={key: number for key, _, number, _ in others if key},
+        other_vins={
+            told: number or f"vehicle {vehicle_id}"
+            for _, vin, number, vehicle_id in others
+            if (told := telling_vin(vin_of(vin or "")))
+        },
+        status_words=frozenset(words or ()),
+        status_map=word_map or {},
+        asked=asked,
+        window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
+        removed_since=lambda since: _count_removed(connection, dealership_id, since),
+        elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
         blocked_in_a_row=run_of_blocked,
-        **sets,
     )
     return current, now
+
+
+def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
+    """Return how many rows were removed since then and still are, and how many of them had been advertised."""
+    [counts] = connection.execute(
+        """
+        SELECT count(*), count(*) FILTER (WHERE (
+            SELECT c.old IN ('active', 'deposit') FROM vehicle_changes c
+            WHERE c.vehicle_id = v.id AND c.field = 'status' AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1))
+        FROM vehicles v
+        WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND v.status = 'removed' AND v.removed_at >= %s
+        """,
+        [dealership_id, since],
+        prepare=False,
+    ).fetchall()
+    return int(counts[0]), int(counts[1])
+
+
+def _find_elsewhere(connection: Connection[Any], dealership_id: int, vins: Sequence[str]) -> set[str]:
+    """Return which of the VINs are listed at another dealership."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT vin FROM vehicles
+        WHERE vin = ANY(%s) AND length(vin) <= 64 AND data_source = 'easycars' AND dealership_id <> %s
+          AND status NOT IN ('removed', 'excluded')
+        """,
+        [list(vins), dealership_id],
+        prepare=False,
+    ).fetchall()
+    return {vin for (vin,) in rows}
 
 
 # --- what the plan changes -------------------------------------------------------------------------------------------
@@ -347,21 +444,32 @@ def read_current(
 
 def apply_plan(
     connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
-) -> None:
+) -> StockPlan:
     """
     Carry out everything in the plan; the caller's transaction makes it all true at once.
+
+    Returns the plan as it was carried out: what a trigger of the database left as it was is neither changed, created
+    nor removed by it.
 
     Raises:
         ChangedMeanwhile: a row to be removed is no longer what was planned with.
     """
     _lock_removed(connection, plan.removed)
-    for row in plan.retired:
-        connection.execute(
-            "UPDATE vehicles SET stock_number = %s, updated_at = now() WHERE id = %s", [_retired_number(row), row.id]
-        )
-    _write_created(connection, dealership_id, plan.created)
-    _write_changed(connection, plan.changed)
-    _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
+    done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
+    write_refused(connection, dealership_id, plan.refused, run_id=run_id)
+    _write_held(connection, dealership_id, plan, run_id=run_id)
+    _remember(connection, dealership_id, plan)
+    return replace(done, warnings=[*done.warnings, *left_warnings(done)]) if done.left else done
+
+
+def _write_rows(
+    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
+) -> StockPlan:
+    """Write what the plan does to vehicles, with their documents and history; returns it as it came to be."""
+    _free_numbers(connection, plan)
+    created = _write_created(connection, dealership_id, plan.created)
+    changed, restated = _write_changed(connection, plan.changed), _write_changed(connection, plan.restated)
+    gone = _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
     _mark(connection, "missing_since = %(now)s", plan.missing, now)
     _mark(connection, "missing_since = NULL", plan.returned, now)
     if plan.recognized:
@@ -371,14 +479,47 @@ def apply_plan(
             [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
             prepare=False,
         )
-    if plan.retired or plan.changed or plan.removed:
+    done = replace(
+        plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone]
+    ).left_by_database(plan, restated)
+    if plan.retired or changed or gone:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
         ) as copy:
-            for vehicle_id, name, old, new in _history(plan):
+            for vehicle_id, name, old, new in _history(done):
                 copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
-    write_refused(connection, dealership_id, plan.refused, run_id=run_id)
-    _write_held(connection, dealership_id, plan, run_id=run_id)
+    return done
+
+
+def _free_numbers(connection: Connection[Any], plan: StockPlan) -> None:
+    """Give up the numbers that other vehicles get now: those of retired rows, and of rows that are renumbered too."""
+    wanted = {car.stock_key for car in plan.created}
+    wanted.update([change.car.stock_key for change in plan.changed if change.renumbered])
+    moving = [change.row for change in plan.changed if change.renumbered and change.row.stock_key in wanted]
+    rows = [*plan.retired, *moving]
+    if rows:
+        connection.execute(
+            "UPDATE vehicles v SET stock_number = n.number, updated_at = now()"
+            " FROM unnest(%s::bigint[], %s::text[]) AS n (id, number) WHERE v.id = n.id",
+            [[row.id for row in rows], [_retired_number(row) for row in rows]],
+            prepare=False,
+        )
+
+
+def _remember(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> None:
+    """Keep the status words that are known now, and the meaning of them that the rows follow."""
+    if plan.new_words or plan.status_map is not None:
+        connection.execute(
+            "INSERT INTO sync_schedule AS s (dealership_id, status_words, status_map)"
+            " VALUES (%(id)s, %(words)s, coalesce(%(map)s::jsonb, '{}'))"
+            " ON CONFLICT (dealership_id) DO UPDATE SET status_words = s.status_words || excluded.status_words,"
+            " status_map = coalesce(%(map)s::jsonb, s.status_map)",
+            {
+                "id": dealership_id,
+                "words": list(plan.new_words),
+                "map": None if plan.status_map is None else json.dumps(dict(plan.status_map)),
+            },
+        )
 
 
 class ChangedMeanwhile(ItemFailure):
@@ -411,7 +552,7 @@ def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
 
 
 def _retired_number(row: Listed) -> str:
-    """Name a row whose number is taken over; the blank at the end is one that no item's trimmed number can have."""
+    """Name a row whose number is taken over; the blank at the end tells it from an item's trimmed number."""
     return f"{row.stock_number}~{row.id} "
 
 
@@ -433,45 +574,57 @@ def _mark(
     now: datetime,
     *,
     since: datetime | None = None,
-) -> None:
+) -> set[int]:
+    """Set columns of rows that are not removed; returns the ids of those that a trigger did not keep as they were."""
     ids = [row.id for row in rows]
-    if ids:
-        also: LiteralString = ", missing_since = coalesce(missing_since, %(now)s)" if since else ""
-        connection.execute(
-            f"UPDATE vehicles SET {assignment}{also}, updated_at = now()"
-            " WHERE id = ANY(%(ids)s) AND status <> 'removed'",
-            {"now": now, "ids": ids},
-            prepare=False,
-        )
+    if not ids:
+        return set()
+    also: LiteralString = ", missing_since = coalesce(missing_since, %(now)s)" if since else ""
+    found = connection.execute(
+        f"UPDATE vehicles SET {assignment}{also}, updated_at = now()"
+        " WHERE id = ANY(%(ids)s) AND status <> 'removed' RETURNING id, status",
+        {"now": now, "ids": ids},
+        prepare=False,
+    ).fetchall()
+    return {vehicle_id for vehicle_id, status in found if status == "removed" or not since}
 
 
-def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[Car]) -> None:
-    """COPY new rows straight in, with ids drawn beforehand so that their documents can follow."""
+def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[Car]) -> Sequence[Car]:
+    """
+    COPY new rows straight in, with ids drawn beforehand so that their documents can follow.
+
+    Returns the items that have a row now: a trigger may swallow one.
+    """
     if not cars:
-        return
-    ids = connection.execute(
+        return cars
+    drawn = connection.execute(
         "SELECT nextval(s.name) FROM (SELECT pg_get_serial_sequence('vehicles', 'id')::regclass AS name OFFSET 0) s,"
         " generate_series(1, %s)",
         [len(cars)],
     ).fetchall()
+    rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
     columns: LiteralString = ", ".join(FEED_COLUMNS)
-    with connection.cursor().copy(
+    cursor = connection.cursor()
+    with cursor.copy(
         f"COPY vehicles (id, dealership_id, data_source, content_hash, {columns}, stock_number) FROM STDIN"
     ) as copy:
-        for start in range(0, len(cars), _ROWS_AT_ONCE):
-            rows = zip(ids[start : start + _ROWS_AT_ONCE], cars[start : start + _ROWS_AT_ONCE], strict=True)
-            copy.write(b"".join([_copy_row(vehicle_id, dealership_id, car) for (vehicle_id,), car in rows]))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            batch = rows[start : start + _ROWS_AT_ONCE]
+            copy.write(b"".join([_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in batch]))
+    if cursor.rowcount != len(rows):
+        found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
+        there = {vehicle_id for (vehicle_id,) in found}
+        rows = [row for row in rows if row[0] in there]
     with connection.cursor().copy(
         "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN"
     ) as copy:
-        for start in range(0, len(cars), _ROWS_AT_ONCE):
-            lines = [
-                f"{vehicle_id}\t".encode() + _copy_text(car) + _END_OF_LINE
-                for (vehicle_id,), car in zip(
-                    ids[start : start + _ROWS_AT_ONCE], cars[start : start + _ROWS_AT_ONCE], strict=True
-                )
-            ]
-            copy.write(b"".join(lines))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            batch = rows[start : start + _ROWS_AT_ONCE]
+            copy.write(b"".join([b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in batch]))
+    excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
+    if excluded:
+        connection.execute("UPDATE vehicles SET excluded_by = 'map' WHERE id = ANY(%s)", [excluded], prepare=False)
+    return [car for _, car in rows] if len(rows) < len(cars) else cars
 
 
 def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
@@ -490,7 +643,8 @@ def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
         row = _escaped(row).replace(b"\1", rb"\N").replace(b"\0", b"\t")
     else:
         row = b"\t".join([rb"\N" if value is None else _escaped(str(value).encode()) for value in values])
-    return b"%d\t%d\teasycars\t\\\\x%s\t%s\n" % (vehicle_id, dealership_id, car.content_hash.hex().encode(), row)
+    digest = rb"\N" if car.unreadable else rb"\\x" + car.content_hash.hex().encode()
+    return b"%d\t%d\teasycars\t%s\t%s\n" % (vehicle_id, dealership_id, digest, row)
 
 
 def _copy_text(car: Car) -> bytes:
@@ -502,11 +656,18 @@ def _escaped(text: bytes) -> bytes:
     return text.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
-def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> None:
-    """Update rows in batches: each batch travels as one JSON document that the server takes apart."""
-    columns: LiteralString = ", ".join(FEED_COLUMNS)
-    sources: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
-    typed: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
+_COLUMNS: LiteralString = ", ".join(FEED_COLUMNS)
+_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
+_TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
+
+
+def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> list[Change]:
+    """
+    Update rows in batches: each batch travels as one JSON document that the server takes apart.
+
+    Returns the changes as they came to be: what a trigger of the database left as it was is not among them.
+    """
+    done: list[Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
         document = msgspec.json.encode(
@@ -514,38 +675,74 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> No
                 {
                     **change.values,
                     "id": change.row.id,
-                    "hash": fingerprint_of(change).hex(),
+                    "stock_number": change.car.stock_number,
+                    "hash": fingerprint_of(change).hex() if change.is_whole else None,
                 }
                 for change in batch
             ]
         ).decode()
-        connection.execute(
+        found = connection.execute(
             f"""
-            UPDATE vehicles v SET ({columns}) = ROW({sources}), content_hash = decode(n.hash, 'hex'),
-                   missing_since = NULL, removed_at = NULL, updated_at = now()
-            FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, {typed})
+            UPDATE vehicles v SET ({_COLUMNS}) = ROW({_SOURCES}), stock_number = n.stock_number,
+                   content_hash = decode(n.hash, 'hex'), missing_since = NULL, removed_at = NULL, updated_at = now(),
+                   excluded_by = CASE WHEN n.status <> 'excluded' THEN NULL
+                                      WHEN v.status = 'excluded' OR v.excluded_by = 'person' THEN v.excluded_by
+                                      ELSE 'map' END
+            FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, stock_number text, {_TYPED})
             WHERE v.id = n.id
+            RETURNING v.id, EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'vehicles'::regclass AND NOT tgisinternal)
             """,
             [document],
             prepare=False,
-        )
-        # JSON inside JSON: an array of texts would have every quote of every document escaped in Python
-        documents = ",".join(f'{{"id":{change.row.id},"document":{change.car.document}}}' for change in batch)
-        connection.execute(
-            """
-            INSERT INTO easycar_stock_data (vehicle_id, stock_item_json, api_version, synced_at)
-            SELECT n.id, n.document, %s, now() FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, document jsonb)
-            ON CONFLICT (vehicle_id) DO UPDATE SET stock_item_json = excluded.stock_item_json,
-                   api_version = excluded.api_version, synced_at = excluded.synced_at, updated_at = now()
-            """,
-            [API_VERSION, f"[{documents}]"],
-            prepare=False,
-        )
+        ).fetchall()
+        written = {vehicle_id for vehicle_id, _ in found}
+        taken = [change for change in batch if change.row.id in written]
+        if any(triggers for _, triggers in found):
+            actual = _read_values(connection, written)
+            taken = [now for change in taken if (now := _as_taken(change, actual[change.row.id])) is not None]
+        _write_documents(connection, taken)
+        done += taken
+    return done
+
+
+def _read_values(connection: Connection[Any], ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    found = connection.execute(
+        f"SELECT id, stock_number, {_COLUMNS} FROM vehicles WHERE id = ANY(%s)", [list(ids)], prepare=False
+    ).fetchall()
+    return {row[0]: dict(zip(("stock_number", *FEED_COLUMNS), row[1:], strict=True)) for row in found}
+
+
+def _as_taken(change: Change, actual: Mapping[str, Any]) -> Change | None:
+    """Return the change with the values that a trigger made of it, None if that left the row as it was."""
+    changes = {
+        name: (old, actual.get(name, new))
+        for name, (old, new) in change.changes.items()
+        if name not in actual or actual[name] != old
+    }
+    return replace(change, changes=changes) if changes or not change.changes else None
+
+
+def _write_documents(connection: Connection[Any], changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    # JSON inside JSON: an array of texts would have every quote of every document escaped in Python
+    documents = ",".join(f'{{"id":{change.row.id},"document":{change.car.document}}}' for change in changes)
+    connection.execute(
+        """
+        INSERT INTO easycar_stock_data (vehicle_id, stock_item_json, api_version, synced_at)
+        SELECT n.id, n.document, %s, now() FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, document jsonb)
+        ON CONFLICT (vehicle_id) DO UPDATE SET stock_item_json = excluded.stock_item_json,
+               api_version = excluded.api_version, synced_at = excluded.synced_at, updated_at = now()
+        """,
+        [API_VERSION, f"[{documents}]"],
+        prepare=False,
+    )
 
 
 def fingerprint_of(change: Change) -> bytes:
     """Return the fingerprint to store with a change; the row's locks are part of it."""
-    return change.car.content_hash if not change.row.locked else fingerprint(change.car.content_hash, change.row.locked)
+    digest = change.car.content_hash
+    return digest if not change.row.locked else fingerprint(digest, change.row.locked, digest[:3])
 
 
 def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequence[Refused], *, run_id: UUID) -> None:
@@ -562,42 +759,177 @@ def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequ
 
 
 def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
-    if plan.superseded is not None:
+    if plan.superseded:
         connection.execute(
-            "UPDATE held_removals SET status = 'superseded', decided_at = now() WHERE id = %s AND status = 'pending'",
-            [plan.superseded],
+            "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = ANY(%s) AND status = 'pending'",
+            [list(plan.superseded)],
         )
-    if plan.spent is not None:
-        connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.spent])
-    if plan.lapsed is not None:
-        connection.execute("UPDATE held_removals SET applied_at = now() WHERE id = %s", [plan.lapsed])
-    if plan.hold is not None and plan.hold.pending_id is None:
-        connection.execute(
-            "INSERT INTO held_removals (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            [
-                dealership_id,
-                run_id,
-                list(plan.hold.stock_numbers),
-                plan.hold.listed_before,
-                plan.hold.listed_now,
-                plan.hold.reason,
-            ],
+    if over := [*plan.spent, *plan.lapsed]:
+        connection.execute("UPDATE holds SET applied_at = now() WHERE id = ANY(%s)", [over])
+    for hold in plan.holds:
+        if hold.pending_id is None:
+            connection.execute(
+                "INSERT INTO holds (dealership_id, run_id, kind, stock_numbers, vins, listed_before, listed_now,"
+                " reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    dealership_id,
+                    run_id,
+                    hold.kind,
+                    list(hold.stock_numbers),
+                    list(hold.vins),
+                    hold.listed_before,
+                    hold.listed_now,
+                    hold.reason,
+                ],
+            )
+
+
+# --- what the database refuses ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Blamed:
+    """
+    What the database refused, in its words: items by their place in the feed, rows by their id.
+
+    `rows` are those that no item names: a tombstone, or a row whose return could not be noted.
+    """
+
+    items: dict[int, str] = field(default_factory=dict)
+    rows: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.rows)
+
+    def refuse(self, incoming: Incoming) -> Incoming:
+        """Return the feed with the items to blame among the refused."""
+        if not self.items:
+            return incoming
+        refused = [
+            refuse_car(car, "database", f"is refused by the database: {self.items[car.position]}")
+            for car in incoming.cars
+            if car.position in self.items
+        ]
+        return replace(
+            incoming,
+            cars=[car for car in incoming.cars if car.position not in self.items],
+            refused=sorted([*incoming.refused, *refused], key=lambda item: item.position),
+        )
+
+    def spare(self, plan: StockPlan) -> StockPlan:
+        """Return the plan without the rows to blame: each stays as it is, with a warning."""
+        if not self.rows:
+            return plan
+        touched = [*plan.removed, *plan.missing, *plan.returned, *(row for row, _ in plan.recognized)]
+        warnings = {
+            row.id: f"{row.stock_number}: the row stays as it is, the database refuses to change it:"
+            f" {self.rows[row.id]}"
+            for row in touched
+            if row.id in self.rows
+        }
+        return replace(
+            plan,
+            removed=[row for row in plan.removed if row.id not in self.rows],
+            missing=[row for row in plan.missing if row.id not in self.rows],
+            returned=[row for row in plan.returned if row.id not in self.rows],
+            recognized=[(row, digest) for row, digest in plan.recognized if row.id not in self.rows],
+            warnings=[*plan.warnings, *warnings.values()],
         )
 
 
-def find_unstorable(connection: Connection[Any], cars: Iterable[Car]) -> dict[int, str]:
-    """Return position -> reason of the items whose document the database refuses, each tried in a savepoint."""
+# The server's own troubles, unless a trigger raises them on purpose: connection, transaction, resources, locks,
+# cancellation, system.
+_SERVERS_OWN = frozenset({"08", "0A", "25", "40", "53", "55", "57", "58", "F0", "XX"})
+_ROWS_FAULT = frozenset({"22", "23", "27", "44", "54", "P0"})
+
+
+def refusal_of(error: BaseException) -> str | None:
+    """
+    Return the database's words if an error says that it will not take a row, None if it is another trouble.
+
+    A row's fault is a value of a wrong kind or size, a constraint, and whatever a trigger raises, with any SQLSTATE.
+    """
     import psycopg
 
-    found = {}
-    for car in cars:
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
+        return None
+    found, kind = cause.diag, cause.sqlstate[:2]
+    # the C function that reports a RAISE: the words of a context are in the server's language
+    raised = found.source_function == "exec_stmt_raise"
+    in_trigger = kind not in _SERVERS_OWN and "PL/" in (found.context or "")
+    if not (kind in _ROWS_FAULT or raised or in_trigger):
+        return None
+    words = found.message_primary or str(cause)
+    if cause.sqlstate in ("23503", "23505", "23P01") and found.message_detail:
+        words = f"{words}: {found.message_detail}"  # of the other constraints it is the row in full
+    column = _COPYING.search(found.context or "")
+    return visible(f"{words} (column {column[1]})" if column else words, most=500)
+
+
+_COPYING = re.compile(r"^COPY \w+, line \d+, column (\w+)", re.MULTILINE)
+_Unit = tuple[str, Any]
+_PARTS = ("created", "changed", "restated", "removed", "missing", "returned", "recognized")
+
+
+def find_refused(
+    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
+) -> Blamed:
+    """
+    Find by halves what of a plan the database refuses, with its deferred constraints; everything is rolled back.
+
+    Costs a savepoint and a write for each half in which something is refused.
+    """
+    import psycopg
+
+    blamed = Blamed()
+
+    def write(units: Sequence[_Unit]) -> None:
         try:
             with connection.transaction():
-                connection.execute("SELECT %s::jsonb", [car.document])
-        except psycopg.DataError as error:
-            found[car.position] = visible(error, most=200)
-    return found
+                connection.execute("SET CONSTRAINTS ALL DEFERRED")
+                _write_rows(connection, dealership_id, _part_of(plan, units), run_id=run_id, now=now)
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            words = refusal_of(error)
+            if words is None:
+                raise
+            if len(units) > 1:
+                half = len(units) // 2
+                write(units[:half])
+                write(units[half:])
+                return
+            [(part, unit)] = units
+            if part == "created":
+                blamed.items[unit.position] = words
+            elif part in ("changed", "restated"):
+                blamed.items[unit.car.position] = words
+            else:
+                blamed.rows[unit[0].id if part == "recognized" else unit.id] = words
+
+    with connection.transaction(force_rollback=True):
+        write([(part, unit) for part in _PARTS for unit in getattr(plan, part)])
+    return blamed
+
+
+def _part_of(plan: StockPlan, units: Sequence[_Unit]) -> StockPlan:
+    """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
+    parts: dict[str, list[Any]] = {part: [] for part in _PARTS}
+    for part, unit in units:
+        parts[part].append(unit)
+    keys = {car.stock_key for car in parts["created"]} | {change.car.stock_key for change in parts["changed"]}
+    return StockPlan(
+        received=0,
+        unchanged=0,
+        created=parts["created"],
+        changed=parts["changed"],
+        restated=parts["restated"],
+        returned=parts["returned"],
+        retired=[row for row in plan.retired if row.stock_key in keys],
+        recognized=parts["recognized"],
+        missing=parts["missing"],
+        removed=parts["removed"],
+    )
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------
@@ -611,20 +943,27 @@ def write_log(
     status: str,
     duration_ms: int,
     counts: Mapping[str, int],
+    listed: int | None = None,
+    advertised: int | None = None,
     yard_code: str | None = None,
     blocked: str | None = None,
     errors: Sequence[str] = (),
     warnings: Sequence[str] = (),
 ) -> None:
-    """Write the dealership's line of this run: processed = received, failed = refused."""
+    """
+    Write the dealership's line of this run: processed = received, failed = refused.
+
+    `listed` and `advertised` are its vehicles before this sync, None where none was planned.
+    """
     numbers = {name: counts.get(name, 0) for name in COUNT_NAMES}
     received = sum(numbers[name] for name in COUNT_NAMES[:6])
     columns: LiteralString = ", ".join(COUNT_NAMES)
     connection.execute(
         f"INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, synced_at, duration_ms,"
-        f" items_processed, items_succeeded, items_failed, {columns}, yard_code, removals_blocked,"
-        f" error_messages, warnings, api_version) VALUES (%s, %s, %s, clock_timestamp() - %s * interval '1 ms',"
-        f" clock_timestamp(), %s, %s, %s, %s, {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s)",
+        f" items_processed, items_succeeded, items_failed, {columns}, listed, advertised, yard_code,"
+        f" removals_blocked, error_messages, warnings, api_version) VALUES (%s, %s, %s,"
+        f" clock_timestamp() - %s * interval '1 ms', clock_timestamp(), %s, %s, %s, %s,"
+        f" {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s, %s, %s)",
         [
             dealership_id,
             run_id,
@@ -635,6 +974,8 @@ def write_log(
             received - numbers["refused"],
             numbers["refused"],
             *numbers.values(),
+            listed,
+            advertised,
             yard_code,
             blocked,
             json.dumps([visible(error) for error in errors], ensure_ascii=False),
@@ -645,6 +986,8 @@ def write_log(
 
 
 COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
+# in the item of a run, but no column of the log
+ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 
 def log_crashed(connection: Connection[Any]) -> None:

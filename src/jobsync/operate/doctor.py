@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -347,6 +347,22 @@ def check_key(
     else:
         words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
         yield warning("previous key", words, "take it out of the environment, the credential or the configuration file")
+
+
+def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Finding]:
+    """
+    Has each dealership an account, or a yard of one, to itself?
+
+    Args:
+        groups: dealerships with one client, account and yard, each as {dealership_id, name}.
+    """
+    shared = list(groups)
+    for group in shared:
+        names = ", ".join(f"{found['dealership_id']} {found['name']}" for found in group)
+        words = f"dealerships {names} have the same client, account and yard: each lists the other's stock"
+        yield warning("accounts", words, f"jobsync credentials set {group[-1]['dealership_id']}")
+    if not shared:
+        yield ok("accounts", "no two dealerships have the same client, account and yard")
 
 
 def _unreadable(rows: Sequence[Any], decrypt: Callable[[str], object]) -> list[str]:

@@ -24,6 +24,7 @@ from jobsync.operate.status import (
     service_levels,
     silent_since,
     storage_is_held,
+    told_held,
     unreadable_schedule,
     what_of_held,
     why_held,
@@ -113,7 +114,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("duration", "does a run take too long?", tuple(_durations(seen))),
         Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
         Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
-        Check("held", "do removals wait for a person?", tuple(_held(seen))),
+        Check("held", "does anything wait for a person?", tuple(_held(seen))),
         Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
         Check("queue", f"more than {number('alert_queue_length')} due?", tuple(_queues(seen, open_kinds))),
         Check("documents", "do documents need a person?", tuple(_documents(seen))),
@@ -203,14 +204,14 @@ def _silence(seen: Snapshot) -> Iterator[Problem]:
 
 def _held(seen: Snapshot) -> Iterator[Problem]:
     for found in seen.dealerships:
-        if found.held:
+        if found.holds:
             yield Problem(
                 f"dealership {found.id}",
                 "held",
-                f"dealership {found.id} {found.name}: {many(found.held, 'removal waits', 'removals wait')} for a person"
-                f" since {stamp(found.held_since)}{why_held(found)}",
+                f"dealership {found.id} {found.name}: {told_held(found)} since {stamp(found.holds[0].since)}, for a"
+                f" person to decide{why_held(found)}",
                 what_of_held(found),
-                found.held_since,
+                found.holds[0].since,
             )
 
 

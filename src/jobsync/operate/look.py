@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -125,6 +125,25 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class HeldFacts:
+    """One hold: of which kind, of how many vehicles, why and since when."""
+
+    id: int
+    kind: str
+    vehicles: int
+    reason: str
+    since: datetime
+
+    @classmethod
+    def read(cls, rows: Iterable[Sequence[Any]]) -> tuple[HeldFacts, ...]:
+        """Make them of rows whose instant is text, as JSON has it."""
+        return tuple(
+            cls(number, kind, vehicles, reason, datetime.fromisoformat(since))
+            for number, kind, vehicles, reason, since in rows
+        )
+
+
+@dataclass(frozen=True)
 class DealershipFacts:
     """
     One dealership.
@@ -138,7 +157,8 @@ class DealershipFacts:
         expected_at: the slot by which the next success was to come, counted from the last one.
         failures: failed syncs since the last success.
         is_empty: the last sync went well, its feed was empty, and nothing is listed.
-        kept: vehicles that stay listed though they are missing: their removal was rejected.
+        holds: what waits for a person.
+        kept: what stays as it is, because a person rejected the change.
         error: the first error of the last sync that failed.
     """
 
@@ -161,13 +181,14 @@ class DealershipFacts:
     last_run_id: UUID | None
     failures: int
     error: str | None
-    held: int
-    held_id: int | None
-    held_reason: str | None
-    held_since: datetime | None
+    holds: tuple[HeldFacts, ...]
     is_empty: bool
-    kept: int
-    kept_id: int | None
+    kept: tuple[HeldFacts, ...]
+
+    @property
+    def held(self) -> int:
+        """How many vehicles wait for a person, those of each hold counted."""
+        return sum(hold.vehicles for hold in self.holds)
 
 
 @dataclass(frozen=True)
@@ -528,25 +549,26 @@ _DEALERSHIPS = """
                    AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
-           coalesce(cardinality(r.stock_numbers), 0) AS held, r.id AS held_id, r.reason AS held_reason,
-           r.created_at AS held_since,
+           coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
-               AND v.status <> 'removed'), false) AS is_empty,
-           coalesce(cardinality(k.stock_numbers), 0) AS kept, k.id AS kept_id
+               AND v.status <> 'removed'), false) AS is_empty
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
-    LEFT JOIN held_removals r ON r.dealership_id = d.id AND r.status = 'pending'
+    LEFT JOIN (
+        SELECT dealership_id,
+               jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
+               FILTER (WHERE status = 'pending') AS pending,
+               jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
+               FILTER (WHERE status = 'rejected') AS rejected
+        FROM holds WHERE status = 'pending' OR (status = 'rejected' AND applied_at IS NULL) GROUP BY dealership_id
+    ) r ON r.dealership_id = d.id
     LEFT JOIN LATERAL (
         SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
-    LEFT JOIN LATERAL (
-        SELECT id, stock_numbers FROM held_removals
-        WHERE dealership_id = d.id AND status = 'rejected' AND applied_at IS NULL ORDER BY id DESC LIMIT 1
-    ) k ON true
     ORDER BY d.id
 """
 
@@ -571,6 +593,7 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
+        row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
         found.append(
             DealershipFacts(
                 **row,

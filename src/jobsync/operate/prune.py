@@ -2,7 +2,7 @@
 Retention: what is older than its setting goes, oldest first, in short transactions that each stand alone.
 
 runs_retention_days: job_runs with their items, easycar_sync_logs (the last 30 of each dealership stay: plans and
-listings read them), vehicle_changes (the last removal of each vehicle stays), decided held_removals, closed alerts.
+listings read them), vehicle_changes (the last removal of each vehicle stays), decided holds, closed alerts.
 items_retention_days: job_items, refused_items. events_retention_days: sri_events. Kept for good: documents, and audit,
 which grows no faster than people type.
 """
@@ -99,11 +99,11 @@ RULES = (
         " ORDER BY id" + _LOCKED,
     ),
     Rule(
-        "held_removals",
+        "holds",
         "runs_retention_days",
-        "SELECT id FROM held_removals WHERE id > :after AND created_at < :before AND status IN ('rejected',"
+        "SELECT id FROM holds WHERE id > :after AND created_at < :before AND status IN ('rejected',"
         " 'superseded', 'approved') AND (status <> 'approved' OR applied_at IS NOT NULL) AND id NOT IN ("
-        "  SELECT max(id) FROM held_removals GROUP BY dealership_id) ORDER BY id" + _LOCKED,
+        "  SELECT max(id) FROM holds GROUP BY dealership_id) ORDER BY id" + _LOCKED,
     ),
     Rule(
         "alerts",

@@ -59,9 +59,9 @@ def _with_running(statuses: Sequence[str]) -> list[str]:
     return [*statuses, "running"] if "crashed" in statuses and "running" not in statuses else list(statuses)
 
 
-def show_run(connection: Connection, name: str) -> dict[str, Any]:
+def find_run(connection: Connection, name: str) -> UUID:
     """
-    Return one run with its items.
+    Return the id of a run.
 
     Args:
         name: the run's id, or as many of its first characters as make it unique.
@@ -74,8 +74,22 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
     ).all()
     if len(found) != 1 or not name.strip():
         raise UsageProblem(f"{'more than one' if len(found) > 1 else 'no'} run {name}; jobsync runs list shows them")
+    run_id: UUID = found[0][0]
+    return run_id
+
+
+def show_run(connection: Connection, name: str) -> dict[str, Any]:
+    """
+    Return one run with its items.
+
+    Args:
+        name: the run's id, or as many of its first characters as make it unique.
+
+    Raises:
+        UsageProblem: no run, or more than one, has such an id.
+    """
     rows = connection.execute(
-        text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": found[0][0]}
+        text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": find_run(connection, name)}
     )
     [run] = _tell_dead(connection, [dict(row) for row in rows.mappings()])
     items = connection.execute(

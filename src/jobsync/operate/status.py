@@ -13,7 +13,7 @@ from jobsync.errors import ExitCode
 from jobsync.logs import visible
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
-from jobsync.operate.words import EMPTY_FEED, ago, how_to_decide, many, pause_end, span, stamp
+from jobsync.operate.words import EMPTY_FEED, FOREIGN_FEED, HELD, ago, how_to_decide, many, pause_end, span, stamp
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
 _SILENT_LEAST_S = 300.0
@@ -413,8 +413,8 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
             again = f"; tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "; due again now"
             return DealershipStatus(found, Standing.RETRYING, times + error + again, _what_failed(found))
         return DealershipStatus(found, Standing.FAILING, times + error, _what_failed(found))
-    if found.held:
-        why = f"{many(found.held, 'removal')} held since {stamp(found.held_since)}{why_held(found)}"
+    if found.holds:
+        why = f"{told_held(found)} since {stamp(found.holds[0].since)}{why_held(found)}"
         return DealershipStatus(found, Standing.HELD, why, what_of_held(found))
     if found.last_status == "PartialSuccess":
         return DealershipStatus(
@@ -452,20 +452,27 @@ def _warned(found: DealershipFacts) -> DealershipStatus | None:
         whys.append(f"{EMPTY_FEED}; nothing is listed")
         whats.append(f"jobsync credentials test {found.id}")
     if found.kept:
-        whys.append(f"{many(found.kept, 'missing vehicle stays', 'missing vehicles stay')} listed: removal rejected")
-        whats.append(f"jobsync removals show {found.kept_id}")
+        told = ", ".join(HELD[hold.kind].told_rejected(hold.vehicles) for hold in found.kept)
+        whys.append(f"{told}: what is listed stays as it is")
+        whats += [f"jobsync holds show {hold.id}" for hold in found.kept]
     return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats)) if whys else None
 
 
+def told_held(found: DealershipFacts) -> str:
+    """Return what is held, each kind with its number."""
+    return ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
+
+
 def why_held(found: DealershipFacts) -> str:
-    """Return what else is to be known of a held removal, to be put behind a sentence."""
-    return f": {EMPTY_FEED}" if found.held_reason == "empty_feed" else ""
+    """Return what else is to be known of holds, to be put behind a sentence."""
+    if any(hold.kind == "foreign_feed" for hold in found.holds):
+        return f": {FOREIGN_FEED}"
+    return f": {EMPTY_FEED}" if any(hold.reason == "empty_feed" for hold in found.holds) else ""
 
 
 def what_of_held(found: DealershipFacts) -> str:
     """Return the commands that lead to a decision."""
-    assert found.held_id is not None  # noqa: S101 - of a dealership with a held removal
-    return how_to_decide(found.id, found.held_id, found.held_reason)
+    return how_to_decide(found.id, [(hold.id, hold.kind, hold.reason) for hold in found.holds])
 
 
 def _what_failed(found: DealershipFacts) -> str:

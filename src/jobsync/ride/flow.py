@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import zip_longest
 from typing import Literal
 
@@ -22,7 +23,8 @@ _HEAD_GREY, _RULE_GREY, _EDGE_GREY = 0.92, 0.75, 0.35
 _EDGE_MM = 0.2
 _SLACK = 0.01
 _PART = 50  # lines of a row that are not divided in a column
-_SPREAD, _EXTRA_MOST, _WEIGHT = 0.6, 5.0, 0.7
+_SPREAD, _EXTRA_MOST = 0.6, 5.0
+_NUMBERS_MOST = 0.3  # of the width, before the columns' pads give way to texts
 _TITLE_MOST = 18.5  # a longer title is divided between lines
 _HALVINGS = 40  # of the interval in which widths are sought
 _KEPT_ROWS = 2  # that go over to the last page with what follows the table
@@ -155,7 +157,7 @@ class _Wish:
     What a column would like to have, without its pads.
 
     Args:
-        texts: its cells, by paragraph, each once.
+        texts: width of each paragraph in its cells.
         natural: width of the longest of them.
         fraction: what its numbers have right of the decimal point.
         title: width of its title, on one line unless it is a long one.
@@ -163,7 +165,7 @@ class _Wish:
     """
 
     column: Column
-    texts: frozenset[str]
+    texts: Mapping[str, float]
     natural: float
     fraction: float
     title: float
@@ -355,14 +357,14 @@ class Table:
             x += width
 
     def _wish(self, sheet: Sheet, index: int, column: Column) -> _Wish:
-        texts = frozenset(sheet.clean(part) for row in self.rows for part in (row[index] or "").split("\n")) - {""}
-        fraction = 0.0
+        parts = {part for row in self.rows for part in (row[index] or "").split("\n")} - {""}
+        texts = {part: sheet.measure(sheet.clean(part), self.ink) for part in parts}
+        natural, fraction = max(texts.values(), default=0.0), 0.0
         if column.kind == "number":
-            fraction = max((sheet.measure(_fraction(text), self.ink) for text in texts), default=0.0)
-            natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in texts), default=0.0)
-        else:
-            natural = max((sheet.measure(text, self.ink) for text in texts), default=0.0)
-        return _Wish(column, texts, natural, fraction, *_title_widths(sheet, column.title))
+            numbers = [sheet.clean(part) for part in parts]
+            fraction = max((sheet.measure(_fraction(text), self.ink) for text in numbers), default=0.0)
+            natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in numbers), default=0.0)
+        return _Wish(column, texts, natural, fraction, *_title_widths(column.title))
 
     @property
     def _room(self) -> float:
@@ -394,20 +396,22 @@ class Table:
             wish.natural if wish.column.kind == "number" else _longest_word(sheet, wish.texts, self.ink)
             for wish in wishes
         ]
-        scale, self._pad_x = 1.0, _NARROW_PAD
+        numbers = sum(wish.natural for wish in wishes if wish.column.kind == "number")
+        if numbers > self._room * _NUMBERS_MOST:
+            self._pad_x = _NARROW_PAD
         least = [max(word, wish.title_least) for word, wish in zip(words, wishes, strict=True)]
+        scale = 1.0
         if sum(least) > self._room:
             scale, self._pad_x = _SMALL_CELL.size_pt / self.ink.size_pt, _NARROWEST_PAD
             self.ink = _SMALL_CELL
             least = [max(word * scale, wish.title_least) for word, wish in zip(words, wishes, strict=True)]
         pads, room = 2 * self._pad_x, self._room
-        if sum(least) > room:
-            return [width + pads for width in _fill(lambda level: [min(word, level) for word in least], room)]
+        self._break_longest(sheet, wishes, least)
         most = [
-            least_here if wish.column.kind == "number" else max(wish.natural * scale, least_here)
-            for wish, least_here in zip(wishes, least, strict=True)
+            width if wish.column.kind == "number" else max(wish.natural * scale, width)
+            for wish, width in zip(wishes, least, strict=True)
         ]
-        weights = [wish.natural**_WEIGHT for wish in wishes]
+        weights = [self._bulk(index, wish) ** 0.5 for index, wish in enumerate(wishes)]
 
         def widths(level: float) -> list[float]:
             return [
@@ -418,6 +422,27 @@ class Table:
         given = _fill(widths, room)
         left = (room - sum(given)) / len(given)
         return [width + left + pads for width in given]
+
+    def _break_longest(self, sheet: Sheet, wishes: Sequence[_Wish], least: list[float]) -> None:
+        """Take from the columns with the longest words, numbers last, until all fit; shorter words stay whole."""
+        longest_first = sorted(range(len(least)), key=lambda one: (wishes[one].column.kind == "number", -least[one]))
+        broken = []
+        for index in longest_first:
+            if sum(least) <= self._room:
+                break
+            least[index] = min(wishes[index].title_least, self._room / len(least))
+            broken.append(index)
+        for index in reversed(broken):
+            possible = self._room - sum(least) + least[index]
+            if wishes[index].column.kind == "number":
+                least[index] = possible
+            else:
+                word = _longest_word(sheet, wishes[index].texts, self.ink, most=possible)
+                least[index] = max(least[index], word)
+
+    def _bulk(self, index: int, wish: _Wish) -> float:
+        """Return the width of the column's longest cell, written on one line."""
+        return max(sum(wish.texts.get(part, 0.0) for part in (row[index] or "").split("\n")) for row in self.rows)
 
     def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
         return [
@@ -441,20 +466,21 @@ def _count_pages(flow: Flow, heights: Sequence[float], head: float, tails_mm: Se
     return [page + (y + tail > flow.bottom) for tail in tails_mm]
 
 
-def _title_widths(sheet: Sheet, title: str) -> tuple[float, float]:
+@cache  # the forms have some fifty titles, always the same
+def _title_widths(title: str) -> tuple[float, float]:
     """Return the width of a title on one line, if it is not too long for that, and the least one on two lines."""
     words = title.split(" ")
     least = min(
-        max(sheet.measure(" ".join(part), HEADING) for part in (words[:place], words[place:]))
+        max(Sheet.measure(" ".join(part), HEADING) for part in (words[:place], words[place:]))
         for place in range(1, len(words) + 1)
     )
-    whole = sheet.measure(title, HEADING)
+    whole = Sheet.measure(title, HEADING)
     return whole if whole <= _TITLE_MOST else least, least
 
 
-def _longest_word(sheet: Sheet, texts: Iterable[str], ink: Ink) -> float:
-    words = {word for text in texts for word in text.split(" ")}
-    return max((sheet.measure(word, ink) for word in words), default=0.0)
+def _longest_word(sheet: Sheet, texts: Iterable[str], ink: Ink, *, most: float = math.inf) -> float:
+    words = {word for text in texts for word in sheet.clean(text).split(" ")}
+    return max((width for word in words if (width := sheet.measure(word, ink)) <= most), default=0.0)
 
 
 def _fill(widths: Callable[[float], list[float]], room: float) -> list[float]:

@@ -71,6 +71,7 @@ class Sheet:
         self.replaced: dict[str, None] = {}
         self.latin = True
         self.shortened = False
+        self._cleaned: dict[str, str] = {}
 
     @property
     def page(self) -> int:
@@ -98,14 +99,19 @@ class Sheet:
         """Return the text as it will be printed: single blanks, and a visible mark for what has no glyph."""
         if not text:
             return ""
-        text, missing = typeface.printable(text)
+        known = self._cleaned.get(text)
+        if known is not None:
+            return known
+        clean, missing = typeface.printable(text)
         for character in sorted(missing):
             self.replaced[character] = None
-        if self.latin and not typeface.is_latin(text):
+        if self.latin and not typeface.is_latin(clean):
             self.latin = False
-        return text
+        self._cleaned[text] = self._cleaned[clean] = clean
+        return clean
 
-    def measure(self, text: str, ink: Ink) -> float:
+    @staticmethod
+    def measure(text: str, ink: Ink) -> float:
         """Return the width of a clean text in mm."""
         return typeface.face(ink.face).width(text) * ink.size_pt / 1000 / POINTS
 

@@ -50,9 +50,9 @@ One dealership's feed came back empty. That is a fault far more often than a cle
 its {number} vehicles stay listed until a person decides. This is how:
 
     jobsync credentials test {dealership}     a wrong AccountSecret or AccountNumber looks like an empty feed too
-    jobsync removals show {id}        which vehicles would go
-    jobsync removals approve {id}     let them go at the next sync
-    jobsync removals reject {id}      keep them; nobody is asked again until the set changes
+    jobsync holds show {id}           which vehicles would go
+    jobsync holds approve {id}        let them go at the next sync
+    jobsync holds reject {id}         keep them; nobody is asked again until the set changes
 """
 
 _OUTRO = """
@@ -192,7 +192,7 @@ def _explain(show: Show, scenario: Scenario) -> None:
         refused,
         title="Items that were refused, and kept for you to look at (jobsync stock refused)",
     )
-    held = show.ask("removals", "list")
+    held = show.ask("holds", "list")
     print_table(
         ["id", "dealership", "vehicles", "listed", "in the feed", "why"],
         [
@@ -206,7 +206,7 @@ def _explain(show: Show, scenario: Scenario) -> None:
             ]
             for row in held
         ],
-        title="Removals that wait for a person (jobsync removals list)",
+        title="What waits for a person (jobsync holds list)",
     )
     if not (prices and refused and held):
         raise DemoFailed("demo: the second night shows no price change, no refused item or no held removal")

@@ -120,22 +120,14 @@ _DOCUMENT = """
 # so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
 # the many that wait for one that is down leave room for those of the other.
 _WHAT_IS_DUE = "FROM due_documents d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
-_TAKEN = f"""
+_IN_TURNS = f"""
     WITH due AS (
-        SELECT d.id, d.due_since, d.too_far_ahead,
-               row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
-                                  ORDER BY d.check_count, d.due_since, d.id) AS turn
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
+                                       ORDER BY d.check_count, d.next_check_at, d.id) AS turn
         {_WHAT_IS_DUE}
-    ), taken AS (
-        SELECT * FROM due ORDER BY turn, due_since, id LIMIT %(limit)s
     )
 """
-_DUE = f"""
-    {_TAKEN}
-    {_DOCUMENT}, taken.too_far_ahead
-    FROM taken JOIN invoices i ON i.id = taken.id JOIN tenants t ON t.id = i.tenant_id
-    ORDER BY taken.turn, taken.due_since, taken.id
-"""
+_NOT_LEFT_ALONE = "false AS deleted, false AS inactive, false AS paused"
 
 
 def read_due(
@@ -143,7 +135,10 @@ def read_due(
 ) -> tuple[list[DueDocument], int]:
     """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
     values = {"tenants": list(tenants) or None, "limit": limit}
-    rows = _rows(connection, _DUE, values)
+    statement = (
+        f"{_IN_TURNS} SELECT due.*, {_NOT_LEFT_ALONE} FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s"
+    )
+    rows = _rows(connection, statement, values)
     total = len(rows)
     if total == limit:  # only then may there be more
         [counted] = _rows(connection, f"SELECT count(*) AS total {_WHAT_IS_DUE}", values)
@@ -153,17 +148,14 @@ def read_due(
 
 def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
     """Return the numbers of all documents whose time has come, tenants in fair turns."""
-    statement = f"{_TAKEN} SELECT id FROM taken ORDER BY turn, due_since, id"
-    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None, "limit": None})
+    statement = f"{_IN_TURNS} SELECT id FROM due ORDER BY turn, next_check_at, id"
+    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None})
     return array("q", (row[0] for row in found))
 
 
 def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueDocument]:
     """Return those of these documents whose time has still come, in the order of the numbers."""
-    statement = (
-        f"{_DOCUMENT}, d.too_far_ahead FROM due_documents d JOIN invoices i ON i.id = d.id"
-        " JOIN tenants t ON t.id = i.tenant_id WHERE d.id = ANY(%(ids)s)"
-    )
+    statement = f"SELECT d.*, {_NOT_LEFT_ALONE} FROM due_documents d WHERE d.id = ANY(%(ids)s)"
     found = {row["id"]: _document(row) for row in _rows(connection, statement, {"ids": list(ids)})}
     return [found[number] for number in ids if number in found]
 

@@ -67,14 +67,14 @@ _IN_TURNS = """
     )
 """
 _STILL_WANTED = "false AS deleted, false AS generated"
+_DUE = f"{_IN_TURNS} SELECT due.*, {_STILL_WANTED} FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s"
 
 
 def read_due(
     connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
 ) -> tuple[list[DueRide], int]:
     """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
-    statement = f"{_IN_TURNS} SELECT due.*, {_STILL_WANTED} FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s"
-    rows = _rows(connection, statement, {"tenants": list(tenants) or None, "limit": limit})
+    rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
     return [_ride(row) for row in rows], int(rows[0]["total"]) if rows else 0
 
 

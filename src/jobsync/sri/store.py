@@ -128,6 +128,7 @@ _IN_TURNS = f"""
     )
 """
 _NOT_LEFT_ALONE = "false AS deleted, false AS inactive, false AS paused"
+_DUE = f"{_IN_TURNS} SELECT due.*, {_NOT_LEFT_ALONE} FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s"
 
 
 def read_due(
@@ -135,10 +136,7 @@ def read_due(
 ) -> tuple[list[DueDocument], int]:
     """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
     values = {"tenants": list(tenants) or None, "limit": limit}
-    statement = (
-        f"{_IN_TURNS} SELECT due.*, {_NOT_LEFT_ALONE} FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s"
-    )
-    rows = _rows(connection, statement, values)
+    rows = _rows(connection, _DUE, values)
     total = len(rows)
     if total == limit:  # only then may there be more
         [counted] = _rows(connection, f"SELECT count(*) AS total {_WHAT_IS_DUE}", values)

@@ -118,7 +118,7 @@ def test_runner_knows_no_slice() -> None:
 
 def test_db_knows_neither_runner_nor_slice() -> None:
     """The database's room is below all others."""
-    assert wrong(("db",), others("db", "cron", "errors", "logs", "private_postgres")) == []
+    assert wrong(("db",), others("db", "cron", "errors", "libpq", "logs", "private_postgres")) == []
 
 
 def test_the_private_server_knows_nothing_of_ours() -> None:
@@ -138,6 +138,11 @@ def test_the_private_server_knows_nothing_of_ours() -> None:
 def test_one_place_translates_the_private_server() -> None:
     """Its errors become ours in one file; everybody else asks that."""
     assert wrong(others("private_postgres"), ("private_postgres",), but=(("db.embedded", "private_postgres"),)) == []
+
+
+def test_hosts_know_no_slice() -> None:
+    """What both slices share of a vendor's host is below them."""
+    assert wrong(("hosts",), others("hosts", "errors", "logs")) == []
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -219,6 +224,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "logs", "settings", "spans")
+    small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

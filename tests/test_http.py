@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from jobsync import http
 from jobsync.http import CONNECT_TIMEOUT_S, HttpClient, NoAnswer
+from jobsync.proxies import read_proxies
+from tests.proxy import DAY, Authority, Proxy
 
 SECRET = "wallaby-secret"
 PARAMS = {"ClientSecret": SECRET}
@@ -112,18 +117,29 @@ def test_body_in_any_framing(answer: bytes) -> None:
     assert body == b"body"
 
 
-def test_redirect_is_not_followed() -> None:
-    """A redirect is an answer like any other: the query with its secret goes nowhere else."""
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("http://elsewhere.example/a?ClientSecret=wallaby-secret", "elsewhere.example"),
+        ("/login", "another page of the same host"),
+        ("//mirror.example/x", "mirror.example"),
+        ("http://h:port/", "what is no address"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_told_and_not_followed(status: int, location: str, told: str) -> None:
+    """The query with its secret goes nowhere else; the status and the other host are told, the page is not."""
     asked = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.host)
-        return httpx.Response(307, headers={"Location": "http://elsewhere.example/"})
+        return httpx.Response(status, headers={"Location": location})
 
-    with client(transport=httpx.MockTransport(redirect)) as http:
-        answer = http.post("http://vendor.example/", deadline_s=5, params=PARAMS)
+    problem = failure("http://vendor.example/", transport=httpx.MockTransport(redirect))
 
-    assert (answer.status, asked) == (307, ["vendor.example"])
+    assert asked == ["vendor.example"]
+    assert (problem.kind, problem.status) == ("redirect", status)
+    assert str(problem) == f"HTTP {status} redirects to {told}, which is not followed"
 
 
 def test_cookies_are_never_sent_back() -> None:
@@ -219,15 +235,6 @@ def test_one_tls_context_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
                         http.post(url.replace("http:", "https:"), deadline_s=5)
 
     assert len(made) == 1
-
-
-def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a request goes is told by the configuration alone."""
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with answering(lambda peer: peer.sendall(HEAD + b"\r\nbody")) as url, client() as http:
-        body = http.post(url, deadline_s=5).body
-
-    assert body == b"body"
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -426,6 +433,162 @@ def test_a_tls_client_on_a_plain_port() -> None:
         problem = failure(url.replace("http:", "https:"))
 
     assert problem.kind == "tls"
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """The only one that this process believes."""
+    made = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    monkeypatch.setattr("jobsync.http._context", None)
+    return made
+
+
+@contextmanager
+def secured(context: ssl.SSLContext) -> Iterator[str]:
+    """Listen for one connection that speaks TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            with suppress(OSError):
+                peer = context.wrap_socket(listener.accept()[0], server_side=True)
+                with peer:
+                    read_request(peer, body=True)
+                    peer.sendall(HEAD + b"\r\nbody")
+
+        threading.Thread(target=run, daemon=True).start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda made: made.server("127.0.0.1", ends_in=-DAY), "certificate has expired"),
+        (lambda made: made.server("127.0.0.1", self_signed=True), "self-signed certificate"),
+        (lambda made: made.server("other.example"), "certificate is not valid for '127.0.0.1'"),
+        (lambda made: Authority(made.file.parent).server("127.0.0.1"), "certificate"),
+    ],
+    ids=["expired", "self-signed", "another host's", "another authority's"],
+)
+def test_what_is_wrong_with_a_certificate(
+    authority: Authority, make: Callable[[Authority], ssl.SSLContext], words: str
+) -> None:
+    """Each fault is told in words of its own, so that the right one is mended."""
+    http._context = None
+    context = http.one_context()
+    with secured(make(authority)) as url:
+        problem = failure(url)
+
+    assert context is http.one_context()
+    assert problem.kind == "tls"
+    assert words in str(problem)
+    assert str(problem).startswith("cannot connect (its certificate does not hold: ")
+
+
+def test_an_answer_over_tls(authority: Authority) -> None:
+    """A certificate of an authority that $SSL_CERT_FILE names is believed."""
+    with secured(authority.server("127.0.0.1")) as url, client() as http:
+        body = http.post(url, deadline_s=5).body
+
+    assert body == b"body"
+
+
+def test_the_first_byte_has_a_time_of_its_own() -> None:
+    """A service that accepts and then says nothing is given up long before the deadline; one that drips is not."""
+    started = time.monotonic()
+    with answering(lambda peer: peer.recv(1)) as url, client() as http, pytest.raises(NoAnswer) as raised:
+        http.post(url, deadline_s=30, first_byte_s=0.2)
+
+    assert (raised.value.kind, str(raised.value)) == ("timeout", "no answer began within 0.2 s")
+    assert time.monotonic() - started < 5
+
+    def slowly(peer: socket.socket) -> None:
+        peer.sendall(HEAD[:9])
+        threading.Event().wait(0.6)
+        peer.sendall(HEAD[9:] + b"\r\nbody")
+
+    with answering(slowly) as url, client() as http:
+        body = http.post(url, deadline_s=30, first_byte_s=0.4).body
+
+    assert body == b"body"
+
+
+def test_a_connection_that_never_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Address and TLS together have ten seconds, whatever the deadline."""
+    monkeypatch.setattr("jobsync.http.CONNECT_TIMEOUT_S", 0.3)
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        problem = failure(f"https://127.0.0.1:{silent.getsockname()[1]}/", deadline_s=30)
+
+    assert (problem.kind, str(problem)) == ("timeout", "no connection within 0.3 s")
+    assert time.monotonic() - started < 5
+
+
+def test_a_proxy_that_never_answers(monkeypatch: pytest.MonkeyPatch, authority: Authority) -> None:
+    """It is the proxy that is slow, and no connection stands yet."""
+    monkeypatch.setattr("jobsync.http.CONNECT_TIMEOUT_S", 0.3)
+    with Proxy(authority, mute=True).running() as proxy:
+        problem = failure("https://vendor.example/", deadline_s=30, proxies={"all://": proxy.url})
+
+    assert problem.kind == "proxy"
+    assert str(problem) == f"the proxy {proxy.url.removeprefix('http://')}: no connection within 0.3 s"
+
+
+def test_a_proxy_whose_own_certificate_does_not_hold(authority: Authority, tmp_path: Path) -> None:
+    """The fault is the proxy's, not the vendor's."""
+    (tmp_path / "other").mkdir()
+    with Proxy(Authority(tmp_path / "other"), secure=True).running() as proxy:
+        problem = failure("https://vendor.example/", proxies={"all://": proxy.url})
+
+    assert problem.kind == "proxy"
+    assert "certificate" in str(problem)
+
+
+def test_a_plain_request_that_the_proxy_wants_a_login_for(authority: Authority) -> None:
+    """407 is the proxy's word, whoever was asked for."""
+    with Proxy(authority, login="x").running() as proxy:
+        problem = failure("http://vendor.example/", proxies={"all://": proxy.url})
+
+    assert (problem.kind, problem.status) == ("proxy", 407)
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_no_url_in_any_log(caplog: pytest.LogCaptureFixture, level: str) -> None:
+    """What httpx would log, at INFO already, holds the query with its secret."""
+    caplog.set_level(level)
+    with answering(lambda peer: peer.sendall(HEAD + b"\r\nbody")) as url, client() as http:
+        http.post(url, deadline_s=5, params=PARAMS)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com, .sub.example ,10.0.0.0/8,::1,localhost,http://x:8"},
+        {"ALL_PROXY": "p:1", "https_proxy": "http://q", "HTTPS_PROXY": "http://r"},
+        {"http_proxy": "http://p", "https_proxy": "", "HTTPS_PROXY": "http://r"},
+        {"HTTP_PROXY": "http://p", "REQUEST_METHOD": "GET"},
+        {"HTTPS_PROXY": "http://p", "NO_PROXY": "a,*"},
+        {"NO_PROXY": "a"},
+        {"No_Proxy": "a", "Https_Proxy": "http://mixed"},
+        {},
+    ],
+)
+def test_proxies_are_read_as_httpx_reads_them(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
+    """The same rules, from an environment that is handed in."""
+    from httpx._utils import get_environment_proxies
+
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name, text in environ.items():
+        monkeypatch.setenv(name, text)
+    expected = get_environment_proxies()
+
+    found = read_proxies(environ, None)
+
+    assert found == (expected if any(expected.values()) else {})
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ VARIABLES = [
     ("JOBSYNC_ENCRYPTION_KEY_PREVIOUS", KEY, "encryption_key_previous", bytes(range(32))),
     ("JOBSYNC_EASYCARS_URL", "http://127.0.0.1:8/x", "easycars_url", "http://127.0.0.1:8/x"),
     ("JOBSYNC_SRI_URL", "https://h:8443", "sri_url", "https://h:8443"),
+    ("JOBSYNC_PROXY", "http://u:p@proxy:3128", "proxy", "http://u:p@proxy:3128"),
     ("JOBSYNC_STORAGE", "/srv/rides", "storage", Path("/srv/rides")),
     ("JOBSYNC_LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("JOBSYNC_LOG_FORMAT", "json", "log_format", "json"),

@@ -12,7 +12,10 @@ import pytest
 from jobsync.db.migrate import HEAD
 from jobsync.tick import SCHEMA
 
-HEAVY = ("typer", "sqlalchemy", "psycopg", "httpx", "structlog", "rich", "fpdf", "typing", "pathlib", "re")
+HEAVY = (
+    *("typer", "sqlalchemy", "psycopg", "httpx", "tenacity", "structlog", "rich", "fpdf"),
+    *("typing", "pathlib", "re"),
+)
 Tick = Callable[..., subprocess.CompletedProcess[str]]
 
 _WATCHED = """

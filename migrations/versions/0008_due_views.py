@@ -5,11 +5,11 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 STATEMENTS = (
     # faults: nobody answered; too_often: the SRI says that we ask too often
-    "ALTER TABLE sri_hosts ADD COLUMN open_cause TEXT",
+    "ALTER TABLE vendor_hosts ADD COLUMN open_cause TEXT",
     # The longest wait that the two jobs ever set is 6 hours, and a tenth for jitter: what lies further ahead was
     # written by a clock that was wrong, and is due. NULL is never.
     """
@@ -66,6 +66,7 @@ STATEMENTS = (
             WHERE c.is_active
               AND coalesce(s.easycar_auto_sync_enabled, true)
               AND (s.paused_until IS NULL OR s.paused_until <= now())
+              AND NOT jobsync_host_rests(c.environment)
               AND (h.next_at IS NULL OR h.next_at <= now() OR h.retry_at <= now()
                    -- the clock was ahead when this was computed
                    OR h.attempted_at > now()

@@ -29,6 +29,9 @@ def _is_idle_tick() -> bool:
 
 
 def _run() -> int:
+    import gc
+
+    gc.set_threshold(50_000, 20, 100)  # imports and feeds are many small objects without cycles
     from jobsync.cli.main import run
 
     return run(sys.argv[1:])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-import io
+import logging
 import os
 import select
 import socket
@@ -12,30 +11,39 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
-from jobsync.errors import JobsyncError
+import httpcore
+import httpx
 
-if TYPE_CHECKING:
-    import httpx
+from jobsync.errors import ConfigurationProblem, JobsyncError
+from jobsync.logs import visible
+from jobsync.proxies import UNUSABLE, host_of
 
-_CHUNK = 1 << 16
 _SMALL_BODY = 16 << 20
 _KEPT_S = 60.0  # an idle connection
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 10.0  # for address, proxy and TLS together
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "jobsync"}
-_PATH_SIGNS = "/%:@!$&'()*+,;=~"
+
+for _name in ("httpx", "httpcore"):  # they log whole URLs, at INFO already
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class NoAnswer(JobsyncError):
-    """No usable answer came: refused, reset, late, cut off or too large. `kind` is a short stable code."""
+    """
+    No usable answer came: refused, reset, late, cut off, too large, or a redirect. `kind` is a short stable code:
+    `refused`, `tls`, `timeout`, `broken`, `encoding`, `too_large`, `redirect`, `address`, `proxy`.
+    """
 
-    def __init__(self, text: str, *, kind: str) -> None:
+    def __init__(self, text: str, *, kind: str, status: int | None = None) -> None:
         super().__init__(text)
         self.kind = kind
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -47,46 +55,40 @@ class Answer:
     body: bytes | bytearray
 
 
-@dataclass(frozen=True)
-class _Request:
-    url: str
-    deadline_s: float
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    content: bytes
-    ends_at: float
-    sending: AbstractContextManager[None]
-    status_only: bool
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """An answer whose body is still to be read; `read` returns b"" at its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    read: Callable[[], bytes]
-
-
-class _Sender(Protocol):
-    def exchange(self, request: _Request) -> AbstractContextManager[_Opened]: ...
-
-    def close(self) -> None: ...
-
-
 class HttpClient:
     """
     A client for one service's hosts.
 
     Args:
+        connections: so many at once, kept for a minute.
         most_bytes: a body larger than this is refused.
+        proxies: pattern of URLs -> the proxy's URL, None for a direct connection (jobsync.proxies).
         transport: for tests, instead of the network.
+
+    Raises:
+        ConfigurationProblem: a proxy is not usable.
     """
 
     def __init__(
-        self, *, connections: int, most_bytes: int = 256 << 20, transport: httpx.BaseTransport | None = None
+        self,
+        *,
+        connections: int,
+        most_bytes: int = 256 << 20,
+        proxies: Mapping[str, str | None] | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._sender: _Sender = _Network(connections) if transport is None else _Handed(transport)
+        made = dict(_mounted(proxies or {}, connections)) if transport is None else {}
+        try:
+            self._client = httpx.Client(
+                transport=transport or _Network(connections),
+                mounts=made,
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                event_hooks={"response": [_refuse_redirect]},
+                trust_env=False,
+            )
+        except (httpx.InvalidURL, ValueError):
+            raise ConfigurationProblem("NO_PROXY: expected names and addresses of hosts, commas between") from None
+        self._client.headers = httpx.Headers(_HEADERS)
         self._most_bytes = most_bytes
         self._large = threading.Lock()
 
@@ -95,6 +97,7 @@ class HttpClient:
         url: str,
         *,
         deadline_s: float,
+        first_byte_s: float | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
@@ -108,6 +111,7 @@ class HttpClient:
         bytes can never become more than the largest body.
 
         Args:
+            first_byte_s: once the request has been handed over, the answer must begin within that time.
             sending: entered once the connection stands, left when the request has been handed over; what it waits
                 is not counted.
             status_only: the status says it all; the body, however long, is not read.
@@ -115,44 +119,40 @@ class HttpClient:
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
         """
-        request = _Request(
-            url,
-            deadline_s,
-            params or {},
-            {**_HEADERS, **(headers or {})},
-            content,
-            time.monotonic() + deadline_s,
-            sending or nullcontext(),
-            status_only,
-        )
-        try:
-            with self._sender.exchange(request) as opened:
-                return Answer(opened.status, opened.headers, b"" if status_only else self._read(opened))
-        except TimeoutError:
-            raise NoAnswer(f"no whole answer within {deadline_s:g} s", kind="timeout") from None
-        except _NotConnected as error:
-            kind = "tls" if isinstance(error.why, ssl.SSLError) else "refused"
-            raise NoAnswer(f"cannot connect ({_cause(error.why)})", kind=kind) from None
-        except (http.client.InvalidURL, _NoAddress, UnicodeError):
-            raise NoAnswer("the address is not a URL", kind="address") from None
-        except (http.client.HTTPException, OSError) as error:
-            raise NoAnswer(f"the connection broke off ({_cause(error)})", kind="broken") from None
+        call = _Call(deadline_s, first_byte_s=first_byte_s, sending=sending)
+        with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Answer(response.status_code, found, b"" if status_only else self._read(response))
 
-    def _read(self, opened: _Opened) -> bytearray:
-        encoding = opened.headers.get("content-encoding", "").strip().lower()
+    def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
+        """
+        Ask for the head of a page, to see whether its host answers, in whatever way.
+
+        Returns the host's certificate as `ssl.SSLSocket.getpeercert` does, None without TLS.
+
+        Raises:
+            NoAnswer: nothing came within `deadline_s`.
+        """
+        with _exchange(self._client, "HEAD", url, _Call(deadline_s)) as response:
+            stream = response.extensions.get("network_stream")
+            secured = stream.get_extra_info("ssl_object") if stream is not None else None
+            return None if secured is None else secured.getpeercert() or {}
+
+    def _read(self, response: httpx.Response) -> bytearray:
+        encoding = response.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip"):
             raise NoAnswer("the answer comes in an encoding that was not asked for", kind="encoding")
         inflater = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
         parts = bytearray()
         large = False
         try:
-            while chunk := opened.read():
+            for chunk in response.stream:  # type: ignore[union-attr]  # as it travels: httpx would inflate without limit
                 while chunk and len(parts) <= self._most_bytes:
                     if inflater is None:
                         parts += chunk
                         break
                     parts += inflater.decompress(chunk, self._most_bytes + 1 - len(parts))
-                    chunk = inflater.unconsumed_tail
+                    chunk = inflater.unconsumed_tail  # noqa: PLW2901 - the rest of it
                 if len(parts) > self._most_bytes:
                     raise NoAnswer(f"the answer is larger than {self._most_bytes >> 20} MB", kind="too_large")
                 if not large and len(parts) > _SMALL_BODY:
@@ -169,222 +169,412 @@ class HttpClient:
 
     def close(self) -> None:
         """Close every connection."""
-        self._sender.close()
+        self._client.close()
+
+
+def _refuse_redirect(response: httpx.Response) -> None:
+    """
+    A redirect would carry credentials to where nobody meant them to go; its host is told, its path may be secret.
+
+    Raises:
+        NoAnswer: it is one.
+    """
+    if not response.has_redirect_location:
+        return
+    if response.request.method == "HEAD":  # whoever looks whether a host answers has seen it
+        del response.headers["location"]
+        return
+    try:
+        where = visible(httpx.URL(response.headers["location"]).host, most=100) or "another page of the same host"
+    except httpx.InvalidURL:
+        where = "what is no address"
+    status = response.status_code
+    raise NoAnswer(f"HTTP {status} redirects to {where}, which is not followed", kind="redirect", status=status)
+
+
+# --- one exchange ----------------------------------------------------------------------------------------------------
+
+
+class _NotConnected(Exception):
+    def __init__(self, why: OSError, proxy: str | None) -> None:
+        super().__init__()
+        self.why = why
+        self.proxy = proxy
+
+
+class _Call:
+    """
+    How far one request is, and until when; its thread's sockets ask it how long they may wait.
+
+    Args:
+        deadline_s: for all of it, the waits of `sending` excepted.
+    """
+
+    def __init__(
+        self,
+        deadline_s: float,
+        *,
+        first_byte_s: float | None = None,
+        sending: AbstractContextManager[None] | None = None,
+    ) -> None:
+        self.deadline_s = deadline_s
+        self.heard = False
+        self._whole = self.limit = f"no whole answer within {deadline_s:g} s"  # which of the times comes first
+        self.proxy: str | None = None  # whom we speak to while there is no connection to the host itself
+        self._ends_at = time.monotonic() + deadline_s
+        self._first_byte_s = first_byte_s
+        self._connect_by: float | None = None
+        self._sent_at: float | None = None
+        self._sending = sending or nullcontext()
+        self._waiting = ExitStack()
+
+    def connecting(self, proxy: str | None) -> None:
+        """A connection is being made, to the host or to its proxy."""
+        self.proxy = proxy
+        self._connect_by = time.monotonic() + CONNECT_TIMEOUT_S
+
+    def left_s(self) -> float:
+        """
+        Return how long the next wait may take.
+
+        Raises:
+            TimeoutError: no time is left.
+        """
+        now = time.monotonic()
+        limits = [(self._ends_at, self._whole)]
+        if self._connect_by is not None:
+            limits.append((self._connect_by, f"no connection within {CONNECT_TIMEOUT_S:g} s"))
+        elif self._first_byte_s is not None and self._sent_at is not None and not self.heard:
+            limits.append((self._sent_at + self._first_byte_s, f"no answer began within {self._first_byte_s:g} s"))
+        ends_at, self.limit = min(limits)
+        if ends_at <= now:
+            raise TimeoutError
+        return ends_at - now
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow the request through httpcore, which tells every step by this name."""
+        if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            self.proxy, self._connect_by, self.heard = None, None, False
+            ready_at = time.monotonic()
+            sending, self._sending = self._sending, nullcontext()
+            self._waiting.enter_context(sending)
+            self._ends_at += time.monotonic() - ready_at
+        elif event == "http11.send_request_body.complete" and self._connect_by is None:
+            self._sent_at = time.monotonic()
+            self._waiting.close()
+
+    def end(self) -> None:
+        """Nothing is being sent any more, however it ended."""
+        self._waiting.close()
+
+
+_call: ContextVar[_Call] = ContextVar("call")
+
+
+@contextmanager
+def _exchange(client: httpx.Client, method: str, url: str, call: _Call, **more: Any) -> Iterator[httpx.Response]:
+    """
+    Open one exchange: the answer's head is there, its body still to be read.
+
+    Raises:
+        NoAnswer: whatever goes wrong, until the end of the context.
+    """
+    token = _call.set(call)
+    try:
+        if not httpx.URL(url).host:
+            raise httpx.InvalidURL("no host")
+        # what stands in the URL is for those who bring no login of their own
+        auth = httpx.Auth() if "Authorization" in (more.get("headers") or {}) else httpx.USE_CLIENT_DEFAULT
+        timeout = httpx.Timeout(call.deadline_s, connect=min(call.deadline_s, CONNECT_TIMEOUT_S))
+        with client.stream(
+            method, url, auth=auth, timeout=timeout, extensions={"trace": call.trace}, **more
+        ) as response:
+            yield response
+    except _FAULTS as error:
+        raise _translated(error, call) from None
+    finally:
+        call.end()
+        _call.reset(token)
+
+
+_FAULTS = (
+    _NotConnected,
+    OSError,
+    UnicodeError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ProxyError,
+)
+
+
+def _translated(error: Exception, call: _Call) -> NoAnswer:
+    via = f"the proxy {call.proxy}" if call.proxy else None
+    if isinstance(error, TimeoutError | httpx.TimeoutException | httpcore.TimeoutException):
+        return NoAnswer(f"{via}: {call.limit}" if via else call.limit, kind="proxy" if via else "timeout")
+    if isinstance(error, _NotConnected):
+        if error.proxy:
+            return NoAnswer(f"cannot connect to the proxy {error.proxy} ({_cause(error.why)})", kind="proxy")
+        kind = "tls" if isinstance(error.why, ssl.SSLError) else "refused"
+        return NoAnswer(f"cannot connect ({_cause(error.why)})", kind=kind)
+    if isinstance(error, httpcore.ProxyError):
+        return _proxy_refusal(call, str(error))
+    if isinstance(error, httpx.ConnectError):
+        return NoAnswer(f"cannot connect ({_cause(error)})", kind="refused")
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpcore.UnsupportedProtocol | UnicodeError):
+        return NoAnswer("the address is not a URL", kind="address")
+    if via:
+        return NoAnswer(f"{via} broke the connection off ({_cause(error)})", kind="proxy")
+    return NoAnswer(f"the connection broke off ({_cause(error)})", kind="broken")
+
+
+def _proxy_refusal(call: _Call, said: str) -> NoAnswer:
+    status = int(said[:3]) if said[:3].isdigit() else None
+    login = ": it wants a login, or another one" if status == 407 else ""
+    words = f"the proxy {call.proxy} refuses to connect (HTTP {status or said[:40]}){login}"
+    return NoAnswer(words, kind="proxy", status=status)
+
+
+def _cause(error: BaseException) -> str:
+    """Name an error without its text, where the whole URL may stand, unless the system itself worded it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"its certificate does not hold: {inner.verify_message.rstrip('.')}"
+        if isinstance(inner, ssl.SSLError) and inner.reason:
+            return inner.reason
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return type(error).__name__
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
-class _NoAddress(ValueError):
-    """The URL names nothing that can be connected to."""
+def _mounted(proxies: Mapping[str, str | None], connections: int) -> Iterator[tuple[str, httpx.BaseTransport | None]]:
+    made: dict[str, _Network] = {}
+    for pattern, url in proxies.items():
+        if url is None:
+            yield pattern, None
+            continue
+        if url not in made:
+            try:
+                proxy = httpx.Proxy(url)
+            except (httpx.InvalidURL, ValueError):
+                raise ConfigurationProblem(UNUSABLE) from None
+            if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
+                raise ConfigurationProblem(UNUSABLE)
+            made[url] = _Network(connections, proxy)
+        yield pattern, made[url]
 
 
-class _NotConnected(Exception):
-    def __init__(self, why: OSError) -> None:
-        super().__init__()
-        self.why = why
+class _Network(httpx.BaseTransport):
+    """
+    httpx's way to the network, as its own transport is, over sockets that know one deadline.
 
+    What goes wrong below comes out as the system's own error.
+    """
 
-class _Line(io.RawIOBase):
-    """A socket whose every wait ends at the request's deadline: a server that drips a byte a second gains nothing."""
+    def __init__(self, connections: int, proxy: httpx.Proxy | None = None) -> None:
+        backend = _Backend(proxy)
+        common: dict[str, Any] = {
+            "ssl_context": one_context(),
+            "max_connections": connections,
+            "keepalive_expiry": _KEPT_S,
+            "network_backend": backend,
+        }
+        self._pool: httpcore.ConnectionPool
+        if proxy is None:
+            self._pool = httpcore.ConnectionPool(**common)
+        else:
+            self._pool = httpcore.HTTPProxy(
+                proxy_url=_core_url(proxy.url),
+                proxy_auth=proxy.raw_auth,
+                proxy_headers=proxy.headers.raw,
+                proxy_ssl_context=one_context() if proxy.url.scheme == "https" else None,
+                **common,
+            )
+        self._proxy = backend.proxy
 
-    def __init__(self, inner: socket.socket) -> None:
-        self._inner = inner
-        self._unsent: list[bytes] = []
-        self.ends_at = 0.0
-
-    def _wait(self) -> None:
-        left_s = self.ends_at - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        self._inner.settimeout(left_s)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._wait()
-        return self._inner.recv_into(buffer)
-
-    def sendall(self, content: bytes) -> None:
-        """Keep it: http.client hands over head and body one after the other, and they leave as one."""
-        self._unsent.append(content)
-
-    def send_kept(self) -> None:
-        """Send what was handed over."""
-        rest = memoryview(b"".join(self._unsent))
-        self._unsent = []
-        while rest:
-            self._wait()
-            rest = rest[self._inner.send(rest) :]
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return _Reader(self, _CHUNK)
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        asked = httpcore.Request(
+            request.method,
+            _core_url(request.url),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        response = self._pool.handle_request(asked)
+        if not _call.get().heard:  # the answer was there before the request: somebody else's
+            response.close()
+            response = self._pool.handle_request(asked)
+        if response.status == 407 and self._proxy is not None:
+            response.close()
+            _call.get().proxy = self._proxy
+            raise httpcore.ProxyError("407")
+        return httpx.Response(
+            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
+        )
 
     def close(self) -> None:
-        """End of one answer: http.client closes what it read from, while the connection stays."""
-
-    def hang_up(self) -> None:
-        self._inner.close()
-
-    def is_quiet(self) -> bool:
-        """Whether nothing came since the last answer; a server that hung up is not quiet."""
-        poll = select.poll()
-        poll.register(self._inner, select.POLLIN)
-        return not poll.poll(0)
+        self._pool.close()
 
 
-class _Reader(io.BufferedReader):
-    """What http.client reads from. It takes a chunk's length as it comes: below nothing, it would read without end."""
+class _Body(httpx.SyncByteStream):
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size < 0:
-            raise http.client.IncompleteRead(b"")
-        return super().read(size)
+    def __iter__(self) -> Iterator[bytes]:
+        return self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
 
 
-class _Connection(http.client.HTTPConnection):
-    """http.client's connection over a `_Line`."""
+def _core_url(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
-    def __init__(self, scheme: str, host: str, port: int) -> None:
-        super().__init__(host, port)
-        self._tls = scheme == "https"
-        self.used_at = 0.0
-        self.line: _Line
 
-    def open(self, ends_at: float) -> None:
-        """
-        Connect.
+class _Backend(httpcore.NetworkBackend):
+    """Makes connections whose every wait ends with their call: a server that drips a byte a second gains nothing."""
 
-        Raises:
-            TimeoutError: not in time.
-            _NotConnected: nobody is there, or it is nobody we trust.
-        """
+    def __init__(self, proxy: httpx.Proxy | None) -> None:
+        self.proxy = None if proxy is None else host_of(str(proxy.url))
+        self._secure = proxy is not None and proxy.url.scheme == "https"
+
+    def connect_tcp(self, host: str, port: int, *_args: Any, **_more: Any) -> httpcore.NetworkStream:
+        call = _call.get()
+        call.connecting(self.proxy)
         try:
-            timeout_s = min(CONNECT_TIMEOUT_S, max(0.001, ends_at - time.monotonic()))
-            plain = socket.create_connection((self.host, self.port), timeout_s)
-            try:
-                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self._tls:
-                    plain.settimeout(min(CONNECT_TIMEOUT_S, max(0.001, ends_at - time.monotonic())))
-                    plain = one_context().wrap_socket(plain, server_hostname=self.host)
-            except BaseException:
-                plain.close()
-                raise
+            plain = _connect(host, port, call)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except TimeoutError:
             raise
         except OSError as error:
-            raise _NotConnected(error) from None
-        self.line = _Line(plain)
-        self.sock = self.line
+            raise _NotConnected(error, self.proxy) from None
+        return _Stream(plain, self.proxy if self._secure else None)
 
 
-class _Network:
-    """Connections that are kept for a while, at most so many at once."""
-
-    def __init__(self, connections: int) -> None:
-        self._free = threading.BoundedSemaphore(connections)
-        self._lock = threading.Lock()
-        self._idle: dict[tuple[str, str, int], list[_Connection]] = {}
-
-    @contextmanager
-    def exchange(self, request: _Request) -> Iterator[_Opened]:
-        place, target, headers = _read_url(request)
-        if not self._free.acquire(timeout=max(0.0, request.ends_at - time.monotonic())):
-            raise TimeoutError
+def _connect(host: str, port: int, call: _Call) -> socket.socket:
+    """Try each of the host's addresses, which share the time that is left."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    while True:
+        family, kind, protocol, _, address = found.pop(0)
+        line = socket.socket(family, kind, protocol)
         try:
-            connection = self._take(place, request.ends_at)
-            try:
-                response = _send(connection, request, target, headers)
-                yield _Opened(response.status, _headers_of(response), lambda: response.read(_CHUNK))
-                if response.length and not request.status_only:
-                    raise http.client.IncompleteRead(b"")
-                kept = response.isclosed() and not response.will_close
-            except BaseException:
-                connection.line.hang_up()
+            line.settimeout(call.left_s() / (len(found) + 1))
+            line.connect(address)
+        except OSError:
+            line.close()
+            if not found:
                 raise
-            if kept:
-                self._give_back(place, connection)
-            else:
-                connection.line.hang_up()
-        finally:
-            self._free.release()
+        except BaseException:
+            line.close()
+            raise
+        else:
+            return line
 
-    def _take(self, place: tuple[str, str, int], ends_at: float) -> _Connection:
-        while True:
-            with self._lock:
-                idle = self._idle.get(place)
-                connection = idle.pop() if idle else None
-            if connection is None:
-                connection = _Connection(*place)
-                connection.open(ends_at)
-                return connection
-            if time.monotonic() - connection.used_at < _KEPT_S and connection.line.is_quiet():
-                return connection
-            connection.line.hang_up()
 
-    def _give_back(self, place: tuple[str, str, int], connection: _Connection) -> None:
-        connection.used_at = time.monotonic()
-        with self._lock:
-            self._idle.setdefault(place, []).append(connection)
+class _Stream(httpcore.NetworkStream):
+    """A socket, with TLS or without."""
+
+    def __init__(self, line: socket.socket, tls_of: str | None = None) -> None:
+        self._line = line
+        self._tls_of = tls_of  # a proxy that is itself spoken to over https
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the call knows it
+        call = _call.get()
+        self._line.settimeout(call.left_s())
+        found = self._line.recv(max_bytes)
+        call.heard = True
+        return found
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the call knows it
+        call = _call.get()
+        rest = memoryview(buffer)
+        try:
+            while rest:
+                self._line.settimeout(call.left_s())
+                rest = rest[self._line.send(rest) :]
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise httpcore.WriteError from error  # httpcore looks then whether there is an answer all the same
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - the call knows it
+    ) -> httpcore.NetworkStream:
+        try:
+            if isinstance(self._line, ssl.SSLSocket):
+                return _Nested(self, ssl_context, server_hostname)
+            self._line.settimeout(_call.get().left_s())
+            return _Stream(ssl_context.wrap_socket(self._line, server_hostname=server_hostname))
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise _NotConnected(error, self._tls_of) from None
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "ssl_object":
+            return self._line if isinstance(self._line, ssl.SSLSocket) else None
+        if info == "is_readable":
+            poll = select.poll()
+            poll.register(self._line, select.POLLIN)
+            return bool(poll.poll(0))
+        return self._line if info == "socket" else None
 
     def close(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, {}
-        for connections in idle.values():
-            for connection in connections:
-                connection.line.hang_up()
+        self._line.close()
 
 
-def _read_url(request: _Request) -> tuple[tuple[str, str, int], str, Mapping[str, str]]:
-    """
-    Return where to connect to, what to ask for there, and with which headers.
+class _Nested(httpcore.NetworkStream):
+    """TLS inside the TLS of a proxy that is itself spoken to over https."""
 
-    Raises:
-        _NoAddress, UnicodeError: the URL is none, or of another kind.
-    """
-    try:
-        parts = urlsplit(request.url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise _NoAddress from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise _NoAddress
-    if not host.isascii():
-        host = host.encode("idna").decode()
-    target = quote(parts.path or "/", safe=_PATH_SIGNS)
-    query = "&".join(filter(None, [quote(parts.query, safe=_PATH_SIGNS + "?"), urlencode(request.params)]))
-    headers = request.headers
-    if parts.username is not None and "Authorization" not in headers:
-        import base64
+    def __init__(self, outer: _Stream, context: ssl.SSLContext, hostname: str | None) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._inner = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
+        self._move(self._inner.do_handshake)
 
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = {**headers, "Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
-    place = (parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
-    return place, f"{target}?{query}" if query else target, headers
+    def _move(self, step: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                done, wants = step(), False
+            except ssl.SSLWantReadError:
+                done, wants = None, True
+            if self._outgoing.pending:
+                self._outer.write(self._outgoing.read())
+            if not wants:
+                return done
+            if more := self._outer.read(1 << 16):
+                self._incoming.write(more)
+            else:
+                self._incoming.write_eof()
 
-
-def _send(
-    connection: _Connection, request: _Request, target: str, headers: Mapping[str, str]
-) -> http.client.HTTPResponse:
-    line = connection.line
-    ready_at = time.monotonic()
-    with request.sending:
-        line.ends_at = request.ends_at + time.monotonic() - ready_at
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the call knows it
         try:
-            connection.request("POST", target, request.content, headers)
-        except ValueError as error:  # a header that would be two
-            raise http.client.HTTPException from error
-        line.send_kept()
-    return connection.getresponse()
+            return bytes(self._move(partial(self._inner.read, max_bytes)))
+        except ssl.SSLEOFError:
+            return b""
 
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the call knows it
+        rest = memoryview(buffer)
+        while rest:
+            rest = rest[self._move(partial(self._inner.write, rest)) :]
 
-def _headers_of(response: http.client.HTTPResponse) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in response.getheaders():
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner if info == "ssl_object" else self._outer.get_extra_info(info)
+
+    def close(self) -> None:
+        self._outer.close()
 
 
 def tls_context() -> ssl.SSLContext:
@@ -421,56 +611,3 @@ def one_context() -> ssl.SSLContext:
         if _context is None:
             _context = tls_context()
         return _context
-
-
-def _cause(error: BaseException) -> str:
-    """Name an error without its text, where the whole URL may stand, unless the system itself worded it."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, ssl.SSLError) and inner.reason:
-            return inner.reason
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        inner = inner.__cause__ or inner.__context__
-    return type(error).__name__
-
-
-# --- for tests -------------------------------------------------------------------------------------------------------
-
-
-class _Handed:
-    """Requests go to a transport of httpx, in this process."""
-
-    def __init__(self, transport: httpx.BaseTransport) -> None:
-        self._transport = transport
-
-    @contextmanager
-    def exchange(self, request: _Request) -> Iterator[_Opened]:
-        import httpx
-
-        timeout = httpx.Timeout(request.deadline_s, connect=min(request.deadline_s, CONNECT_TIMEOUT_S))
-        asked = httpx.Request(
-            "POST",
-            request.url,
-            params=request.params,
-            headers=request.headers,
-            content=request.content,
-            extensions={"timeout": timeout.as_dict()},
-        )
-        with request.sending:
-            pass
-        try:
-            response = self._transport.handle_request(asked)
-            body = [response.read()]
-        except httpx.TimeoutException:
-            raise TimeoutError from None
-        except httpx.ConnectError as error:
-            raise _NotConnected(OSError(0, str(error))) from None
-        except httpx.HTTPError as error:
-            raise http.client.HTTPException from error
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        headers.pop("content-encoding", None)  # httpx has unpacked it
-        yield _Opened(response.status_code, headers, lambda: body.pop() if body else b"")
-
-    def close(self) -> None:
-        self._transport.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from jobsync.errors import ConfigurationProblem
+from jobsync.proxies import read_proxies
 
 CONFIG_FILE = "/etc/jobsync/config.toml"
 # Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
@@ -26,6 +27,7 @@ _NAMES = (
     "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
     "JOBSYNC_EASYCARS_URL",
     "JOBSYNC_SRI_URL",
+    "JOBSYNC_PROXY",
     "JOBSYNC_STORAGE",
     "JOBSYNC_LOG_LEVEL",
     "JOBSYNC_LOG_FORMAT",
@@ -35,7 +37,13 @@ _NAMES = (
     "JOBSYNC_PING_URL",
 )
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
-_ALERT_NAMES = ("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK", "JOBSYNC_PING_URL")
+_ALERT_NAMES = (
+    "JOBSYNC_SMTP_URL",
+    "JOBSYNC_ALERT_TO",
+    "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_PING_URL",
+    "JOBSYNC_PROXY",
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,9 @@ class Settings:
     What the outside told this process.
 
     `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
-    (None: the user's data folder); `database_is_default` says that nobody named either. Keys are 32 bytes. Fields that
-    may hold a secret stay out of `repr`.
+    (None: the user's data folder); `database_is_default` says that nobody named either. Keys are 32 bytes. `proxies`
+    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. Fields
+    that may hold a secret stay out of `repr`.
     """
 
     database_url: str | None = field(default=None, repr=False)
@@ -56,6 +65,8 @@ class Settings:
     encryption_key_previous: bytes | None = field(default=None, repr=False)
     easycars_url: str | None = None
     sri_url: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     storage: Path | None = None
     log_level: str = "info"
     log_format: str = "auto"
@@ -78,7 +89,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
     """
     problems: list[str] = []
-    settings = _parse(_collect(environ, problems), problems, under_systemd="INVOCATION_ID" in environ)
+    settings = _parse(_collect(environ, problems), problems, environ)
     if problems:
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     return settings
@@ -94,13 +105,13 @@ def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str
     raw = {name: text for name, text in _collect(environ, collected).items() if name in _ALERT_NAMES}
     others = tuple(f"{name}:" for name in _NAMES if name not in _ALERT_NAMES)
     problems = [words for words in collected if not words.startswith(others)]  # a file's may be about alerts
-    settings = _parse(raw, problems, under_systemd="INVOCATION_ID" in environ)
+    settings = _parse(raw, problems, environ)
     if settings.smtp_url is None and "JOBSYNC_SMTP_URL" in raw:
         settings = replace(settings, alert_to=None)  # it has been named; half of mail is not another mistake
     return settings, tuple(problems)
 
 
-def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) -> Settings:
+def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, str]) -> Settings:
     def key_of(name: str) -> bytes | None:
         text = raw.get(name)
         if text is None:
@@ -141,6 +152,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
 
     _check_places(raw, problems)
     database_url, embedded_folder = _database(raw, problems)
+    proxy = url_of("JOBSYNC_PROXY", ("http", "https"))
     return Settings(
         database_url=database_url,
         embedded_folder=embedded_folder,
@@ -150,6 +162,8 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
         encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),
         easycars_url=url_of("JOBSYNC_EASYCARS_URL", ("http", "https")),
         sri_url=url_of("JOBSYNC_SRI_URL", ("http", "https")),
+        proxy=proxy,
+        proxies=read_proxies(environ, proxy),
         storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
         log_level=choice_of("JOBSYNC_LOG_LEVEL", _LOG_LEVELS, "info"),
         log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
@@ -157,7 +171,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], *, under_systemd: bool) 
         alert_to=raw.get("JOBSYNC_ALERT_TO"),
         alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
         ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
-        under_systemd=under_systemd,
+        under_systemd="INVOCATION_ID" in environ,
     )
 
 

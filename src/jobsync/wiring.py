@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
 from jobsync.logs import configure_logs, register_secret
+from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
     from jobsync.db.system_settings import SystemSettings
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
@@ -72,6 +72,9 @@ class Tools:
         return settings, problems
 
     def _hide(self, settings: Settings) -> None:
+        for proxy in {url for url in settings.proxies.values() if url}:
+            for secret in secrets_of(proxy):
+                register_secret(secret)
         if settings.smtp_url or settings.alert_webhook or settings.ping_url:
             from jobsync.operate.send import hide_secrets
 
@@ -133,15 +136,15 @@ class Tools:
         return engine
 
     @cached_property
-    def pool(self) -> Pool:
+    def job_engine(self) -> Engine:
         """For jobs before their run begins; the schema has been checked."""
-        from jobsync.db.engine import translated
+        from jobsync.db.engine import transaction, translated
         from jobsync.db.migrate import check_schema
 
-        pool = self.database.pool()
-        with translated(), pool.transaction() as connection:
+        engine = self.database.job_engine()
+        with translated(), transaction(engine) as connection:
             check_schema(connection)
-        return pool
+        return engine
 
     @property
     def cipher(self) -> Cipher:
@@ -155,16 +158,23 @@ class Tools:
         from jobsync.easycars.client import EasyCarsClient
         from jobsync.http import HttpClient
 
-        http = HttpClient(connections=connections)
+        http = HttpClient(connections=connections, proxies=self.settings.proxies)
         self._stack.callback(http.close)
         return EasyCarsClient(http, base_url=self.settings.easycars_url, pause=self._pause or pause)
+
+    @property
+    def easycars_hosts(self) -> dict[str, str]:
+        """The vendor's hosts, by environment."""
+        from jobsync.easycars.client import ADDRESSES, host_of
+
+        return {environment: host_of(environment, self.settings.easycars_url) for environment in ADDRESSES}
 
     def sri(self, *, connections: int) -> SriClient:
         """Return a client for the SRI's authorization service."""
         from jobsync.http import HttpClient
         from jobsync.sri.client import MOST_BYTES, SriClient
 
-        http = HttpClient(connections=connections, most_bytes=MOST_BYTES)
+        http = HttpClient(connections=connections, most_bytes=MOST_BYTES, proxies=self.settings.proxies)
         self._stack.callback(http.close)
         return SriClient(http, base_url=self.settings.sri_url)
 
@@ -251,6 +261,7 @@ class Tools:
         return StockSync(
             cipher=self.cipher,
             make_client=lambda pause: self.easycars(pause, connections=workers),
+            hosts=self.easycars_hosts,
             settings=settings,
             named=named,
             scheduled=scheduled,

@@ -112,7 +112,7 @@ def test_what_is_wrong_inside_never_counts_against_the_host(
     assert {found.get("reason") for found in ran.json["items"]} <= {reason} if reason else True
     assert {tuple(found.get("warnings", ())) for found in ran.json["items"]} == {tuple(warnings or ())}
     assert len(sri.asked) == 8
-    assert rows("SELECT faults_in_a_row, opened_at FROM sri_hosts") == [(0, None)]
+    assert rows("SELECT faults_in_a_row, opened_at FROM vendor_hosts") == [(0, None)]
 
 
 OUTSIDE = [
@@ -139,7 +139,7 @@ def test_what_is_no_answer_counts_against_the_host(
     ran = cli("check-authorizations", "--json")
 
     assert (ran.code, len(sri.asked)) == (69, 5)
-    assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL, open_cause FROM sri_hosts") == [(5, True, "faults")]
+    assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL, open_cause FROM vendor_hosts") == [(5, True, "faults")]
 
 
 def test_forbidden_characters_from_answer_to_paper(
@@ -236,7 +236,7 @@ def test_sanction_leaves_one_probe_a_run(
     for _ in range(2):
         assert cli("check-authorizations").code == 0
         asked.append(len(sri.asked))
-    state = rows("SELECT faults_in_a_row, opened_at IS NOT NULL, open_cause FROM sri_hosts")
+    state = rows("SELECT faults_in_a_row, opened_at IS NOT NULL, open_cause FROM vendor_hosts")
     told = cli("status"), cli("health"), cli("invoice", "show", sri.asked[0])
     sri.default = documents.authorized
     recovered = cli("check-authorizations", "--json")
@@ -245,7 +245,7 @@ def test_sanction_leaves_one_probe_a_run(
     assert state == [(0, True, "too_often")]
     assert all("too often" in ran.out for ran in told), [ran.out for ran in told]
     assert (recovered.code, len(sri.asked)) == (0, 20)  # the three that were asked about wait for their next time
-    assert rows("SELECT opened_at, open_cause FROM sri_hosts") == [(None, None)]
+    assert rows("SELECT opened_at, open_cause FROM vendor_hosts") == [(None, None)]
     assert rows("SELECT kind FROM sri_events WHERE invoice_id IS NULL ORDER BY id") == [
         ("circuit_opened",),
         ("circuit_closed",),

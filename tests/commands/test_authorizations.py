@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.hosts.circuit import HostLine
 from jobsync.sandbox.serve import serve
 from jobsync.sri import job
-from jobsync.sri.pace import HostLine
 from tests.commands.sri import Sri
 from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
@@ -288,7 +288,7 @@ def test_circuit_is_remembered_whatever_fault_is_written_last(
 
     assert cli("check-authorizations").code == 69
 
-    assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL FROM sri_hosts") == [(6, True)]
+    assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL FROM vendor_hosts") == [(6, True)]
 
 
 def test_many_calls_share_few_connections(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

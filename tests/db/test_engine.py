@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from jobsync.db import engine
-from jobsync.db.engine import Database, connect, driver, passwords_in, translated
+from jobsync.db import pool
+from jobsync.db.engine import Database, connect, driver, passwords_in, transaction, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
 from tests.runner.support import ask, role, terminate, until, with_user
 
@@ -186,6 +186,15 @@ def test_url_wins_over_our_network_defaults(database_url: str) -> None:
     assert (parameters["connect_timeout"], parameters["tcp_user_timeout"]) == ("77", "15000")
 
 
+@pytest.mark.parametrize("given", ["0", "-1"])
+def test_no_url_makes_us_wait_for_ever(database_url: str, given: str) -> None:
+    """To libpq, a time-out of 0 is none; here it is ours."""
+    with connect(f"{database_url}&connect_timeout={given}", application_name="test") as connection:
+        parameters = connection.info.get_parameters()
+
+    assert parameters["connect_timeout"] == "5"
+
+
 def test_name_is_shown_by_the_server(database_url: str, connection: Direct) -> None:
     """The application's name stands in pg_stat_activity."""
     with connect(database_url, application_name="jobsync:here") as opened:
@@ -233,19 +242,19 @@ def test_wrong_statement_is_a_bug(database: Database) -> None:
 
 def test_end_of_the_block_commits_and_an_error_rolls_back(database: Database, connection: Direct) -> None:
     """What a block wrote is there after it; of a block that failed nothing is, and its connection is used again."""
-    pool = database.pool(connections=1)
-    with pool.transaction() as writing:
+    engine = database.job_engine(connections=1)
+    with transaction(engine) as writing:
         pid = writing.info.backend_pid
         writing.execute("INSERT INTO dealerships (name) VALUES ('kept')")
 
     def fail() -> None:
-        with pool.transaction() as writing:
+        with transaction(engine) as writing:
             writing.execute("INSERT INTO dealerships (name) VALUES ('lost')")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    with pool.transaction() as reading:
+    with transaction(engine) as reading:
         assert pid == reading.info.backend_pid
 
     assert ask(connection, "SELECT name FROM dealerships") == [("kept",)]
@@ -253,45 +262,34 @@ def test_end_of_the_block_commits_and_an_error_rolls_back(database: Database, co
 
 def test_commit_that_fails_is_told(database: Database, connection: Direct) -> None:
     """A connection that dies at its commit: 69, and the next one is a new one."""
-    pool = database.pool(connections=1)
+    engine = database.job_engine(connections=1)
 
     def die() -> None:
-        with translated(), pool.transaction() as dying:
+        with translated(), transaction(engine) as dying:
             dying.execute("INSERT INTO dealerships (name) VALUES ('lost')")
             terminate(connection, dying.info.backend_pid)
 
     with pytest.raises(Unavailable):
         die()
-    with pool.transaction() as living:
+    with transaction(engine) as living:
         assert ask(living, "SELECT name FROM dealerships") == []
-
-
-def test_autocommit_ends_with_its_block(database: Database, connection: Direct) -> None:
-    """Each statement counts at once inside the block; after it the connection lends itself for transactions again."""
-    pool = database.pool(connections=1)
-    with pool.autocommit() as writing:
-        writing.execute("INSERT INTO dealerships (name) VALUES ('at once')")
-        assert ask(connection, "SELECT name FROM dealerships") == [("at once",)]
-    with pool.transaction() as writing:
-        writing.execute("DELETE FROM dealerships")
-        assert ask(connection, "SELECT name FROM dealerships") == [("at once",)]
 
 
 def test_exhausted_pool_is_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting in vain for a connection of the pool is an outage, not a bug."""
-    monkeypatch.setattr(engine, "_ROOM_WITHIN_S", 0.1)
-    pool = database.pool(connections=1)
-    with pool.transaction(), pytest.raises(Unavailable, match="free"), pool.transaction():
+    monkeypatch.setattr(pool, "ROOM_WITHIN_S", 0.1)
+    engine = database.job_engine(connections=1)
+    with transaction(engine), pytest.raises(Unavailable, match="free"), transaction(engine):
         pass
 
 
 def test_threads_share_the_pool(database: Database) -> None:
     """More threads than connections: each gets its turn, and no two use a connection at the same time."""
-    pool = database.pool(connections=3)
+    engine = database.job_engine(connections=3)
     used: set[int] = set()
 
     def work(number: int) -> int:
-        with pool.transaction() as connection:
+        with transaction(engine) as connection:
             pid = connection.info.backend_pid
             assert pid not in used
             used.add(pid)
@@ -303,7 +301,7 @@ def test_threads_share_the_pool(database: Database) -> None:
         assert list(threads.map(work, range(100))) == list(range(100))
 
 
-@pytest.mark.parametrize("which", ["pool", "engine"])
+@pytest.mark.parametrize("which", ["job", "command"])
 def test_what_died_while_it_waited_is_replaced(database: Database, connection: Direct, which: str) -> None:
     """A connection that the server ended while it lay idle is not handed out."""
     lend = lender(database, which)
@@ -315,7 +313,7 @@ def test_what_died_while_it_waited_is_replaced(database: Database, connection: D
         assert ask(second, "SELECT 1") == [(1,)]
 
 
-@pytest.mark.parametrize("which", ["pool", "engine"])
+@pytest.mark.parametrize("which", ["job", "command"])
 def test_what_the_server_only_talked_to_is_kept(database: Database, connection: Direct, which: str) -> None:
     """A word that the server says unasked is not the end of a connection."""
     lend = lender(database, which)
@@ -329,7 +327,7 @@ def test_what_the_server_only_talked_to_is_kept(database: Database, connection: 
         assert pid == second.info.backend_pid
 
 
-@pytest.mark.parametrize("which", ["pool", "engine"])
+@pytest.mark.parametrize("which", ["job", "command"])
 def test_close_ends_every_connection(database_url: str, connection: Direct, which: str) -> None:
     """A closed database leaves no session behind."""
     database = Database(database_url)
@@ -342,9 +340,9 @@ def test_close_ends_every_connection(database_url: str, connection: Direct, whic
 
 def test_connection_that_is_lent_while_the_pool_closes_is_closed_when_it_comes_back(database: Database) -> None:
     """Whoever still works may finish."""
-    pool = database.pool()
-    with pool.transaction() as lent:
-        pool.close()
+    engine = database.job_engine()
+    with transaction(engine) as lent:
+        engine.dispose()
         assert ask(lent, "SELECT 1") == [(1,)]
 
     assert lent.closed
@@ -354,7 +352,7 @@ def test_connection_that_is_lent_while_the_pool_closes_is_closed_when_it_comes_b
 def test_statements_are_kept_only_on_the_proven_way(database_url: str, elsewhere: bool, kept: bool) -> None:
     """The server keeps statements where work goes the way that was proved direct, and nowhere else."""
     database = Database(database_url, f"{database_url}&sslmode=prefer" if elsewhere else None)
-    with database.pool(prepare=True).transaction() as connection:
+    with transaction(database.job_engine(prepare=True)) as connection:
         for number in range(6):
             connection.execute("SELECT %s::int", [number])
         [(found,)] = ask(connection, "SELECT count(*) > 0 FROM pg_prepared_statements")
@@ -366,9 +364,10 @@ def test_statements_are_kept_only_on_the_proven_way(database_url: str, elsewhere
 def lender(
     database: Database, which: str, *, application_name: str = "test"
 ) -> Callable[[], AbstractContextManager[Direct]]:
-    """Return what lends the one connection of a pool, ours or SQLAlchemy's."""
-    if which == "pool":
-        return database.pool(application_name=application_name, connections=1).transaction
+    """Return what lends the one connection of a job's engine, or of a command's."""
+    if which == "job":
+        engine = database.job_engine(application_name=application_name, connections=1)
+        return lambda: transaction(engine)
     opened = database.engine(application_name=application_name, connections=1)
 
     @contextmanager

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from jobsync.db import migrate
-from jobsync.db.engine import Database, driver, make_engine
+from jobsync.db.engine import Database, driver
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem
@@ -111,11 +111,11 @@ def test_two_upgrades_at_once_are_one(empty_url: str) -> None:
     """Hosts that upgrade together wait for each other; each finds the schema up to date."""
 
     def upgrade(number: int) -> migrate.SchemaStatus:
-        engine = make_engine(empty_url, application_name=f"upgrade {number}", connections=2)
+        database = Database(empty_url)
         try:
-            return migrate.upgrade(engine)
+            return migrate.upgrade(database.engine(application_name=f"upgrade {number}", connections=2))
         finally:
-            engine.dispose()
+            database.close()
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(upgrade, range(4)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from jobsync.cron import BLANKS
-from jobsync.db.engine import Database, driver
+from jobsync.db.engine import Database, driver, transaction
 from jobsync.db.system_settings import (
     CATALOGUE,
     Number,
@@ -185,7 +185,7 @@ def test_write_leaves_an_audit_row(database: Database) -> None:
 def test_program_and_ticks_read_a_switch_alike(blank: str, database: Database) -> None:
     """What an UPDATE leaves around a value counts for both or neither: no job is on for people and off for timers."""
     value = f"{blank}true{blank}"
-    with database.pool().transaction() as connection:
+    with transaction(database.job_engine()) as connection:
         connection.execute("UPDATE system_settings SET value = %s WHERE key = %s", [value, ENABLED])
         row = connection.execute("SELECT jobsync_switch(%s)", [ENABLED]).fetchone()
 

@@ -112,6 +112,7 @@ def test_secrets_never_reach_a_unit(tmp_path: Path) -> None:
         "JOBSYNC_ALERT_WEBHOOK": "https://h/hidden-4",
         "JOBSYNC_PING_URL": "https://h/hidden-5",
         "JOBSYNC_SRI_URL": "https://u:hidden-6@h",
+        "JOBSYNC_PROXY": "http://hidden-7.example:3128",
     }
     text = "".join(render_units(read(environ, tmp_path)).values())
 
@@ -123,11 +124,11 @@ def test_secrets_never_reach_a_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "loaded"),
     [
-        ("stock-sync", {"jobsync_encryption_key", "jobsync_ping_url"}),
-        ("check-authorizations", {"jobsync_ping_url"}),
-        ("generate-ride", {"jobsync_ping_url"}),
-        ("health", {"jobsync_ping_url", "jobsync_smtp_url", "jobsync_alert_webhook"}),
-        ("alert@", {"jobsync_smtp_url", "jobsync_alert_webhook"}),
+        ("stock-sync", {"jobsync_encryption_key", "jobsync_ping_url", "jobsync_proxy"}),
+        ("check-authorizations", {"jobsync_ping_url", "jobsync_proxy"}),
+        ("generate-ride", {"jobsync_ping_url", "jobsync_proxy"}),
+        ("health", {"jobsync_ping_url", "jobsync_smtp_url", "jobsync_alert_webhook", "jobsync_proxy"}),
+        ("alert@", {"jobsync_smtp_url", "jobsync_alert_webhook", "jobsync_proxy"}),
     ],
 )
 def test_each_service_gets_the_secrets_that_it_needs(tmp_path: Path, name: str, loaded: set[str]) -> None:
@@ -138,6 +139,7 @@ def test_each_service_gets_the_secrets_that_it_needs(tmp_path: Path, name: str, 
         "JOBSYNC_SMTP_URL": "smtp://h",
         "JOBSYNC_ALERT_WEBHOOK": "https://h",
         "JOBSYNC_PING_URL": "https://h",
+        "JOBSYNC_PROXY": "http://h:3128",
     }
 
     assert {text.partition(":")[0] for text in values(service(environ, tmp_path, name), "LoadCredential")} == loaded

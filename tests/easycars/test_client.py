@@ -224,9 +224,42 @@ def test_token_is_single_flight(play: Play) -> None:
 def test_token_is_refreshed_once(play: Play, kind: str) -> None:
     """An expired token, said as Code 1 or as 401, costs one refresh and no pause."""
     world = play(Behaviour(kind, times=1))
+    world.client._token(CREDENTIALS, stale=None)
+    for token in world.client._tokens.values():
+        token.born_at -= 61
+
     world.client.fetch_stock(CREDENTIALS)
 
     assert (world.asked(), world.waits) == (["token", "stock", "token", "stock"], [])
+
+
+@pytest.mark.parametrize("kind", ["expired_token_once", "unauthorized_401_once"])
+def test_a_young_token_that_is_refused_is_replaced_by_one_that_may_ripen(play: Play, kind: str) -> None:
+    """One of the vendor's machines may be seconds behind the one that issued it."""
+    world = play(Behaviour(kind, times=1))
+    world.client.fetch_stock(CREDENTIALS)
+
+    assert world.asked() == ["token", "stock", "token", "stock"]
+    assert world.waits == [pytest.approx(5, abs=0.5)]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "asked"),
+    [
+        ("Invalid token.", "token_refused", 2),
+        ("The TOKEN has expired", "token_refused", 2),
+        ("Invalid account", "credentials_account", 2),
+        (None, "credentials_account", 2),
+    ],
+)
+def test_whom_a_young_token_s_refusal_blames(words: str | None, reason: str, asked: int) -> None:
+    """Words about the token pass with time, others are about the account; neither is tried again in this attempt."""
+    no = httpx.Response(200, json={"Code": 1, "ErrorMessage": words})
+    vendor = Vendor(no)
+    problem = failure(over(vendor))
+
+    assert (problem.reason, problem.transient) == (reason, reason == "token_refused")
+    assert sum(request.url.path.endswith("GetAdvertisementStocks") for request in vendor.requests) == asked
 
 
 def test_an_expired_token_is_refreshed_by_one_of_many() -> None:

@@ -90,7 +90,8 @@ def _documents(connection: Connection) -> None:
         [RUNS["ask"], NOW - 2 * HOUR],
     )
     connection.execute(
-        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES ('cel.sri.gob.ec', 5, %s, %s)",
+        "INSERT INTO vendor_hosts (host, faults_in_a_row, opened_at, last_probe_at)"
+        " VALUES ('cel.sri.gob.ec', 5, %s, %s)",
         [NOW - HOUR, NOW - HOUR],
     )
 

@@ -120,10 +120,12 @@ class Clerk:
     drips: bytes = b""  # said a hundred times a second, for ever, instead of a greeting
     mails: list[bytes] = field(default_factory=list)
     said: list[bytes] = field(default_factory=list)
+    calls: int = 0
     port: int = 0
 
     def talk(self, line: socket.socket) -> None:
         """Serve one client."""
+        self.calls += 1
         with suppress(OSError), line, line.makefile("rb") as lines:
             while self.drips:
                 line.sendall(self.drips)

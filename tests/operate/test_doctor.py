@@ -238,17 +238,17 @@ def test_storage_that_is_no_folder(tmp_path: Path) -> None:
 def test_reaching_a_service() -> None:
     """It answers; nobody listens; TLS that is none; a name that is none."""
     with listener() as (_, url):
-        assert "ok" == doctor.check_reach("SRI", url).level
-        assert "problem" == doctor.check_reach("SRI", url.replace("http://", "https://")).level
-    assert "problem" == doctor.check_reach("SRI", f"http://127.0.0.1:{free_port()}").level
-    assert "problem" == doctor.check_reach("SRI", "https://no-such-name.invalid").level
+        assert "ok" == doctor.check_reach("SRI", url, {}).level
+        assert "problem" == doctor.check_reach("SRI", url.replace("http://", "https://"), {}).level
+    assert "problem" == doctor.check_reach("SRI", f"http://127.0.0.1:{free_port()}", {}).level
+    assert "problem" == doctor.check_reach("SRI", "https://no-such-name.invalid", {}).level
 
 
 def test_a_service_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake that never ends costs its deadline."""
     monkeypatch.setattr(doctor, "_REACH_WITHIN_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = doctor.check_reach("SRI", f"https://127.0.0.1:{server.getsockname()[1]}")
+        found = doctor.check_reach("SRI", f"https://127.0.0.1:{server.getsockname()[1]}", {})
 
     assert "problem" == found.level
 

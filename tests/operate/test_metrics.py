@@ -60,7 +60,7 @@ def test_a_hostile_name_is_one_label(database: Database, connection: psycopg.Con
 
 def test_hosts_that_look_alike_are_one_sample(database: Database, connection: psycopg.Connection[Any]) -> None:
     """Two samples with the same labels would cost the whole file."""
-    connection.execute("INSERT INTO sri_hosts (host) VALUES ('cel'), (E'cel\\x07')")
+    connection.execute("INSERT INTO vendor_hosts (host) VALUES ('cel'), (E'cel\\x07')")
     text = render(database)
 
     assert 1 == text.count('jobsync_sri_circuit_open{host="cel"}')

@@ -61,7 +61,7 @@ def fill(connection: Connection) -> None:
         " 'pending', 400, %s FROM invoices",
         [NOW - timedelta(hours=2), EVIL],
     )
-    connection.execute("INSERT INTO sri_hosts (host, opened_at) VALUES (%s, %s)", [EVIL, NOW - timedelta(hours=1)])
+    connection.execute("INSERT INTO vendor_hosts (host, opened_at) VALUES (%s, %s)", [EVIL, NOW - timedelta(hours=1)])
     connection.execute(
         "INSERT INTO alerts (subject, kind, opened_at, details) VALUES (%s, 'unit', %s, %s)",
         [EVIL, NOW, json.dumps({"text": EVIL, "ripe": True})],

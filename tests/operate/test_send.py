@@ -312,6 +312,23 @@ def test_what_perhaps_arrived_is_told_from_what_did_not(how: dict[str, Any], per
     assert perhaps == problem.value.perhaps
 
 
+@pytest.mark.parametrize(
+    ("how", "tries"),
+    [
+        ({"banner": b"421 busy\r\n"}, 3),
+        ({"data": b"451 later\r\n"}, 1),
+        ({"data": b"554 never\r\n"}, 1),
+        ({"data": None}, 1),
+    ],
+)
+def test_a_server_that_is_away_or_busy_is_tried_again(how: dict[str, Any], tries: int) -> None:
+    """Within the same deadline; a no stands, and what perhaps arrived is not said twice."""
+    with clerk(**how) as server, pytest.raises(NotSent):
+        mail_to(server.port, deadline_s=8.0, taken_within_s=0.5).send(message())
+
+    assert server.calls == tries
+
+
 def test_lines_that_begin_with_a_dot_arrive() -> None:
     """And none ends the mail."""
     with clerk() as server:

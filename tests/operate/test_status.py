@@ -324,7 +324,7 @@ def test_sri_down(seen: Seen, connection: Connection) -> None:
     add_invoices(connection, add_tenant(connection), 1)
     set_job(connection, "check-authorizations")
     connection.execute(
-        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at) VALUES ('cel.sri.gob.ec', 9, %s)",
+        "INSERT INTO vendor_hosts (host, faults_in_a_row, opened_at) VALUES ('cel.sri.gob.ec', 9, %s)",
         [NOW - timedelta(minutes=4)],
     )
     verdict = judge_health(seen())
@@ -332,7 +332,7 @@ def test_sri_down(seen: Seen, connection: Connection) -> None:
     assert State.UPSTREAM_DOWN is state(seen(), "check-authorizations")[0]
     assert [("cel.sri.gob.ec", "circuit")] == kinds(verdict)
     assert not verdict.problems[0].ripe
-    connection.execute("UPDATE sri_hosts SET opened_at = %s", [NOW - timedelta(minutes=5)])
+    connection.execute("UPDATE vendor_hosts SET opened_at = %s", [NOW - timedelta(minutes=5)])
     assert judge_health(seen()).problems[0].ripe
 
 
@@ -362,7 +362,7 @@ def test_a_host_that_nothing_waits_for_is_no_alarm(
     connection.execute("UPDATE invoices SET access_key = overlay(access_key PLACING %s FROM 24)", [digit])
     set_job(connection, "check-authorizations")
     connection.execute(
-        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES (%s, 9, %s, %s)",
+        "INSERT INTO vendor_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES (%s, 9, %s, %s)",
         [host, NOW - timedelta(hours=9), NOW - timedelta(hours=hours)],
     )
     verdict = judge_health(seen())
@@ -377,11 +377,12 @@ def test_no_message_before_the_host_was_tried_again(seen: Seen, connection: Conn
     add_invoices(connection, add_tenant(connection), 1)
     set_job(connection, "check-authorizations")
     connection.execute(
-        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at) VALUES ('cel.sri.gob.ec', 9, %s, %s)",
+        "INSERT INTO vendor_hosts (host, faults_in_a_row, opened_at, last_probe_at)"
+        " VALUES ('cel.sri.gob.ec', 9, %s, %s)",
         [NOW - timedelta(hours=9), NOW - timedelta(hours=3)],
     )
     assert not judge_health(seen()).problems[0].ripe
-    connection.execute("UPDATE sri_hosts SET last_probe_at = %s", [NOW])
+    connection.execute("UPDATE vendor_hosts SET last_probe_at = %s", [NOW])
 
     assert judge_health(seen()).problems[0].ripe
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -158,18 +158,31 @@ def process(url: str, script: str) -> Iterator[subprocess.Popen[str]]:
         started.communicate(timeout=20)
 
 
+def on(connection: psycopg.Connection[Any]) -> Callable[[], AbstractContextManager[psycopg.Connection[Any]]]:
+    """Return what opens transactions on one connection, as a run's engine does on several."""
+
+    @contextmanager
+    def begin() -> Iterator[psycopg.Connection[Any]]:
+        with connection.transaction():
+            yield connection
+
+    return begin
+
+
 class FlakyDoor:
-    """Opens connections, but only after the database has been away for some tries."""
+    """Opens transactions, but only after the database has been away for some tries."""
 
     def __init__(self, database: Database, tries: int) -> None:
         self._database = database
         self.tries_left = tries
 
-    def __call__(self) -> psycopg.Connection[Any]:
+    @contextmanager
+    def __call__(self) -> Iterator[psycopg.Connection[Any]]:
         self.tries_left -= 1
         if self.tries_left >= 0:
             raise Unavailable("database: away")
-        return self._database.direct()
+        with self._database.direct() as connection, connection.transaction():
+            yield connection
 
 
 def run_row(connection: psycopg.Connection[Any], run_id: UUID | None) -> tuple[Any, ...]:

@@ -493,7 +493,7 @@ def test_idle_session_timeout_of_the_role_does_not_end_the_lock(
 
 
 def test_read_only_server_is_refused(database_url: str, connection: Connection) -> None:
-    """Where nothing can be written (a standby, a read-only role), the lock means nothing: configuration, 78."""
+    """Where nothing can be written by a setting of the role, the lock means nothing: configuration, 78."""
     with (
         role(connection, "SET default_transaction_read_only = on") as name,
         pytest.raises(ConfigurationProblem, match="read-only"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from jobsync.runner import record
 from jobsync.runner.job import ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, run_lock_name
 from jobsync.runner.record import RunIdentity, bury_crashed, close_run, identify, living_runs, open_run
-from tests.runner.support import FlakyDoor, ask, run_row, until
+from tests.runner.support import FlakyDoor, ask, on, run_row, until
 
 Direct = psycopg.Connection[Any]
 Open = Callable[[], LockSession]
@@ -36,7 +37,7 @@ def verdict(run_id: UUID, status: RunStatus = RunStatus.SUCCEEDED, code: ExitCod
 
 
 def close(database: Database, report: Report, *, streak: bool = True, **more: Any) -> bool:
-    return close_run(database.direct, report, counts_for_streak=streak, **more)
+    return close_run(FlakyDoor(database, 0), report, counts_for_streak=streak, **more)[1]
 
 
 def failures(connection: Direct) -> int:
@@ -62,7 +63,7 @@ def test_application_name_fits_what_postgres_keeps() -> None:
 def test_run_without_a_living_lock_is_crashed(connection: Direct, open_session: Open) -> None:
     """A row that says running and whose lock is free is closed as crashed, with a word on why."""
     run_id = opened(connection)
-    found = bury_crashed(connection, open_session())
+    found = bury_crashed(on(connection), open_session())
     status, _, error, _ = run_row(connection, run_id)
 
     assert ([run_id], "crashed", True) == (found, status, "died" in error)
@@ -74,7 +75,7 @@ def test_living_run_is_never_marked(connection: Direct, open_session: Open) -> N
     run_id = opened(connection)
     connection.execute("UPDATE job_runs SET started_at = now() - interval '10 days'")
     living.try_lock(run_lock_name(run_id))
-    found = bury_crashed(connection, open_session())
+    found = bury_crashed(on(connection), open_session())
 
     assert (found, run_row(connection, run_id)[0]) == ([], "running")
 
@@ -85,7 +86,7 @@ def test_unfinished_items_of_a_dead_run_are_marked_with_it(connection: Direct, o
     record.begin_item(connection, run_id, "a", "done", 1)
     connection.execute("UPDATE job_items SET status = 'success'")
     record.begin_item(connection, run_id, "b", "cut off", 1)
-    bury_crashed(connection, open_session())
+    bury_crashed(on(connection), open_session())
 
     assert ask(connection, "SELECT item_key, status FROM job_items ORDER BY item_key") == [
         ("a", "success"),
@@ -99,7 +100,7 @@ def test_crash_counts_for_the_streak_of_scheduled_runs(
 ) -> None:
     """A crash of a scheduled run is a failure of the job; one of a hand run is not."""
     opened(connection, trigger=trigger)
-    bury_crashed(connection, open_session())
+    bury_crashed(on(connection), open_session())
 
     assert counted == failures(connection)
 
@@ -108,7 +109,7 @@ def test_burying_leaves_no_lock_behind(connection: Direct, open_session: Open) -
     """Whoever buries a run gives its lock back."""
     run_id = opened(connection)
     burying = open_session()
-    bury_crashed(connection, burying)
+    bury_crashed(on(connection), burying)
 
     assert set() == living_runs(connection, [run_id])
 
@@ -124,7 +125,7 @@ def test_dead_run_is_counted_once_by_two_who_find_it(
     def bury(locks: LockSession) -> None:
         with database.direct() as direct:
             meeting.wait(10)
-            found.extend(bury_crashed(direct, locks))
+            found.extend(bury_crashed(on(direct), locks))
 
     threads = [threading.Thread(target=bury, args=[open_session()]) for _ in range(2)]
     for thread in threads:
@@ -150,7 +151,7 @@ def test_verdict_is_written(connection: Direct, database: Database) -> None:
 def test_verdict_survives_a_short_outage(connection: Direct, database: Database) -> None:
     """A database that is away for some tries gets the verdict as soon as it is back."""
     run_id = opened(connection)
-    written = close_run(FlakyDoor(database, 3), verdict(run_id), counts_for_streak=True)
+    _, written = close_run(FlakyDoor(database, 3), verdict(run_id), counts_for_streak=True)
 
     assert (written, run_row(connection, run_id)[0]) == (True, "succeeded")
 
@@ -162,7 +163,7 @@ def test_verdict_that_cannot_be_written_is_given_up_after_a_while(
     monkeypatch.setattr(record, "CLOSE_FOR_S", 0.3)
     run_id = opened(connection)
 
-    assert False is close_run(FlakyDoor(database, 10**6), verdict(run_id), counts_for_streak=True)
+    assert False is close_run(FlakyDoor(database, 10**6), verdict(run_id), counts_for_streak=True)[1]
 
 
 def test_server_that_refuses_for_another_reason_does_not_break_the_end(
@@ -171,10 +172,10 @@ def test_server_that_refuses_for_another_reason_does_not_break_the_end(
     """A server that is being set up anew at that moment costs the row, not the exit code."""
     monkeypatch.setattr(record, "CLOSE_FOR_S", 0.0)
 
-    def refuse() -> Direct:
+    def refuse() -> AbstractContextManager[Direct]:
         raise ConfigurationProblem("database does not exist")
 
-    assert False is close_run(refuse, verdict(opened(connection)), counts_for_streak=True)
+    assert False is close_run(refuse, verdict(opened(connection)), counts_for_streak=True)[1]
 
 
 def test_verdict_already_given_is_not_overwritten(connection: Direct, database: Database) -> None:
@@ -191,7 +192,7 @@ def test_run_that_was_taken_for_dead_has_the_last_word(
 ) -> None:
     """A run that lost its lock and was buried still says how it really ended."""
     run_id = opened(connection)
-    bury_crashed(connection, open_session())
+    bury_crashed(on(connection), open_session())
     close(database, verdict(run_id, RunStatus.LOCK_LOST, ExitCode.LOCK_LOST))
 
     assert run_row(connection, run_id)[:2] == ("lock_lost", 70)
@@ -200,10 +201,25 @@ def test_run_that_was_taken_for_dead_has_the_last_word(
 def test_run_that_was_taken_for_dead_is_one_failure(connection: Direct, database: Database, open_session: Open) -> None:
     """Buried first and closed as lost afterwards, the same run counts once in the streak."""
     run_id = opened(connection)
-    bury_crashed(connection, open_session())
+    bury_crashed(on(connection), open_session())
     close(database, verdict(run_id, RunStatus.LOCK_LOST, ExitCode.LOCK_LOST))
 
     assert failures(connection) == 1
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_verdict_is_kept_only_where_the_run_s_lock_is_seen(
+    connection: Direct, database: Database, open_session: Open, alive: bool
+) -> None:
+    """A server that does not know the run's lock is not the one that did the work: lock_lost, 70."""
+    run_id = opened(connection)
+    if alive:
+        open_session().try_lock(run_lock_name(run_id))
+    report, written = close_run(FlakyDoor(database, 0), verdict(run_id), counts_for_streak=True, held=True)
+
+    expected = ("succeeded", 0) if alive else ("lock_lost", 70)
+    assert (expected, True) == ((str(report.status), int(report.exit_code)), written)
+    assert expected == run_row(connection, run_id)[:2]
 
 
 def test_item_left_open_is_failed_with_its_run(connection: Direct, database: Database) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.hosts.store import HostState, read_hosts
 from jobsync.runner import record
 from jobsync.sri import store
 from jobsync.sri.model import DocumentStatus
@@ -115,9 +116,9 @@ def test_attempt_is_counted_before_it_starts(connection: Connection, add: Add) -
 
     assert number == 1
     assert due_ids(connection) == []
-    state = store.read_hosts(connection, ["sri.example", "other.example"])
+    state = read_hosts(connection, ["sri.example", "other.example"])
     assert state["sri.example"].idle_s is not None
-    assert state["other.example"] == store.HostState("other.example")
+    assert state["other.example"] == HostState("other.example")
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,10 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
             yield from ask.check_settings(connection)
             used = ask.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
+    yield from ask.check_proxy(settings)
     if not offline:
         for name, url in _services(settings, used):
-            yield ask.check_reach(name, url)
+            yield ask.check_reach(name, url, settings.proxies)
 
 
 def _changed_units(tools: Tools) -> list[str]:

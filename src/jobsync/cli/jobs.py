@@ -178,7 +178,7 @@ def _run_generate_ride(
             return disabled_report(job.SPEC.name)
         if scheduled and not job.is_due(connection):
             return idle_report(job.SPEC.name)
-    tools.pool.close()  # a run has its own connections; the server may have few
+    tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -238,8 +238,8 @@ def _run_check_authorizations(
         if scheduled and not dry_run and not job.is_due(connection):
             return idle_report(job.SPEC.name)
     if dry_run:
-        return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
-    tools.pool.close()  # a run has its own connections; the server may have few
+        return job.dry_run(work, tools.job_engine, pause=lambda seconds: not threading.Event().wait(seconds))
+    tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s),
@@ -258,11 +258,11 @@ _CONNECTIONS_MOST = 8
 @contextmanager
 def _asking(tools: Tools) -> Iterator[Connection[Any]]:
     """Open the transaction that asks what there is to do; waits for what others keep locked no longer than a write."""
-    from jobsync.db.engine import translated
+    from jobsync.db.engine import transaction, translated
     from jobsync.runner.lock import ROWS_WITHIN_S
     from jobsync.runner.record import limit_waits
 
-    with translated(), tools.pool.transaction() as connection:
+    with translated(), transaction(tools.job_engine) as connection:
         limit_waits(connection, ROWS_WITHIN_S)
         yield connection
 
@@ -279,27 +279,26 @@ def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
 def _run_stock_sync(
     tools: Tools, *, named: tuple[int, ...], scheduled: bool, dry_run: bool, concurrency: int | None, wait_s: float
 ) -> Report:
-    import gc
-
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
     from jobsync.runner.run import Request, disabled_report, idle_report, run_job
 
-    gc.set_threshold(50_000, 20, 100)  # feeds are many small objects without cycles
     with _asking(tools) as connection:
         job.require_known(connection, named)
         settings = read_system_settings(connection)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):
             return disabled_report(job.SPEC.name)
-        if scheduled and not dry_run and not job.is_due(connection):
+        if scheduled and not dry_run and not job.is_due(connection, tools.easycars_hosts):
             return idle_report(job.SPEC.name)
+        if not scheduled:
+            job.require_awake(connection, named, tools.easycars_hosts)
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
         if scheduled:
             job.require_key(connection, work.cipher)
     if dry_run:
-        return job.dry_run(work, tools.pool, pause=lambda seconds: not threading.Event().wait(seconds))
-    tools.pool.close()  # a run has its own connections; the server may have few
+        return job.dry_run(work, tools.job_engine, pause=lambda seconds: not threading.Event().wait(seconds))
+    tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job.SPEC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),

@@ -30,6 +30,8 @@ ENVIRONMENT = (
     ("JOBSYNC_ENCRYPTION_KEY_PREVIOUS", "the old key, until credentials rotate-key has run"),
     ("JOBSYNC_EASYCARS_URL", "replaces both built-in addresses; RequestToken is appended"),
     ("JOBSYNC_SRI_URL", "replaces both hosts of the SRI: scheme://host[:port]"),
+    ("JOBSYNC_PROXY", "proxy for both vendors, webhook and ping; replaces HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"),
+    ("NO_PROXY", "hosts asked without a proxy, commas between; exempts from JOBSYNC_PROXY too"),
     ("JOBSYNC_STORAGE", "root folder of the RIDE files"),
     (
         "JOBSYNC_LOG_LEVEL",

@@ -56,6 +56,6 @@ def _tell(tools: Tools, job: str, signal: str, *, run: str | None, text: str = "
     from jobsync.operate.send import Ping
 
     try:
-        Ping(tools.settings.ping_url).tell(job, signal, run=run, text=text)
+        Ping(tools.settings.ping_url, proxies=tools.settings.proxies).tell(job, signal, run=run, text=text)
     except JobsyncError as error:
         get_logger().warning("ping.not_sent", error=str(error), signal=signal)

@@ -1,16 +1,18 @@
-"""Connections to Postgres: a job's pool, a command's engine, and single direct ones; libpq's words end here."""
+"""The one door to Postgres: SQLAlchemy's engines for jobs and commands, direct connections, what errors mean."""
 
 from __future__ import annotations
 
+import os
 import re
 import select
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from jobsync import libpq
+from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
@@ -19,26 +21,18 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine
 
+    from jobsync.db import silence
+
 _PREPARED_AFTER = 3
-_ROOM_WITHIN_S = 30.0
-_LOOK_EVERY_S = 0.2
 LOCK_WITHIN_S = 5  # for commands that people wait for; our own transactions hold no lock for that long
 _QUOTED = re.compile('"[^"]*"')
-# What is wrong with role, password, database or server set-up stays wrong until somebody changes it.
-_CONFIGURATION = (
-    "authentication failed",
-    "no password supplied",
-    "does not exist",
-    "no pg_hba.conf entry",
-    "permission denied",
-    "is not permitted to log in",
-    "server does not support SSL",
-    "unrecognized configuration parameter",
-    "invalid value for parameter",
-)
+# What a value of the URL is wrong in is said by libpq itself, before it asks any server; it has no code for that, and
+# no language: this process chooses none.
+_WRONG_VALUE = re.compile(r"invalid (\w+ value|port number|integer value)")
+_CONNECT_S = 5
 # A dead peer is noticed after about 15 s, also with bytes in flight, where keepalives alone would take minutes.
 _NETWORK: dict[str, Any] = {
-    "connect_timeout": 5,
+    "connect_timeout": _CONNECT_S,
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -48,49 +42,171 @@ _NETWORK: dict[str, Any] = {
 
 
 def connect(
-    url: str, *, application_name: str, autocommit: bool = True, prepare: bool = False, **parameters: Any
-) -> psycopg.Connection[Any]:
+    url: str,
+    *,
+    application_name: str,
+    autocommit: bool = True,
+    prepare: bool = False,
+    writes: bool = False,
+    patience: silence.Patience | None = None,
+    **parameters: Any,
+) -> silence.Connection:
     """
-    Open one direct connection.
+    Open one direct connection; with several hosts in the URL to the one that takes writes, unless the URL says else.
 
     Args:
         url: a libpq URL.
         application_name: shown in pg_stat_activity; Postgres keeps 63 bytes of it.
         prepare: let the server keep what is asked often; such statements would not survive a transaction pooler.
+        writes: refuse a session that cannot write.
+        patience: how long it waits for a word of the server; its own by default.
         parameters: further libpq parameters; they win over the URL's, but `options` joins the URL's own.
 
     Raises:
         Unavailable: nobody answers, or the server does not let us in now.
+        Standby: (with `writes`) the server is one.
         ConfigurationProblem: the URL is not one, or the server says that role, password or database are wrong.
+        ReadOnly: (with `writes`) the session was set so that it cannot write.
     """
     import psycopg
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-    from psycopg.types.json import set_json_loads
+
+    from jobsync.db.silence import Patience
+
+    given = _read_url(url)
+    if "options" in parameters and given.get("options"):
+        parameters["options"] = f"{given['options']} {parameters['options']}"
+    if len(_each_host(given)) > 1 and "PGTARGETSESSIONATTRS" not in os.environ:
+        given = {"target_session_attrs": "read-write", **given}
+    if re.fullmatch(r" *(0+|-\d+) *", str(given.get("connect_timeout", ""))):
+        given["connect_timeout"] = _CONNECT_S  # to libpq it means for ever
+    merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
+    connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
+    connection.patience = patience or Patience()
+    try:
+        connection.no_writes = why_read_only(connection)
+        if writes and connection.no_writes is not None:
+            raise connection.no_writes
+        _agree_on_texts(connection)
+        if not connection.autocommit:
+            connection.commit()
+        _read_every_value(connection)
+    except psycopg.Error as error:
+        connection.close()
+        raise problem_of(error) or Unavailable(f"database: {visible(error, most=500)}") from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _read_url(url: str) -> dict[str, Any]:
+    """
+    Return libpq's parameters of a URL.
+
+    Raises:
+        ConfigurationProblem: it is not one.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
 
     try:
-        given = conninfo_to_dict(url)
-        if "options" in parameters and given.get("options"):
-            parameters["options"] = f"{given['options']} {parameters['options']}"
-        merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
-        conninfo = make_conninfo("", **merged)
+        given = dict(conninfo_to_dict(url))
     except psycopg.ProgrammingError as error:
-        # What libpq quotes may be a piece of the password.
-        text = _QUOTED.sub('"…"', str(error))
-        raise ConfigurationProblem(f"database URL: {visible(text)}") from None
+        raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
     if any("@" in host[1:] for host in str(given.get("host") or "").split(",") if not host.startswith("/")):
         raise ConfigurationProblem("database URL: an @ within user or password must be written as %40")
     if not all(port.isdigit() or not port for port in str(given.get("port") or "").split(",")):
         raise ConfigurationProblem("database URL: the port is no number (a / or : in the password is %2F or %3A)")
+    return given
+
+
+def _unquoted(error: Exception) -> str:
+    """Return what libpq says of a URL without what it quotes, which may be a piece of the password."""
+    return visible(_QUOTED.sub('"…"', str(error)), most=500)
+
+
+def _each_host(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameters of each of several hosts alone."""
+    lists = {name: str(given[name]).split(",") for name in ("host", "hostaddr", "port") if given.get(name)}
+    number = max((len(lists[name]) for name in ("host", "hostaddr") if name in lists), default=1)
+    return [
+        {**given, **{name: values[place if len(values) > 1 else 0] for name, values in lists.items()}}
+        for place in range(number)
+        if all(len(values) in (1, number) for values in lists.values())
+    ]
+
+
+def _log_in(given: dict[str, Any], *, autocommit: bool, prepare_threshold: int | None) -> silence.Connection:
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    from jobsync.db.silence import Connection
+
     try:
-        connection = psycopg.connect(
-            conninfo, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None
-        )
+        conninfo = make_conninfo("", **given)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
+    try:
+        connection = Connection.connect(conninfo, autocommit=autocommit, prepare_threshold=prepare_threshold)
     except psycopg.OperationalError as error:
-        raise _translate(error) from None
-    _agree_on_texts(connection)
-    _read_every_instant(connection)
-    set_json_loads(read_json, connection)
+        hosts = _each_host(given)
+        raise (_why_no_host(error, hosts) if len(hosts) > 1 else _why_refused(error, conninfo, given)) from None
+    connection.conninfo = conninfo
     return connection
+
+
+def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
+    """Return why none of several hosts would do: what somebody must change first, else what may pass."""
+    problems: list[JobsyncError] = []
+    for host in hosts:
+        alone = {**host, "target_session_attrs": "any", "connect_timeout": 2}
+        try:
+            with closing(_log_in(alone, autocommit=True, prepare_threshold=None)) as found:
+                problem = why_read_only(found)
+        except JobsyncError as refusal:
+            problem = refusal
+        if problem is not None:
+            problems.append(problem)
+    for kind in (ReadOnly, ConfigurationProblem, Standby):
+        for problem in problems:
+            if isinstance(problem, kind):
+                others = [str(other).removeprefix("database: ") for other in problems if other is not problem]
+                return kind("; ".join([str(problem), *others]))
+    return Unavailable(f"database: {visible(error, most=500)}")
+
+
+def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> JobsyncError:
+    """Return what a refused login means by its code, for which the server is asked once more."""
+    from psycopg import errors
+    from psycopg.conninfo import make_conninfo
+
+    text = visible(error, most=500)
+    if _WRONG_VALUE.search(text):
+        return ConfigurationProblem(f"database URL: {_unquoted(error)}")
+    if isinstance(error, errors.ConnectionTimeout):
+        return Unavailable(f"database: {text}")
+    why = libpq.ask_why(conninfo, within_s=_CONNECT_S)
+    if why is None:  # now it does
+        return NoRoom(f"database: {text}")
+    if why.needs_password:
+        return ConfigurationProblem(f"database: the server asks for a password, and none is set: {text}")
+    if why.code is None and given.get("target_session_attrs", "any") != "any":
+        # the server is not what the URL asks for
+        with (
+            suppress(JobsyncError),
+            closing(
+                _log_in({**given, "target_session_attrs": "any"}, autocommit=True, prepare_threshold=None)
+            ) as found,
+        ):
+            return why_read_only(found) or Unavailable(f"database: {text}")
+    if why.code is None:
+        return Unavailable(f"database: {text}")
+    bare = make_conninfo(conninfo, options="")
+    if is_poolers(why.code) and "options" in given and libpq.ask_why(bare, within_s=_CONNECT_S) is None:
+        return ConfigurationProblem(
+            f"database: a pooler stands in the way; set JOBSYNC_LOCK_DATABASE_URL to a direct connection ({text})"
+        )
+    return meaning_of(why.code, text)
 
 
 def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
@@ -114,8 +230,6 @@ def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
     for name, style in styles.items():
         if not (said(name) or style).startswith(style):
             connection.execute(f"SET {name} TO {style}".encode())
-    if not connection.autocommit:
-        connection.commit()
 
 
 def passwords_in(url: str) -> list[str]:
@@ -132,10 +246,11 @@ def passwords_in(url: str) -> list[str]:
     return [str(given[name]) for name in ("password", "sslpassword") if given.get(name)]
 
 
-def _read_every_instant(connection: psycopg.Connection[Any]) -> None:
-    """Let an instant that Python cannot hold (infinity, year 20000) be read as the last or first one that it can."""
+def _read_every_value(connection: psycopg.Connection[Any]) -> None:
+    """Read JSON by our own reader, and an instant that Python cannot hold (infinity) as the nearest that it can."""
     from psycopg import DataError
     from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
+    from psycopg.types.json import set_json_loads
 
     ends = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 
@@ -155,51 +270,68 @@ def _read_every_instant(connection: psycopg.Connection[Any]) -> None:
 
     connection.adapters.register_loader("timestamptz", Text)
     connection.adapters.register_loader("timestamptz", Binary)
-
-
-def _translate(error: Exception) -> Exception:
-    text = visible(error, most=500)
-    if re.search(r"invalid \w+ value", text) or "invalid port number" in text:
-        return ConfigurationProblem(f"database URL: {_QUOTED.sub('…', text)}")
-    if "unsupported startup parameter" in text:
-        return ConfigurationProblem(
-            f"database: a pooler stands in the way; set JOBSYNC_LOCK_DATABASE_URL to a direct connection ({text})"
-        )
-    if any(words in text for words in _CONFIGURATION):
-        return ConfigurationProblem(f"database: {text}")
-    if "session is read-only" in text or "server is in hot standby mode" in text:
-        return ConfigurationProblem(f"database: this server is read-only (a standby?); connect to the primary ({text})")
-    return Unavailable(f"database: {text}")
+    set_json_loads(read_json, connection)
 
 
 def make_engine(
-    url: str, *, application_name: str, connections: int = 5, lock_timeout_s: float | None = None
+    open_connection: Callable[[], psycopg.Connection[Any]], *, connections: int = 5, lock_timeout_s: float | None = None
 ) -> Engine:
     """
-    Return a pool of at most `connections` work connections; it opens the first when asked for it.
+    Return an engine with a pool of at most `connections`, opened when they are needed; the last used goes first.
 
     Args:
         lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
     """
     from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import QueuePool
 
-    def open_connection() -> psycopg.Connection[Any]:
-        connection = connect(url, application_name=application_name, autocommit=False)
-        if lock_timeout_s is not None:
-            _name_blockers(connection, lambda: connect(url, application_name=application_name))
-        return connection
-
-    def limit_wait(connection: Connection) -> None:
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")  # LOCAL: a pooler may stand between
+    from jobsync.db import pool
 
     engine = create_engine(
-        "postgresql+psycopg://", creator=open_connection, poolclass=QueuePool, pool_size=connections, max_overflow=0
+        "postgresql+psycopg://",
+        creator=open_connection,
+        poolclass=pool.PatientPool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=pool.ROOM_WITHIN_S,
+        pool_use_lifo=True,
+        use_native_hstore=False,
     )
     event.listen(engine, "checkout", _refuse_dead)
-    if lock_timeout_s is not None:
-        event.listen(engine, "begin", limit_wait)
+
+    def begin(connection: Connection) -> None:
+        """Say what holds for each transaction, of jobs and of commands: all of them begin here."""
+        if lock_timeout_s is not None:  # LOCAL: a pooler may stand between
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
+
+    event.listen(engine, "begin", begin)
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+    """
+    Lend the driver's own connection for one transaction of the engine: for COPY, pipelines, statements that are kept.
+
+    It commits at the end of the block and rolls back on any exception; what fails, fails with the driver's own error.
+
+    Raises:
+        Unavailable: no connection has become free for half a minute, or none could be opened.
+    """
+    pool = engine.pool
+    with engine.begin() as connection:
+        lent = driver(connection)
+        try:
+            yield lent
+            lent.commit()  # SQLAlchemy's own, which would wrap the error, finds nothing left to do
+        except BaseException:
+            with suppress(Exception):
+                lent.rollback()
+            if lent.closed or lent.info.transaction_status:  # not idle: it is of no more use
+                connection.invalidate()
+            raise
+        finally:
+            if engine.pool is not pool and not connection.invalidated:  # disposed of meanwhile: there is no way back
+                connection.detach()
 
 
 def _name_blockers(connection: psycopg.Connection[Any], open_another: Callable[[], psycopg.Connection[Any]]) -> None:
@@ -270,91 +402,6 @@ def _lives(connection: psycopg.Connection[Any]) -> bool:
     return True
 
 
-class Pool:
-    """
-    A job's connections: opened when they are needed, each lent for one transaction at a time, the last one used first.
-
-    Not SQLAlchemy's: to import that takes as long as a whole tick that asks about one document.
-    """
-
-    def __init__(self, open_connection: Callable[[], psycopg.Connection[Any]], most: int) -> None:
-        self._open = open_connection
-        self._room = threading.BoundedSemaphore(most)
-        self._idle: list[psycopg.Connection[Any]] = []
-        self._lent: set[psycopg.Connection[Any]] = set()
-        self._closed = False
-
-    @contextmanager
-    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
-        """
-        Lend a connection for one transaction; it commits at the end of the block, rolls back on any exception.
-
-        Raises:
-            Unavailable: none has become free for half a minute, or none could be opened.
-        """
-        with self._lend() as connection:
-            try:
-                yield connection
-                connection.commit()
-            except BaseException:
-                with suppress(Exception):  # a broken one is closed, and dropped below
-                    connection.rollback()
-                raise
-
-    @contextmanager
-    def autocommit(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a connection on which each statement is a transaction."""
-        with self._lend() as connection:
-            connection.autocommit = True
-            try:
-                yield connection
-            finally:
-                with suppress(Exception):
-                    connection.autocommit = False
-
-    @contextmanager
-    def _lend(self) -> Iterator[psycopg.Connection[Any]]:
-        if not self._room.acquire(timeout=_ROOM_WITHIN_S):
-            raise Unavailable(f"database: no work connection has become free for {_ROOM_WITHIN_S:g} s")
-        try:
-            connection = self._take()
-            self._lent.add(connection)
-            try:
-                yield connection
-            finally:
-                self._lent.discard(connection)
-                if self._closed or connection.closed or connection.info.transaction_status:  # not idle
-                    connection.close()
-                else:
-                    self._idle.append(connection)
-        finally:
-            self._room.release()
-
-    def _take(self) -> psycopg.Connection[Any]:
-        deadline = time.monotonic() + _ROOM_WITHIN_S
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                try:
-                    return self._open()
-                except Unavailable:
-                    # the server has no room for one more (a role's limit, max_connections): one of ours comes back soon
-                    if not (self._lent or self._idle) or time.monotonic() >= deadline:
-                        raise
-                    time.sleep(_LOOK_EVERY_S)
-                    continue
-            if _lives(connection):
-                return connection
-            connection.close()
-
-    def close(self) -> None:
-        """Close what is idle now, and the others when they come back."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn database errors that a server or its administrator causes into ours; the others are bugs and pass."""
@@ -377,7 +424,8 @@ def problem_of(error: Exception) -> JobsyncError | None:
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
     words = visible(str(cause).partition("\n")[0], most=300)
     if isinstance(cause, errors.ReadOnlySqlTransaction):
-        return Unavailable(f"database: it takes no writes now (a full disk, a standby?): {words}")
+        session = getattr(cause, "session", None)
+        return why_no_writes(session, words)
     if isinstance(cause, errors.LockNotAvailable):
         where = f" {visible(cause.diag.context, most=200)}" if cause.diag.context else ""
         return Unavailable(
@@ -396,13 +444,14 @@ def problem_of(error: Exception) -> JobsyncError | None:
         return ConfigurationProblem(f"the schema is damaged: {words}; what is missing: jobsync doctor")
     # the others end the session too, but are no OperationalError to psycopg
     gone = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout)
-    replaced = isinstance(cause, errors.FeatureNotSupported) and "cached plan" in words  # a table was altered just now
+    # what is kept of a statement no longer fits a table that was altered just now; all else was supported before
+    replaced = isinstance(cause, errors.FeatureNotSupported)
     if isinstance(cause, gone) or replaced or getattr(error, "connection_invalidated", False):
         return Unavailable(f"database: {visible(cause, most=500)}")
     return None
 
 
-def driver(connection: Connection) -> psycopg.Connection[Any]:
+def driver(connection: Connection) -> silence.Connection:
     """Return psycopg's connection below SQLAlchemy's, for what jobs and commands share."""
     raw: Any = connection.connection.driver_connection
     return raw  # type: ignore[no-any-return]
@@ -410,7 +459,7 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
 
 class Database:
     """
-    One Postgres database as a command sees it.
+    One Postgres database as a process sees it.
 
     Args:
         url: libpq URL for work; may lead through a pooler.
@@ -421,21 +470,30 @@ class Database:
         self.url = url
         self.lock_url = lock_url or url
         self._engines: list[Engine] = []
-        self._pools: list[Pool] = []
+
+    @cached_property
+    def patience(self) -> silence.Patience:
+        """How long each connection waits for a word of the server."""
+        from jobsync.db.silence import Patience
+
+        return Patience()
 
     def engine(
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
     ) -> Engine:
-        """Return a new SQLAlchemy engine; it is closed with the database."""
-        engine = make_engine(
-            self.url, application_name=application_name, connections=connections, lock_timeout_s=lock_timeout_s
-        )
-        self._engines.append(engine)
-        return engine
+        """Return a new engine for a command; it is closed with the database."""
 
-    def pool(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Pool:
+        def open_connection() -> psycopg.Connection[Any]:
+            connection = self.direct(application_name=application_name, autocommit=False)
+            if lock_timeout_s is not None:
+                _name_blockers(connection, lambda: self.direct(application_name=application_name))
+            return connection
+
+        return self._keep(make_engine(open_connection, connections=connections, lock_timeout_s=lock_timeout_s))
+
+    def job_engine(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Engine:
         """
-        Return a new pool; it is closed with the database.
+        Return a new engine for a job, which must be able to write; it is closed with the database.
 
         Args:
             prepare: the caller has proved that `lock_url` leads to the server itself; where work goes the same way, the
@@ -446,23 +504,39 @@ class Database:
         def open_connection() -> psycopg.Connection[Any]:
             from psycopg import IsolationLevel
 
-            connection = connect(self.url, application_name=application_name, autocommit=False, prepare=prepare)
+            connection = self.direct(application_name=application_name, autocommit=False, prepare=prepare, writes=True)
             connection.isolation_level = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
             return connection
 
-        pool = Pool(open_connection, connections)
-        self._pools.append(pool)
-        return pool
+        return self._keep(make_engine(open_connection, connections=connections))
 
-    def direct(self, *, application_name: str = "jobsync") -> psycopg.Connection[Any]:
-        """Open one connection outside every pool, in autocommit."""
-        return connect(self.url, application_name=application_name)
+    def _keep(self, engine: Engine) -> Engine:
+        self._engines.append(engine)
+        return engine
+
+    def direct(
+        self,
+        *,
+        application_name: str = "jobsync",
+        autocommit: bool = True,
+        prepare: bool = False,
+        writes: bool = False,
+    ) -> psycopg.Connection[Any]:
+        """Open one connection outside every pool."""
+        return connect(
+            self.url,
+            application_name=application_name,
+            autocommit=autocommit,
+            prepare=prepare,
+            writes=writes,
+            patience=self.patience,
+        )
 
     def lock_connection(self, *, application_name: str) -> psycopg.Connection[Any]:
         """
         Open the connection whose life is the life of its advisory locks.
 
-        Server and role settings that end idle sessions are switched off for it, a standby is refused.
+        Server and role settings that end idle sessions are switched off for it; a session that cannot write is refused.
         """
         server = (
             "-c statement_timeout=10s -c idle_session_timeout=0"
@@ -474,7 +548,8 @@ class Database:
             self.lock_url,
             application_name=application_name,
             prepare=True,
-            target_session_attrs="read-write",
+            writes=True,
+            patience=self.patience,
             options=server,
         )
 
@@ -482,7 +557,4 @@ class Database:
         """Close every pool."""
         for engine in self._engines:
             engine.dispose()
-        for pool in self._pools:
-            pool.close()
         self._engines.clear()
-        self._pools.clear()

@@ -449,8 +449,8 @@ sri_events = Table(
     Index(None, "at"),
 )
 
-sri_hosts = Table(
-    "sri_hosts",
+vendor_hosts = Table(
+    "vendor_hosts",
     metadata,
     Column("host", Text, primary_key=True),
     _number("faults_in_a_row"),
@@ -459,6 +459,10 @@ sri_hosts = Table(
     _instant("last_start_at"),
     # why the circuit is open: faults, too_often; NULL while it is closed
     _text("open_cause", required=False),
+    # a Retry-After of its: nobody is asked there before
+    _instant("not_before"),
+    # of EasyCars, that lead there; empty for the SRI's
+    Column("environments", ARRAY(Text), nullable=False, server_default=text("'{}'")),
 )
 
 # --- runs ------------------------------------------------------------------------------------------------------------

@@ -7,13 +7,16 @@ import binascii
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from jobsync.easycars.credentials import Credentials
 from jobsync.easycars.model import Envelope
 from jobsync.easycars.parse import UnreadableAnswer, parse_envelope
+from jobsync.errors import JobsyncError
+from jobsync.hosts.circuit import LONGEST_REST_S, Change, HostLine, merged
 from jobsync.http import Answer, HttpClient, NoAnswer
 from jobsync.logs import get_logger, register_secret, visible
 from jobsync.runner.items import ItemFailure
@@ -30,7 +33,10 @@ ADDRESSES = {
 }
 SUCCESS, AUTHENTICATION, WARNING, FAILED, SYSTEM_ERROR = 0, 1, 5, 7, 9
 DEADLINE_S = 60.0
+FIRST_BYTE_WITHIN_S = 20.0
 TRIES = 3
+_YOUNG_S = 60.0  # a token of less that is refused may be refused for its age
+_RIPE_S = 5.0
 _TOKEN_LIFE_S = 600.0  # the printed example's; the paper states none
 _TOKEN_MARGIN_S = 30.0
 _RETRY_AFTER_LEAST_S = 1.0
@@ -38,9 +44,22 @@ _RETRY_AFTER_MOST_S = 60.0
 
 
 class EasyCarsFailure(ItemFailure):
-    """The vendor answered no, or not at all; `retry_after_s` is what it asked for."""
+    """
+    The vendor answered no, or not at all.
+
+    `retry_after_s` is what it asked for; `of_the_host` says that the fault is its host's, whoever was asked for.
+    """
 
     retry_after_s: float | None = None
+    of_the_host: bool = False
+
+
+class NotAsked(JobsyncError):
+    """Its host is not to be asked now: its circuit is open, or it wants to rest."""
+
+
+class _Heard(EasyCarsFailure):
+    """What another thread's request met, that this one waited for: no fault of its own."""
 
 
 class _UnauthorisedPage(EasyCarsFailure):
@@ -57,6 +76,7 @@ class _Token:
     refused: EasyCarsFailure | None = None
     failed: EasyCarsFailure | None = None
     failures: int = 0
+    born_at: float = 0.0
 
 
 class EasyCarsClient:
@@ -84,16 +104,27 @@ class EasyCarsClient:
         self._deadline_s = deadline_s
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._tokens_lock = threading.Lock()
+        self._lines: Mapping[str, HostLine] = {}
+        self._changes: dict[str, Change] = {}
 
-    def fetch_stock(self, credentials: Credentials) -> Envelope:
+    def use(self, lines: Mapping[str, HostLine]) -> None:
+        """From now on ask through these lines, by environment; without one a host is asked whatever it answers."""
+        self._lines = lines
+
+    def fetch_stock(self, credentials: Credentials, *, item: str = "") -> Envelope:
         """
         Return one dealership's feed: Code 0 or 5, with a list.
 
+        Args:
+            item: whose feed it is, for the host's line.
+
         Raises:
-            EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `vendor_failed`,
-                `vendor_error`, `no_list`, or a transport fault (`unreachable`, retried).
+            EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `token_refused`,
+                `vendor_failed`, `vendor_error`, `no_list`, or a transport fault (`unreachable`, retried).
+            NotAsked: the host is not to be asked now, and has not been.
         """
-        envelope = self._retried(lambda: self._ask_for_stock(credentials))
+        line = self._lines.get(credentials.environment)
+        envelope = self._retried(lambda: self._through(line, item, credentials), line=line)
         if envelope.items is None:
             raise EasyCarsFailure(
                 "the answer has no list of vehicles (StockList is null or missing); nothing was changed",
@@ -103,16 +134,47 @@ class EasyCarsClient:
 
     # --- one request -------------------------------------------------------------------------------------------------
 
+    def _through(self, line: HostLine | None, item: str, credentials: Credentials) -> Envelope:
+        """Ask once, and let the host's line know how it ended."""
+        if line is None:
+            return self._ask_for_stock(credentials)
+        if not line.may_ask(item):
+            raise NotAsked("EasyCars is not asked any more in this run")
+        try:
+            envelope = self._ask_for_stock(credentials)
+        except _Heard:
+            raise
+        except EasyCarsFailure as failure:
+            if failure.retry_after_s is not None:
+                line.hold_off(min(max(failure.retry_after_s, _RETRY_AFTER_LEAST_S), LONGEST_REST_S))
+            self._note(line, item, unreachable=failure.of_the_host)
+            raise
+        self._note(line, item, unreachable=False)
+        return envelope
+
+    def _note(self, line: HostLine, item: str, *, unreachable: bool) -> None:
+        change = line.end(unreachable=unreachable, item=item)
+        if change is not None:
+            self._changes[item] = merged(self._changes.get(item), change)
+
+    def change_of(self, item: str) -> Change | None:
+        """Return, once, what an item's tries changed of its host's circuit; None if nothing."""
+        return self._changes.pop(item, None)
+
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
         token = self._token(credentials, stale=None)
+        age_s = self._age_s(credentials)
         try:
             envelope, status = self._request_stock(credentials, token)
         except _UnauthorisedPage:
             envelope, status = Envelope(None, None, None), 401
-        if _refused(envelope, status):
+        if _refused(envelope, status) and not (age_s < _YOUNG_S and _speaks_of_a_token(envelope)):
             # Expired or withdrawn: one refresh. A second no is about the account, since the client pair got a token.
             token = self._token(credentials, stale=token)
+            age_s = self._age_s(credentials)
             envelope, status = self._request_stock(credentials, token)
+        if _refused(envelope, status) and age_s < _YOUNG_S and _speaks_of_a_token(envelope):
+            envelope, status = self._ask_with_a_riper_token(credentials, token, envelope)
         if _refused(envelope, status):
             raise EasyCarsFailure(
                 f"EasyCars refuses the account (AccountNumber, AccountSecret): {_said(envelope)}",
@@ -120,6 +182,24 @@ class EasyCarsClient:
             )
         _judge(envelope, status)
         return envelope
+
+    def _ask_with_a_riper_token(self, credentials: Credentials, token: str, refused: Envelope) -> tuple[Envelope, int]:
+        """Ask with a new token that has become a few seconds old: one machine's clock may be ahead of another's."""
+        token = self._token(credentials, stale=token)
+        age_s = self._age_s(credentials)
+        if age_s >= _RIPE_S or self._pause(_RIPE_S - age_s):
+            refused, status = self._request_stock(credentials, token)
+            if not (_refused(refused, status) and _speaks_of_a_token(refused)):
+                return refused, status
+        raise EasyCarsFailure(
+            f"EasyCars refuses a token that it has just issued: {_said(refused)}",
+            reason="token_refused",
+            transient=True,
+        )
+
+    def _age_s(self, credentials: Credentials) -> float:
+        with self._tokens_lock:
+            return time.monotonic() - self._tokens[_pair(credentials)].born_at
 
     def _request_stock(self, credentials: Credentials, token: str) -> tuple[Envelope, int]:
         body: dict[str, Any] = {
@@ -138,15 +218,14 @@ class EasyCarsClient:
 
     def _token(self, credentials: Credentials, *, stale: str | None) -> str:
         """Return a token that is not the stale one; whoever comes first asks, the others wait for the answer."""
-        key = (credentials.environment, credentials.client_id, credentials.client_secret)
         with self._tokens_lock:
-            slot = self._tokens.setdefault(key, _Token())
+            slot = self._tokens.setdefault(_pair(credentials), _Token())
         failures = slot.failures
         with slot.lock:
             if slot.refused is not None:
-                raise slot.refused
+                raise _heard(slot.refused)
             if slot.failed is not None and slot.failures != failures:
-                raise slot.failed  # whoever waited for a request that failed need not wait for one more
+                raise _heard(slot.failed)  # whoever waited for a request that failed need not wait for one more
             if slot.text is not None and slot.text != stale and time.monotonic() < slot.good_until:
                 return slot.text
             try:
@@ -174,27 +253,46 @@ class EasyCarsClient:
                 raise EasyCarsFailure("the token answer has no usable Token", reason="vendor_failed")
             register_secret(envelope.token)
             slot.text = envelope.token
-            slot.good_until = time.monotonic() + _life_s(envelope.token) - _TOKEN_MARGIN_S
+            slot.born_at = time.monotonic()
+            slot.good_until = slot.born_at + _life_s(envelope.token) - _TOKEN_MARGIN_S
             return slot.text
 
     def _post(self, credentials: Credentials, operation: str, **request: Any) -> Answer:
         base = self._base_url or ADDRESSES[credentials.environment]
         try:
-            return self._http.post(f"{base.rstrip('/')}/{operation}", deadline_s=self._deadline_s, **request)
+            return self._http.post(
+                f"{base.rstrip('/')}/{operation}",
+                deadline_s=self._deadline_s,
+                first_byte_s=FIRST_BYTE_WITHIN_S,
+                **request,
+            )
         except NoAnswer as fault:
-            raise EasyCarsFailure(
+            failure = EasyCarsFailure(
                 f"EasyCars {operation}: {fault}",
                 reason="unreachable",
                 unreachable=True,
                 transient=fault.kind != "too_large",
-            ) from None
+            )
+            failure.of_the_host = fault.kind not in ("too_large", "encoding", "address")
+            raise failure from None
 
     # --- retries -----------------------------------------------------------------------------------------------------
 
-    def _retried(self, ask: Callable[[], T]) -> T:
+    def _retried(self, ask: Callable[[], T], *, line: HostLine | None) -> T:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         fault: BaseException | None = None
+
+        def deserves(error: BaseException) -> bool:
+            return _transient(error) and (line is None or line.may_go_on())
+
+        def once_more() -> T:
+            try:
+                return ask()
+            except NotAsked:
+                if fault is not None:
+                    raise fault from None
+                raise
 
         def before_pause(state: RetryCallState) -> None:
             nonlocal fault
@@ -206,18 +304,44 @@ class EasyCarsClient:
                 raise fault
 
         retrying = Retrying(
-            retry=retry_if_exception(_transient),
+            retry=retry_if_exception(deserves),
             stop=stop_after_attempt(self._tries),
             wait=_wait_s,
             sleep=pause,
             before_sleep=before_pause,
             reraise=True,
         )
-        return retrying(ask)
+        return retrying(once_more)
 
 
 def _transient(error: BaseException) -> bool:
-    return isinstance(error, ItemFailure) and error.transient
+    return isinstance(error, ItemFailure) and error.transient and error.reason != "token_refused"
+
+
+def _pair(credentials: Credentials) -> tuple[str, str, str]:
+    return credentials.environment, credentials.client_id, credentials.client_secret
+
+
+def _heard(failure: EasyCarsFailure) -> _Heard:
+    heard = _Heard(str(failure), reason=failure.reason, unreachable=failure.unreachable, transient=failure.transient)
+    heard.retry_after_s = failure.retry_after_s
+    return heard
+
+
+def replace_text(failure: EasyCarsFailure, text: str) -> EasyCarsFailure:
+    """Return the same failure in other words."""
+    other = type(failure)(text, reason=failure.reason, unreachable=failure.unreachable, transient=failure.transient)
+    other.retry_after_s, other.of_the_host = failure.retry_after_s, failure.of_the_host
+    return other
+
+
+def _speaks_of_a_token(envelope: Envelope) -> bool:
+    return "token" in (envelope.message or "").lower()
+
+
+def host_of(environment: str, base_url: str | None) -> str:
+    """Return the name under which an environment's host is remembered."""
+    return urlsplit(base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
 
 
 def _wait_s(state: RetryCallState) -> float:
@@ -245,7 +369,9 @@ def _read(answer: Answer) -> Envelope:
             return Envelope(None, None, None)
         kind = _UnauthorisedPage if answer.status == 401 else EasyCarsFailure
         status = "" if answer.status == 200 else f" answers HTTP {answer.status}"
-        raise kind(f"EasyCars{status}: {problem}", reason=problem.reason, unreachable=True, transient=True) from None
+        failure = kind(f"EasyCars{status}: {problem}", reason=problem.reason, unreachable=True, transient=True)
+        failure.of_the_host = problem.reason == "html"
+        raise failure from None
 
 
 def _busy(status: int) -> bool:
@@ -256,6 +382,7 @@ def _overloaded(answer: Answer) -> EasyCarsFailure:
     failure = EasyCarsFailure(
         f"EasyCars answers HTTP {answer.status}", reason="unreachable", unreachable=True, transient=True
     )
+    failure.of_the_host = True
     failure.retry_after_s = _retry_after_s(answer)
     return failure
 

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
-from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure
+from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
+from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
-from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
+from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
+from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
-from jobsync.runner.items import Attempt, Item, ItemFailure, as_json, failure_of, work_items
+from jobsync.runner.items import Attempt, Item, ItemFailure, NotStarted, as_json, failure_of, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
 from jobsync.runner.lock import ROWS_WITHIN_S
 from jobsync.runner.run import Run, database_now
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg import Connection
+    from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
 SWITCH = "easycar_sync_enabled"
@@ -60,12 +62,14 @@ class StockSync:
 
     Args:
         make_client: gets a pause function that ends with the run.
+        hosts: the vendor's, by environment.
         named: the dealerships asked for by hand; empty means all that are eligible.
         scheduled: only those whose slot or retry has come.
     """
 
     cipher: Cipher
     make_client: Callable[[Callable[[float], bool]], EasyCarsClient]
+    hosts: Mapping[str, str]
     settings: SystemSettings
     named: tuple[int, ...] = ()
     scheduled: bool = False
@@ -76,12 +80,19 @@ class StockSync:
         with run.writing(run.own_fences) as connection:
             store.log_crashed(connection)
             keep_last_good(connection, self.settings)
-            items, skipped, streak = choose(connection, self.named, scheduled=self.scheduled)
+            claim_hosts(connection, self.hosts)
+            known = read_hosts(connection, self.hosts.values())
+            items, skipped, streak = choose(
+                connection, self.named, scheduled=self.scheduled, resting=resting(self.hosts, known)
+            )
         run.eligible = len(items)
         run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        work = _Work(self, self.make_client(run.pause))
-        return [*work_items(run, items, work, concurrency=self.at_once), *skipped]
+        for environment, until in resting(self.hosts, known).items():
+            get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
+        hosts = Hosts(self.hosts, known, items, pause=run.pause)
+        work = _Work(self, self.make_client(run.pause), hosts)
+        return [*work_lines(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
 
     @property
     def at_once(self) -> int:
@@ -137,17 +148,45 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
         store.write_schedule(connection, found, rule, next_at=next_at)
 
 
-def is_due(connection: Connection[Any]) -> bool:
-    """Stamp the tick and say whether a scheduled run has anything to do; brings the schedules up to date first."""
+def is_due(connection: Connection[Any], hosts: Mapping[str, str]) -> bool:
+    """
+    Stamp the tick and say whether a scheduled run has anything to do; brings the schedules up to date first.
+
+    Args:
+        hosts: the vendor's, by environment.
+    """
     if not record.is_tick_due(connection, SPEC.name):
         return False
     refresh_schedules(connection, database_now(connection))
-    return bool(choose(connection, (), scheduled=True)[0])
+    rests = resting(hosts, read_hosts(connection, hosts.values()))
+    return bool(choose(connection, (), scheduled=True, resting=rests)[0])
 
 
-def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[list[Item], list[ItemResult], bool]:
+def require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
+    """
+    Look before a run by hand begins whether a host that it would ask wants to be asked.
+
+    Raises:
+        Unavailable: all of them want to rest; the text says until when.
+    """
+    rests = resting(hosts, read_hosts(connection, hosts.values()))
+    items, _, _ = choose(connection, named, scheduled=False) if rests else ([], [], False)
+    if items and all(item.group in rests for item in items):
+        until = min(rests[item.group] for item in items if item.group in rests)
+        raise Unavailable(
+            f"EasyCars does not want to be asked before {until.isoformat(timespec='seconds')} (Retry-After);"
+            " nothing was asked"
+        )
+
+
+def choose(
+    connection: Any, named: Sequence[int], *, scheduled: bool, resting: Mapping[str, datetime] | None = None
+) -> tuple[list[Item], list[ItemResult], bool]:
     """
     Return what to work on, in order, what is left out with the reason, and whether a slot is among the work.
+
+    Args:
+        resting: environments whose host wants to rest: nothing of theirs is due.
 
     Raises:
         UsageProblem: a named dealership does not exist.
@@ -163,7 +202,19 @@ def choose(connection: Any, named: Sequence[int], *, scheduled: bool) -> tuple[l
                 )
     else:
         chosen = [d for d in dealerships if d.why_not is None and (d.due is not None or not scheduled)]
-    items = [Item(str(d.id), d.name, lock_name(d.id), named=bool(named), about={"dealership_id": d.id}) for d in chosen]
+    if scheduled and resting:
+        chosen = [d for d in chosen if d.environment not in resting]
+    items = [
+        Item(
+            str(d.id),
+            d.name,
+            lock_name(d.id),
+            named=bool(named),
+            about={"dealership_id": d.id},
+            group=d.environment if d.why_not != "no_credentials" else None,
+        )
+        for d in chosen
+    ]
     left_out = [
         ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
         for d in dealerships
@@ -214,9 +265,12 @@ def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership
 class _Work:
     """Stock sync's side of runner.items.Work."""
 
-    def __init__(self, job: StockSync, client: EasyCarsClient) -> None:
+    def __init__(self, job: StockSync, client: EasyCarsClient, hosts: Hosts) -> None:
         self._job = job
         self._client = client
+        self._hosts = hosts
+        self._before: dict[str, store.StoredAttempt] = {}
+        client.use(hosts.lines)
         self._stored: dict[str, store.StoredCredentials | None] = {}
         self._asking = threading.BoundedSemaphore(job.concurrency)
         self._writing = threading.BoundedSemaphore(job.writers)
@@ -225,6 +279,7 @@ class _Work:
         dealership_id = int(item.key)
         _require(connection, dealership_id)
         self._stored[item.key] = store.read_credentials(connection, dealership_id)
+        self._before[item.key] = store.read_attempt(connection, dealership_id)
         return store.begin_attempt(
             connection,
             dealership_id,
@@ -239,11 +294,54 @@ class _Work:
         credentials = decrypt_credentials(dealership_id, self._stored.pop(attempt.item.key), self._job.cipher)
         with ExitStack() as turn:
             turn.enter_context(self._asking)
-            envelope = self._client.fetch_stock(credentials)
+            try:
+                envelope = self._client.fetch_stock(credentials, item=attempt.item.key)
+            except NotAsked as left:
+                before = self._before[attempt.item.key]
+                raise NotStarted(
+                    str(left), undo=lambda connection: store.take_back(connection, dealership_id, before, asked=False)
+                ) from None
+            except EasyCarsFailure as failure:
+                return self._not_fetched(attempt, credentials, failure)
+            self._remember(attempt, credentials)
             if envelope.size <= _SMALL_FEED:
                 turn.close()
             with self._writing:
                 return self._bring_in(attempt, credentials, envelope)
+
+    def _remember(self, attempt: Attempt, credentials: Credentials) -> None:
+        """Write down what this attempt taught of the vendor's host, if it is news."""
+        if (change := self._client.change_of(attempt.item.key)) is not None:
+            with attempt.writing() as connection:
+                self._hosts.write(connection, credentials.environment, change)
+
+    def _not_fetched(self, attempt: Attempt, credentials: Credentials, failure: EasyCarsFailure) -> ItemResult:
+        """
+        Record that the vendor gave no feed; an open circuit's probe that found the host as before charges nobody.
+
+        Raises:
+            EasyCarsFailure: for an attempt that counts.
+        """
+        dealership_id, item = int(attempt.item.key), attempt.item
+        change = self._client.change_of(item.key)
+        probed = failure.of_the_host and change is not None and change.probed and change.open
+        result = replace(failure_of(item, failure), status=ItemStatus.SKIPPED)
+        if change is not None:
+            with attempt.writing() as connection:
+                self._hosts.write(connection, credentials.environment, change)
+                if probed:
+                    store.take_back(connection, dealership_id, self._before[item.key], asked=True)
+                    attempt.record(connection, result)
+        if probed:
+            get_logger().warning("stock_sync.probe", dealership_id=dealership_id, error=result.error)
+            return result
+        if failure.reason == "token_refused" and self._job.scheduled and not self._has_retries(attempt):
+            raise replace_text(failure, f"{failure}; its machines disagree on the time, or the account is wrong")
+        raise failure
+
+    def _has_retries(self, attempt: Attempt) -> bool:
+        with attempt.writing() as connection:
+            return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
     def _bring_in(self, attempt: Attempt, credentials: Credentials, envelope: Envelope) -> ItemResult:
         dealership_id = int(attempt.item.key)
@@ -421,6 +519,8 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
             return CredentialsCheck("refused", "unknown", None, str(failure), int(ExitCode.FAILED))
         if failure.reason == "credentials_account":
             return CredentialsCheck("accepted", "refused", None, str(failure), int(ExitCode.FAILED))
+        if failure.reason == "token_refused":
+            return CredentialsCheck("accepted", "unknown", None, str(failure), int(ExitCode.FAILED))
         code = ExitCode.UNAVAILABLE if failure.unreachable else ExitCode.FAILED
         return CredentialsCheck("unknown", "unknown", None, str(failure), int(code))
     number = len(envelope.items or ())
@@ -430,12 +530,12 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
     return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
 
 
-def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
     """Do everything up to the plan, in read-only transactions and without a lock; nothing is written."""
 
     @contextmanager
     def reading() -> Iterator[Connection[Any]]:
-        with translated(), pool.transaction() as connection:
+        with translated(), transaction(engine) as connection:
             connection.execute("SET TRANSACTION READ ONLY")
             record.limit_waits(connection, ROWS_WITHIN_S)
             yield connection
@@ -444,15 +544,20 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
 
     client = job.make_client(pause)
     with reading() as connection:
-        items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled)
+        known = read_hosts(connection, job.hosts.values())
+        items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled, resting=resting(job.hosts, known))
+    hosts = Hosts(job.hosts, known, items, pause=pause)
+    client.use(hosts.lines)
     results: list[ItemResult] = []
     for item in items:
         show_progress(f"{len(results)}/{len(items)} {SPEC.noun}")
+        if not hosts.admit(item):
+            continue
         with structlog.contextvars.bound_contextvars(**item.about):
             try:
                 with reading() as connection:
                     credentials = load_credentials(connection, int(item.key), job.cipher)
-                envelope = client.fetch_stock(credentials)
+                envelope = client.fetch_stock(credentials, item=item.key)
                 _, result = plan_and(
                     lambda _connection, plan, _now, item=item: (plan, _result(item, plan, shown=True)),  # type: ignore[misc]
                     reading,
@@ -461,6 +566,8 @@ def dry_run(job: StockSync, pool: Pool, *, pause: Callable[[float], bool]) -> Re
                     credentials.yard_code,
                     job.policy,
                 )
+            except NotAsked:
+                continue
             except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
                 result = failure_of(item, error)
         results.append(result)

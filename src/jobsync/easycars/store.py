@@ -71,6 +71,7 @@ class Dealership:
     why_not: str | None
     attempt: int
     due: str | None
+    environment: str | None
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
@@ -89,7 +90,8 @@ def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
                     WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
                     WHEN s.paused_until > now() THEN 'paused' END,
                coalesce(h.attempt, 0),
-               CASE WHEN h.next_at <= now() THEN 'slot' WHEN h.retry_at <= now() THEN 'retry' END
+               CASE WHEN h.next_at <= now() THEN 'slot' WHEN h.retry_at <= now() THEN 'retry' END,
+               c.environment
         FROM dealerships d
         LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
         LEFT JOIN dealership_settings s ON s.dealership_id = d.id
@@ -218,6 +220,32 @@ def begin_attempt(
         [retry_at, dealership_id],
     )
     return int(attempt)
+
+
+_ATTEMPT: LiteralString = "attempt, attempted_at, slot_at, next_at, slot_started_at, retry_at"
+StoredAttempt = tuple[Any, ...]
+
+
+def read_attempt(connection: Connection[Any], dealership_id: int) -> StoredAttempt:
+    """Return the schedule as it is, for `take_back`."""
+    row = connection.execute(
+        f"SELECT {_ATTEMPT} FROM sync_schedule WHERE dealership_id = %s", [dealership_id]
+    ).fetchone()
+    return row or (0, None, None, None, None, None)
+
+
+def take_back(connection: Connection[Any], dealership_id: int, before: StoredAttempt, *, asked: bool) -> None:
+    """
+    Undo an attempt's beginning: slot and retries are as before it.
+
+    Args:
+        asked: it was tried all the same, so that others come before it the next time.
+    """
+    connection.execute(
+        f"UPDATE sync_schedule SET ({_ATTEMPT}) = (%s, CASE WHEN %s THEN attempted_at ELSE %s END, %s, %s, %s, %s)"
+        " WHERE dealership_id = %s",
+        [before[0], asked, *before[1:], dealership_id],
+    )
 
 
 def end_attempt(connection: Connection[Any], dealership_id: int) -> None:

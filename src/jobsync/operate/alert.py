@@ -609,20 +609,24 @@ def only_here(database: Database | None) -> Iterator[bool]:
     if database is None:
         yield False
         return
-    import time
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
     with translated(), database.lock_connection(application_name="jobsync:alert") as connection:
-        deadline = time.monotonic() + _LOCK_WITHIN_S
-        while True:
+
+        def is_taken() -> bool:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key("alerts")]).fetchone()
-            if row is not None and row[0]:
-                break
-            if time.monotonic() >= deadline:
-                get_logger().warning("alert.lock_taken", message="another host is telling; this one tells only its own")
-                yield False
-                return
-            time.sleep(0.2)
-        yield True
+            return row is not None and bool(row[0])
+
+        trying = Retrying(
+            retry=retry_if_result(lambda ours: not ours),
+            stop=stop_after_delay(_LOCK_WITHIN_S),
+            wait=wait_fixed(0.2),
+            retry_error_callback=lambda _: False,
+        )
+        alone = trying(is_taken)
+        if not alone:
+            get_logger().warning("alert.lock_taken", message="another host is telling; this one tells only its own")
+        yield alone
 
 
 def host_name() -> str:

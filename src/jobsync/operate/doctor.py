@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -15,13 +14,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
+from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.db.system_settings import read_system_settings
-from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.operate.health import unreadable_values
 from jobsync.operate.look import KINDS, read_dealerships, read_now, rows_of
@@ -29,6 +28,7 @@ from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
 from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
 from jobsync.operate.words import many
+from jobsync.proxies import host_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -188,15 +188,20 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        what = (
-            "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
-        )
-        if isinstance(error, ConfigurationProblem):
-            what = "role, password, database name or pg_hba.conf: correct what the message names"
-        return None, [*findings, problem("database", visible(error), what, error.exit_code)]
+        return None, [*findings, problem("database", visible(error), _remedy(error), error.exit_code)]
     findings += list(_locks(database))
     usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
     return (engine if usable else None), findings
+
+
+def _remedy(error: JobsyncError) -> str:
+    if isinstance(error, Standby | ReadOnly):
+        return "as the message says; then psql with the same URL"
+    if isinstance(error, PoolerRefusal):
+        return "look at the pooler: its log, its list of users with their passwords, its databases and their limits"
+    if isinstance(error, ConfigurationProblem):
+        return "role, password, database name or pg_hba.conf: correct what the message names"
+    return "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
@@ -206,16 +211,15 @@ def _server(connection: Connection) -> Iterator[Finding]:
     [row] = rows_of(
         connection,
         "SELECT clock_timestamp() AS now, current_setting('server_version') AS version,"
-        " current_setting('server_version_num')::int AS number, pg_is_in_recovery() AS standby, current_user AS role,"
-        " current_database() AS database",
+        " current_setting('server_version_num')::int AS number, current_user AS role, current_database() AS database",
     )
     took_s = time.monotonic() - started
     here = datetime.now(UTC)
     who = f"PostgreSQL {row['version']}, database {row['database']} as {row['role']}, {took_s * 1000:.0f} ms away"
     if row["number"] < _OLDEST_SERVER:
         yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
-    elif row["standby"]:
-        yield problem("database", f"{who}: a standby", "connect to the primary", ExitCode.CONFIGURATION)
+    elif (why := driver(connection).no_writes) is not None:
+        yield problem("database", visible(why, most=500), _remedy(why), why.exit_code)
     else:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
@@ -302,7 +306,8 @@ def _locks(database: Database) -> Iterator[Finding]:
         refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
     except JobsyncError as error:
         what = "set JOBSYNC_LOCK_DATABASE_URL to a direct connection to the same server"
-        yield problem("locks", visible(error), what, error.exit_code)
+        named = isinstance(error, Unavailable | ReadOnly)
+        yield problem("locks", visible(error), _remedy(error) if named else what, error.exit_code)
     else:
         yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
 
@@ -390,39 +395,65 @@ def environments_in_use(connection: Connection) -> set[str]:
     return {row["environment"] for row in rows}
 
 
-def check_reach(name: str, url: str) -> Finding:
-    """Does the service's host answer, with a certificate that holds?"""
+def check_proxy(settings: Settings) -> Iterator[Finding]:
+    """Through which proxy do requests leave? Its URL is a secret, its host is told."""
+    from jobsync.http import HttpClient
+
+    through: dict[str, list[str]] = {}
+    for pattern, url in settings.proxies.items():
+        if url is not None:
+            through.setdefault(host_of(url), []).append(pattern)
+    if not through:
+        return
+    named = "JOBSYNC_PROXY" if settings.proxy else None
+    words = [
+        f"{'all requests' if 'all://' in patterns else ' and '.join(patterns)} through {host}"
+        f" ({named or ', '.join(pattern.removesuffix('://').upper() + '_PROXY' for pattern in patterns)})"
+        for host, patterns in through.items()
+    ]
+    exempt = [pattern.partition("://")[2].removeprefix("*") for pattern, url in settings.proxies.items() if url is None]
+    if exempt:
+        words.append(f"NO_PROXY exempts {', '.join(exempt)}")
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
+        HttpClient(connections=1, proxies=settings.proxies).close()
+    except ConfigurationProblem as error:
+        yield problem("proxy", str(error), "correct it, or take it away", ExitCode.CONFIGURATION)
+    else:
+        yield ok("proxy", "; ".join(words))
+
+
+def check_reach(name: str, url: str, proxies: Mapping[str, str | None]) -> Finding:
+    """Does the service's host answer, with a certificate that holds? Asked the way that jobs take."""
+    from jobsync.http import HttpClient, NoAnswer
+
+    host = host_of(url)
+    if host == "?":
         return problem(name, "its address is not a URL", "correct it", ExitCode.CONFIGURATION)
     started = time.monotonic()
     try:
-        days = within(_REACH_WITHIN_S, lambda: _handshake(host, port, secure=parts.scheme == "https"))
-    except (OSError, TimeoutError, ssl.SSLError, UnicodeError) as error:
-        words = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+        client = HttpClient(connections=1, proxies=proxies)
+    except ConfigurationProblem:
+        return problem(name, f"{host}: not asked, since the proxy is no usable address", "see the line proxy")
+    try:
+        certificate = within(_REACH_WITHIN_S, lambda: client.look(url, deadline_s=_REACH_WITHIN_S))
+    except (NoAnswer, TimeoutError) as error:
         what = "DNS, routing, firewall or proxy from this host; or the service itself is down"
-        return problem(name, f"{host}:{port}: {visible(words, most=200)}", what)
-    took = f"{host}:{port} answers in {(time.monotonic() - started) * 1000:.0f} ms"
+        return problem(name, f"{host}: {visible(error, most=200)}", what)
+    finally:
+        client.close()
+    days = _days_left(certificate)
+    took = f"{host} answers in {(time.monotonic() - started) * 1000:.0f} ms"
     if days is not None and days < _CERTIFICATE_DAYS:
         return warning(name, f"{took}; its certificate ends in {days} days", "theirs to renew: tell them")
     return ok(name, took if days is None else f"{took}; certificate good for {days} days")
 
 
-def _handshake(host: str, port: int, *, secure: bool) -> int | None:
-    """Connect; returns the certificate's days left, None without TLS."""
-    from jobsync.http import tls_context
-
-    with socket.create_connection((host, port), timeout=_REACH_WITHIN_S) as plain:
-        if not secure:
-            return None
-        with tls_context().wrap_socket(plain, server_hostname=host) as line:
-            certificate = line.getpeercert() or {}
-            ends = certificate.get("notAfter")
-            if not isinstance(ends, str):
-                return None
-            return int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
+def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
+    """Return for how many days a certificate is good, None without TLS."""
+    ends = (certificate or {}).get("notAfter")
+    if not isinstance(ends, str):
+        return None
+    return int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

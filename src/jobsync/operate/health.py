@@ -115,7 +115,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
         Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
         Check("silence", "has every dealership had its success in time?", tuple(_silence(seen))),
         Check("held", "does anything wait for a person?", tuple(_held(seen))),
-        Check("circuit", "does the SRI answer?", tuple(_circuits(seen))),
+        Check("circuit", "do EasyCars and the SRI answer?", tuple(_circuits(seen))),
         Check("queue", f"more than {number('alert_queue_length')} due?", tuple(_queues(seen, open_kinds))),
         Check("documents", "do documents need a person?", tuple(_documents(seen))),
         Check("storage", "can RIDE files be written?", tuple(_storage(seen))),
@@ -216,10 +216,9 @@ def _held(seen: Snapshot) -> Iterator[Problem]:
 
 
 def _circuits(seen: Snapshot) -> Iterator[Problem]:
-    if not seen.job("check-authorizations").enabled:
-        return
     for host in seen.hosts:
-        if host.opened_at is not None and host.behind:
+        asked_by = "check-authorizations" if host.vendor == "SRI" else "stock-sync"
+        if seen.job(asked_by).enabled and host.opened_at is not None and host.behind:
             tried = host.last_probe_at is None or seen.now - host.last_probe_at < _PROBED_WITHIN
             if host.too_often:
                 yield Problem(
@@ -237,7 +236,7 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
                 "circuit",
                 f"{host.host} has not answered since {stamp(host.opened_at)}, last tried"
                 f" {ago(seen.now, host.last_probe_at)}",
-                "nothing is lost, one call a run probes; an outage of the SRI ends by itself, else: jobsync doctor",
+                "nothing is lost, one call a run probes; an outage of theirs ends by itself, else: jobsync doctor",
                 host.opened_at,
                 ripe=tried and seen.now - host.opened_at >= _CIRCUIT_RIPE,
             )
@@ -363,9 +362,14 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     yield from (
         f"{host.host} {'said that we ask too often' if host.too_often else 'did not answer'} when last asked,"
         f" {ago(seen.now, host.last_probe_at or host.opened_at)}; nothing"
-        " waits for it, the next document that does tries it again"
+        f" waits for it, the next {'document' if host.vendor == 'SRI' else 'dealership'} that does tries it again"
         for host in seen.hosts
         if host.opened_at is not None and not host.behind
+    )
+    yield from (
+        f"{host.host} ({host.vendor}) does not want to be asked before {stamp(host.not_before)}: nothing of it is due"
+        for host in seen.hosts
+        if host.not_before is not None
     )
     if seen.too_far_ahead:
         yield (

@@ -228,11 +228,14 @@ class TenantFacts:
 @dataclass(frozen=True)
 class HostFacts:
     """
-    One host of the SRI; its circuit is open since `opened_at`.
+    One host of a vendor; its circuit is open since `opened_at`.
 
     Args:
-        behind: documents that will be asked about there; without any, nobody probes whether it answers again.
+        behind: documents that will be asked about there, or dealerships; without any, nobody probes whether it answers
+            again.
         open_cause: `faults`, or `too_often` if the SRI says that we ask too often.
+        vendor: SRI or EasyCars.
+        not_before: it does not want to be asked until then.
     """
 
     host: str
@@ -241,6 +244,8 @@ class HostFacts:
     last_probe_at: datetime | None
     behind: int = 0
     open_cause: str | None = None
+    vendor: str = "SRI"
+    not_before: datetime | None = None
 
     @property
     def too_often(self) -> bool:
@@ -671,8 +676,16 @@ def _tenants(connection: Connection, now: datetime) -> tuple[TenantFacts, ...]:
 # Each document that waits is asked about every 6 hours at least: a host not tried for longer is asked by nobody, such
 # as a sandbox that is no more.
 _HOSTS = """
-    SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause, CASE
+    SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause,
+           CASE WHEN environments = '{}' THEN 'SRI' ELSE 'EasyCars' END AS vendor,
+           CASE WHEN not_before BETWEEN :now AND CAST(:now AS timestamptz) + interval '1 hour' THEN not_before END
+               AS not_before, CASE
         WHEN opened_at IS NULL OR last_probe_at < CAST(:now AS timestamptz) - interval '7 hours' THEN 0
+        WHEN environments <> '{}' THEN (
+            SELECT count(*) FROM easycar_credentials c LEFT JOIN dealership_settings s USING (dealership_id)
+            WHERE c.is_active AND c.environment = ANY(environments) AND coalesce(s.easycar_auto_sync_enabled, true)
+              AND (s.paused_until IS NULL OR s.paused_until <= :now)
+        )
         ELSE (
             SELECT count(*) FROM invoices i JOIN tenants t ON t.id = i.tenant_id
             WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at IS NOT NULL
@@ -680,7 +693,7 @@ _HOSTS = """
               AND substr(i.access_key, 24, 1) <>
                   CASE host WHEN 'cel.sri.gob.ec' THEN '1' WHEN 'celcer.sri.gob.ec' THEN '2' ELSE '' END
         ) END AS behind
-    FROM sri_hosts ORDER BY host
+    FROM vendor_hosts ORDER BY host
 """
 
 

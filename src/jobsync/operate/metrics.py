@@ -140,7 +140,7 @@ def _documents(text: Text, seen: Snapshot) -> None:
     text.add(
         "jobsync_sri_circuit_open",
         "Whether a host of the SRI is given a rest.",
-        [({"host": host.host}, int(host.opened_at is not None)) for host in seen.hosts],
+        [({"host": host.host}, int(host.opened_at is not None)) for host in seen.hosts if host.vendor == "SRI"],
     )
     text.add(
         "jobsync_sri_answers",

@@ -42,7 +42,11 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         "jobs": [_job_json(status) for status in job_statuses(seen)],
         "dealerships": [_dealership_json(status) for status in dealership_statuses(seen)],
         "tenants": [vars(found) for found in tenant_order(seen)],
-        "sri": {"hosts": [vars(host) for host in seen.hosts], "asks": [vars(asks) for asks in seen.asks]},
+        "easycars": {"hosts": [vars(host) for host in seen.hosts if host.vendor == "EasyCars"]},
+        "sri": {
+            "hosts": [vars(host) for host in seen.hosts if host.vendor == "SRI"],
+            "asks": [vars(asks) for asks in seen.asks],
+        },
         "service_levels": [
             {**vars(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
         ],

@@ -391,7 +391,7 @@ def _documents(seen: Snapshot, history: History) -> str:
     parts += [
         f'<p class="card bad">{say(host.host)} {host.trouble} since {stamp(host.opened_at)}</p>'
         for host in seen.hosts
-        if host.opened_at and host.behind
+        if host.opened_at and host.behind and host.vendor == "SRI"
     ]
     known = [(state.replace("_", " "), f"{history.states[state]:,}") for state in _STATES if state in history.states]
     parts.append(_facts(known))

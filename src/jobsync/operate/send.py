@@ -6,7 +6,8 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ T = TypeVar("T")
 MAIL_WITHIN_S = 20.0
 # RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
 MAIL_TAKEN_WITHIN_S = 60.0
+_MAIL_TRIES = 3
 WEBHOOK_WITHIN_S = 10.0
 PING_WITHIN_S = 5.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -39,11 +41,13 @@ class NotSent(JobsyncError):
 
     Args:
         perhaps: the other side had all of it and then did not say: a second try may tell it twice, so it comes later.
+        passing: it certainly did not arrive, and may well in a moment.
     """
 
-    def __init__(self, text: str, *, perhaps: bool = False) -> None:
+    def __init__(self, text: str, *, perhaps: bool = False, passing: bool = False) -> None:
         super().__init__(text)
         self.perhaps = perhaps
+        self.passing = passing
 
 
 @dataclass(frozen=True)
@@ -226,15 +230,36 @@ class Mail:
         """
         Hand the message to the server; returns the addresses that it refused, masked, while others have the mail.
 
+        A server that is away or busy is tried again in the same deadline.
+
         Raises:
             NotSent: it was not taken, or perhaps it was; a second try has the same Message-ID.
         """
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            stop_before_delay,
+            wait_exponential,
+            wait_random,
+        )
+
+        ends_at = time.monotonic() + self.deadline_s
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, NotSent) and error.passing),
+            stop=stop_after_attempt(_MAIL_TRIES) | stop_before_delay(self.deadline_s),
+            wait=wait_exponential(multiplier=0.5, max=2) + wait_random(0, 0.5),
+            reraise=True,
+        )
+        return retrying(lambda: self._hand_over(message, ends_at - time.monotonic()))
+
+    def _hand_over(self, message: Message, within_s: float) -> tuple[str, ...]:
         from jobsync.operate.smtp import Conversation
 
-        talk = Conversation(before_s=self.deadline_s, after_s=self.taken_within_s)
+        talk = Conversation(before_s=within_s, after_s=self.taken_within_s)
         try:
             within(
-                self.deadline_s,
+                within_s,
                 lambda: self._deliver(message, talk),
                 more_s=lambda: self.taken_within_s if talk.handed_over and not talk.taken else 0.0,
                 give_up=talk.hang_up,
@@ -266,14 +291,18 @@ class Mail:
             return NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO{words}")
         if isinstance(error, smtplib.SMTPResponseException):
             words = _answer(error.smtp_code, error.smtp_error)
-            return NotSent(f"mail: {self.host} answers {words}", perhaps=talk.handed_over)
+            busy = error.smtp_code == 421
+            return NotSent(f"mail: {self.host} answers {words}", perhaps=talk.handed_over, passing=busy)
         if isinstance(error, UnicodeError):  # its words would quote what cannot be written
             return NotSent(f"mail: {self.host}: JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent")
         if isinstance(error, smtplib.SMTPException | OSError | ValueError):
             words = getattr(error, "strerror", None) or str(error) or type(error).__name__
             after = " after it had the whole mail" if talk.handed_over else ""
+            away = isinstance(error, smtplib.SMTPServerDisconnected | OSError) and not isinstance(error, ssl.SSLError)
             return NotSent(
-                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{after}", perhaps=talk.handed_over
+                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{after}",
+                perhaps=talk.handed_over,
+                passing=away and not talk.handed_over,
             )
         return error
 
@@ -404,6 +433,7 @@ class Webhook:
     url: str = field(repr=False)
     deadline_s: float = WEBHOOK_WITHIN_S
     name: str = "webhook"
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def send(self, message: Message) -> tuple[str, ...]:
         """
@@ -413,16 +443,20 @@ class Webhook:
             NotSent: nobody answered, or not with 2xx.
         """
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
-        _post(self.url, body, "application/json; charset=utf-8", deadline_s=self.deadline_s, name="webhook")
+        _post(self, body, "application/json; charset=utf-8", name="webhook")
         return ()
 
 
-def _post(url: str, body: bytes, content_type: str, *, deadline_s: float, name: str) -> None:
+def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url: str | None = None) -> None:
     """Post with one deadline over name, connection and status line; only the host is ever named."""
     from jobsync.http import HttpClient, NoAnswer
 
+    url, deadline_s = url or to.url, to.deadline_s
     host = urlsplit(url).hostname or "its host"
-    client = HttpClient(connections=1)
+    try:
+        client = HttpClient(connections=1, proxies=to.proxies)
+    except ConfigurationProblem as problem:
+        raise NotSent(f"{name}: {problem}") from None
     headers = {"Content-Type": content_type, "User-Agent": f"jobsync/{__version__}"}
     handed_over = threading.Event()
 
@@ -439,7 +473,12 @@ def _post(url: str, body: bytes, content_type: str, *, deadline_s: float, name: 
     try:
         status = within(deadline_s, post)
     except (NoAnswer, TimeoutError) as error:
-        raise NotSent(f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set()) from None
+        refused = isinstance(error, NoAnswer) and error.kind in ("redirect", "proxy")
+        raise NotSent(
+            f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set() and not refused
+        ) from None
+    finally:
+        client.close()
     if not 200 <= status < 300:
         raise NotSent(f"{name}: {host} answers HTTP {status}")
 
@@ -458,7 +497,7 @@ def channels_of(settings: Settings) -> list[Channel]:
     if settings.smtp_url and settings.alert_to:
         found.append(parse_mail(settings.smtp_url, settings.alert_to))
     if settings.alert_webhook:
-        found.append(Webhook(settings.alert_webhook))
+        found.append(Webhook(settings.alert_webhook, proxies=settings.proxies))
     return found
 
 
@@ -467,7 +506,7 @@ def usable_channels(settings: Settings) -> tuple[list[Channel], list[str]]:
     problems: list[str] = []
     found: list[Channel] = []
     if settings.alert_webhook:
-        found.append(Webhook(settings.alert_webhook))
+        found.append(Webhook(settings.alert_webhook, proxies=settings.proxies))
     try:
         found = channels_of(settings)
     except ConfigurationProblem as problem:
@@ -507,6 +546,7 @@ class Ping:
 
     url: str = field(repr=False)
     deadline_s: float = PING_WITHIN_S
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def tell(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
         """
@@ -517,7 +557,7 @@ class Ping:
         """
         address = ping_address(self.url, job, signal, run=run)
         body = visible(text, most=5000).encode("utf-8", "replace")
-        _post(address, body, "text/plain; charset=utf-8", deadline_s=self.deadline_s, name="ping")
+        _post(self, body, "text/plain; charset=utf-8", name="ping", url=address)
 
 
 def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> str:

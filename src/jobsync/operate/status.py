@@ -217,7 +217,7 @@ def _progress(seen: Snapshot, facts: JobFacts) -> str:
 
 def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if facts.kind.name == "check-authorizations":
-        hosts = [host for host in seen.hosts if host.behind]
+        hosts = [host for host in seen.hosts if host.behind and host.vendor == "SRI"]
         scolding = [host for host in hosts if host.too_often]
         if scolding:
             names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in scolding)
@@ -232,7 +232,18 @@ def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
                 "nothing is lost: one call a run probes, the rest waits; jobsync doctor tests the way there",
             )
         return None
-    if facts.last_run and facts.last_run.exit_code == ExitCode.UNAVAILABLE and facts.kind.name == "stock-sync":
+    if facts.kind.name != "stock-sync":
+        return None
+    hosts = [host for host in seen.hosts if host.behind and host.vendor == "EasyCars"]
+    if hosts:
+        names = ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
+        return JobStatus(
+            facts,
+            State.UPSTREAM_DOWN,
+            f"EasyCars does not answer: {names}",
+            "nothing is lost: one dealership a run probes, the rest keeps its slot; jobsync doctor tests the way there",
+        )
+    if facts.last_run and facts.last_run.exit_code == ExitCode.UNAVAILABLE:
         run = facts.last_run
         why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
         what = f"{_tried_again(seen, facts)}; jobsync doctor tests the way there"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import get_logger, visible
@@ -63,7 +62,7 @@ class GenerateRide:
         """Render what is due; returns a result for each document that was begun."""
 
         def ended(run_ids: Set[UUID]) -> Set[UUID]:
-            with translated(), run.pool.transaction() as connection:
+            with run.transaction() as connection:
                 return record.read_ended(connection, run_ids)
 
         if swept := self.storage.sweep(ended):
@@ -71,7 +70,7 @@ class GenerateRide:
         if self.force:
             with run.writing(run.own_fences) as connection:
                 store.forget(connection, access_keys=self.access_keys, tenants=self.tenants)
-        with translated(), run.pool.transaction() as connection:
+        with run.transaction() as connection:
             chosen = choose(connection, self)
         run.eligible = chosen.total
         taken = len(chosen.rides) + len(chosen.later)
@@ -115,7 +114,7 @@ def _pages(chosen: Chosen, run: Run) -> Iterator[Sequence[DueRide]]:
     """
     yield chosen.rides
     for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with translated(), run.pool.transaction() as connection:
+        with run.transaction() as connection:
             rides = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
         yield rides
 
@@ -241,7 +240,7 @@ class _Work:
 
     def do(self, attempt: Attempt) -> ItemResult:
         ride = self._rides[attempt.item.key]
-        with translated(), attempt.run.pool.transaction() as connection:
+        with attempt.run.transaction() as connection:
             source = store.read_source(connection, ride)
         rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
         try:

@@ -45,6 +45,19 @@ class NoLongerDue(JobsyncError):
     """Between being chosen and being started the item was changed by somebody; it is left alone."""
 
 
+class NotStarted(JobsyncError):
+    """
+    An attempt that was begun comes to nothing, through no fault of its item: another run takes it up.
+
+    Args:
+        undo: takes back, in the slice's own rows, that it was begun.
+    """
+
+    def __init__(self, text: str, *, undo: Callable[[Connection[Any]], None]) -> None:
+        super().__init__(text)
+        self.undo = undo
+
+
 @dataclass(frozen=True)
 class Item:
     """
@@ -53,6 +66,7 @@ class Item:
     Args:
         lock_name: taken while it is worked on, unless the run holds it already.
         about: fields that every log line about it carries, so that the journal can be asked for them.
+        group: what its slice sorts it by, such as whom it asks.
     """
 
     key: str
@@ -60,6 +74,7 @@ class Item:
     lock_name: str | None = None
     named: bool = False
     about: Mapping[str, object] = field(default_factory=dict)
+    group: str | None = None
 
 
 @dataclass
@@ -165,10 +180,13 @@ def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int)
     return work_lines(run, [Line(items)], work, concurrency=concurrency)
 
 
+Ending = Future[ItemResult | None]  # None: it was not started after all
+
+
 class _Place:
     """One of the places that items at work take; given back once, early or at the item's end."""
 
-    def __init__(self, room: threading.Semaphore, said: queue.SimpleQueue[Future[ItemResult] | None]) -> None:
+    def __init__(self, room: threading.Semaphore, said: queue.SimpleQueue[Ending | None]) -> None:
         self._room, self._said = room, said
         self._once = threading.Lock()
 
@@ -185,10 +203,10 @@ def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemR
     results: list[ItemResult] = []
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
-    said: queue.SimpleQueue[Future[ItemResult] | None] = queue.SimpleQueue()  # who has ended; None: there is room
+    said: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()  # who has ended; None: there is room
     most = 2 * concurrency  # with those that have given their place back and are still writing
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
-        flying: dict[Future[ItemResult], _Place] = {}
+        flying: dict[Ending, _Place] = {}
         exhausted = False
         while True:
             starting = not exhausted and len(flying) < most and not run.must_stop() and room.acquire(blocking=False)
@@ -208,12 +226,14 @@ def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemR
             for ended in _ended(said, wait_s=0.0 if starting else 1.0):
                 flying.pop(ended).give_back()
                 result = ended.result()
+                if result is None:
+                    continue
                 results.append(result)
                 run.progress.advance(failed=result.status is ItemStatus.FAILED)
             run.progress.beat()
 
 
-def _ended(said: queue.SimpleQueue[Future[ItemResult] | None], *, wait_s: float) -> Iterator[Future[ItemResult]]:
+def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator[Ending]:
     """Yield the items that have ended; waits for the first word only."""
     with suppress(queue.Empty):
         word = said.get(timeout=wait_s) if wait_s else said.get_nowait()
@@ -223,7 +243,7 @@ def _ended(said: queue.SimpleQueue[Future[ItemResult] | None], *, wait_s: float)
             word = said.get_nowait()
 
 
-def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) -> ItemResult:
+def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) -> ItemResult | None:
     import structlog
 
     with structlog.contextvars.bound_contextvars(item=item.key, **item.about):
@@ -248,8 +268,10 @@ def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) ->
             return result
 
 
-def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next: Callable[[], None]) -> ItemResult:
-    """Run one attempt; whatever goes wrong inside becomes the item's result."""
+def _attempt(
+    run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next: Callable[[], None]
+) -> ItemResult | None:
+    """Run one attempt; whatever goes wrong inside becomes the item's result. None: it was not started after all."""
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
         if run.spec.keeps_items:
@@ -259,6 +281,13 @@ def _attempt(run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next
         result = work.do(attempt)
     except (LockLost, OldWriter, NoLongerDue):
         raise
+    except NotStarted as left:
+        with run.writing(fences) as connection:
+            left.undo(connection)
+            if run.spec.keeps_items:
+                record.forget_item(connection, run.who.run_id, item.key)
+        get_logger().info("item.not_started", label=item.label, why=str(left))
+        return None
     except Exception as error:  # noqa: BLE001 - one item's failure must not stop the others
         result = failure_of(item, error)
         if result.reason == "bug":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobsync import __version__
-from jobsync.errors import JobsyncError
+from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import psycopg
 
 CLOSE_FOR_S = 10.0
+
+# Opens a transaction that commits at the end of its block.
+Begin = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
 
 
 @dataclass(frozen=True)
@@ -71,24 +74,23 @@ def limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:
 
 def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
     """
-    Insert the row; the lock `run:<id>` must be held by now.
+    Insert the row, inside the caller's transaction; the lock `run:<id>` must be held by now.
 
     Args:
         holds_job: the run has the job's own lock, so the ticks that found it taken are over.
     """
-    with connection.transaction():
-        limit_waits(connection, CLOSE_FOR_S)
-        connection.execute(
-            "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
-            [who.run_id, who.job, who.trigger, who.host, who.pid, who.invocation_id, __version__],
-        )
-        connection.execute(
-            "INSERT INTO jobs (name, last_started_at) VALUES (%s, now())"
-            " ON CONFLICT (name) DO UPDATE SET last_started_at = now(),"
-            " consecutive_skips = CASE WHEN %s THEN 0 ELSE jobs.consecutive_skips END,"
-            " skipped_by = CASE WHEN %s THEN NULL ELSE jobs.skipped_by END",
-            [who.job, holds_job, holds_job],
-        )
+    limit_waits(connection, CLOSE_FOR_S)
+    connection.execute(
+        "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",
+        [who.run_id, who.job, who.trigger, who.host, who.pid, who.invocation_id, __version__],
+    )
+    connection.execute(
+        "INSERT INTO jobs (name, last_started_at) VALUES (%s, now())"
+        " ON CONFLICT (name) DO UPDATE SET last_started_at = now(),"
+        " consecutive_skips = CASE WHEN %s THEN 0 ELSE jobs.consecutive_skips END,"
+        " skipped_by = CASE WHEN %s THEN NULL ELSE jobs.skipped_by END",
+        [who.job, holds_job, holds_job],
+    )
 
 
 def write_progress(connection: psycopg.Connection[Any], run_id: UUID, counts: Mapping[str, int]) -> None:
@@ -105,6 +107,11 @@ def begin_item(connection: psycopg.Connection[Any], run_id: UUID, key: str, labe
         "INSERT INTO job_items (run_id, item_key, label, attempt) VALUES (%s, %s, %s, %s)",
         [run_id, key, visible(label), attempt],
     )
+
+
+def forget_item(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> None:
+    """Take back that an item was begun."""
+    connection.execute("DELETE FROM job_items WHERE run_id = %s AND item_key = %s", [run_id, key])
 
 
 def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
@@ -167,50 +174,59 @@ def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -
     return {row[0] for row in rows.fetchall()}
 
 
-def bury_crashed(connection: psycopg.Connection[Any], locks: LockSession) -> list[UUID]:
+def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
     """
     Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
 
-    The connection is in autocommit, so that each burial is over before the dead run's lock is given back. The run's
-    unfinished items are marked with it. A row that somebody else keeps is left to a later run. Returns the runs that
-    were found dead.
+    Each burial is a transaction of its own, over before the dead run's lock is given back: two jobs that start together
+    after a crash would else wait for each other's rows. The run's unfinished items are marked with it. A row that
+    somebody else keeps is left to a later run. Returns the runs that were found dead.
     """
-    import psycopg
-
     dead = []
-    for (run_id,) in connection.execute("SELECT id FROM job_runs WHERE status = 'running'").fetchall():
+    with begin() as connection:
+        running = connection.execute("SELECT id FROM job_runs WHERE status = 'running'").fetchall()
+    for (run_id,) in running:
         name = run_lock_name(run_id)
         if not locks.try_lock(name):
             continue
-        closed = None
         try:
-            with connection.transaction():
-                limit_waits(connection, 1.0)
-                closed = connection.execute(
-                    "UPDATE job_runs SET status = 'crashed', finished_at = now(),"
-                    " error = coalesce(error, 'the process died without a word; the run''s lock was free')"
-                    " WHERE id = %s AND status = 'running' RETURNING job, trigger",
-                    [run_id],
-                ).fetchone()
-                connection.execute(
-                    "UPDATE job_items SET status = 'crashed', error = 'the process died while working on it'"
-                    " WHERE run_id = %s AND status = 'running'",
-                    [run_id],
-                )
-                if closed:
-                    connection.execute(
-                        "UPDATE jobs SET last_status = 'crashed', last_finished_at = now(),"
-                        " consecutive_failures = consecutive_failures + %s WHERE name = %s",
-                        [int(closed[1] != "manual"), closed[0]],
-                    )
-        except psycopg.errors.LockNotAvailable:
-            get_logger().warning("run.crashed_row_locked", crashed_run=str(run_id))
+            with begin() as connection:
+                buried = _bury(connection, run_id)
         finally:
             locks.unlock(name)
-        if closed:
+        if buried:
             dead.append(run_id)
             get_logger().warning("run.found_crashed", crashed_run=str(run_id))
     return dead
+
+
+def _bury(connection: psycopg.Connection[Any], run_id: UUID) -> bool:
+    import psycopg
+
+    try:
+        with connection.transaction():
+            limit_waits(connection, 1.0)
+            closed = connection.execute(
+                "UPDATE job_runs SET status = 'crashed', finished_at = now(),"
+                " error = coalesce(error, 'the process died without a word; the run''s lock was free')"
+                " WHERE id = %s AND status = 'running' RETURNING job, trigger",
+                [run_id],
+            ).fetchone()
+            connection.execute(
+                "UPDATE job_items SET status = 'crashed', error = 'the process died while working on it'"
+                " WHERE run_id = %s AND status = 'running'",
+                [run_id],
+            )
+            if closed:
+                connection.execute(
+                    "UPDATE jobs SET last_status = 'crashed', last_finished_at = now(),"
+                    " consecutive_failures = consecutive_failures + %s WHERE name = %s",
+                    [int(closed[1] != "manual"), closed[0]],
+                )
+    except psycopg.errors.LockNotAvailable:
+        get_logger().warning("run.crashed_row_locked", crashed_run=str(run_id))
+        return False
+    return closed is not None
 
 
 def living_runs(connection: psycopg.Connection[Any], run_ids: list[UUID]) -> set[UUID]:
@@ -220,56 +236,92 @@ def living_runs(connection: psycopg.Connection[Any], run_ids: list[UUID]) -> set
 
 
 def close_run(
-    open_connection: Callable[[], psycopg.Connection[Any]],
+    begin: Begin,
     report: Report,
     *,
     traceback: str | None = None,
     whole_job: bool = True,
     counts_for_streak: bool,
-) -> bool:
+    held: bool = False,
+) -> tuple[Report, bool]:
     """
-    Write the verdict by compare-and-set on a fresh connection, trying for ten seconds.
+    Write the verdict by compare-and-set, trying for ten seconds.
 
     Args:
         whole_job: the run was not for named items only; what the job as a whole last did is then written too.
         counts_for_streak: it counts for the job's run of failures or successes.
+        held: the run's own lock must be seen where the verdict is written. Where it is not, this is another server than
+            the one that did the work (an old primary may still answer after a failover): the verdict is `lock_lost`.
 
-    No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns whether
-    the verdict was written; if not, the next run finds this one crashed.
+    No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns the
+    verdict, and whether it was written; if not, the next run finds this one crashed.
     """
     import psycopg
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-    deadline = time.monotonic() + CLOSE_FOR_S
-    while True:
-        try:
-            with open_connection() as connection, connection.transaction():
-                limit_waits(connection, 2.0)
-                row = connection.execute(
-                    "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
-                    " traceback = %s FROM (SELECT id, status FROM job_runs WHERE id = %s FOR UPDATE) old"
-                    " WHERE r.id = old.id AND old.status IN ('running', 'crashed') RETURNING old.status = 'crashed'",
-                    [
-                        str(report.status),
-                        int(report.exit_code),
-                        json.dumps(report.counts.as_json()),
-                        visible(report.error) if report.error else None,
-                        traceback,
-                        report.run_id,
-                    ],
-                ).fetchone()
-                connection.execute(
-                    "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
-                    [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
-                )
-                if row and whole_job:
-                    _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
-        except (psycopg.Error, JobsyncError) as error:  # a server that is changing its role refuses in many words
-            if time.monotonic() >= deadline:
-                get_logger().error("run.verdict_not_recorded", error=visible(error))
-                return False
-            time.sleep(0.2)
-        else:
-            return row is not None
+    def write() -> tuple[Report, bool]:
+        with begin() as connection:
+            limit_waits(connection, 2.0)
+            return _write_verdict(
+                connection,
+                _proved(connection, report) if held else report,
+                traceback=traceback,
+                whole_job=whole_job,
+                counts_for_streak=counts_for_streak,
+            )
+
+    trying = Retrying(
+        retry=retry_if_exception_type(
+            (psycopg.Error, JobsyncError)
+        ),  # a server that changes its role refuses variously
+        stop=stop_after_delay(CLOSE_FOR_S),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    try:
+        return trying(write)
+    except (psycopg.Error, JobsyncError) as error:
+        get_logger().error("run.verdict_not_recorded", error=visible(error))
+        return report, False
+
+
+def _proved(connection: psycopg.Connection[Any], report: Report) -> Report:
+    """Return the verdict as this server may keep it: any but `lock_lost` only where the run's own lock is seen."""
+    name = run_lock_name(report.run_id) if report.run_id else ""
+    if report.status is RunStatus.LOCK_LOST or name in held_names(connection, [name]):
+        return report
+    error = "the run's lock is not held where its verdict was to be written: another server answers now"
+    return replace(report, status=RunStatus.LOCK_LOST, exit_code=ExitCode.LOCK_LOST, error=report.error or error)
+
+
+def _write_verdict(
+    connection: psycopg.Connection[Any],
+    report: Report,
+    *,
+    traceback: str | None,
+    whole_job: bool,
+    counts_for_streak: bool,
+) -> tuple[Report, bool]:
+    row = connection.execute(
+        "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
+        " traceback = %s FROM (SELECT id, status FROM job_runs WHERE id = %s FOR UPDATE) old"
+        " WHERE r.id = old.id AND old.status IN ('running', 'crashed') RETURNING old.status = 'crashed'",
+        [
+            str(report.status),
+            int(report.exit_code),
+            json.dumps(report.counts.as_json()),
+            visible(report.error) if report.error else None,
+            traceback,
+            report.run_id,
+        ],
+    ).fetchone()
+    connection.execute(
+        "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
+        [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
+    )
+    if row and whole_job:
+        _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
+    return report, row is not None
 
 
 def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from jobsync.db.engine import Database, Pool, translated
+from jobsync.db.engine import Database, transaction, translated
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import get_logger, visible, visible_lines
 from jobsync.runner import record
@@ -36,6 +36,7 @@ from jobsync.runner.signals import stop_noted
 
 if TYPE_CHECKING:
     import psycopg
+    from sqlalchemy import Engine
 
 _WAIT_STEP_S = 0.25
 
@@ -65,14 +66,16 @@ class Run:
         spec: JobSpec,
         request: Request,
         who: record.RunIdentity,
-        pool: Pool,
+        database: Database,
+        engine: Engine,
         locks: LockSession,
         environ: Mapping[str, str],
     ) -> None:
         self.spec = spec
         self.request = request
         self.who = who
-        self.pool = pool
+        self.database = database
+        self.engine = engine
         self.locks = locks
         self.started = time.monotonic()
         self.eligible = 0
@@ -95,6 +98,7 @@ class Run:
         """
         self.interrupted = self.interrupted or interrupted
         self.cancelled = True
+        self.database.patience.hurry()
 
     def lose(self, why: str) -> None:
         """The lock is gone: nothing may be written any more."""
@@ -166,11 +170,17 @@ class Run:
                     self.lose(str(error))
 
     @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """Open a transaction that no fence protects: to read, or to write what is this run's alone."""
+        with translated(), transaction(self.engine) as connection:
+            yield connection
+
+    @contextmanager
     def writing(self, fences: Sequence[Fence]) -> Iterator[psycopg.Connection[Any]]:
         """Open a write transaction behind the fence; commits at the end of the block, rolls back on any exception."""
         if self.why_lost is not None:
             raise LockLost(self.why_lost)
-        with translated(), self.pool.transaction() as connection:
+        with self.transaction() as connection:
             pass_fence(connection, fences)
             yield connection
             prove_locks(connection, fences)
@@ -180,8 +190,10 @@ class Run:
         self.traceback = self.traceback or visible_lines(traceback.format_exc())
 
     def _write_progress(self, done: int, failed: int) -> None:
+        if self.why_lost is not None:
+            return
         try:
-            with translated(), self.pool.transaction() as connection:
+            with self.transaction() as connection:
                 counts = {"eligible": self.eligible, "done": done, "failed": failed}
                 record.write_progress(connection, self.who.run_id, counts)
         except Exception as error:  # noqa: BLE001 - to show how far a run is must never end it
@@ -219,14 +231,14 @@ def run_job(
         started = time.monotonic()
         refuse_strange_locks(database, application_name=who.application_name)
         refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
-        pool = database.pool(application_name=who.application_name, connections=connections, prepare=True)
+        engine = database.job_engine(application_name=who.application_name, connections=connections, prepare=True)
         holder: list[Run] = []
         locks = LockSession(
             lambda: database.lock_connection(application_name=who.application_name),
             on_lost=lambda why: holder[0].lose(why) if holder else None,
         )
         stack.callback(locks.close)
-        run = Run(spec=spec, request=request, who=who, pool=pool, locks=locks, environ=environ)
+        run = Run(spec=spec, request=request, who=who, database=database, engine=engine, locks=locks, environ=environ)
         holder.append(run)
         stack.enter_context(_stopped_by_signals(run))
         if run.cancelled:
@@ -236,19 +248,18 @@ def run_job(
             return _report_skip(run, taken)
         if not locks.try_lock(run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
-        # Each dead run is buried in a transaction of its own, over before its lock is given back: two jobs that start
-        # together after a crash would else wait for each other's rows.
-        with pool.autocommit() as connection:
-            record.bury_crashed(connection, locks)
+        record.bury_crashed(run.transaction, locks)
+        with run.transaction() as connection:
             record.open_run(connection, who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
-        pool.close()  # the server may have no room for one more connection
-        recorded = record.close_run(
-            lambda: database.direct(application_name=who.application_name),
+        engine.dispose()  # the verdict goes over a fresh connection, and the server may have no room for one more
+        report, recorded = record.close_run(
+            run.transaction,
             report,
             traceback=run.traceback,
             whole_job=not run.request.named_locks,
             counts_for_streak=run.streak,
+            held=True,
         )
         _say(report, spec, recorded=recorded)
         notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")
@@ -276,21 +287,21 @@ def idle_report(job: str) -> Report:
 
 def _take_locks(run: Run) -> str | None:
     """Take the job's lock, or those of the named items; returns None, or who is in the way of all of them."""
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
     names = run.request.named_locks or (run.spec.name,)
     deadline = time.monotonic() + run.request.wait_s
     refused: dict[str, str] = {}
     for name in names:
-        while True:
-            try:
-                if run.take(name):
-                    break
-                reason = f"{run.locks.holder(name)} holds the lock {name}"
-            except OldWriter as error:
-                reason = str(error)
-            if time.monotonic() >= deadline or run.must_stop():
-                refused[name] = reason
-                break
-            time.sleep(_WAIT_STEP_S)  # the main thread waits on no lock that its own signal handler may want
+        # its waits are plain sleeps: the main thread waits on no lock that its own signal handler may want
+        trying = Retrying(
+            retry=retry_if_result(lambda reason: reason is not None and not run.must_stop()),
+            stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
+            wait=wait_fixed(_WAIT_STEP_S),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        if (reason := trying(_why_not_taken, run, name)) is not None:
+            refused[name] = reason
     if len(refused) == len(names):
         return next(iter(refused.values()))
     if refused:
@@ -299,9 +310,17 @@ def _take_locks(run: Run) -> str | None:
     return None
 
 
+def _why_not_taken(run: Run, name: str) -> str | None:
+    """Take a lock; returns None, or who is in the way."""
+    try:
+        return None if run.take(name) else f"{run.locks.holder(name)} holds the lock {name}"
+    except OldWriter as error:
+        return str(error)
+
+
 def _report_skip(run: Run, by: str) -> Report:
     get_logger().warning("run.skipped", reason=by)
-    with run.pool.transaction() as connection:
+    with run.transaction() as connection:
         if run.request.scheduled:
             record.count_skip(connection, run.spec.name, visible(by))
     return Report(run.spec.name, RunStatus.SKIPPED, ExitCode.LOCKED, error=by)

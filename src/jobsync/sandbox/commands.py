@@ -11,6 +11,7 @@ import typer
 from jobsync.cli.options import Json, group, tools_of, transaction
 from jobsync.cli.output import say, show
 from jobsync.errors import UsageProblem
+from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
 from jobsync.sandbox.scenario import default_scenario, load_scenario
 from jobsync.sandbox.serve import serve_forever
@@ -38,12 +39,18 @@ def sandbox() -> None:
 
 @app.command()
 def serve(
+    context: typer.Context,
     scenario: ScenarioFile = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen here.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="N", help="0: any free one.")] = 0,
 ) -> None:
     """Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there."""
-    serve_forever(scenario, host, port)
+    environ = tools_of(context).environ
+    also = None
+    if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
+        exempt = exempting(environ, host)["no_proxy"]
+        also = f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}"
+    serve_forever(scenario, host, port, also=also)
 
 
 @app.command("seed")

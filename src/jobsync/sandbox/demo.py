@@ -21,6 +21,7 @@ from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.db import embedded
 from jobsync.errors import JobsyncError
+from jobsync.proxies import exempting
 from jobsync.sandbox.demo_documents import Cast, cast, pages_folder, play_documents
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import Dealer, Scenario, default_scenario
@@ -84,6 +85,7 @@ def demo(context: typer.Context) -> None:
             context.find_root().command,
             {
                 **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
+                **exempting(tools_of(context).environ, "127.0.0.1"),
                 **addresses(lease.url, easycars=served.url, sri=tax_authority.url, storage=pages),
             },
         )

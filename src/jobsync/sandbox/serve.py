@@ -176,7 +176,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int = 0) -> None:
+def serve_forever(
+    scenario_path: Path | None, host: str = "127.0.0.1", port: int = 0, *, also: str | None = None
+) -> None:
     """
     Serve the stand-ins of EasyCars and the SRI until SIGTERM or SIGINT, then return; call it from the main thread.
 
@@ -184,6 +186,7 @@ def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int
 
     Args:
         scenario_path: None plays the demo's scenario.
+        also: a further line to print.
 
     Raises:
         ScenarioError, ServeProblem, NotInstalled: nothing was served.
@@ -202,6 +205,8 @@ def serve_forever(scenario_path: Path | None, host: str = "127.0.0.1", port: int
                 f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}\n"
                 f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}\n"
             )
+            if also:
+                sys.stdout.write(f"{also}\n")
             sys.stdout.flush()
             stop.wait()
         sys.stdout.write("The stand-ins have ended.\n")

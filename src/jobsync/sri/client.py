@@ -24,6 +24,8 @@ _KINDS = {
     "timeout": FaultKind.TIMEOUT,
     "too_large": FaultKind.TOO_LARGE,
     "address": FaultKind.ADDRESS,
+    "proxy": FaultKind.PROXY,
+    "redirect": FaultKind.HTTP_STATUS,
 }
 
 
@@ -72,7 +74,8 @@ class SriClient:
                 sending=sending,
             )
         except NoAnswer as fault:
-            answer = Fault(_KINDS.get(fault.kind, FaultKind.BROKEN), f"the SRI: {fault}")
+            status = fault.status if fault.kind == "redirect" else None
+            answer = Fault(_KINDS.get(fault.kind, FaultKind.BROKEN), f"the SRI: {fault}", status)
         else:
             body, status = bytes(got.body), got.status
             answer = parse_answer(body, http_status=status, content_type=got.headers.get("content-type"))

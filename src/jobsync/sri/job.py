@@ -11,9 +11,11 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from jobsync.db.engine import translated
+from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
@@ -25,14 +27,13 @@ from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
 from jobsync.sri.comprobante import UnreadableDocument, read_summary
 from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
-from jobsync.sri.pace import Change, HostLine
-from jobsync.sri.store import DueDocument, Event, Found, HostState
+from jobsync.sri.store import DueDocument, Event, Found
 from jobsync.sri.verdict import back_off, judge
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from sqlalchemy import Engine
 
-    from jobsync.db.engine import Pool
 
 SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
 SWITCH = "sri_check_enabled"
@@ -73,14 +74,14 @@ class CheckAuthorizations:
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
-        with translated(), run.pool.transaction() as connection:
+        with run.transaction() as connection:
             chosen = choose(connection, self)
         run.eligible = chosen.total + len(chosen.decided)
         taken = len(chosen.documents) + len(chosen.later)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
         work = _Work(self, chosen, pause=run.pause)
         results: list[ItemResult] = []
-        for documents in pages(chosen, run.pool):
+        for documents in pages(chosen, run.engine):
             if run.must_stop():
                 break
             work.take(documents)
@@ -148,18 +149,18 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
     else:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
         documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
-    hosts = store.read_hosts(connection, {job.client.host("test"), job.client.host("production")})
+    hosts = read_hosts(connection, {job.client.host("test"), job.client.host("production")})
     return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
 
 
-def pages(chosen: Chosen, pool: Pool) -> Iterator[Sequence[DueDocument]]:
+def pages(chosen: Chosen, engine: Engine) -> Iterator[Sequence[DueDocument]]:
     """
     Yield what to work on, a part at a time, so that memory holds one. The numbers were read once, so a document whose
     time comes again meanwhile is not taken twice.
     """
     yield chosen.documents
     for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with translated(), pool.transaction() as connection:
+        with translated(), transaction(engine) as connection:
             documents = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
         yield documents
 
@@ -312,12 +313,8 @@ class _Work:
             run_id = attempt.run.who.run_id
             store.add_events(connection, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
             if change is not None:
-                store.lock_host(
-                    connection, host
-                )  # ends that come together are written in any order: each writes the latest
-                store.write_host(
-                    connection, HostState(host, *self._hosts[host].state), probed=change.probed or change.turned
-                )
+                lock_host(connection, host)  # ends that come together are written in any order: each writes the latest
+                write_host(connection, host, self._hosts[host].state, change)
                 if change.turned:
                     store.add_events(connection, [_circuit_event(host, change)], run_id=run_id)
             attempt.record(connection, result)
@@ -511,9 +508,9 @@ def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
     )
 
 
-def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bool]) -> Report:
+def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
     """Ask the SRI as a run would, one document after the other, and write nothing."""
-    with translated(), pool.transaction() as connection:
+    with translated(), transaction(engine) as connection:
         chosen = choose(connection, job)
     hosts = {
         host: HostLine(
@@ -527,7 +524,7 @@ def dry_run(job: CheckAuthorizations, pool: Pool, *, pause: Callable[[float], bo
     }
     results = []
     taken = len(chosen.documents) + len(chosen.later)
-    for number, document in enumerate(chain.from_iterable(pages(chosen, pool))):
+    for number, document in enumerate(chain.from_iterable(pages(chosen, engine))):
         show_progress(f"{number}/{taken} {SPEC.noun}")
         item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
         try:

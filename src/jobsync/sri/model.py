@@ -102,6 +102,7 @@ class FaultKind(StrEnum):
     BROKEN = "broken"  # reset, cut off, undecodable
     TOO_LARGE = "too_large"
     ADDRESS = "address"  # the configured URL is none
+    PROXY = "proxy"  # ours refuses, or is away
     HTTP_STATUS = "http_status"
     FIREWALL = "firewall"
     SOAP_SERVER = "soap_server"
@@ -150,6 +151,7 @@ _UNREACHABLE = frozenset(
         FaultKind.BROKEN,
         FaultKind.TOO_LARGE,
         FaultKind.ADDRESS,
+        FaultKind.PROXY,
         FaultKind.HTTP_STATUS,
         FaultKind.FIREWALL,
         FaultKind.SOAP_SERVER,

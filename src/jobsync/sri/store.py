@@ -66,23 +66,6 @@ class DueDocument:
 
 
 @dataclass(frozen=True)
-class HostState:
-    """
-    What earlier runs learned of a host.
-
-    Args:
-        too_often: its circuit is open because it says that we ask too often.
-        idle_s: None if it was never called.
-    """
-
-    host: str
-    faults_in_a_row: int = 0
-    open: bool = False
-    too_often: bool = False
-    idle_s: float | None = None
-
-
-@dataclass(frozen=True)
 class Event:
     """One row of sri_events; `kind` is an outcome, `message` for a further message, or what else happened."""
 
@@ -196,9 +179,9 @@ def begin_attempt(
         " WHERE id = %(id)s AND tenant_id = %(tenant_id)s AND deleted_at IS NULL"
         " AND submitted_at IS NOT DISTINCT FROM %(submitted_at)s"
         " AND status IN ('pending_authorization', 'needs_attention') RETURNING check_count), stamped AS ("
-        " INSERT INTO sri_hosts (host, last_start_at) SELECT %(host)s::text, clock_timestamp() FROM begun"
+        " INSERT INTO vendor_hosts (host, last_start_at) SELECT %(host)s::text, clock_timestamp() FROM begun"
         " WHERE %(host)s::text IS NOT NULL"
-        " AND (%(paced)s OR NOT EXISTS (SELECT FROM sri_hosts WHERE host = %(host)s))"
+        " AND (%(paced)s OR NOT EXISTS (SELECT FROM vendor_hosts WHERE host = %(host)s))"
         " ON CONFLICT (host) DO UPDATE SET last_start_at = excluded.last_start_at)"
         " SELECT check_count FROM begun",
         {**_identity(document), "next_in": next_in, "host": host, "paced": paced},
@@ -209,8 +192,8 @@ def begin_attempt(
 def write_last_start(connection: psycopg.Connection[Any], host: str, *, idle: timedelta) -> None:
     """Remember when the last call to a host left, unless a later one is known."""
     connection.execute(
-        "INSERT INTO sri_hosts (host, last_start_at) VALUES (%s, clock_timestamp() - %s)"
-        " ON CONFLICT (host) DO UPDATE SET last_start_at = greatest(sri_hosts.last_start_at, excluded.last_start_at)",
+        "INSERT INTO vendor_hosts AS h (host, last_start_at) VALUES (%s, clock_timestamp() - %s)"
+        " ON CONFLICT (host) DO UPDATE SET last_start_at = greatest(h.last_start_at, excluded.last_start_at)",
         [host, idle],
     )
 
@@ -352,48 +335,6 @@ def add_events(
 def _storable(text: str | None) -> str | None:
     """Return text as Postgres can hold it."""
     return None if text is None else text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-
-
-# --- hosts -----------------------------------------------------------------------------------------------------------
-
-
-def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dict[str, HostState]:
-    """Return what is known of each host."""
-    names = list(hosts)
-    rows = _rows(
-        connection,
-        "SELECT host, faults_in_a_row, opened_at IS NOT NULL AS open, open_cause IS NOT DISTINCT FROM 'too_often' AS"
-        " too_often, extract(epoch FROM clock_timestamp() - last_start_at)::float8 AS idle_s"
-        " FROM sri_hosts WHERE host = ANY(%(hosts)s)",
-        {"hosts": names},
-    )
-    known = {row["host"]: HostState(**row) for row in rows}
-    return {host: known.get(host) or HostState(host) for host in names}
-
-
-def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
-    """Wait until nobody else writes about the host, to the transaction's end; its first call has made the row."""
-    connection.execute("SELECT FROM sri_hosts WHERE host = %s FOR UPDATE", [host])
-
-
-def write_host(connection: psycopg.Connection[Any], state: HostState, *, probed: bool) -> None:
-    """Remember how a host answers; the instant of its first opening stays until it answers again."""
-    connection.execute(
-        "INSERT INTO sri_hosts (host, faults_in_a_row, opened_at, last_probe_at, open_cause)"
-        " VALUES (%(host)s, %(faults)s, CASE WHEN %(open)s THEN now() END, CASE WHEN %(probed)s THEN now() END,"
-        " %(cause)s)"
-        " ON CONFLICT (host) DO UPDATE SET faults_in_a_row = excluded.faults_in_a_row,"
-        " open_cause = excluded.open_cause,"
-        " opened_at = CASE WHEN %(open)s THEN coalesce(sri_hosts.opened_at, now()) END,"
-        " last_probe_at = CASE WHEN %(probed)s THEN now() ELSE sri_hosts.last_probe_at END",
-        {
-            "host": state.host,
-            "faults": state.faults_in_a_row,
-            "open": state.open,
-            "probed": probed,
-            "cause": ("too_often" if state.too_often else "faults") if state.open else None,
-        },
-    )
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

@@ -72,6 +72,11 @@ WORDS: Mapping[str, Word] = {
     "address": Word(
         "The SRI's address is none that can be asked.", "Correct JOBSYNC_SRI_URL; jobsync doctor checks it."
     ),
+    "proxy": Word(
+        "The proxy on the way to the SRI refused, or did not answer.",
+        "See to the proxy, or correct JOBSYNC_PROXY (or HTTPS_PROXY); jobsync doctor names it. It is asked again by"
+        " itself.",
+    ),
     "http_status": Word("The SRI's server answered with an error.", _CONNECTION),
     "firewall": Word("A firewall or maintenance page answered instead of the SRI.", _CONNECTION),
     "soap_server": Word("The SRI's service answered that it has a fault of its own.", _CONNECTION),

@@ -1,4 +1,4 @@
-"""How one host of the SRI is asked: calls apart in time, and none any more once it has failed too often in a row."""
+"""How one host of a vendor is asked: calls apart in time, and none any more once it has failed too often in a row."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OPENS_AFTER = 5  # faults in a row
+LONGEST_REST_S = 3600.0  # a wish for more is taken for a mistake
+REST_MOST_S = 60.0  # a host that wants to rest for longer is left for another run
 _PROBE_MOST_S = 60.0  # far beyond a call's deadline: an ask that never reported its end must not hold the line
 
 
@@ -23,6 +25,7 @@ class Change:
         probed: this ask was the one that an open circuit lets through.
         turned: it opened or closed just now.
         too_often: it is open because the host says that we ask too often.
+        not_before_s: how long from now the host does not want to be asked, where it has just said so.
     """
 
     faults_in_a_row: int
@@ -30,6 +33,17 @@ class Change:
     probed: bool
     turned: bool
     too_often: bool = False
+    not_before_s: float | None = None
+
+
+def merged(before: Change | None, after: Change) -> Change:
+    """Return what two ends one after the other changed together."""
+    if before is None:
+        return after
+    rest_s = before.not_before_s if after.not_before_s is None else after.not_before_s
+    return replace(
+        after, probed=before.probed or after.probed, turned=before.turned != after.turned, not_before_s=rest_s
+    )
 
 
 class HostLine:
@@ -40,6 +54,8 @@ class HostLine:
         delay_s: between the starts of two calls.
         faults_in_a_row, is_open, too_often: what earlier runs left.
         idle_s: since the last call of an earlier run; None if there was none. Less than 0 if the clock was set back.
+        spread: so many items at least must have met the faults in a row, before they count as the host's.
+        probe_most_s: a probe that has not ended by then is waited for no longer.
         pause: waits that many seconds; False if the run is to stop.
         clock: monotonic seconds.
     """
@@ -53,6 +69,8 @@ class HostLine:
         is_open: bool = False,
         too_often: bool = False,
         idle_s: float | None = None,
+        spread: int = 1,
+        probe_most_s: float = _PROBE_MOST_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._delay_s = delay_s
@@ -68,14 +86,20 @@ class HostLine:
         self._probe_over = threading.Event()
         self._next_at = clock() + (delay_s - max(0.0, idle_s) if idle_s is not None else 0.0)
         self._sent_at = float("-inf")
+        self._spread = spread
+        self._probe_most_s = probe_most_s
+        self._met_by: set[str] = set()  # the items that met the faults in a row
+        self._prober: str | None = None
+        self._not_before = float("-inf")
+        self._asked_to_wait = False
 
-    def admit(self) -> bool:
+    def admit(self, item: str = "") -> bool:
         """
         Wait for the next turn and return True; False if the host is not to be called any more in this run.
 
         Called from one thread. While the circuit is open one call goes through, and the others wait for how it ends.
         """
-        if not self._admits():
+        if not self._admits() or not self._rest():
             return False
         with self._lock:
             wait_s = self._next_at - self._clock()
@@ -84,13 +108,45 @@ class HostLine:
         with self._lock:
             if self._open and not self._probe_allowed:  # it opened while we waited
                 return False
+            if self._open:
+                self._prober = item
             self._probe_allowed = False
             self._next_at = max(self._next_at, self._clock()) + self._delay_s
         return True
 
+    def may_go_on(self) -> bool:
+        """Whether an item may ask once more after a fault: no try goes on from where the faults are enough."""
+        with self._lock:
+            if self._not_before - self._clock() > REST_MOST_S:
+                return False
+            return not self._open and self._faults < OPENS_AFTER
+
+    def may_ask(self, item: str) -> bool:
+        """Whether an item that was admitted may still ask; waits where the host wants to rest for a little."""
+        with self._lock:
+            refused = self._open and self._prober != item
+        return not refused and self._rest()
+
+    def probes(self, item: str) -> bool:
+        """Whether this item is the one that an open circuit let through."""
+        with self._lock:
+            return self._prober == item
+
+    def hold_off(self, seconds: float) -> None:
+        """The host does not want to be asked for so long."""
+        with self._lock:
+            self._not_before = max(self._not_before, self._clock() + seconds)
+            self._asked_to_wait = True
+
+    def _rest(self) -> bool:
+        """Wait until the host wants to be asked again; False if that is too far ahead, or the run is to stop."""
+        with self._lock:
+            wait_s = self._not_before - self._clock()
+        return wait_s <= 0 or (wait_s <= REST_MOST_S and self._pause(wait_s))
+
     def _admits(self) -> bool:
         """Say whether a call may go out, waiting for the probe's end while one is under way."""
-        give_up_at = self._clock() + _PROBE_MOST_S
+        give_up_at = self._clock() + self._probe_most_s
         while True:
             over = self._probe_over.is_set()  # looked at first: the probe may end between the two looks
             with self._lock:
@@ -134,7 +190,7 @@ class HostLine:
         with self._lock:
             return self._faults, self._open, self._too_often
 
-    def end(self, *, unreachable: bool, too_often: bool = False) -> Change | None:
+    def end(self, *, unreachable: bool, too_often: bool = False, item: str = "") -> Change | None:
         """
         Take in how a call ended; returns what is to be remembered of it, None if nothing changed.
 
@@ -147,10 +203,14 @@ class HostLine:
             before = (self._faults, self._open, self._too_often)
             self._done = self._done or too_often
             self._faults = self._faults + 1 if unreachable else 0
-            self._open = self._done or (unreachable and (self._open or self._faults >= OPENS_AFTER))
+            self._met_by = self._met_by | {item} if unreachable else set()
+            enough = self._faults >= OPENS_AFTER and len(self._met_by) >= self._spread
+            self._open = self._done or (unreachable and (self._open or enough))
             self._too_often = self._done or (self._open and self._too_often)
             if probed or self._open:
                 self._probe_over.set()
-            if before == (self._faults, self._open, self._too_often) and not probed:
+            asked_to_wait, self._asked_to_wait = self._asked_to_wait, False
+            if before == (self._faults, self._open, self._too_often) and not probed and not asked_to_wait:
                 return None
-            return Change(self._faults, self._open, probed, before[1] != self._open, self._too_often)
+            not_before_s = self._not_before - self._clock() if asked_to_wait else None
+            return Change(self._faults, self._open, probed, before[1] != self._open, self._too_often, not_before_s)

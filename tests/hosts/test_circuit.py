@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from jobsync.sri.pace import OPENS_AFTER, Change, HostLine
+from jobsync.hosts.circuit import OPENS_AFTER, Change, HostLine, merged
 
 
 class Time:
@@ -203,3 +203,82 @@ def test_probe_of_a_host_that_was_asked_too_often(
     host.end(unreachable=unreachable, too_often=too_often)
 
     assert host.state == state
+
+
+# --- items of a host -------------------------------------------------------------------------------------------------
+
+
+def easycars(**more: object) -> HostLine:
+    """A line as stock sync has it: no distance, three items for a verdict on the host."""
+    return HostLine(**{"delay_s": 0.0, "pause": lambda _seconds: True, "spread": 3, **more})  # type: ignore[arg-type]
+
+
+def test_faults_of_few_items_are_not_the_hosts() -> None:
+    """One account that never answers, tried again and again, is no outage; of three it is."""
+    line = easycars()
+    for item in "aaaabbbb":
+        line.end(unreachable=True, item=item)
+    assert line.state[:2] == (8, False)
+
+    change = line.end(unreachable=True, item="c")
+    assert change is not None
+    assert (change.open, change.turned) == (True, True)
+
+
+def test_five_faults_end_the_tries_of_whoever_met_them() -> None:
+    """Before the circuit opens nobody tries again: the next item's first fault decides."""
+    line = easycars()
+    for item in "aaab":
+        line.end(unreachable=True, item=item)
+    assert line.may_go_on()
+
+    line.end(unreachable=True, item="b")
+    assert not line.may_go_on()
+
+
+def test_only_the_probe_may_ask_an_open_host() -> None:
+    """What was admitted before it opened is left for another run; what is admitted while it is open is the probe."""
+    line = easycars(is_open=True, faults_in_a_row=6)
+    assert line.admit("a")
+
+    assert (line.probes("a"), line.may_ask("a"), line.may_ask("b")) == (True, True, False)
+    assert not line.may_go_on()
+
+
+def test_a_probe_that_succeeds_lets_the_run_go_on() -> None:
+    """The host answers again: everybody may ask."""
+    line = easycars(is_open=True, faults_in_a_row=6)
+    line.admit("a")
+    change = line.end(unreachable=False, item="a")
+
+    assert change == Change(0, open=False, probed=True, turned=True)
+    assert (line.admit("b"), line.may_ask("c")) == (True, True)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(3.0, True), (60.0, True), (61.0, False), (3600.0, False)])
+def test_a_host_that_wants_to_rest(seconds: float, asked: bool) -> None:
+    """A short rest is waited for, a long one leaves everybody for another run; it is remembered either way."""
+    waits: list[float] = []
+
+    def pause(wait_s: float) -> bool:
+        waits.append(wait_s)
+        return True
+
+    line = easycars(pause=pause, clock=lambda: 100.0)
+    line.hold_off(seconds)
+    change = line.end(unreachable=True, item="a")
+
+    assert change is not None
+    assert change.not_before_s == seconds
+    assert (line.admit("b"), waits) == (asked, [seconds] if asked else [])
+    assert line.may_ask("a") is asked
+    assert line.may_go_on() is asked
+
+
+def test_two_changes_are_remembered_as_one() -> None:
+    """What opened and closed again has not turned; a wish to rest is not forgotten."""
+    opened = Change(5, open=True, probed=False, turned=True, not_before_s=30.0)
+    closed = Change(0, open=False, probed=True, turned=True)
+
+    assert merged(None, opened) == opened
+    assert merged(opened, closed) == Change(0, open=False, probed=True, turned=False, not_before_s=30.0)

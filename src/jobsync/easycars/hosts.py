@@ -1,0 +1,81 @@
+"""EasyCars as a host: whether it is asked at all, for how long it wants to rest, and what a run learned of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.store import HostState, lock_host, write_host
+from jobsync.logs import get_logger
+from jobsync.runner.items import Item, Line
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_SPREAD = 3  # dealerships that must have met the faults before they count as the host's
+_PROBE_MOST_S = 180.0  # a token and a feed, each with its deadline, and what is written of them
+
+
+def resting(hosts: Mapping[str, str], known: Mapping[str, HostState]) -> dict[str, datetime]:
+    """Return the environments whose host wants to rest, and until when."""
+    found = {environment: known[host].not_before for environment, host in hosts.items()}
+    return {environment: until for environment, until in found.items() if until is not None}
+
+
+class Hosts:
+    """
+    The vendor's hosts in one run.
+
+    Args:
+        names: by environment.
+        known: what earlier runs learned of them.
+        items: what is to be worked on; an item's group is its environment.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        known: Mapping[str, HostState],
+        items: Sequence[Item],
+        *,
+        pause: Callable[[float], bool],
+    ) -> None:
+        self._names = names
+        self._resting = resting(names, known)
+        due = {host: sum(names.get(item.group or "") == host for item in items) for host in names.values()}
+        lines = {
+            host: HostLine(
+                delay_s=0.0,
+                pause=pause,
+                faults_in_a_row=known[host].faults_in_a_row,
+                is_open=known[host].open,
+                spread=max(1, min(_SPREAD, due[host])),
+                probe_most_s=_PROBE_MOST_S,
+            )
+            for host in set(names.values())
+        }
+        self.lines = {environment: lines[host] for environment, host in names.items()}
+
+    def queues(self, items: Sequence[Item]) -> list[Line]:
+        """Return a queue of items for each host, and one for items that are asked nowhere."""
+        by_host: dict[str, list[Item]] = {}
+        for item in items:
+            by_host.setdefault(self._names.get(item.group or "", ""), []).append(item)
+        return [Line(queued, gate=self.admit if host else None) for host, queued in by_host.items()] or [Line([])]
+
+    def admit(self, item: Item) -> bool:
+        """Whether the item may be begun; waits where another's end decides that."""
+        line = self.lines.get(item.group or "")
+        if line is None:
+            return True
+        return item.group not in self._resting and line.admit(item.key)
+
+    def write(self, connection: Connection[Any], environment: str, change: Change) -> None:
+        """Write down what has changed of a host, as it stands now: ends that come together are written in any order."""
+        host = self._names[environment]
+        lock_host(connection, host)
+        write_host(connection, host, self.lines[environment].state, change)
+        if change.turned:
+            get_logger().warning("stock_sync.circuit", host=host, open=change.open)

@@ -1,0 +1,104 @@
+"""What is remembered of the vendors' hosts from run to run: faults in a row, an open circuit, a wish to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jobsync.hosts.circuit import LONGEST_REST_S
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from jobsync.hosts.circuit import Change
+
+
+@dataclass(frozen=True)
+class HostState:
+    """
+    What earlier runs learned of a host.
+
+    Args:
+        too_often: its circuit is open because it says that we ask too often.
+        idle_s: None if it was never called.
+        not_before: it does not want to be asked until then; None if that is past, or further ahead than any host may
+            wish (a clock was wrong).
+    """
+
+    host: str
+    faults_in_a_row: int = 0
+    open: bool = False
+    too_often: bool = False
+    idle_s: float | None = None
+    not_before: datetime | None = None
+
+
+def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dict[str, HostState]:
+    """Return what is known of each host."""
+    names = list(hosts)
+    rows = connection.execute(
+        "SELECT host, faults_in_a_row, opened_at IS NOT NULL, open_cause IS NOT DISTINCT FROM 'too_often',"
+        " extract(epoch FROM clock_timestamp() - last_start_at)::float8,"
+        " CASE WHEN not_before > now() AND not_before <= now() + make_interval(secs => %s) THEN not_before END"
+        " FROM vendor_hosts WHERE host = ANY(%s)",
+        [LONGEST_REST_S, names],
+    ).fetchall()
+    known = {row[0]: HostState(*row) for row in rows}
+    return {host: known.get(host) or HostState(host) for host in names}
+
+
+def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
+    """Wait until nobody else writes about the host, to the transaction's end; makes its row."""
+    connection.execute("INSERT INTO vendor_hosts (host) VALUES (%s) ON CONFLICT (host) DO NOTHING", [host])
+    connection.execute("SELECT FROM vendor_hosts WHERE host = %s FOR UPDATE", [host])
+
+
+def write_host(connection: psycopg.Connection[Any], host: str, state: tuple[int, bool, bool], change: Change) -> None:
+    """
+    Remember how a host answers; the instant of its first opening stays until it answers again.
+
+    Args:
+        state: the faults in a row, whether its circuit is open, and whether because we ask too often, as of now.
+    """
+    faults, is_open, too_often = state
+    connection.execute(
+        "INSERT INTO vendor_hosts AS h (host, faults_in_a_row, opened_at, last_probe_at, open_cause, not_before)"
+        " VALUES (%(host)s, %(faults)s, CASE WHEN %(open)s THEN now() END, CASE WHEN %(probed)s THEN now() END,"
+        " %(cause)s, clock_timestamp() + make_interval(secs => %(rest_s)s))"
+        " ON CONFLICT (host) DO UPDATE SET faults_in_a_row = excluded.faults_in_a_row,"
+        " open_cause = excluded.open_cause, not_before = coalesce(excluded.not_before, h.not_before),"
+        " opened_at = CASE WHEN %(open)s THEN coalesce(h.opened_at, now()) END,"
+        " last_probe_at = CASE WHEN %(probed)s THEN now() ELSE h.last_probe_at END",
+        {
+            "host": host,
+            "faults": faults,
+            "open": is_open,
+            "probed": change.probed or change.turned,
+            "cause": ("too_often" if too_often else "faults") if is_open else None,
+            "rest_s": None if change.not_before_s is None else min(change.not_before_s, LONGEST_REST_S),
+        },
+    )
+
+
+def claim_hosts(connection: psycopg.Connection[Any], hosts: Mapping[str, str]) -> None:
+    """
+    Remember which host each environment of EasyCars leads to, so that `jobsync_tick` can ask whether it wants to rest.
+
+    Args:
+        hosts: by environment; another URL than before leads to another host.
+    """
+    known = dict(
+        connection.execute("SELECT env, host FROM vendor_hosts, unnest(environments) AS env ORDER BY host").fetchall()
+    )
+    if known == dict(hosts):
+        return
+    connection.execute("UPDATE vendor_hosts SET environments = '{}' WHERE environments <> '{}'")
+    for host in sorted(set(hosts.values())):
+        served = sorted(environment for environment, name in hosts.items() if name == host)
+        connection.execute(
+            "INSERT INTO vendor_hosts (host, environments) VALUES (%s, %s)"
+            " ON CONFLICT (host) DO UPDATE SET environments = excluded.environments",
+            [host, served],
+        )

@@ -307,3 +307,39 @@ def test_a_shared_account_is_named(cli: Cli, feed: Feed, add: Add) -> None:
     assert [{"dealership_id": 1, "name": "Northside"}] == shared
     assert "shared_with" not in cli("credentials", "test", "4", "--json").json
     assert "1 Northside, 2 Southside have the same client, account and yard" in cli("doctor", "--offline").out
+
+
+# --- a week ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_is_seen_from_the_log_of_the_week(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """The database tells what was there when the week began and what went since; an approval begins a new week."""
+    add("Northside", "N")
+    held = []
+    for last in (40, 31, 24):
+        feed.answers["N"] = [car(f"A{n}") for n in range(last)]
+        item = item_of(cli("stock-sync", "--json"))
+        held.append((item["removed"], item["held"], item.get("reason")))
+    assert [(0, 0, None), (9, 0, None), (0, 7, "drain")] == held
+    assert [(0, 0), (40, 40), (31, 31)] == rows("SELECT listed, advertised FROM easycar_sync_logs ORDER BY id")
+
+    cli("holds", "approve", "1")
+    assert 7 == item_of(cli("stock-sync", "--json"))["removed"]
+    feed.answers["N"] = [car(f"A{n}") for n in range(18)]
+    assert (6, 0) == ((item := item_of(cli("stock-sync", "--json")))["removed"], item["held"])
+
+
+def test_what_went_long_ago_is_no_drain(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """Seven days, by the database's clock."""
+    add("Northside", "N")
+    for last in (40, 31):
+        feed.answers["N"] = [car(f"A{n}") for n in range(last)]
+        cli("stock-sync")
+    rows("UPDATE vehicles SET removed_at = removed_at - interval '8 days' WHERE removed_at IS NOT NULL RETURNING 1")
+    rows(
+        "UPDATE easycar_sync_logs SET started_at = started_at - interval '8 days',"
+        " synced_at = synced_at - interval '8 days' RETURNING 1"
+    )
+    feed.answers["N"] = [car(f"A{n}") for n in range(24)]
+
+    assert (7, 0) == ((item := item_of(cli("stock-sync", "--json")))["removed"], item["held"])

@@ -89,14 +89,14 @@ def test_what_does_not_collide_stays(before: tuple[Engine, psycopg.Connection[An
 
 
 def test_the_migration_says_which(
-    before: tuple[Engine, psycopg.Connection[Any]], capsys: pytest.CaptureFixture[str]
+    before: tuple[Engine, psycopg.Connection[Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Each retired number is named with the one that stays, before anything is changed."""
     engine, connection = before
     put(connection, "A1", "removed")
     put(connection, "a1")
     migrate.upgrade(engine)
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
 
     assert all(words in said for words in ("migration.stock_number_retired", "A1~1", "kept"))
 

@@ -304,7 +304,7 @@ def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings
     for key, kind in CATALOGUE.items():
         text = settings.texts.get(key)
         good = isinstance(kind, StatusMap) and text is not None and kind.read(text) is not None
-        if good and settings.last_good.get(key) != text:
+        if good and settings.last_good.get(key, kind.default) != text:
             connection.execute(
                 "UPDATE system_settings SET last_good = value WHERE key = %s AND value = %s", [key, text]
             )

@@ -79,7 +79,8 @@ _OVERVIEW = """
            c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
            l.status AS last_status, l.warnings AS last_warnings, l.synced_at AS last_synced_at,
            h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
-           (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
+           (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id
+            AND v.status NOT IN ('removed', 'excluded')) AS vehicles,
            (SELECT count(*) FROM holds r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
@@ -248,13 +249,15 @@ def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
             " AND v.vin IN (SELECT unnest(vins) FROM holds WHERE id = :id)"
         )
     else:
-        where = "v.dealership_id = :dealership AND v.stock_number = ANY(:numbers) AND :id > 0"
+        where = (
+            "v.dealership_id = :dealership AND v.stock_key IN ("
+            "SELECT jobsync_stock_key(n) FROM holds, unnest(stock_numbers) AS n WHERE id = :id)"
+        )
     hold["vehicles"] = _rows(
         connection,
         "SELECT v.dealership_id, v.stock_number, v.title, v.price, v.status, v.missing_since FROM vehicles v"
         f" WHERE v.data_source = 'easycars' AND {where} ORDER BY v.dealership_id, v.stock_number LIMIT 100000",
         dealership=hold["dealership_id"],
-        numbers=hold["stock_numbers"],
         id=hold_id,
     )
     return hold
@@ -304,8 +307,9 @@ def list_changes(connection: Connection, dealership_id: int, stock_number: str |
         connection,
         "SELECT c.changed_at, v.stock_number, v.title, c.field, c.old, c.new, c.run_id"
         " FROM vehicle_changes c JOIN vehicles v ON v.id = c.vehicle_id"
-        " WHERE v.dealership_id = :id AND (CAST(:number AS text) IS NULL OR v.stock_number = :number"
-        " OR v.stock_number LIKE replace(replace(replace(:number, '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '~%')"
+        " CROSS JOIN (SELECT jobsync_stock_key(CAST(:number AS text)) AS key OFFSET 0) wanted"
+        " WHERE v.dealership_id = :id AND (CAST(:number AS text) IS NULL OR v.stock_key = wanted.key"
+        " OR v.stock_key LIKE replace(replace(replace(wanted.key, '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '~%')"
         " ORDER BY c.changed_at DESC, c.id DESC LIMIT :limit",
         id=dealership_id,
         number=stock_number,

@@ -185,11 +185,6 @@ class DealershipFacts:
     is_empty: bool
     kept: tuple[HeldFacts, ...]
 
-    @property
-    def held(self) -> int:
-        """How many vehicles wait for a person, those of each hold counted."""
-        return sum(hold.vehicles for hold in self.holds)
-
 
 @dataclass(frozen=True)
 class TenantFacts:
@@ -557,7 +552,7 @@ _DEALERSHIPS = """
            coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
-               AND v.status <> 'removed'), false) AS is_empty
+               AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id

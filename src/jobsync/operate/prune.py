@@ -103,7 +103,7 @@ RULES = (
         "runs_retention_days",
         "SELECT id FROM holds WHERE id > :after AND created_at < :before AND status IN ('rejected',"
         " 'superseded', 'approved') AND (status <> 'approved' OR applied_at IS NOT NULL) AND id NOT IN ("
-        "  SELECT max(id) FROM holds GROUP BY dealership_id) ORDER BY id" + _LOCKED,
+        "  SELECT max(id) FROM holds GROUP BY dealership_id, kind) ORDER BY id" + _LOCKED,
     ),
     Rule(
         "alerts",

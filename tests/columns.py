@@ -39,6 +39,8 @@ def wrong_in(source: str) -> Iterator[tuple[int, str]]:
     known = imported(tree)
     short = _shortened(tree, known)
     for node in ast.walk(tree):
+        if not isinstance(node, ast.expr):
+            continue
         name = _column(node, short)
         if name is not None and name[0] in known and name[1] not in known[name[0]].c:
             yield node.lineno, f"{known[name[0]].name} has no column {name[1]}"

@@ -110,7 +110,7 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
 
 def _instant(words: str, connection: Connection) -> datetime:
     """Return an ISO instant (UTC where it names no offset), a date, or a span before the database's clock."""
-    from jobsync.operate.look import read_now
+    from jobsync.db.statements import read_now
 
     span = parse_span(words)
     if span is not None:
@@ -129,8 +129,8 @@ def prune_(context: typer.Context, as_json: Json = False) -> None:
     """Delete what is past its retention now; the health timer does the same, bit by bit."""
     from jobsync.db.audit import write_audit
     from jobsync.db.engine import driver
+    from jobsync.db.statements import read_now
     from jobsync.db.system_settings import read_system_settings
-    from jobsync.operate.look import read_now
     from jobsync.operate.prune import prune
 
     with transaction(context) as connection:

@@ -20,11 +20,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import text
 
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
+from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.logs import visible
 from jobsync.operate.health import unreadable_values
-from jobsync.operate.look import KINDS, read_dealerships, read_now, rows_of
+from jobsync.operate.look import KINDS, read_dealerships, rows_of
 from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
 from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake

@@ -9,6 +9,8 @@ import typer
 
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.easycars import registry
+from jobsync.operate.words import EMPTY_FEED
 
 app = group("Removals that wait for approval.")
 RemovalId = Annotated[int, typer.Argument(metavar="ID", help="Number of the held removal.", show_default=False)]
@@ -21,8 +23,6 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what waits for a decision, and approvals not yet carried out."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         rows = registry.list_removals(connection, every=every)
     columns = [
@@ -65,8 +65,6 @@ def list_(
 
 def _warn_of_empty_feeds(rows: Sequence[dict[str, Any]]) -> None:
     """Say what else may be behind an empty feed, as long as its vehicles are still there."""
-    from jobsync.operate.words import EMPTY_FEED
-
     open_ = [row for row in rows if row["status"] in ("pending", "approved") and row["applied_at"] is None]
     ids = [row["dealership_id"] for row in open_ if row["reason"] == "empty_feed"]
     if ids:
@@ -77,8 +75,6 @@ def _warn_of_empty_feeds(rows: Sequence[dict[str, Any]]) -> None:
 @app.command("show")
 def show_(context: typer.Context, removal_id: RemovalId, as_json: Json = False) -> None:
     """Show one held removal and its vehicles."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         row = registry.show_removal(connection, removal_id)
 
@@ -120,8 +116,6 @@ def reject(context: typer.Context, removal_id: RemovalId, as_json: Json = False)
 
 
 def _decide(context: typer.Context, removal_id: int, decision: str, consequence: str, *, as_json: bool) -> None:
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         row = registry.decide_removal(connection, removal_id, decision)
     show(

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Rows = Sequence[dict[str, Any]]
 
+_IDS_END = 2**63  # the database takes no larger number for an id, and people may type one
+
 
 def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
@@ -48,7 +50,9 @@ def require_dealership(connection: Connection, dealership_id: int) -> str:
     Raises:
         UsageProblem: there is none with this number.
     """
-    name: str | None = connection.scalar(select(dealerships.c.name).where(dealerships.c.id == dealership_id))
+    name: str | None = None
+    if abs(dealership_id) < _IDS_END:
+        name = connection.scalar(select(dealerships.c.name).where(dealerships.c.id == dealership_id))
     if name is None:
         raise UsageProblem(f"no dealership {dealership_id}; jobsync dealership list shows them")
     return name

@@ -84,8 +84,8 @@ def read_due(
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueRide]:
     """Return the documents with these access keys, due or not, in the order of the keys."""
     statement = (
-        _RIDE
-        + ", false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id WHERE i.access_key = ANY(%(keys)s)"
+        f"{_RIDE}, false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
+        " WHERE i.access_key = ANY(%(keys)s)"
     )
     found = {row["access_key"]: _ride(row) for row in _rows(connection, statement, {"keys": list(access_keys)})}
     return [found[key] for key in access_keys if key in found]

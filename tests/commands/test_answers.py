@@ -13,7 +13,7 @@ from tests.commands.sri import Sri
 from tests.commands.support import Cli, Rows
 from tests.commands.test_authorizations import cli, pending, sri, status  # noqa: F401 - fixtures
 from tests.sri import documents
-from tests.sri.documents import make_key
+from tests.sri.documents import RUC, make_key
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Answer = Callable[[str], bytes]
@@ -423,3 +423,44 @@ def test_ride_too_far_ahead_is_due(
 
     assert ([found["status"] for found in ran.json["items"]] == ["rendered"]) is due
     assert all(("further ahead" in said) is due for said in (before, cli("health").out))
+
+
+# --- outside samples -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "reason", "warning"),
+    [
+        ("autorizado-control-char", "authorized", None, "forbidden_characters"),
+        ("date-before-issue", "authorized", None, "date_before_issue"),
+        ("no-autorizado-33", "pending_authorization", "code_33", None),
+        ("no-autorizado-64", "rejected", "code_64", None),
+        ("no-autorizado-69", "rejected", "code_69", None),
+        ("anulado", "needs_attention", "annulled", None),
+    ],
+)
+def test_outside_answers(
+    samples: Path,
+    cli: Cli,  # noqa: F811
+    sri: Sri,  # noqa: F811
+    rows: Rows,
+    pending: Any,  # noqa: F811
+    name: str,
+    stored: str,
+    reason: str | None,
+    warning: str | None,
+) -> None:
+    """Whole answers that somebody else wrote have the verdict that belongs to them."""
+    body = (samples / "sri" / "more" / "inputs" / f"answer-{name}.xml").read_bytes()
+    key = body.partition(b"<claveAccesoConsultada>")[2][:49].decode()
+    if key[10:23] != RUC:
+        assert cli("tenant", "add", key[10:23], "Otra").code == 0
+    pending(key)
+    sri.answers[key] = body
+
+    assert cli("check-authorizations").code == 0
+
+    assert rows("SELECT status, status_reason FROM invoices") == [(stored, reason)]
+    assert rows("SELECT code FROM sri_events WHERE kind = 'warning' AND code <> 'tenant_environment'") == (
+        [(warning,)] if warning else []
+    )

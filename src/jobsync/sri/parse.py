@@ -165,8 +165,8 @@ def _read_xml(text: str) -> etree._Element:
 
 
 # What XML 1.0 forbids: characters, references to them, and "&" that begins no reference.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CDATA = re.compile(r"<!\[CDATA\[.*?\]\]>", re.DOTALL)
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
+_CDATA = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)", re.DOTALL)
 _LITERAL = re.compile(
     r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z))", re.DOTALL
 )  # there "&" means itself
@@ -184,7 +184,7 @@ def mend(text: str) -> str:
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
     """
     text = _FORBIDDEN.sub("", text)
-    if "&" not in text:
+    if not 0 < text.count("&") <= MARKS_MOST:
         return text
     pieces = _LITERAL.split(text)  # every second one is literal
     pieces[::2] = [_AMPERSAND.sub(_mend_reference, piece) for piece in pieces[::2]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from jobsync.sri.pace import OPENS_AFTER, Change, HostLine
 
 
@@ -170,3 +172,34 @@ def test_probe_that_never_ends_does_not_hold_the_line() -> None:
         time.now += 100
     thread.join(5)
     assert ticking.is_set()
+
+
+def test_host_that_is_asked_too_often_is_left_alone_at_once() -> None:
+    """One answer that says so opens the circuit; answers to calls under way do not close it."""
+    host = line(Time())
+    assert host.admit()
+    assert host.admit()
+
+    change = host.end(unreachable=False, too_often=True)
+    under_way = host.end(unreachable=False)
+
+    assert change == Change(0, open=True, probed=False, turned=True, too_often=True)
+    assert under_way is None
+    assert not host.admit()
+
+
+@pytest.mark.parametrize(
+    ("unreachable", "too_often", "state"),
+    [(False, False, (0, False, False)), (False, True, (0, True, True)), (True, False, (3, True, True))],
+)
+def test_probe_of_a_host_that_was_asked_too_often(
+    *, unreachable: bool, too_often: bool, state: tuple[int, bool, bool]
+) -> None:
+    """Only an answer without those words closes the circuit."""
+    time = Time()
+    host = HostLine(delay_s=0, pause=time.pause, faults_in_a_row=2, is_open=True, too_often=True, clock=time.clock)
+    assert host.admit()
+
+    host.end(unreachable=unreachable, too_often=too_often)
+
+    assert host.state == state

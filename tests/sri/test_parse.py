@@ -11,7 +11,17 @@ import pytest
 from lxml import etree
 
 from jobsync.sri.model import Answer, Authorization, Fault, FaultKind, Message
-from jobsync.sri.parse import FILE_BYTES_MAX, UnreadableFile, open_file, parse_answer, parse_date
+from jobsync.sri.parse import (
+    AUTHORIZATIONS_MOST,
+    FILE_BYTES_MAX,
+    MARKS_MOST,
+    MESSAGES_MOST,
+    UnreadableFile,
+    mend,
+    open_file,
+    parse_answer,
+    parse_date,
+)
 from jobsync.sri.soap import HEADERS, PATH, build_authorization_request
 from tests.sri.answers import (
     DECLARATION,
@@ -428,6 +438,97 @@ def test_ten_megabytes_of_text_are_not_taken(pieces: int) -> None:
     found = fault(envelope(answer(authorization(inner=inner * pieces))))
 
     assert (found.kind, "too large" in found.text) == (FaultKind.MALFORMED, True)
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        (answer("<autorizacion/>" * AUTHORIZATIONS_MOST), None),
+        (answer("<autorizacion/>" * (AUTHORIZATIONS_MOST + 1)), FaultKind.TOO_MANY_PARTS),
+        (answer("<autorizacion><estado>NAT</estado></autorizacion>" * 300_000), FaultKind.TOO_MANY_PARTS),
+        (answer(authorization(messages=message("39") * MESSAGES_MOST)), None),
+        (answer(authorization(messages=message("39") * (MESSAGES_MOST + 1))), FaultKind.TOO_MANY_PARTS),
+        (answer(*[authorization("NAT", messages=message("39") * 3)] * 300), FaultKind.TOO_MANY_PARTS),
+        (reception("DEVUELTA", *[returned("1")] * (AUTHORIZATIONS_MOST + 1)), FaultKind.TOO_MANY_PARTS),
+        (answer("<x/>" * MARKS_MOST), FaultKind.TOO_MANY_PARTS),
+        (answer(authorization(inner=f"<![CDATA[{'<a/>' * MARKS_MOST}]]>")), None),
+    ],
+    ids=range(9),
+)
+def test_answers_are_bounded_in_parts(inside: str, expected: FaultKind | None) -> None:
+    """More authorizations, messages or elements than make sense are a fault of the answer, not of the host."""
+    found = parse(envelope(inside))
+
+    assert (found.kind if isinstance(found, Fault) else None) == expected
+    assert not (isinstance(found, Fault) and found.unreachable)
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [
+        (kind, kind not in ("soap_client", "other_key", "malformed", "too_many_parts", "unknown_state"))
+        for kind in FaultKind
+    ],
+)
+def test_which_faults_count_against_the_host(kind: FaultKind, *, counts: bool) -> None:
+    """What a complete answer has wrong inside is about one document; the service answers."""
+    assert Fault(kind, "").unreachable is counts
+
+
+# --- what XML forbids ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<a>&amp;&lt;&#65;&#x41;&#10;</a>", "<a>&amp;&lt;&#65;&#x41;&#10;</a>"),
+        ("\x00<a>\x0b\x1f\ufffe\uffff</a>", "<a></a>"),
+        ("<a>\x85\u2028\t\n😀</a>", "<a>\x85\u2028\t\n😀</a>"),
+        ("<a>&#0;&#x0;&#11;&#xFFFE;&#xD800;&#1114112;&#99999999999999999999999;</a>", "<a></a>"),
+        ("<a>A & B &</a>", "<a>A &amp; B &amp;</a>"),
+        ("<a>&aacute;&amp &#; &#x; &#xZ;</a>", "<a>&amp;aacute;&amp;amp &amp;#; &amp;#x; &amp;#xZ;</a>"),
+        ("<a b='&'><!-- & --><![CDATA[ & &#0; \x01]]>&</a>", "<a b='&amp;'><!-- & --><![CDATA[ & &#0; ]]>&amp;</a>"),
+        ("<a><![CDATA[ & ", "<a><![CDATA[ & "),
+    ],
+)
+def test_mend(text: str, expected: str) -> None:
+    """Characters and references that XML forbids go, a bare & is escaped, all else stays; twice is as once."""
+    assert (mend(text), mend(mend(text))) == (expected, expected)
+
+
+def test_mended_answers_say_so() -> None:
+    """What was left out is remembered; an answer without such things is read as it is."""
+    spoiled = envelope(answer(authorization())).replace(NAME.encode(), b"A\x0bB")
+
+    assert (read(spoiled).mended, read(envelope(answer(authorization()))).mended) == (True, False)
+    assert b"<razonSocial>AB</razonSocial>" in (one(spoiled).document or b"")
+
+
+# --- the service that knows the state of one key ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["estadoAutorizacion", "estadoConsulta"])
+def test_answer_of_the_query_service(tag: str) -> None:
+    """Should it come, it is read, in both of its spellings."""
+    found = one(
+        envelope(
+            "<n:consultarEstadoAutorizacionComprobanteResponse xmlns:n='urn:n'><EstadoAutorizacionComprobante>"
+            f"<claveAcceso>{KEY}</claveAcceso><{tag}>RECHAZADA</{tag}><tipoComprobante>Factura</tipoComprobante>"
+            f"<mensajes>{message('99')}</mensajes></EstadoAutorizacionComprobante>"
+            "</n:consultarEstadoAutorizacionComprobanteResponse>"
+        )
+    )
+
+    assert (found.state, found.document_key, [said.code for said in found.messages]) == ("RECHAZADA", KEY, ["99"])
+
+
+def test_messages_beside_the_authorizations() -> None:
+    """What stands in none of them is read too."""
+    body = envelope(answer()).replace(
+        b"<autorizaciones>", f"<mensajes>{message('33')}</mensajes>".encode() + b"<autorizaciones>"
+    )
+
+    assert [said.code for said in read(body).messages] == ["33"]
 
 
 def test_fault_text_holds_no_taxpayer() -> None:

@@ -178,6 +178,39 @@ def test_only_what_is_about_our_key_counts(given: Answer, expected: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (datetime(2026, 7, 1, 4, 59, tzinfo=UTC), ("date_before_issue",)),
+        (datetime(2026, 7, 1, 5, 0, tzinfo=UTC), ()),
+        (NOW + timedelta(minutes=4), ()),
+        (NOW + timedelta(minutes=6), ("date_in_future",)),
+    ],
+)
+def test_odd_dates(at: datetime, expected: tuple[str, ...]) -> None:
+    """A day before the key's, in Ecuador, or an hour that has not come is told; clocks may differ by minutes."""
+    found = judge(said(replace(GOOD, authorized_at=at)), NEW, NOW)
+
+    assert (found.outcome, found.warnings) == (Outcome.AUTHORIZED, expected)
+
+
+def test_sanction_is_told_whatever_stands_beside_it() -> None:
+    """33 opens the circuit even beside an authorization, or in what is said of another key."""
+    other = replace(node("NO AUTORIZADO 33"), document_key=OTHER_KEY)
+
+    assert judge(answer("AUTORIZADO 33"), NEW, NOW).too_often
+    assert judge(said(other), NEW, NOW).too_often
+    assert judge(said(other), NEW, NOW).outcome == Outcome.PENDING
+
+
+def test_sanction_leaves_empty_answers_as_they_were() -> None:
+    """It says nothing about the document."""
+    history = replace(NEW, empty_since=NOW - HOUR, empty_count=3)
+    found = judge(answer("NO AUTORIZADO 33"), history, NOW)
+
+    assert (found.empty_since, found.empty_count) == (NOW - HOUR, 3)
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         (GOOD, ()),

@@ -107,6 +107,15 @@ def test_a_database_without_our_tables(empty_url: str) -> None:
     assert ExitCode.CONFIGURATION is doctor.exit_code_of(found)
 
 
+def test_a_missing_view_is_named(database: Database, database_url: str, connection: Connection) -> None:
+    """What is due is asked of views: without one nothing would run."""
+    connection.execute("DROP VIEW due_rides")
+    _, found = doctor.check_database(Settings(database_url=database_url), lambda: database)
+
+    [schema] = [finding for finding in found if finding.name == "schema"]
+    assert ("problem", True) == (schema.level, "view due_rides" in schema.text)
+
+
 def test_missing_rights_are_named(database: Database, database_url: str, connection: Connection) -> None:
     """A role that may read but not write."""
     name = f"reader_{os.getpid()}"

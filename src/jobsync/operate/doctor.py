@@ -243,8 +243,8 @@ def _server(connection: Connection) -> Iterator[Finding]:
 
 
 def _missing(connection: Connection) -> list[str]:
-    """Return the tables, columns and functions that this version's schema has and the database has not."""
-    from jobsync.db.tables import metadata
+    """Return the tables, columns, views and functions that this version's schema has and the database has not."""
+    from jobsync.db.tables import VIEWS, metadata
 
     columns = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
     rows = rows_of(
@@ -257,20 +257,27 @@ def _missing(connection: Connection) -> list[str]:
         columns=[column for _, column in columns],
     )
     found = [f"table {row['tab']}" if row["whole"] else f"column {row['tab']}.{row['col']}" for row in rows]
+    views = rows_of(
+        connection,
+        "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NULL",
+        names=sorted(VIEWS),
+    )
+    found += [f"view {row['name']}" for row in views]
     tick = rows_of(connection, "SELECT to_regprocedure('jobsync_tick(text)') IS NULL AS missing")
     return [*dict.fromkeys(found), *(["function jobsync_tick"] if tick[0]["missing"] else [])]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    from jobsync.db.tables import metadata
+    from jobsync.db.tables import VIEWS, metadata
 
     rows = rows_of(
         connection,
         "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NOT"
-        " NULL AND NOT (has_table_privilege(quote_ident(name), 'SELECT') AND has_table_privilege(quote_ident(name),"
-        " 'INSERT') AND has_table_privilege(quote_ident(name), 'UPDATE') AND has_table_privilege(quote_ident(name),"
-        " 'DELETE'))",
-        names=sorted(metadata.tables),
+        " NULL AND NOT (has_table_privilege(quote_ident(name), 'SELECT') AND (name = ANY(:views) OR ("
+        "has_table_privilege(quote_ident(name), 'INSERT') AND has_table_privilege(quote_ident(name), 'UPDATE')"
+        " AND has_table_privilege(quote_ident(name), 'DELETE'))))",
+        names=sorted([*metadata.tables, *VIEWS]),
+        views=list(VIEWS),
     )
     if rows:
         names = _some([row["name"] for row in rows])

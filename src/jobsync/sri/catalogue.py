@@ -125,11 +125,10 @@ _KNOWN: tuple[Explanation, ...] = (
     ),
     Explanation(
         TOO_OFTEN, _OLD_TABLE, CodeClass.PENDING,
-        "jobsync asks the SRI too often: the address that calls is sanctioned for too many calls in a time. It says"
-        " nothing about the document.", "the operator of jobsync",
-        "The document stays pending. This host of the SRI gets one call a run until an answer comes without this code."
-        " Let fewer calls leave from this address: jobsync settings set sri_call_delay_ms 2000, and see that nothing"
-        " else asks from it.",
+        "jobsync asks the SRI too often: the address that calls is sanctioned. It says nothing about the document.",
+        "the operator of jobsync",
+        "The document stays pending; this host gets one call a run until it answers without. Let fewer calls leave from"
+        " this address (jobsync settings set sri_call_delay_ms 2000).",
         source=_OLD, certain=False,
     ),
     Explanation(
@@ -152,11 +151,10 @@ _KNOWN: tuple[Explanation, ...] = (
     ),
     Explanation(
         "39", _A, CodeClass.RESIGN,
-        "The electronic signature is not valid: a part is not signed, its structure is wrong, the content was changed"
-        " or has odd characters, the signing time lies in the future, or the certificate names no RUC.", _SIGNER,
-        "Sign the document anew and send it again with the same key. If only the signing time lies in the future, set"
-        " the signer's clock right and send the same document again as it is: it needs no new signature. It shows only"
-        " after the document was received.",
+        "The electronic signature is not valid: unsigned part, wrong structure, changed content or odd characters, a"
+        " signing time in the future, or no RUC in the certificate.", _SIGNER,
+        "Sign anew and send it again with the same key. If only the signing time lies in the future, set the signer's"
+        " clock right and send the same document again as it is, unchanged.",
         source=f"{_TABLE}, and its questions and answers; {_SEEN}",
     ),
     Explanation(

@@ -396,7 +396,7 @@ def _find(document: DueDocument, xml: bytes | None) -> Found:
 
 def _events(verdict: Verdict, asked: Asked) -> list[Event]:
     """Return the ask itself with its first message, then a row for each further message and warning."""
-    raw = asked.body if verdict.outcome in _RAW_KEPT else None
+    raw = asked.body if verdict.outcome in _RAW_KEPT or verdict.too_often else None
     words = asked.answer.text if isinstance(asked.answer, Fault) else verdict.advice
     code = verdict.reason
     messages = [
@@ -461,7 +461,7 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
 
 
 def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
-    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings else "info"
+    level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings or verdict.too_often else "info"
     getattr(get_logger(), level)(
         "check_authorizations.asked",
         access_key=document.access_key,

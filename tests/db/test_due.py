@@ -21,7 +21,8 @@ def many(connection: Connection) -> Connection:
         "INSERT INTO invoices (tenant_id, access_key, status, next_check_at, ride_next_at, ride_generated_at)"
         " SELECT 1, lpad(n::text, 49, '0'), CASE WHEN n % 1000 = 0 THEN 'pending_authorization' ELSE 'authorized' END,"
         " CASE WHEN n % 1000 = 0 THEN now() + (n / 1000 % 2 * 2 - 1) * interval '1 day' END,"
-        " CASE WHEN n % 1000 = 1 THEN now() + (n / 1000 % 2 * 2 - 1) * interval '1 day' END, CASE WHEN n % 1000 <> 1 THEN now() END"
+        " CASE WHEN n % 1000 = 1 THEN now() + (n / 1000 % 2 * 2 - 1) * interval '1 day' END,"
+        " CASE WHEN n % 1000 <> 1 THEN now() END"
         " FROM generate_series(1, 30000) n"
     )
     connection.execute("ANALYZE")

@@ -412,6 +412,7 @@ def test_reception_with_little_in_it(inside: str) -> None:
         (envelope(answer(authorization(inner="<![CDATA[<fac"))), 200, "text/xml", FaultKind.MALFORMED),
         (envelope(answer("<autorizacion><estado>x</autorizacion>")), 200, "text/xml", FaultKind.MALFORMED),
         (envelope("<otro/>"), 200, "text/xml", FaultKind.MALFORMED),
+        (envelope(answer()) + b"what came after", 200, "text/xml", FaultKind.MALFORMED),
         (b"<!DOCTYPE x><x/>", 200, "text/xml", FaultKind.UNREADABLE),
         (BOMB.encode() + envelope(answer()), 200, "text/xml", FaultKind.MALFORMED),
         (b"<?xml version='1.0'?><!-- -->\n<?x ?>" + BOMB.encode() + b"<b>&b;</b>", 200, None, FaultKind.UNREADABLE),

@@ -162,6 +162,8 @@ BAD = node("NO AUTORIZADO 39")
         (said(replace(node("DEVUELTA 35"), document_key=KEY), key=None), "code_35"),
         (said(replace(node("DEVUELTA 35"), document_key=OTHER_KEY), key=None), "other_key"),
         (said(node("EN PROCESO"), key=None), "in_process"),
+        (said(node("ANULADO"), key=None), "annulled"),
+        (said(replace(node("ANULADO"), number=OTHER_KEY), key=None), "other_key"),
         (said(node("RECIBIDA"), key=None), "received"),
         (said(key=None), "empty"),
     ],

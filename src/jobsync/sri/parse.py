@@ -41,6 +41,7 @@ _AUTHORIZATION_ANSWER = frozenset(
 _RECEPTION_ANSWER = frozenset({"respuestarecepcioncomprobante", "validarcomprobanteresponse"})
 _QUERY_ANSWER = frozenset({"estadoautorizacioncomprobante", "consultarestadoautorizacioncomprobanteresponse"})
 _STATE = ("estado", "estadoautorizacion", "estadoconsulta")  # the query service has two spellings
+_WRAPPERS = _AUTHORIZATION_ANSWER | _QUERY_ANSWER
 _ENVELOPES = frozenset({"envelope"}) | _AUTHORIZATION_ANSWER | _RECEPTION_ANSWER | _QUERY_ANSWER
 _RECEPTION_STATES = frozenset({"RECIBIDA", "DEVUELTA"})
 _AUTHORIZED_STATES = frozenset({"AUTORIZADO", "AUT"})
@@ -167,6 +168,7 @@ def _read_xml(text: str) -> etree._Element:
 # What XML 1.0 forbids: characters, references to them, and "&" that begins no reference.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 _CDATA = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)", re.DOTALL)
+_SUSPECT = re.compile("&(?!(?:amp|lt|gt|quot|apos);)")
 _LITERAL = re.compile(
     r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z))", re.DOTALL
 )  # there "&" means itself
@@ -183,8 +185,11 @@ def mend(text: str) -> str:
     >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
     """
-    text = _FORBIDDEN.sub("", text)
-    if not 0 < text.count("&") <= MARKS_MOST:
+    return _mend_references(_FORBIDDEN.sub("", text))
+
+
+def _mend_references(text: str) -> str:
+    if not _SUSPECT.search(text) or text.count("&") > MARKS_MOST:
         return text
     pieces = _LITERAL.split(text)  # every second one is literal
     pieces[::2] = [_AMPERSAND.sub(_mend_reference, piece) for piece in pieces[::2]]
@@ -351,8 +356,8 @@ def _is_complete(text: str) -> bool:
     opening = find(text, start)
     if opening is None or opening["local"].lower() not in _ENVELOPES:
         return False
-    closing = re.search(rf"</{re.escape(opening['name'])}\s*>(?:\s|<!--(?:(?!-->).)*-->)*\Z", text[-4096:], re.DOTALL)
-    return closing is not None
+    closing = text.rfind(f"</{opening['name']}")
+    return closing >= 0 and text[closing + len(opening["name"]) + 2 :].lstrip().startswith(">")
 
 
 def _fault_inside(error: _Unreadable) -> Fault:
@@ -392,7 +397,7 @@ def _parse_parts(root: etree._Element, nodes: Sequence[etree._Element]) -> Answe
     reception = _find_reception(nodes) if not authorizations else None
     if reception is not None:
         return Answer(None, None, _parse_reception(reception), reception=True)
-    wrappers = [node for node in nodes if _local(node) in _AUTHORIZATION_ANSWER | _QUERY_ANSWER]
+    wrappers = [node for node in nodes if _local(node) in _WRAPPERS]
     if not authorizations and not wrappers:
         if _local(root) == "html":
             return _firewall("")
@@ -516,7 +521,7 @@ def _parse_inner(node: etree._Element | None) -> tuple[bytes | None, bool]:
             text = text.replace(escaped, sign)
     if text is None:
         return None, False
-    mended = mend(text)
+    mended = _mend_references(text)  # the characters themselves came through a parser
     return _to_document(mended), mended != text
 
 

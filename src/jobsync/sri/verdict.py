@@ -116,7 +116,7 @@ _REFUSED = frozenset({"NO AUTORIZADO", "NAT", "RECHAZADO", "RECHAZADA"})
 _RECEIVED = "RECIBIDA"
 _RETURNED = "DEVUELTA"
 _ANNULLED = frozenset({"ANULADO", "ANULADA", "PENDIENTE DE ANULAR"})
-_DECIDED = _AUTHORIZED | _REFUSED | _ANNULLED | {_RETURNED}
+_DECIDED = _AUTHORIZED | _REFUSED | {_RETURNED}
 _NOT_YET = frozenset({"43", "50", "70"})
 _NOT_YET_RETURNED = _NOT_YET | {"45"}
 _NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
@@ -222,7 +222,7 @@ def _is_key(text: str | None) -> bool:
 
 
 def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
-    """Whether an authorization names our key, or names none and need not: undecided states need no proof."""
+    """Whether an authorization names our key, or names none and need not: what decides nothing needs no proof."""
     names = (one.number, one.document_key)
     if any(_is_key(name) and name != access_key for name in names):
         return False

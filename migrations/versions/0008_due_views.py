@@ -14,7 +14,9 @@ STATEMENTS = (
     # written by a clock that was wrong, and is due. NULL is never.
     """
     CREATE VIEW due_documents AS
-        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.check_count, i.next_check_at,
+        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, t.environment AS tenant_environment,
+               i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS waiting_since, i.attention_since,
+               i.empty_since, i.empty_count, i.refused_at, i.refused_submission, i.next_check_at,
                least(i.next_check_at, now()) AS due_since, i.next_check_at > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.deleted_at IS NULL
@@ -23,7 +25,8 @@ STATEMENTS = (
     """,
     """
     CREATE VIEW due_rides AS
-        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.ride_attempts, i.ride_next_at,
+        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, t.logo_path, i.ride_attempts,
+               i.ride_next_at,
                least(i.ride_next_at, now()) AS due_since, i.ride_next_at > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL

@@ -540,7 +540,7 @@ alerts = Table(
 
 # --- what is due -----------------------------------------------------------------------------------------------------
 
-# One view for each job answers it for the tick, the job, the screens and the alerts alike: `id` of the row,
+# One view for each job answers it for the tick, the job, the screens and the alerts alike: what the job needs of a row,
 # `due_since`, and `too_far_ahead`. An instant further ahead than the longest wait that the job can set was written by a
 # clock that was wrong, and is due; NULL is never. Both jobs wait 6 hours at most; a tenth more is for jitter.
 _LONGEST_WAIT = "interval '6 hours 36 minutes'"
@@ -548,7 +548,7 @@ _LONGEST_WAIT = "interval '6 hours 36 minutes'"
 
 def _due(columns: str, instant: str, condition: str) -> str:
     return f"""
-        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, {columns}, i.{instant},
+        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, {columns}, i.{instant},
                least(i.{instant}, now()) AS due_since, i.{instant} > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE {condition} AND i.deleted_at IS NULL
@@ -558,8 +558,15 @@ def _due(columns: str, instant: str, condition: str) -> str:
 
 
 VIEWS = {
-    "due_documents": _due("i.check_count", "next_check_at", "i.status IN ('pending_authorization', 'needs_attention')"),
-    "due_rides": _due("i.ride_attempts", "ride_next_at", "i.status = 'authorized' AND i.ride_generated_at IS NULL"),
+    "due_documents": _due(
+        "t.environment AS tenant_environment, i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS"
+        " waiting_since, i.attention_since, i.empty_since, i.empty_count, i.refused_at, i.refused_submission",
+        "next_check_at",
+        "i.status IN ('pending_authorization', 'needs_attention')",
+    ),
+    "due_rides": _due(
+        "t.logo_path, i.ride_attempts", "ride_next_at", "i.status = 'authorized' AND i.ride_generated_at IS NULL"
+    ),
 }
 for _name, _query in VIEWS.items():
     event.listen(metadata, "after_create", DDL(f"CREATE VIEW {_name} AS {_query}"))  # type: ignore[no-untyped-call]

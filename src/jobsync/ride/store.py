@@ -58,18 +58,13 @@ _RIDE = """
 """
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
 # As for checks: tenants in turns, and what killed a process behind what was not tried yet.
-_DUE = f"""
+_DUE = """
     WITH due AS (
-        SELECT d.id, d.due_since, d.too_far_ahead,
-               row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id) AS turn,
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.ride_next_at, d.id) AS turn,
                count(*) OVER () AS total
         FROM due_rides d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))
-    ), taken AS (
-        SELECT * FROM due ORDER BY turn, due_since, id LIMIT %(limit)s
     )
-    {_RIDE}, taken.too_far_ahead, taken.total
-    FROM taken JOIN invoices i ON i.id = taken.id JOIN tenants t ON t.id = i.tenant_id
-    ORDER BY taken.turn, taken.due_since, taken.id
+    SELECT due.*, false AS deleted, false AS generated FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s
 """
 
 

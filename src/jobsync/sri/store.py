@@ -121,16 +121,12 @@ _DOCUMENT = """
 _WHAT_IS_DUE = "FROM due_documents d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
 _DUE = f"""
     WITH due AS (
-        SELECT d.id, d.due_since, d.too_far_ahead,
-               row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
-                                  ORDER BY d.check_count, d.due_since, d.id) AS turn
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
+                                       ORDER BY d.check_count, d.next_check_at, d.id) AS turn
         {_WHAT_IS_DUE}
-    ), taken AS (
-        SELECT * FROM due ORDER BY turn, due_since, id LIMIT %(limit)s
     )
-    {_DOCUMENT}, taken.too_far_ahead
-    FROM taken JOIN invoices i ON i.id = taken.id JOIN tenants t ON t.id = i.tenant_id
-    ORDER BY taken.turn, taken.due_since, taken.id
+    SELECT due.*, false AS deleted, false AS inactive, false AS paused
+    FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
 """
 
 

@@ -60,11 +60,11 @@ _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted
 # As for checks: tenants in turns, and what killed a process behind what was not tried yet.
 _DUE = """
     WITH due AS (
-        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.ride_next_at, d.id) AS turn,
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id) AS turn,
                count(*) OVER () AS total
         FROM due_rides d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))
     )
-    SELECT due.*, false AS deleted, false AS generated FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s
+    SELECT due.*, false AS deleted, false AS generated FROM due ORDER BY turn, due_since, id LIMIT %(limit)s
 """
 
 

@@ -122,11 +122,11 @@ _WHAT_IS_DUE = "FROM due_documents d WHERE (%(tenants)s::text[] IS NULL OR d.ten
 _DUE = f"""
     WITH due AS (
         SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
-                                       ORDER BY d.check_count, d.next_check_at, d.id) AS turn
+                                       ORDER BY d.check_count, d.due_since, d.id) AS turn
         {_WHAT_IS_DUE}
     )
     SELECT due.*, false AS deleted, false AS inactive, false AS paused
-    FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
+    FROM due ORDER BY turn, due_since, id LIMIT %(limit)s
 """
 
 

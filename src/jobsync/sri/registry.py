@@ -117,8 +117,11 @@ def _set_pause(connection: Connection, ruc: str, until: datetime | None, action:
 _INVOICE = """
     SELECT i.access_key, i.status, i.status_reason, t.ruc AS tenant_ruc, t.name AS tenant, i.document_type,
            i.series_number, i.issue_date, i.customer_name, i.customer_id, i.total, i.confirmed_by, i.submitted_at,
-           i.check_count, i.next_check_at, i.empty_since, i.empty_count, i.attention_since, i.sri_authorization,
-           i.authorized_at, i.ride_path, i.ride_sha256, i.ride_generated_at, i.ride_attempts, i.ride_next_at,
+           i.check_count,
+           CASE WHEN isfinite(i.next_check_at) THEN i.next_check_at END AS next_check_at,
+           i.empty_since, i.empty_count, i.attention_since, i.sri_authorization,
+           i.authorized_at, i.ride_path, i.ride_sha256, i.ride_generated_at, i.ride_attempts,
+           CASE WHEN isfinite(i.ride_next_at) THEN i.ride_next_at END AS ride_next_at,
            i.ride_error, i.deleted_at, i.created_at, i.updated_at
     FROM invoices i JOIN tenants t ON t.id = i.tenant_id
 """

@@ -59,7 +59,7 @@ def numbers(connection: psycopg.Connection[Any]) -> dict[int, str]:
 def test_of_rows_with_one_key_one_keeps_its_number(
     before: tuple[Engine, psycopg.Connection[Any]], statuses: tuple[str, ...], stays: int
 ) -> None:
-    """The advertised one, else one that is listed, else the newer; the others retire, with a line in their history."""
+    """The advertised one, else one that is listed, else the newer; the others are retired, which their history says."""
     engine, connection = before
     spellings = ("ab 1", "AB 1", "Ab  1 ")
     ids = [put(connection, spelling, status) for spelling, status in zip(spellings, statuses, strict=False)]

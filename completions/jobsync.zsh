@@ -5,11 +5,11 @@ _jobsync() {
     local -a found
     for word in ${words[2,CURRENT-1]}; do
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync removals' | 'jobsync removals list' | 'jobsync removals show' | 'jobsync removals approve' | 'jobsync removals reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "${words[CURRENT-1]}" in
-    (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
+    (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
     esac
     case "$at" in
         ('jobsync') found=(
@@ -32,8 +32,8 @@ _jobsync() {
             'dealership:Dealerships - whom we sync, and when.'
             'credentials:EasyCars credentials of dealerships.'
             'settings:Settings in the database; an UPDATE in SQL works as well.'
-            'removals:Removals that wait for approval.'
-            'stock:Vehicles - what changed, what was refused, and fields to keep.'
+            'holds:What syncs hold back until a person decides.'
+            'stock:Vehicles - what changed, what was refused, fields to keep, vehicles to keep off.'
             'tenant:Tenants - taxpayers of Ecuador whose documents are followed.'
             'invoice:Fiscal documents and what the SRI said of them.'
             'sri:The SRI, Ecuador’s tax authority.'
@@ -238,39 +238,50 @@ _jobsync() {
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync removals') found=(
+        ('jobsync holds') found=(
             'list:List what waits for a decision, and approvals not yet carried out.'
-            'show:Show one held removal and its vehicles.'
-            'approve:Let these vehicles go at the next sync, those of them that are still missing; until then reject takes it back.'
-            'reject:Keep these vehicles listed; nobody is asked again until the set changes, and until then approve takes it back.'
+            'show:Show one hold and its vehicles.'
+            'approve:Let it through at the next sync, as far as the feed still says so; until then reject takes it back.'
+            'reject:Keep things as they are; nobody is asked again until the set changes, and until then approve takes it back.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync removals list') found=(
+        ('jobsync holds list') found=(
             '--all:Decided ones too.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync removals show') found=(
+        ('jobsync holds show') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync removals approve') found=(
+        ('jobsync holds approve') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync removals reject') found=(
+        ('jobsync holds reject') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock') found=(
             'history:Show what changed, newest first - prices, texts, status, removals.'
+            'changes:Show what changed at all dealerships, newest first; for example - stock changes --since 12h.'
             'refused:Show items that could not become rows, newest first, with the reason.'
             'lock:Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept.'
             'unlock:Give fields back to the feed; the next sync brings its values.'
+            'exclude:Keep a vehicle off, whatever the feed says, until it is included; for example - stock exclude 1 A123.'
+            'include:Give an excluded vehicle back to the feed; the next sync brings what the feed says of it.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock history') found=(
             '--stock-number:Only this vehicle.'
+            '--limit:At most this many.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync stock changes') found=(
+            '--run:Only what this run changed; its first characters do.'
+            '--since:An instant, a date, or a span such as 12h.'
+            '--dealership:Only of this dealership.'
             '--limit:At most this many.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
@@ -285,6 +296,15 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock unlock') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync stock exclude') found=(
+            '--reason:Kept in the audit.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync stock include') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;

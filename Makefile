@@ -11,7 +11,7 @@ help:
 	@echo "make demo    both products on a private Postgres and stand-ins of both services; leaves PDFs in demo-rides/"
 	@echo "make test    the tests, on a real Postgres that they start and stop themselves"
 	@echo "make test-systemd   timers, journal, watchdog and cron for real, in a container (root on Debian; minutes)"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, and each column that the code names is in the map of tables"
 	@echo "make generated      unit files, manual page and completions of the repository, from the code"
 	@echo "make bench   the measurements quoted in README.md (takes minutes)"
 	@echo "make constraints    the newest versions of all packages, with their hashes; KEEP=1 keeps those that still fit"
@@ -39,7 +39,7 @@ generated: $(READY)
 	@$(BIN)/python -m tests.generated
 
 lint: $(READY)
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m tests.columns
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

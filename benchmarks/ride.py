@@ -130,7 +130,7 @@ def _write_input(folder: Path, lines: int) -> str:
     from PIL import Image, ImageDraw
 
     from jobsync.ride.barcode import code128
-    from jobsync.ride.numbers import digits
+    from jobsync.ride.figures import digits
     from jobsync.sri.comprobante import Invoice, read_document
     from tests.ride import documents
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from jobsync.db import embedded, migrate, system_settings
-from jobsync.db.engine import Database
+from jobsync.db.engine import Database, connect
 from jobsync.logs import configure_logs
 from jobsync.wiring import Tools
 
@@ -112,7 +112,7 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     """A direct connection to look with."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with connect(database_url, application_name="tests") as connection:
         yield connection
 
 

@@ -16,8 +16,9 @@ STATEMENTS = (
     CREATE VIEW due_documents AS
         SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, t.environment AS tenant_environment,
                i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS waiting_since, i.attention_since,
-               i.empty_since, i.empty_count, i.refused_at, i.refused_submission, i.next_check_at,
-               least(i.next_check_at, now()) AS due_since, i.next_check_at > now() AS too_far_ahead
+               i.empty_since, i.empty_count, i.refused_at, i.refused_submission,
+               CASE WHEN i.next_check_at <= now() AND isfinite(i.next_check_at) THEN i.next_check_at ELSE now() END
+                   AS due_since, i.next_check_at > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.deleted_at IS NULL
           AND (i.next_check_at <= now() OR i.next_check_at > now() + interval '6 hours 36 minutes')
@@ -26,8 +27,8 @@ STATEMENTS = (
     """
     CREATE VIEW due_rides AS
         SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, t.logo_path, i.ride_attempts,
-               i.ride_next_at,
-               least(i.ride_next_at, now()) AS due_since, i.ride_next_at > now() AS too_far_ahead
+               CASE WHEN i.ride_next_at <= now() AND isfinite(i.ride_next_at) THEN i.ride_next_at ELSE now() END
+                   AS due_since, i.ride_next_at > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL
           AND (i.ride_next_at <= now() OR i.ride_next_at > now() + interval '6 hours 36 minutes')

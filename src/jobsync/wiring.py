@@ -229,6 +229,7 @@ class Tools:
         tenants: tuple[str, ...],
         force: bool,
         limit: int | None,
+        every: bool,
     ) -> GenerateRide:
         """Return RIDE rendering's work."""
         from jobsync.ride.job import GenerateRide
@@ -242,6 +243,7 @@ class Tools:
             tenants=tenants,
             force=force,
             limit=limit,
+            every=every,
         )
 
     def stock_sync(

@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from jobsync import logs, wiring
-from jobsync.db import engine
+from jobsync.cli import database as database_command
 from jobsync.operate import doctor
 from tests.commands.support import Add, Cli, Feed, Ran, Rows, cars
 from tests.conftest import url_of
@@ -158,7 +158,7 @@ def test_who_locks_a_table_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody waits without limit or word behind a transaction that somebody forgot."""
-    for module in (wiring, doctor, engine):
+    for module in (wiring, doctor, database_command):
         monkeypatch.setattr(module, "LOCK_WITHIN_S", 0.1)
     if table != "jobsync_schema_version" and arguments[0] in ("runs", "db", "doctor"):
         table = {"runs": "job_runs", "db": "jobsync_schema_version", "doctor": "easycar_credentials"}[arguments[0]]

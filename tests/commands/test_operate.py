@@ -224,6 +224,18 @@ def test_the_health_timer_tells_and_prunes(cli: Cli, connection: Connection, tmp
     assert [(1, 1)] == rows("SELECT count(*), count(closed_at) FROM alerts")
 
 
+def test_a_failing_unit_while_the_database_is_away(cli: Cli, tmp_path: Path) -> None:
+    """It is counted and told all the same; the exit code says that the database is away."""
+    cli.environ |= {
+        "STATE_DIRECTORY": str(tmp_path),
+        "JOBSYNC_DATABASE_URL": f"postgresql://u@127.0.0.1:{free_port()}/x",
+    }
+    ran = cli("alert", "--unit", "jobsync-stock-sync.service", "--json")
+
+    assert (69, "away", True) == (ran.code, ran.json["database"], ran.json["sent"])
+    assert json.loads((tmp_path / "alerts.json").read_text())["alerts"]
+
+
 def test_a_failing_unit_with_nothing_but_its_name(cli: Cli, tmp_path: Path) -> None:
     """The configuration is broken, the database is away, nobody is configured: still no trace, and it is counted."""
     cli.environ |= {"STATE_DIRECTORY": str(tmp_path), "JOBSYNC_ENCRYPTION_KEY": "broken", "MONITOR_EXIT_STATUS": "78"}

@@ -24,14 +24,14 @@ def status_of(rows: Rows) -> dict[str, str]:
     return dict(rows("SELECT stock_number, status FROM vehicles"))
 
 
-# --- held removals ---------------------------------------------------------------------------------------------------
+# --- holds ---------------------------------------------------------------------------------------------------
 
 ALL = tuple("ABCDEFGHIJ")
 
 
 @pytest.fixture
 def held(cli: Cli, feed: Feed, add: Add) -> str:
-    """The number of a held removal: six of ten vehicles are missing at dealership 1."""
+    """The number of a hold: six of ten vehicles are missing at dealership 1."""
     add("Northside", "N")
     feed.answers["N"] = cars(*ALL)
     assert 0 == cli("stock-sync").code

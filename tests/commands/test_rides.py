@@ -17,6 +17,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from jobsync.ride import job
 from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri.documents import OTHER_RUC, RUC, authorized, invoice, make_key
 
@@ -469,3 +470,18 @@ def test_logo_that_is_a_pipe_is_not_waited_for(
         process.kill()
 
     assert (ran.code, "logo_unreadable" in ran.err) == (0, True)
+
+
+@pytest.mark.parametrize(("arguments", "taken"), [((), 8), (("--limit", "7"), 7), (("--scheduled",), 3)], ids=str)
+def test_a_hand_run_renders_all_that_is_due(
+    arguments: tuple[str, ...], taken: int, cli: Cli, put: Authorized, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are read at once; a tick leaves what is beyond to the next. What fails is tried once a run."""
+    monkeypatch.setattr(job, "MOST_AT_ONCE", 3)
+    put(*(make_key(number) for number in range(1, 8)))
+    put(make_key(8), xml=b"<factura/>")
+    ran = cli("generate-ride", "--json", *arguments)
+
+    assert taken == len(ran.json["items"])
+    assert 8 - taken == ran.json["counts"]["remaining"]
+    assert [(1,)] == rows("SELECT DISTINCT ride_attempts FROM invoices WHERE ride_attempts > 0")

@@ -91,6 +91,13 @@ def test_a_vehicle_sold_here_is_sold_again_when_it_is_included(lot: Cli, rows: R
     assert ("sold", None) == status_of(rows, "A2")
 
 
+def test_history_is_found_under_any_spelling(lot: Cli) -> None:
+    """An exclusion is a line of it."""
+    lot("stock", "exclude", "1", "A2")
+
+    assert ["excluded"] == [row["new"] for row in lot("stock", "history", "1", "--stock-number", " a2", "--json").json]
+
+
 def test_an_exclusion_by_sql_is_a_persons(lot: Cli, feed: Feed, rows: Rows) -> None:
     """The host application's own button; it ends with include, and the next sync lists the vehicle."""
     rows("UPDATE vehicles SET status = 'excluded' WHERE stock_number = 'A2' RETURNING 1")
@@ -106,13 +113,15 @@ def test_an_exclusion_by_sql_is_a_persons(lot: Cli, feed: Feed, rows: Rows) -> N
 @pytest.mark.parametrize("command", ["exclude", "include"])
 def test_an_unknown_vehicle_or_dealership_is_refused(lot: Cli, command: str) -> None:
     """Exit 2 with what is missing."""
-    assert (2, True) == ((ran := lot("stock", command, "1", "B9")).code, "no vehicle B9" in ran.err)
+    ran = lot("stock", command, "1", "B9")
+    assert (2, True) == (ran.code, "no vehicle B9" in ran.err)
     assert 2 == lot("stock", command, "9", "A1").code
 
 
 def test_only_what_a_person_excluded_can_be_included(lot: Cli, rows: Rows) -> None:
     """Of what a status word excludes the map is to be changed; what is listed needs no including."""
-    assert (2, True) == ((ran := lot("stock", "include", "1", "A1")).code, "not excluded" in ran.err)
+    listed = lot("stock", "include", "1", "A1")
+    assert (2, True) == (listed.code, "not excluded" in listed.err)
     lot("settings", "set", "easycar_status_map", "active=excluded")
     rows("UPDATE system_settings SET value = '99' WHERE key = 'easycar_removal_limit_floor' RETURNING 1")
     lot("stock-sync")
@@ -288,7 +297,8 @@ def test_each_kind_is_told_in_its_own_words(
 
 def test_the_old_name_of_the_command_works(lot: Cli) -> None:
     """Scripts may have it; no help shows it."""
-    assert (0, []) == ((ran := lot("removals", "list", "--json")).code, ran.json)
+    ran = lot("removals", "list", "--json")
+    assert (0, []) == (ran.code, ran.json)
     assert " removals " not in lot("--help").out
 
 
@@ -307,3 +317,41 @@ def test_a_shared_account_is_named(cli: Cli, feed: Feed, add: Add) -> None:
     assert [{"dealership_id": 1, "name": "Northside"}] == shared
     assert "shared_with" not in cli("credentials", "test", "4", "--json").json
     assert "1 Northside, 2 Southside have the same client, account and yard" in cli("doctor", "--offline").out
+
+
+# --- a week ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_is_seen_from_the_log_of_the_week(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """The database tells what was there when the week began and what went since; an approval begins a new week."""
+    add("Northside", "N")
+    held = []
+    for last in (40, 31, 24):
+        feed.answers["N"] = [car(f"A{n}") for n in range(last)]
+        item = item_of(cli("stock-sync", "--json"))
+        held.append((item["removed"], item["held"], item.get("reason")))
+    assert [(0, 0, None), (9, 0, None), (0, 7, "drain")] == held
+    assert [(0, 0), (40, 40), (31, 31)] == rows("SELECT listed, advertised FROM easycar_sync_logs ORDER BY id")
+
+    cli("holds", "approve", "1")
+    assert 7 == item_of(cli("stock-sync", "--json"))["removed"]
+    feed.answers["N"] = [car(f"A{n}") for n in range(18)]
+    item = item_of(cli("stock-sync", "--json"))
+    assert (6, 0) == (item["removed"], item["held"])
+
+
+def test_what_went_long_ago_is_no_drain(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
+    """Seven days, by the database's clock."""
+    add("Northside", "N")
+    for last in (40, 31):
+        feed.answers["N"] = [car(f"A{n}") for n in range(last)]
+        cli("stock-sync")
+    rows("UPDATE vehicles SET removed_at = removed_at - interval '8 days' WHERE removed_at IS NOT NULL RETURNING 1")
+    rows(
+        "UPDATE easycar_sync_logs SET started_at = started_at - interval '8 days',"
+        " synced_at = synced_at - interval '8 days' RETURNING 1"
+    )
+    feed.answers["N"] = [car(f"A{n}") for n in range(24)]
+
+    item = item_of(cli("stock-sync", "--json"))
+    assert (7, 0) == (item["removed"], item["held"])

@@ -112,7 +112,7 @@ def test_doctor_sees_what_diff_sees(units: Cli, root: Path, monkeypatch: pytest.
     drop_in.parent.mkdir()
     drop_in.touch()
     monkeypatch.setattr(disk, "SYSTEM", root)
-    monkeypatch.setattr(wake, "read_waker", lambda **_: wake.Waker.UNITS)
+    monkeypatch.setattr("jobsync.cli.doctor.read_waker", lambda **_: wake.Waker.UNITS)
 
     def found() -> tuple[str, str]:
         findings = json.loads(units("doctor", "--offline", "--json").out)["findings"]

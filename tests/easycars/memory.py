@@ -228,6 +228,7 @@ class Dealer:
             missing_since=None,
             locally_sold=False,
             yard_code=None,
+            excluded_by=None,
         )
 
     def _put(self, row: Row) -> None:

@@ -53,6 +53,7 @@ def due_ids(connection: Connection, **asked: Any) -> list[int]:
         ({"next_check_at": "now() + interval '6 hours 30 minutes'"}, False),
         ({"next_check_at": "now() + interval '6 hours 40 minutes'"}, True),
         ({"next_check_at": "'infinity'"}, True),
+        ({"next_check_at": "'-infinity'"}, True),
         ({"status": "'authorized'"}, False),
         ({"status": "'rejected'"}, False),
         ({"status": "'cancelled'"}, False),

@@ -8,6 +8,7 @@ import typer
 
 from jobsync.cli.options import Json, transaction
 from jobsync.cli.output import print_table, show
+from jobsync.db.audit import list_audit
 
 
 def audit(
@@ -16,8 +17,6 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Show what people changed, newest first."""
-    from jobsync.db.audit import list_audit
-
     with transaction(context) as connection:
         rows = list_audit(connection, limit=limit)
     columns = ["at", "actor", "host", "action", "subject", "details"]

@@ -11,6 +11,11 @@ import typer
 
 from jobsync.cli.options import DealershipId, Json, group, tools_of, transaction
 from jobsync.cli.output import print_facts, say, show
+from jobsync.db.engine import driver
+from jobsync.easycars import registry
+from jobsync.easycars.credentials import find_problem, parse_credentials
+from jobsync.easycars.job import check_credentials, load_credentials
+from jobsync.easycars.registry import find_sharers, require_dealership
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
 
@@ -32,9 +37,6 @@ def set_(
     as_json: Json = False,
 ) -> None:
     """Store credentials, replacing all that was there; an omitted yard code clears the old one."""
-    from jobsync.easycars import registry
-    from jobsync.easycars.credentials import parse_credentials
-
     cipher = tools_of(context).cipher
     with transaction(context) as connection:
         name = registry.require_dealership(connection, dealership_id)
@@ -70,8 +72,6 @@ def _warn_of_sharers(sharers: Sequence[Mapping[str, Any]]) -> None:
 @app.command()
 def delete(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """Delete a dealership's credentials; it is not synced any more."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         gone = registry.delete_credentials(connection, dealership_id)
     words = "deleted" if gone else "there were none"
@@ -85,10 +85,6 @@ def delete(context: typer.Context, dealership_id: DealershipId, as_json: Json = 
 @app.command("test")
 def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """Ask EasyCars whether it takes the client pair and the account pair; nothing is stored."""
-    from jobsync.db.engine import driver
-    from jobsync.easycars.job import check_credentials, load_credentials
-    from jobsync.easycars.registry import find_sharers, require_dealership
-
     tools = tools_of(context)
     cipher = tools.cipher
     with transaction(context) as connection:
@@ -111,8 +107,6 @@ def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
 @app.command("rotate-key")
 def rotate_key(context: typer.Context, as_json: Json = False) -> None:
     """Encrypt all stored credentials with the current key, all or nothing."""
-    from jobsync.easycars import registry
-
     cipher = tools_of(context).cipher
     with transaction(context) as connection:
         number = registry.rotate_key(connection, cipher)
@@ -147,8 +141,6 @@ _QUESTIONS = {
 
 def _answer(name: str, words: str) -> str:
     """Ask until the answer can be stored: nobody types four secrets twice for a slip in the fifth."""
-    from jobsync.easycars.credentials import find_problem
-
     default = "" if name == "yard_code" else None
     while True:
         answer: str = typer.prompt(

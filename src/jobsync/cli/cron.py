@@ -15,6 +15,9 @@ import typer
 from jobsync.cli.invoke import invoke
 from jobsync.cli.options import group, tools_of
 from jobsync.cli.output import write
+from jobsync.deploy import cron
+from jobsync.deploy.cron import render_crontab
+from jobsync.deploy.installation import read_installation
 from jobsync.errors import UsageProblem
 from jobsync.logs import visible
 from jobsync.wiring import Tools
@@ -34,9 +37,6 @@ def show_(
     ] = None,
 ) -> None:
     """Print the text of /etc/cron.d/jobsync."""
-    from jobsync.deploy.cron import render_crontab
-    from jobsync.deploy.installation import read_installation
-
     environ = tools_of(context).environ
     write(render_crontab(read_installation(environ, root=Path("/"), executable=executable, sandboxed=False)))
 
@@ -47,8 +47,6 @@ def run_(
     job: Annotated[str, typer.Argument(metavar="JOB", help="As cron show names it.", show_default=False)],
 ) -> None:
     """Do one tick of a job as cron wants it: silent when all is well, one report when not."""
-    from jobsync.deploy import cron
-
     if job not in cron.COMMANDS:
         raise UsageProblem(f"no job {job}; expected one of {', '.join(cron.COMMANDS)}")
     tools = tools_of(context)

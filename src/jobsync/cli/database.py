@@ -6,6 +6,9 @@ import typer
 
 from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import print_facts, say, show
+from jobsync.db import migrate
+from jobsync.db.audit import write_audit
+from jobsync.db.engine import LOCK_WITHIN_S, translated
 from jobsync.errors import ExitCode
 
 app = group("The database's schema.")
@@ -14,10 +17,6 @@ app = group("The database's schema.")
 @app.command()
 def upgrade(context: typer.Context, as_json: Json = False) -> None:
     """Create or upgrade the tables; safe to run twice, and two at once."""
-    from jobsync.db import migrate
-    from jobsync.db.audit import write_audit
-    from jobsync.db.engine import translated
-
     with translated():
         engine = tools_of(context).database.engine(connections=1)
         after = migrate.upgrade(engine)
@@ -32,9 +31,6 @@ def upgrade(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Say which schema the database has; exit 78 if it is not this version's."""
-    from jobsync.db import migrate
-    from jobsync.db.engine import LOCK_WITHIN_S, translated
-
     with translated():
         engine = tools_of(context).database.engine(connections=1, lock_timeout_s=LOCK_WITHIN_S)
         found = migrate.schema_status(engine)

@@ -8,8 +8,14 @@ import typer
 
 from jobsync.cli.options import DealershipId, Json, group, transaction
 from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, say, show, with_pause
+from jobsync.cron import is_zone, problem_of_cron, text_of_cron
+from jobsync.db.engine import driver
+from jobsync.db.jsonb import as_lines
+from jobsync.easycars import registry
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain, visible
+from jobsync.operate.words import local_stamp, pause_end
+from jobsync.runner.run import database_now
 
 app = group("Dealerships: whom we sync, and when.")
 
@@ -30,8 +36,6 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a dealership; prints its number."""
-    from jobsync.easycars import registry
-
     _check("NAME", name, timezone, email)
     with transaction(context) as connection:
         twins = [row["id"] for row in registry.list_dealerships(connection) if row["name"] == name.strip()]
@@ -53,8 +57,6 @@ def _check(of_name: str, name: str | None, timezone: str | None, email: str | No
     Raises:
         UsageProblem: it cannot be; names the option, or `of_name`.
     """
-    from jobsync.cron import is_zone
-
     if name is not None and (not name.strip() or len(name) > 255):
         raise UsageProblem(f"{of_name}: expected 1 to 255 characters")
     if timezone is not None and not is_zone(timezone):
@@ -81,8 +83,6 @@ def set_(
     as_json: Json = False,
 ) -> None:
     """Change name, time zone, e-mail or the switch of a dealership; the next tick goes by it."""
-    from jobsync.easycars import registry
-
     given = {"name": name, "timezone": timezone, "email": email}
     changes = {column: value.strip() or None for column, value in given.items() if value is not None}
     _check("--name", name, changes.get("timezone"), changes.get("email"))
@@ -102,8 +102,6 @@ def set_(
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List all dealerships."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         rows = registry.list_dealerships(connection)
     columns = ["id", "name", "last_status", "last_warnings", "last_synced_at", "vehicles", _HELD, "timezone"]
@@ -125,9 +123,6 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 @app.command("show")
 def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """Show one dealership and its last syncs."""
-    from jobsync.db.jsonb import as_lines
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         row = registry.show_dealership(connection, dealership_id)
 
@@ -158,9 +153,6 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Leave a dealership out of every run that does not name it with --dealership."""
-    from jobsync.easycars import registry
-    from jobsync.operate.words import pause_end
-
     with transaction(context) as connection:
         name = registry.require_dealership(connection, dealership_id)
         zone = registry.zone_of(connection, dealership_id)
@@ -174,8 +166,6 @@ def pause(
 @app.command()
 def resume(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
     """End a pause."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         registry.resume(connection, dealership_id)
     document = {"dealership_id": dealership_id, "paused": False, "paused_until": None}
@@ -191,11 +181,6 @@ def schedule(
     as_json: Json = False,
 ) -> None:
     """Show a dealership's schedule, or give it one of its own."""
-    from jobsync.cron import problem_of_cron, text_of_cron
-    from jobsync.db.engine import driver
-    from jobsync.easycars import registry
-    from jobsync.runner.run import database_now
-
     if cron is not None and default:
         raise UsageProblem("CRON and --default exclude each other")
     if cron is not None and (wrong := problem_of_cron(cron)):
@@ -213,8 +198,6 @@ def schedule(
 
 def _planned(row: dict[str, Any]) -> dict[str, Any]:
     """Return a schedule for a person: its instants as the dealership's clocks show them, and whose cron and zone."""
-    from jobsync.operate.words import local_stamp, pause_end
-
     whose = {"dealership": "its own", "fallback": "since the wanted one cannot be read"}
     times = {name: local_stamp(row[name], row["timezone"]) for name in ("next_at", "retry_at", "last_success_at")}
     named: dict[str, Any] = {

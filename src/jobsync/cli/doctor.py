@@ -10,8 +10,17 @@ import typer
 
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import say, show, write
+from jobsync.db.engine import translated
+from jobsync.deploy.install import SYSTEM, FileState, compare
+from jobsync.deploy.installation import read_installation
+from jobsync.easycars.client import ADDRESSES as EASYCARS
+from jobsync.easycars.credentials import Cipher
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
+from jobsync.operate import doctor as ask
+from jobsync.operate.doctor import exit_code_of
+from jobsync.operate.wake import Waker, read_waker
+from jobsync.sri.client import ADDRESSES as SRI
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -28,8 +37,6 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check configuration, database, key, hosts, files and timers; exit 0 if nothing is wrong."""
-    from jobsync.operate.doctor import exit_code_of
-
     found = list(_check(tools_of(context), offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
@@ -43,10 +50,6 @@ def _shown(finding: Finding) -> dict[str, object]:
 
 
 def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
-    from jobsync.db.engine import translated
-    from jobsync.operate import doctor as ask
-    from jobsync.operate.wake import Waker, read_waker
-
     settings, findings = ask.check_configuration(lambda: tools.settings)
     yield from findings
     waker = read_waker(embedded=settings is not None and settings.database_url is None)
@@ -76,16 +79,11 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
 
 def _changed_units(tools: Tools) -> list[str]:
     """Return what `units install` would write; a drop-in is the administrator's own, and no difference."""
-    from jobsync.deploy.install import SYSTEM, FileState, compare
-    from jobsync.deploy.installation import read_installation
-
     files = compare(read_installation(tools.environ, root=SYSTEM), SYSTEM)
     return [file.path for file in files if file.state in (FileState.DIFFERS, FileState.MISSING)]
 
 
 def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
-    from jobsync.operate import doctor as ask
-
     try:
         root = tools.storage.root
     except ConfigurationProblem:
@@ -114,17 +112,12 @@ def _decrypter(tools: Tools) -> Callable[[str], object] | None:
 
 def _current(settings: Settings) -> Callable[[str], object] | None:
     """Return what decrypts with the current key alone, None where no previous one is set beside it."""
-    from jobsync.easycars.credentials import Cipher
-
     key, previous = settings.encryption_key, settings.encryption_key_previous
     return Cipher(key).decrypt if key and previous else None
 
 
 def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
     """Return the services to reach; of the built-in addresses those that anybody uses, all where nobody does yet."""
-    from jobsync.easycars.client import ADDRESSES as EASYCARS
-    from jobsync.sri.client import ADDRESSES as SRI
-
     for vendor, override, addresses in (("EasyCars", settings.easycars_url, EASYCARS), ("SRI", settings.sri_url, SRI)):
         if override:
             yield vendor, override

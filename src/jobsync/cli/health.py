@@ -10,8 +10,13 @@ import typer
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
-from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
+from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import complain, get_logger, visible
+from jobsync.operate.alert import UnitFailure, host_name
+from jobsync.operate.duty import do_health, do_unit_failure
+from jobsync.operate.health import judge_health
+from jobsync.operate.look import look
+from jobsync.operate.send import usable_channels
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,9 +40,6 @@ def health(
     if act:
         _act(tools_of(context), as_json=as_json)
         return
-    from jobsync.operate.health import judge_health
-    from jobsync.operate.look import look
-
     try:
         with transaction(context) as connection:
             seen = look(connection, waker=tools_of(context).waker)
@@ -87,8 +89,6 @@ def print_indented(words: str) -> None:
 
 
 def _act(tools: Tools, *, as_json: bool) -> None:
-    from jobsync.operate.duty import do_health
-
     channels, wrong = _channels(tools.settings)
     done = do_health(lambda: _open(tools), channels, tools.environ, wait=tools.wait, waker=tools.waker)
     not_sent = _say_not_sent(done, wrong)
@@ -114,8 +114,6 @@ def _open(tools: Tools) -> tuple[Database, Engine]:
 
 def _channels(settings: Settings, problems: Sequence[str] = ()) -> tuple[list[Channel], list[str]]:
     """Return the ways out that can be used, and what is wrong with the others."""
-    from jobsync.operate.send import usable_channels
-
     channels, wrong = usable_channels(settings)
     wrong = [*problems, *wrong]
     for words in wrong:
@@ -144,9 +142,6 @@ def alert(
     as_json: Json = False,
 ) -> None:
     """Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts)."""
-    from jobsync.operate.alert import UnitFailure, host_name
-    from jobsync.operate.duty import do_unit_failure
-
     tools = tools_of(context)
     environ = tools.environ
     failure = UnitFailure(
@@ -168,9 +163,9 @@ def alert(
     show(document, as_json=as_json, otherwise=lambda: None)
     if wrong:
         raise typer.Exit(int(ExitCode.CONFIGURATION))
-    if isinstance(done.database_error, ConfigurationProblem):  # it was told with the alert, if anybody could be told
+    if done.database_error is not None:  # it was told with the alert, if anybody could be told
         complain(f"jobsync: {visible(done.database_error)}")
-        raise typer.Exit(int(ExitCode.CONFIGURATION))
+        raise typer.Exit(int(done.database_error.exit_code))
     if done.not_sent:
         raise typer.Exit(int(ExitCode.UNAVAILABLE))
     if done.refused:

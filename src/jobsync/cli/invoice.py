@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,9 @@ import typer
 from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_json, print_table, replace_file, say, show
 from jobsync.errors import ExitCode, UsageProblem
-from jobsync.logs import complain
+from jobsync.logs import complain, visible
+from jobsync.sri import intake, registry
+from jobsync.sri.model import DocumentStatus
 
 if TYPE_CHECKING:
     from jobsync.sri.intake import Taken
@@ -39,8 +41,6 @@ def import_(
 
     Each belongs to the tenant that its key names. Running it twice changes nothing.
     """
-    from jobsync.sri import intake, registry
-
     with transaction(context) as connection:
         if tenant is not None:
             registry.show_tenant(connection, tenant)
@@ -84,8 +84,6 @@ def import_(
 
 
 def _visible(text: object) -> str:
-    from jobsync.logs import visible
-
     return visible(text)
 
 
@@ -93,7 +91,6 @@ def _progress(total: int, *, as_json: bool) -> AbstractContextManager[Any]:
     """Return a context whose value advances a bar by one, on a terminal and for more than a handful of files."""
     if as_json or total < 200 or not sys.stderr.isatty():
         return nullcontext(lambda: None)
-    from contextlib import contextmanager
 
     @contextmanager
     def bar() -> Any:
@@ -126,9 +123,6 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List documents, newest first."""
-    from jobsync.sri import registry
-    from jobsync.sri.model import DocumentStatus
-
     if status is not None and status not in set(DocumentStatus):
         raise UsageProblem(f"--status: {status!r} is unknown, expected one of {', '.join(DocumentStatus)}")
     with transaction(context) as connection:
@@ -151,8 +145,6 @@ def list_(
 @app.command("show")
 def show_(context: typer.Context, key: AccessKey, as_json: Json = False) -> None:
     """Show one document and its story: each ask and each answer."""
-    from jobsync.sri import registry
-
     with transaction(context) as connection:
         row = registry.show_invoice(connection, key.strip())
 
@@ -182,8 +174,6 @@ def recheck(context: typer.Context, key: AccessKey, as_json: Json = False) -> No
 
     For a document that was corrected, submitted again, or settled with the SRI.
     """
-    from jobsync.sri import registry
-
     with transaction(context) as connection:
         was = registry.recheck_invoice(connection, key.strip())
     document = {"access_key": key.strip(), "status": "pending_authorization", "was": was}
@@ -199,8 +189,6 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the XML that is kept of a document, and the SRI's answer byte for byte, into a folder."""
-    from jobsync.sri import registry
-
     if not holds(to.is_dir):
         raise UsageProblem(f"--to: no folder {to}")
     with transaction(context) as connection:

@@ -169,7 +169,9 @@ def _run_generate_ride(
     tools.storage  # noqa: B018 - a missing setting is named before anything else
     with _asking(tools) as connection:
         settings = read_system_settings(connection)
-        work = tools.generate_ride(settings, access_keys=keys, tenants=tenants, force=force, limit=limit)
+        work = tools.generate_ride(
+            settings, access_keys=keys, tenants=tenants, force=force, limit=limit, every=not scheduled
+        )
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.SWITCH):

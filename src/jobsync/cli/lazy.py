@@ -1,9 +1,11 @@
-"""A root of commands that imports a command's file when the command is called."""
+"""A root of commands that imports a command's file when the command is called, and lists them without any import."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple, cast
 
 import typer
@@ -52,6 +54,25 @@ def load(name: str, place: Place) -> Any:
     return group.commands[name]
 
 
+def summary_of(place: Place) -> str:
+    """Return the first sentence of a command's help, read from its file: to import them all takes most of a second."""
+    spec = find_spec(place.module)
+    read = getattr(spec.loader, "get_source", None) if spec else None
+    for node in ast.parse((read(place.module) if read else None) or "").body:
+        if isinstance(node, ast.FunctionDef) and node.name == place.name:
+            return _first_sentence(ast.get_docstring(node) or "")
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == place.name:
+            words = node.value.args[0] if isinstance(node.value, ast.Call) and node.value.args else None
+            return _first_sentence(str(words.value)) if isinstance(words, ast.Constant) else ""
+    return ""
+
+
+def _first_sentence(text: str) -> str:
+    words = text.partition("\n\n")[0].split()
+    end = next((number for number, word in enumerate(words, 1) if word.endswith(".")), len(words))
+    return " ".join(words[:end])
+
+
 def _nothing() -> None:
     return
 
@@ -65,5 +86,10 @@ def lazy_root(places: Mapping[str, Place]) -> type[Group]:
         def __init__(self, **how: Any) -> None:
             super().__init__(**how)
             self.commands = cast("Any", Commands(places))  # nobody adds to it
+
+        def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's name for it
+            shown = {name: place for name, place in places.items() if not place.hidden}
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, summary_of(place)) for name, place in shown.items()])
 
     return Root

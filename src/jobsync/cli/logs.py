@@ -11,6 +11,7 @@ import typer
 from jobsync.cli.options import Json, transaction
 from jobsync.cli.output import say, show, write
 from jobsync.errors import JobsyncError, Unavailable
+from jobsync.operate import journal, runs
 
 if TYPE_CHECKING:
     from jobsync.operate.journal import Entry
@@ -22,8 +23,6 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print what a run said, from the journal; where there is none, say where to look."""
-    from jobsync.operate import journal
-
     row = _find(context, run)
     run_id = row["run_id"] if row is not None else UUID(run)
     entries = journal.read_entries(run_id)
@@ -37,8 +36,6 @@ def logs(
 
 def _find(context: typer.Context, run: str) -> dict[str, Any] | None:
     """Return the run's row; None if the database is away and the id is whole, so that the journal can be asked."""
-    from jobsync.operate import runs
-
     try:
         with transaction(context) as connection:
             return runs.show_run(connection, run)

@@ -8,6 +8,7 @@ import typer
 
 from jobsync import __version__
 from jobsync.cli.output import write
+from jobsync.cli.tree import read_tree
 
 if TYPE_CHECKING:
     from jobsync.cli.tree import Command, Option
@@ -63,8 +64,6 @@ EXAMPLES = (
 
 def man(context: typer.Context) -> None:
     """Print the manual page: jobsync man | man -l -."""
-    from jobsync.cli.tree import read_tree
-
     write(render_man(read_tree(context.find_root().command)))
 
 

@@ -52,7 +52,7 @@ def instant(words: str, connection: Connection) -> datetime:
     Raises:
         UsageProblem: it is none of these.
     """
-    from jobsync.operate.look import read_now
+    from jobsync.db.statements import read_now
 
     span = parse_span(words)
     if span is not None:

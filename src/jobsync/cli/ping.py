@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
+from jobsync.operate.send import Ping
 from jobsync.runner.job import ItemResult, Report, RunStatus
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def ping_health(tools: Tools, *, healthy: bool, text: str) -> None:
 def _tell(tools: Tools, job: str, signal: str, *, run: str | None, text: str = "") -> None:
     if not tools.settings.ping_url:
         return
-    from jobsync.operate.send import Ping
-
     try:
         Ping(tools.settings.ping_url, proxies=tools.settings.proxies).tell(job, signal, run=run, text=text)
     except JobsyncError as error:

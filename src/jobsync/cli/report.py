@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,10 @@ import typer
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write, write_file
 from jobsync.errors import JobsyncError
+from jobsync.operate.health import judge_health
+from jobsync.operate.look import look
+from jobsync.operate.metrics import render_away, render_metrics
+from jobsync.operate.report import read_history, render_report
 
 Output = Annotated[
     Path | None,
@@ -24,12 +29,6 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page: runs, durations, dealerships, the SRI, failures."""
-    from datetime import timedelta
-
-    from jobsync.operate.health import judge_health
-    from jobsync.operate.look import look
-    from jobsync.operate.report import read_history, render_report
-
     with transaction(context) as connection:
         seen = look(connection, window=timedelta(days=days), waker=tools_of(context).waker)
         history = read_history(connection, now=seen.now, since=seen.since)
@@ -43,10 +42,6 @@ def report(
 
 def metrics(context: typer.Context, output: Output = None) -> None:
     """Print metrics in Prometheus' text format, or write them for node_exporter's textfile collector."""
-    from jobsync.operate.health import judge_health
-    from jobsync.operate.look import look
-    from jobsync.operate.metrics import render_away, render_metrics
-
     try:
         with transaction(context) as connection:
             seen = look(connection)

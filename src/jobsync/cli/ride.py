@@ -10,10 +10,14 @@ import typer
 
 from jobsync.cli.options import Json, group, holds
 from jobsync.cli.output import say, show, write_file
+from jobsync.errors import UsageProblem
 from jobsync.logs import complain, visible
+from jobsync.ride.model import Logo, Stamp
+from jobsync.ride.render import render as render_document
+from jobsync.sri.comprobante import read_document
+from jobsync.sri.parse import FILE_BYTES_MAX, open_file
 
 if TYPE_CHECKING:
-    from jobsync.ride.model import Stamp
     from jobsync.sri.model import DocumentFile
 
 app = group("The printed form (RIDE) of a document.")
@@ -39,12 +43,6 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Print a document as PDF. Without an authorization in the file every page says so."""
-    from jobsync.errors import UsageProblem
-    from jobsync.ride.model import Logo
-    from jobsync.ride.render import render as render_document
-    from jobsync.sri.comprobante import read_document
-    from jobsync.sri.parse import open_file
-
     raw = _read(file)
     picture = Logo(_read(logo), visible(logo)) if logo is not None else None
     if holds(output.is_dir):
@@ -75,8 +73,6 @@ def render(
 
 
 def _stamp(opened: DocumentFile) -> Stamp:
-    from jobsync.ride.model import Stamp
-
     said = opened.authorization
     if said is None:
         return Stamp()
@@ -84,9 +80,6 @@ def _stamp(opened: DocumentFile) -> Stamp:
 
 
 def _read(path: Path) -> bytes:
-    from jobsync.errors import UsageProblem
-    from jobsync.sri.parse import FILE_BYTES_MAX
-
     try:
         with path.open("rb") as source:
             return source.read(FILE_BYTES_MAX + 1)  # one more, so that too large a file is found to be

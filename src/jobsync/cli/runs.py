@@ -9,8 +9,16 @@ import typer
 
 from jobsync.cli.options import Json, group, instant, tools_of, transaction
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
+from jobsync.db.audit import write_audit
+from jobsync.db.engine import driver
+from jobsync.db.statements import read_now
+from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible, visible_lines
+from jobsync.operate import runs
+from jobsync.operate.look import KINDS
+from jobsync.operate.prune import prune
+from jobsync.operate.words import stamp
 from jobsync.runner.job import RunStatus
 
 app = group("Runs of all jobs.")
@@ -37,9 +45,6 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the latest runs, newest first."""
-    from jobsync.operate import runs
-    from jobsync.operate.look import KINDS
-
     jobs = [kind.name for kind in KINDS]
     if job is not None and job not in jobs:
         raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(jobs)}")
@@ -77,8 +82,6 @@ def _whole(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _short(rows: Sequence[dict[str, Any]]) -> Table:
     """Return what 80 columns hold, a line a run; `runs show` has the rest."""
-    from jobsync.operate.words import stamp
-
     columns = ["run", "job", "trigger", "status", "started", "succeeded", "error"]
     return columns, [
         [
@@ -106,12 +109,6 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
 @app.command("prune")
 def prune_(context: typer.Context, as_json: Json = False) -> None:
     """Delete what is past its retention now; the health timer does the same, bit by bit."""
-    from jobsync.db.audit import write_audit
-    from jobsync.db.engine import driver
-    from jobsync.db.system_settings import read_system_settings
-    from jobsync.operate.look import read_now
-    from jobsync.operate.prune import prune
-
     with transaction(context) as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
@@ -140,8 +137,6 @@ def show_(
     as_json: Json = False,
 ) -> None:
     """Show one run with its items."""
-    from jobsync.operate import runs
-
     with transaction(context) as connection:
         row = runs.show_run(connection, run)
 
@@ -161,8 +156,6 @@ def show_(
 
 def locks(context: typer.Context, as_json: Json = False) -> None:
     """Show who holds which lock now."""
-    from jobsync.operate import runs
-
     with transaction(context) as connection:
         rows = runs.list_locks(connection)
     columns = ["name", "holder", "acquired_at", "run_id", "backend_pid"]

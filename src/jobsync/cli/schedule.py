@@ -8,7 +8,12 @@ import typer
 
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import excerpts, print_table, show
+from jobsync.db.engine import driver
+from jobsync.db.system_settings import read_system_settings
+from jobsync.easycars import registry
 from jobsync.logs import complain
+from jobsync.operate.words import local_stamp, pause_end
+from jobsync.runner.run import database_now
 
 app = group("When each dealership is synced next.")
 
@@ -21,12 +26,6 @@ def schedule() -> None:
 @app.command("show")
 def show_(context: typer.Context, as_json: Json = False) -> None:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
-    from jobsync.db.engine import driver
-    from jobsync.db.system_settings import read_system_settings
-    from jobsync.easycars import registry
-    from jobsync.operate.words import local_stamp
-    from jobsync.runner.run import database_now
-
     with transaction(context) as connection:
         rows = registry.list_schedules(connection, database_now(driver(connection)))
         on = read_system_settings(driver(connection)).switch("easycar_sync_enabled")
@@ -50,8 +49,6 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _why_not(row: dict[str, Any]) -> str | None:
-    from jobsync.operate.words import pause_end
-
     reasons = [str(row["not_eligible"])] if row["not_eligible"] not in (None, "paused") else []
     if row["paused"]:
         reason = f": {row['paused_reason']}" if row["paused_reason"] else ""

@@ -8,6 +8,7 @@ import typer
 
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_table, say, show
+from jobsync.db.system_settings import check_setting, list_settings, require_setting, write_setting
 from jobsync.errors import ExitCode
 from jobsync.logs import complain
 
@@ -18,8 +19,6 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="Its name; settings list
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List every setting with its value, default and range."""
-    from jobsync.db.system_settings import list_settings
-
     with transaction(context) as connection:
         rows = list_settings(connection)
     columns = ["key", "value", "in force", "default", "expected", "description"]
@@ -46,8 +45,6 @@ def _in_force(row: dict[str, object]) -> str:
 @app.command()
 def get(context: typer.Context, key: Key, as_json: Json = False) -> None:
     """Print one setting."""
-    from jobsync.db.system_settings import list_settings, require_setting
-
     require_setting(key)
     with transaction(context) as connection:
         [row] = [row for row in list_settings(connection) if row["key"] == key]
@@ -65,8 +62,6 @@ def set_(
     as_json: Json = False,
 ) -> None:
     """Change one setting; it takes effect at the next tick."""
-    from jobsync.db.system_settings import check_setting, write_setting
-
     stored = check_setting(key, value)
     with transaction(context) as connection:
         old = write_setting(connection, key, stored)

@@ -9,6 +9,10 @@ import typer
 
 from jobsync.cli.options import Json, group
 from jobsync.cli.output import print_facts, show
+from jobsync.errors import UsageProblem
+from jobsync.sri import catalogue
+from jobsync.sri.catalogue import CLASS_WORDS
+from jobsync.sri.words import WORDS
 
 if TYPE_CHECKING:
     from jobsync.sri.catalogue import Explanation
@@ -33,10 +37,6 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say what a code of the SRI, or a word beside a document, means and what to do about it."""
-    from jobsync.errors import UsageProblem
-    from jobsync.sri import catalogue
-    from jobsync.sri.words import WORDS
-
     code = code.strip().lower().removeprefix("code_")  # as `invoice list` shows it
     if word := WORDS.get(code):
         known = {"code": code, "known": True, "stage": "jobsync", "class": None}
@@ -66,8 +66,6 @@ def explain(
 
 
 def _for_a_person(explanation: Explanation) -> dict[str, object]:
-    from jobsync.sri.catalogue import CLASS_WORDS
-
     doubt = " (not confirmed)" if explanation.known and not explanation.certain else ""
     return {
         "code": explanation.code,

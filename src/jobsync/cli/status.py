@@ -12,10 +12,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobsync import __version__
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import is_deaf, print_json, write
+from jobsync.db.engine import translated
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
+from jobsync.operate.health import is_unwatched, judge_health
+from jobsync.operate.look import WATCH, look
+from jobsync.operate.overview import ALL_WELL, headline
+from jobsync.operate.overview import as_json as document
+from jobsync.operate.status import (
+    CALM,
+    Standing,
+    State,
+    by_hand,
+    dealership_statuses,
+    job_statuses,
+    service_levels,
+    tenant_order,
+)
+from jobsync.operate.wake import how_to_wake
+from jobsync.operate.words import ago, many, pause_end, percent, span, stamp
 from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
@@ -66,8 +84,6 @@ def status(
     if not watch:
         seen, verdict = _look(tools, span)
         if as_json:
-            from jobsync.operate.overview import as_json as document
-
             print_json(document(seen, verdict))
         else:
             _paint(list(screen(seen, verdict)), clear=False)
@@ -85,10 +101,6 @@ def status(
 
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
-    from jobsync.db.engine import translated
-    from jobsync.operate.health import judge_health
-    from jobsync.operate.look import look
-
     with translated(), tools.engine.connect() as connection:
         seen = look(connection, window=window, waker=tools.waker)
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
@@ -136,9 +148,6 @@ def fold(line: Line, width: int) -> Iterator[Line]:
 
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
-    from jobsync import __version__
-    from jobsync.operate.overview import ALL_WELL, headline
-
     words = headline(seen, verdict)
     style = _BAD if verdict.problems else _GOOD if words == ALL_WELL else _WARN
     yield _DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
@@ -157,8 +166,6 @@ _HOMELESS = ("settings", "unit", "prune", "mail")  # kinds of problems that none
 
 def _nowhere_else(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """What needs a person and is neither a job's, a dealership's nor a tenant's."""
-    from jobsync.operate.status import Standing, dealership_statuses
-
     below = {f"dealership {each.facts.id}" for each in dealership_statuses(seen) if each.standing is Standing.WARNED}
     found = [each for each in verdict.problems if each.kind in _HOMELESS and each.subject not in below]
     if found:
@@ -172,11 +179,6 @@ def _nowhere_else(seen: Snapshot, verdict: Health) -> Iterator[Line]:
 
 def _watch(seen: Snapshot) -> Iterator[Line]:
     """Whether anybody is told of all this."""
-    from jobsync.operate.health import is_unwatched
-    from jobsync.operate.look import WATCH
-    from jobsync.operate.wake import how_to_wake
-    from jobsync.operate.words import ago, many
-
     if not seen.alerts and not any(facts.in_use for facts in seen.jobs):
         return
     told = sum(1 for alert in seen.alerts if alert.notified_at)
@@ -192,8 +194,6 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
 
 
 def _jobs(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.status import CALM, State, job_statuses
-
     for found in job_statuses(seen):
         style = _BAD if found.state not in CALM else _DIM if found.state in (State.OFF, State.UNUSED) else _GOOD
         yield _PLAIN, ""
@@ -208,9 +208,6 @@ def _jobs(seen: Snapshot) -> Iterator[Line]:
 
 
 def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
-    from jobsync.operate.status import State, by_hand
-    from jobsync.operate.words import ago, many, percent, span
-
     facts, numbers = found.facts, found.facts.numbers
     tick = f"tick {ago(seen.now, facts.last_tick_at)}" if facts.last_tick_at else "no timer has ever ticked"
     last = "no run yet"
@@ -240,8 +237,6 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
 
 
 def _queue(seen: Snapshot, facts: JobFacts) -> str:
-    from jobsync.operate.words import ago, stamp
-
     parts = [f"{facts.due} due"]
     if facts.oldest_due_at and facts.oldest_due_at < seen.now:
         parts[0] += f" (oldest {ago(seen.now, facts.oldest_due_at)})"
@@ -260,8 +255,6 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
 
 
 def _dealerships(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.status import Standing, dealership_statuses
-
     statuses = dealership_statuses(seen)
     if not statuses:
         return
@@ -292,9 +285,6 @@ def _dealerships(seen: Snapshot) -> Iterator[Line]:
 
 
 def _tenants(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.status import tenant_order
-    from jobsync.operate.words import many
-
     tenants = tenant_order(seen)
     if not tenants:
         return
@@ -319,8 +309,6 @@ def _tenants(seen: Snapshot) -> Iterator[Line]:
 
 
 def _of_tenant(seen: Snapshot, found: TenantFacts) -> Iterator[str]:
-    from jobsync.operate.words import ago, many, pause_end
-
     if not found.takes_part:
         yield f"paused {pause_end(found.paused_until)}" if found.paused else "inactive"
     if found.needs_attention:
@@ -336,9 +324,6 @@ def _of_tenant(seen: Snapshot, found: TenantFacts) -> Iterator[str]:
 
 
 def _levels(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.status import service_levels
-    from jobsync.operate.words import percent
-
     levels = [level for level in service_levels(seen) if level.of]
     if not levels:
         return
@@ -351,8 +336,6 @@ def _levels(seen: Snapshot) -> Iterator[Line]:
 
 
 def _failures(seen: Snapshot) -> Iterator[Line]:
-    from jobsync.operate.words import ago, many
-
     if not seen.failures:
         return
     yield _PLAIN, ""

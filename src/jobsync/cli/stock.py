@@ -10,6 +10,7 @@ import typer
 
 from jobsync.cli.options import DealershipId, Json, group, instant, transaction
 from jobsync.cli.output import print_table, say, show
+from jobsync.easycars import registry
 
 app = group("Vehicles: what changed, what was refused, fields to keep, vehicles to keep off.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
@@ -26,8 +27,6 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Show what changed, newest first: prices, texts, status, removals."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         rows = registry.list_changes(connection, dealership_id, stock_number, limit=limit)
     columns = ["changed_at", "stock_number", "field", "old", "new", "title"]
@@ -85,8 +84,6 @@ def refused(
     as_json: Json = False,
 ) -> None:
     """Show items that could not become rows, newest first, with the reason."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         rows = registry.list_refused(connection, dealership_id, limit=limit)
     columns = ["created_at", "position", "stock_number", "reason_code", "dealership", "reason"]
@@ -113,8 +110,6 @@ def lock(
     as_json: Json = False,
 ) -> None:
     """Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         if fields:
             locked = registry.lock_fields(connection, dealership_id, stock_number, _names(fields))
@@ -132,8 +127,6 @@ def unlock(
     as_json: Json = False,
 ) -> None:
     """Give fields back to the feed; the next sync brings its values."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         locked = registry.unlock_fields(connection, dealership_id, stock_number, _names(fields))
     _tell_locks(dealership_id, stock_number, locked, as_json=as_json)

@@ -11,6 +11,10 @@ from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
+from jobsync.ride.model import LOGO_BYTES_MAX, Logo
+from jobsync.ride.pdf import UnusableLogo, picture
+from jobsync.sri import registry
+from jobsync.sri.access_key import find_ruc_problem, is_ruc_shaped
 
 app = group("Tenants: taxpayers of Ecuador whose documents are followed.")
 Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.", show_default=False)]
@@ -31,9 +35,6 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a taxpayer whose documents are to be followed."""
-    from jobsync.sri import registry
-    from jobsync.sri.access_key import find_ruc_problem, is_ruc_shaped
-
     ruc = ruc.strip()
     if not is_ruc_shaped(ruc):
         raise UsageProblem(f"RUC: {ruc!r} cannot be one, expected 13 digits")
@@ -63,9 +64,6 @@ def _require_picture(logo: Path) -> None:
     Raises:
         UsageProblem: it cannot, and why.
     """
-    from jobsync.ride.model import LOGO_BYTES_MAX, Logo
-    from jobsync.ride.pdf import UnusableLogo, picture
-
     if not holds(logo.is_file):
         raise UsageProblem(f"--logo: no file {logo}")
     try:
@@ -80,8 +78,6 @@ def _require_picture(logo: Path) -> None:
 @app.command("list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List all tenants with the number of their documents."""
-    from jobsync.sri import registry
-
     with transaction(context) as connection:
         rows = registry.list_tenants(connection)
     columns = ["ruc", "name", "environment", "is_active", "paused", "pending", "authorized", "rejected"]
@@ -93,8 +89,6 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 @app.command("show")
 def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     """Show one tenant, its documents by status and the oldest that waits."""
-    from jobsync.sri import registry
-
     with transaction(context) as connection:
         row = registry.show_tenant(connection, ruc)
     show(row, as_json=as_json, otherwise=lambda: print_facts(with_pause(row)))
@@ -103,8 +97,6 @@ def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 @app.command()
 def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     """Leave a tenant's documents out of every run that does not name them with --access-key."""
-    from jobsync.sri import registry
-
     with transaction(context) as connection:
         registry.pause_tenant(connection, ruc)
     document = {"ruc": ruc, "paused": True, "paused_until": None}
@@ -114,8 +106,6 @@ def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 @app.command()
 def resume(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     """End a pause; what is due is asked about at the next tick."""
-    from jobsync.sri import registry
-
     with transaction(context) as connection:
         registry.resume_tenant(connection, ruc)
     document = {"ruc": ruc, "paused": False, "paused_until": None}

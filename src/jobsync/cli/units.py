@@ -9,6 +9,9 @@ import typer
 
 from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import print_table, say, show, write
+from jobsync.deploy import install as disk
+from jobsync.deploy.installation import read_installation
+from jobsync.deploy.units import render_units
 from jobsync.errors import ExitCode, UsageProblem
 
 if TYPE_CHECKING:
@@ -37,8 +40,6 @@ def show_(
     as_json: Json = False,
 ) -> None:
     """Print the files that install would write."""
-    from jobsync.deploy.units import render_units
-
     files = render_units(_installation(context, root, executable))
     if name is not None:
         files = {path: text for path, text in files.items() if Path(path).name in (name, f"jobsync-{name}")}
@@ -60,8 +61,6 @@ def install(
     executable: Executable = None,
 ) -> None:
     """Write the files that differ, create user and folders, reload systemd."""
-    from jobsync.deploy import install as disk
-
     root = root.absolute()
     installation = _installation(context, root, executable)
     files = disk.install(installation, root)
@@ -85,8 +84,6 @@ def install(
 @app.command()
 def uninstall(root: Root = _SYSTEM) -> None:
     """Disable the timers and remove the files; user, state, configuration and secrets stay."""
-    from jobsync.deploy import install as disk
-
     root = root.absolute()
     disk.disable_timers(root)
     paths = disk.uninstall(root)
@@ -99,8 +96,6 @@ def uninstall(root: Root = _SYSTEM) -> None:
 @app.command()
 def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = None, as_json: Json = False) -> None:
     """Show what install would change; exit 1 if that is anything."""
-    from jobsync.deploy import install as disk
-
     files = disk.compare(_installation(context, root.absolute(), executable), root.absolute())
 
     def tell() -> None:
@@ -126,6 +121,4 @@ def _removal(name: str, path: str) -> str:
 
 
 def _installation(context: typer.Context, root: Path, executable: Path | None) -> Installation:
-    from jobsync.deploy.installation import read_installation
-
     return read_installation(tools_of(context).environ, root=root.absolute(), executable=executable)

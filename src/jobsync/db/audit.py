@@ -27,26 +27,26 @@ def write_audit(
     connection: Connection, action: str, subject: str | None = None, details: Mapping[str, Any] | None = None
 ) -> None:
     """Record a change inside its own transaction; `details` never holds a secret."""
-    from sqlalchemy import text
+    from sqlalchemy import insert
 
-    connection.execute(
-        text("INSERT INTO audit (actor, host, action, subject, details) VALUES (:actor, :host, :action, :subject, :d)"),
-        {
-            "actor": actor(),
-            "host": socket.gethostname(),
-            "action": action,
-            "subject": subject,
-            "d": json.dumps(details or {}, default=str),
-        },
-    )
+    from jobsync.db.tables import audit
+
+    values = {
+        audit.c.actor: actor(),
+        audit.c.host: socket.gethostname(),
+        audit.c.action: action,
+        audit.c.subject: subject,
+        audit.c.details: json.loads(json.dumps(details or {}, default=str)),
+    }
+    connection.execute(insert(audit).values(values))
 
 
 def list_audit(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
     """Return the latest changes that people made, newest first."""
-    from sqlalchemy import text
+    from sqlalchemy import select
 
-    rows = connection.execute(
-        text("SELECT at, actor, host, action, subject, details FROM audit ORDER BY id DESC LIMIT :limit"),
-        {"limit": limit},
-    )
-    return [dict(row) for row in rows.mappings()]
+    from jobsync.db.statements import rows_of
+    from jobsync.db.tables import audit
+
+    told = (audit.c.at, audit.c.actor, audit.c.host, audit.c.action, audit.c.subject, audit.c.details)
+    return rows_of(connection, select(*told).order_by(audit.c.id.desc()).limit(limit))

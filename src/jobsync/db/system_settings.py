@@ -304,7 +304,7 @@ def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings
     for key, kind in CATALOGUE.items():
         text = settings.texts.get(key)
         good = isinstance(kind, StatusMap) and text is not None and kind.read(text) is not None
-        if good and settings.last_good.get(key) != text:
+        if good and settings.last_good.get(key, kind.default) != text:
             connection.execute(
                 "UPDATE system_settings SET last_good = value WHERE key = %s AND value = %s", [key, text]
             )
@@ -355,9 +355,12 @@ def list_settings(connection: Connection) -> list[dict[str, object]]:
     Return every setting: key, value as stored, default, what is expected, whether the value can be read; last come keys
     of the table that nothing here reads, another application's or misspelt ones, as not `used`.
     """
-    from sqlalchemy import text
+    from sqlalchemy import select
 
-    stored = {row.key: row for row in connection.execute(text("SELECT key, value, updated_at FROM system_settings"))}
+    from jobsync.db.tables import system_settings as table
+
+    found = connection.execute(select(table.c.key, table.c.value, table.c.updated_at))
+    stored: dict[str, Any] = {row.key: row for row in found}
     rows: list[dict[str, object]] = []
     for key, kind in CATALOGUE.items():
         row = stored.get(key)
@@ -395,19 +398,14 @@ def _unread(row: Any) -> dict[str, object]:
 
 def write_setting(connection: Connection, key: str, value: str) -> str | None:
     """Store a checked value and record who did it; returns the old one."""
-    from sqlalchemy import text
+    from sqlalchemy import select
 
     from jobsync.db.audit import write_audit
+    from jobsync.db.statements import upsert
+    from jobsync.db.tables import system_settings as table
 
-    old: str | None = connection.scalar(
-        text("SELECT value FROM system_settings WHERE key = :key FOR UPDATE"), {"key": key}
-    )
-    connection.execute(
-        text(
-            "INSERT INTO system_settings (key, value, description) VALUES (:key, :value, :description)"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = now()"
-        ),
-        {"key": key, "value": value, "description": CATALOGUE[key].description},
-    )
+    old: str | None = connection.scalar(select(table.c.value).where(table.c.key == key).with_for_update())
+    values = {table.c.key: key, table.c.value: value, table.c.description: CATALOGUE[key].description}
+    connection.execute(upsert(table.c.key, values, only_new=(table.c.description,)))
     write_audit(connection, "settings.set", key, {"old": old, "new": value})
     return old

@@ -579,8 +579,9 @@ _LONGEST_WAIT = "interval '6 hours 36 minutes'"
 
 def _due(columns: str, instant: str, condition: str) -> str:
     return f"""
-        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, {columns}, i.{instant},
-               least(i.{instant}, now()) AS due_since, i.{instant} > now() AS too_far_ahead
+        SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, i.access_key, i.status, {columns},
+               CASE WHEN i.{instant} <= now() AND isfinite(i.{instant}) THEN i.{instant} ELSE now() END AS due_since,
+               i.{instant} > now() AS too_far_ahead
         FROM invoices i JOIN tenants t ON t.id = i.tenant_id
         WHERE {condition} AND i.deleted_at IS NULL
           AND (i.{instant} <= now() OR i.{instant} > now() + {_LONGEST_WAIT})

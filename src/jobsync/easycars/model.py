@@ -158,7 +158,6 @@ class Listed(NamedTuple):
 
     id: int
     stock_number: str
-    stock_key: str
     vin: str | None
     status: str
     content_hash: bytes | None
@@ -166,7 +165,8 @@ class Listed(NamedTuple):
     missing_since: datetime | None
     locally_sold: bool
     yard_code: str | None
-    excluded_by: str | None = None
+    excluded_by: str | None
+    stock_key: str
 
     @property
     def kept_off(self) -> bool:

@@ -178,6 +178,9 @@ class _Raw(msgspec.Struct):
     StockList: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 class _TooLarge(ValueError):
     """A value that the database cannot hold."""
 
@@ -401,12 +404,13 @@ def parse_item(
             "stock_number_too_long",
             f"StockNumber has {len(stock_number)} characters, at most {STOCK_NUMBER_MOST} can be kept",
         )
-    try:
-        values, absent, sold = _values(item, reading, rules)
-    except _TooLarge as error:
-        return _refuse(raw, position, stock_number, "value_too_large", str(error))
     keys = item.keys()
     plain = len(keys) == len(DOCUMENTED_KEYS) and keys == DOCUMENTED_KEYS
+    missing = _NONE if plain else DOCUMENTED_KEYS - keys
+    try:
+        values, absent, sold = _values(item, reading, rules, missing)
+    except _TooLarge as error:
+        return _refuse(raw, position, stock_number, "value_too_large", str(error))
     return Car(
         position=position,
         stock_number=stock_number,
@@ -419,10 +423,10 @@ def parse_item(
         raw=raw,
         mended=_MENDED.encode(item).decode() if odd else None,
         content_hash=content_hash or fingerprint(raw, version=rules.version),
-        warnings=tuple(reading.notes),
-        unknown_keys=frozenset() if plain else frozenset(keys - DOCUMENTED_KEYS),
-        missing_keys=frozenset() if plain else DOCUMENTED_KEYS - keys,
-        unreadable=frozenset(reading.unreadable),
+        warnings=tuple(reading.notes) if reading.notes else (),
+        unknown_keys=_NONE if plain else frozenset(keys - DOCUMENTED_KEYS),
+        missing_keys=missing,
+        unreadable=frozenset(reading.unreadable) if reading.unreadable else _NONE,
     )
 
 
@@ -441,7 +445,9 @@ class _Reading:
         self.unreadable.append(key)
 
 
-def _values(item: dict[str, Any], reading: _Reading, rules: Rules) -> tuple[dict[str, Any], frozenset[str], bool]:
+def _values(
+    item: dict[str, Any], reading: _Reading, rules: Rules, missing: frozenset[str]
+) -> tuple[dict[str, Any], frozenset[str], bool]:
     """Return every column's value, the columns that the item does not tell, and whether it says sold."""
     get = item.get
     values: dict[str, Any] = {}
@@ -473,23 +479,18 @@ def _values(item: dict[str, Any], reading: _Reading, rules: Rules) -> tuple[dict
         *_features(get("OptionalFeatures"), "OptionalFeatures", reading),
     ]
     values["images"] = images = _images(get("ImageURLs"), reading)
-    untold = set(reading.unreadable)
     count = get("ImageCount")
-    if count is not None and (number := _count(count)) is not None and number != len(images):
-        if "ImageURLs" in item and "ImageURLs" not in untold:
-            kept = "; it counts as absent" if not images else ""
-            reading.notes.append(
-                Note("ImageURLs", f"not as many as ImageCount says{kept}", f"{len(images)} of {number}")
-            )
-        if not images:
-            untold.add("ImageURLs")
-    if item.keys() != DOCUMENTED_KEYS:
-        untold |= DOCUMENTED_KEYS - item.keys()
-    absent = _absent_columns(untold, miles=miles, decided=sold or mapped is not None) if untold else _NONE
+    uncounted = False
+    if count != len(images) and (number := _count(count)) is not None and number != len(images):
+        uncounted = not images
+        if "ImageURLs" in item and "ImageURLs" not in reading.unreadable:
+            reason = f"not as many as ImageCount says{'; it counts as absent' if uncounted else ''}"
+            reading.notes.append(Note("ImageURLs", reason, f"{len(images)} of {number}"))
+    absent = _NONE
+    if reading.unreadable or missing or uncounted:
+        untold = {*reading.unreadable, *missing, *(("ImageURLs",) if uncounted else ())}
+        absent = _absent_columns(untold, miles=miles, decided=sold or mapped is not None)
     return values, absent, sold
-
-
-_NONE: frozenset[str] = frozenset()
 
 
 def title_of(values: Mapping[str, Any]) -> str | None:
@@ -780,24 +781,28 @@ def _list_of_texts(value: object) -> list[str] | None:
 
 # A comma may stand inside a URL (https://…/w_800,h_600/a.jpg): only one that a URL's beginning follows parts two.
 _URL_BEGINS = re.compile(r"\s*(?:https?:/)?/", re.IGNORECASE)
+_PLAIN_URLS = ("https://", "http://")
 _AROUND_URLS = "," + BLANKS
 
 
 def _images(value: object, reading: _Reading) -> list[str]:
     """Split the vendor's text at the commas that stand between URLs, order kept; a list of texts is taken as it is."""
-    parts = _list_of_texts(value)
-    if parts is not None:
-        return [part for part in map(str.strip, parts) if part]
+    listed = _list_of_texts(value)
+    if listed is not None:
+        return [part for part in map(str.strip, listed) if part]
     text = _text(value, "ImageURLs", reading)
     if not text:
         return []
+    pieces = text.split(",")
+    if all(piece.startswith(_PLAIN_URLS) for piece in pieces):
+        return [piece.rstrip() for piece in pieces]
     urls: list[list[str]] = []
-    for piece in text.split(","):
+    for piece in pieces:
         if not urls or _URL_BEGINS.match(piece):
             urls.append([piece])
         else:
             urls[-1].append(piece)
-    return [url for pieces in urls if (url := ",".join(pieces).strip(_AROUND_URLS))]
+    return [url for parts in urls if (url := ",".join(parts).strip(_AROUND_URLS))]
 
 
 def _count(value: object) -> int | None:

@@ -206,7 +206,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         *_notes((skip.stock_number, _SKIPPED[skip.reason]._replace(seen=skip.other or "")) for skip in found.skipped),
         *night.warnings,
     ]
-    if incoming.received == 0 and not current.listed:
+    if incoming.received == 0 and not night.listed:
         warnings.append(
             "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
             " jobsync credentials test ID"

@@ -7,23 +7,37 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
+from sqlalchemy import and_, case, delete, func, insert, or_, select, text, true, update
 
 from jobsync.cron import Rule, resolve
 from jobsync.db.audit import actor, write_audit
 from jobsync.db.engine import driver
+from jobsync.db.statements import read_now, rows_of, upsert
+from jobsync.db.tables import (
+    dealership_settings,
+    dealerships,
+    easycar_credentials,
+    easycar_sync_logs,
+    holds,
+    refused_items,
+    sync_schedule,
+    vehicle_changes,
+    vehicles,
+)
 from jobsync.easycars import store
 from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
-from jobsync.easycars.identity import yard_key
+from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.spans import parse_span
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 Rows = Sequence[dict[str, Any]]
+
+_IDS_END = 2**63  # the database takes no larger number for an id, and people may type one
 
 
 def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -37,7 +51,9 @@ def require_dealership(connection: Connection, dealership_id: int) -> str:
     Raises:
         UsageProblem: there is none with this number.
     """
-    name: str | None = connection.scalar(text("SELECT name FROM dealerships WHERE id = :id"), {"id": dealership_id})
+    name: str | None = None
+    if abs(dealership_id) < _IDS_END:
+        name = connection.scalar(select(dealerships.c.name).where(dealerships.c.id == dealership_id))
     if name is None:
         raise UsageProblem(f"no dealership {dealership_id}; jobsync dealership list shows them")
     return name
@@ -45,14 +61,9 @@ def require_dealership(connection: Connection, dealership_id: int) -> str:
 
 def add_dealership(connection: Connection, name: str, *, timezone: str | None, email: str | None) -> dict[str, Any]:
     """Insert a dealership; returns {id, name, timezone}."""
-    [row] = _rows(
-        connection,
-        "INSERT INTO dealerships (name, timezone, email) VALUES (:name, :timezone, :email)"
-        " RETURNING id, name, timezone",
-        name=name,
-        timezone=timezone,
-        email=email,
-    )
+    values = {dealerships.c.name: name, dealerships.c.timezone: timezone, dealerships.c.email: email}
+    told = (dealerships.c.id, dealerships.c.name, dealerships.c.timezone)
+    [row] = rows_of(connection, insert(dealerships).values(values).returning(*told))
     write_audit(connection, "dealership.add", str(row["id"]), {"name": name, "timezone": timezone})
     return row
 
@@ -60,37 +71,70 @@ def add_dealership(connection: Connection, name: str, *, timezone: str | None, e
 def change_dealership(connection: Connection, dealership_id: int, changes: Mapping[str, str | None]) -> None:
     """Change name, timezone or email (None: has none); the next tick computes the slot of a changed zone."""
     require_dealership(connection, dealership_id)
-    columns = ", ".join(changes)
-    [before] = _rows(connection, f"SELECT {columns} FROM dealerships WHERE id = :id FOR UPDATE", id=dealership_id)
-    assignments = ", ".join(f"{name} = :{name}" for name in changes)
-    connection.execute(
-        text(f"UPDATE dealerships SET {assignments}, updated_at = now() WHERE id = :id"),
-        {"id": dealership_id, **changes},
-    )
+    this = dealerships.c.id == dealership_id
+    [before] = rows_of(connection, select(*(dealerships.c[name] for name in changes)).where(this).with_for_update())
+    values = {dealerships.c[name]: value for name, value in changes.items()}
+    connection.execute(update(dealerships).where(this).values({**values, dealerships.c.updated_at: func.now()}))
     told = {**changes, **{f"{name}_before": value for name, value in before.items()}}
     write_audit(connection, "dealership.set", str(dealership_id), told)
 
 
-_OVERVIEW = """
-    SELECT d.id, d.name, d.email, d.timezone,
-           coalesce(s.easycar_auto_sync_enabled, true) AS auto_sync,
-           s.sync_cron, coalesce(s.paused_until > now(), false) AS paused,
-           CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
-           c.environment, c.yard_code, (c.dealership_id IS NOT NULL AND c.is_active) AS has_credentials,
-           l.status AS last_status, l.warnings AS last_warnings, l.synced_at AS last_synced_at,
-           h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
-           (SELECT count(*) FROM vehicles v WHERE v.dealership_id = d.id AND v.status <> 'removed') AS vehicles,
-           (SELECT count(*) FROM holds r WHERE r.dealership_id = d.id AND r.status = 'pending') AS held
-    FROM dealerships d
-    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
-    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
-    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
-    LEFT JOIN LATERAL (
-        SELECT status, synced_at, CASE jsonb_typeof(warnings) WHEN 'array' THEN jsonb_array_length(warnings) ELSE 0 END
-               AS warnings FROM easycar_sync_logs WHERE dealership_id = d.id AND sync_type = 'stock'
-        ORDER BY synced_at DESC, id DESC LIMIT 1
-    ) l ON true
-"""
+_LAST_SYNC = (
+    select(
+        easycar_sync_logs.c.status,
+        easycar_sync_logs.c.synced_at,
+        case(
+            (
+                func.jsonb_typeof(easycar_sync_logs.c.warnings) == "array",
+                func.jsonb_array_length(easycar_sync_logs.c.warnings),
+            ),
+            else_=0,
+        ).label("warnings"),
+    )
+    .where(easycar_sync_logs.c.dealership_id == dealerships.c.id, easycar_sync_logs.c.sync_type == "stock")
+    .order_by(easycar_sync_logs.c.synced_at.desc(), easycar_sync_logs.c.id.desc())
+    .limit(1)
+    .lateral("last_sync")
+)
+_OVERVIEW = (
+    select(
+        dealerships.c.id,
+        dealerships.c.name,
+        dealerships.c.email,
+        dealerships.c.timezone,
+        func.coalesce(dealership_settings.c.easycar_auto_sync_enabled, True).label("auto_sync"),
+        dealership_settings.c.sync_cron,
+        func.coalesce(dealership_settings.c.paused_until > func.now(), False).label("paused"),
+        case(
+            (dealership_settings.c.paused_until < datetime(9000, 1, 1, tzinfo=UTC), dealership_settings.c.paused_until)
+        ).label("paused_until"),
+        dealership_settings.c.paused_reason,
+        easycar_credentials.c.environment,
+        easycar_credentials.c.yard_code,
+        func.coalesce(easycar_credentials.c.is_active, False).label("has_credentials"),
+        _LAST_SYNC.c.status.label("last_status"),
+        _LAST_SYNC.c.warnings.label("last_warnings"),
+        _LAST_SYNC.c.synced_at.label("last_synced_at"),
+        sync_schedule.c.last_success_at,
+        func.coalesce(sync_schedule.c.attempt, 0).label("attempt"),
+        sync_schedule.c.next_at,
+        sync_schedule.c.retry_at,
+        select(func.count())
+        .where(vehicles.c.dealership_id == dealerships.c.id, vehicles.c.status.not_in(("removed", "excluded")))
+        .scalar_subquery()
+        .label("vehicles"),
+        select(func.count())
+        .where(holds.c.dealership_id == dealerships.c.id, holds.c.status == "pending")
+        .scalar_subquery()
+        .label("held"),
+    )
+    .select_from(dealerships)
+    .outerjoin(dealership_settings, dealership_settings.c.dealership_id == dealerships.c.id)
+    .outerjoin(easycar_credentials, easycar_credentials.c.dealership_id == dealerships.c.id)
+    .outerjoin(sync_schedule, sync_schedule.c.dealership_id == dealerships.c.id)
+    .outerjoin(_LAST_SYNC, true())
+    .order_by(dealerships.c.id)
+)
 
 
 def list_dealerships(connection: Connection) -> Rows:
@@ -102,12 +146,30 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
     """Return one dealership as `list_dealerships` does, with its last ten syncs."""
     require_dealership(connection, dealership_id)
     [row] = _overview(connection, dealership_id)
-    row["syncs"] = _rows(
+    logs = easycar_sync_logs.c
+    row["syncs"] = rows_of(
         connection,
-        "SELECT run_id, status, synced_at, duration_ms, items_processed, created, updated, unchanged, revived,"
-        " refused, skipped, removed, held, removals_blocked, error_messages, warnings FROM easycar_sync_logs"
-        " WHERE dealership_id = :id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 10",
-        id=dealership_id,
+        select(
+            logs.run_id,
+            logs.status,
+            logs.synced_at,
+            logs.duration_ms,
+            logs.items_processed,
+            logs.created,
+            logs.updated,
+            logs.unchanged,
+            logs.revived,
+            logs.refused,
+            logs.skipped,
+            logs.removed,
+            logs.held,
+            logs.removals_blocked,
+            logs.error_messages,
+            logs.warnings,
+        )
+        .where(logs.dealership_id == dealership_id, logs.sync_type == "stock")
+        .order_by(logs.synced_at.desc(), logs.id.desc())
+        .limit(10),
     )
     return row
 
@@ -117,10 +179,9 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     Return all dealerships or one; a changed cron or zone shows the slot that the next tick will compute from it, and
     `unreadable` what of both is asked for in vain.
     """
-    rows = _rows(
-        connection, _OVERVIEW + " WHERE CAST(:id AS bigint) IS NULL OR d.id = :id ORDER BY d.id", id=dealership_id
-    )
-    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    wanted = _OVERVIEW if dealership_id is None else _OVERVIEW.where(dealerships.c.id == dealership_id)
+    rows = rows_of(connection, wanted)
+    now = read_now(connection)
     schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
     for row in rows:
         schedule = schedules[row["id"]]
@@ -137,25 +198,19 @@ def set_credentials(connection: Connection, dealership_id: int, credentials: Cre
     """Store credentials in place of whatever was there; an omitted yard code clears the old one."""
     require_dealership(connection, dealership_id)
     connection.execute(
-        text(
-            "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
-            " account_number_encrypted, account_secret_encrypted, environment, yard_code, is_active)"
-            " VALUES (:id, :ci, :cs, :an, :as, :environment, :yard, true) ON CONFLICT (dealership_id) DO UPDATE SET"
-            " client_id_encrypted = excluded.client_id_encrypted,"
-            " client_secret_encrypted = excluded.client_secret_encrypted,"
-            " account_number_encrypted = excluded.account_number_encrypted,"
-            " account_secret_encrypted = excluded.account_secret_encrypted, environment = excluded.environment,"
-            " yard_code = excluded.yard_code, is_active = true, updated_at = now()"
-        ),
-        {
-            "id": dealership_id,
-            "ci": cipher.encrypt(credentials.client_id),
-            "cs": cipher.encrypt(credentials.client_secret),
-            "an": cipher.encrypt(credentials.account_number),
-            "as": cipher.encrypt(credentials.account_secret),
-            "environment": credentials.environment,
-            "yard": credentials.yard_code,
-        },
+        upsert(
+            easycar_credentials.c.dealership_id,
+            {
+                easycar_credentials.c.dealership_id: dealership_id,
+                easycar_credentials.c.client_id_encrypted: cipher.encrypt(credentials.client_id),
+                easycar_credentials.c.client_secret_encrypted: cipher.encrypt(credentials.client_secret),
+                easycar_credentials.c.account_number_encrypted: cipher.encrypt(credentials.account_number),
+                easycar_credentials.c.account_secret_encrypted: cipher.encrypt(credentials.account_secret),
+                easycar_credentials.c.environment: credentials.environment,
+                easycar_credentials.c.yard_code: credentials.yard_code,
+                easycar_credentials.c.is_active: True,
+            },
+        )
     )
     write_audit(
         connection,
@@ -201,7 +256,7 @@ def delete_credentials(connection: Connection, dealership_id: int) -> bool:
     """Delete the credentials; False if there were none."""
     require_dealership(connection, dealership_id)
     gone = connection.execute(
-        text("DELETE FROM easycar_credentials WHERE dealership_id = :id"), {"id": dealership_id}
+        delete(easycar_credentials).where(easycar_credentials.c.dealership_id == dealership_id)
     ).rowcount
     if gone:
         write_audit(connection, "credentials.delete", str(dealership_id))
@@ -248,13 +303,15 @@ def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
             " AND v.vin IN (SELECT unnest(vins) FROM holds WHERE id = :id)"
         )
     else:
-        where = "v.dealership_id = :dealership AND v.stock_number = ANY(:numbers) AND :id > 0"
+        where = (
+            "v.dealership_id = :dealership AND v.stock_key IN ("
+            "SELECT jobsync_stock_key(n) FROM holds, unnest(stock_numbers) AS n WHERE id = :id)"
+        )
     hold["vehicles"] = _rows(
         connection,
         "SELECT v.dealership_id, v.stock_number, v.title, v.price, v.status, v.missing_since FROM vehicles v"
         f" WHERE v.data_source = 'easycars' AND {where} ORDER BY v.dealership_id, v.stock_number LIMIT 100000",
         dealership=hold["dealership_id"],
-        numbers=hold["stock_numbers"],
         id=hold_id,
     )
     return hold
@@ -300,16 +357,26 @@ def decide_hold(connection: Connection, hold_id: int, decision: str) -> dict[str
 def list_changes(connection: Connection, dealership_id: int, stock_number: str | None, *, limit: int) -> Rows:
     """Return the latest changes, newest first; those of a stock number also under its retired forms."""
     require_dealership(connection, dealership_id)
-    return _rows(
+    wanted = vehicles.c.dealership_id == dealership_id
+    if stock_number is not None:
+        key = stock_key(stock_number)
+        retired = vehicles.c.stock_key.startswith(f"{key}~", autoescape=True)
+        wanted = and_(wanted, or_(vehicles.c.stock_key == key, retired))
+    return rows_of(
         connection,
-        "SELECT c.changed_at, v.stock_number, v.title, c.field, c.old, c.new, c.run_id"
-        " FROM vehicle_changes c JOIN vehicles v ON v.id = c.vehicle_id"
-        " WHERE v.dealership_id = :id AND (CAST(:number AS text) IS NULL OR v.stock_number = :number"
-        " OR v.stock_number LIKE replace(replace(replace(:number, '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '~%')"
-        " ORDER BY c.changed_at DESC, c.id DESC LIMIT :limit",
-        id=dealership_id,
-        number=stock_number,
-        limit=limit,
+        select(
+            vehicle_changes.c.changed_at,
+            vehicles.c.stock_number,
+            vehicles.c.title,
+            vehicle_changes.c.field,
+            vehicle_changes.c.old,
+            vehicle_changes.c.new,
+            vehicle_changes.c.run_id,
+        )
+        .join_from(vehicle_changes, vehicles, vehicles.c.id == vehicle_changes.c.vehicle_id)
+        .where(wanted)
+        .order_by(vehicle_changes.c.changed_at.desc(), vehicle_changes.c.id.desc())
+        .limit(limit),
     )
 
 
@@ -317,13 +384,24 @@ def list_refused(connection: Connection, dealership_id: int | None, *, limit: in
     """Return the latest refused items, newest first."""
     if dealership_id is not None:
         require_dealership(connection, dealership_id)
-    return _rows(
+    return rows_of(
         connection,
-        "SELECT r.id, r.dealership_id, d.name, r.run_id, r.created_at, r.position, r.stock_number, r.reason_code,"
-        " r.reason, r.raw FROM refused_items r JOIN dealerships d ON d.id = r.dealership_id"
-        " WHERE CAST(:id AS bigint) IS NULL OR r.dealership_id = :id ORDER BY r.id DESC LIMIT :limit",
-        id=dealership_id,
-        limit=limit,
+        select(
+            refused_items.c.id,
+            refused_items.c.dealership_id,
+            dealerships.c.name,
+            refused_items.c.run_id,
+            refused_items.c.created_at,
+            refused_items.c.position,
+            refused_items.c.stock_number,
+            refused_items.c.reason_code,
+            refused_items.c.reason,
+            refused_items.c.raw,
+        )
+        .join_from(refused_items, dealerships, dealerships.c.id == refused_items.c.dealership_id)
+        .where(true() if dealership_id is None else refused_items.c.dealership_id == dealership_id)
+        .order_by(refused_items.c.id.desc())
+        .limit(limit),
     )
 
 
@@ -472,13 +550,19 @@ def read_locks(connection: Connection, dealership_id: int, stock_number: str, *,
         UsageProblem: no such vehicle.
     """
     require_dealership(connection, dealership_id)
-    locked: list[str] | None = connection.scalar(
-        text(f"SELECT locked_fields FROM vehicles WHERE {_OURS}" + (" FOR UPDATE" if for_update else "")),
-        {"id": dealership_id, "number": stock_number},
-    )
+    wanted = select(vehicles.c.locked_fields).where(_is_vehicle(dealership_id, stock_number))
+    locked: list[str] | None = connection.scalar(wanted.with_for_update() if for_update else wanted)
     if locked is None:
         raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
     return sorted(locked)
+
+
+def _is_vehicle(dealership_id: int, stock_number: str) -> ColumnElement[bool]:
+    return and_(
+        vehicles.c.dealership_id == dealership_id,
+        vehicles.c.stock_key == stock_key(stock_number),
+        vehicles.c.data_source == "easycars",
+    )
 
 
 def _change_locks(
@@ -491,9 +575,16 @@ def _change_locks(
     before = set(read_locks(connection, dealership_id, stock_number, for_update=True))
     after = sorted(before | set(fields) if lock else before - set(fields))
     connection.execute(
-        # Without a fingerprint the next sync compares the row in full: a field that was given back gets its value.
-        text(f"UPDATE vehicles SET locked_fields = :fields, content_hash = NULL, updated_at = now() WHERE {_OURS}"),
-        {"fields": after, "id": dealership_id, "number": stock_number},
+        update(vehicles)
+        .where(_is_vehicle(dealership_id, stock_number))
+        .values(
+            {
+                vehicles.c.locked_fields: after,
+                # Without a fingerprint the next sync compares the row in full: a field given back gets its value.
+                vehicles.c.content_hash: None,
+                vehicles.c.updated_at: func.now(),
+            }
+        )
     )
     action = "stock.lock" if lock else "stock.unlock"
     write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
@@ -509,16 +600,9 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 def _own_settings(connection: Connection, dealership_id: int, action: str, **columns: Any) -> None:
     """Set columns of the dealership's settings row, making the row if it has none, and record who did it."""
     require_dealership(connection, dealership_id)
-    names = ", ".join(columns)
-    values = ", ".join(f":{name}" for name in columns)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
-    connection.execute(
-        text(
-            f"INSERT INTO dealership_settings (dealership_id, {names}) VALUES (:id, {values})"
-            f" ON CONFLICT (dealership_id) DO UPDATE SET {changes}, updated_at = now()"
-        ),
-        {"id": dealership_id, **columns},
-    )
+    values = {dealership_settings.c[name]: value for name, value in columns.items()}
+    key = dealership_settings.c.dealership_id
+    connection.execute(upsert(key, {key: dealership_id, **values}))
     told = {name: None if value == FOREVER else value for name, value in columns.items()}
     write_audit(connection, action, str(dealership_id), told)
 
@@ -538,7 +622,7 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     Raises:
         UsageProblem: it is none of these, or already past.
     """
-    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    now = read_now(connection)
     span = parse_span(words)
     if span is not None:
         return now + span
@@ -617,7 +701,12 @@ def _origin(rule: Rule, wanted: str, *, own: str | None, common: str) -> str:
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
-_SECRETS = ("client_id", "client_secret", "account_number", "account_secret")
+_SECRETS = (
+    easycar_credentials.c.client_id_encrypted,
+    easycar_credentials.c.client_secret_encrypted,
+    easycar_credentials.c.account_number_encrypted,
+    easycar_credentials.c.account_secret_encrypted,
+)
 
 
 def rotate_key(connection: Connection, cipher: Cipher) -> int:
@@ -627,9 +716,10 @@ def rotate_key(connection: Connection, cipher: Cipher) -> int:
     Raises:
         ConfigurationProblem: some can be read with neither key; nothing was changed.
     """
-    columns = ", ".join(f"{name}_encrypted" for name in _SECRETS)
     rows = connection.execute(
-        text(f"SELECT dealership_id, {columns} FROM easycar_credentials ORDER BY dealership_id FOR UPDATE")
+        select(easycar_credentials.c.dealership_id, *_SECRETS)
+        .order_by(easycar_credentials.c.dealership_id)
+        .with_for_update()
     ).all()
     unreadable = []
     for dealership_id, *stored in rows:
@@ -638,14 +728,13 @@ def rotate_key(connection: Connection, cipher: Cipher) -> int:
         except CredentialsUnreadable:
             unreadable.append(str(dealership_id))
             continue
-        assignments = ", ".join(f"{name}_encrypted = :{name}" for name in _SECRETS)
-        connection.execute(
-            text(
-                f"UPDATE easycar_credentials SET {assignments}, key_version = key_version + 1, updated_at = now()"
-                " WHERE dealership_id = :id"
-            ),
-            {"id": dealership_id, **dict(zip(_SECRETS, sealed, strict=True))},
-        )
+        values = {
+            **dict(zip(_SECRETS, sealed, strict=True)),
+            easycar_credentials.c.key_version: easycar_credentials.c.key_version + 1,
+            easycar_credentials.c.updated_at: func.now(),
+        }
+        this = easycar_credentials.c.dealership_id == dealership_id
+        connection.execute(update(easycar_credentials).where(this).values(values))
     if unreadable:
         raise ConfigurationProblem(
             f"credentials of dealership {', '.join(unreadable)} can be read with neither JOBSYNC_ENCRYPTION_KEY nor"

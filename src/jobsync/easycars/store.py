@@ -321,7 +321,7 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
         binary=True,
         prepare=False,
     ).fetchall()
-    return {(key := stock_key(row[1])): Listed._make((*row[:2], key, *row[2:])) for row in rows}
+    return {(key := stock_key(row[1])): Listed._make((*row, key)) for row in rows}
 
 
 def read_rows(
@@ -354,9 +354,9 @@ def _read_rows(
     columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
     rows = connection.execute(
         f"""
-        SELECT v.id, v.stock_number, v.stock_key, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               {_LOCALLY_SOLD_OR_BEFORE},
-               v.yard_code, v.excluded_by, coalesce(d.stock_item_json::text, '{{}}'), {columns}
+        SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
+               {_LOCALLY_SOLD_OR_BEFORE}, v.yard_code, v.excluded_by, v.stock_key,
+               coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND {condition}
         {"FOR NO KEY UPDATE OF v" if for_update else ""}

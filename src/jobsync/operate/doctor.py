@@ -15,15 +15,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
+from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
+from jobsync.db.tables import VIEWS, easycar_credentials, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.operate.health import unreadable_values
-from jobsync.operate.look import KINDS, read_dealerships, read_now, rows_of
+from jobsync.operate.look import KINDS, read_dealerships, rows_of
 from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
 from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
@@ -248,8 +250,6 @@ def _server(connection: Connection) -> Iterator[Finding]:
 
 def _missing(connection: Connection) -> list[str]:
     """Return the tables, columns, views and functions that this version's schema has and the database has not."""
-    from jobsync.db.tables import VIEWS, metadata
-
     columns = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
     rows = rows_of(
         connection,
@@ -272,8 +272,6 @@ def _missing(connection: Connection) -> list[str]:
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
-    from jobsync.db.tables import VIEWS, metadata
-
     rows = rows_of(
         connection,
         "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NOT"
@@ -324,10 +322,14 @@ def check_key(
         decrypt: with every key that is set; None where there is none.
         current: with the current key only; None where no previous one is set.
     """
-    columns = "client_id_encrypted, client_secret_encrypted, account_number_encrypted, account_secret_encrypted"
-    rows = connection.execute(
-        text(f"SELECT dealership_id, {columns} FROM easycar_credentials ORDER BY dealership_id")
-    ).all()
+    stored = easycar_credentials.c
+    sealed = (
+        stored.client_id_encrypted,
+        stored.client_secret_encrypted,
+        stored.account_number_encrypted,
+        stored.account_secret_encrypted,
+    )
+    rows = connection.execute(select(stored.dealership_id, *sealed).order_by(stored.dealership_id)).all()
     if decrypt is None:
         if rows:
             words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from jobsync.db.engine import driver, translated
+from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.operate import alert
 from jobsync.operate.health import Check, Health, Problem, judge_health
-from jobsync.operate.look import look, read_now
+from jobsync.operate.look import look
 from jobsync.operate.notebook import open_notebook
 from jobsync.operate.prune import prune
 from jobsync.operate.send import Channel, NotSent

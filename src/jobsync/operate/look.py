@@ -10,12 +10,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Wanted, next_slot, resolve, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import SystemSettings, read_system_settings
+from jobsync.db.tables import alerts, jobs
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -185,11 +186,6 @@ class DealershipFacts:
     is_empty: bool
     kept: tuple[HeldFacts, ...]
 
-    @property
-    def held(self) -> int:
-        """How many vehicles wait for a person, those of each hold counted."""
-        return sum(hold.vehicles for hold in self.holds)
-
 
 @dataclass(frozen=True)
 class TenantFacts:
@@ -353,12 +349,6 @@ def rows_of(connection: Connection, statement: str, **parameters: Any) -> list[d
     return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
 
 
-def read_now(connection: Connection) -> datetime:
-    """Return the database's clock."""
-    now: datetime = connection.execute(text("SELECT now()")).scalar_one()
-    return now
-
-
 # Compiling these statements would cost more than running them.
 _CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
 
@@ -393,9 +383,7 @@ def look(
         service=_service(connection, now, since),
         failures=_failures(connection, now, since),
         alerts=_alerts(connection),
-        watched_at=connection.execute(
-            text("SELECT last_tick_at FROM jobs WHERE name = :name"), {"name": WATCH}
-        ).scalar_one_or_none(),
+        watched_at=connection.execute(select(jobs.c.last_tick_at).where(jobs.c.name == WATCH)).scalar_one_or_none(),
         waker=waker,
         too_far_ahead=rows_of(connection, _TOO_FAR_AHEAD, now=now, since=since)[0]["number"],
     )
@@ -449,7 +437,7 @@ def _jobs(
     tenants: Sequence[TenantFacts],
 ) -> tuple[JobFacts, ...]:
     names = [kind.name for kind in KINDS]
-    states = {row["name"]: row for row in rows_of(connection, "SELECT * FROM jobs")}
+    states = {row["name"]: dict(row) for row in connection.execute(select(jobs)).mappings()}
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
         which = row.pop("which")
@@ -460,7 +448,7 @@ def _jobs(
     holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
     facts = []
     for kind in KINDS:
-        state = states.get(kind.name, {})
+        state: Mapping[str, Any] = states.get(kind.name, {})
         due = _due(kind.name, now, dealerships, tenants)
         facts.append(
             JobFacts(
@@ -557,7 +545,7 @@ _DEALERSHIPS = """
            coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
-               AND v.status <> 'removed'), false) AS is_empty
+               AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
     FROM dealerships d
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
@@ -813,9 +801,7 @@ def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[F
 
 
 def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
-    rows = rows_of(
-        connection,
-        "SELECT subject, kind, opened_at, notified_at, details FROM alerts WHERE closed_at IS NULL"
-        " ORDER BY opened_at, id LIMIT 1000",
-    )
+    told = (alerts.c.subject, alerts.c.kind, alerts.c.opened_at, alerts.c.notified_at, alerts.c.details)
+    open_ones = select(*told).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.opened_at, alerts.c.id).limit(1000)
+    rows = [dict(row) for row in connection.execute(open_ones).mappings()]
     return tuple(AlertFacts(**{**row, "details": as_object(row["details"])}) for row in rows)

@@ -10,6 +10,7 @@ from jobsync.logs import visible
 from jobsync.operate.health import Health
 from jobsync.operate.look import Snapshot
 from jobsync.operate.status import Standing, dealership_statuses, service_levels
+from jobsync.operate.words import HELD
 
 Sample = tuple[Mapping[str, object], float | int | None]
 
@@ -114,10 +115,19 @@ def _dealerships(text: Text, seen: Snapshot) -> None:
         "Failed syncs since the last success.",
         [(labels(s.facts.id, s.facts.name), s.facts.failures) for s in statuses],
     )
+    held = dict.fromkeys(HELD, 0)
+    for status in statuses:
+        for hold in status.facts.holds:
+            held[hold.kind] += hold.vehicles
     text.add(
         "jobsync_held_removals",
         "Vehicles whose removal waits for a person.",
-        [({}, sum(s.facts.held for s in statuses))],
+        [({}, held["removals"])],
+    )
+    text.add(
+        "jobsync_held_vehicles",
+        "Vehicles of which something waits for a person, by kind of hold.",
+        [({"kind": kind}, number) for kind, number in held.items()],
     )
 
 

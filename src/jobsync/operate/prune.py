@@ -13,21 +13,55 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Integer,
+    Table,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+)
 
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
+from jobsync.db.tables import (
+    alerts,
+    easycar_sync_logs,
+    holds,
+    job_items,
+    job_runs,
+    refused_items,
+    sri_events,
+    vehicle_changes,
+)
 from jobsync.logs import get_logger, visible
 from jobsync.operate.words import many
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Subquery
 
 BATCH = 5000
 LOGS_KEPT = 30
 _BELOW_ALL = -(2**63)
+
+
+# :after is the last id of the batch before
+_BEFORE = bindparam("before", type_=DateTime(timezone=True))
+_AFTER = bindparam("after", type_=BigInteger)
+_BATCH_SIZE: Any = bindparam("batch", type_=Integer)
+_LOCKED = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch FOR UPDATE"
 
 
 @dataclass(frozen=True)
@@ -38,81 +72,98 @@ class Rule:
     Args:
         find: selects the next batch of ids older than :before, locked; rows that somebody else has locked are left.
         most: rows of one transaction at most.
+        walked: the column of the instant, for a table that is walked along its primary key: a batch ends at an id, not
+            at the first row that stays.
     """
 
-    table: str
+    table: Table
     setting: str
-    find: str
+    find: Executable
     most: int = 1_000_000
+    walked: Column[Any] | None = None
 
 
-_LOCKED = " LIMIT :batch FOR UPDATE SKIP LOCKED"
+def _oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
+    """Select ids in their order, locked: they grow with time, so no further index is needed."""
+    return (
+        select(table.c.id)
+        .where(table.c.id > _AFTER, *wanted)
+        .order_by(table.c.id)
+        .limit(_BATCH_SIZE)
+        .with_for_update(skip_locked=True)
+    )
 
-# Ids of these tables grow with time, so the oldest rows are the first of the primary key, and no further index is
-# needed; :after is the last id of the batch before.
+
+def _walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> Rule:
+    """Return the rule of a table that is walked along its primary key."""
+    table = at.table
+    end = select(func.max(_few(at).c.id)).scalar_subquery()
+    return Rule(table, setting, _oldest(table, at < _BEFORE, table.c.id <= end, *wanted), walked=at)
+
+
+def _few(at: Column[Any]) -> Subquery:
+    """Select the rows of a batch, whatever becomes of them."""
+    table = at.table
+    return (
+        select(table.c.id, at.label("at")).where(table.c.id > _AFTER).order_by(table.c.id).limit(_BATCH_SIZE).subquery()
+    )
+
+
+_last_holds = select(func.max(holds.c.id)).group_by(holds.c.dealership_id, holds.c.kind)
+
 RULES = (
+    _walk(job_items.c.started_at, "items_retention_days", job_items.c.status != "running"),
+    _walk(refused_items.c.created_at, "items_retention_days"),
     Rule(
-        "job_items",
-        "items_retention_days",
-        "SELECT id FROM job_items WHERE id > :after AND started_at < :before AND status <> 'running'"
-        " AND id <= (SELECT max(id) FROM (SELECT id FROM job_items WHERE id > :after ORDER BY id LIMIT :batch) few)"
-        " ORDER BY id" + _LOCKED,
-    ),
-    Rule(
-        "refused_items",
-        "items_retention_days",
-        "SELECT id FROM refused_items WHERE id > :after AND created_at < :before"
-        " AND id <= (SELECT max(id) FROM (SELECT id FROM refused_items WHERE id > :after ORDER BY id LIMIT :batch) few)"
-        " ORDER BY id" + _LOCKED,
-    ),
-    Rule(
-        "sri_events",
+        sri_events,
         "events_retention_days",
-        "SELECT id FROM sri_events WHERE at < :before AND CAST(:after AS bigint) IS NOT NULL ORDER BY at" + _LOCKED,
+        select(sri_events.c.id)
+        .where(sri_events.c.at < _BEFORE, _AFTER.is_not(None))
+        .order_by(sri_events.c.at)
+        .limit(_BATCH_SIZE)
+        .with_for_update(skip_locked=True),
     ),
     Rule(
-        "job_runs",
+        job_runs,
         "runs_retention_days",
         # each job's oldest rows, found by the index on job and start; a row a job of the recursion
-        "WITH RECURSIVE names AS ((SELECT job FROM job_runs ORDER BY job LIMIT 1) UNION ALL SELECT (SELECT r.job FROM"
-        " job_runs r WHERE r.job > names.job ORDER BY r.job LIMIT 1) FROM names WHERE names.job IS NOT NULL)"
-        " SELECT r.id FROM job_runs r WHERE r.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
-        " AND r.started_at < :before AND r.status <> 'running' AND CAST(:after AS bigint) IS NOT NULL" + _LOCKED,
+        text(
+            "WITH RECURSIVE names AS ((SELECT job FROM job_runs ORDER BY job LIMIT 1) UNION ALL SELECT (SELECT r.job"
+            " FROM job_runs r WHERE r.job > names.job ORDER BY r.job LIMIT 1) FROM names WHERE names.job IS NOT NULL)"
+            " SELECT r.id FROM job_runs r WHERE r.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
+            f" AND r.started_at < :before AND r.status <> 'running'{_LOCKED} SKIP LOCKED"
+        ),
         most=500,  # their items go with them
     ),
     Rule(
-        "easycar_sync_logs",
+        easycar_sync_logs,
         "runs_retention_days",
-        "SELECT l.id FROM dealerships d CROSS JOIN LATERAL ("
-        "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
-        f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
-        " JOIN easycar_sync_logs l ON l.dealership_id = d.id AND l.sync_type = 'stock' AND l.synced_at < :before"
-        " AND l.synced_at < kept.synced_at AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch"
-        " FOR UPDATE OF l SKIP LOCKED",
+        text(
+            "SELECT l.id FROM dealerships d CROSS JOIN LATERAL ("
+            "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
+            f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
+            " JOIN easycar_sync_logs l ON l.dealership_id = d.id AND l.sync_type = 'stock' AND l.synced_at < :before"
+            f" AND l.synced_at < kept.synced_at{_LOCKED} OF l SKIP LOCKED"
+        ),
+    ),
+    _walk(
+        vehicle_changes.c.changed_at,
+        "runs_retention_days",
+        not_(and_(vehicle_changes.c.field == "status", vehicle_changes.c.new == "removed")),
     ),
     Rule(
-        "vehicle_changes",
+        holds,
         "runs_retention_days",
-        "SELECT id FROM vehicle_changes WHERE id > :after AND changed_at < :before"
-        " AND NOT (field = 'status' AND new = 'removed')"
-        " AND id <= (SELECT max(id) FROM (SELECT id FROM vehicle_changes WHERE id > :after ORDER BY id LIMIT :batch) f)"
-        " ORDER BY id" + _LOCKED,
+        _oldest(
+            holds,
+            holds.c.created_at < _BEFORE,
+            holds.c.status.in_(("rejected", "superseded", "approved")),
+            or_(holds.c.status != "approved", holds.c.applied_at.is_not(None)),
+            holds.c.id.not_in(_last_holds),
+        ),
     ),
-    Rule(
-        "holds",
-        "runs_retention_days",
-        "SELECT id FROM holds WHERE id > :after AND created_at < :before AND status IN ('rejected',"
-        " 'superseded', 'approved') AND (status <> 'approved' OR applied_at IS NOT NULL) AND id NOT IN ("
-        "  SELECT max(id) FROM holds GROUP BY dealership_id) ORDER BY id" + _LOCKED,
-    ),
-    Rule(
-        "alerts",
-        "runs_retention_days",
-        "SELECT id FROM alerts WHERE id > :after AND closed_at < :before ORDER BY id" + _LOCKED,
-    ),
+    Rule(alerts, "runs_retention_days", _oldest(alerts, alerts.c.closed_at < _BEFORE)),
 )
-# Walked along the primary key: their batches end at an id, not at the first row that stays.
-_WALKED = ("job_items", "refused_items", "vehicle_changes")
 
 
 def prune(
@@ -134,7 +185,7 @@ def prune(
         told: gets a sentence about rows that the database does not let go.
     """
     end = None if within_s is None else clock() + within_s
-    gone = {rule.table: 0 for rule in RULES}
+    gone = {rule.table.name: 0 for rule in RULES}
     kept = Kept()
     try:
         for rule in RULES:
@@ -143,7 +194,7 @@ def prune(
                 continue
             span = Span(before, now, thorough=within_s is None)
             for number in _batches(engine, rule, span, min(batch, rule.most), kept):
-                gone[rule.table] += number
+                gone[rule.table.name] += number
                 if end is not None and clock() >= end:
                     return gone
         return gone
@@ -199,12 +250,12 @@ def _batches(engine: Engine, rule: Rule, span: Span, batch: int, kept: Kept) -> 
     while True:
         with translated(), engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = '60s'"))
-            end = _end_of_batch(connection, rule, after, span, batch) if rule.table in _WALKED else None
+            end = None if rule.walked is None else _end_of_batch(connection, rule.walked, after, span, batch)
             ids = _find(connection, rule, span.before, after, batch, stuck)
             refused = _delete(connection, rule.table, ids, kept)
         stuck += refused
         yield len(ids) - len(refused)
-        if rule.table in _WALKED:
+        if rule.walked is not None:
             if end is None:
                 return
             after = end
@@ -212,20 +263,18 @@ def _batches(engine: Engine, rule: Rule, span: Span, batch: int, kept: Kept) -> 
             return
 
 
-def _end_of_batch(connection: Connection, rule: Rule, after: int, span: Span, batch: int) -> int | None:
+def _end_of_batch(connection: Connection, walked: Column[Any], after: int, span: Span, batch: int) -> int | None:
     """
     Return the last id of the batch, None where the walk is over.
 
     Ids grow with time, so a batch that is young as a whole ends it; not one with instants still to come, which say that
     some clock was wrong, nor one that only begins to be young.
     """
-    column = {"job_items": "started_at", "refused_items": "created_at", "vehicle_changes": "changed_at"}[rule.table]
+    few = _few(walked)
+    young_all = and_(func.min(few.c.at) >= _BEFORE, func.max(few.c.at) <= span.now)
     row = connection.execute(
-        text(
-            f"SELECT max(id), count(*), min({column}) >= :before AND max({column}) <= :now FROM (SELECT id, {column}"
-            f" FROM {rule.table} WHERE id > :after ORDER BY id LIMIT :batch) few"
-        ),
-        {"after": after, "before": span.before, "now": span.now, "batch": batch},
+        select(func.max(few.c.id), func.count(), young_all).select_from(few),
+        {"after": after, "before": span.before, "batch": batch},
     ).one()
     young = row[2] and not span.thorough
     return row[0] if row[1] == batch and not young else None
@@ -237,11 +286,11 @@ def _find(
     """Return the ids of the next batch, locked; `stuck` are those that were refused before."""
     parameters = {"before": before, "after": after, "batch": batch + len(stuck)}
     refused = set(stuck)
-    found = [row[0] for row in connection.execute(text(rule.find), parameters)]
+    found = [row[0] for row in connection.execute(rule.find, parameters)]
     return [id_ for id_ in found if id_ not in refused][:batch]
 
 
-def _delete(connection: Connection, table: str, ids: Sequence[object], kept: Kept) -> list[object]:
+def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:
     """Delete rows, by halves where the database refuses; returns the ids of those that cannot go."""
     from sqlalchemy.exc import DBAPIError
 
@@ -249,12 +298,13 @@ def _delete(connection: Connection, table: str, ids: Sequence[object], kept: Kep
         return []
     try:
         with connection.begin_nested():
-            connection.execute(text(f"DELETE FROM {table} WHERE id = ANY(:ids)"), {"ids": list(ids)})
+            which = literal(list(ids), ARRAY(table.c.id.type))
+            connection.execute(delete(table).where(table.c.id == any_(which)))
     except DBAPIError as error:
         if not _is_refusal(error.orig):
             raise
         if len(ids) == 1:
-            kept.add(table, error)
+            kept.add(table.name, error)
             return list(ids)
         middle = len(ids) // 2
         return [*_delete(connection, table, ids[:middle], kept), *_delete(connection, table, ids[middle:], kept)]

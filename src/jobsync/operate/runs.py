@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Double, Numeric, Text, cast, extract, func, select
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_lines
+from jobsync.db.statements import rows_of
+from jobsync.db.tables import easycar_sync_logs, job_items, job_runs, run_locks
 from jobsync.errors import UsageProblem
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
@@ -18,12 +20,20 @@ from jobsync.runner.record import living_runs
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_RUN = """
-    SELECT id AS run_id, job, trigger, status, exit_code, started_at, finished_at,
-           round(extract(epoch FROM coalesce(finished_at, now()) - started_at)::numeric, 3)::float8 AS duration_s,
-           counts, error, host, pid, version, invocation_id
-    FROM job_runs
-"""
+_LASTED = extract("epoch", func.coalesce(job_runs.c.finished_at, func.now()) - job_runs.c.started_at)
+_BEGUN = (
+    job_runs.c.id.label("run_id"),
+    job_runs.c.job,
+    job_runs.c.trigger,
+    job_runs.c.status,
+    job_runs.c.exit_code,
+    job_runs.c.started_at,
+    job_runs.c.finished_at,
+    cast(func.round(cast(_LASTED, Numeric), 3), Double).label("duration_s"),
+    job_runs.c.counts,
+    job_runs.c.error,
+)
+_WHERE = (job_runs.c.host, job_runs.c.pid, job_runs.c.version, job_runs.c.invocation_id)
 
 
 def list_runs(
@@ -41,16 +51,15 @@ def list_runs(
         statuses: only runs that ended so; empty means all.
         since: only runs that began then or later.
     """
-    rows = connection.execute(
-        text(
-            _RUN + " WHERE (CAST(:job AS text) IS NULL OR job = :job)"
-            " AND (CAST(:since AS timestamptz) IS NULL OR started_at >= :since)"
-            " AND (CAST(:statuses AS text[]) IS NULL OR status = ANY(:statuses))"
-            " ORDER BY started_at DESC, id LIMIT :limit"
-        ),
-        {"job": job, "limit": limit, "since": since, "statuses": _with_running(statuses) or None},
-    ).mappings()
-    found = _tell_dead(connection, [dict(row) for row in rows])
+    wanted = select(*_BEGUN, *_WHERE)
+    if job is not None:
+        wanted = wanted.where(job_runs.c.job == job)
+    if since is not None:
+        wanted = wanted.where(job_runs.c.started_at >= since)
+    if statuses:
+        wanted = wanted.where(job_runs.c.status.in_(_with_running(statuses)))
+    latest = wanted.order_by(job_runs.c.started_at.desc(), job_runs.c.id).limit(limit)
+    found = _tell_dead(connection, rows_of(connection, latest))
     return [run for run in found if not statuses or run["status"] in statuses]
 
 
@@ -69,9 +78,8 @@ def find_run(connection: Connection, name: str) -> UUID:
     Raises:
         UsageProblem: no run, or more than one, has such an id.
     """
-    found = connection.execute(
-        text("SELECT id FROM job_runs WHERE starts_with(id::text, :name) LIMIT 2"), {"name": name.strip().lower()}
-    ).all()
+    starts = func.starts_with(cast(job_runs.c.id, Text), name.strip().lower())
+    found = connection.execute(select(job_runs.c.id).where(starts).limit(2)).all()
     if len(found) != 1 or not name.strip():
         raise UsageProblem(f"{'more than one' if len(found) > 1 else 'no'} run {name}; jobsync runs list shows them")
     run_id: UUID = found[0][0]
@@ -88,17 +96,19 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
     Raises:
         UsageProblem: no run, or more than one, has such an id.
     """
-    rows = connection.execute(
-        text(_RUN.replace("error,", "error, traceback,") + " WHERE id = :id"), {"id": find_run(connection, name)}
+    this = select(*_BEGUN, job_runs.c.traceback, *_WHERE).where(job_runs.c.id == find_run(connection, name))
+    [run] = _tell_dead(connection, rows_of(connection, this))
+    told = (
+        job_items.c.item_key,
+        job_items.c.label,
+        job_items.c.status,
+        job_items.c.attempt,
+        job_items.c.started_at,
+        job_items.c.duration_ms,
+        job_items.c.counts,
+        job_items.c.error,
     )
-    [run] = _tell_dead(connection, [dict(row) for row in rows.mappings()])
-    items = connection.execute(
-        text(
-            "SELECT item_key, label, status, attempt, started_at, duration_ms, counts, error FROM job_items"
-            " WHERE run_id = :id ORDER BY id"
-        ),
-        {"id": run["run_id"]},
-    ).mappings()
+    items = rows_of(connection, select(*told).where(job_items.c.run_id == run["run_id"]).order_by(job_items.c.id))
     warnings = _warnings(connection, run["run_id"])
     run["items"] = [
         {**item, "counts": as_counts(item["counts"]), "warnings": warnings.get(item["item_key"], [])} for item in items
@@ -111,9 +121,8 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
 
 def _warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]:
     """Return what syncs of the run warned of, by dealership."""
-    rows = connection.execute(
-        text("SELECT dealership_id, warnings FROM easycar_sync_logs WHERE run_id = :id"), {"id": run_id}
-    )
+    logs = easycar_sync_logs.c
+    rows = connection.execute(select(logs.dealership_id, logs.warnings).where(logs.run_id == run_id))
     return {str(row.dealership_id): as_lines(row.warnings) for row in rows}
 
 
@@ -121,12 +130,8 @@ def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[
     open_runs: list[UUID] = [run["run_id"] for run in runs if run["status"] == "running"]
     alive = living_runs(driver(connection), open_runs) if open_runs else set()
     # A run may have closed its row between the two looks.
-    still_open = {
-        row[0]
-        for row in connection.execute(
-            text("SELECT id FROM job_runs WHERE id = ANY(:ids) AND status = 'running'"), {"ids": open_runs}
-        )
-    }
+    open_now = select(job_runs.c.id).where(job_runs.c.id.in_(open_runs), job_runs.c.status == "running")
+    still_open = set(connection.execute(open_now).scalars()) if open_runs else set()
     for run in runs:
         run["counts"] = as_counts(run["counts"])
         if run["status"] == "running" and run["run_id"] not in alive and run["run_id"] in still_open:
@@ -138,7 +143,7 @@ def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[
 
 def list_locks(connection: Connection) -> list[dict[str, Any]]:
     """Return every lock that somebody holds now, with the holder."""
-    names = [name for (name,) in connection.execute(text("SELECT name FROM run_locks ORDER BY name"))]
+    names = list(connection.execute(select(run_locks.c.name).order_by(run_locks.c.name)).scalars())
     return [
         {
             "name": holder.name,

@@ -8,9 +8,9 @@ from datetime import timedelta, timezone
 from functools import partial
 
 from jobsync.ride import barcode, codes
+from jobsync.ride.figures import digits, exact, has_value, money, percent
 from jobsync.ride.flow import PAD_X, Column, Filled, Flow, Piece, Table
 from jobsync.ride.model import Stamp
-from jobsync.ride.numbers import digits, exact, has_value, money, percent
 from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
 from jobsync.sri.comprobante import (
     Amount,

@@ -14,8 +14,8 @@ from jobsync.ride.blocks import (
     table,
     total_pieces,
 )
+from jobsync.ride.figures import money
 from jobsync.ride.flow import Column, Filled, Flow, Piece
-from jobsync.ride.numbers import money
 from jobsync.ride.sheet import Sheet
 from jobsync.sri.comprobante import DebitNote, Document
 

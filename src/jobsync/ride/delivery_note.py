@@ -12,8 +12,8 @@ from jobsync.ride.blocks import (
     machine_fields,
     table,
 )
+from jobsync.ride.figures import digits
 from jobsync.ride.flow import Column, Filled, Flow
-from jobsync.ride.numbers import digits
 from jobsync.sri.comprobante import DeliveryNote, Document, Good, Recipient
 
 TITLE = "GUÍA DE REMISIÓN"

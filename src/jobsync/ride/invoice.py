@@ -20,8 +20,8 @@ from jobsync.ride.blocks import (
     small_table,
     total_pieces,
 )
+from jobsync.ride.figures import digits, has_value, money
 from jobsync.ride.flow import Column, Filled, Flow, Piece
-from jobsync.ride.numbers import digits, has_value, money
 from jobsync.ride.sheet import Sheet
 from jobsync.sri.comprobante import Document, Export, Field, Invoice, Transport
 

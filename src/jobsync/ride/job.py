@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
 SWITCH = "ride_enabled"
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
-MOST_AT_ONCE = 5000  # documents read in one run; what is beyond is counted and left for the next
+# Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
+MOST_AT_ONCE = 5000
 _LOGO_BYTES_MOST = 8 << 20
 
 
@@ -45,6 +46,7 @@ class GenerateRide:
         tenants: RUCs; only theirs; empty means all.
         force: render anew what has its file already.
         limit: documents rendered at most; None means no limit of its own.
+        every: all that are due by now, however many; otherwise as many as are read at once.
     """
 
     storage: Storage
@@ -54,6 +56,7 @@ class GenerateRide:
     tenants: tuple[str, ...] = ()
     force: bool = False
     limit: int | None = None
+    every: bool = False
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Render what is due; returns a result for each document that was begun."""
@@ -68,34 +71,75 @@ class GenerateRide:
             with run.writing(run.own_fences) as connection:
                 store.forget(connection, access_keys=self.access_keys, tenants=self.tenants)
         with run.transaction() as connection:
-            rides, left_out, total = choose(connection, self)
-        run.eligible = total
-        get_logger().info("generate_ride.found", eligible=total, taken=len(rides))
-        work = _Work(self, rides, pause=run.pause)
-        items = [
-            Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride)) for ride in rides
-        ]
-        results = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE)
-        return [*(work.named(result) for result in results), *left_out]
+            chosen = choose(connection, self)
+        run.eligible = chosen.total
+        taken = len(chosen.rides) + len(chosen.later)
+        get_logger().info("generate_ride.found", eligible=chosen.total, taken=taken)
+        work = _Work(self, pause=run.pause)
+        results: list[ItemResult] = []
+        for rides in _pages(chosen, run):
+            if run.must_stop() or work.is_broken:
+                break
+            work.take(rides)
+            items = [
+                Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride))
+                for ride in rides
+            ]
+            finished = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
+            results.extend(work.named(result) for result in finished)
+        return [*results, *chosen.left_out]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """
+    What a run works on.
+
+    Args:
+        left_out: what is named and not rendered.
+        total: how many are due; more than there are `rides` if the run takes only some.
+        later: numbers of documents that the run takes after `rides`, if their time has still come then.
+    """
+
+    rides: Sequence[DueRide]
+    left_out: Sequence[ItemResult]
+    total: int
+    later: Sequence[int] = ()
+
+
+def _pages(chosen: Chosen, run: Run) -> Iterator[Sequence[DueRide]]:
+    """
+    Yield what to render, a part at a time, so that memory holds one. The numbers were read once, so a document that is
+    to be tried again meanwhile is not taken twice.
+    """
+    yield chosen.rides
+    for start in range(0, len(chosen.later), MOST_AT_ONCE):
+        with run.transaction() as connection:
+            rides = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
+        yield rides
 
 
 def _about(ride: DueRide) -> dict[str, object]:
     return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
 
 
-def choose(connection: Connection[Any], job: GenerateRide) -> tuple[Sequence[DueRide], list[ItemResult], int]:
+def choose(connection: Connection[Any], job: GenerateRide) -> Chosen:
     """
-    Return what to render, tenants in fair turns; what is named and left out; and how many are due.
+    Return what to render, tenants in fair turns.
 
     Raises:
         UsageProblem: a named tenant or document does not exist.
     """
     if unknown := store.unknown_tenants(connection, job.tenants):
         raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
+    if not job.access_keys and job.every:
+        ids = store.read_due_ids(connection, tenants=job.tenants)
+        total, ids = len(ids), ids[: job.limit]
+        return Chosen(store.read_due_of(connection, ids[:MOST_AT_ONCE]), [], total, ids[MOST_AT_ONCE:])
     if not job.access_keys:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
         rides, total = store.read_due(connection, limit=most, tenants=job.tenants)
-        return rides, [], total
+        return Chosen(rides, [], total)
     found = store.read_named(connection, job.access_keys)
     known = {ride.access_key for ride in found}
     if unknown := [key for key in job.access_keys if key not in known]:
@@ -119,7 +163,7 @@ def choose(connection: Connection[Any], job: GenerateRide) -> tuple[Sequence[Due
                 named=not ride.authorized,  # what is there already needs nobody's attention
             )
         )
-    return chosen, left_out, len(chosen)
+    return Chosen(chosen, left_out, len(chosen))
 
 
 def _why_not(ride: DueRide) -> str:
@@ -154,15 +198,24 @@ def is_due(connection: Connection[Any]) -> bool:
 class _Work:
     """RIDE rendering's side of runner.items.Work."""
 
-    def __init__(self, job: GenerateRide, rides: Sequence[DueRide], *, pause: Callable[[float], bool]) -> None:
+    def __init__(self, job: GenerateRide, *, pause: Callable[[float], bool]) -> None:
         self._job = job
-        self._rides = {ride.access_key: ride for ride in rides}
+        self._rides: dict[str, DueRide] = {}
         self._pause = pause
         self._delay_s = job.settings.number("ride_delay_ms") / 1000
         self._attach = job.settings.switch("ride_attach_xml")
         self._logos: dict[str, Logo | None] = {}
         self._broken = threading.Event()
         self._begun_at: float | None = None
+
+    def take(self, rides: Sequence[DueRide]) -> None:
+        """Turn to these documents."""
+        self._rides = {ride.access_key: ride for ride in rides}
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the storage has failed, so that nothing more is begun."""
+        return self._broken.is_set()
 
     def gate(self, _item: Item) -> bool:
         """Keep the distance between two documents; nothing more is begun once the storage is broken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,14 +59,15 @@ _RIDE = """
 """
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
 # As for checks: tenants in turns, and what killed a process behind what was not tried yet.
-_DUE = """
+_IN_TURNS = """
     WITH due AS (
-        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.ride_next_at, d.id) AS turn,
+        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id) AS turn,
                count(*) OVER () AS total
         FROM due_rides d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))
     )
-    SELECT due.*, false AS deleted, false AS generated FROM due ORDER BY turn, ride_next_at, id LIMIT %(limit)s
 """
+_STILL_WANTED = "false AS deleted, false AS generated"
+_DUE = f"{_IN_TURNS} SELECT due.*, {_STILL_WANTED} FROM due ORDER BY turn, due_since, id LIMIT %(limit)s"
 
 
 def read_due(
@@ -74,6 +76,20 @@ def read_due(
     """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
     rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
     return [_ride(row) for row in rows], int(rows[0]["total"]) if rows else 0
+
+
+def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
+    """Return the numbers of all documents whose time has come, tenants in fair turns."""
+    statement = f"{_IN_TURNS} SELECT id FROM due ORDER BY turn, due_since, id"
+    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None})
+    return array("q", (row[0] for row in found))
+
+
+def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
+    """Return those of these documents whose time has still come, in the order of the numbers."""
+    statement = f"SELECT d.*, {_STILL_WANTED} FROM due_rides d WHERE d.id = ANY(%(ids)s)"
+    found = {row["id"]: _ride(row) for row in _rows(connection, statement, {"ids": list(ids)})}
+    return [found[number] for number in ids if number in found]
 
 
 def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueRide]:

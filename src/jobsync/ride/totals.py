@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from jobsync.ride import codes
 from jobsync.ride.blocks import TotalLine
-from jobsync.ride.numbers import cents, exact, has_value, percent
+from jobsync.ride.figures import cents, exact, has_value, percent
 from jobsync.sri.comprobante import Amount, CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
 
 _NAMED_SUBTOTALS = {codes.IVA_NOT_SUBJECT: "SUBTOTAL NO OBJETO DE IVA", codes.IVA_EXEMPT: "SUBTOTAL EXENTO DE IVA"}

@@ -14,8 +14,8 @@ from jobsync.ride.blocks import (
     table,
     total_pieces,
 )
+from jobsync.ride.figures import cents, digits, money
 from jobsync.ride.flow import Column, Filled, Flow
-from jobsync.ride.numbers import cents, digits, money
 from jobsync.sri.comprobante import Document, Withheld, Withholding
 
 TITLE = "COMPROBANTE DE RETENCIÓN"

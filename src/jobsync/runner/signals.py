@@ -10,16 +10,23 @@ _noted: list[int] = []
 
 def note_stops(arguments: list[str]) -> None:
     """
-    Let SIGTERM no longer end this process where the arguments ask for a run, which looks at `stop_noted` when it
-    begins, and listens by itself from then on. A dry run is not one: nothing of it is left, so it just ends.
+    Let SIGTERM and SIGINT no longer end this process where the arguments ask for a run, which looks at `stop_noted`
+    when it begins, and listens by itself from then on. A dry run is not one: nothing of it is left, so it just ends.
+
+    An interrupt that came as an exception could be lost in the middle of an import. Whoever presses Ctrl-C twice does
+    not want to wait: the second one is that exception.
     """
     words = arguments[2:] if arguments[:2] == ["cron", "run"] else arguments
     if words[:1] and words[0] in _JOBS and "--dry-run" not in words:
         signal.signal(signal.SIGTERM, _note)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _note)
 
 
 def _note(number: int, _frame: FrameType | None) -> None:
     _noted.append(number)
+    if number == signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def stop_noted() -> int | None:

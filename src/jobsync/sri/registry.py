@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import case, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_new
 
 from jobsync.db.audit import write_audit
+from jobsync.db.statements import rows_of
+from jobsync.db.tables import invoice_documents, invoices, sri_events, tenants
 from jobsync.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 Rows = Sequence[dict[str, Any]]
 
@@ -20,26 +23,32 @@ Rows = Sequence[dict[str, Any]]
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
-
-
 # --- tenants ---------------------------------------------------------------------------------------------------------
 
-_TENANT = """
-    SELECT t.id, t.ruc, t.name, t.environment, t.logo_path, t.is_active,
-           coalesce(t.paused_until > now(), false) AS paused,
-           CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
-           (SELECT count(*) FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'pending_authorization'
-            AND i.deleted_at IS NULL) AS pending,
-           (SELECT count(*) FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'authorized'
-            AND i.deleted_at IS NULL) AS authorized,
-           (SELECT count(*) FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected'
-            AND i.deleted_at IS NULL) AS rejected,
-           (SELECT count(*) FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'needs_attention'
-            AND i.deleted_at IS NULL) AS needs_attention
-    FROM tenants t
-"""
+
+def _documents(status: str) -> ColumnElement[int]:
+    """Return how many documents of a status the tenant has."""
+    return (
+        select(func.count())
+        .where(invoices.c.tenant_id == tenants.c.id, invoices.c.status == status, invoices.c.deleted_at.is_(None))
+        .scalar_subquery()
+    )
+
+
+_TENANT = select(
+    tenants.c.id,
+    tenants.c.ruc,
+    tenants.c.name,
+    tenants.c.environment,
+    tenants.c.logo_path,
+    tenants.c.is_active,
+    func.coalesce(tenants.c.paused_until > func.now(), False).label("paused"),
+    case((tenants.c.paused_until < datetime(9000, 1, 1, tzinfo=UTC), tenants.c.paused_until)).label("paused_until"),
+    _documents("pending_authorization").label("pending"),
+    _documents("authorized").label("authorized"),
+    _documents("rejected").label("rejected"),
+    _documents("needs_attention").label("needs_attention"),
+)
 
 
 def add_tenant(
@@ -51,14 +60,18 @@ def add_tenant(
     Raises:
         UsageProblem: there is one with this RUC.
     """
-    rows = _rows(
+    values = {
+        tenants.c.ruc: ruc,
+        tenants.c.name: name,
+        tenants.c.environment: environment,
+        tenants.c.logo_path: logo_path,
+    }
+    rows = rows_of(
         connection,
-        "INSERT INTO tenants (ruc, name, environment, logo_path) VALUES (:ruc, :name, :environment, :logo)"
-        " ON CONFLICT (ruc) DO NOTHING RETURNING id, ruc, name, environment, logo_path",
-        ruc=ruc,
-        name=name,
-        environment=environment,
-        logo=logo_path,
+        insert_new(tenants)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[tenants.c.ruc])
+        .returning(tenants.c.id, *values),
     )
     if not rows:
         raise UsageProblem(f"there is a tenant {ruc} already; jobsync tenant show {ruc} tells of it")
@@ -68,7 +81,7 @@ def add_tenant(
 
 def list_tenants(connection: Connection) -> Rows:
     """Return every tenant with the number of its documents by status."""
-    return _rows(connection, _TENANT + " ORDER BY t.name, t.id")
+    return rows_of(connection, _TENANT.order_by(tenants.c.name, tenants.c.id))
 
 
 def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
@@ -78,16 +91,16 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
     Raises:
         UsageProblem: there is none with this RUC.
     """
-    rows = _rows(connection, _TENANT + " WHERE t.ruc = :ruc", ruc=ruc)
+    rows = rows_of(connection, _TENANT.where(tenants.c.ruc == ruc))
     if not rows:
         raise UsageProblem(f"no tenant {ruc}; jobsync tenant list shows them")
     [row] = rows
     row["oldest_pending_at"] = connection.scalar(
-        text(
-            "SELECT min(coalesce(submitted_at, created_at)) FROM invoices WHERE tenant_id = :id"
-            " AND status = 'pending_authorization' AND deleted_at IS NULL"
-        ),
-        {"id": row["id"]},
+        select(func.min(func.coalesce(invoices.c.submitted_at, invoices.c.created_at))).where(
+            invoices.c.tenant_id == row["id"],
+            invoices.c.status == "pending_authorization",
+            invoices.c.deleted_at.is_(None),
+        )
     )
     return row
 
@@ -103,10 +116,8 @@ def resume_tenant(connection: Connection, ruc: str) -> None:
 
 
 def _set_pause(connection: Connection, ruc: str, until: datetime | None, action: str) -> None:
-    changed = connection.execute(
-        text("UPDATE tenants SET paused_until = :until, updated_at = now() WHERE ruc = :ruc"),
-        {"ruc": ruc, "until": until},
-    ).rowcount
+    values = {tenants.c.paused_until: until, tenants.c.updated_at: func.now()}
+    changed = connection.execute(update(tenants).where(tenants.c.ruc == ruc).values(values)).rowcount
     if not changed:
         raise UsageProblem(f"no tenant {ruc}; jobsync tenant list shows them")
     write_audit(connection, action, ruc)
@@ -114,28 +125,49 @@ def _set_pause(connection: Connection, ruc: str, until: datetime | None, action:
 
 # --- documents -------------------------------------------------------------------------------------------------------
 
-_INVOICE = """
-    SELECT i.access_key, i.status, i.status_reason, t.ruc AS tenant_ruc, t.name AS tenant, i.document_type,
-           i.series_number, i.issue_date, i.customer_name, i.customer_id, i.total, i.confirmed_by, i.submitted_at,
-           i.check_count, i.next_check_at, i.empty_since, i.empty_count, i.attention_since, i.sri_authorization,
-           i.authorized_at, i.ride_path, i.ride_sha256, i.ride_generated_at, i.ride_attempts, i.ride_next_at,
-           i.ride_error, i.deleted_at, i.created_at, i.updated_at
-    FROM invoices i JOIN tenants t ON t.id = i.tenant_id
-"""
+_INVOICE = select(
+    invoices.c.access_key,
+    invoices.c.status,
+    invoices.c.status_reason,
+    tenants.c.ruc.label("tenant_ruc"),
+    tenants.c.name.label("tenant"),
+    invoices.c.document_type,
+    invoices.c.series_number,
+    invoices.c.issue_date,
+    invoices.c.customer_name,
+    invoices.c.customer_id,
+    invoices.c.total,
+    invoices.c.confirmed_by,
+    invoices.c.submitted_at,
+    invoices.c.check_count,
+    case((func.isfinite(invoices.c.next_check_at), invoices.c.next_check_at)).label("next_check_at"),
+    invoices.c.empty_since,
+    invoices.c.empty_count,
+    invoices.c.attention_since,
+    invoices.c.sri_authorization,
+    invoices.c.authorized_at,
+    invoices.c.ride_path,
+    invoices.c.ride_sha256,
+    invoices.c.ride_generated_at,
+    invoices.c.ride_attempts,
+    case((func.isfinite(invoices.c.ride_next_at), invoices.c.ride_next_at)).label("ride_next_at"),
+    invoices.c.ride_error,
+    invoices.c.deleted_at,
+    invoices.c.created_at,
+    invoices.c.updated_at,
+).join_from(invoices, tenants, tenants.c.id == invoices.c.tenant_id)
 
 
 def list_invoices(connection: Connection, *, status: str | None, tenant: str | None, limit: int) -> Rows:
     """Return the latest documents, newest first."""
     if tenant is not None:
         show_tenant(connection, tenant)
-    return _rows(
-        connection,
-        _INVOICE + " WHERE i.deleted_at IS NULL AND (CAST(:status AS text) IS NULL OR i.status = :status)"
-        " AND (CAST(:tenant AS text) IS NULL OR t.ruc = :tenant) ORDER BY i.id DESC LIMIT :limit",
-        status=status,
-        tenant=tenant,
-        limit=limit,
-    )
+    wanted: list[ColumnElement[bool]] = [invoices.c.deleted_at.is_(None)]
+    if status is not None:
+        wanted.append(invoices.c.status == status)
+    if tenant is not None:
+        wanted.append(tenants.c.ruc == tenant)
+    return rows_of(connection, _INVOICE.where(*wanted).order_by(invoices.c.id.desc()).limit(limit))
 
 
 def show_invoice(connection: Connection, access_key: str) -> dict[str, Any]:
@@ -145,16 +177,29 @@ def show_invoice(connection: Connection, access_key: str) -> dict[str, Any]:
     Raises:
         UsageProblem: there is none with this access key.
     """
-    rows = _rows(connection, _INVOICE + " WHERE i.access_key = :key", key=access_key)
+    rows = rows_of(connection, _INVOICE.where(invoices.c.access_key == access_key))
     if not rows:
         raise UsageProblem(f"no document {access_key}; jobsync invoice list shows them")
     [row] = rows
-    row["events"] = _rows(
+    events = sri_events.c
+    row["events"] = rows_of(
         connection,
-        "SELECT e.at, e.kind, e.code, e.message, e.additional_info, e.severity, e.class, e.http_status, e.duration_ms,"
-        " e.run_id, e.raw FROM sri_events e JOIN invoices i ON i.id = e.invoice_id WHERE i.access_key = :key"
-        " ORDER BY e.id",
-        key=access_key,
+        select(
+            events.at,
+            events.kind,
+            events.code,
+            events.message,
+            events.additional_info,
+            events.severity,
+            events["class"],
+            events.http_status,
+            events.duration_ms,
+            events.run_id,
+            events.raw,
+        )
+        .join_from(sri_events, invoices, invoices.c.id == events.invoice_id)
+        .where(invoices.c.access_key == access_key)
+        .order_by(events.id),
     )
     return row
 
@@ -167,8 +212,15 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
         UsageProblem: there is none, it is deleted or cancelled, or the SRI itself has authorized it.
     """
     found = connection.execute(
-        text("SELECT id, tenant_id, status, confirmed_by, deleted_at FROM invoices WHERE access_key = :key FOR UPDATE"),
-        {"key": access_key},
+        select(
+            invoices.c.id,
+            invoices.c.tenant_id,
+            invoices.c.status,
+            invoices.c.confirmed_by,
+            invoices.c.deleted_at,
+        )
+        .where(invoices.c.access_key == access_key)
+        .with_for_update()
     ).one_or_none()
     if found is None:
         raise UsageProblem(f"no document {access_key}; jobsync invoice list shows them")
@@ -176,18 +228,25 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
         raise UsageProblem(f"document {access_key} is {'deleted' if found.deleted_at else 'cancelled'}")
     if found.status == "authorized" and found.confirmed_by != "file":
         raise UsageProblem(f"document {access_key} is authorized by the SRI; that is final")
-    connection.execute(
-        text(
-            "UPDATE invoices SET status = 'pending_authorization', status_reason = NULL, next_check_at = now(),"
-            " check_count = 0, empty_since = NULL, empty_count = 0, attention_since = NULL, confirmed_by = NULL,"
-            " updated_at = now() WHERE id = :id"
-        ),
-        {"id": found.id},
-    )
-    connection.execute(
-        text("INSERT INTO sri_events (tenant_id, invoice_id, kind, message) VALUES (:t, :i, 'recheck', :words)"),
-        {"t": found.tenant_id, "i": found.id, "words": f"was {found.status}"},
-    )
+    asked_anew = {
+        invoices.c.status: "pending_authorization",
+        invoices.c.status_reason: None,
+        invoices.c.next_check_at: func.now(),
+        invoices.c.check_count: 0,
+        invoices.c.empty_since: None,
+        invoices.c.empty_count: 0,
+        invoices.c.attention_since: None,
+        invoices.c.confirmed_by: None,
+        invoices.c.updated_at: func.now(),
+    }
+    connection.execute(update(invoices).where(invoices.c.id == found.id).values(asked_anew))
+    event = {
+        sri_events.c.tenant_id: found.tenant_id,
+        sri_events.c.invoice_id: found.id,
+        sri_events.c.kind: "recheck",
+        sri_events.c.message: f"was {found.status}",
+    }
+    connection.execute(insert(sri_events).values(event))
     write_audit(connection, "invoice.recheck", access_key, {"was": found.status})
     return str(found.status)
 
@@ -204,12 +263,16 @@ def read_files(connection: Connection, access_key: str) -> dict[str, bytes | Non
     Raises:
         UsageProblem: there is none with this access key.
     """
-    rows = _rows(
+    rows = rows_of(
         connection,
-        "SELECT i.id, d.submitted_xml, d.authorized_xml, d.authorized_answer FROM invoices i"
-        " LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.access_key = :key",
-        key=access_key,
+        select(
+            invoice_documents.c.submitted_xml,
+            invoice_documents.c.authorized_xml,
+            invoice_documents.c.authorized_answer,
+        )
+        .join_from(invoices, invoice_documents, invoice_documents.c.invoice_id == invoices.c.id, isouter=True)
+        .where(invoices.c.access_key == access_key),
     )
     if not rows:
         raise UsageProblem(f"no document {access_key}; jobsync invoice list shows them")
-    return {name: value if value is None else bytes(value) for name, value in rows[0].items() if name != "id"}
+    return {name: value if value is None else bytes(value) for name, value in rows[0].items()}

@@ -103,15 +103,15 @@ _DOCUMENT = """
 # so that a document that kills the process cannot stand in the way of the others. The key's environment is the host:
 # the many that wait for one that is down leave room for those of the other.
 _WHAT_IS_DUE = "FROM due_documents d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
-_DUE = f"""
+_IN_TURNS = f"""
     WITH due AS (
         SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id, substr(d.access_key, 24, 1)
-                                       ORDER BY d.check_count, d.next_check_at, d.id) AS turn
+                                       ORDER BY d.check_count, d.due_since, d.id) AS turn
         {_WHAT_IS_DUE}
     )
-    SELECT due.*, false AS deleted, false AS inactive, false AS paused
-    FROM due ORDER BY turn, next_check_at, id LIMIT %(limit)s
 """
+_NOT_LEFT_ALONE = "false AS deleted, false AS inactive, false AS paused"
+_DUE = f"{_IN_TURNS} SELECT due.*, {_NOT_LEFT_ALONE} FROM due ORDER BY turn, due_since, id LIMIT %(limit)s"
 
 
 def read_due(
@@ -129,18 +129,15 @@ def read_due(
 
 def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
     """Return the numbers of all documents whose time has come, tenants in fair turns."""
-    statement = f"SELECT id FROM ({_DUE}) ordered"
-    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None, "limit": None})
+    statement = f"{_IN_TURNS} SELECT id FROM due ORDER BY turn, due_since, id"
+    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None})
     return array("q", (row[0] for row in found))
 
 
 def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueDocument]:
     """Return those of these documents whose time has still come, in the order of the numbers."""
-    statement = (
-        f"SELECT d.*, false AS deleted, false AS inactive, false AS paused {_WHAT_IS_DUE} AND d.id = ANY(%(ids)s)"
-    )
-    rows = _rows(connection, statement, {"tenants": None, "ids": list(ids)})
-    found = {row["id"]: _document(row) for row in rows}
+    statement = f"SELECT d.*, {_NOT_LEFT_ALONE} FROM due_documents d WHERE d.id = ANY(%(ids)s)"
+    found = {row["id"]: _document(row) for row in _rows(connection, statement, {"ids": list(ids)})}
     return [found[number] for number in ids if number in found]
 
 

@@ -1,0 +1,43 @@
+"""What statements over the map of tables share: rows as dictionaries, insert-or-change, the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column, Connection, Executable
+    from sqlalchemy.dialects.postgresql import Insert
+
+
+def rows_of(
+    connection: Connection, statement: Executable, parameters: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a statement, each a dictionary by the names of its columns."""
+    return [dict(row) for row in connection.execute(statement, parameters).mappings()]
+
+
+def read_now(connection: Connection) -> datetime:
+    """Return the database's clock."""
+    now: datetime = connection.execute(select(func.now())).scalar_one()
+    return now
+
+
+def upsert(key: Column[Any], values: Mapping[Column[Any], Any], *, only_new: tuple[Column[Any], ...] = ()) -> Insert:
+    """
+    Return the statement that inserts a row, or changes the one with the same key, `updated_at` with it.
+
+    Args:
+        key: the column that is unique.
+        values: by column, the key's among them.
+        only_new: columns that an existing row keeps as they are.
+    """
+    table = key.table
+    statement = insert(table).values(dict(values))
+    kept = {key.name, *(column.name for column in only_new)}
+    changes = {column.name: statement.excluded[column.name] for column in values if column.name not in kept}
+    return statement.on_conflict_do_update(index_elements=[key], set_={**changes, "updated_at": func.now()})

@@ -108,6 +108,15 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
+def count_users(connection: Connection[Any]) -> dict[str, int]:
+    """Return how many dealerships have active credentials, by environment."""
+    return dict(
+        connection.execute(
+            "SELECT environment, count(*) FROM easycar_credentials WHERE is_active GROUP BY environment"
+        ).fetchall()
+    )
+
+
 def read_account_secrets(connection: Connection[Any]) -> list[str]:
     """Return the account secrets in use, as stored."""
     rows = connection.execute("SELECT account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id")

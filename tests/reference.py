@@ -77,8 +77,8 @@ def _settings() -> list[str]:
         NOTE,
         "",
         "Table `system_settings (key, value)`; `jobsync settings list | get | set`, or plain SQL. A change counts at",
-        "the next tick. A value that cannot be read is reported, and counts as off (switches), as the last good one (cron,",
-        "map of words), or as its default.",
+        "the next tick. A value that cannot be read is reported, and counts as off (switches), as the last good one",
+        "(cron, map of words), or as its default.",
         "",
         *_table(("key", "meaning", "default", "expected"), rows),
     ]

@@ -35,4 +35,6 @@ def test_a_case_holds(case: str, server_url: str) -> None:
         timeout=600,
     )
 
-    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["1 of 1 stock cases hold"]), done.stdout + done.stderr
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["1 of 1 stock cases hold"]), (
+        done.stdout + done.stderr
+    )

@@ -59,7 +59,7 @@ def numbers(connection: psycopg.Connection[Any]) -> dict[int, str]:
 def test_of_rows_with_one_key_one_keeps_its_number(
     before: tuple[Engine, psycopg.Connection[Any]], statuses: tuple[str, ...], stays: int
 ) -> None:
-    """The advertised one, else one that is listed, else the newer; the others are retired with a line in their history."""
+    """The advertised one, else one that is listed, else the newer; the others are retired, which their history says."""
     engine, connection = before
     spellings = ("ab 1", "AB 1", "Ab  1 ")
     ids = [put(connection, spelling, status) for spelling, status in zip(spellings, statuses, strict=False)]
@@ -89,14 +89,14 @@ def test_what_does_not_collide_stays(before: tuple[Engine, psycopg.Connection[An
 
 
 def test_the_migration_says_which(
-    before: tuple[Engine, psycopg.Connection[Any]], capsys: pytest.CaptureFixture[str]
+    before: tuple[Engine, psycopg.Connection[Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Each retired number is named with the one that stays, before anything is changed."""
     engine, connection = before
     put(connection, "A1", "removed")
     put(connection, "a1")
     migrate.upgrade(engine)
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
 
     assert all(words in said for words in ("migration.stock_number_retired", "A1~1", "kept"))
 

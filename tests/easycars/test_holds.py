@@ -463,7 +463,8 @@ def test_the_same_foreign_feed_stays_one_question(first: int, last: int, same: b
     """While more than half of its vehicles come again."""
     plan = foreign_dealer().night(other(first, last))
 
-    assert ([hold.pending_id for hold in plan.holds], plan.superseded) == (([1], []) if same else ([None], [1]))
+    expected: tuple[list[int | None], list[int]] = ([1], []) if same else ([None], [1])
+    assert expected == ([hold.pending_id for hold in plan.holds], list(plan.superseded))
 
 
 def test_the_right_feed_ends_the_question() -> None:

@@ -102,8 +102,8 @@ INSERT INTO dealership (id, name, address, email) VALUES
     (3, 'Old Yard', '1 Main St', 'old@yard.example'), (8, 'New Yard', NULL, NULL);
 SELECT setval('dealership_id_seq', 8);
 INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) VALUES (3, true), (8, false);
-INSERT INTO vehicle (id, dealership_id, make, model, year, price, mileage, condition, status, title, description, images,
-                     easycars_stock_number, easycars_vin, data_source, features) VALUES
+INSERT INTO vehicle (id, dealership_id, make, model, year, price, mileage, condition, status, title, description,
+                     images, easycars_stock_number, easycars_vin, data_source, features) VALUES
     (10, 3, 'Toyota', 'Corolla', 2019, 20000, 1000, 'used', 'active', '2019 Toyota Corolla', 'Fine',
      '["https://images.example/1.jpg", "https://images.example/2.jpg"]', 'A10', '6T1BF3FK00X000010', 'EasyCars',
      '["ABS", "Airbags"]'),
@@ -115,7 +115,8 @@ INSERT INTO vehicle (id, dealership_id, make, model, year, price, mileage, condi
      'EasyCars', NULL),
     (14, 3, 'Ford', 'Ka', 2011, 3000, 9, 'used', 'draft', '2011 Ford Ka', 'Kept off', '[]', 'A14', NULL, 'EasyCars',
      NULL),
-    (40, 8, 'Kia', 'Rio', 2015, 8000, 7, 'used', 'active', '2015 Kia Rio', 'Small', '[]', 'A10', NULL, 'EasyCars', NULL);
+    (40, 8, 'Kia', 'Rio', 2015, 8000, 7, 'used', 'active', '2015 Kia Rio', 'Small', '[]', 'A10', NULL, 'EasyCars',
+     NULL);
 SELECT setval('vehicle_id_seq', 40);
 INSERT INTO easycar_stock_data (vehicle_id, stock_item_json, synced_at) VALUES
     (10, '{"StockNumber": "A10", "Make": "Toyota", "Unheard": [1.50]}', '2026-01-02T02:00Z');

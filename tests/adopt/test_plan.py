@@ -165,9 +165,8 @@ def test_log_status(word: str, expected: str) -> None:
 @pytest.mark.parametrize("values", [{"environment": None}, {"client_secret_encrypted": ""}])
 def test_credentials_that_cannot_be_used_are_left(values: dict[str, Any]) -> None:
     """Which value is missing is said, never a value."""
-    row = dict.fromkeys(
-        ("client_id_encrypted", "client_secret_encrypted", "account_number_encrypted", "account_secret_encrypted"), "AA"
-    )
+    names = ("client_id_encrypted", "client_secret_encrypted", "account_number_encrypted", "account_secret_encrypted")
+    row: dict[str, Any] = dict.fromkeys(names, "AA")
     row |= {"environment": "test", "yard_code": None, "is_active": True, "created_at": None}
     with pytest.raises(Leave, match=r"client_secret|environment"):
         plan_credentials({**row, **values})

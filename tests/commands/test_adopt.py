@@ -224,8 +224,8 @@ def test_the_removals_of_years_are_held(cli: Cli, old: str, feed: Feed, in_old: 
     """The original never removed a vehicle, so the first night has many that are gone; a person is asked."""
     in_old(
         "INSERT INTO vehicle (dealership_id, make, model, year, price, mileage, condition, status, title,"
-        " easycars_stock_number, data_source) SELECT 3, 'Old', 'Car', 2000, 1, 1, 'used', 'active', 'Old car', 'Z' || n,"
-        " 'EasyCars' FROM generate_series(1, 20) n"
+        " easycars_stock_number, data_source) SELECT 3, 'Old', 'Car', 2000, 1, 1, 'used', 'active', 'Old car',"
+        " 'Z' || n, 'EasyCars' FROM generate_series(1, 20) n"
     )
     adopt(cli, old)
     feed.answers["EC000003"] = [car("A10"), car("A11"), car("A13"), car("A14")]
@@ -241,8 +241,8 @@ def test_rows_of_one_key_are_settled(cli: Cli, old: str, in_old: Rows, rows: Row
     """The advertised one keeps the number, else the newer; the others get a retired one, with a line of history."""
     in_old(
         "INSERT INTO vehicle (id, dealership_id, make, model, year, price, mileage, condition, status, title,"
-        " easycars_stock_number, data_source) SELECT n, 3, 'Old', 'Car', 2000, 1, 1, 'used', s, 'Old car', k, 'EasyCars'"
-        " FROM (VALUES (20, 'sold', ' a10'), (21, 'active', 'B1'), (22, 'active', 'b1')) v(n, s, k)"
+        " easycars_stock_number, data_source) SELECT n, 3, 'Old', 'Car', 2000, 1, 1, 'used', s, 'Old car', k,"
+        " 'EasyCars' FROM (VALUES (20, 'sold', ' a10'), (21, 'active', 'B1'), (22, 'active', 'b1')) v(n, s, k)"
     )
     ran = adopt(cli, old)
 
@@ -264,7 +264,7 @@ def test_rows_of_one_key_are_settled(cli: Cli, old: str, in_old: Rows, rows: Row
 
 
 def test_what_cannot_be_brought_is_named(cli: Cli, old: str, in_old: Rows) -> None:
-    """A vehicle without a number, an unreadable cron, a damaged ciphertext: each with its reason, the rest is brought."""
+    """A vehicle without a number, a cron that is none, a damaged ciphertext: each with its reason."""
     in_old("UPDATE vehicle SET easycars_stock_number = ' ' WHERE id = 40")
     in_old("UPDATE system_settings SET value = '@daily' WHERE key = 'easycar_sync_cron'")
     in_old("UPDATE dealership_easycars_credentials SET client_secret_encrypted = 'AAAA' WHERE dealership_id = 8")

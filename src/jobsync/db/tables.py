@@ -569,8 +569,8 @@ alerts = Table(
     Index("alerts_one_open_key", "subject", "kind", unique=True, postgresql_where=text("closed_at IS NULL")),
 )
 
-# What `jobsync adopt` brought: from which database, the id that it has there (of a setting its key, of credentials their
-# dealership's, of a document its vehicle's), and a hash of what was written.
+# What `jobsync adopt` brought: from which database, the id that it has there (of a setting its key, of credentials
+# their dealership's, of a document its vehicle's), and a hash of what was written.
 adopted = Table(
     "adopted",
     metadata,

@@ -44,7 +44,7 @@ class Shell:
         program = folder / "jobsync"
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jobsync "$@"\n')
         program.chmod(0o755)
-        self._environ = {**environ, "PATH": f"{folder}:{environ['PATH']}"}
+        self.environ = {**environ, "PATH": f"{folder}:{environ['PATH']}"}
         self.said = ""
         self.ran = 0
 
@@ -65,7 +65,7 @@ class Shell:
             arguments,
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
-            env=self._environ,
+            env=self.environ,
             cwd=self._folder,
             capture_output=True,
             text=True,

@@ -167,16 +167,17 @@ def test_documents_go_in_and_come_back(shell: Shell, ask: Ask) -> None:
         " ride_pdf_path text)"
     )
     insert = "INSERT INTO invoice VALUES (%s, %s, 'Emisora', 'PendingAuthorization', '<xml/>', now())"
-    ask(insert, first.access_key, first.access_key[10:23])
-    ask(insert, "no key", first.access_key[10:23])
+    ask(insert, first.key, first.key[10:23])
+    ask(insert, "no key", first.key[10:23])
     assert 0 == shell(Block("sh", "jobsync db upgrade"))[0]
     backlog, bridge = PAGE[DOCUMENTS]
     shell(backlog)
 
     assert "no key" in shell.said
     assert [0] == shell(bridge)
+    ask("UPDATE invoice SET signed_xml = '<other/>' WHERE access_key = 'no key'")
     ask("DELETE FROM invoice WHERE access_key = 'no key'")
-    ask(insert, second.access_key, second.access_key[10:23])
+    ask(insert, second.key, second.key[10:23])
 
     assert [("test", b"<xml/>", "pending_authorization")] * 2 == ask(
         "SELECT t.environment, d.submitted_xml, i.status FROM jobsync.invoices i JOIN jobsync.invoice_documents d"
@@ -188,9 +189,10 @@ def test_documents_go_in_and_come_back(shell: Shell, ask: Ask) -> None:
     assert [("Authorized", True, True, "a.pdf")] * 2 == ask(
         "SELECT status, authorization_number = access_key, authorized_at IS NOT NULL, ride_pdf_path FROM invoice"
     )
+    ask("UPDATE jobsync.invoices SET status = 'rejected' WHERE access_key = %s", second.key)
     ask("UPDATE invoice SET status = 'PendingAuthorization', signed_xml = '<new/>', submitted_at = now()")
 
-    assert [("pending_authorization", b"<new/>")] * 2 == ask(
+    assert [("authorized", b"<xml/>"), ("pending_authorization", b"<new/>")] == ask(
         "SELECT i.status, d.submitted_xml FROM jobsync.invoices i"
-        " JOIN jobsync.invoice_documents d ON d.invoice_id = i.id"
+        " JOIN jobsync.invoice_documents d ON d.invoice_id = i.id ORDER BY i.status"
     )

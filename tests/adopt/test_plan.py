@@ -167,6 +167,6 @@ def test_credentials_that_cannot_be_used_are_left(values: dict[str, Any]) -> Non
     """Which value is missing is said, never a value."""
     names = ("client_id_encrypted", "client_secret_encrypted", "account_number_encrypted", "account_secret_encrypted")
     row: dict[str, Any] = dict.fromkeys(names, "AA")
-    row |= {"environment": "test", "yard_code": None, "is_active": True, "created_at": None}
+    row |= {"environment": "test", "yard_code": None, "is_active": True}
     with pytest.raises(Leave, match=r"client_secret|environment"):
         plan_credentials({**row, **values})

@@ -360,14 +360,20 @@ def test_a_schema_without_its_tables_is_refused(cli: Cli, old: str, database_url
 
 
 def test_hidden_rows_are_not_taken_for_none(cli: Cli, old: str, in_old: Rows) -> None:
-    """Row-level security that binds the reading role: 78, with the cure."""
+    """Row-level security that binds the reading role, or a table that it may not read: 78, with the cure."""
     in_old("ALTER TABLE vehicle ENABLE ROW LEVEL SECURITY")
     in_old("DROP ROLE IF EXISTS adopt_reader; CREATE ROLE adopt_reader LOGIN")
     in_old("GRANT SELECT ON ALL TABLES IN SCHEMA public TO adopt_reader")
-    ran = adopt(cli, f"{old}&user=adopt_reader")
+    hidden = adopt(cli, f"{old}&user=adopt_reader")
+    in_old("ALTER TABLE vehicle DISABLE ROW LEVEL SECURITY")
+    read = adopt(cli, f"{old}&user=adopt_reader", "--dry-run")
+    in_old("REVOKE SELECT ON vehicle FROM adopt_reader")
+    refused = adopt(cli, f"{old}&user=adopt_reader")
     in_old("DROP OWNED BY adopt_reader; DROP ROLE adopt_reader")
 
-    assert (78, True) == (ran.code, "row-level security" in ran.json["error"])
+    assert (78, True) == (hidden.code, "row-level security" in hidden.json["error"])
+    assert (3, COUNTS) == (read.code, read.json["counts"])
+    assert (78, True) == (refused.code, "GRANT SELECT" in refused.json["error"])
 
 
 def test_a_dealership_that_comes_later_is_brought_later(cli: Cli, old: str, feed: Feed, in_old: Rows) -> None:

@@ -132,6 +132,12 @@ def test_the_mirror_keeps_both_tables_alike(shell: Shell, feed: Feed, ask: Ask) 
         " easycars_stock_number) VALUES (3, 'BMW', 'X1', 2020, 1, 1, 'used', 'pending', 'By hand', 'Manual', 'M1')"
     )
     ask("UPDATE vehicle SET price = 999 WHERE id = 12")
+    [(third,)] = ask("INSERT INTO dealership (name) VALUES ('Third') RETURNING id")
+    ask(
+        "INSERT INTO vehicle (dealership_id, make, model, year, price, mileage, condition, status, title)"
+        " VALUES (%s, 'BMW', 'X1', 2020, 1, 1, 'used', 'active', 'Of the third')",
+        third,
+    )
     feed.answers["EC000003"] = [car("A10", Price=1), car("A11"), car("A13"), car("A14"), car("M1")]
 
     assert [0] == shell(sync)

@@ -42,7 +42,7 @@ class _Table:
     texts: Sequence[str] = ()
 
 
-# Singular as it was built, plural as its papers have it (docs/facts/easycars.md, "the system that was replaced").
+# Singular as it was built, plural as its papers have it (docs/facts/easycars.md, "Tables of the replaced system").
 _TABLES = {
     "dealerships": _Table(
         ("dealership", "dealerships"),
@@ -78,7 +78,6 @@ _TABLES = {
                 "environment",
                 "is_active",
                 "yard_code",
-                "created_at",
             )
         },
         required=(
@@ -183,10 +182,7 @@ class Original:
     def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
         self._connection = connection
         self._schema = schema
-        [(self.source,)] = connection.execute(
-            "SELECT current_database() || '.' || %s || ' on ' || (SELECT system_identifier FROM pg_control_system())",
-            [schema],
-        ).fetchall()
+        self.source = f"{connection.info.dbname}.{schema} on {_server(connection)}"
         self._there = self._look()
         self._tables = {name: self._find(table) for name, table in _TABLES.items()}
         if self._tables["dealerships"] is None:
@@ -283,6 +279,15 @@ class Original:
         return [row for batch in self.read(what, *only) for row in batch]
 
 
+def _server(connection: psycopg.Connection[Any]) -> str:
+    """Return what tells a server from others, however it is reached; its address where it does not say."""
+    asked = connection.execute("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')").fetchone()
+    if asked is None or not asked[0]:
+        return f"{connection.info.host}:{connection.info.port}"
+    row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
+    return str(row[0] if row else "")
+
+
 def _selected(column: str, kind: str, *, as_text: bool) -> sql.Composable:
     name = sql.Identifier(column)
     if as_text:
@@ -299,6 +304,11 @@ def of_source() -> Iterator[None]:
 
     try:
         yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationProblem(
+            f"--from: the role may not read there: {visible(error, most=200)}; as the tables' owner: GRANT USAGE ON"
+            " SCHEMA … TO …; GRANT SELECT ON ALL TABLES IN SCHEMA … TO …"
+        ) from None
     except psycopg.Error as error:
         problem = problem_of(error)
         if problem is None:

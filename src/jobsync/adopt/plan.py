@@ -109,7 +109,6 @@ def plan_credentials(row: Row) -> Values:
         "environment": environment,
         "yard_code": _text(row["yard_code"]),
         "is_active": row["is_active"] is not False,
-        "created_at": row["created_at"],
     }
 
 

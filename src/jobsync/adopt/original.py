@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -321,9 +321,12 @@ def _named(problem: JobsyncError) -> JobsyncError:
 
 
 @contextmanager
-def open_original(url: str, schema: str, *, patience: Patience) -> Iterator[Original]:
+def open_original(url: str, schema: str, *, patience: Patience | None = None) -> Iterator[Original]:
     """
     Open the original's database for one reading.
+
+    Args:
+        patience: how long it waits for a word of that server.
 
     Raises:
         UsageProblem: the URL is none, or its schema has no such tables.
@@ -338,10 +341,9 @@ def open_original(url: str, schema: str, *, patience: Patience) -> Iterator[Orig
         connection = connect(url, application_name="jobsync adopt", autocommit=False, patience=patience)
     except JobsyncError as problem:
         raise _named(problem) from None
-    with connection:
+    with closing(connection):  # which ends the transaction too
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         with of_source():
             original = Original(connection, schema)
         yield original
-        connection.rollback()

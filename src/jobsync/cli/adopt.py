@@ -46,7 +46,7 @@ def adopt(
     outcome, problem = Outcome(), None
     try:
         with (
-            open_original(url, schema, patience=tools.database.patience) as original,
+            open_original(url, schema) as original,
             translated(),
             engine.begin() as connection,
         ):

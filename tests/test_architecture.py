@@ -227,3 +227,9 @@ def test_small_files_lean_on_nothing() -> None:
     small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "settings", "spans")
 
     assert wrong(small, others(*small)) == []
+
+
+def test_only_its_command_knows_adopt() -> None:
+    """Moving in is done once; no job and no screen leans on it."""
+    assert wrong(others("adopt"), ("adopt",), but=(("cli.adopt", "adopt"),)) == []
+    assert wrong(("adopt",), ("cli", "wiring", "operate", "deploy", "sandbox", "sri", "ride")) == []

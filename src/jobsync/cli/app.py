@@ -27,6 +27,7 @@ COMMANDS = {
     "completion": Place("jobsync.cli.completion", "completion"),
     "man": Place("jobsync.cli.manual", "man"),
     "demo": Place("jobsync.sandbox.demo", "demo"),
+    "adopt": Place("jobsync.cli.adopt", "adopt"),
     "db": Place("jobsync.cli.database", "app"),
     "dealership": Place("jobsync.cli.dealership", "app"),
     "credentials": Place("jobsync.cli.credentials", "app"),

@@ -113,12 +113,12 @@ def test_no_circle() -> None:
 
 def test_runner_knows_no_slice() -> None:
     """The runner uses the database and the small files that everybody uses; nothing else of ours."""
-    assert wrong(("runner",), others("runner", "db", "errors", "logs")) == []
+    assert wrong(("runner",), others("runner", "db", "errors", "hostname", "jobs", "logs")) == []
 
 
 def test_db_knows_neither_runner_nor_slice() -> None:
     """The database's room is below all others."""
-    assert wrong(("db",), others("db", "cron", "errors", "libpq", "logs", "private_postgres")) == []
+    assert wrong(("db",), others("db", "cron", "errors", "hostname", "jobs", "libpq", "logs", "private_postgres")) == []
 
 
 def test_the_private_server_knows_nothing_of_ours() -> None:
@@ -181,7 +181,7 @@ def test_stand_ins_are_written_from_the_papers() -> None:
 
 def test_deploy_knows_settings_only() -> None:
     """Unit files follow from the configuration; no job, no database and no command line is behind them."""
-    assert wrong(("deploy",), others("deploy", "errors", "journal", "logs", "settings")) == []
+    assert wrong(("deploy",), others("deploy", "errors", "jobs", "journal", "logs", "settings")) == []
 
 
 def test_only_the_entry_knows_the_command_line() -> None:
@@ -224,6 +224,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "settings", "spans")
+    small = ("cron", "errors", "hostname", "jobs", "journal", "libpq", "logs", "proxies", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.jobs import GENERATE_RIDE
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store
 from jobsync.ride.model import Logo, Rendered, Stamp
@@ -20,15 +21,13 @@ from jobsync.ride.storage import PlaceFault, Storage, StorageFault
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
-from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
+from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import Run
 from jobsync.sri.comprobante import read_document
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
-SWITCH = "ride_enabled"
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
 MOST_AT_ONCE = 5000
@@ -192,7 +191,7 @@ def require_known(connection: Connection[Any], job: GenerateRide) -> None:
 
 def is_due(connection: Connection[Any]) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(connection, SPEC.name)
+    return record.is_tick_due(connection, GENERATE_RIDE.name)
 
 
 class _Work:

@@ -15,7 +15,6 @@ from jobsync.errors import ExitCode
 from jobsync.jobs import BY_NAME, JOBS
 
 SOURCE = Path(jobsync.__file__).parent
-README = (SOURCE.parents[1] / "README.md").read_text()
 
 
 def test_no_second_spelling() -> None:
@@ -42,13 +41,6 @@ def test_cron_is_silent_about_calm_ends() -> None:
     """What systemd counts as no failure is none under cron either."""
     assert all(is_silent(job.name, code) for job in JOBS for code in (ExitCode.DONE, *job.calm))
     assert not any(is_silent(job.name, ExitCode.FAILED) for job in JOBS)
-
-
-def test_readme_has_the_meanings() -> None:
-    """The table of exit codes says what `ExitCode` says; of an interrupt it speaks below the table."""
-    rows = [f"| {code:d} | {code.meaning} |" for code in ExitCode if code is not ExitCode.INTERRUPTED]
-
-    assert "\n".join(rows) in README
 
 
 def test_a_job_costs_the_idle_tick_nothing() -> None:

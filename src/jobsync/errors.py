@@ -7,7 +7,7 @@ from enum import IntEnum
 
 class ExitCode(IntEnum):
     """
-    Exit codes of every command, each with what it means: README, manual and alerts say it in these words.
+    Exit codes of every command, each with what it means: manual, reference and alerts say it in these words.
 
     The numbers above 64 are those of BSD's sysexits.h, 130 is what shells say of SIGINT.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jobsync.deploy.catalog import CATALOG, render_catalog
 from jobsync.deploy.installation import STATE_FOLDER, Installation
+from jobsync.deploy.message_catalog import CATALOG, render_catalog
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC, Job
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER
 

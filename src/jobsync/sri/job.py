@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.fiscal.document import UnreadableDocument, read_summary
 from jobsync.hosts.circuit import Change, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS
@@ -23,10 +25,8 @@ from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, fail
 from jobsync.runner.job import ItemResult, ItemStatus, Report, count_items, judge_run
 from jobsync.runner.run import Run, database_now
 from jobsync.sri import store
-from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
-from jobsync.sri.comprobante import UnreadableDocument, read_summary
 from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
 from jobsync.sri.store import DueDocument, Event, Found
 from jobsync.sri.verdict import back_off, judge

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from jobsync.sri.comprobante import (
+from jobsync.fiscal.document import (
     Amount,
     Document,
     Invoice,

@@ -19,7 +19,7 @@ from typing import cast
 from lxml import etree
 
 from jobsync.errors import JobsyncError
-from jobsync.sri.model import Environment
+from jobsync.fiscal.access_key import Environment
 
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a wrong file from filling the memory
 

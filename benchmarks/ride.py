@@ -129,7 +129,8 @@ def _write_input(folder: Path, lines: int) -> str:
     """Write the document in every form that a case wants; return its key."""
     from PIL import Image, ImageDraw
 
-    from jobsync.fiscal.document import Invoice, read_document
+    from jobsync.fiscal.document import Invoice
+    from jobsync.fiscal.read import read_document
     from jobsync.ride.figures import digits
     from jobsync.ride.paper.barcode import code128
     from tests.ride import documents

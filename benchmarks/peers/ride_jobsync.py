@@ -12,7 +12,7 @@ from benchmarks.peers.ride_loop import main
 
 def prepare(folder: Path, _document: dict[str, Any]) -> Callable[[], bytes]:
     """Return what prints the document once."""
-    from jobsync.fiscal.document import read_document
+    from jobsync.fiscal.read import read_document
     from jobsync.ride.model import Logo, Stamp
     from jobsync.ride.render import render
 

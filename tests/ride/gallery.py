@@ -9,7 +9,7 @@ from pathlib import Path
 import pypdfium2
 from PIL import Image, ImageDraw
 
-from jobsync.fiscal.document import read_document
+from jobsync.fiscal.read import read_document
 from jobsync.ride.model import Logo
 from jobsync.ride.render import render
 from tests.ride import documents

@@ -24,7 +24,9 @@ from PIL import Image
 from stdnum.ec import ruc
 
 from jobsync.fiscal.codes import withheld_tax
-from jobsync.fiscal.document import Amount, DocumentKind, UnreadableDocument, read_document
+from jobsync.fiscal.document import DocumentKind
+from jobsync.fiscal.element import Amount, UnreadableDocument
+from jobsync.fiscal.read import read_document
 from jobsync.ride.figures import digits, money
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper.barcode import MODULE_MM, QUIET_MODULES
@@ -1090,7 +1092,7 @@ import hashlib, sys
 from jobsync.ride.paper.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.model import Logo
 from jobsync.ride.render import render
-from jobsync.fiscal.document import read_document
+from jobsync.fiscal.read import read_document
 from tests.ride import documents, test_render
 for make in test_render.ALL.values():
     rendered = render(read_document(make()), documents.AUTHORIZED, logo=Logo(test_render.picture()), attach_xml=make())
@@ -1207,7 +1209,7 @@ import resource
 from jobsync.ride.paper.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.model import Logo
 from jobsync.ride.render import render
-from jobsync.fiscal.document import read_document
+from jobsync.fiscal.read import read_document
 from tests.ride import documents, test_render
 def some(count):
     for number in range(count):

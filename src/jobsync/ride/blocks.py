@@ -9,7 +9,6 @@ from functools import partial
 
 from jobsync.fiscal import codes
 from jobsync.fiscal.document import (
-    Amount,
     Compensation,
     CreditNote,
     DebitNote,
@@ -21,6 +20,7 @@ from jobsync.fiscal.document import (
     Reimbursement,
     ReimbursementTotals,
 )
+from jobsync.fiscal.element import Amount
 from jobsync.ride.figures import digits, exact, has_value, money, percent
 from jobsync.ride.model import Stamp
 from jobsync.ride.paper import barcode

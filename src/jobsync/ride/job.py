@@ -13,7 +13,7 @@ from uuid import UUID
 
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
-from jobsync.fiscal.document import read_document
+from jobsync.fiscal.read import read_document
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store

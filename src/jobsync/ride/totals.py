@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from jobsync.fiscal import codes
-from jobsync.fiscal.document import Amount, CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
+from jobsync.fiscal.document import CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
+from jobsync.fiscal.element import Amount
 from jobsync.ride.blocks import TotalLine
 from jobsync.ride.figures import cents, exact, has_value, percent
 

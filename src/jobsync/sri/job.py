@@ -15,7 +15,8 @@ from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
-from jobsync.fiscal.document import UnreadableDocument, read_summary
+from jobsync.fiscal.element import UnreadableDocument
+from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import Change, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS

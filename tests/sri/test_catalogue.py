@@ -7,11 +7,11 @@ import re
 
 import pytest
 
+from jobsync.fiscal.access_key import AccessKeyError
 from jobsync.sri import verdict
-from jobsync.sri.access_key import AccessKeyError
 from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
 from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
-from jobsync.sri.words import WORDS
+from jobsync.sri.reasons import WORDS
 from tests.commands.support import Cli
 from tests.tree import read_tree
 

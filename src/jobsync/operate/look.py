@@ -17,6 +17,7 @@ from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.db.tables import alerts, jobs
+from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, GENERATE_RIDE, JOBS, STOCK_SYNC, Job
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -32,23 +33,6 @@ _FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are l
 
 
 WATCH = "health"  # the row of `jobs` that says when the health timer last acted
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One job as its operator knows it: the switch, the beat of its timer, what its items are called."""
-
-    name: str
-    switch: str
-    beat_s: int
-    noun: str
-
-
-KINDS = (
-    Kind("stock-sync", "easycar_sync_enabled", 60, "dealerships"),
-    Kind("check-authorizations", "sri_check_enabled", 30, "documents"),
-    Kind("generate-ride", "ride_enabled", 60, "documents"),
-)
 
 
 @dataclass(frozen=True)
@@ -101,7 +85,7 @@ class JobFacts:
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
-    kind: Kind
+    kind: Job
     enabled: bool
     in_use: bool
     last_tick_at: datetime | None
@@ -436,7 +420,7 @@ def _jobs(
     dealerships: Sequence[DealershipFacts],
     tenants: Sequence[TenantFacts],
 ) -> tuple[JobFacts, ...]:
-    names = [kind.name for kind in KINDS]
+    names = list(BY_NAME)
     states = {row["name"]: dict(row) for row in connection.execute(select(jobs)).mappings()}
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
@@ -447,7 +431,7 @@ def _jobs(
     numbers = {row["job"]: _numbers(row) for row in rows_of(connection, _NUMBERS, jobs=names, now=now, since=since)}
     holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
     facts = []
-    for kind in KINDS:
+    for kind in JOBS:
         state: Mapping[str, Any] = states.get(kind.name, {})
         due = _due(kind.name, now, dealerships, tenants)
         facts.append(
@@ -469,7 +453,7 @@ def _jobs(
                 last_missed=next(iter(runs[kind.name, "missed"]), None),
                 last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
-                in_use=due["in_use"] or (kind.name == "generate-ride" and bool(due["due"] or state)),
+                in_use=due["in_use"] or (kind is GENERATE_RIDE and bool(due["due"] or state)),
                 **{name: value for name, value in due.items() if name != "in_use"},
             )
         )
@@ -485,7 +469,7 @@ def _due(
     name: str, now: datetime, dealerships: Sequence[DealershipFacts], tenants: Sequence[TenantFacts]
 ) -> dict[str, Any]:
     """Return what of a job's items is due, waiting, blocked, and since or until when."""
-    if name == "stock-sync":
+    if name == STOCK_SYNC.name:
         ready = [found for found in dealerships if found.why_not is None]
         times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
         due = [time for time in times if time is not None and time <= now]
@@ -501,7 +485,7 @@ def _due(
         }
     open_tenants = [found for found in tenants if found.takes_part]
     closed = [found for found in tenants if not found.takes_part]
-    if name == "check-authorizations":
+    if name == CHECK_AUTHORIZATIONS.name:
         due_now = sum(found.due for found in open_tenants)
         return {
             "in_use": bool(tenants),
@@ -773,7 +757,7 @@ _FAILURES = f"""
 
 def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[Failure, ...]:
     groups: dict[tuple[str, str], Failure] = {}
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
         pattern = normalise(row["error"])
         key = (row["job"], pattern)

@@ -21,8 +21,9 @@ from typing import Any
 from lxml import etree
 
 from jobsync.errors import JobsyncError
+from jobsync.fiscal.access_key import Environment
 from jobsync.logs import visible
-from jobsync.sri.model import Answer, Authorization, DocumentFile, Environment, Fault, FaultKind, Message
+from jobsync.sri.model import Answer, Authorization, DocumentFile, Fault, FaultKind, Message
 
 FILE_BYTES_MAX = 10_000_000  # what the parser takes in one text; the SRI takes documents up to 320 KB
 DOCUMENT_ROOTS = frozenset(

@@ -89,7 +89,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from hashlib import blake2b
 
-from jobsync.sri.access_key import ENVIRONMENTS, LENGTH
+from jobsync.fiscal.access_key import ENVIRONMENTS, LENGTH
 from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain, may_decide
 from jobsync.sri.model import (
     Answer,

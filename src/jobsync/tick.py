@@ -37,9 +37,15 @@ def nothing_is_due(arguments: list[str]) -> bool:
         return False
     try:
         from jobsync import libpq
+        from jobsync.schema_name import problem_of_schema, use_schema
+
+        schema = _schema()
+        if schema is None or problem_of_schema(schema):
+            return False
 
         # one transaction; the ordinary way says who keeps it waiting
-        question = "SET LOCAL lock_timeout = '5s'; " + _QUESTION.format(job=job, switch=switch)
+        settings = f"{use_schema(schema)}; SET LOCAL lock_timeout = '5s'; "
+        question = settings + _QUESTION.format(job=job, switch=switch)
         answer = libpq.ask_row(url, question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
         return answer == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):
@@ -64,6 +70,16 @@ def _database_url() -> str | None:
             return None
     # C would read no further than a NUL, and so another URL
     return url if url.startswith(("postgresql://", "postgres://")) and "\0" not in url else None
+
+
+def _schema() -> str | None:
+    """Return the schema of our tables, None where another place may name it, which settings.py reads."""
+    named = os.environ.get("JOBSYNC_DATABASE_SCHEMA")
+    if named:
+        return named
+    folder = os.environ.get("CREDENTIALS_DIRECTORY") or "/etc/jobsync/credentials"
+    elsewhere = (os.environ.get("JOBSYNC_CONFIG") or "/etc/jobsync/config.toml", f"{folder}/jobsync_database_schema")
+    return None if any(map(os.path.exists, elsewhere)) else "public"
 
 
 def _parameters(url: str) -> dict[str, str]:

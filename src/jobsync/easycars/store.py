@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_slot
+from jobsync.schema_name import schema_of
 from jobsync.db.stock_key import BLANKS
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.model import (
@@ -1020,7 +1021,7 @@ ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 def log_crashed(connection: Connection[Any]) -> None:
     """Give each dealership at which a process died its line in the log, so that the history has no hole."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("stock-sync:log-crashed")])
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("stock-sync:log-crashed", schema_of(connection))])
     connection.execute(
         """
         INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)

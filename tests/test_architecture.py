@@ -118,7 +118,7 @@ def test_runner_knows_no_slice() -> None:
 
 def test_db_knows_neither_runner_nor_slice() -> None:
     """The database's room is below all others."""
-    assert wrong(("db",), others("db", "cron", "errors", "libpq", "logs", "private_postgres")) == []
+    assert wrong(("db",), others("db", "cron", "errors", "libpq", "logs", "private_postgres", "schema_name")) == []
 
 
 def test_the_private_server_knows_nothing_of_ours() -> None:
@@ -224,6 +224,6 @@ def test_operate_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "settings", "spans")
+    small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "schema_name", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

@@ -113,7 +113,7 @@ def test_no_circle() -> None:
 
 def test_runner_knows_no_slice() -> None:
     """The runner uses the database and the small files that everybody uses; nothing else of ours."""
-    assert wrong(("runner",), others("runner", "db", "errors", "logs")) == []
+    assert wrong(("runner",), others("runner", "db", "errors", "logs", "schema_name")) == []
 
 
 def test_db_knows_neither_runner_nor_slice() -> None:

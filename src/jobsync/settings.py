@@ -154,9 +154,6 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         return text
 
     _check_places(raw, problems)
-    schema = raw.get("JOBSYNC_DATABASE_SCHEMA", schema_name.DEFAULT)
-    if (wrong := schema_name.problem_of_schema(schema)) is not None:
-        problems.append(f"JOBSYNC_DATABASE_SCHEMA: {wrong} (expected a schema's name, such as jobsync)")
     database_url, embedded_folder = _database(raw, problems)
     proxy = url_of("JOBSYNC_PROXY", ("http", "https"))
     return Settings(
@@ -164,7 +161,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         embedded_folder=embedded_folder,
         database_is_default="JOBSYNC_DATABASE_URL" not in raw,
         lock_database_url=url_of("JOBSYNC_LOCK_DATABASE_URL", _POSTGRES_SCHEMES),
-        database_schema=schema,
+        database_schema=_schema(raw, problems),
         encryption_key=key_of("JOBSYNC_ENCRYPTION_KEY"),
         encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),
         easycars_url=url_of("JOBSYNC_EASYCARS_URL", ("http", "https")),
@@ -264,6 +261,13 @@ def _is_closed(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _schema(raw: Mapping[str, str], problems: list[str]) -> str:
+    schema = raw.get("JOBSYNC_DATABASE_SCHEMA", schema_name.DEFAULT)
+    if (wrong := schema_name.problem_of_schema(schema)) is not None:
+        problems.append(f"JOBSYNC_DATABASE_SCHEMA: {wrong} (expected a schema's name, such as jobsync)")
+    return schema
 
 
 def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:

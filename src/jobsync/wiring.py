@@ -102,7 +102,9 @@ class Tools:
             for url in (settings.database_url, settings.lock_database_url):
                 for password in passwords_in(url or ""):
                     register_secret(password)
-            return self._keep(Database(settings.database_url, settings.lock_database_url, schema=settings.database_schema))
+            return self._keep(
+                Database(settings.database_url, settings.lock_database_url, schema=settings.database_schema)
+            )
         from jobsync.db import embedded
 
         lease = self._stack.enter_context(

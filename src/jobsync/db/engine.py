@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jobsync import libpq
-from jobsync import schema_name
+from jobsync import libpq, schema_name
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable

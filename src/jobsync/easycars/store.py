@@ -18,7 +18,6 @@ from uuid import UUID
 import msgspec
 
 from jobsync.cron import Rule, Wanted, next_slot
-from jobsync.schema_name import schema_of
 from jobsync.db.stock_key import BLANKS
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.model import (
@@ -40,6 +39,7 @@ from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
 from jobsync.logs import visible
 from jobsync.runner.items import ItemFailure
 from jobsync.runner.lock import lock_key
+from jobsync.schema_name import schema_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -144,8 +144,8 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
     """
     Keep a schedule and what it was computed from, unless another run has done so since `found` was read.
 
-    A retry of the slot stays while the rule does; one later than any that is set is due. A dealership that the host application is about to delete is left
-    out. Instants that a wrong clock left in the future become now.
+    A retry of the slot stays while the rule does; one later than any that is set is due. A dealership that the host
+    application is about to delete is left out. Instants that a wrong clock left in the future become now.
     """
     connection.execute(
         "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at, computed_at)"

@@ -527,7 +527,10 @@ def _due(
 
 _DEALERSHIPS = """
     SELECT d.id, d.name,
-           e.why_not, due.why, due.due_since,
+           CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
+                WHEN s.paused_until > :now THEN 'paused' END AS why_not,
+           due.due_since,
+           CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
@@ -588,8 +591,9 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
-        if row.pop("why") in ("changed", "clock ahead"):  # taken only if the slot that is computed first has come
-            row["due_since"] = row["next_at"] if row["next_at"] and row["next_at"] <= now else None
+        if not row.pop("as_it_is"):  # its slot is computed first, or it is looked at from another instant
+            earliest = min(filter(None, (row["next_at"], row["retry_at"])), default=None)
+            row["due_since"] = earliest if earliest is not None and earliest <= now else None
         row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
         found.append(
             DealershipFacts(

@@ -20,9 +20,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from jobsync.schema_name import DEFAULT, qualified, schema_of
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
+from jobsync.schema_name import DEFAULT, qualified, schema_of
 
 if TYPE_CHECKING:
     import psycopg

@@ -52,7 +52,7 @@ def test_schema_of_its_own_holds_all(part: str, empty_url: str, database_url: st
 
 def test_name_is_spelled_as_it_is(ours: Database, empty_url: str) -> None:
     """Capitals, quotes, blanks, percent signs, 63 bytes: the schema has that name; locks work in it."""
-    locks = LockSession(lambda: ours.lock_connection(application_name="jobsync:test"))
+    locks = LockSession(lambda: ours.lock_connection(application_name="test"))
     fence = locks.take("stock-sync", run_id=uuid4(), holder="me")
     with transaction(ours.engine()) as connection:
         holder = read_holder(connection, "stock-sync")
@@ -110,7 +110,7 @@ def test_role_s_own_search_path_does_not_matter(empty_url: str, path: str) -> No
     locks.close()
     database.close()
 
-    assert ('"public"',) == seen
+    assert ("public",) == seen
     assert fence is not None
     assert 0 == len(read(empty_url, "SELECT relname FROM pg_class WHERE relnamespace = 'elsewhere'::regnamespace"))
 

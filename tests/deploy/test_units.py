@@ -172,7 +172,11 @@ def test_file_is_read_at_the_root_that_is_installed_to(tmp_path: Path) -> None:
     text = f'database_url = "{SOCKET}"\nstorage = "/srv/rides"\nsri_url = "http://h"\n'
     (tmp_path / "etc/jobsync/config.toml").write_text(text)
 
-    assert read({}, tmp_path).environment == {"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/rides"}
+    assert read({}, tmp_path).environment == {
+        "JOBSYNC_DATABASE_SCHEMA": "public",
+        "JOBSYNC_DATABASE_URL": SOCKET,
+        "JOBSYNC_STORAGE": "/srv/rides",
+    }
 
 
 def test_another_configuration_file_is_told_to_every_service(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ _FUNCTIONS_CARRY_IT = r"""
     DECLARE
         ours regprocedure;
     BEGIN
-        FOR ours IN SELECT oid FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
-                    AND proname LIKE 'jobsync\_%' AND provolatile <> 'i' LOOP
+        FOR ours IN SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+                    WHERE nspname = current_schema() AND proname LIKE 'jobsync\_%' AND provolatile <> 'i' LOOP
             EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', ours);
         END LOOP;
     END

@@ -9,6 +9,7 @@ from jobsync.cli.completion import RENDER
 from jobsync.cli.manual import render_man
 from jobsync.deploy.installation import Installation
 from jobsync.deploy.units import render_units
+from tests.reference import render_reference
 from tests.tree import read_tree
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +33,7 @@ def render_all() -> dict[str, str]:
     files["man/jobsync.1"] = render_man(tree)
     for shell, render in RENDER.items():
         files[f"completions/jobsync.{shell}"] = render(tree)
+    files.update(render_reference(tree))
     return files
 
 

@@ -94,7 +94,13 @@ def until(condition: Callable[[], object], *, timeout_s: float = 20.0) -> None:
 
 def car(stock_number: object, **values: object) -> dict[str, object]:
     """Return one item of a feed with every documented key."""
-    plain = {"StockNumber": stock_number, "Make": "Toyota", "Model": "Corolla", "Price": 20000, "StockStatus": "Active"}
+    plain = {
+        "StockNumber": stock_number,
+        "Make": "Toyota",
+        "Model": "Corolla",
+        "Price": 20000,
+        "StockStatus": "In Stock",
+    }
     return {**dict.fromkeys(sorted(DOCUMENTED_KEYS)), **plain, **values}
 
 

@@ -200,15 +200,15 @@ def test_conflicting_duplicates_are_refused_and_their_row_stays(cli: Cli, feed: 
 
 
 def test_numbers_as_strings_are_numbers(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:
-    """A lossless number in a string is a number; a lossy one is unknown, with a warning."""
+    """A lossless number in a string is a number, also in groups of three; what cannot be read is named."""
     add("Northside", "N")
-    feed.answers["N"] = [car("A", Price="19990.50", YearGroup="2020", Odometer="12,000", DoorNum="4")]
+    feed.answers["N"] = [car("A", Price="19990.50", YearGroup="2020", Odometer="12,000 km", DoorNum="four")]
 
     ran = cli("stock-sync", "--json")
 
     assert 0 == ran.code
-    assert [("19990.50", 2020, None, 4)] == rows("SELECT price::text, year, odometer, doors FROM vehicles")
-    assert "12,000" in " ".join(only_item(ran)["warnings"])
+    assert [("19990.50", 2020, 12000, None)] == rows("SELECT price::text, year, odometer, doors FROM vehicles")
+    assert ["A: DoorNum: 'four' is not plainly a number; it counts as absent"] == only_item(ran)["warnings"]
 
 
 def test_nan_costs_the_value_and_not_the_feed(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:

@@ -80,14 +80,32 @@ def test_a_number_like_a_retired_one_clashes_with_nothing(cli: Cli, add: Callabl
     """A feed may use the very form that retired numbers have."""
     add("A", "A")
     others = [car(str(n)) for n in range(100, 120)]
-    feed.answers["A"] = [car("7", VIN="A" * 17), *others]
+    feed.answers["A"] = [car("7", VIN="6T1A00000X0000001"), *others]
     cli("stock-sync")
     feed.answers["A"] = [car("7~1"), *others]
     cli("stock-sync")
-    feed.answers["A"] = [car("7", VIN="B" * 17), car("7~1"), *others]
+    feed.answers["A"] = [car("7", VIN="6T1A00000X0000002"), car("7~1"), *others]
     [item] = cli("stock-sync", "--json").json["items"]
 
     assert ("success", 1, 21) == (item["status"], item["created"], item["unchanged"])
+
+
+def test_a_number_like_a_retired_one_is_no_old_vehicle(
+    cli: Cli, add: Callable[..., int], feed: Feed, connection: Connection
+) -> None:
+    """An item that has the number which a retired vehicle was given is a vehicle of its own."""
+    add("A", "A")
+    others = [car(str(n)) for n in range(100, 120)]
+    items: list[dict[str, object]] = []
+    for vehicles in ([car("7", VIN="6T1A00000X0000001")], [], [car("7", VIN="6T1A00000X0000002")], [car("7~1")]):
+        feed.answers["A"] = [*vehicles, *others]
+        items = cli("stock-sync", "--json").json["items"]
+    [item] = items
+
+    assert ("success", 1) == (item["status"], item["created"])
+    assert [("7~1 ~1 ",), ("7",), ("7~1",)] == connection.execute(
+        "SELECT stock_number FROM vehicles WHERE stock_number LIKE '7%' ORDER BY id"
+    ).fetchall()
 
 
 def test_a_dealership_deleted_under_its_sync_is_said_plainly(

@@ -20,7 +20,6 @@ import pytest
 
 from jobsync import logs
 from jobsync.cli.main import run
-from jobsync.cli.manual import EXIT_STATUS
 from jobsync.cli.output import print_facts, print_table
 from jobsync.sandbox.demo import command_here
 from jobsync.sandbox.demo_documents import cast, play_documents
@@ -379,7 +378,7 @@ def test_one_file_is_one_file(cli: Cli, tmp_path: Path) -> None:
     assert cli("invoice", "import", str(tmp_path / f"{WAITS}.xml")).out == "1 file: 1 unchanged\n"
 
 
-# --- help, manual, README --------------------------------------------------------------------------------------------
+# --- help --------------------------------------------------------------------------------------------
 
 
 def test_no_summary_of_a_command_is_cut_at_80(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
@@ -403,29 +402,6 @@ def test_every_argument_and_option_has_its_help() -> None:
     }
 
     assert silent == set()
-
-
-def test_table_of_commands_in_the_readme_is_that_of_the_program() -> None:
-    """Each command stands in it, and nothing that is none."""
-    tree = {command.path[1:]: command for command in read_tree().walk()}
-    table = (ROOT / "README.md").read_text().partition("\n## Commands\n")[2].partition("\n## ")[0]
-    named = set()
-    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
-        group: tuple[str, ...] = ()
-        for item in re.findall(r"`([^`]+)`", row):
-            words = tuple(re.split(r" (?![a-z])", item)[0].split())
-            path = words if words in tree and not tree[words].commands else (*group, *words)
-            named.add(path)
-            group = path[:-1]
-
-    assert named == {path for path, command in tree.items() if not command.commands}
-
-
-def test_exit_codes_of_the_manual_are_those_of_the_readme() -> None:
-    """Word by word."""
-    readme = (ROOT / "README.md").read_text()
-
-    assert [f"| {code} | {text} |" for code, text in EXIT_STATUS if f"| {code} | {text} |" not in readme] == []
 
 
 # --- the demonstration -----------------------------------------------------------------------------------------------

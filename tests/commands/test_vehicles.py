@@ -122,7 +122,7 @@ def test_only_what_a_person_excluded_can_be_included(lot: Cli, rows: Rows) -> No
     """Of what a status word excludes the map is to be changed; what is listed needs no including."""
     listed = lot("stock", "include", "1", "A1")
     assert (2, True) == (listed.code, "not excluded" in listed.err)
-    lot("settings", "set", "easycar_status_map", "active=excluded")
+    lot("settings", "set", "easycar_status_map", "active=excluded, in stock=excluded")
     rows("UPDATE system_settings SET value = '99' WHERE key = 'easycar_removal_limit_floor' RETURNING 1")
     lot("stock-sync")
     assert ("excluded", "map") == status_of(rows, "A1")

@@ -64,7 +64,7 @@ def _stock(connection: Connection) -> None:
         [RUNS["night"], NOW - HOUR],
     )
     connection.execute(
-        "INSERT INTO held_removals (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason,"
+        "INSERT INTO holds (dealership_id, run_id, stock_numbers, listed_before, listed_now, reason,"
         " created_at) VALUES (%s, %s, '{A1,A2}', 3, 1, 'too many would go', %s)",
         [north, RUNS["night"], NOW - HOUR],
     )

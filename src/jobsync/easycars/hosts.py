@@ -31,27 +31,30 @@ class Hosts:
     Args:
         names: by environment.
         known: what earlier runs learned of them.
-        items: what is to be worked on; an item's group is its environment.
+        users: how many dealerships have each environment. Faults of all of them, if they are fewer than three, are the
+            host's; a retry that is due alone says nothing of the host where others were answered.
     """
 
     def __init__(
         self,
         names: Mapping[str, str],
         known: Mapping[str, HostState],
-        items: Sequence[Item],
+        users: Mapping[str, int],
         *,
         pause: Callable[[float], bool],
     ) -> None:
         self._names = names
         self._resting = resting(names, known)
-        due = {host: sum(names.get(item.group or "") == host for item in items) for host in names.values()}
+        used = {
+            host: sum(users.get(each, 0) for each, name in names.items() if name == host) for host in names.values()
+        }
         lines = {
             host: HostLine(
                 delay_s=0.0,
                 pause=pause,
                 faults_in_a_row=known[host].faults_in_a_row,
                 is_open=known[host].open,
-                spread=max(1, min(_SPREAD, due[host])),
+                spread=max(1, min(_SPREAD, used[host])),
                 probe_most_s=_PROBE_MOST_S,
             )
             for host in set(names.values())

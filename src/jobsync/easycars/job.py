@@ -82,6 +82,7 @@ class StockSync:
             keep_last_good(connection, self.settings)
             claim_hosts(connection, self.hosts)
             known = read_hosts(connection, self.hosts.values())
+            users = store.count_users(connection)
             items, skipped, streak = choose(
                 connection, self.named, scheduled=self.scheduled, resting=resting(self.hosts, known)
             )
@@ -90,7 +91,7 @@ class StockSync:
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
         for environment, until in resting(self.hosts, known).items():
             get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
-        hosts = Hosts(self.hosts, known, items, pause=run.pause)
+        hosts = Hosts(self.hosts, known, users, pause=run.pause)
         work = _Work(self, self.make_client(run.pause), hosts)
         return [*work_lines(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
 
@@ -543,8 +544,9 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
     client = job.make_client(pause)
     with reading() as connection:
         known = read_hosts(connection, job.hosts.values())
+        users = store.count_users(connection)
         items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled, resting=resting(job.hosts, known))
-    hosts = Hosts(job.hosts, known, items, pause=pause)
+    hosts = Hosts(job.hosts, known, users, pause=pause)
     client.use(hosts.lines)
     results: list[ItemResult] = []
     for item in items:

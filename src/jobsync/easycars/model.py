@@ -169,6 +169,11 @@ class Listed(NamedTuple):
     stock_key: str
 
     @property
+    def is_retired(self) -> bool:
+        """Whether another vehicle took the number over; an item may have the same key, and is not this vehicle."""
+        return self.stock_number.endswith(f"~{self.id} ")
+
+    @property
     def kept_off(self) -> bool:
         """Whether a person keeps the vehicle off; NULL of an excluded row is an UPDATE by SQL, so a person too."""
         return self.excluded_by == "person" or (self.status == "excluded" and self.excluded_by is None)

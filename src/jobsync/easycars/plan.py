@@ -285,7 +285,7 @@ class _Found:
             self.skipped.append(protection)
         elif known is None or row is None:
             self._new.append((car, None))
-        elif row.status == "removed" and _other_vehicle(row.vin, car.vin):
+        elif row.status == "removed" and (row.is_retired or _other_vehicle(row.vin, car.vin)):
             self._new.append((car, row))
         elif row.locally_sold and not car.says_sold and row.status != "removed":
             self.skipped.append(Skipped(car.stock_number, "locally_sold"))

@@ -101,6 +101,15 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
+def count_users(connection: Connection[Any]) -> dict[str, int]:
+    """Return how many dealerships have active credentials, by environment."""
+    return dict(
+        connection.execute(
+            "SELECT environment, count(*) FROM easycar_credentials WHERE is_active GROUP BY environment"
+        ).fetchall()
+    )
+
+
 def read_account_secrets(connection: Connection[Any]) -> list[str]:
     """Return the account secrets in use, as stored."""
     rows = connection.execute("SELECT account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id")
@@ -480,7 +489,7 @@ def _write_rows(
     connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
 ) -> StockPlan:
     """Write what the plan does to vehicles, with their documents and history; returns it as it came to be."""
-    _free_numbers(connection, plan)
+    retired = _free_numbers(connection, dealership_id, plan)
     created = _write_created(connection, dealership_id, plan.created)
     changed, restated = _write_changed(connection, plan.changed), _write_changed(connection, plan.restated)
     gone = _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
@@ -500,24 +509,49 @@ def _write_rows(
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
         ) as copy:
-            for vehicle_id, name, old, new in _history(done):
+            for vehicle_id, name, old, new in _history(done, retired):
                 copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
     return done
 
 
-def _free_numbers(connection: Connection[Any], plan: StockPlan) -> None:
-    """Give up the numbers that other vehicles get now: those of retired rows, and of rows that are renumbered too."""
+def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> dict[int, str]:
+    """
+    Give up the numbers that other vehicles get now: those of retired rows, and of rows that are renumbered too.
+
+    Returns by vehicle the number that it has instead; the feed may use that very form, so a free one is looked for.
+    """
     wanted = {car.stock_key for car in plan.created}
     wanted.update([change.car.stock_key for change in plan.changed if change.renumbered])
     moving = [change.row for change in plan.changed if change.renumbered and change.row.stock_key in wanted]
     rows = [*plan.retired, *moving]
-    if rows:
-        connection.execute(
-            "UPDATE vehicles v SET stock_number = n.number, updated_at = now()"
-            " FROM unnest(%s::bigint[], %s::text[]) AS n (id, number) WHERE v.id = n.id",
-            [[row.id for row in rows], [_retired_number(row) for row in rows]],
+    if not rows:
+        return {}
+    taken = wanted | {change.car.stock_key for change in plan.changed}
+    numbers: dict[int, str] = {}
+    left = {row.id: f"{row.stock_number}~{row.id} " for row in rows}
+    while left:
+        keys = {vehicle_id: stock_key(number) for vehicle_id, number in left.items()}
+        found = connection.execute(
+            "SELECT stock_key FROM vehicles WHERE dealership_id = %s AND data_source = 'easycars'"
+            " AND stock_key = ANY(%s)",
+            [dealership_id, list(keys.values())],
             prepare=False,
-        )
+        ).fetchall()
+        occupied = taken | {key for (key,) in found}
+        numbers |= {vehicle_id: number for vehicle_id, number in left.items() if keys[vehicle_id] not in occupied}
+        # a longer one each time, so this ends
+        left = {
+            vehicle_id: f"{number.removesuffix(f'~{vehicle_id} ')}~~{vehicle_id} "
+            for vehicle_id, number in left.items()
+            if keys[vehicle_id] in occupied
+        }
+    connection.execute(
+        "UPDATE vehicles v SET stock_number = n.number, updated_at = now()"
+        " FROM unnest(%s::bigint[], %s::text[]) AS n (id, number) WHERE v.id = n.id",
+        [list(numbers), list(numbers.values())],
+        prepare=False,
+    )
+    return numbers
 
 
 def _remember(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> None:
@@ -565,15 +599,10 @@ def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
         raise ChangedMeanwhile
 
 
-def _retired_number(row: Listed) -> str:
-    """Name a row whose number is taken over; the blank at the end tells it from an item's trimmed number."""
-    return f"{row.stock_number}~{row.id} "
-
-
-def _history(plan: StockPlan) -> Iterator[tuple[int, str, Any, Any]]:
+def _history(plan: StockPlan, retired: Mapping[int, str]) -> Iterator[tuple[int, str, Any, Any]]:
     """Yield every change of a kept row: vehicle, field, old value, new value."""
     for row in plan.retired:
-        yield row.id, "stock_number", row.stock_number, _retired_number(row)
+        yield row.id, "stock_number", row.stock_number, retired[row.id]
     for change in plan.changed:
         for name, (old, new) in change.changes.items():
             yield change.row.id, name, old, new

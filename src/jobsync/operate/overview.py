@@ -99,6 +99,8 @@ def _job_json(status: JobStatus) -> dict[str, Any]:
 def _dealership_json(status: DealershipStatus) -> dict[str, Any]:
     return {
         **vars(status.facts),
+        "holds": [vars(hold) for hold in status.facts.holds],
+        "kept": [vars(hold) for hold in status.facts.kept],
         "standing": str(status.standing),
         "why": status.why,
         "what_to_do": status.what_to_do,

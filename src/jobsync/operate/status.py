@@ -463,8 +463,7 @@ def _warned(found: DealershipFacts) -> DealershipStatus | None:
         whys.append(f"{EMPTY_FEED}; nothing is listed")
         whats.append(f"jobsync credentials test {found.id}")
     if found.kept:
-        told = ", ".join(HELD[hold.kind].told_rejected(hold.vehicles) for hold in found.kept)
-        whys.append(f"{told}: what is listed stays as it is")
+        whys += [HELD[hold.kind].told_rejected(hold.vehicles) for hold in found.kept]
         whats += [f"jobsync holds show {hold.id}" for hold in found.kept]
     return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats)) if whys else None
 

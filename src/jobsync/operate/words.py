@@ -82,7 +82,14 @@ class Held:
         return f"{number} {self.one if number == 1 else self.several} held"
 
     def told_rejected(self, number: int) -> str:
-        """Return what stays as it is because a person rejected its change, with its number."""
+        """
+        Return what stays as it is because a person rejected its change, with its number.
+
+        >>> HELD["prices"].told_rejected(2), HELD["removals"].told_rejected(6)
+        ('2 price changes rejected', '6 missing vehicles stay listed: removal rejected')
+        """
+        if self is HELD["removals"]:
+            return f"{many(number, 'missing vehicle stays', 'missing vehicles stay')} listed: removal rejected"
         return f"{number} {self.one if number == 1 else self.several} rejected"
 
 

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -28,6 +29,8 @@ from jobsync.sandbox.scenario import Dealer, Scenario, default_scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
 from jobsync.wiring import Tools
+
+_RETRY_AFTER_S = 1.1  # on its first night the stand-in once asks not to be asked again for a second
 
 _INTRO = """
 jobsync demo
@@ -120,6 +123,7 @@ def play(show: Show, service: EasyCarsSandbox, documents: Cast, folder: Path, pa
     write(_NIGHT_1 + "\n")
     show.command("stock-sync", "--concurrency", "3", expect=3)
     service.set_night(2)
+    time.sleep(_RETRY_AFTER_S)
     write(_NIGHT_2 + "\n")
     show.command("stock-sync", "--concurrency", "3", expect=3)
     _explain(show, scenario)

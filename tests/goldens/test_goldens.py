@@ -83,7 +83,16 @@ NOT_HERE = (
     *("dealership add", "dealership set", "dealership pause", "dealership resume", "settings set"),
     *("credentials set", "credentials delete", "credentials test", "credentials rotate-key"),
     *("holds approve", "holds reject", "stock lock", "stock unlock", "stock include", "stock exclude"),
-    *("tenant add", "tenant pause", "tenant resume", "invoice import", "invoice recheck", "invoice export", "units show", "units diff"),
+    *(
+        "tenant add",
+        "tenant pause",
+        "tenant resume",
+        "invoice import",
+        "invoice recheck",
+        "invoice export",
+        "units show",
+        "units diff",
+    ),
     *("sandbox documents", "sandbox seed"),
 )
 

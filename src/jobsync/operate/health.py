@@ -374,8 +374,9 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     )
     if seen.too_far_ahead:
         yield (
-            f"{many(seen.too_far_ahead, 'document or RIDE', 'documents or RIDEs')} had the next time further ahead than"
-            " any that is set here, and counted as due: a clock was wrong, or something else writes the rows"
+            f"{many(seen.too_far_ahead, 'dealership, document or RIDE', 'dealerships, documents or RIDEs')} had the"
+            " next time further ahead than any that is set here, and counted as due: a clock was wrong, or something"
+            " else writes the rows"
         )
     if seen.service.rejected:
         window = span((seen.now - seen.since).total_seconds())

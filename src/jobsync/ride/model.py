@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from jobsync.sri.states import is_authorized
+
 LOGO_BYTES_MAX = 8 * 1024 * 1024
-_AUTHORIZED = frozenset({"AUTORIZADO", "AUTORIZADA", "AUT"})
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Stamp:
     @property
     def authorized(self) -> bool:
         """Whether the state, in any spelling, says that the document is valid."""
-        return " ".join((self.state or "").upper().split()) in _AUTHORIZED
+        return is_authorized(self.state or "")
 
 
 @dataclass(frozen=True)

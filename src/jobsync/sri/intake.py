@@ -18,7 +18,8 @@ from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
 from jobsync.sri.comprobante import Summary, UnreadableDocument, read_summary
 from jobsync.sri.model import Authorization, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
-from jobsync.sri.verdict import date_warnings, is_authorized
+from jobsync.sri.states import is_authorized
+from jobsync.sri.verdict import date_warnings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.deploy import install as disk
 from jobsync.deploy import installation
 from jobsync.operate import wake
 from tests.commands.support import Cli

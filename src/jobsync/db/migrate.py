@@ -85,12 +85,22 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
     if current is None:
         schema = schema_of(connection)
         where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
-        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade")
+        elsewhere = _schemas_with_tables(connection)
+        hint = f" (or JOBSYNC_DATABASE_SCHEMA: there are some in {elsewhere})" if elsewhere else ""
+        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}")
     if current > HEAD:
         raise ConfigurationProblem(
             f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too"
         )
     raise ConfigurationProblem(f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade")
+
+
+def _schemas_with_tables(connection: psycopg.Connection[Any]) -> str:
+    rows = connection.execute(
+        "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = %s ORDER BY 1",
+        [VERSION_TABLE],
+    ).fetchall()
+    return ", ".join(visible(quoted(name), most=80) for (name,) in rows[:5])
 
 
 def schema_status(engine: Engine) -> SchemaStatus:

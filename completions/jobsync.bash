@@ -38,7 +38,7 @@ _jobsync() {
         'jobsync dealership schedule') words='--default --json --help' ;;
         'jobsync credentials') words='set delete test rotate-key --help' ;;
         'jobsync credentials set') words='--from-stdin --json --help' ;;
-        'jobsync credentials delete') words='--json --help' ;;
+        'jobsync credentials delete') words='--yes --json --help' ;;
         'jobsync credentials test') words='--json --help' ;;
         'jobsync credentials rotate-key') words='--json --help' ;;
         'jobsync settings') words='list get set --help' ;;
@@ -83,7 +83,7 @@ _jobsync() {
         'jobsync units') words='show install uninstall diff --help' ;;
         'jobsync units show') words='--root --executable --json --help' ;;
         'jobsync units install') words='--enable --root --executable --help' ;;
-        'jobsync units uninstall') words='--root --help' ;;
+        'jobsync units uninstall') words='--root --yes --help' ;;
         'jobsync units diff') words='--root --executable --json --help' ;;
         'jobsync cron') words='show run --help' ;;
         'jobsync cron show') words='--executable --help' ;;

@@ -217,6 +217,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials delete') found=(
+            '--yes:Do not ask; needed without a terminal.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -451,6 +452,7 @@ _jobsync() {
         ) ;;
         ('jobsync units uninstall') found=(
             '--root:Below this folder instead of the running system.'
+            '--yes:Do not ask; needed without a terminal.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync units diff') found=(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
     from jobsync.operate.wake import Waker
+    from jobsync.ride.files import Storage
     from jobsync.ride.job import GenerateRide
-    from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
 
@@ -102,13 +102,15 @@ class Tools:
             for url in (settings.database_url, settings.lock_database_url):
                 for password in passwords_in(url or ""):
                     register_secret(password)
-            return self._keep(Database(settings.database_url, settings.lock_database_url))
+            return self._keep(
+                Database(settings.database_url, settings.lock_database_url, schema=settings.database_schema)
+            )
         from jobsync.db import embedded
 
         lease = self._stack.enter_context(
             embedded.acquire(settings.embedded_folder or embedded.default_folder(self.environ))
         )
-        database = self._keep(Database(lease.url))
+        database = self._keep(Database(lease.url, schema=settings.database_schema))
         self._upgrade_embedded(database)
         return database
 
@@ -208,7 +210,7 @@ class Tools:
             ConfigurationProblem: the database is a named one, and the storage is not.
         """
         from jobsync.errors import ConfigurationProblem
-        from jobsync.ride.storage import Storage
+        from jobsync.ride.files import Storage
 
         settings = self.settings
         if settings.storage is not None:

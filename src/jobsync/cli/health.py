@@ -11,8 +11,9 @@ from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.operate.alert import UnitFailure, host_name
+from jobsync.operate.alert import UnitFailure
 from jobsync.operate.duty import do_health, do_unit_failure
 from jobsync.operate.health import judge_health
 from jobsync.operate.look import look

@@ -14,9 +14,9 @@ from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, UsageProblem
+from jobsync.jobs import BY_NAME
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.operate import runs
-from jobsync.operate.look import KINDS
 from jobsync.operate.prune import prune
 from jobsync.operate.words import stamp
 from jobsync.runner.job import RunStatus
@@ -45,7 +45,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the latest runs, newest first."""
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     if job is not None and job not in jobs:
         raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(jobs)}")
     wanted = _wanted(status or (), failed=failed)

@@ -17,6 +17,7 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.db.engine import translated
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.operate.health import is_unwatched, judge_health
 from jobsync.operate.look import WATCH, look
@@ -216,7 +217,7 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
         length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
         last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
     # what was done for named dealerships only says nothing of the job as a whole
-    whole = " of a whole run" if facts.kind.name == "stock-sync" else ""
+    whole = " of a whole run" if facts.kind is STOCK_SYNC else ""
     success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield _PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:

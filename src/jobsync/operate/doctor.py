@@ -23,9 +23,10 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.db.tables import VIEWS, easycar_credentials, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
+from jobsync.jobs import BY_NAME, GENERATE_RIDE, JOBS
 from jobsync.logs import visible
 from jobsync.operate.health import unreadable_values
-from jobsync.operate.look import KINDS, read_dealerships, rows_of
+from jobsync.operate.look import read_dealerships, rows_of
 from jobsync.operate.notebook import state_folders
 from jobsync.operate.send import usable_channels, within
 from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
@@ -284,7 +285,8 @@ def _rights(connection: Connection) -> Iterator[Finding]:
     if rows:
         names = _some([row["name"] for row in rows])
         role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
-        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
+        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
         words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
         yield problem("rights", words, what, ExitCode.CONFIGURATION)
     else:
@@ -603,9 +605,9 @@ def check_timers(
         yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
         return
     if waker is not Waker.UNITS:
-        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, KINDS[0].name))
+        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, JOBS[0].name))
         return
-    names = [f"jobsync-{name}.timer" for name in (*(kind.name for kind in KINDS), "health")]
+    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health")]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
     states = {}
     for block in shown.split("\n\n"):
@@ -614,7 +616,7 @@ def check_timers(
             states[facts["Id"]] = facts
     for name in names:
         facts = states.get(name, {})
-        if name == "jobsync-generate-ride.timer" and not renders and facts.get("ActiveState") != "active":
+        if name == f"jobsync-{GENERATE_RIDE.name}.timer" and not renders and facts.get("ActiveState") != "active":
             yield ok("timers", f"{name} is off: no JOBSYNC_STORAGE is set, so nothing is rendered here")
             continue
         enable = f"systemctl enable --now {name}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.operate.look import WATCH, DealershipFacts, JobFacts, Snapshot
 from jobsync.operate.status import (
     FAILED,
@@ -217,7 +218,7 @@ def _held(seen: Snapshot) -> Iterator[Problem]:
 
 def _circuits(seen: Snapshot) -> Iterator[Problem]:
     for host in seen.hosts:
-        asked_by = "check-authorizations" if host.vendor == "SRI" else "stock-sync"
+        asked_by = (CHECK_AUTHORIZATIONS if host.vendor == "SRI" else STOCK_SYNC).name
         if seen.job(asked_by).enabled and host.opened_at is not None and host.behind:
             tried = host.last_probe_at is None or seen.now - host.last_probe_at < _PROBED_WITHIN
             if host.too_often:
@@ -244,7 +245,7 @@ def _circuits(seen: Snapshot) -> Iterator[Problem]:
 
 def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator[Problem]:
     limit = seen.settings.number("alert_queue_length")
-    for name, words in (("check-authorizations", "to be asked about"), ("generate-ride", "without their RIDE")):
+    for name, words in ((CHECK_AUTHORIZATIONS.name, "to be asked about"), (GENERATE_RIDE.name, "without their RIDE")):
         facts = seen.job(name)
         most = limit * _RELIEF if (name, "queue") in open_kinds else limit
         if facts.enabled and facts.due > most:
@@ -254,7 +255,7 @@ def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator
                 "queue",
                 f"{name}: {facts.due} documents {words}{since}; the limit is {limit}",
                 "jobsync status says whether it runs and the SRI answers; faster: jobsync settings set"
-                f" {'sri_check_concurrency' if name == 'check-authorizations' else 'ride_delay_ms'} N",
+                f" {'sri_check_concurrency' if name == CHECK_AUTHORIZATIONS.name else 'ride_delay_ms'} N",
                 facts.oldest_due_at,
             )
 
@@ -274,11 +275,11 @@ def _documents(seen: Snapshot) -> Iterator[Problem]:
 
 
 def _storage(seen: Snapshot) -> Iterator[Problem]:
-    facts = seen.job("generate-ride")
+    facts = seen.job(GENERATE_RIDE.name)
     if facts.enabled and storage_is_held(facts) and facts.last_run is not None:
         run = str(facts.last_run.run_id)[:8]
         yield Problem(
-            "generate-ride",
+            GENERATE_RIDE.name,
             "storage",
             f"generate-ride: the storage could not be written, run {run} stopped; no document was charged an attempt",
             "jobsync doctor (lines storage, disk); each tick tries again",
@@ -288,7 +289,7 @@ def _storage(seen: Snapshot) -> Iterator[Problem]:
 
 def _rides(seen: Snapshot) -> Iterator[Problem]:
     for tenant in seen.tenants:
-        if seen.job("generate-ride").enabled and tenant.ride_parked:
+        if seen.job(GENERATE_RIDE.name).enabled and tenant.ride_parked:
             yield Problem(
                 f"tenant {tenant.ruc}",
                 "ride",
@@ -373,8 +374,9 @@ def _notes(seen: Snapshot) -> Iterator[str]:
     )
     if seen.too_far_ahead:
         yield (
-            f"{many(seen.too_far_ahead, 'document or RIDE', 'documents or RIDEs')} had the next time further ahead than"
-            " any that is set here, and counted as due: a clock was wrong, or something else writes the rows"
+            f"{many(seen.too_far_ahead, 'dealership, document or RIDE', 'dealerships, documents or RIDEs')} had the"
+            " next time further ahead than any that is set here, and counted as due: a clock was wrong, or something"
+            " else writes the rows"
         )
     if seen.service.rejected:
         window = span((seen.now - seen.since).total_seconds())

@@ -17,6 +17,7 @@ from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.db.tables import alerts, jobs
+from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, GENERATE_RIDE, JOBS, STOCK_SYNC, Job
 from jobsync.operate.fingerprint import fingerprint, normalise
 from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
@@ -32,23 +33,6 @@ _FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are l
 
 
 WATCH = "health"  # the row of `jobs` that says when the health timer last acted
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One job as its operator knows it: the switch, the beat of its timer, what its items are called."""
-
-    name: str
-    switch: str
-    beat_s: int
-    noun: str
-
-
-KINDS = (
-    Kind("stock-sync", "easycar_sync_enabled", 60, "dealerships"),
-    Kind("check-authorizations", "sri_check_enabled", 30, "documents"),
-    Kind("generate-ride", "ride_enabled", 60, "documents"),
-)
 
 
 @dataclass(frozen=True)
@@ -101,7 +85,7 @@ class JobFacts:
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
-    kind: Kind
+    kind: Job
     enabled: bool
     in_use: bool
     last_tick_at: datetime | None
@@ -152,6 +136,7 @@ class DealershipFacts:
     Args:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
         paused_until: None while it is paused: until it is resumed.
+        due_since: the next scheduled run takes it; None if it does not.
         next_at: its next slot; None where its cron cannot be read.
         cron, timezone: what the next tick goes by.
         unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
@@ -172,6 +157,7 @@ class DealershipFacts:
     timezone: str
     unreadable_cron: str | None
     unreadable_zone: str | None
+    due_since: datetime | None
     next_at: datetime | None
     retry_at: datetime | None
     attempt: int
@@ -314,8 +300,8 @@ class Snapshot:
     Args:
         watched_at: when the health timer last acted.
         waker: what wakes the jobs on the host that looks.
-        too_far_ahead: documents and RIDEs that are due, or were within the window, because their next time lay further
-            ahead than any that the jobs set.
+        too_far_ahead: dealerships, documents and RIDEs that are due, or were within the window, because their next time
+            lay further ahead than any that the jobs set.
     """
 
     now: datetime
@@ -436,7 +422,7 @@ def _jobs(
     dealerships: Sequence[DealershipFacts],
     tenants: Sequence[TenantFacts],
 ) -> tuple[JobFacts, ...]:
-    names = [kind.name for kind in KINDS]
+    names = list(BY_NAME)
     states = {row["name"]: dict(row) for row in connection.execute(select(jobs)).mappings()}
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
@@ -447,7 +433,7 @@ def _jobs(
     numbers = {row["job"]: _numbers(row) for row in rows_of(connection, _NUMBERS, jobs=names, now=now, since=since)}
     holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
     facts = []
-    for kind in KINDS:
+    for kind in JOBS:
         state: Mapping[str, Any] = states.get(kind.name, {})
         due = _due(kind.name, now, dealerships, tenants)
         facts.append(
@@ -469,7 +455,7 @@ def _jobs(
                 last_missed=next(iter(runs[kind.name, "missed"]), None),
                 last_good=next(iter(runs[kind.name, "good"]), None),
                 numbers=numbers.get(kind.name, Numbers()),
-                in_use=due["in_use"] or (kind.name == "generate-ride" and bool(due["due"] or state)),
+                in_use=due["in_use"] or (kind is GENERATE_RIDE and bool(due["due"] or state)),
                 **{name: value for name, value in due.items() if name != "in_use"},
             )
         )
@@ -485,10 +471,10 @@ def _due(
     name: str, now: datetime, dealerships: Sequence[DealershipFacts], tenants: Sequence[TenantFacts]
 ) -> dict[str, Any]:
     """Return what of a job's items is due, waiting, blocked, and since or until when."""
-    if name == "stock-sync":
+    if name == STOCK_SYNC.name:
         ready = [found for found in dealerships if found.why_not is None]
-        times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
-        due = [time for time in times if time is not None and time <= now]
+        due = [found.due_since for found in ready if found.due_since is not None]
+        times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
         next_at = min((time for time in times if time is not None and time > now), default=None)
         return {
             "in_use": any(found.why_not != "no_credentials" for found in dealerships),
@@ -501,7 +487,7 @@ def _due(
         }
     open_tenants = [found for found in tenants if found.takes_part]
     closed = [found for found in tenants if not found.takes_part]
-    if name == "check-authorizations":
+    if name == CHECK_AUTHORIZATIONS.name:
         due_now = sum(found.due for found in open_tenants)
         return {
             "in_use": bool(tenants),
@@ -525,9 +511,10 @@ def _due(
 
 _DEALERSHIPS = """
     SELECT d.id, d.name,
-           CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
-                WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
+           CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
+           due.due_since,
+           CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
@@ -547,6 +534,8 @@ _DEALERSHIPS = """
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
                AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
     FROM dealerships d
+    JOIN dealership_schedules e ON e.dealership_id = d.id
+    LEFT JOIN due_dealerships due ON due.dealership_id = d.id
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
@@ -586,6 +575,9 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
+        if not row.pop("as_it_is"):  # its slot is computed first, or it is looked at from another instant
+            earliest = min(filter(None, (row["next_at"], row["retry_at"])), default=None)
+            row["due_since"] = earliest if earliest is not None and earliest <= now else None
         row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
         found.append(
             DealershipFacts(
@@ -692,7 +684,8 @@ def _hosts(connection: Connection, now: datetime) -> tuple[HostFacts, ...]:
 
 # Those that are due have no event yet; the attempt writes it.
 _TOO_FAR_AHEAD = """
-    SELECT (SELECT count(*) FROM due_documents WHERE too_far_ahead)
+    SELECT (SELECT count(*) FROM due_dealerships WHERE too_far_ahead)
+         + (SELECT count(*) FROM due_documents WHERE too_far_ahead)
          + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
          + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
 """
@@ -773,7 +766,7 @@ _FAILURES = f"""
 
 def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[Failure, ...]:
     groups: dict[tuple[str, str], Failure] = {}
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
         pattern = normalise(row["error"])
         key = (row["job"], pattern)

@@ -10,10 +10,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jobsync import __version__
+from jobsync.jobs import BY_NAME
 from jobsync.logs import visible
 from jobsync.operate.charts import Series, draw_bars, draw_lines, draw_strip
 from jobsync.operate.health import Check, Health
-from jobsync.operate.look import KINDS, Snapshot, rows_of
+from jobsync.operate.look import Snapshot, rows_of
 from jobsync.operate.overview import ALL_WELL, headline
 from jobsync.operate.page import PAGE, STYLE
 from jobsync.operate.status import (
@@ -105,7 +106,7 @@ _ALERTS = """
 def read_history(connection: Connection, *, now: datetime, since: datetime) -> History:
     """Read the days between two instants: a fixed number of statements."""
     days = _days(since, now)
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     words = {4: "Success", 3: "PartialSuccess", 2: "Held", 1: "Failed"}
     strip_since = max(since, now - timedelta(days=_STRIP_DAYS))
     ages: dict[str, list[int]] = {"check": [0] * len(_AGES), "ride": [0] * len(_AGES)}

@@ -10,6 +10,7 @@ from typing import Any
 from jobsync.cron import problem_of_cron
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.errors import ExitCode
+from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
 from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
@@ -112,7 +113,7 @@ def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
 
 def run_limit(seen: Snapshot, name: str) -> timedelta:
     """Return how long a run may take before somebody should look."""
-    return timedelta(minutes=60 if name == "stock-sync" else seen.settings.number("alert_run_minutes"))
+    return timedelta(seconds=BY_NAME[name].deadline_s or 60 * seen.settings.number("alert_run_minutes"))
 
 
 def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
@@ -136,17 +137,17 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
 
 
 _FIRST_STEPS = {
-    "stock-sync": "jobsync dealership add NAME, then jobsync credentials set ID",
-    "check-authorizations": "jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
-    "generate-ride": None,
+    STOCK_SYNC.name: "jobsync dealership add NAME, then jobsync credentials set ID",
+    CHECK_AUTHORIZATIONS.name: "jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
+    GENERATE_RIDE.name: None,
 }
 
 
 def _unused(facts: JobFacts) -> str:
     return {
-        "stock-sync": "no dealership has credentials",
-        "check-authorizations": "there is no tenant",
-        "generate-ride": "nothing has asked for it yet",
+        STOCK_SYNC.name: "no dealership has credentials",
+        CHECK_AUTHORIZATIONS.name: "there is no tenant",
+        GENERATE_RIDE.name: "nothing has asked for it yet",
     }[facts.kind.name]
 
 
@@ -216,7 +217,7 @@ def _progress(seen: Snapshot, facts: JobFacts) -> str:
 
 
 def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    if facts.kind.name == "check-authorizations":
+    if facts.kind is CHECK_AUTHORIZATIONS:
         hosts = [host for host in seen.hosts if host.behind and host.vendor == "SRI"]
         scolding = [host for host in hosts if host.too_often]
         if scolding:
@@ -232,7 +233,7 @@ def _upstream(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
                 "nothing is lost: one call a run probes, the rest waits; jobsync doctor tests the way there",
             )
         return None
-    if facts.kind.name != "stock-sync":
+    if facts.kind is not STOCK_SYNC:
         return None
     hosts = [host for host in seen.hosts if host.behind and host.vendor == "EasyCars"]
     if hosts:
@@ -327,13 +328,13 @@ _HELD_STORAGE = (
 
 def storage_is_held(facts: JobFacts) -> bool:
     """Whether the last run of generate-ride stopped because the storage itself is full, read-only or broken."""
-    return facts.kind.name == "generate-ride" and facts.last_run is not None and facts.last_run.status == "held"
+    return facts.kind is GENERATE_RIDE and facts.last_run is not None and facts.last_run.status == "held"
 
 
 def _attention(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    if facts.kind.name == "stock-sync":
+    if facts.kind is STOCK_SYNC:
         return _stock_attention(seen, facts)
-    if facts.kind.name == "check-authorizations":
+    if facts.kind is CHECK_AUTHORIZATIONS:
         count = sum(tenant.needs_attention for tenant in seen.tenants)
         if count:
             return JobStatus(
@@ -373,7 +374,7 @@ def _stock_attention(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 def _paused(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if not facts.in_use or not facts.blocked or facts.due or facts.waiting:
         return None
-    if facts.kind.name == "stock-sync":
+    if facts.kind is STOCK_SYNC:
         why = f"none of {many(facts.blocked, 'dealership')} takes part (paused, switched off, no credentials)"
         return JobStatus(facts, State.PAUSED, why, "jobsync schedule show says why; jobsync dealership resume ID")
     why = f"{many(facts.blocked, 'document')} wait at paused or inactive tenants"
@@ -389,7 +390,7 @@ _ORDER = {standing: place for place, standing in enumerate(Standing)}
 
 def silent_since(seen: Snapshot, found: DealershipFacts) -> datetime | None:
     """Return the slot that a dealership has missed by more than alert_silence_hours, None if it is not silent."""
-    if found.why_not is not None or found.expected_at is None or not seen.job("stock-sync").enabled:
+    if found.why_not is not None or found.expected_at is None or not seen.job(STOCK_SYNC.name).enabled:
         return None
     limit = timedelta(hours=seen.settings.number("alert_silence_hours"))
     return found.expected_at if seen.now - found.expected_at > limit else None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
 
-Environment = Literal["test", "production"]
+from jobsync.fiscal.access_key import Environment
 
 
 class DocumentStatus(StrEnum):

@@ -129,7 +129,9 @@ def upgrade(engine: Engine) -> SchemaStatus:
     except ProgrammingError as error:
         taken = errors.DuplicateTable | errors.DuplicateObject | errors.DuplicateFunction
         if isinstance(error.orig, taken | errors.InvalidFunctionDefinition):  # an index, a type, a function
-            raise _taken(str(error.orig).partition("\n")[0]) from None
+            with engine.begin() as connection:
+                schema = schema_of(driver(connection))
+            raise _taken(schema, str(error.orig).partition("\n")[0]) from None
         if not isinstance(error.orig, errors.InsufficientPrivilege):
             raise
         raise ConfigurationProblem(
@@ -177,14 +179,18 @@ def _refuse_others(connection: psycopg.Connection[Any]) -> None:
         [[*metadata.tables, *VIEWS]],
     ).fetchall()
     if found:
-        raise _taken(f"there are tables that jobsync did not make: {', '.join(name for (name,) in found)}")
+        raise _taken(
+            schema_of(connection), f"there are tables that jobsync did not make: {', '.join(name for (name,) in found)}"
+        )
 
 
-def _taken(what: str) -> ConfigurationProblem:
+def _taken(schema: str, what: str) -> ConfigurationProblem:
+    other = "jobsync" if schema != "jobsync" else "jobsync_own"
     return ConfigurationProblem(
-        f"nothing was made, for names that jobsync needs are taken in this schema: {visible(what, most=400)}; give it a"
-        " schema of its own: JOBSYNC_DATABASE_SCHEMA=jobsync (in /etc/jobsync/config.toml: database_schema ="
-        ' "jobsync"), then: jobsync db upgrade; what another program kept in such tables is brought by: jobsync adopt'
+        f"nothing was made, for names that jobsync needs are taken in schema {visible(quoted(schema))}:"
+        f" {visible(what, most=400)}; give it a schema of its own: JOBSYNC_DATABASE_SCHEMA={other} (in"
+        f' /etc/jobsync/config.toml: database_schema = "{other}"), then: jobsync db upgrade; what another program kept'
+        " in such tables is brought by: jobsync adopt"
     )
 
 

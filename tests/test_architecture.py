@@ -156,7 +156,7 @@ def test_slices_do_not_know_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", SLICES)
 def test_nothing_in_a_slice_points_back(name: str) -> None:
     """A slice knows nothing of the command line, of how the world is built, or of who reads its traces."""
-    assert wrong((name,), ("cli", "wiring", "operate", "deploy", "sandbox", "__main__")) == []
+    assert wrong((name,), ("cli", "wiring", "watch", "alerts", "upkeep", "deploy", "sandbox", "__main__")) == []
 
 
 # In the sandbox's room: the stand-ins, and what a person calls.
@@ -198,32 +198,30 @@ def test_only_the_command_line_knows_the_wiring() -> None:
     assert wrong(others("cli", "__main__", "wiring"), ("wiring",), but=sandbox) == []
 
 
-def test_operate_uses_no_slice() -> None:
+def test_watch_uses_no_slice() -> None:
     """Whoever reads what runs left behind needs the tables, not the code that filled them."""
-    assert wrong(("operate",), (*SLICES, "cli", "wiring", "sandbox")) == []
+    assert wrong(("watch", "alerts", "upkeep"), (*SLICES, "cli", "wiring", "sandbox")) == []
 
 
-def test_operate_starts_nothing() -> None:
+def test_watch_points_to_nobody_who_asks_it() -> None:
+    """What is true is found without those who tell it and those who act on it."""
+    assert wrong(("watch",), ("alerts", "upkeep")) == []
+
+
+def test_watching_starts_nothing() -> None:
     """Reading never starts, records or locks a run."""
-    assert wrong(("operate",), ("runner.run", "runner.items", "runner.progress")) == []
+    assert wrong(("watch", "alerts", "upkeep"), ("runner.run", "runner.items", "runner.progress")) == []
 
 
-def test_operate_only_reads() -> None:
-    """Outside pruning and alerting, which say so, no statement in this room writes."""
+def test_watch_only_reads() -> None:
+    """No statement of the room that looks at things writes."""
     writes = re.compile(r"\b(INSERT INTO|UPDATE \w+ SET|DELETE FROM|TRUNCATE)\b")
-    found = [
-        name
-        for name, path in FILES.items()
-        if within(name, "operate")
-        and not within(name, "operate.prune", "operate.alert")
-        and writes.search(path.read_text())
-    ]
 
-    assert found == []
+    assert [name for name, path in FILES.items() if within(name, "watch") and writes.search(path.read_text())] == []
 
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "libpq", "logs", "proxies", "settings", "spans")
+    small = ("cron", "errors", "journal", "libpq", "logs", "phrases", "proxies", "settings", "spans")
 
     assert wrong(small, others(*small)) == []

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
-    from jobsync.operate.wake import Waker
     from jobsync.ride.job import GenerateRide
     from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
+    from jobsync.watch.timers import Waker
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
@@ -76,7 +76,7 @@ class Tools:
             for secret in secrets_of(proxy):
                 register_secret(secret)
         if settings.smtp_url or settings.alert_webhook or settings.ping_url:
-            from jobsync.operate.send import hide_secrets
+            from jobsync.alerts.send import hide_secrets
 
             hide_secrets(settings)
 
@@ -90,7 +90,7 @@ class Tools:
     @cached_property
     def waker(self) -> Waker:
         """What wakes the jobs on this host."""
-        from jobsync.operate.wake import read_waker
+        from jobsync.watch.timers import read_waker
 
         return read_waker(embedded=self.settings.database_url is None)
 

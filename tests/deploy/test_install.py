@@ -14,7 +14,7 @@ import pytest
 
 from jobsync.deploy import install as disk
 from jobsync.deploy import installation
-from jobsync.operate import wake
+from jobsync.watch import timers as wake
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY
 

@@ -26,20 +26,20 @@ from typer.main import get_command
 from jobsync import __version__
 from jobsync.cli.app import app
 from jobsync.db.audit import actor
-from jobsync.operate import look
-from jobsync.operate.wake import Waker
 from jobsync.sandbox import demo
 from jobsync.sandbox.demo_documents import cast
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import default_scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
+from jobsync.watch import snapshot as look
+from jobsync.watch.timers import Waker
 from jobsync.wiring import Tools
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY, _fresh
 from tests.goldens.rows import RUNS, YEARS, fill, shift_past
-from tests.operate.support import NOW
 from tests.tree import read_tree
+from tests.watch.support import NOW
 
 HERE = Path(__file__).parent
 REWRITE = "JOBSYNC_REWRITE_GOLDENS"
@@ -83,8 +83,8 @@ NOT_HERE = (
     *("dealership add", "dealership set", "dealership pause", "dealership resume", "settings set"),
     *("credentials set", "credentials delete", "credentials test", "credentials rotate-key"),
     *("holds approve", "holds reject", "stock lock", "stock unlock", "stock include", "stock exclude"),
-    *("tenant add", "tenant pause", "tenant resume", "invoice import", "invoice recheck", "invoice export", "units show", "units diff"),
-    *("sandbox documents", "sandbox seed"),
+    *("tenant add", "tenant pause", "tenant resume", "invoice import", "invoice recheck", "invoice export"),
+    *("units show", "units diff", "sandbox documents", "sandbox seed"),
 )
 
 

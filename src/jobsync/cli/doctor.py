@@ -17,16 +17,16 @@ from jobsync.easycars.client import ADDRESSES as EASYCARS
 from jobsync.easycars.credentials import Cipher
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
-from jobsync.operate import doctor as ask
-from jobsync.operate.doctor import exit_code_of
-from jobsync.operate.wake import Waker, read_waker
 from jobsync.sri.client import ADDRESSES as SRI
+from jobsync.upkeep import doctor as ask
+from jobsync.upkeep.doctor import exit_code_of
+from jobsync.watch.timers import Waker, read_waker
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from jobsync.operate.doctor import Finding
     from jobsync.settings import Settings
+    from jobsync.upkeep.doctor import Finding
     from jobsync.wiring import Tools
 
 

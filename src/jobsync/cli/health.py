@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from jobsync.alerts.act import do_health, do_unit_failure
+from jobsync.alerts.alert import UnitFailure, host_name
+from jobsync.alerts.send import usable_channels
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import complain, get_logger, visible
-from jobsync.operate.alert import UnitFailure, host_name
-from jobsync.operate.duty import do_health, do_unit_failure
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.send import usable_channels
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import look
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from jobsync.alerts.act import Done
+    from jobsync.alerts.send import Channel
     from jobsync.db.engine import Database
-    from jobsync.operate.duty import Done
-    from jobsync.operate.health import Health
-    from jobsync.operate.send import Channel
     from jobsync.settings import Settings
+    from jobsync.watch.health import Health
     from jobsync.wiring import Tools
 
 

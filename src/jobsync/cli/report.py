@@ -11,10 +11,10 @@ import typer
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write, write_file
 from jobsync.errors import JobsyncError
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.metrics import render_away, render_metrics
-from jobsync.operate.report import read_history, render_report
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import look
+from jobsync.watch.views.metrics import render_away, render_metrics
+from jobsync.watch.views.page import read_history, render_report
 
 Output = Annotated[
     Path | None,

@@ -15,11 +15,11 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible, visible_lines
-from jobsync.operate import runs
-from jobsync.operate.look import KINDS
-from jobsync.operate.prune import prune
-from jobsync.operate.words import stamp
+from jobsync.phrases import stamp
 from jobsync.runner.job import RunStatus
+from jobsync.upkeep import runs
+from jobsync.upkeep.prune import prune
+from jobsync.watch.snapshot import KINDS
 
 app = group("Runs of all jobs.")
 

@@ -18,11 +18,11 @@ from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.db.engine import translated
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
-from jobsync.operate.health import is_unwatched, judge_health
-from jobsync.operate.look import WATCH, look
-from jobsync.operate.overview import ALL_WELL, headline
-from jobsync.operate.overview import as_json as document
-from jobsync.operate.status import (
+from jobsync.phrases import ago, many, pause_end, percent, span, stamp
+from jobsync.spans import parse_span
+from jobsync.watch.health import is_unwatched, judge_health
+from jobsync.watch.snapshot import WATCH, look
+from jobsync.watch.state import (
     CALM,
     Standing,
     State,
@@ -32,14 +32,14 @@ from jobsync.operate.status import (
     service_levels,
     tenant_order,
 )
-from jobsync.operate.wake import how_to_wake
-from jobsync.operate.words import ago, many, pause_end, percent, span, stamp
-from jobsync.spans import parse_span
+from jobsync.watch.timers import how_to_wake
+from jobsync.watch.views.json_ import ALL_WELL, headline
+from jobsync.watch.views.json_ import as_json as document
 
 if TYPE_CHECKING:
-    from jobsync.operate.health import Health
-    from jobsync.operate.look import JobFacts, Snapshot, TenantFacts
-    from jobsync.operate.status import JobStatus
+    from jobsync.watch.health import Health
+    from jobsync.watch.snapshot import JobFacts, Snapshot, TenantFacts
+    from jobsync.watch.state import JobStatus
     from jobsync.wiring import Tools
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted

@@ -18,8 +18,7 @@ from typing import Any
 import pytest
 
 from jobsync import logs
-from jobsync.errors import ConfigurationProblem
-from jobsync.operate.send import (
+from jobsync.alerts.send import (
     Mail,
     Message,
     Note,
@@ -33,8 +32,9 @@ from jobsync.operate.send import (
     usable_channels,
     within,
 )
+from jobsync.errors import ConfigurationProblem
 from jobsync.settings import Settings
-from tests.operate.support import HOSTILE, NOW, clerk, free_port, listener, post_office
+from tests.watch.support import HOSTILE, NOW, clerk, free_port, listener, post_office
 
 
 def note(text: str = "stock-sync: no tick", phase: str = "opened") -> Note:

@@ -15,13 +15,13 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.errors import ExitCode, JobsyncError
-from jobsync.operate import doctor
-from jobsync.operate.doctor import Finding, Level
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.wake import Waker
 from jobsync.settings import Settings, load_settings
-from tests.operate.support import add_dealership, add_invoices, add_tenant, free_port, listener
+from jobsync.upkeep import doctor
+from jobsync.upkeep.doctor import Finding, Level
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import look
+from jobsync.watch.timers import Waker
+from tests.watch.support import add_dealership, add_invoices, add_tenant, free_port, listener
 
 Connection = psycopg.Connection[Any]
 

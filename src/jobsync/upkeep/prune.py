@@ -47,7 +47,7 @@ from jobsync.db.tables import (
     vehicle_changes,
 )
 from jobsync.logs import get_logger, visible
-from jobsync.operate.words import many
+from jobsync.phrases import many
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Subquery

@@ -20,7 +20,7 @@ from jobsync.errors import ConfigurationProblem, JobsyncError
 from jobsync.logs import register_secret, visible
 
 if TYPE_CHECKING:
-    from jobsync.operate.smtp import Conversation
+    from jobsync.alerts.smtp import Conversation
     from jobsync.settings import Settings
 
 T = TypeVar("T")
@@ -254,7 +254,7 @@ class Mail:
         return retrying(lambda: self._hand_over(message, ends_at - time.monotonic()))
 
     def _hand_over(self, message: Message, within_s: float) -> tuple[str, ...]:
-        from jobsync.operate.smtp import Conversation
+        from jobsync.alerts.smtp import Conversation
 
         talk = Conversation(before_s=within_s, after_s=self.taken_within_s)
         try:

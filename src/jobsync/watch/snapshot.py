@@ -17,10 +17,10 @@ from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.db.tables import alerts, jobs
-from jobsync.operate.fingerprint import fingerprint, normalise
-from jobsync.operate.wake import Waker
 from jobsync.runner.lock import Holder, read_holders
 from jobsync.runner.record import living_runs
+from jobsync.watch.error_kinds import fingerprint, normalise
+from jobsync.watch.timers import Waker
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

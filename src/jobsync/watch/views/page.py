@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync import __version__
 from jobsync.logs import visible
-from jobsync.operate.charts import Series, draw_bars, draw_lines, draw_strip
-from jobsync.operate.health import Check, Health
-from jobsync.operate.look import KINDS, Snapshot, rows_of
-from jobsync.operate.overview import ALL_WELL, headline
-from jobsync.operate.page import PAGE, STYLE
-from jobsync.operate.status import (
+from jobsync.phrases import ago, many, percent, span, stamp
+from jobsync.watch.health import Check, Health
+from jobsync.watch.snapshot import KINDS, Snapshot, rows_of
+from jobsync.watch.state import (
     CALM,
     DealershipStatus,
     JobStatus,
@@ -27,7 +25,9 @@ from jobsync.operate.status import (
     service_levels,
     tenant_order,
 )
-from jobsync.operate.words import ago, many, percent, span, stamp
+from jobsync.watch.views.charts import Series, draw_bars, draw_lines, draw_strip
+from jobsync.watch.views.json_ import ALL_WELL, headline
+from jobsync.watch.views.style import PAGE, STYLE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

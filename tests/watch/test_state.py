@@ -12,19 +12,19 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
-from jobsync.operate.health import Health, judge_health
-from jobsync.operate.look import Snapshot, look
-from jobsync.operate.overview import headline
-from jobsync.operate.status import (
+from jobsync.runner.lock import lock_key
+from jobsync.watch.health import Health, judge_health
+from jobsync.watch.snapshot import Snapshot, look
+from jobsync.watch.state import (
     Standing,
     State,
     dealership_statuses,
     job_status,
     service_levels,
 )
-from jobsync.operate.wake import Waker
-from jobsync.runner.lock import lock_key
-from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
+from jobsync.watch.timers import Waker
+from jobsync.watch.views.json_ import headline
+from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
 
 Connection = psycopg.Connection[Any]
 Seen = Callable[[], Snapshot]

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from jobsync.alerts.local_file import Notebook
+from jobsync.alerts.send import Channel, Message, Note
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import CATALOGUE, SystemSettings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
-from jobsync.operate.health import Health, Problem
-from jobsync.operate.look import KINDS, WATCH, Snapshot
-from jobsync.operate.notebook import Notebook
-from jobsync.operate.send import Channel, Message, Note
-from jobsync.operate.words import many
+from jobsync.phrases import many
 from jobsync.runner.lock import lock_key
+from jobsync.watch.health import Health, Problem
+from jobsync.watch.snapshot import KINDS, WATCH, Snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from jobsync import __version__
 from jobsync.logs import visible
-from jobsync.operate.health import Health
-from jobsync.operate.look import Snapshot
-from jobsync.operate.status import Standing, dealership_statuses, service_levels
-from jobsync.operate.words import HELD
+from jobsync.phrases import HELD
+from jobsync.watch.health import Health
+from jobsync.watch.snapshot import Snapshot
+from jobsync.watch.state import Standing, dealership_statuses, service_levels
 
 Sample = tuple[Mapping[str, object], float | int | None]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
-from jobsync.operate.look import WATCH, DealershipFacts, JobFacts, Snapshot
-from jobsync.operate.status import (
+from jobsync.phrases import ago, many, percent, span, stamp
+from jobsync.watch.snapshot import WATCH, DealershipFacts, JobFacts, Snapshot
+from jobsync.watch.state import (
     FAILED,
     TOO_OFTEN,
     Standing,
@@ -29,8 +30,7 @@ from jobsync.operate.status import (
     what_of_held,
     why_held,
 )
-from jobsync.operate.wake import how_to_wake
-from jobsync.operate.words import ago, many, percent, span, stamp
+from jobsync.watch.timers import how_to_wake
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
 _RELIEF = 0.8

@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.alerts import alert
+from jobsync.alerts.act import do_health, do_unit_failure
+from jobsync.alerts.alert import Entry, UnitFailure, cover, entry_of, judge_units, merge, see
 from jobsync.db.engine import Database
-from jobsync.operate import alert
-from jobsync.operate.alert import Entry, UnitFailure, cover, entry_of, judge_units, merge, see
-from jobsync.operate.duty import do_health, do_unit_failure
-from tests.operate.support import (
+from tests.watch.support import (
     HOSTILE,
     NOW,
     Memory,
@@ -210,7 +210,7 @@ def test_a_folder_that_can_be_written_no_more_is_stood_in_for(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk fills and is freed again while the database is down: nothing is told twice, nothing forgotten."""
-    from jobsync.operate import notebook
+    from jobsync.alerts import local_file as notebook
 
     first, second = tmp_path / "disk", tmp_path / "memory"
     monkeypatch.setattr(notebook, "state_folders", lambda _environ: [first, second])
@@ -351,7 +351,7 @@ def test_a_notebook_that_somebody_holds_is_no_outage(
     """A process that was stopped has it: failures are counted elsewhere, told once, and no database is blamed."""
     import fcntl
 
-    from jobsync.operate import notebook
+    from jobsync.alerts import local_file as notebook
 
     first, second = tmp_path / "disk", tmp_path / "memory"
     monkeypatch.setattr(notebook, "state_folders", lambda _environ: [first, second])
@@ -536,7 +536,7 @@ def test_a_hostile_name_forges_no_header_and_no_line(house: House, connection: C
     """Through a real mail server: one subject, no header of the name's own, no escape in the body."""
     set_job(connection)
     add_dealership(connection, HOSTILE, success=NOW - timedelta(days=4))
-    from jobsync.operate.send import parse_mail
+    from jobsync.alerts.send import parse_mail
 
     with post_office() as (office, port):
         channel = parse_mail(f"smtp://127.0.0.1:{port}", "ops@example.org")
@@ -776,7 +776,7 @@ def test_the_file_gives_way_to_the_table_only_in_what_it_handed_in() -> None:
 
 def test_a_unit_without_a_run_is_well_once_ticks_come_quietly(database: Database, connection: Connection) -> None:
     """A configuration mended at ten: no run may come before night, yet the alert is over after quiet ticks."""
-    from jobsync.operate.look import look
+    from jobsync.watch.snapshot import look
 
     limits = alert.Limits(5, timedelta(hours=24))
     set_job(connection, "check-authorizations", last_tick_at=NOW, last_success_at=None)

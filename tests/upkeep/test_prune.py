@@ -12,8 +12,8 @@ from sqlalchemy import event
 from jobsync.db.engine import Database
 from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import metadata
-from jobsync.operate.prune import LOGS_KEPT, RULES, prune
-from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant
+from jobsync.upkeep.prune import LOGS_KEPT, RULES, prune
+from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant
 
 Connection = psycopg.Connection[Any]
 DAY = timedelta(days=1)

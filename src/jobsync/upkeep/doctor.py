@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, text
 
+from jobsync.alerts.local_file import state_folders
+from jobsync.alerts.send import usable_channels, within
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.db.statements import read_now
@@ -24,13 +26,11 @@ from jobsync.db.system_settings import read_system_settings
 from jobsync.db.tables import VIEWS, easycar_credentials, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
-from jobsync.operate.health import unreadable_values
-from jobsync.operate.look import KINDS, read_dealerships, rows_of
-from jobsync.operate.notebook import state_folders
-from jobsync.operate.send import usable_channels, within
-from jobsync.operate.wake import CRON_FILE, Waker, how_to_wake
-from jobsync.operate.words import many
+from jobsync.phrases import many
 from jobsync.proxies import host_of
+from jobsync.watch.health import unreadable_values
+from jobsync.watch.snapshot import KINDS, read_dealerships, rows_of
+from jobsync.watch.timers import CRON_FILE, Waker, how_to_wake
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

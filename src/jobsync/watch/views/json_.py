@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobsync.operate.health import Health
-from jobsync.operate.look import Snapshot
-from jobsync.operate.status import (
+from jobsync.phrases import many
+from jobsync.watch.health import Health
+from jobsync.watch.snapshot import Snapshot
+from jobsync.watch.state import (
     CALM,
     DealershipStatus,
     JobStatus,
@@ -15,7 +16,6 @@ from jobsync.operate.status import (
     service_levels,
     tenant_order,
 )
-from jobsync.operate.words import many
 
 ALL_WELL = "all is well"
 

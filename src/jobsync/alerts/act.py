@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from jobsync.alerts import alert
+from jobsync.alerts.local_file import open_notebook
+from jobsync.alerts.send import Channel, NotSent
 from jobsync.db.engine import driver, translated
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
-from jobsync.operate import alert
-from jobsync.operate.health import Check, Health, Problem, judge_health
-from jobsync.operate.look import look
-from jobsync.operate.notebook import open_notebook
-from jobsync.operate.prune import prune
-from jobsync.operate.send import Channel, NotSent
-from jobsync.operate.wake import Waker
+from jobsync.upkeep.prune import prune
+from jobsync.watch.health import Check, Health, Problem, judge_health
+from jobsync.watch.snapshot import look
+from jobsync.watch.timers import Waker
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -15,11 +15,11 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
-from jobsync.operate.charts import Series, draw_bars, draw_lines, nice_top
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.report import read_history, render_report
-from tests.operate.support import (
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import look
+from jobsync.watch.views.charts import Series, draw_bars, draw_lines, nice_top
+from jobsync.watch.views.page import read_history, render_report
+from tests.watch.support import (
     HOSTILE,
     NOW,
     add_dealership,

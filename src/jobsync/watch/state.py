@@ -11,9 +11,9 @@ from jobsync.cron import problem_of_cron
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.errors import ExitCode
 from jobsync.logs import visible
-from jobsync.operate.look import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
-from jobsync.operate.wake import BY_SYSTEMD, Waker, how_to_wake
-from jobsync.operate.words import EMPTY_FEED, FOREIGN_FEED, HELD, ago, how_to_decide, many, pause_end, span, stamp
+from jobsync.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, ago, how_to_decide, many, pause_end, span, stamp
+from jobsync.watch.snapshot import DealershipFacts, JobFacts, RunFacts, Snapshot, TenantFacts
+from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
 _SILENT_LEAST_S = 300.0

@@ -14,9 +14,9 @@ from sqlalchemy import event
 
 from benchmarks.operate import History, seed
 from jobsync.db.engine import Database
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import Snapshot, look
-from jobsync.operate.report import read_history, render_report
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import Snapshot, look
+from jobsync.watch.views.page import read_history, render_report
 from tests.conftest import url_of
 
 # tables whose size grows without end: no question of the status screen may read one from end to end

@@ -20,8 +20,8 @@ from typing import Any
 
 import psycopg
 
+from jobsync.alerts.send import Message, NotSent
 from jobsync.errors import Unavailable
-from jobsync.operate.send import Message, NotSent
 
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.status import job_status
-from jobsync.operate.wake import Waker, how_to_wake, read_waker
-from tests.operate.support import NOW, add_dealership, add_run, set_job
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import look
+from jobsync.watch.state import job_status
+from jobsync.watch.timers import Waker, how_to_wake, read_waker
+from tests.watch.support import NOW, add_dealership, add_run, set_job
 
 
 @pytest.mark.parametrize(

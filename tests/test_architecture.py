@@ -142,7 +142,7 @@ def test_one_place_translates_the_private_server() -> None:
 
 def test_hosts_know_no_slice() -> None:
     """What both slices share of a vendor's host is below them."""
-    assert wrong(("hosts",), others("hosts", "errors", "logs")) == []
+    assert wrong(("hosts",), others("hosts", "db", "errors", "logs", "phrases", "watch")) == []
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -156,7 +156,7 @@ def test_slices_do_not_know_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", SLICES)
 def test_nothing_in_a_slice_points_back(name: str) -> None:
     """A slice knows nothing of the command line, of how the world is built, or of who reads its traces."""
-    assert wrong((name,), ("cli", "wiring", "watch", "alerts", "upkeep", "deploy", "sandbox", "__main__")) == []
+    assert wrong((name,), ("cli", "wiring", "alerts", "upkeep", "deploy", "sandbox", "__main__")) == []
 
 
 # In the sandbox's room: the stand-ins, and what a person calls.
@@ -198,14 +198,23 @@ def test_only_the_command_line_knows_the_wiring() -> None:
     assert wrong(others("cli", "__main__", "wiring"), ("wiring",), but=sandbox) == []
 
 
-def test_watch_uses_no_slice() -> None:
-    """Whoever reads what runs left behind needs the tables, not the code that filled them."""
-    assert wrong(("watch", "alerts", "upkeep"), (*SLICES, "cli", "wiring", "sandbox")) == []
+@pytest.mark.parametrize("room", ["watch", "alerts", "upkeep"])
+def test_who_watches_knows_no_slice(room: str) -> None:
+    """Slices are handed in; the views alone still draw what they know of dealerships and tenants."""
+    drawn = tuple(("watch.views", f"{name}.watch") for name in SLICES)
+
+    assert wrong((room,), (*SLICES, "hosts", "cli", "wiring", "sandbox"), but=drawn) == []
 
 
 def test_watch_points_to_nobody_who_asks_it() -> None:
     """What is true is found without those who tell it and those who act on it."""
     assert wrong(("watch",), ("alerts", "upkeep")) == []
+
+
+def test_what_a_slice_hands_in_knows_its_nouns_only() -> None:
+    """Of watching, a slice knows the nouns that it hands in, and neither who judges nor who draws."""
+    assert wrong((*SLICES, "hosts"), ("watch",), but=tuple((name, "watch.model") for name in (*SLICES, "hosts"))) == []
+    assert wrong(("watch.model",), others("db", "runner", "watch")) == []
 
 
 def test_watching_starts_nothing() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
+    from jobsync.watch.model import Watched
     from jobsync.watch.timers import Waker
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
@@ -86,6 +87,15 @@ class Tools:
             time.sleep(seconds)
         else:
             self._pause(seconds)
+
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """The slices, each of which watches itself."""
+        from jobsync.easycars import watch as easycars
+        from jobsync.ride import watch as ride
+        from jobsync.sri import watch as sri
+
+        return easycars, sri, ride
 
     @cached_property
     def waker(self) -> Waker:

@@ -22,6 +22,7 @@ from jobsync.db.engine import Database
 from tests.watch.support import (
     HOSTILE,
     NOW,
+    WATCHED,
     Memory,
     add_dealership,
     add_run,
@@ -58,7 +59,7 @@ class House:
 
     def health(self, now: Any) -> Any:
         """The health timer."""
-        return do_health(self.open, [self.mail], self.environ, wait=lambda _s: None, now=now)
+        return do_health(self.open, WATCHED, [self.mail], self.environ, wait=lambda _s: None, now=now)
 
 
 @pytest.fixture
@@ -540,7 +541,7 @@ def test_a_hostile_name_forges_no_header_and_no_line(house: House, connection: C
 
     with post_office() as (office, port):
         channel = parse_mail(f"smtp://127.0.0.1:{port}", "ops@example.org")
-        do_health(house.open, [channel], house.environ, wait=lambda _s: None, now=NOW)
+        do_health(house.open, WATCHED, [channel], house.environ, wait=lambda _s: None, now=NOW)
 
     [mail] = office.mails
     assert "X WATCHDOG=1" in mail["Subject"]
@@ -776,7 +777,7 @@ def test_the_file_gives_way_to_the_table_only_in_what_it_handed_in() -> None:
 
 def test_a_unit_without_a_run_is_well_once_ticks_come_quietly(database: Database, connection: Connection) -> None:
     """A configuration mended at ten: no run may come before night, yet the alert is over after quiet ticks."""
-    from jobsync.watch.snapshot import look
+    from tests.watch.support import look
 
     limits = alert.Limits(5, timedelta(hours=24))
     set_job(connection, "check-authorizations", last_tick_at=NOW, last_success_at=None)

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from jobsync.alerts.local_file import state_folders
-from jobsync.cli.status import fold
 from jobsync.logs import visible
+from jobsync.watch.views.screen import fold
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
 from tests.watch.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
 

@@ -32,7 +32,7 @@ from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import default_scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
-from jobsync.watch import snapshot as look
+from jobsync.watch import snapshot
 from jobsync.watch.timers import Waker
 from jobsync.wiring import Tools
 from tests.commands.support import Cli
@@ -127,7 +127,7 @@ def test_rows(
 ) -> None:
     """A look at known rows is the same, byte for byte, but for what a machine adds."""
     clock = f"SELECT '{NOW - YEARS}'::timestamptz AS now, 'jobsync' AS database, set_config('jit', 'off', true)"
-    monkeypatch.setattr(look, "_CLOCK", clock)
+    monkeypatch.setattr(snapshot, "_CLOCK", clock)
     world = World({"JOBSYNC_DATABASE_URL": rows_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
     given = {"run": RUNS["night"], "key": f"{1000001:049d}", "ruc": "1790012345001"}
 

@@ -19,9 +19,8 @@ from jobsync.settings import Settings, load_settings
 from jobsync.upkeep import doctor
 from jobsync.upkeep.doctor import Finding, Level
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import look
 from jobsync.watch.timers import Waker
-from tests.watch.support import add_dealership, add_invoices, add_tenant, free_port, listener
+from tests.watch.support import WATCHED, add_dealership, add_invoices, add_tenant, free_port, listener, look
 
 Connection = psycopg.Connection[Any]
 
@@ -55,7 +54,7 @@ def test_the_doctor_asks_of_settings_what_health_asks(database: Database, connec
 
     def found() -> list[Finding]:
         with database.engine().connect() as opened:
-            return list(doctor.check_settings(opened))
+            return list(doctor.check_settings(opened, WATCHED))
 
     assert [("settings", "ok")] == levels(found())
     connection.execute("UPDATE system_settings SET value = '0 26 * * *' WHERE key = 'easycar_sync_cron'")

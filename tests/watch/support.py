@@ -22,9 +22,18 @@ import psycopg
 
 from jobsync.alerts.send import Message, NotSent
 from jobsync.errors import Unavailable
+from jobsync.watch.model import Snapshot
+from jobsync.watch.snapshot import read_snapshot
+from jobsync.wiring import Tools
 
+WATCHED = Tools({}).watched
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
+
+
+def look(connection: Any, **how: Any) -> Snapshot:
+    """Read the snapshot of all slices."""
+    return read_snapshot(connection, WATCHED, **how)
 
 
 @dataclass

@@ -9,9 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobsync.db.engine import Database
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import look
 from jobsync.watch.views.metrics import render_away, render_metrics
-from tests.watch.support import HOSTILE, NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
+from tests.watch.support import HOSTILE, NOW, add_dealership, add_invoices, add_run, add_tenant, look, set_job
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -16,7 +16,6 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import look
 from jobsync.watch.views.charts import Series, draw_bars, draw_lines, nice_top
 from jobsync.watch.views.page import read_history, render_report
 from tests.watch.support import (
@@ -26,6 +25,7 @@ from tests.watch.support import (
     add_invoices,
     add_run,
     add_tenant,
+    look,
     set_job,
 )
 

@@ -12,19 +12,14 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
+from jobsync.easycars.watch import Standing, dealership_statuses, facts_of
 from jobsync.runner.lock import lock_key
 from jobsync.watch.health import Health, judge_health
-from jobsync.watch.snapshot import Snapshot, look
-from jobsync.watch.state import (
-    Standing,
-    State,
-    dealership_statuses,
-    job_status,
-    service_levels,
-)
+from jobsync.watch.model import Snapshot, State
+from jobsync.watch.state import job_status, service_levels
 from jobsync.watch.timers import Waker
 from jobsync.watch.views.json_ import headline
-from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
+from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant, look, set_job
 
 Connection = psycopg.Connection[Any]
 Seen = Callable[[], Snapshot]
@@ -701,7 +696,7 @@ def test_without_a_last_good_cron_the_common_one_is_in_force(seen: Seen, connect
     connection.execute("UPDATE system_settings SET value = '0 5 * * *' WHERE key = 'easycar_sync_cron'")
     connection.execute("UPDATE sync_schedule SET cron = NULL, timezone = NULL, seen = NULL, next_at = NULL")
     connection.execute("INSERT INTO dealership_settings (dealership_id, sync_cron) VALUES (%s, 'often')", [number])
-    [found] = seen().dealerships
+    [found] = facts_of(seen()).dealerships
 
     assert ("0 5 * * *", "often", NOW + 2 * HOUR) == (found.cron, found.unreadable_cron, found.next_at)
 

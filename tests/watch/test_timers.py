@@ -11,10 +11,9 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import look
 from jobsync.watch.state import job_status
 from jobsync.watch.timers import Waker, how_to_wake, read_waker
-from tests.watch.support import NOW, add_dealership, add_run, set_job
+from tests.watch.support import NOW, add_dealership, add_run, look, set_job
 
 
 @pytest.mark.parametrize(

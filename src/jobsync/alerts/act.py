@@ -18,8 +18,9 @@ from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.upkeep.prune import prune
-from jobsync.watch.health import Check, Health, Problem, judge_health
-from jobsync.watch.snapshot import look
+from jobsync.watch.health import Health, judge_health
+from jobsync.watch.model import Check, Problem, Watched
+from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.timers import Waker
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class _Desk:
 
 def do_health(
     open_database: Callable[[], tuple[Database, Engine]],
+    watched: Sequence[Watched],
     channels: Sequence[Channel],
     environ: Mapping[str, str],
     *,
@@ -140,6 +142,7 @@ def do_health(
 
     Args:
         open_database: raises what keeps the database from being used.
+        watched: the slices.
         wait: between two looks at a database that does not answer.
         waker: what wakes the jobs on this host.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
@@ -157,7 +160,7 @@ def do_health(
             wait(left_s)
             database, engine = open_database()
         with translated(), engine.begin() as connection:
-            seen = look(connection, now=now, waker=waker)
+            seen = read_snapshot(connection, watched, now=now, waker=waker)
             alert.stamp_watch(connection, seen.now)
         desk.use((database, engine))
         found: list[tuple[Health, bool]] = []

@@ -26,8 +26,8 @@ from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
 from jobsync.runner.lock import lock_key
-from jobsync.watch.health import Health, Problem
-from jobsync.watch.snapshot import KINDS, WATCH, Snapshot
+from jobsync.watch.health import Health
+from jobsync.watch.model import KINDS, WATCH, Problem, Snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

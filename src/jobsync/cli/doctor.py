@@ -17,7 +17,7 @@ from jobsync.easycars.client import ADDRESSES as EASYCARS
 from jobsync.easycars.credentials import Cipher
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
-from jobsync.sri.client import ADDRESSES as SRI
+from jobsync.sri.model import ADDRESSES as SRI
 from jobsync.upkeep import doctor as ask
 from jobsync.upkeep.doctor import exit_code_of
 from jobsync.watch.timers import Waker, read_waker
@@ -68,7 +68,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
             yield from ask.check_key(connection, _decrypter(tools), _current(settings))
             yield from ask.check_accounts(_shared_accounts(tools, connection))
             yield from ask.check_upkeep(connection)
-            yield from ask.check_settings(connection)
+            yield from ask.check_settings(connection, tools.watched)
             used = ask.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
     yield from ask.check_proxy(settings)

@@ -16,7 +16,7 @@ from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import look
+from jobsync.watch.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -42,7 +42,7 @@ def health(
         return
     try:
         with transaction(context) as connection:
-            seen = look(connection, waker=tools_of(context).waker)
+            seen = read_snapshot(connection, tools_of(context).watched, waker=tools_of(context).waker)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}
@@ -90,7 +90,7 @@ def print_indented(words: str) -> None:
 
 def _act(tools: Tools, *, as_json: bool) -> None:
     channels, wrong = _channels(tools.settings)
-    done = do_health(lambda: _open(tools), channels, tools.environ, wait=tools.wait, waker=tools.waker)
+    done = do_health(lambda: _open(tools), tools.watched, channels, tools.environ, wait=tools.wait, waker=tools.waker)
     not_sent = _say_not_sent(done, wrong)
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")

@@ -19,7 +19,7 @@ from jobsync.phrases import stamp
 from jobsync.runner.job import RunStatus
 from jobsync.upkeep import runs
 from jobsync.upkeep.prune import prune
-from jobsync.watch.snapshot import KINDS
+from jobsync.watch.model import KINDS
 
 app = group("Runs of all jobs.")
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Literal
 
 Environment = Literal["test", "production"]
+# Source: docs/facts/sri.md, "Web service".
+ADDRESSES: dict[Environment, str] = {"test": "https://celcer.sri.gob.ec", "production": "https://cel.sri.gob.ec"}
 
 
 class DocumentStatus(StrEnum):

@@ -21,15 +21,14 @@ from jobsync.alerts.local_file import state_folders
 from jobsync.alerts.send import usable_channels, within
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
-from jobsync.db.statements import read_now
-from jobsync.db.system_settings import read_system_settings
 from jobsync.db.tables import VIEWS, easycar_credentials, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
-from jobsync.watch.health import unreadable_values
-from jobsync.watch.snapshot import KINDS, read_dealerships, rows_of
+from jobsync.watch.health import judge_health
+from jobsync.watch.model import KINDS, Watched
+from jobsync.watch.snapshot import read_snapshot, rows_of
 from jobsync.watch.timers import CRON_FILE, Waker, how_to_wake
 
 if TYPE_CHECKING:
@@ -137,11 +136,10 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
             )
 
 
-def check_settings(connection: Connection) -> Iterator[Finding]:
+def check_settings(connection: Connection, watched: Sequence[Watched]) -> Iterator[Finding]:
     """Can what is stored in the database be read? The question of `jobsync health` of the same name."""
-    settings = read_system_settings(driver(connection))
-    dealerships = read_dealerships(connection, read_now(connection), settings)
-    wrong = list(unreadable_values(settings, dealerships))
+    checks = judge_health(read_snapshot(connection, watched)).checks
+    wrong = next(check.problems for check in checks if check.name == "settings")
     for each in wrong:
         yield problem("settings", each.text, each.what_to_do)
     if not wrong:

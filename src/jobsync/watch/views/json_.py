@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobsync.easycars import watch as easycars
+from jobsync.easycars.watch import DealershipStatus, dealership_statuses
 from jobsync.phrases import many
+from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
-from jobsync.watch.snapshot import Snapshot
-from jobsync.watch.state import (
-    CALM,
-    DealershipStatus,
-    JobStatus,
-    dealership_statuses,
-    job_statuses,
-    service_levels,
-    tenant_order,
-)
+from jobsync.watch.model import CALM, JobStatus, Level, Snapshot
+from jobsync.watch.state import job_statuses, service_levels
+from jobsync.watch.views.tenants import tenants_of
 
 ALL_WELL = "all is well"
 
@@ -41,14 +37,14 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         "problems": [vars(problem) for problem in health.problems],
         "jobs": [_job_json(status) for status in job_statuses(seen)],
         "dealerships": [_dealership_json(status) for status in dealership_statuses(seen)],
-        "tenants": [vars(found) for found in tenant_order(seen)],
-        "easycars": {"hosts": [vars(host) for host in seen.hosts if host.vendor == "EasyCars"]},
+        "tenants": [vars(found) for found in tenants_of(seen)],
+        "easycars": {"hosts": [vars(host) for host in easycars.facts_of(seen).hosts]},
         "sri": {
-            "hosts": [vars(host) for host in seen.hosts if host.vendor == "SRI"],
-            "asks": [vars(asks) for asks in seen.asks],
+            "hosts": [vars(host) for host in sri.facts_of(seen).hosts],
+            "asks": [vars(asks) for asks in sri.facts_of(seen).asks],
         },
         "service_levels": [
-            {**vars(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
+            {**_told(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
         ],
         "failures": [vars(group) for group in seen.failures],
         "alerts": [
@@ -56,6 +52,10 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
             for alert in seen.alerts
         ],
     }
+
+
+def _told(level: Level) -> dict[str, Any]:
+    return {name: value for name, value in vars(level).items() if name != "timely"}
 
 
 def _rounded(number: float | None) -> float | None:

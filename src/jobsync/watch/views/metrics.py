@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from jobsync import __version__
+from jobsync.easycars.watch import Standing, dealership_statuses
 from jobsync.logs import visible
 from jobsync.phrases import HELD
+from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
-from jobsync.watch.snapshot import Snapshot
-from jobsync.watch.state import Standing, dealership_statuses, service_levels
+from jobsync.watch.model import Snapshot
+from jobsync.watch.state import service_levels
+from jobsync.watch.views.tenants import tenants_of
 
 Sample = tuple[Mapping[str, object], float | int | None]
 
@@ -132,12 +135,13 @@ def _dealerships(text: Text, seen: Snapshot) -> None:
 
 
 def _documents(text: Text, seen: Snapshot) -> None:
+    facts = sri.facts_of(seen)
     text.add(
         "jobsync_documents",
         "Documents that are not authorized and drawn, by state.",
         [
             ({"tenant": found.ruc, "state": state}, number)
-            for found in seen.tenants
+            for found in sorted(tenants_of(seen), key=lambda each: each.id)
             for state, number in (
                 ("pending", found.pending),
                 ("needs_attention", found.needs_attention),
@@ -150,19 +154,19 @@ def _documents(text: Text, seen: Snapshot) -> None:
     text.add(
         "jobsync_sri_circuit_open",
         "Whether a host of the SRI is given a rest.",
-        [({"host": host.host}, int(host.opened_at is not None)) for host in seen.hosts if host.vendor == "SRI"],
+        [({"host": host.host}, int(host.opened_at is not None)) for host in facts.hosts],
     )
     text.add(
         "jobsync_sri_answers",
         "Answers of the SRI within the window.",
-        [({"outcome": asks.outcome}, asks.asks) for asks in seen.asks if asks.outcome != "all"],
+        [({"outcome": asks.outcome}, asks.asks) for asks in facts.asks if asks.outcome != "all"],
     )
     text.add(
         "jobsync_sri_answer_seconds",
         "Time that the SRI took within the window.",
         [
             ({"quantile": quantile}, None if value is None else value / 1000)
-            for asks in seen.asks
+            for asks in facts.asks
             if asks.outcome == "all"
             for quantile, value in (("0.5", asks.p50_ms), ("0.95", asks.p95_ms))
         ],

@@ -10,24 +10,18 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jobsync import __version__
+from jobsync.easycars.watch import DealershipStatus, Standing, dealership_statuses
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, percent, span, stamp
-from jobsync.watch.health import Check, Health
-from jobsync.watch.snapshot import KINDS, Snapshot, rows_of
-from jobsync.watch.state import (
-    CALM,
-    DealershipStatus,
-    JobStatus,
-    Standing,
-    State,
-    dealership_statuses,
-    job_statuses,
-    service_levels,
-    tenant_order,
-)
+from jobsync.sri import watch as sri
+from jobsync.watch.health import Health
+from jobsync.watch.model import CALM, KINDS, Check, JobStatus, Snapshot, State
+from jobsync.watch.snapshot import rows_of
+from jobsync.watch.state import job_statuses, service_levels
 from jobsync.watch.views.charts import Series, draw_bars, draw_lines, draw_strip
 from jobsync.watch.views.json_ import ALL_WELL, headline
 from jobsync.watch.views.style import PAGE, STYLE
+from jobsync.watch.views.tenants import tenants_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -385,13 +379,13 @@ _OUTCOMES = (
 
 
 def _documents(seen: Snapshot, history: History) -> str:
-    if not seen.tenants and not history.states:
+    if not sri.facts_of(seen).tenants and not history.states:
         return ""
     parts = ["<h2>Documents and the SRI</h2>"]
     parts += [
         f'<p class="card bad">{say(host.host)} {host.trouble} since {stamp(host.opened_at)}</p>'
-        for host in seen.hosts
-        if host.opened_at and host.behind and host.vendor == "SRI"
+        for host in sri.facts_of(seen).hosts
+        if host.opened_at and host.behind
     ]
     known = [(state.replace("_", " "), f"{history.states[state]:,}") for state in _STATES if state in history.states]
     parts.append(_facts(known))
@@ -426,7 +420,7 @@ def _documents(seen: Snapshot, history: History) -> str:
 
 def _tenants(seen: Snapshot) -> str:
     rows = []
-    for found in tenant_order(seen):
+    for found in tenants_of(seen):
         numbers = [
             (found.needs_attention, "needs a person" if found.needs_attention == 1 else "need a person"),
             (found.ride_parked, "RIDE refused"),

@@ -156,7 +156,7 @@ def test_slices_do_not_know_each_other(name: str) -> None:
 @pytest.mark.parametrize("name", SLICES)
 def test_nothing_in_a_slice_points_back(name: str) -> None:
     """A slice knows nothing of the command line, of how the world is built, or of who reads its traces."""
-    assert wrong((name,), ("cli", "wiring", "alerts", "upkeep", "deploy", "sandbox", "__main__")) == []
+    assert wrong((name,), ("cli", "wiring", "alerts", "deploy", "sandbox", "__main__")) == []
 
 
 # In the sandbox's room: the stand-ins, and what a person calls.
@@ -212,9 +212,11 @@ def test_watch_points_to_nobody_who_asks_it() -> None:
 
 
 def test_what_a_slice_hands_in_knows_its_nouns_only() -> None:
-    """Of watching, a slice knows the nouns that it hands in, and neither who judges nor who draws."""
-    assert wrong((*SLICES, "hosts"), ("watch",), but=tuple((name, "watch.model") for name in (*SLICES, "hosts"))) == []
-    assert wrong(("watch.model",), others("db", "runner", "watch")) == []
+    """Of watching and upkeep, a slice knows the nouns that it hands in, and neither who judges nor who acts."""
+    nouns = tuple((name, f"{room}.model") for name in (*SLICES, "hosts") for room in ("watch", "upkeep"))
+
+    assert wrong((*SLICES, "hosts"), ("watch", "upkeep"), but=nouns) == []
+    assert wrong(("watch.model", "upkeep.model"), others("db", "errors", "runner", "watch")) == []
 
 
 def test_watching_starts_nothing() -> None:

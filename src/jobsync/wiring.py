@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
+    from jobsync.upkeep.model import Rule
     from jobsync.watch.model import Watched
     from jobsync.watch.timers import Waker
 
@@ -96,6 +97,16 @@ class Tools:
         from jobsync.sri import watch as sri
 
         return easycars, sri, ride
+
+    @property
+    def retention(self) -> tuple[Rule, ...]:
+        """How long the rows of each table stay."""
+        from jobsync.alerts import alert
+        from jobsync.easycars import upkeep as easycars
+        from jobsync.sri import upkeep as sri
+        from jobsync.upkeep.prune import RULES
+
+        return (*RULES, *easycars.RULES, *sri.RULES, *alert.RULES)
 
     @cached_property
     def waker(self) -> Waker:

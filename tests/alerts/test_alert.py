@@ -22,6 +22,7 @@ from jobsync.db.engine import Database
 from tests.watch.support import (
     HOSTILE,
     NOW,
+    RETENTION,
     WATCHED,
     Memory,
     add_dealership,
@@ -59,7 +60,7 @@ class House:
 
     def health(self, now: Any) -> Any:
         """The health timer."""
-        return do_health(self.open, WATCHED, [self.mail], self.environ, wait=lambda _s: None, now=now)
+        return do_health(self.open, WATCHED, RETENTION, [self.mail], self.environ, wait=lambda _s: None, now=now)
 
 
 @pytest.fixture
@@ -541,7 +542,7 @@ def test_a_hostile_name_forges_no_header_and_no_line(house: House, connection: C
 
     with post_office() as (office, port):
         channel = parse_mail(f"smtp://127.0.0.1:{port}", "ops@example.org")
-        do_health(house.open, WATCHED, [channel], house.environ, wait=lambda _s: None, now=NOW)
+        do_health(house.open, WATCHED, RETENTION, [channel], house.environ, wait=lambda _s: None, now=NOW)
 
     [mail] = office.mails
     assert "X WATCHDOG=1" in mail["Subject"]

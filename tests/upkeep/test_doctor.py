@@ -14,10 +14,13 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
+from jobsync.easycars.upkeep import check_key
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.ride import upkeep
+from jobsync.ride.upkeep import check_storage
 from jobsync.settings import Settings, load_settings
 from jobsync.upkeep import doctor
-from jobsync.upkeep.doctor import Finding, Level
+from jobsync.upkeep.model import Finding, Level
 from jobsync.watch.health import judge_health
 from jobsync.watch.timers import Waker
 from tests.watch.support import WATCHED, add_dealership, add_invoices, add_tenant, free_port, listener, look
@@ -149,7 +152,7 @@ def test_the_key_is_tried_on_every_credential(
             raise JobsyncError("wrong key")
 
     with database.engine().connect() as opened:
-        [found] = doctor.check_key(opened, decrypt)
+        [found] = check_key(opened, decrypt)
 
     assert level == found.level
     assert readable or f"dealership {number}" in found.text
@@ -174,7 +177,7 @@ def test_a_previous_key_is_a_warning_while_it_is_set(
             raise JobsyncError("wrong key")
 
     with database.engine().connect() as opened:
-        found = list(doctor.check_key(opened, lambda _stored: None, current))
+        found = list(check_key(opened, lambda _stored: None, current))
 
     assert [("encryption key", "ok"), ("previous key", "warning")] == levels(found)
     assert words in found[1].text
@@ -184,9 +187,9 @@ def test_a_previous_key_is_a_warning_while_it_is_set(
 def test_no_key_with_credentials_is_a_problem(database: Database, connection: Connection) -> None:
     """Without any, it is only a warning."""
     with database.engine().connect() as opened:
-        [before] = doctor.check_key(opened, None)
+        [before] = check_key(opened, None)
         add_dealership(connection)
-        [after] = doctor.check_key(opened, None)
+        [after] = check_key(opened, None)
 
     assert ("warning", "problem") == (before.level, after.level)
 
@@ -199,7 +202,7 @@ def test_files_missing_altered_and_outside(database: Database, connection: Conne
     tenant = add_tenant(connection)
     for path in ("good.pdf", "bad.pdf", "gone.pdf", "../../etc/hostname", "good.pdf/x"):
         add_invoices(connection, tenant, 1, "authorized", ride_path=path, ride_sha256=sha, ride_generated_at="now")
-    found = list(doctor.check_storage(tmp_path, database.engine(), every=True))
+    found = list(check_storage(tmp_path, database.engine(), every=True))
 
     assert [("storage", "ok"), ("RIDE files", "problem"), ("RIDE files", "problem")] == levels(found)
     assert found[1].text.startswith("2 files missing")
@@ -211,24 +214,24 @@ def test_files_are_sampled_unless_all_are_asked_for(
     database: Database, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The latest ones; --all walks page by page."""
-    monkeypatch.setattr(doctor, "SAMPLE", 5)
-    monkeypatch.setattr(doctor, "_PAGE", 3)
+    monkeypatch.setattr(upkeep, "SAMPLE", 5)
+    monkeypatch.setattr(upkeep, "_PAGE", 3)
     add_invoices(
         connection, add_tenant(connection), 11, "authorized", ride_path="gone", ride_sha256="", ride_generated_at="now"
     )
     engine = database.engine()
 
-    assert "5 files missing" in list(doctor.check_storage(tmp_path, engine, every=False))[1].text
-    assert "11 files missing" in list(doctor.check_storage(tmp_path, engine, every=True))[1].text
+    assert "5 files missing" in list(check_storage(tmp_path, engine, every=False))[1].text
+    assert "11 files missing" in list(check_storage(tmp_path, engine, every=True))[1].text
 
 
 def test_storage_that_is_no_folder(tmp_path: Path) -> None:
     """Not mounted, perhaps; the default one is made by the first file; and nobody has named one."""
     folder = tmp_path / "no"
     found = [
-        *doctor.check_storage(folder, None, every=False),
-        *doctor.check_storage(folder, None, every=False, named=False),
-        *doctor.check_storage(None, None, every=False),
+        *check_storage(folder, None, every=False),
+        *check_storage(folder, None, every=False, named=False),
+        *check_storage(None, None, every=False),
     ]
 
     assert [Level.PROBLEM, Level.OK, Level.WARNING] == [each.level for each in found]

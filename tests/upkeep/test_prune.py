@@ -12,8 +12,9 @@ from sqlalchemy import event
 from jobsync.db.engine import Database
 from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import metadata
-from jobsync.upkeep.prune import LOGS_KEPT, RULES, prune
-from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant
+from jobsync.easycars.upkeep import LOGS_KEPT
+from jobsync.upkeep.prune import prune
+from tests.watch.support import NOW, RETENTION, add_dealership, add_invoices, add_run, add_tenant
 
 Connection = psycopg.Connection[Any]
 DAY = timedelta(days=1)
@@ -64,7 +65,7 @@ TABLES = ("job_runs", "job_items", "sri_events", "refused_items", "vehicle_chang
 def test_old_rows_go_and_new_ones_stay(database: Database, connection: Connection, batch: int) -> None:
     """Whatever the size of a batch."""
     fill(connection)
-    gone = prune(database.engine(), DEFAULTS, now=NOW, batch=batch)
+    gone = prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=batch)
 
     assert dict.fromkeys(TABLES, 7) == {table: number for table, number in gone.items() if number}
     assert [7] * 6 == [count(connection, table) for table in TABLES]
@@ -79,7 +80,7 @@ def test_walked_tables_in_their_order_of_life(database: Database, connection: Co
             "INSERT INTO refused_items (dealership_id, reason_code, reason, created_at) VALUES (%s, 'x', 'x', %s)",
             [number, NOW - days * DAY],
         )
-    gone = prune(database.engine(), DEFAULTS, now=NOW, batch=batch)
+    gone = prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=batch)
 
     assert 15 == gone["refused_items"]
     assert 7 == count(connection, "refused_items")
@@ -107,7 +108,7 @@ def test_whatever_stands_before_them_old_rows_go(
     statement = WALKED[table]
     for at in [*first, *[NOW - 900 * DAY] * 7]:
         connection.execute(statement, [number, at] if statement.count("%s") == 2 else [at])
-    prune(database.engine(), DEFAULTS, now=NOW, batch=3)
+    prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=3)
     column = {"refused_items": "created_at", "vehicle_changes": "changed_at", "job_items": "started_at"}[table]
 
     assert [(0,)] == connection.execute(
@@ -124,7 +125,7 @@ def test_instants_to_come_do_not_end_the_timers_walk_either(
     for at in [*first, *[NOW - 900 * DAY] * 7]:
         connection.execute(WALKED["refused_items"], [number, at])
 
-    assert 7 == prune(database.engine(), DEFAULTS, now=NOW, batch=3, within_s=60)["refused_items"]
+    assert 7 == prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=3, within_s=60)["refused_items"]
 
 
 @pytest.mark.parametrize("noted", [1, 5, 7])
@@ -139,7 +140,7 @@ def test_rows_that_somebody_refers_to_stay_and_the_others_go(
     connection.execute("INSERT INTO notes (run) SELECT id FROM job_runs ORDER BY started_at LIMIT %s", [noted])
     connection.execute("INSERT INTO notes (event) SELECT id FROM sri_events ORDER BY at LIMIT %s", [noted])
     told: list[str] = []
-    gone = prune(database.engine(), DEFAULTS, now=NOW, batch=3, told=told.append)
+    gone = prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=3, told=told.append)
 
     assert (7 - noted, 7 - noted, 7) == (gone["job_runs"], gone["sri_events"], gone["alerts"])
     assert ["sri_events", "job_runs"] == [sentence.partition(":")[0] for sentence in told]
@@ -149,9 +150,8 @@ def test_rows_that_somebody_refers_to_stay_and_the_others_go(
 def test_each_table_follows_its_setting(database: Database, connection: Connection) -> None:
     """The three settings are heeded separately."""
     fill(connection)
-    gone = prune(
-        database.engine(), SystemSettings({"items_retention_days": "1", "runs_retention_days": "36500"}), now=NOW
-    )
+    settings = SystemSettings({"items_retention_days": "1", "runs_retention_days": "36500"})
+    gone = prune(database.engine(), settings, RETENTION, now=NOW)
 
     assert (14, 14, 7, 0) == tuple(gone[name] for name in ("job_items", "refused_items", "sri_events", "job_runs"))
 
@@ -181,7 +181,7 @@ def test_what_others_still_need_stays(database: Database, connection: Connection
         )
     connection.execute("INSERT INTO alerts (subject, kind, opened_at) VALUES ('s', 'k', %s)", [old])
     connection.execute("INSERT INTO audit (actor, host, action, at) VALUES ('a', 'h', 'x', %s)", [old])
-    gone = prune(database.engine(), DEFAULTS, now=NOW)
+    gone = prune(database.engine(), DEFAULTS, RETENTION, now=NOW)
 
     assert {"easycar_sync_logs": 10, "holds": 2} == {name: n for name, n in gone.items() if n}
 
@@ -204,11 +204,11 @@ def test_killed_in_the_middle_leaves_a_consistent_state(database: Database, conn
 
     event.listen(engine, "before_cursor_execute", before)
     with pytest.raises(Killed):
-        prune(engine, DEFAULTS, now=NOW, batch=2)
+        prune(engine, DEFAULTS, RETENTION, now=NOW, batch=2)
     assert 6 == count(connection, "job_runs")
 
     event.remove(engine, "before_cursor_execute", before)
-    prune(engine, DEFAULTS, now=NOW, batch=2)
+    prune(engine, DEFAULTS, RETENTION, now=NOW, batch=2)
     assert 0 == count(connection, "job_runs")
 
 
@@ -217,7 +217,7 @@ def test_a_deadline_leaves_the_rest_for_next_time(database: Database, connection
     for _ in range(10):
         add_run(connection, began=NOW - 500 * DAY)
     ticks = iter(range(1000))
-    prune(database.engine(), DEFAULTS, now=NOW, batch=1, within_s=7, clock=lambda: float(next(ticks)))
+    prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=1, within_s=7, clock=lambda: float(next(ticks)))
 
     assert 0 < count(connection, "job_runs") < 10
 
@@ -228,7 +228,7 @@ def test_rows_that_somebody_has_locked_are_left(database: Database, connection: 
         add_run(connection, began=NOW - 500 * DAY)
     with connection.transaction():
         connection.execute("SELECT id FROM job_runs LIMIT 1 FOR UPDATE")
-        gone = prune(database.engine(), DEFAULTS, now=NOW)
+        gone = prune(database.engine(), DEFAULTS, RETENTION, now=NOW)
 
     assert 2 == gone["job_runs"]
 
@@ -242,4 +242,4 @@ def test_every_table_that_grows_has_a_rule() -> None:
         "audit",  # grows as people type
     }  # fmt: skip
 
-    assert set(metadata.tables) == stays | {rule.table.name for rule in RULES}
+    assert set(metadata.tables) == stays | {rule.table.name for rule in RETENTION}

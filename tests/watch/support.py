@@ -26,7 +26,7 @@ from jobsync.watch.model import Snapshot
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.wiring import Tools
 
-WATCHED = Tools({}).watched
+WATCHED, RETENTION = Tools({}).watched, Tools({}).retention
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
 

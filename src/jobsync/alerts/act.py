@@ -17,6 +17,7 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
+from jobsync.upkeep.model import Rule
 from jobsync.upkeep.prune import prune
 from jobsync.watch.health import Health, judge_health
 from jobsync.watch.model import Check, Problem, Watched
@@ -130,6 +131,7 @@ class _Desk:
 def do_health(
     open_database: Callable[[], tuple[Database, Engine]],
     watched: Sequence[Watched],
+    rules: Sequence[Rule],
     channels: Sequence[Channel],
     environ: Mapping[str, str],
     *,
@@ -143,6 +145,7 @@ def do_health(
     Args:
         open_database: raises what keeps the database from being used.
         watched: the slices.
+        rules: how long rows stay.
         wait: between two looks at a database that does not answer.
         waker: what wakes the jobs on this host.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
@@ -180,19 +183,26 @@ def do_health(
         desk.tell(moment, None, lambda book, _alone: alert.tell_database(book, str(problem), now=moment, host=host))
         return Done(database_error=problem, not_sent=tuple(desk.not_sent), refused=tuple(desk.refused))
     health, was_open = found[-1]
-    health, pruned = _prune(desk, engine, health, seen.settings, host=host, was_open=was_open)
+    health, pruned = _prune(desk, engine, health, seen.settings, rules, host=host, was_open=was_open)
     return Done(health, None, tuple(desk.not_sent), tuple(desk.refused), pruned)
 
 
 def _prune(
-    desk: _Desk, engine: Engine, health: Health, settings: SystemSettings, *, host: str, was_open: bool
+    desk: _Desk,
+    engine: Engine,
+    health: Health,
+    settings: SystemSettings,
+    rules: Sequence[Rule],
+    *,
+    host: str,
+    was_open: bool,
 ) -> tuple[Health, Mapping[str, int]]:
     """Delete what is past its retention; what keeps us from it is a problem of its own, not the database's."""
     trouble: str | None = None
     pruned: Mapping[str, int] = {}
     kept: list[str] = []
     try:
-        pruned = prune(engine, settings, now=health.now, within_s=_PRUNE_S, told=kept.append)
+        pruned = prune(engine, settings, rules, now=health.now, within_s=_PRUNE_S, told=kept.append)
     except JobsyncError as error:
         kept.append(str(error).removeprefix("database: "))
     if kept:

@@ -22,10 +22,12 @@ from jobsync.alerts.local_file import Notebook
 from jobsync.alerts.send import Channel, Message, Note
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import CATALOGUE, SystemSettings
+from jobsync.db.tables import alerts
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
 from jobsync.runner.lock import lock_key
+from jobsync.upkeep.model import BEFORE, Rule, oldest
 from jobsync.watch.health import Health
 from jobsync.watch.model import KINDS, WATCH, Problem, Snapshot
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
 
+RULES = (Rule(alerts, "runs_retention_days", oldest(alerts, alerts.c.closed_at < BEFORE)),)
 UNIT, DATABASE, PRUNE, MAIL = "unit", "database", "prune", "mail"
 # what a host tells of itself, not what a look at the database found
 OF_HOST = (UNIT, DATABASE, PRUNE, MAIL)

@@ -90,7 +90,15 @@ def print_indented(words: str) -> None:
 
 def _act(tools: Tools, *, as_json: bool) -> None:
     channels, wrong = _channels(tools.settings)
-    done = do_health(lambda: _open(tools), tools.watched, channels, tools.environ, wait=tools.wait, waker=tools.waker)
+    done = do_health(
+        lambda: _open(tools),
+        tools.watched,
+        tools.retention,
+        channels,
+        tools.environ,
+        wait=tools.wait,
+        waker=tools.waker,
+    )
     not_sent = _say_not_sent(done, wrong)
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")

@@ -112,7 +112,7 @@ def prune_(context: typer.Context, as_json: Json = False) -> None:
     with transaction(context) as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
-    gone = prune(tools_of(context).engine, settings, now=now, told=kept.append)
+    gone = prune(tools_of(context).engine, settings, tools_of(context).retention, now=now, told=kept.append)
     if any(gone.values()):
         with transaction(context) as connection:
             write_audit(connection, "runs.prune", None, {table: number for table, number in gone.items() if number})

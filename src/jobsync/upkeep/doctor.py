@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from jobsync.alerts.local_file import state_folders
 from jobsync.alerts.send import usable_channels, within
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
-from jobsync.db.tables import VIEWS, easycar_credentials, metadata
+from jobsync.db.tables import VIEWS, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
+from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
 from jobsync.watch.health import judge_health
 from jobsync.watch.model import KINDS, Watched
 from jobsync.watch.snapshot import read_snapshot, rows_of
@@ -42,46 +40,6 @@ _SKEW_WARNING_S, _SKEW_PROBLEM_S = 2.0, 30.0
 _FREE_WARNING, _FREE_PROBLEM = 2 << 30, 256 << 20
 _CERTIFICATE_DAYS = 14
 _REACH_WITHIN_S = 6.0
-SAMPLE = 200
-_PAGE = 1000
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One answer; `code` is the exit code that a problem of this kind leads to."""
-
-    name: str
-    level: Level
-    text: str
-    what_to_do: str | None = None
-    code: ExitCode = ExitCode.NEEDS_ATTENTION
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the finding as `doctor --json` shows it."""
-        return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
-
-
-def ok(name: str, words: str) -> Finding:
-    """All is well."""
-    return Finding(name, Level.OK, words)
-
-
-def warning(name: str, words: str, what_to_do: str | None = None) -> Finding:
-    """It works, but somebody should know."""
-    return Finding(name, Level.WARNING, words, what_to_do)
-
-
-def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NEEDS_ATTENTION) -> Finding:
-    """It does not work."""
-    return Finding(name, Level.PROBLEM, words, what_to_do, code)
 
 
 def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
@@ -280,18 +238,13 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         views=list(VIEWS),
     )
     if rows:
-        names = _some([row["name"] for row in rows])
+        names = some([row["name"] for row in rows])
         role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
         what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
         words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
         yield problem("rights", words, what, ExitCode.CONFIGURATION)
     else:
         yield ok("rights", "the role may read and write every table")
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are: a line that nobody reads to its end says nothing."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _locks(database: Database) -> Iterator[Finding]:
@@ -308,91 +261,7 @@ def _locks(database: Database) -> Iterator[Finding]:
         yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
 
 
-def check_key(
-    connection: Connection,
-    decrypt: Callable[[str], object] | None,
-    current: Callable[[str], object] | None = None,
-) -> Iterator[Finding]:
-    """
-    Can every stored credential be read with the key that is set?
-
-    Args:
-        decrypt: with every key that is set; None where there is none.
-        current: with the current key only; None where no previous one is set.
-    """
-    stored = easycar_credentials.c
-    sealed = (
-        stored.client_id_encrypted,
-        stored.client_secret_encrypted,
-        stored.account_number_encrypted,
-        stored.account_secret_encrypted,
-    )
-    rows = connection.execute(select(stored.dealership_id, *sealed).order_by(stored.dealership_id)).all()
-    if decrypt is None:
-        if rows:
-            words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"
-            yield problem("encryption key", words, "set the key that they were stored with", ExitCode.CONFIGURATION)
-        else:
-            yield warning(
-                "encryption key", "JOBSYNC_ENCRYPTION_KEY is not set", "needed before: jobsync credentials set"
-            )
-        return
-    unreadable = _unreadable(rows, decrypt)
-    if unreadable:
-        words = f"it does not decrypt the credentials of dealership {_some(unreadable)}"
-        what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
-        yield problem("encryption key", words, what, ExitCode.CONFIGURATION)
-        return
-    yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
-    if current is None:
-        return
-    if old := _unreadable(rows, current):
-        words = f"JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed for the credentials of dealership {_some(old)}"
-        yield warning("previous key", words, "jobsync credentials rotate-key")
-    else:
-        words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
-        yield warning("previous key", words, "take it out of the environment, the credential or the configuration file")
-
-
-def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Finding]:
-    """
-    Has each dealership an account, or a yard of one, to itself?
-
-    Args:
-        groups: dealerships with one client, account and yard, each as {dealership_id, name}.
-    """
-    shared = list(groups)
-    for group in shared:
-        names = ", ".join(f"{found['dealership_id']} {found['name']}" for found in group)
-        words = f"dealerships {names} have the same client, account and yard: each lists the other's stock"
-        yield warning("accounts", words, f"jobsync credentials set {group[-1]['dealership_id']}")
-    if not shared:
-        yield ok("accounts", "no two dealerships have the same client, account and yard")
-
-
-def _unreadable(rows: Sequence[Any], decrypt: Callable[[str], object]) -> list[str]:
-    """Return the dealerships with credentials that cannot be decrypted."""
-    found = []
-    for dealership_id, *stored in rows:
-        try:
-            for value in stored:
-                decrypt(value)
-        except JobsyncError:
-            found.append(str(dealership_id))
-    return found
-
-
 # --- the way out -----------------------------------------------------------------------------------------------------
-
-
-def environments_in_use(connection: Connection) -> set[str]:
-    """Return which of the vendors' environments anybody uses: `Test`, `Production` of EasyCars, `test` … of the SRI."""
-    rows = rows_of(
-        connection,
-        "SELECT DISTINCT environment FROM easycar_credentials WHERE is_active UNION"
-        " SELECT DISTINCT environment FROM tenants WHERE is_active",
-    )
-    return {row["environment"] for row in rows}
 
 
 def check_proxy(settings: Settings) -> Iterator[Finding]:
@@ -456,89 +325,7 @@ def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
     return int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-def check_storage(root: Path | None, engine: Engine | None, *, every: bool, named: bool = True) -> Iterator[Finding]:
-    """
-    Can RIDE files be written, and are those that were written still there and unaltered?
-
-    Args:
-        root: where they lie; None where nobody has said so.
-        named: the folder was named, so it is to be there; the default one is made by the first file.
-    """
-    if root is None:
-        yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
-        return
-    if not root.is_dir() and not named:
-        yield ok("storage", f"{root} is made when the first file is")
-        return
-    if not root.is_dir():
-        yield problem("storage", f"{root} is not a folder", f"install -d -o jobsync {root}, or mount it")
-        return
-    draft = root / f".jobsync-doctor-{os.getpid()}"
-    try:
-        draft.write_bytes(b"jobsync")
-        draft.unlink()
-    except OSError as error:
-        what = "owner and mode of the folder, ReadWritePaths= of the unit, a full or read-only disk"
-        yield problem("storage", f"{root} cannot be written ({error.strerror})", what)
-    else:
-        yield ok("storage", f"{root} can be written")
-    if engine is not None:
-        yield from _files(engine, root, every=every)
-
-
-def _files(engine: Engine, root: Path, *, every: bool) -> Iterator[Finding]:
-    missing: list[str] = []
-    altered: list[str] = []
-    seen = 0
-    for row in _drawn(engine, None if every else SAMPLE):
-        seen += 1
-        state = _state_of(root, row["ride_path"], row["ride_sha256"])
-        if state:
-            (missing if state == "missing" else altered).append(row["access_key"])
-    what = "jobsync generate-ride --force --access-key KEY draws it again; or restore the folder"
-    for words, keys in (("missing", missing), ("altered", altered)):
-        if keys:
-            yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {_some(keys)}", what)
-    if not missing and not altered:
-        kind = "all" if every else "the latest"
-        yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")
-
-
-def _drawn(engine: Engine, most: int | None) -> Iterator[dict[str, Any]]:
-    """Return drawn documents, newest first, a page in each short transaction."""
-    below, left = 1 << 62, most
-    while left is None or left > 0:
-        with translated(), engine.connect() as connection:
-            rows = rows_of(
-                connection,
-                "SELECT id, access_key, ride_path, ride_sha256 FROM invoices WHERE id < :below"
-                " AND ride_path IS NOT NULL AND ride_generated_at IS NOT NULL AND deleted_at IS NULL"
-                " ORDER BY id DESC LIMIT :page",
-                below=below,
-                page=_PAGE if left is None else min(_PAGE, left),
-            )
-        if not rows:
-            return
-        yield from rows
-        below = rows[-1]["id"]
-        left = None if left is None else left - len(rows)
-
-
-def _state_of(root: Path, path: str, sha256: str | None) -> str | None:
-    """Return `missing` or `altered`, None if the file is as it was written; a path out of the root is altered."""
-    try:
-        file = (root / path).resolve()
-        if not file.is_relative_to(root.resolve()):
-            return "altered"
-        with file.open("rb") as stream:
-            return None if hashlib.file_digest(stream, "sha256").hexdigest() == (sha256 or "").lower() else "altered"
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    except (OSError, ValueError):
-        return "altered"
+# --- this host -------------------------------------------------------------------------------------------------------
 
 
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
@@ -640,7 +427,7 @@ def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
         return warning("units", words, "as root: jobsync units diff")
     if not changed:
         return ok("units", "the installed files are as this version and configuration would write them")
-    names = _some([Path(path).name for path in changed])
+    names = some([Path(path).name for path in changed])
     differ = many(len(changed), "installed file differs", "installed files differ")
     words = f"{differ} from what this version and configuration would write: {names}"
     return warning("units", words, "jobsync units diff shows it; as root: jobsync units install")

@@ -1,10 +1,8 @@
 """
 Retention: what is older than its setting goes, oldest first, in short transactions that each stand alone.
 
-runs_retention_days: job_runs with their items, easycar_sync_logs (the last 30 of each dealership stay: plans and
-listings read them), vehicle_changes (the last removal of each vehicle stays), decided holds, closed alerts.
-items_retention_days: job_items, refused_items. events_retention_days: sri_events. Kept for good: documents, and audit,
-which grows no faster than people type.
+Here stand the rules of runs; each slice, and alerts, hand in those of their own tables. Kept for good: documents, and
+audit, which grows no faster than people type.
 """
 
 from __future__ import annotations
@@ -15,114 +13,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Column,
-    DateTime,
-    Integer,
-    Table,
-    and_,
-    any_,
-    bindparam,
-    delete,
-    func,
-    literal,
-    not_,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ARRAY, Column, and_, any_, delete, func, literal, select, text
 
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
-from jobsync.db.tables import (
-    alerts,
-    easycar_sync_logs,
-    holds,
-    job_items,
-    job_runs,
-    refused_items,
-    sri_events,
-    vehicle_changes,
-)
+from jobsync.db.tables import job_items, job_runs
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
+from jobsync.upkeep.model import BEFORE, LOCKED, Rule, few, walk
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Subquery
+    from sqlalchemy import Connection, Engine, Table
 
 BATCH = 5000
-LOGS_KEPT = 30
 _BELOW_ALL = -(2**63)
+_ORDER = ("items_retention_days", "events_retention_days", "runs_retention_days")  # most rows first
 
-
-# :after is the last id of the batch before
-_BEFORE = bindparam("before", type_=DateTime(timezone=True))
-_AFTER = bindparam("after", type_=BigInteger)
-_BATCH_SIZE: Any = bindparam("batch", type_=Integer)
-_LOCKED = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch FOR UPDATE"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """
-    One table's retention.
-
-    Args:
-        find: selects the next batch of ids older than :before, locked; rows that somebody else has locked are left.
-        most: rows of one transaction at most.
-        walked: the column of the instant, for a table that is walked along its primary key: a batch ends at an id, not
-            at the first row that stays.
-    """
-
-    table: Table
-    setting: str
-    find: Executable
-    most: int = 1_000_000
-    walked: Column[Any] | None = None
-
-
-def _oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
-    """Select ids in their order, locked: they grow with time, so no further index is needed."""
-    return (
-        select(table.c.id)
-        .where(table.c.id > _AFTER, *wanted)
-        .order_by(table.c.id)
-        .limit(_BATCH_SIZE)
-        .with_for_update(skip_locked=True)
-    )
-
-
-def _walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> Rule:
-    """Return the rule of a table that is walked along its primary key."""
-    table = at.table
-    end = select(func.max(_few(at).c.id)).scalar_subquery()
-    return Rule(table, setting, _oldest(table, at < _BEFORE, table.c.id <= end, *wanted), walked=at)
-
-
-def _few(at: Column[Any]) -> Subquery:
-    """Select the rows of a batch, whatever becomes of them."""
-    table = at.table
-    return (
-        select(table.c.id, at.label("at")).where(table.c.id > _AFTER).order_by(table.c.id).limit(_BATCH_SIZE).subquery()
-    )
-
-
-_last_holds = select(func.max(holds.c.id)).group_by(holds.c.dealership_id, holds.c.kind)
 
 RULES = (
-    _walk(job_items.c.started_at, "items_retention_days", job_items.c.status != "running"),
-    _walk(refused_items.c.created_at, "items_retention_days"),
-    Rule(
-        sri_events,
-        "events_retention_days",
-        select(sri_events.c.id)
-        .where(sri_events.c.at < _BEFORE, _AFTER.is_not(None))
-        .order_by(sri_events.c.at)
-        .limit(_BATCH_SIZE)
-        .with_for_update(skip_locked=True),
-    ),
+    walk(job_items.c.started_at, "items_retention_days", job_items.c.status != "running"),
     Rule(
         job_runs,
         "runs_retention_days",
@@ -131,44 +40,17 @@ RULES = (
             "WITH RECURSIVE names AS ((SELECT job FROM job_runs ORDER BY job LIMIT 1) UNION ALL SELECT (SELECT r.job"
             " FROM job_runs r WHERE r.job > names.job ORDER BY r.job LIMIT 1) FROM names WHERE names.job IS NOT NULL)"
             " SELECT r.id FROM job_runs r WHERE r.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
-            f" AND r.started_at < :before AND r.status <> 'running'{_LOCKED} SKIP LOCKED"
+            f" AND r.started_at < :before AND r.status <> 'running'{LOCKED} SKIP LOCKED"
         ),
         most=500,  # their items go with them
     ),
-    Rule(
-        easycar_sync_logs,
-        "runs_retention_days",
-        text(
-            "SELECT l.id FROM dealerships d CROSS JOIN LATERAL ("
-            "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
-            f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
-            " JOIN easycar_sync_logs l ON l.dealership_id = d.id AND l.sync_type = 'stock' AND l.synced_at < :before"
-            f" AND l.synced_at < kept.synced_at{_LOCKED} OF l SKIP LOCKED"
-        ),
-    ),
-    _walk(
-        vehicle_changes.c.changed_at,
-        "runs_retention_days",
-        not_(and_(vehicle_changes.c.field == "status", vehicle_changes.c.new == "removed")),
-    ),
-    Rule(
-        holds,
-        "runs_retention_days",
-        _oldest(
-            holds,
-            holds.c.created_at < _BEFORE,
-            holds.c.status.in_(("rejected", "superseded", "approved")),
-            or_(holds.c.status != "approved", holds.c.applied_at.is_not(None)),
-            holds.c.id.not_in(_last_holds),
-        ),
-    ),
-    Rule(alerts, "runs_retention_days", _oldest(alerts, alerts.c.closed_at < _BEFORE)),
 )
 
 
 def prune(
     engine: Engine,
     settings: SystemSettings,
+    rules: Sequence[Rule],
     *,
     now: datetime,
     batch: int = BATCH,
@@ -180,15 +62,17 @@ def prune(
     Delete what is past its retention; returns how many rows went, by table.
 
     Args:
+        rules: ours and those that the slices hand in.
         batch: rows of one transaction.
         within_s: stop after this long; what is left goes next time. None: all of it.
         told: gets a sentence about rows that the database does not let go.
     """
     end = None if within_s is None else clock() + within_s
-    gone = {rule.table.name: 0 for rule in RULES}
+    rules = sorted(rules, key=lambda rule: _ORDER.index(rule.setting))
+    gone = {rule.table.name: 0 for rule in rules}
     kept = Kept()
     try:
-        for rule in RULES:
+        for rule in rules:
             before = cutoff(settings, rule, now)
             if before is None:
                 continue
@@ -270,10 +154,10 @@ def _end_of_batch(connection: Connection, walked: Column[Any], after: int, span:
     Ids grow with time, so a batch that is young as a whole ends it; not one with instants still to come, which say that
     some clock was wrong, nor one that only begins to be young.
     """
-    few = _few(walked)
-    young_all = and_(func.min(few.c.at) >= _BEFORE, func.max(few.c.at) <= span.now)
+    rows = few(walked)
+    young_all = and_(func.min(rows.c.at) >= BEFORE, func.max(rows.c.at) <= span.now)
     row = connection.execute(
-        select(func.max(few.c.id), func.count(), young_all).select_from(few),
+        select(func.max(rows.c.id), func.count(), young_all).select_from(rows),
         {"after": after, "before": span.before, "batch": batch},
     ).one()
     young = row[2] and not span.thorough

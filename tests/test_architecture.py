@@ -233,6 +233,6 @@ def test_watch_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "libpq", "logs", "phrases", "proxies", "settings", "spans")
+    small = ("cron", "errors", "journal", "libpq", "logs", "phrases", "proxies", "settings")
 
     assert wrong(small, others(*small)) == []

@@ -419,7 +419,7 @@ _REASONS = {
 
 def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
     """Return what was held in words; `reason` has a word for each hold."""
-    from jobsync.phrases import EMPTY_FEED, FOREIGN_FEED
+    from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 
     words = {
         "limit": "too many would go",

@@ -14,7 +14,7 @@ from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.db.engine import translated
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
-from jobsync.spans import parse_span
+from jobsync.phrases import parse_span
 from jobsync.watch.health import judge_health
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.json_ import as_json as document

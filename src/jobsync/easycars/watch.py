@@ -23,10 +23,11 @@ from jobsync.cron import (
     text_of_zone,
 )
 from jobsync.db.statements import rows_of
+from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts
 from jobsync.logs import visible
-from jobsync.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, ago, how_to_decide, many, pause_end, stamp
+from jobsync.phrases import ago, many, pause_end, stamp
 from jobsync.watch.model import About, JobFacts, JobStatus, Level, Problem, Snapshot, State, Work, by_hand
 
 if TYPE_CHECKING:

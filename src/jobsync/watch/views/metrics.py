@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from jobsync import __version__
+from jobsync.easycars.phrases import HELD
 from jobsync.easycars.watch import Standing, dealership_statuses
 from jobsync.logs import visible
-from jobsync.phrases import HELD
 from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
 from jobsync.watch.model import Snapshot

@@ -129,9 +129,10 @@ def _write_input(folder: Path, lines: int) -> str:
     """Write the document in every form that a case wants; return its key."""
     from PIL import Image, ImageDraw
 
-    from jobsync.ride.barcode import code128
+    from jobsync.fiscal.document import Invoice
+    from jobsync.fiscal.read import read_document
     from jobsync.ride.figures import digits
-    from jobsync.sri.comprobante import Invoice, read_document
+    from jobsync.ride.paper.barcode import code128
     from tests.ride import documents
 
     xml = documents.invoice(lines=lines)

@@ -4,11 +4,11 @@ _jobsync() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case "$at $word" in
-        'jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
+        'jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync adopt' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "$at" in
-        'jobsync') words='stock-sync check-authorizations generate-ride logs locks status health doctor report metrics alert audit completion man demo db dealership credentials settings holds stock tenant invoice sri ride runs schedule units cron sandbox --version --help' ;;
+        'jobsync') words='stock-sync check-authorizations generate-ride logs locks status health doctor report metrics alert audit completion man demo adopt db dealership credentials settings holds stock tenant invoice sri ride runs schedule units cron sandbox --version --help' ;;
         'jobsync stock-sync') words='--dealership --scheduled --dry-run --concurrency --wait --json --help' ;;
         'jobsync check-authorizations') words='--tenant --access-key --scheduled --limit --dry-run --wait --json --help' ;;
         'jobsync generate-ride') words='--tenant --access-key --scheduled --force --limit --wait --json --help' ;;
@@ -24,6 +24,7 @@ _jobsync() {
         'jobsync completion') words='bash zsh fish --help' ;;
         'jobsync man') words='--help' ;;
         'jobsync demo') words='--help' ;;
+        'jobsync adopt') words='--from --from-schema --dry-run --json --help' ;;
         'jobsync db') words='upgrade status --help' ;;
         'jobsync db upgrade') words='--json --help' ;;
         'jobsync db status') words='--json --help' ;;
@@ -37,7 +38,7 @@ _jobsync() {
         'jobsync dealership schedule') words='--default --json --help' ;;
         'jobsync credentials') words='set delete test rotate-key --help' ;;
         'jobsync credentials set') words='--from-stdin --json --help' ;;
-        'jobsync credentials delete') words='--json --help' ;;
+        'jobsync credentials delete') words='--yes --json --help' ;;
         'jobsync credentials test') words='--json --help' ;;
         'jobsync credentials rotate-key') words='--json --help' ;;
         'jobsync settings') words='list get set --help' ;;
@@ -82,7 +83,7 @@ _jobsync() {
         'jobsync units') words='show install uninstall diff --help' ;;
         'jobsync units show') words='--root --executable --json --help' ;;
         'jobsync units install') words='--enable --root --executable --help' ;;
-        'jobsync units uninstall') words='--root --help' ;;
+        'jobsync units uninstall') words='--root --yes --help' ;;
         'jobsync units diff') words='--root --executable --json --help' ;;
         'jobsync cron') words='show run --help' ;;
         'jobsync cron show') words='--executable --help' ;;
@@ -93,7 +94,7 @@ _jobsync() {
         'jobsync sandbox documents') words='--count --seed --environment --rich --json --help' ;;
     esac
     case "${COMP_WORDS[COMP_CWORD - 1]}" in
-    --access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) words='' ;;
+    --access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) words='' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")
 }

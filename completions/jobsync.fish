@@ -3,7 +3,7 @@ function __jobsync_at
     set -l at jobsync
     for word in (commandline -opc)[2..]
         switch "$at $word"
-            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync logs' 'jobsync locks' 'jobsync status' 'jobsync health' 'jobsync doctor' 'jobsync report' 'jobsync metrics' 'jobsync alert' 'jobsync audit' 'jobsync completion' 'jobsync man' 'jobsync demo' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership set' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync holds' 'jobsync holds list' 'jobsync holds show' 'jobsync holds approve' 'jobsync holds reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock changes' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync stock exclude' 'jobsync stock include' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync runs' 'jobsync runs list' 'jobsync runs prune' 'jobsync runs show' 'jobsync schedule' 'jobsync schedule show' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox seed' 'jobsync sandbox documents'
+            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync logs' 'jobsync locks' 'jobsync status' 'jobsync health' 'jobsync doctor' 'jobsync report' 'jobsync metrics' 'jobsync alert' 'jobsync audit' 'jobsync completion' 'jobsync man' 'jobsync demo' 'jobsync adopt' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership set' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync holds' 'jobsync holds list' 'jobsync holds show' 'jobsync holds approve' 'jobsync holds reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock changes' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync stock exclude' 'jobsync stock include' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync runs' 'jobsync runs list' 'jobsync runs prune' 'jobsync runs show' 'jobsync schedule' 'jobsync schedule show' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox seed' 'jobsync sandbox documents'
                 set at "$at $word"
         end
     end
@@ -24,6 +24,7 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a audit -d 'Show what people c
 complete -c jobsync -n '__jobsync_at jobsync' -f -a completion -d 'Print the completion script of a shell.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a man -d 'Print the manual page: jobsync man | man -l -.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a demo -d 'Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins.'
+complete -c jobsync -n '__jobsync_at jobsync' -f -a adopt -d 'Bring the original product’s data: dealerships, credentials, vehicles, documents, logs, settings; ids are kept. It may be repeated: until a dealership’s first sync it brings what has changed there since. Exit 3: something was left, each with its reason; 1: an id is here already and was not brought from there, so nothing was. Example: jobsync adopt --from postgresql://reader@db.example/shop --dry-run'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a db -d 'The database’s schema.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a dealership -d 'Dealerships: whom we sync, and when.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a credentials -d 'EasyCars credentials of dealerships.'
@@ -80,6 +81,10 @@ complete -c jobsync -n '__jobsync_at jobsync alert' -l json -d 'One JSON documen
 complete -c jobsync -n '__jobsync_at jobsync audit' -l limit -r -d 'At most this many.'
 complete -c jobsync -n '__jobsync_at jobsync audit' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync completion' -f -a 'bash zsh fish'
+complete -c jobsync -n '__jobsync_at jobsync adopt' -l from -r -d 'The original product’s database, which is only read: postgresql://…; keep its password in ~/.pgpass.'
+complete -c jobsync -n '__jobsync_at jobsync adopt' -l from-schema -r -d 'The schema of its tables.'
+complete -c jobsync -n '__jobsync_at jobsync adopt' -l dry-run -d 'Say what would be brought, and write nothing.'
+complete -c jobsync -n '__jobsync_at jobsync adopt' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync db' -f -a upgrade -d 'Create or upgrade the tables; safe to run twice, and two at once.'
 complete -c jobsync -n '__jobsync_at jobsync db' -f -a status -d 'Say which schema the database has; exit 78 if it is not this version’s.'
 complete -c jobsync -n '__jobsync_at jobsync db upgrade' -l json -d 'One JSON document on standard output.'
@@ -113,6 +118,7 @@ complete -c jobsync -n '__jobsync_at jobsync credentials' -f -a test -d 'Ask Eas
 complete -c jobsync -n '__jobsync_at jobsync credentials' -f -a rotate-key -d 'Encrypt all stored credentials with the current key, all or nothing.'
 complete -c jobsync -n '__jobsync_at jobsync credentials set' -l from-stdin -d 'Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON; environment is "Test" or "Production", every value a text in quotes.'
 complete -c jobsync -n '__jobsync_at jobsync credentials set' -l json -d 'One JSON document on standard output.'
+complete -c jobsync -n '__jobsync_at jobsync credentials delete' -l yes -d 'Do not ask; needed without a terminal.'
 complete -c jobsync -n '__jobsync_at jobsync credentials delete' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync credentials test' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync credentials rotate-key' -l json -d 'One JSON document on standard output.'
@@ -211,6 +217,7 @@ complete -c jobsync -n '__jobsync_at jobsync units install' -l enable -d 'Enable
 complete -c jobsync -n '__jobsync_at jobsync units install' -l root -r -d 'Below this folder instead of the running system.'
 complete -c jobsync -n '__jobsync_at jobsync units install' -l executable -r -d 'The jobsync that timers start; default: this one.'
 complete -c jobsync -n '__jobsync_at jobsync units uninstall' -l root -r -d 'Below this folder instead of the running system.'
+complete -c jobsync -n '__jobsync_at jobsync units uninstall' -l yes -d 'Do not ask; needed without a terminal.'
 complete -c jobsync -n '__jobsync_at jobsync units diff' -l root -r -d 'Below this folder instead of the running system.'
 complete -c jobsync -n '__jobsync_at jobsync units diff' -l executable -r -d 'The jobsync that timers start; default: this one.'
 complete -c jobsync -n '__jobsync_at jobsync units diff' -l json -d 'One JSON document on standard output.'

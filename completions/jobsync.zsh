@@ -5,11 +5,11 @@ _jobsync() {
     local -a found
     for word in ${words[2,CURRENT-1]}; do
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync adopt' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
         esac
     done
     case "${words[CURRENT-1]}" in
-    (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
+    (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
     esac
     case "$at" in
         ('jobsync') found=(
@@ -28,6 +28,7 @@ _jobsync() {
             'completion:Print the completion script of a shell.'
             'man:Print the manual page - jobsync man | man -l -.'
             'demo:Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins.'
+            'adopt:Bring the original product’s data - dealerships, credentials, vehicles, documents, logs, settings; ids are kept. It may be repeated - until a dealership’s first sync it brings what has changed there since. Exit 3 - something was left, each with its reason; 1 - an id is here already and was not brought from there, so nothing was. Example - jobsync adopt --from postgresql -//reader@db.example/shop --dry-run'
             'db:The database’s schema.'
             'dealership:Dealerships - whom we sync, and when.'
             'credentials:EasyCars credentials of dealerships.'
@@ -135,6 +136,13 @@ _jobsync() {
         ('jobsync demo') found=(
             '--help:Show this message and exit.'
         ) ;;
+        ('jobsync adopt') found=(
+            '--from:The original product’s database, which is only read - postgresql -//…; keep its password in ~/.pgpass.'
+            '--from-schema:The schema of its tables.'
+            '--dry-run:Say what would be brought, and write nothing.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
         ('jobsync db') found=(
             'upgrade:Create or upgrade the tables; safe to run twice, and two at once.'
             'status:Say which schema the database has; exit 78 if it is not this version’s.'
@@ -209,6 +217,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials delete') found=(
+            '--yes:Do not ask; needed without a terminal.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -443,6 +452,7 @@ _jobsync() {
         ) ;;
         ('jobsync units uninstall') found=(
             '--root:Below this folder instead of the running system.'
+            '--yes:Do not ask; needed without a terminal.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync units diff') found=(

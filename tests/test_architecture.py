@@ -113,12 +113,12 @@ def test_no_circle() -> None:
 
 def test_runner_knows_no_slice() -> None:
     """The runner uses the database and the small files that everybody uses; nothing else of ours."""
-    assert wrong(("runner",), others("runner", "db", "errors", "logs")) == []
+    assert wrong(("runner",), others("runner", "db", "errors", "hostname", "jobs", "logs")) == []
 
 
 def test_db_knows_neither_runner_nor_slice() -> None:
     """The database's room is below all others."""
-    assert wrong(("db",), others("db", "cron", "errors", "libpq", "logs", "private_postgres")) == []
+    assert wrong(("db",), others("db", "cron", "errors", "hostname", "jobs", "libpq", "logs", "private_postgres")) == []
 
 
 def test_the_private_server_knows_nothing_of_ours() -> None:
@@ -147,10 +147,24 @@ def test_hosts_know_no_slice() -> None:
 
 @pytest.mark.parametrize("name", SLICES)
 def test_slices_do_not_know_each_other(name: str) -> None:
-    """One arrow joins two slices: the printed document reads the fiscal document."""
+    """What two slices share is below both: the fiscal document, a vendor's host."""
     siblings = tuple(other for other in SLICES if other != name)
 
-    assert wrong((name,), siblings, but=(("ride", "sri.comprobante"),)) == []
+    assert wrong((name,), siblings) == []
+
+
+def test_the_fiscal_document_knows_no_slice() -> None:
+    """Key, nouns, reader and codes lean on the table of errors alone; `sri` and `ride` both use them."""
+    assert wrong(("fiscal",), others("fiscal", "errors")) == []
+    assert wrong(("easycars", "runner", "hosts", "db", "watch.model", "alerts", "upkeep"), ("fiscal",)) == []
+
+
+def test_paper_knows_no_document() -> None:
+    """Pages, text, fonts and bars could print anything."""
+    assert wrong(("ride.paper",), others("ride", "errors")) == []
+    assert [
+        arrow for arrow in wrong(("ride.paper",), ("ride",)) if not within(arrow.rpartition(" ")[2], "ride.paper")
+    ] == []
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -181,7 +195,7 @@ def test_stand_ins_are_written_from_the_papers() -> None:
 
 def test_deploy_knows_settings_only() -> None:
     """Unit files follow from the configuration; no job, no database and no command line is behind them."""
-    assert wrong(("deploy",), others("deploy", "errors", "journal", "logs", "settings")) == []
+    assert wrong(("deploy",), others("deploy", "errors", "jobs", "journal", "logs", "settings")) == []
 
 
 def test_only_the_entry_knows_the_command_line() -> None:
@@ -216,7 +230,7 @@ def test_what_a_slice_hands_in_knows_its_nouns_only() -> None:
     nouns = tuple((name, f"{room}.model") for name in (*SLICES, "hosts") for room in ("watch", "upkeep"))
 
     assert wrong((*SLICES, "hosts"), ("watch", "upkeep"), but=nouns) == []
-    assert wrong(("watch.model", "upkeep.model"), others("db", "errors", "runner", "watch")) == []
+    assert wrong(("watch.model", "upkeep.model"), others("db", "errors", "jobs", "runner", "watch")) == []
 
 
 def test_watching_starts_nothing() -> None:
@@ -233,6 +247,12 @@ def test_watch_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "journal", "libpq", "logs", "phrases", "proxies", "settings")
+    small = ("cron", "errors", "hostname", "jobs", "journal", "libpq", "logs", "phrases", "proxies", "settings")
 
     assert wrong(small, others(*small)) == []
+
+
+def test_only_its_command_knows_adopt() -> None:
+    """Moving in is done once; no job and no screen leans on it."""
+    assert wrong(others("adopt"), ("adopt",), but=(("cli.adopt", "adopt"),)) == []
+    assert wrong(("adopt",), ("cli", "wiring", "watch", "alerts", "upkeep", "deploy", "sandbox", "sri", "ride")) == []

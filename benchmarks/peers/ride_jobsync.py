@@ -12,9 +12,9 @@ from benchmarks.peers.ride_loop import main
 
 def prepare(folder: Path, _document: dict[str, Any]) -> Callable[[], bytes]:
     """Return what prints the document once."""
+    from jobsync.fiscal.read import read_document
     from jobsync.ride.model import Logo, Stamp
     from jobsync.ride.render import render
-    from jobsync.sri.comprobante import read_document
 
     xml, picture = (folder / "document.xml").read_bytes(), (folder / "logo.png").read_bytes()
     stamp = Stamp("AUTORIZADO", None, datetime(2026, 3, 16, 14, 5, 9, tzinfo=UTC))

@@ -11,8 +11,8 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from jobsync.fiscal.access_key import parse_access_key
 from jobsync.http import HttpClient
-from jobsync.sri.access_key import parse_access_key
 from jobsync.sri.client import SriClient
 from jobsync.sri.model import DocumentStatus, History, Outcome
 from jobsync.sri.verdict import judge

@@ -12,7 +12,9 @@ def main() -> None:
         _open_missing_streams()
         code = 0 if _is_idle_tick() else _run()
     except KeyboardInterrupt:
-        code = 130
+        from jobsync.errors import ExitCode
+
+        code = int(ExitCode.INTERRUPTED)
     _leave(code)
 
 

@@ -6,17 +6,50 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command (the numbers above 64 are those of BSD's sysexits.h)."""
+    """
+    Exit codes of every command, each with what it means: manual, reference and alerts say it in these words.
 
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    NEEDS_ATTENTION = 3
-    UNAVAILABLE = 69
-    LOCK_LOST = 70
-    LOCKED = 75
-    CONFIGURATION = 78
-    INTERRUPTED = 130  # as shells say of SIGINT
+    The numbers above 64 are those of BSD's sysexits.h, 130 is what shells say of SIGINT.
+    """
+
+    short: str
+    meaning: str
+
+    def __new__(cls, number: int, short: str = "", meaning: str = "") -> ExitCode:
+        """Return the number with its meaning: in a few words for an alert, in a sentence for the tables."""
+        code = int.__new__(cls, number)
+        code._value_, code.short, code.meaning = number, short, meaning
+        return code
+
+    DONE = 0, "done", "done, nothing due, or switched off"
+    FAILED = (
+        1,
+        "failed",
+        "failed: at least one item failed and none got through; or unwritten output; or a bug, with a traceback",
+    )
+    USAGE = 2, "usage", "usage: unknown command, option, dealership, tenant, document or setting"
+    NEEDS_ATTENTION = (
+        3,
+        "needs attention",
+        "finished, needs attention: some items failed, were refused or held, or time ran out",
+    )
+    UNAVAILABLE = (
+        69,
+        "database or service unavailable",
+        "unavailable: the database, or every service that was asked",
+    )
+    LOCK_LOST = 70, "lock lost", "the lock was lost; nothing was written after it went"
+    LOCKED = (
+        75,
+        "another run holds the lock",
+        "another run holds the lock (it is named), or an old writer still writes",
+    )
+    CONFIGURATION = 78, "configuration", "configuration: everything that is wrong is named"
+    INTERRUPTED = (
+        130,
+        "interrupted",
+        "interrupted by Ctrl-C; a run has finished what was in work (after SIGTERM: 0)",
+    )
 
 
 class JobsyncError(Exception):

@@ -7,12 +7,8 @@ unexpected answer) is left to the ordinary way, which asks the same function aga
 
 import os
 
-# job: its switch
-_JOBS = {
-    "stock-sync": "easycar_sync_enabled",
-    "check-authorizations": "sri_check_enabled",
-    "generate-ride": "ride_enabled",
-}
+from jobsync.jobs import BY_NAME, GENERATE_RIDE
+
 # Then the ordinary way asks, and finds out whether the server is slow or silent.
 _ANSWER_WITHIN_S = 6.5  # its lock_timeout and a little
 # False only if nothing is due and the switch is plainly on: a run that is switched off says so in the ordinary way.
@@ -20,26 +16,25 @@ _QUESTION = (
     "SELECT jobsync_tick('{job}') OR NOT coalesce((SELECT lower(btrim(value)) IN ('true', '1', 'on', 'yes')"
     " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
 )
-SCHEMA = "0008"
+SCHEMA = "0009"
 _SEVERAL_HOSTS = (",", "%2C", "%2c")  # perhaps in the password: asking for the primary does no harm there
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 
 
 def nothing_is_due(arguments: list[str]) -> bool:
     """Return True only if the database plainly says that this tick has nothing to do."""
-    job = arguments[0] if len(arguments) == 2 and arguments[1] == "--scheduled" else ""
-    switch = _JOBS.get(job)
-    if job == "generate-ride" and not os.environ.get("JOBSYNC_STORAGE"):
+    job = BY_NAME.get(arguments[0]) if len(arguments) == 2 and arguments[1] == "--scheduled" else None
+    if job is GENERATE_RIDE and not os.environ.get("JOBSYNC_STORAGE"):
         return False  # perhaps it is set elsewhere, perhaps it is missing: the ordinary way says which
-    url = _database_url() if switch else None
+    url = _database_url() if job else None
     key = os.environ.get("JOBSYNC_ENCRYPTION_KEY", "")
-    if not switch or not url or len(key) not in (0, _KEY_LENGTH):
+    if not job or not url or len(key) not in (0, _KEY_LENGTH):
         return False
     try:
         from jobsync import libpq
 
         # one transaction; the ordinary way says who keeps it waiting
-        question = "SET LOCAL lock_timeout = '5s'; " + _QUESTION.format(job=job, switch=switch)
+        question = "SET LOCAL lock_timeout = '5s'; " + _QUESTION.format(job=job.name, switch=job.switch)
         answer = libpq.ask_row(url, question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
         return answer == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
+    from jobsync.ride.files import Storage
     from jobsync.ride.job import GenerateRide
-    from jobsync.ride.storage import Storage
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
     from jobsync.upkeep.model import Rule
@@ -229,7 +229,7 @@ class Tools:
             ConfigurationProblem: the database is a named one, and the storage is not.
         """
         from jobsync.errors import ConfigurationProblem
-        from jobsync.ride.storage import Storage
+        from jobsync.ride.files import Storage
 
         settings = self.settings
         if settings.storage is not None:

@@ -19,6 +19,7 @@ from jobsync.alerts import alert
 from jobsync.alerts.act import do_health, do_unit_failure
 from jobsync.alerts.alert import Entry, UnitFailure, cover, entry_of, judge_units, merge, see
 from jobsync.db.engine import Database
+from jobsync.hostname import host_name
 from tests.watch.support import (
     HOSTILE,
     NOW,
@@ -55,7 +56,7 @@ class House:
 
     def fail(self, now: Any, **more: Any) -> Any:
         """The unit failed."""
-        failure = UnitFailure(**{"unit": UNIT, "host": alert.host_name(), "status": "1", **more})
+        failure = UnitFailure(**{"unit": UNIT, "host": host_name(), "status": "1", **more})
         return do_unit_failure(failure, self.open, [self.mail], self.environ, now=now)
 
     def health(self, now: Any) -> Any:
@@ -244,7 +245,7 @@ def test_mail_that_does_not_get_out_is_tried_again_and_then_never_twice(house: H
 def test_each_channel_is_told_once_though_the_other_fails(house: House) -> None:
     """Mail works, the webhook does not: mail is not repeated while the webhook is tried again."""
     hook = Memory("webhook", broken=True)
-    failure = UnitFailure(UNIT, alert.host_name(), status="1")
+    failure = UnitFailure(UNIT, host_name(), status="1")
     for number in range(8):
         hook.broken = number < 7
         do_unit_failure(failure, house.open, [house.mail, hook], house.environ, now=NOW + number * STEP)

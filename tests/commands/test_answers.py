@@ -29,6 +29,17 @@ def named(state: str) -> Answer:
     return lambda key: documents.authorized(key).replace(b">AUTORIZADO<", f">{state}<".encode())
 
 
+def wrong_bytes(what: bytes) -> Answer:
+    """Return the authorized answer with bytes that are no UTF-8 behind a letter that is."""
+    return lambda key: documents.authorized(key).replace(b"CLIENTA", "CLIENTA Ñ".encode() + what)
+
+
+def in_utf16(key: str) -> bytes:
+    """Return the authorized answer in UTF-16 with half a pair of surrogates."""
+    text = documents.authorized(key).decode().replace("CLIENTA", "CLIENTA \ud800")
+    return b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass")
+
+
 def many_authorizations(key: str) -> bytes:
     """Return an answer with far more authorizations than one document has."""
     return documents.answer(key, "<autorizacion><estado>NO AUTORIZADO</estado></autorizacion>" * 20_000)
@@ -63,6 +74,10 @@ INSIDE = [
         "authorized",
         ["forbidden_characters"],
     ),
+    ("half a letter", wrong_bytes(b"\xc3"), "authorized", "authorized", ["forbidden_characters"]),
+    ("surrogate", wrong_bytes(b"\xed\xa0\x80"), "authorized", "authorized", ["forbidden_characters"]),
+    ("NUL in two bytes", wrong_bytes(b"\xc0\x80"), "authorized", "authorized", ["forbidden_characters"]),
+    ("surrogate in UTF-16", in_utf16, "authorized", "authorized", ["forbidden_characters"]),
     ("reference in CDATA", inserted("&#11;"), "authorized", "authorized", ["forbidden_characters"]),
     ("reference in escaped text", escaped("&#x0;"), "authorized", "authorized", ["forbidden_characters"]),
     ("& in escaped text", escaped("A & "), "authorized", "authorized", ["forbidden_characters"]),
@@ -88,6 +103,9 @@ INSIDE = [
     ("many messages", many_messages, "fault", "too_many_parts", None),
     ("annulled", named("ANULADO"), "needs_attention", "annulled", None),
     ("to be annulled", named("pendiente de anular"), "needs_attention", "annulled", None),
+    ("to be annulled, short", named("PENDIENTE_ANULAR"), "needs_attention", "annulled", None),
+    ("annulment asked", named("Pendiente de anulación."), "needs_attention", "annulled", None),
+    ("nothing visible in a state", named("\u200bAUTO\u200bRIZADO"), "authorized", "authorized", None),
 ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jobsync.easycars import job
+from jobsync.jobs import STOCK_SYNC
 from tests.commands.support import Add, Cli, Feed, Rows, car, cars, contents, envelope
 
 COUNTS = ["eligible", "succeeded", "partial", "held", "failed", "skipped", "remaining"]
@@ -298,7 +299,7 @@ def test_the_dry_run_takes_no_lock(cli: Cli, feed: Feed, add: Add, rows: Rows) -
     feed.answers["N"] = cars("A")
     from jobsync.runner.lock import lock_key
 
-    rows(f"SELECT pg_advisory_lock({lock_key(job.SPEC.name)}), pg_advisory_lock({lock_key(job.lock_name(number))})")
+    rows(f"SELECT pg_advisory_lock({lock_key(STOCK_SYNC.name)}), pg_advisory_lock({lock_key(job.lock_name(number))})")
 
     assert 0 == cli("stock-sync", "--dry-run").code
     assert 75 == cli("stock-sync").code

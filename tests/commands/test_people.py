@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -507,13 +508,44 @@ def test_each_answer_is_checked_before_the_next_question(cli: Cli, rows: Rows, m
     assert "xxx" not in ran.err
 
 
+@pytest.mark.parametrize(
+    "words", ["credentials delete 1", "units uninstall --root {root}"], ids=["credentials", "units"]
+)
+def test_what_destroys_needs_a_yes_without_a_terminal(
+    words: str, cli: Cli, store: Any, rows: Rows, tmp_path: Path
+) -> None:
+    """Nobody can be asked: nothing is done, and the message says which option it needs."""
+    cli("dealership", "add", "Northside")
+    store(DOCUMENT)
+
+    ran = cli(*words.format(root=tmp_path).split())
+
+    assert (2, True) == (ran.code, "--yes" in ran.err)
+    assert [(1,)] == rows("SELECT count(*) FROM easycar_credentials")
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, 0), ("n", 130, 1)])
+def test_what_destroys_asks_on_a_terminal(
+    answer: str, code: int, left: int, cli: Cli, store: Any, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another answer than yes leaves everything as it is."""
+    cli("dealership", "add", "Northside")
+    store(DOCUMENT)
+    terminal = io.StringIO(f"{answer}\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", terminal)
+
+    assert code == cli("credentials", "delete", "1").code
+    assert [(left,)] == rows("SELECT count(*) FROM easycar_credentials")
+
+
 def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:
     """The dealership is left out then; a second deletion finds nothing and leaves no audit row."""
     cli("dealership", "add", "Northside")
     store(DOCUMENT)
 
-    first = cli("credentials", "delete", "1", "--json")
-    second = cli("credentials", "delete", "1", "--json")
+    first = cli("credentials", "delete", "1", "--yes", "--json")
+    second = cli("credentials", "delete", "1", "--yes", "--json")
 
     assert (0, True, 0, False) == (first.code, first.json["deleted"], second.code, second.json["deleted"])
     assert "no_credentials" == item_of(cli("stock-sync", "--json"))["reason"]

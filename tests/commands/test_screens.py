@@ -205,7 +205,7 @@ def test_a_real_terminal_is_measured() -> None:
     os.close(ours)
 
     assert ran.returncode == 0
-    assert "Sign the document anew" in said
+    assert "Sign anew and send it" in said
     assert max(len(line) for line in said.splitlines()) <= 60
 
 

@@ -125,13 +125,44 @@ def test_two_upgrades_at_once_are_one(empty_url: str) -> None:
 
 
 def test_upgrade_that_breaks_leaves_nothing(empty_url: str, empty: Engine) -> None:
-    """A migration that fails half-way is rolled back whole."""
+    """A migration that fails half-way, here over the name of an index, is rolled back whole."""
     with psycopg.connect(empty_url) as connection:
-        connection.execute("CREATE TABLE vehicles ()")
-    with pytest.raises(Exception, match="vehicles"):
+        connection.execute("CREATE TABLE theirs (id int)")
+        connection.execute("CREATE INDEX vehicle_changes_changed_at_idx ON theirs (id)")
+    with pytest.raises(ConfigurationProblem, match=r"vehicle_changes_changed_at_idx.*JOBSYNC_DATABASE_SCHEMA"):
         migrate.upgrade(empty)
 
-    assert read(empty_url, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'") == [("vehicles",)]
+    assert read(empty_url, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'") == [("theirs",)]
+
+
+@pytest.mark.parametrize(
+    ("made", "names"),
+    [
+        ("CREATE TABLE vehicles ()", "vehicles"),
+        ("CREATE TABLE system_settings (); CREATE VIEW due_rides AS SELECT 1", "due_rides, system_settings"),
+        ("CREATE TABLE audit (id int) PARTITION BY RANGE (id)", "audit"),
+    ],
+)
+def test_tables_of_others_are_refused_with_the_cure(empty_url: str, empty: Engine, made: str, names: str) -> None:
+    """Where a name of ours is taken, nothing is made; all such names are said at once: 78."""
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(made.encode())
+    before = read(empty_url, "SELECT relname FROM pg_class")
+    with pytest.raises(ConfigurationProblem, match=rf" {names}; .*JOBSYNC_DATABASE_SCHEMA=jobsync"):
+        migrate.upgrade(empty)
+
+    assert before == read(empty_url, "SELECT relname FROM pg_class")
+
+
+def test_tables_of_others_elsewhere_are_no_matter(empty_url: str) -> None:
+    """Only the schema in which ours are made counts."""
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("CREATE TABLE public.system_settings (); CREATE SCHEMA jobsync")
+    database = Database(f"{empty_url}&options=-csearch_path%3Djobsync")
+    status = migrate.upgrade(database.engine())
+    database.close()
+
+    assert status.up_to_date
 
 
 def test_pending_lists_what_an_upgrade_would_run(empty: Engine) -> None:

@@ -188,7 +188,7 @@ def test_closed_folder_is_seen_before_any_timer_is_stopped(
     before = contents(root)
     monkeypatch.setattr(os, "access", lambda _path, mode, **_more: not mode & os.W_OK)
     monkeypatch.setattr(shutil, "which", lambda name: pytest.fail(f"{name} was called"))
-    ran = units("units", "uninstall", "--root", str(root))
+    ran = units("units", "uninstall", "--yes", "--root", str(root))
 
     assert ran.code == 1
     assert "nothing was changed" in ran.err
@@ -248,7 +248,7 @@ def test_manual_page_and_completions_are_linked_to_where_debian_looks(units: Cli
     (root / places[0]).unlink()
     assert f"/{places[0]} -> /opt/jobsync" in units("units", "diff", "--root", str(root), *PROGRAM).out
     (root / places[0]).write_text("put by pip")
-    units("units", "uninstall", "--root", str(root))
+    units("units", "uninstall", "--yes", "--root", str(root))
     assert [place for place in places if (root / place).exists() or (root / place).is_symlink()] == [places[0]]
 
 
@@ -299,7 +299,7 @@ def test_unit_unknown_to_this_version_is_named_and_left(units: Cli, root: Path) 
     own = root / UNITS / "jobsync-nightly.timer"
     own.write_text("[Timer]\nOnCalendar=daily\n")
     diff = units("units", "diff", "--root", str(root), *PROGRAM)
-    gone = units("units", "uninstall", "--root", str(root))
+    gone = units("units", "uninstall", "--yes", "--root", str(root))
 
     assert (diff.code, own.exists()) == (0, True)
     for said in (diff.out, gone.out):
@@ -311,8 +311,8 @@ def test_uninstall_takes_our_files_and_leaves_the_rest(units: Cli, root: Path) -
     cli = Cli({"JOBSYNC_DATABASE_URL": "postgresql://u:pw@h/d"}, units._capsys)
     install(cli, root)
     units.environ.clear()
-    ran = units("units", "uninstall", "--root", str(root))
-    again = units("units", "uninstall", "--root", str(root))
+    ran = units("units", "uninstall", "--yes", "--root", str(root))
+    again = units("units", "uninstall", "--yes", "--root", str(root))
 
     assert (ran.code, again.code, again.out) == (0, 0, "nothing is installed\n")
     assert [path.name for path in root.rglob("*") if path.is_file()] == ["jobsync_database_url"]

@@ -417,7 +417,7 @@ def test_all_can_be_taken_away_while_a_run_goes_on(machine: Machine) -> None:
         _make_due(machine)
         machine.run("systemctl", "start", "jobsync-stock-sync.service")
         machine.until(lambda: "2/3" in machine.show("jobsync-stock-sync.service", "StatusText")["StatusText"])
-        machine.run(JOBSYNC, "units", "uninstall")
+        machine.run(JOBSYNC, "units", "uninstall", "--yes")
         assert machine.run("systemctl", "list-unit-files", "jobsync-*", "--no-legend", check=False).strip() == ""
         assert _is_active(machine, "jobsync-stock-sync.service")
     machine.until(lambda: not _is_active(machine, "jobsync-stock-sync.service"))

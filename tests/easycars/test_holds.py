@@ -202,13 +202,36 @@ def test_what_too_many_lose_is_held(
 def test_a_small_lot_may_sell_out_but_not_lose_all_else(
     kind: str, keys: dict[str, Any], column: str, of: int, held: bool
 ) -> None:
-    """All of two or more is too many whatever the floor, except for sales and for prices that only move."""
-    held = held and kind != "sold" and not keys.get("Price")
+    """All of two or more is too many whatever the floor, except for sales."""
+    held = held and kind != "sold"
     dealer = dealer_with(lot(1, of))
     plan = dealer.night(lot(1, of, **keys))
 
     assert kinds(plan) == ({kind: of} if held else {})
     assert [hold.reason for hold in plan.holds] == (["all"] if held else [])
+
+
+@pytest.mark.parametrize(
+    ("prices", "held"),
+    [
+        ((200, 250), True),
+        ((20, 25), True),
+        ((2_000_000, 2_500_000), True),
+        ((199.99, 249.99), True),
+        ((5, 5), False),
+        ((2000, 250), False),
+        ((2000, 250_000), False),
+        ((2000, 0), False),
+    ],
+)
+def test_a_small_lots_prices_are_lost_if_the_decimal_point_moved_in_all_alike(
+    prices: tuple[float, float], held: bool
+) -> None:
+    """Cents for dollars are a fault of the feed; a handful of prices that each move otherwise may be new ones."""
+    dealer = dealer_with([*lot(1, 1, Price=20_000), *lot(2, 2, Price=25_000)])
+    plan = dealer.night([*lot(1, 1, Price=prices[0]), *lot(2, 2, Price=prices[1])])
+
+    assert kinds(plan) == ({"prices": 2} if held else {})
 
 
 @pytest.mark.parametrize("price", [2001, 199999, 19000])

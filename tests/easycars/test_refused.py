@@ -268,6 +268,37 @@ def test_the_history_has_what_the_database_made_of_a_value(host: Host) -> None:
     assert host.history() == [("H1", "make", "FORD", "HOLDEN"), ("H1", "title", "FORD", "Holden")]
 
 
+def test_the_history_has_what_a_columns_type_made_of_a_value(host: Host) -> None:
+    """A host's numeric(10,2) rounds: the history shows what is stored, and does not show it anew with each change."""
+    host.night(lot(1))
+    host.sql("ALTER TABLE vehicles ALTER price TYPE numeric(10, 2)")
+    host.night(lot(1, Price=19.504))
+    host.night(lot(1, Price=19.504, Make="Holden"))
+
+    assert [line for line in host.history() if line[1] == "price"] == [("H1", "price", "1.00", "19.50")]
+
+
+def test_a_value_that_a_columns_type_rounds_away_is_no_change(host: Host) -> None:
+    """The vehicle is named, and neither counted as changed nor put down in the history."""
+    host.night(lot(1))
+    host.sql("ALTER TABLE vehicles ALTER price TYPE numeric(10, 0)")
+    plan = host.night(lot(1, Price=1.2))
+
+    assert (plan.counts["updated"], plan.counts["skipped"], host.history()) == (0, 1, [])
+    assert any(line.startswith("H1: ") for line in plan.warnings)
+
+
+def test_a_row_that_a_trigger_deletes(host: Host) -> None:
+    """It is not counted as changed, the others are written."""
+    host.night(lot(1, 2))
+    host.trigger(
+        "IF NEW.stock_number = 'H2' THEN DELETE FROM vehicles WHERE id = NEW.id; END IF;", "AFTER UPDATE ON vehicles"
+    )
+    plan = host.night(lot(1, 2, Price=9))
+
+    assert (plan.counts["updated"], plan.counts["skipped"], host.prices()) == (1, 1, {"H1": 9})
+
+
 def test_an_insert_that_a_trigger_swallows(host: Host) -> None:
     """It is not created, and its document is not tried."""
     host.trigger("IF NEW.stock_number = 'H2' THEN RETURN NULL; END IF;", "BEFORE INSERT ON vehicles")

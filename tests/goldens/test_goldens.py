@@ -25,6 +25,7 @@ from typer.main import get_command
 
 from jobsync import __version__
 from jobsync.cli.app import app
+from jobsync.db import migrate
 from jobsync.db.audit import actor
 from jobsync.sandbox import demo
 from jobsync.sandbox.demo_documents import cast
@@ -79,7 +80,8 @@ READS = {
 }
 # what writes, asks a vendor, or (units) has its golden in systemd/
 NOT_HERE = (
-    *("stock-sync", "check-authorizations", "generate-ride", "alert", "db upgrade", "runs prune", "ride render"),
+    *("stock-sync", "check-authorizations", "generate-ride", "alert", "db upgrade", "adopt", "runs prune"),
+    "ride render",
     *("dealership add", "dealership set", "dealership pause", "dealership resume", "settings set"),
     *("credentials set", "credentials delete", "credentials test", "credentials rotate-key"),
     *("holds approve", "holds reject", "stock lock", "stock unlock", "stock include", "stock exclude"),
@@ -219,6 +221,7 @@ def steady(text: str, runs: Sequence[str] = ()) -> str:
         text = text.replace(run, f"<run {number}>").replace(run[:8], f"<run {number}>")
     text = text.replace(socket.gethostname(), "<host>").replace(f'"actor": "{actor()}"', '"actor": "<user>"')
     text = re.sub(rf"\b{re.escape(__version__)}\b", "<version>", text)
+    text = text.replace(f'"{migrate.HEAD}"', '"<schema>"')
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:<port>", text)
     text = re.sub(r"\btest_\d+_\d+\b", "<database>", text)
     return re.sub(r'"(pid|database)": ("[^"]*"|\d+)', r'"\1": "<\1>"', text)

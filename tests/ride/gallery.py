@@ -9,9 +9,9 @@ from pathlib import Path
 import pypdfium2
 from PIL import Image, ImageDraw
 
+from jobsync.fiscal.read import read_document
 from jobsync.ride.model import Logo
 from jobsync.ride.render import render
-from jobsync.sri.comprobante import read_document
 from tests.ride import documents
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ride"

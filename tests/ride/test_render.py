@@ -23,12 +23,14 @@ from lxml import etree
 from PIL import Image
 from stdnum.ec import ruc
 
-from jobsync.ride.barcode import MODULE_MM, QUIET_MODULES
-from jobsync.ride.codes import withheld_tax
+from jobsync.fiscal.codes import withheld_tax
+from jobsync.fiscal.document import DocumentKind
+from jobsync.fiscal.element import Amount, UnreadableDocument
+from jobsync.fiscal.read import read_document
 from jobsync.ride.figures import digits, money
 from jobsync.ride.model import Logo, Rendered, Stamp
+from jobsync.ride.paper.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.render import render
-from jobsync.sri.comprobante import Amount, DocumentKind, UnreadableDocument, read_document
 from jobsync.sri.parse import UnreadableFile, open_file
 from tests.ride import documents
 from tests.ride.documents import AUTHORIZED, LONG, UNBROKEN, tag, tags
@@ -1087,10 +1089,10 @@ def test_same_document_same_bytes(make: Callable[[], bytes]) -> None:
 
 SCRIPT = """
 import hashlib, sys
-from jobsync.ride.barcode import MODULE_MM, QUIET_MODULES
+from jobsync.ride.paper.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.model import Logo
 from jobsync.ride.render import render
-from jobsync.sri.comprobante import read_document
+from jobsync.fiscal.read import read_document
 from tests.ride import documents, test_render
 for make in test_render.ALL.values():
     rendered = render(read_document(make()), documents.AUTHORIZED, logo=Logo(test_render.picture()), attach_xml=make())
@@ -1204,10 +1206,10 @@ def test_memory_stays_flat() -> None:
     """Printing many documents keeps nothing of them."""
     script = """
 import resource
-from jobsync.ride.barcode import MODULE_MM, QUIET_MODULES
+from jobsync.ride.paper.barcode import MODULE_MM, QUIET_MODULES
 from jobsync.ride.model import Logo
 from jobsync.ride.render import render
-from jobsync.sri.comprobante import read_document
+from jobsync.fiscal.read import read_document
 from tests.ride import documents, test_render
 def some(count):
     for number in range(count):
@@ -1228,7 +1230,7 @@ print(some(300) - before)
 def test_printing_is_what_loads_the_engine() -> None:
     """Reading documents and the command line's other nouns do without fpdf2 and Pillow."""
     script = """
-import sys, jobsync.cli.app, jobsync.ride.render, jobsync.sri.comprobante
+import sys, jobsync.cli.app, jobsync.ride.render, jobsync.fiscal.document
 print('fpdf' in sys.modules, 'PIL' in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -15,12 +15,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from jobsync.db.engine import Database
 from jobsync.errors import Unavailable
+from jobsync.jobs import Job
 from jobsync.runner.items import Attempt, Item, work_items
-from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
+from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.lock import LockSession
 from jobsync.runner.run import Run
 
-SPEC = JobSpec(name="test-job", noun="things", deadline_s=None)
+SPEC = Job(name="test-job", noun="things", deadline_s=None)
 
 Rows = list[tuple[Any, ...]]
 

@@ -18,9 +18,10 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
+from jobsync.jobs import Job
 from jobsync.runner import lock
 from jobsync.runner.items import Attempt
-from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, RunStatus
+from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockLost, LockSession, run_lock_name
 from jobsync.runner.run import Request, Run, disabled_report, run_job
 from tests.runner.pooler import transaction_pooler
@@ -54,16 +55,14 @@ def nothing(_run: Run) -> list[ItemResult]:
 def go(database: Database) -> Go:
     """Run a job on the test's database."""
 
-    def go(
-        work: Work = nothing, *, spec: JobSpec = SPEC, environ: dict[str, str] | None = None, **asked: Any
-    ) -> Report:
+    def go(work: Work = nothing, *, spec: Job = SPEC, environ: dict[str, str] | None = None, **asked: Any) -> Report:
         return run_job(spec, Request(**asked), work, database=database, environ=environ or {})
 
     return go
 
 
-def deadline(seconds: float) -> JobSpec:
-    return dataclasses.replace(SPEC, deadline_s=seconds)
+def deadline(seconds: float) -> Job:
+    return Job(name=SPEC.name, noun=SPEC.noun, deadline_s=seconds)
 
 
 def job_row(connection: Direct) -> tuple[Any, ...]:
@@ -326,7 +325,7 @@ def test_living_run_of_another_job_is_left_alone(go: Go, connection: Direct) -> 
 
     def beside(_run: Run) -> list[ItemResult]:
         with ThreadPoolExecutor(1) as pool:
-            other = pool.submit(go, spec=dataclasses.replace(SPEC, name="other-job")).result(20)
+            other = pool.submit(go, spec=Job(name="other-job", noun=SPEC.noun)).result(20)
         seen.extend([other.status, ask(connection, "SELECT status FROM job_runs WHERE job = 'test-job'")])
         return []
 
@@ -337,7 +336,7 @@ def test_living_run_of_another_job_is_left_alone(go: Go, connection: Direct) -> 
 
 def test_two_jobs_that_start_after_a_crash_of_both_do_not_block_each_other(go: Go, connection: Direct) -> None:
     """After a reboot every job starts at once and buries what it finds; none of them fails over it."""
-    specs = [dataclasses.replace(SPEC, name=f"job-{number}") for number in range(3)]
+    specs = [Job(name=f"job-{number}", noun=SPEC.noun) for number in range(3)]
     for _ in range(3):
         for spec in specs:
             connection.execute(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.sri.access_key import parse_access_key
+from jobsync.fiscal.access_key import parse_access_key
 from tests.commands.support import Cli
 
 

@@ -12,6 +12,7 @@ import pytest
 from lxml import etree
 from stdnum.ec import ruc as rules
 
+from jobsync.fiscal.access_key import DOCUMENT_TYPES, find_ruc_problem, parse_access_key
 from jobsync.sandbox.documents import (
     EXTRAS,
     KINDS,
@@ -25,7 +26,6 @@ from jobsync.sandbox.documents import (
     wrap_authorized,
     write_documents,
 )
-from jobsync.sri.access_key import DOCUMENT_TYPES, find_ruc_problem, parse_access_key
 from jobsync.sri.parse import open_file
 
 RUC = "1799999990001"

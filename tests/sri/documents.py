@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobsync.sri.access_key import check_digit
+from jobsync.fiscal.access_key import check_digit
 
 RUC = "1790012345001"
 OTHER_RUC = "0990012345001"

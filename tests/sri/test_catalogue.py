@@ -7,11 +7,11 @@ import re
 
 import pytest
 
+from jobsync.fiscal.access_key import AccessKeyError
 from jobsync.sri import verdict
-from jobsync.sri.access_key import AccessKeyError
 from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
 from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
-from jobsync.sri.words import WORDS
+from jobsync.sri.reasons import WORDS
 from tests.commands.support import Cli
 from tests.tree import read_tree
 
@@ -197,3 +197,14 @@ def test_words_name_commands_that_exist() -> None:
     told = {found for word in WORDS.values() for found in re.findall(r"jobsync [a-z-]+(?: [a-z]+\b)?", word.advice)}
 
     assert {words for words in told if words not in known and words.rpartition(" ")[0] not in known} == set()
+
+
+@pytest.mark.parametrize("code", ["33", " 033 ", "33.0", "33,00", "+33", "３３", "0" * 20 + "33"])
+def test_codes_are_numbers_however_written(code: str) -> None:
+    """Zeros, signs and blanks around a number change nothing."""
+    assert explain(code).code == "33"
+
+
+def test_code_of_any_length_is_shown_short() -> None:
+    """What is no code of the SRI cannot fill a screen or a row."""
+    assert len(explain("3" * 5000).code) <= 40

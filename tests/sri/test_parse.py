@@ -692,6 +692,16 @@ def test_files_in_any_charset(encoding: str, declared: str, *, wrapped: bool) ->
     assert found.document == (DECLARATION + document()).encode()
 
 
+@pytest.mark.parametrize("broken", [b"\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xff"])
+def test_broken_letter_costs_no_other_its_own(broken: bytes) -> None:
+    """UTF-8 with a byte that is none is still UTF-8; U+FFFD stands where the byte stood, and that is said."""
+    body = envelope(answer(authorization(inner=escaped(document(name="MUÑOZ @"))))).replace(b"@", broken)
+    found = parse_answer(body, http_status=200, content_type="text/xml")
+    assert isinstance(found, Answer)
+    assert "<razonSocial>MUÑOZ \ufffd</razonSocial>".encode() in (found.authorizations[0].document or b"")
+    assert found.mended
+
+
 def test_windows_quotes_in_a_latin_file() -> None:
     """A file that says ISO-8859-1 and has Windows' signs is read as Windows meant it."""
     text = f'<?xml version="1.0" encoding="ISO-8859-1"?>{document(name="A “B” – €")}'

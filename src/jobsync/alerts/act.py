@@ -16,6 +16,7 @@ from jobsync.db.engine import driver, translated
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError
+from jobsync.hostname import host_name
 from jobsync.logs import get_logger, visible
 from jobsync.upkeep.model import Rule
 from jobsync.upkeep.prune import prune
@@ -150,7 +151,7 @@ def do_health(
         waker: what wakes the jobs on this host.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
     """
-    host = alert.host_name()
+    host = host_name()
     desk = _Desk(channels, environ, host)
     try:
         began = time.monotonic()

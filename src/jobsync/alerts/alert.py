@@ -8,7 +8,6 @@ small file on this host. While the database answers it is right, except for what
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,13 +22,14 @@ from jobsync.alerts.send import Channel, Message, Note
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import CATALOGUE, SystemSettings
 from jobsync.db.tables import alerts
-from jobsync.errors import JobsyncError
+from jobsync.errors import ExitCode, JobsyncError
+from jobsync.jobs import BY_NAME
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
 from jobsync.runner.lock import lock_key
 from jobsync.upkeep.model import BEFORE, Rule, oldest
 from jobsync.watch.health import Health
-from jobsync.watch.model import KINDS, WATCH, Problem, Snapshot
+from jobsync.watch.model import WATCH, Problem, Snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -334,7 +334,7 @@ def job_of(subject: str) -> str | None:
     'stock-sync'
     """
     name = subject.partition(" on ")[0].removeprefix("jobsync-").partition(".")[0].partition("@")[0]
-    return name if any(kind.name == name for kind in KINDS) else None
+    return name if name in BY_NAME else None
 
 
 # --- where it is kept ------------------------------------------------------------------------------------------------
@@ -632,11 +632,6 @@ def only_here(database: Database | None) -> Iterator[bool]:
         yield alone
 
 
-def host_name() -> str:
-    """Return this host's short name."""
-    return socket.gethostname().split(".")[0]
-
-
 def tell_health(book: Book, health: Health, seen: Snapshot, *, limits: Limits, host: str, alone: bool) -> None:
     """
     Bring the book up to date with the verdict: open what is new, close what is over.
@@ -796,15 +791,8 @@ def _how(failure: UnitFailure) -> str | None:
     return f"{failure.result}{f', {failure.status}' if failure.status else ''}"
 
 
-_MEANINGS = {
-    "1": "failed",
-    "2": "usage",
-    "3": "needs attention",
-    "69": "database or service unavailable",
-    "70": "lock lost",
-    "75": "another run holds the lock",
-    "78": "configuration",
-}
+_MEANINGS = {str(int(code)): code.short for code in ExitCode}
+_NOT_USABLE = {str(int(code)) for code in (ExitCode.CONFIGURATION, ExitCode.UNAVAILABLE)}
 
 
 def _what_about(failure: UnitFailure) -> str:
@@ -813,7 +801,7 @@ def _what_about(failure: UnitFailure) -> str:
         journal = f"journalctl _SYSTEMD_INVOCATION_ID={visible(failure.invocation_id, most=40)}"
     if failure.run_id:
         return f"jobsync runs show {failure.run_id[:8]}; {journal}"
-    if failure.status in ("78", "69"):
+    if failure.status in _NOT_USABLE:
         return f"jobsync doctor; {journal}"
     return f"jobsync status; {journal}"
 

@@ -8,13 +8,14 @@ import typer
 
 from jobsync import __version__
 from jobsync.cli.lazy import Place, lazy_root
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.wiring import Tools
 
 # In the order in which help lists them; a command's file is imported when it is called.
 COMMANDS = {
-    "stock-sync": Place("jobsync.cli.jobs", "stock_sync"),
-    "check-authorizations": Place("jobsync.cli.jobs", "check_authorizations"),
-    "generate-ride": Place("jobsync.cli.jobs", "generate_ride"),
+    STOCK_SYNC.name: Place("jobsync.cli.jobs", "stock_sync"),
+    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.jobs", "check_authorizations"),
+    GENERATE_RIDE.name: Place("jobsync.cli.jobs", "generate_ride"),
     "logs": Place("jobsync.cli.logs", "logs"),
     "locks": Place("jobsync.cli.runs", "locks"),
     "status": Place("jobsync.cli.status", "status"),
@@ -27,6 +28,7 @@ COMMANDS = {
     "completion": Place("jobsync.cli.completion", "completion"),
     "man": Place("jobsync.cli.manual", "man"),
     "demo": Place("jobsync.sandbox.demo", "demo"),
+    "adopt": Place("jobsync.cli.adopt", "adopt"),
     "db": Place("jobsync.cli.database", "app"),
     "dealership": Place("jobsync.cli.dealership", "app"),
     "credentials": Place("jobsync.cli.credentials", "app"),

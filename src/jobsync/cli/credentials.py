@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.options import DealershipId, Json, group, tools_of, transaction
+from jobsync.cli.options import DealershipId, Json, Yes, confirm, group, tools_of, transaction
 from jobsync.cli.output import print_facts, say, show
 from jobsync.db.engine import driver
 from jobsync.easycars import registry
@@ -70,8 +70,11 @@ def _warn_of_sharers(sharers: Sequence[Mapping[str, Any]]) -> None:
 
 
 @app.command()
-def delete(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+def delete(context: typer.Context, dealership_id: DealershipId, yes: Yes = False, as_json: Json = False) -> None:
     """Delete a dealership's credentials; it is not synced any more."""
+    with transaction(context) as connection:
+        name = require_dealership(connection, dealership_id)
+    confirm(f"Delete the credentials of dealership {dealership_id} {name}?", yes=yes)
     with transaction(context) as connection:
         gone = registry.delete_credentials(connection, dealership_id)
     words = "deleted" if gone else "there were none"

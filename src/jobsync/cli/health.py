@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from jobsync.alerts.act import do_health, do_unit_failure
-from jobsync.alerts.alert import UnitFailure, host_name
+from jobsync.alerts.alert import UnitFailure
 from jobsync.alerts.send import usable_channels
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
 from jobsync.watch.snapshot import read_snapshot

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,11 +14,9 @@ from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_json, print_table, replace_file, say, show
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, visible
-from jobsync.sri import intake, registry
+from jobsync.sri import registry
+from jobsync.sri.import_ import Taken, find_files, take_in
 from jobsync.sri.model import DocumentStatus
-
-if TYPE_CHECKING:
-    from jobsync.sri.intake import Taken
 
 app = group("Fiscal documents and what the SRI said of them.")
 AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.", show_default=False)]
@@ -44,7 +42,7 @@ def import_(
     with transaction(context) as connection:
         if tenant is not None:
             registry.show_tenant(connection, tenant)
-    files = list(intake.find_files(paths))
+    files = list(find_files(paths))
     counts: Counter[str] = Counter()
     of_nobody: dict[str, list[Taken]] = {}  # by the RUC that no tenant has
     items: list[dict[str, Any]] = []
@@ -63,7 +61,7 @@ def import_(
         complain(f"jobsync: {_visible(what)}: {_visible(entry.reason)}")
 
     with _progress(len(files), as_json=as_json) as step:
-        intake.take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
+        take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
         if files:
             with transaction(context) as connection:
                 registry.record_import(connection, [str(path) for path in paths], dict(counts))

@@ -13,11 +13,10 @@ import typer
 
 from jobsync.cli.output import print_json, take_loss
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.jobs import BY_NAME
 from jobsync.logs import close_quietly, complain, visible, visible_lines
 from jobsync.wiring import Tools
 
-# Their exit code is the run's verdict, which its row keeps; a table that was lost is only said, unlike a document.
-_JOBS = ("stock-sync", "check-authorizations", "generate-ride")
 _SPENT = {
     errno.EMFILE: "this process may open no more files (ulimit -n, LimitNOFILE=)",
     errno.ENFILE: "this machine can open no more files (sysctl fs.file-max)",
@@ -40,7 +39,8 @@ def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
     lost, as_json = take_loss(), "--json" in arguments
     if lost:
         complain(f"jobsync: standard output cannot be written ({lost}); what is there is not whole")
-        if code == 0 and arguments[:1] and (as_json or arguments[0] not in _JOBS):
+        # a job's exit code is the run's verdict, which its row keeps; a lost table is only said, unlike a document
+        if code == 0 and arguments[:1] and (as_json or arguments[0] not in BY_NAME):
             return int(ExitCode.FAILED)
     return code
 

@@ -15,6 +15,7 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemStatus, Report, RunStatus
 
@@ -80,7 +81,7 @@ def stock_sync(
             tools, named=named, scheduled=scheduled, dry_run=dry_run, concurrency=concurrency, wait_s=wait
         )
 
-    report = _reported("stock-sync", do, tools, scheduled=scheduled, as_json=as_json)
+    report = _reported(STOCK_SYNC.name, do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
         _print(report, as_json=as_json, dry_run=dry_run, scheduled=scheduled)
     raise typer.Exit(report.exit_code)
@@ -112,7 +113,7 @@ def check_authorizations(
             tools, keys=keys, tenants=tenants, scheduled=scheduled, limit=limit, dry_run=dry_run, wait_s=wait
         )
 
-    report = _reported("check-authorizations", do, tools, scheduled=scheduled, as_json=as_json)
+    report = _reported(CHECK_AUTHORIZATIONS.name, do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled or dry_run:
         _print_documents(report, as_json=as_json, dry_run=dry_run)
     raise typer.Exit(report.exit_code)
@@ -146,7 +147,7 @@ def generate_ride(
             tools, keys=keys, tenants=tenants, scheduled=scheduled, force=force, limit=limit, wait_s=wait
         )
 
-    report = _reported("generate-ride", do, tools, scheduled=scheduled, as_json=as_json)
+    report = _reported(GENERATE_RIDE.name, do, tools, scheduled=scheduled, as_json=as_json)
     if as_json or not scheduled:
         _print_rides(report, tools, as_json=as_json)
     raise typer.Exit(report.exit_code)
@@ -174,13 +175,13 @@ def _run_generate_ride(
         )
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
-        if not settings.switch(job.SWITCH):
-            return disabled_report(job.SPEC.name)
+        if not settings.switch(GENERATE_RIDE.switch):
+            return disabled_report(GENERATE_RIDE.name)
         if scheduled and not job.is_due(connection):
-            return idle_report(job.SPEC.name)
+            return idle_report(GENERATE_RIDE.name)
     tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
-        job.SPEC,
+        GENERATE_RIDE,
         Request(scheduled=scheduled, wait_s=wait_s),
         work,
         database=tools.database,
@@ -233,15 +234,15 @@ def _run_check_authorizations(
         work = tools.check_authorizations(settings, access_keys=keys, tenants=tenants, limit=limit, every=not scheduled)
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
-        if not settings.switch(job.SWITCH):
-            return disabled_report(job.SPEC.name)
+        if not settings.switch(CHECK_AUTHORIZATIONS.switch):
+            return disabled_report(CHECK_AUTHORIZATIONS.name)
         if scheduled and not dry_run and not job.is_due(connection):
-            return idle_report(job.SPEC.name)
+            return idle_report(CHECK_AUTHORIZATIONS.name)
     if dry_run:
         return job.dry_run(work, tools.job_engine, pause=lambda seconds: not threading.Event().wait(seconds))
     tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
-        job.SPEC,
+        CHECK_AUTHORIZATIONS,
         Request(scheduled=scheduled, wait_s=wait_s),
         work,
         database=tools.database,
@@ -287,10 +288,10 @@ def _run_stock_sync(
         job.require_known(connection, named)
         settings = read_system_settings(connection)
         _warn_of_private_database(tools, scheduled=scheduled)
-        if not settings.switch(job.SWITCH):
-            return disabled_report(job.SPEC.name)
+        if not settings.switch(STOCK_SYNC.switch):
+            return disabled_report(STOCK_SYNC.name)
         if scheduled and not dry_run and not job.is_due(connection, tools.easycars_hosts):
-            return idle_report(job.SPEC.name)
+            return idle_report(STOCK_SYNC.name)
         if not scheduled:
             job.require_awake(connection, named, tools.easycars_hosts)
         work = tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
@@ -300,7 +301,7 @@ def _run_stock_sync(
         return job.dry_run(work, tools.job_engine, pause=lambda seconds: not threading.Event().wait(seconds))
     tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
-        job.SPEC,
+        STOCK_SYNC,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=tuple(job.lock_name(number) for number in named)),
         ping_start(tools, work),
         database=tools.database,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -11,6 +10,7 @@ import typer
 from jobsync.cli.options import Json, transaction
 from jobsync.cli.output import say, show, write
 from jobsync.errors import JobsyncError, Unavailable
+from jobsync.hostname import host_name
 from jobsync.upkeep import run_log as journal
 from jobsync.upkeep import runs
 
@@ -29,8 +29,7 @@ def logs(
     entries = journal.read_entries(run_id)
     where = None
     if not entries:
-        here = socket.gethostname().split(".")[0]
-        where = journal.where_to_look(row, this_host=here, readable=entries is not None)
+        where = journal.where_to_look(row, this_host=host_name(), readable=entries is not None)
     document = {"run_id": run_id, "where": where, "entries": [vars(entry) for entry in entries or []]}
     show(document, as_json=as_json, otherwise=lambda: _tell(entries or [], where))
 

@@ -9,21 +9,12 @@ import typer
 from jobsync import __version__
 from jobsync.cli.output import write
 from jobsync.cli.tree import read_tree
+from jobsync.errors import ExitCode
 
 if TYPE_CHECKING:
     from jobsync.cli.tree import Command, Option
 
-EXIT_STATUS = (
-    ("0", "done, nothing due, or switched off"),
-    ("1", "failed: at least one item failed and none got through; or unwritten output; or a bug, with a traceback"),
-    ("2", "usage: unknown command, option, dealership, tenant, document or setting"),
-    ("3", "finished, needs attention: some items failed, were refused or held, or time ran out"),
-    ("69", "unavailable: the database, or every service that was asked"),
-    ("70", "the lock was lost; nothing was written after it went"),
-    ("75", "another run holds the lock (it is named), or an old writer still writes"),
-    ("78", "configuration: everything that is wrong is named"),
-    ("130", "interrupted by Ctrl-C; a run has finished what was in work (after SIGTERM: 0)"),
-)
+EXIT_STATUS = tuple((str(int(code)), code.meaning) for code in ExitCode)
 ENVIRONMENT = (
     ("JOBSYNC_DATABASE_URL", "postgresql://…; unset, embedded: or embedded:/path is the private server"),
     ("JOBSYNC_LOCK_DATABASE_URL", "a direct connection for locks when the other leads through a pooler"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed without a terminal.")]
 DealershipId = Annotated[int, typer.Argument(metavar="ID", help="Number of the dealership.", show_default=False)]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """
+    Ask before something is destroyed.
+
+    Raises:
+        UsageProblem: there is no terminal to ask on, and --yes was not given.
+        typer.Abort: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageProblem(f"{question} Without a terminal to ask on this needs --yes; nothing was done")
+    typer.confirm(question, abort=True, err=True)
 
 
 def tools_of(context: typer.Context) -> Tools:

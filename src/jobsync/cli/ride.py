@@ -11,10 +11,10 @@ import typer
 from jobsync.cli.options import Json, group, holds
 from jobsync.cli.output import say, show, write_file
 from jobsync.errors import UsageProblem
+from jobsync.fiscal.read import read_document
 from jobsync.logs import complain, visible
 from jobsync.ride.model import Logo, Stamp
 from jobsync.ride.render import render as render_document
-from jobsync.sri.comprobante import read_document
 from jobsync.sri.parse import FILE_BYTES_MAX, open_file
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, UsageProblem
+from jobsync.jobs import BY_NAME
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.phrases import stamp
 from jobsync.runner.job import RunStatus
 from jobsync.upkeep import runs
 from jobsync.upkeep.prune import prune
-from jobsync.watch.model import KINDS
 
 app = group("Runs of all jobs.")
 
@@ -45,7 +45,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the latest runs, newest first."""
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     if job is not None and job not in jobs:
         raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(jobs)}")
     wanted = _wanted(status or (), failed=failed)

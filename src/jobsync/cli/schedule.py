@@ -11,6 +11,7 @@ from jobsync.cli.output import excerpts, print_table, show
 from jobsync.db.engine import driver
 from jobsync.db.system_settings import read_system_settings
 from jobsync.easycars import registry
+from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import complain
 from jobsync.phrases import local_stamp, pause_end
 from jobsync.runner.run import database_now
@@ -28,9 +29,9 @@ def show_(context: typer.Context, as_json: Json = False) -> None:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
     with transaction(context) as connection:
         rows = registry.list_schedules(connection, database_now(driver(connection)))
-        on = read_system_settings(driver(connection)).switch("easycar_sync_enabled")
+        on = read_system_settings(driver(connection)).switch(STOCK_SYNC.switch)
     if not on:
-        complain("jobsync: stock-sync is globally disabled (easycar_sync_enabled): nothing runs")
+        complain(f"jobsync: {STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs")
     columns = ["dealership", "next slot", "last success", "retry", "attempts", "why not", "cron", "time zone"]
     columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
     lines = [

@@ -12,7 +12,7 @@ from jobsync.cli.output import print_facts, show
 from jobsync.errors import UsageProblem
 from jobsync.sri import catalogue
 from jobsync.sri.catalogue import CLASS_WORDS
-from jobsync.sri.words import WORDS
+from jobsync.sri.reasons import WORDS
 
 if TYPE_CHECKING:
     from jobsync.sri.catalogue import Explanation

@@ -10,11 +10,11 @@ import typer
 from jobsync.cli.options import Json, group, holds, transaction
 from jobsync.cli.output import print_facts, print_table, say, show, with_pause
 from jobsync.errors import UsageProblem
+from jobsync.fiscal.access_key import find_ruc_problem, is_ruc_shaped
 from jobsync.logs import complain
-from jobsync.ride.model import LOGO_BYTES_MAX, Logo
-from jobsync.ride.pdf import UnusableLogo, picture
+from jobsync.ride.paper import PICTURE_BYTES_MAX
+from jobsync.ride.paper.pdf import UnusablePicture, read_picture
 from jobsync.sri import registry
-from jobsync.sri.access_key import find_ruc_problem, is_ruc_shaped
 
 app = group("Tenants: taxpayers of Ecuador whose documents are followed.")
 Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.", show_default=False)]
@@ -68,10 +68,10 @@ def _require_picture(logo: Path) -> None:
         raise UsageProblem(f"--logo: no file {logo}")
     try:
         with logo.open("rb") as file:
-            picture(Logo(file.read(LOGO_BYTES_MAX + 1)))
+            read_picture(file.read(PICTURE_BYTES_MAX + 1))
     except OSError as error:
         raise UsageProblem(f"--logo: {logo} cannot be read: {error.strerror}") from None
-    except UnusableLogo as error:
+    except UnusablePicture as error:
         raise UsageProblem(f"--logo: {logo}: {error}; expected a PNG or JPEG") from None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobsync.cli.options import Json, group, tools_of
+from jobsync.cli.options import Json, Yes, confirm, group, tools_of
 from jobsync.cli.output import print_table, say, show, write
 from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
@@ -82,9 +82,10 @@ def install(
 
 
 @app.command()
-def uninstall(root: Root = _SYSTEM) -> None:
+def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
     """Disable the timers and remove the files; user, state, configuration and secrets stay."""
     root = root.absolute()
+    confirm(f"Disable the timers and remove the unit files below {root}?", yes=yes)
     disk.disable_timers(root)
     paths = disk.uninstall(root)
     print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")

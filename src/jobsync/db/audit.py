@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
-import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from jobsync.hostname import host_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,7 +34,7 @@ def write_audit(
 
     values = {
         audit.c.actor: actor(),
-        audit.c.host: socket.gethostname(),
+        audit.c.host: host_name(),
         audit.c.action: action,
         audit.c.subject: subject,
         audit.c.details: json.loads(json.dumps(details or {}, default=str)),

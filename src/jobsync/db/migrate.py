@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Not alembic's default: the host application may use alembic in the same database.
 VERSION_TABLE: LiteralString = "jobsync_schema_version"
-HEAD = "0008"
+HEAD = "0009"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
 _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
 
@@ -84,15 +84,19 @@ def upgrade(engine: Engine) -> SchemaStatus:
     Run what is missing, all of it in one transaction; a second upgrade at the same time waits, then finds nothing.
 
     Raises:
-        ConfigurationProblem: the schema is newer than this code, or the role may not change it.
+        ConfigurationProblem: the schema is newer than this code, holds somebody else's tables of our names, or the role
+            may not change it.
     """
-    import psycopg.errors
+    from psycopg import errors
     from sqlalchemy.exc import ProgrammingError
 
     try:
         before = _run_migrations(engine)
     except ProgrammingError as error:
-        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+        taken = errors.DuplicateTable | errors.DuplicateObject | errors.DuplicateFunction
+        if isinstance(error.orig, taken | errors.InvalidFunctionDefinition):  # an index, a type, a function
+            raise _taken(str(error.orig).partition("\n")[0]) from None
+        if not isinstance(error.orig, errors.InsufficientPrivilege):
             raise
         raise ConfigurationProblem(
             f"the database role may not change the schema ({visible(error.orig, most=200)}); run this as its owner"
@@ -113,9 +117,37 @@ def _run_migrations(engine: Engine) -> str | None:
         current = read_version(driver(connection))
         if current is not None and current > HEAD:
             check_schema(driver(connection))
+        if current is None:
+            _refuse_others(driver(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return current
+
+
+def _refuse_others(connection: psycopg.Connection[Any]) -> None:
+    """
+    Refuse to make tables where some of their names are taken.
+
+    Raises:
+        ConfigurationProblem: with all such names, and the cure.
+    """
+    from jobsync.db.tables import VIEWS, metadata
+
+    found = connection.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s)"
+        " AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1",
+        [[*metadata.tables, *VIEWS]],
+    ).fetchall()
+    if found:
+        raise _taken(f"there are tables that jobsync did not make: {', '.join(name for (name,) in found)}")
+
+
+def _taken(what: str) -> ConfigurationProblem:
+    return ConfigurationProblem(
+        f"nothing was made, for names that jobsync needs are taken in this schema: {visible(what, most=400)}; give it a"
+        " schema of its own: JOBSYNC_DATABASE_SCHEMA=jobsync (in /etc/jobsync/config.toml: database_schema ="
+        ' "jobsync"), then: jobsync db upgrade; what another program kept in such tables is brought by: jobsync adopt'
+    )
 
 
 def _revisions() -> list[str]:

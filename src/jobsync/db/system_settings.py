@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.logs import get_logger, visible
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class StatusMap:
 Kind = Switch | Number | Cron | Zone | Minutes | StatusMap
 
 CATALOGUE: Mapping[str, Kind] = {
-    "easycar_sync_enabled": Switch(True, "switch: stock sync of all dealerships"),
+    STOCK_SYNC.switch: Switch(True, "switch: stock sync of all dealerships"),
     "easycar_sync_cron": Cron(DEFAULT_CRON, "when each dealership is synced, in its own time zone"),
     "easycar_sync_timezone": Zone(DEFAULT_ZONE, "time zone of dealerships that name none"),
     "easycar_sync_concurrency": Number(1, 1, 32, "dealerships asked for at once"),
@@ -191,11 +192,11 @@ CATALOGUE: Mapping[str, Kind] = {
     ),
     "easycar_removal_limit_floor": Number(5, 0, 1000000, "what one night does to up to this many vehicles never waits"),
     "easycar_removal_grace_days": Number(0, 0, 365, "days a vehicle may be missing before it counts as removed"),
-    "sri_check_enabled": Switch(True, "switch: authorization checks"),
+    CHECK_AUTHORIZATIONS.switch: Switch(True, "switch: authorization checks"),
     "sri_check_interval_s": Number(30, 1, 86400, "seconds between two rounds of authorization checks"),
     "sri_call_delay_ms": Number(500, 0, 60000, "milliseconds between the starts of two calls to one SRI host"),
     "sri_check_concurrency": Number(8, 1, 64, "SRI calls in flight at once"),
-    "ride_enabled": Switch(True, "switch: RIDE rendering"),
+    GENERATE_RIDE.switch: Switch(True, "switch: RIDE rendering"),
     "ride_interval_s": Number(60, 1, 86400, "seconds between two rounds of RIDE rendering"),
     "ride_delay_ms": Number(200, 0, 60000, "milliseconds between two RIDE documents"),
     "ride_attach_xml": Switch(True, "attach the authorized XML to the RIDE"),

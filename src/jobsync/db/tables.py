@@ -569,6 +569,18 @@ alerts = Table(
     Index("alerts_one_open_key", "subject", "kind", unique=True, postgresql_where=text("closed_at IS NULL")),
 )
 
+# What `jobsync adopt` brought: from which database, the id that it has there (of a setting its key, of credentials
+# their dealership's, of a document its vehicle's), and a hash of what was written.
+adopted = Table(
+    "adopted",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("source_id", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    _now("adopted_at"),
+)
+
 # --- what is due -----------------------------------------------------------------------------------------------------
 
 # One view for each job answers it for the tick, the job, the screens and the alerts alike: what the job needs of a row,

@@ -10,29 +10,23 @@ from pathlib import Path
 
 from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.errors import ExitCode
+from jobsync.jobs import JOBS, Job
 from jobsync.settings import CREDENTIALS_FOLDER
 
+HEALTH = "health"
 REMINDER_S = 24 * 3600
 
-# job: what its run is asked for. Seconds do not exist in cron.
-COMMANDS = {
-    "stock-sync": ("stock-sync", "--scheduled"),
-    "check-authorizations": ("check-authorizations", "--scheduled"),
-    "generate-ride": ("generate-ride", "--scheduled"),
-    "health": ("health", "--act"),
-}
-_SILENT = {
-    "stock-sync": (ExitCode.DONE, ExitCode.LOCKED),
-    # the next tick asks again; a lasting fault is health's to tell
-    "check-authorizations": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
-    "generate-ride": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
-    "health": (ExitCode.DONE, ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # it has told by itself what is not well
+# job: what its run is asked for
+COMMANDS = {**{job.name: job.scheduled for job in JOBS}, HEALTH: (HEALTH, "--act")}
+_CALM = {
+    **{job.name: job.calm for job in JOBS},
+    HEALTH: (ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # it has told by itself what is not well
 }
 
 
 def is_silent(job: str, exit_code: int) -> bool:
     """Whether a run of the job that ended so has nothing to say to whoever reads cron's mail."""
-    return exit_code in _SILENT[job]
+    return exit_code == ExitCode.DONE or exit_code in _CALM[job]
 
 
 def render_crontab(installation: Installation) -> str:
@@ -58,13 +52,17 @@ PATH=/usr/local/bin:/usr/bin:/bin
 MAILTO=root
 # a tick with nothing to do reads no other file than these secrets
 CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
-{settings}* * * * *  jobsync  {unless} exec {command} stock-sync
-# every 30 s, by two lines: cron knows no seconds
-* * * * *  jobsync  {unless} exec {command} check-authorizations
-* * * * *  jobsync  {unless} {{ sleep 30; exec {command} check-authorizations; }}
-* * * * *  jobsync  {unless} {{ sleep 15; exec {command} generate-ride; }}
-*/5 * * * *  jobsync  {unless} exec {command} health
+{settings}{"".join(_render_lines(job, f"jobsync  {unless}", command) for job in JOBS)}\
+*/5 * * * *  jobsync  {unless} exec {command} {HEALTH}
 """
+
+
+def _render_lines(job: Job, before: str, command: str) -> str:
+    """Return a line for each of the job's ticks in a minute; seconds do not exist in cron, so that a line sleeps."""
+    starts = range(job.offset_s, 60, job.beat_s)
+    note = f"# every {job.beat_s} s, by {len(starts)} lines: cron knows no seconds\n" if starts[1:] else ""
+    run = f"exec {command} {job.name}"
+    return note + "".join(f"* * * * *  {before} {f'{{ sleep {s}; {run}; }}' if s else run}\n" for s in starts)
 
 
 class Memory:

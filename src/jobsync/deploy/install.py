@@ -15,6 +15,7 @@ from pathlib import Path
 from jobsync.deploy.installation import Installation, below
 from jobsync.deploy.units import SYSUSERS, TIMERS, TMPFILES, UNITS_FOLDER, render_units
 from jobsync.errors import JobsyncError
+from jobsync.jobs import GENERATE_RIDE
 from jobsync.logs import visible
 from jobsync.settings import CREDENTIALS_FOLDER
 
@@ -273,7 +274,7 @@ def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
 
     Without a storage every tick of generate-ride would end with 78: its timer is taken out, should it be in.
     """
-    off = [] if installation.storage else ["jobsync-generate-ride.timer"]
+    off = [] if installation.storage else [f"jobsync-{GENERATE_RIDE.name}.timer"]
     on = [name for name in TIMERS if name not in off]
     if root == SYSTEM and not is_running():
         raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from jobsync.deploy.catalog import CATALOG, render_catalog
 from jobsync.deploy.installation import STATE_FOLDER, Installation
+from jobsync.deploy.message_catalog import CATALOG, render_catalog
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC, Job
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER
 
 UNITS_FOLDER = "/etc/systemd/system"
@@ -44,24 +45,33 @@ AccuracySec=1s"""
     network: bool = True
 
 
+def _calendar(job: Job) -> str:
+    """Return when a job's timer wakes it, as systemd.time(7) has it; a beat of a minute or less."""
+    return f"*:*:{job.offset_s:02}" + (f"/{job.beat_s}" if job.beat_s < 60 else "")
+
+
+def _calm(job: Job) -> str:
+    return "SuccessExitStatus=" + " ".join(str(int(code)) for code in job.calm)
+
+
 _JOB = (*_DATABASE, "JOBSYNC_PING_URL", "JOBSYNC_PROXY", *_EVERYWHERE)
 
 _SERVICES = (
     _Service(
-        name="stock-sync",
+        name=STOCK_SYNC.name,
         description="stock sync",
-        arguments="stock-sync --scheduled",
+        arguments=" ".join(STOCK_SYNC.scheduled),
         settings=(
             *_JOB,
             "JOBSYNC_ENCRYPTION_KEY",
             "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
             "JOBSYNC_EASYCARS_URL",
         ),
-        calendar="*:*:00",
+        calendar=_calendar(STOCK_SYNC),
         why="ask every minute whether a dealership is due",
-        limits="""\
+        limits=f"""\
 # another run holds the lock: said in the journal, and no failure
-SuccessExitStatus=75
+{_calm(STOCK_SYNC)}
 # the run stops starting dealerships after 60 min by itself
 RuntimeMaxSec=90min
 # fed by finished dealerships only; longer than one dealership can take with its retries
@@ -74,19 +84,19 @@ MemoryMax=1G
 """,
     ),
     _Service(
-        name="check-authorizations",
+        name=CHECK_AUTHORIZATIONS.name,
         description="authorization checks at the SRI",
-        arguments="check-authorizations --scheduled",
+        arguments=" ".join(CHECK_AUTHORIZATIONS.scheduled),
         settings=(*_JOB, "JOBSYNC_SRI_URL"),
-        calendar="*:*:00/30",
+        calendar=_calendar(CHECK_AUTHORIZATIONS),
         accuracy="""\
 # with the default of one minute every second tick is lost; with AccuracySec=1s one was seen to come 0.7 s early
 # and the next 0.7 s late, as systemd happened to be awake
 AccuracySec=100ms""",
         why="ask every 30 s whether a document is due",
-        limits="""\
+        limits=f"""\
 # 75: another run holds the lock; 3: some documents had no usable answer, and the next tick asks again
-SuccessExitStatus=75 3
+{_calm(CHECK_AUTHORIZATIONS)}
 # the run stops starting documents after 25 s by itself, so that it ends before the next tick
 RuntimeMaxSec=5min
 # fed by finished documents only; longer than one answer can take with what is written of it
@@ -96,16 +106,16 @@ MemoryMax=384M
 """,
     ),
     _Service(
-        name="generate-ride",
+        name=GENERATE_RIDE.name,
         description="printed form (RIDE) of authorized documents",
-        arguments="generate-ride --scheduled",
+        arguments=" ".join(GENERATE_RIDE.scheduled),
         settings=(*_JOB, "JOBSYNC_STORAGE"),
-        calendar="*:*:15",
+        calendar=_calendar(GENERATE_RIDE),
         why="ask every minute whether a RIDE is missing; at :15, when the other two do not start",
         network=False,
-        limits="""\
+        limits=f"""\
 # 75: another run holds the lock; 3: some failed, or the storage did, and the next tick tries again
-SuccessExitStatus=75 3
+{_calm(GENERATE_RIDE)}
 # the run stops starting documents after 50 s by itself
 RuntimeMaxSec=10min
 # fed by finished documents only
@@ -147,7 +157,6 @@ MemoryMax=256M
     ),
 )
 
-JOBS = ("stock-sync", "check-authorizations", "generate-ride")
 TIMERS = tuple(f"jobsync-{service.name}.timer" for service in _SERVICES if service.calendar)
 
 _SANDBOX = """\
@@ -276,11 +285,11 @@ def _render_configuration(service: _Service, installation: Installation) -> str:
 
 def _render_files(service: _Service, installation: Installation) -> str:
     lines = ["# files"]
-    if service.name in ("generate-ride", "health", "alert@"):
+    if service.name in (GENERATE_RIDE.name, "health", "alert@"):
         lines += [f"StateDirectory={STATE_FOLDER.name}", "StateDirectoryMode=0750"]
     if _extra_storage(service, installation):
         lines.append(f"ReadWritePaths={_quoted(str(installation.storage))}")
-    if service.name == "generate-ride":
+    if service.name == GENERATE_RIDE.name:
         lines += ["# who is to read the RIDE files joins the group jobsync", "UMask=0027"]
     else:
         lines.append("UMask=0077")
@@ -307,7 +316,7 @@ def _needs_network(service: _Service, installation: Installation) -> bool:
 def _extra_storage(service: _Service, installation: Installation) -> bool:
     """Whether the service writes to a storage that is not below its state folder."""
     storage = installation.storage
-    return service.name == "generate-ride" and storage is not None and not storage.is_relative_to(STATE_FOLDER)
+    return service.name == GENERATE_RIDE.name and storage is not None and not storage.is_relative_to(STATE_FOLDER)
 
 
 def _render_timer(service: _Service) -> str:

@@ -399,7 +399,7 @@ class _Judge:
         reason = None
         if self._beyond(len(fresh), self._night.advertised):
             reason = "limit"
-        elif staying is not None and staying == len(fresh) >= _LOT_LEAST and all(_is_gone(kind, c) for c in fresh):
+        elif staying is not None and staying == len(fresh) >= _LOT_LEAST and _are_gone(kind, fresh):
             reason = "all"
         if self._ask(kind, {change.car.stock_key: change.car.stock_number for change in fresh}, reason):
             for change in fresh:
@@ -439,6 +439,7 @@ class _Judge:
 
 _FOREIGN_LEAST = 3
 _LOT_LEAST = 2
+_POINT_MOVES = (-1, -2, -3, 1, 2, 3)  # places: dollars for cents, thousands for dollars
 _UNLISTED = frozenset({"removed", EXCLUDED})
 
 
@@ -461,9 +462,14 @@ def _loses_price(change: Change) -> bool:
     return not new or new * _FACTOR <= old or new >= old * _FACTOR
 
 
-def _is_gone(kind: str, change: Change) -> bool:
-    """Whether nothing is left of a value: prices of a small lot that move by much may well be its new prices."""
-    return kind != "prices" or not change.changes["price"][1]
+def _are_gone(kind: str, losing: Sequence[Change]) -> bool:
+    """Whether a small lot lost these values: prices that move by much may well be new ones, unless all move alike."""
+    if kind != "prices":
+        return True
+    prices = [change.changes["price"] for change in losing]
+    return not any(new for _, new in prices) or any(
+        all(new and abs(new - old.scaleb(places)) < 1 for old, new in prices) for places in _POINT_MOVES
+    )
 
 
 def _loses(column: str) -> Callable[[Change], bool]:

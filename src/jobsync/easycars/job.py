@@ -23,10 +23,11 @@ from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
 from jobsync.hosts.store import claim_hosts, read_hosts
+from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, NotStarted, as_json, failure_of, work_lines
-from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
+from jobsync.runner.job import ItemResult, ItemStatus, Report, count_items, judge_run
 from jobsync.runner.lock import ROWS_WITHIN_S
 from jobsync.runner.run import Run, database_now
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-SPEC = JobSpec(name="stock-sync", noun="dealerships", deadline_s=3600.0)
-SWITCH = "easycar_sync_enabled"
 _SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _PLANS_MOST = 3
 _SEARCHES_MOST = 5
@@ -52,7 +51,7 @@ _LOG_STATUS = {
 
 def lock_name(dealership_id: int) -> str:
     """Return the name of a dealership's lock."""
-    return f"{SPEC.name}:dealership:{dealership_id}"
+    return f"{STOCK_SYNC.name}:dealership:{dealership_id}"
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def is_due(connection: Connection[Any], hosts: Mapping[str, str]) -> bool:
     Args:
         hosts: the vendor's, by environment.
     """
-    if not record.is_tick_due(connection, SPEC.name):
+    if not record.is_tick_due(connection, STOCK_SYNC.name):
         return False
     refresh_schedules(connection, database_now(connection))
     rests = resting(hosts, read_hosts(connection, hosts.values()))
@@ -552,7 +551,7 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
     client.use(hosts.lines)
     results: list[ItemResult] = []
     for item in items:
-        show_progress(f"{len(results)}/{len(items)} {SPEC.noun}")
+        show_progress(f"{len(results)}/{len(items)} {STOCK_SYNC.noun}")
         if not hosts.admit(item):
             continue
         with structlog.contextvars.bound_contextvars(**item.about):
@@ -575,7 +574,7 @@ def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -
         results.append(result)
     status, code = judge_run(results)
     every = (*results, *skipped)
-    return Report(SPEC.name, status, code, None, count_items(every, eligible=len(items)), every)
+    return Report(STOCK_SYNC.name, status, code, None, count_items(every, eligible=len(items)), every)
 
 
 def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:

@@ -502,11 +502,11 @@ _SKIPPED: Mapping[str, Note] = {
     "locked_fields": Note("StockNumber", "all that changed is locked; skipped"),
     "excluded": Note("StockStatus", "the vehicle is excluded; skipped"),
 }
-_LEFT = Note("StockNumber", "a trigger of the database left the vehicle as it was")
+_LEFT = Note("StockNumber", "the database left the vehicle as it was (a trigger, or the type of a column)")
 
 
 def left_warnings(plan: StockPlan) -> list[str]:
-    """Name each vehicle that a trigger of the database left as it was."""
+    """Name each vehicle that the database left as it was."""
     return _notes((number, _LEFT) for number in plan.left)
 
 

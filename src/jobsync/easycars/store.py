@@ -718,11 +718,19 @@ _SOURCES: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
 _TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
 
 
+# A trigger may write another value, and so does a type narrower than ours: numeric(10,2) rounds, char(17) pads.
+_MAY_ALTER: LiteralString = (
+    "(SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'vehicles'::regclass AND NOT tgisinternal)"
+    " OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+    " WHERE a.attrelid = 'vehicles'::regclass AND a.attnum > 0 AND (a.atttypmod <> -1 OR t.typtype = 'd')))"
+)
+
+
 def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> list[Change]:
     """
     Update rows in batches: each batch travels as one JSON document that the server takes apart.
 
-    Returns the changes as they came to be: what a trigger of the database left as it was is not among them.
+    Returns the changes as they came to be: what the database left as it was is not among them.
     """
     done: list[Change] = []
     for start in range(0, len(changes), _BATCH):
@@ -747,16 +755,16 @@ def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> li
                                       ELSE 'map' END
             FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, stock_number text, {_TYPED})
             WHERE v.id = n.id
-            RETURNING v.id, EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'vehicles'::regclass AND NOT tgisinternal)
+            RETURNING v.id, {_MAY_ALTER}
             """,
             [document],
             prepare=False,
         ).fetchall()
         written = {vehicle_id for vehicle_id, _ in found}
         taken = [change for change in batch if change.row.id in written]
-        if any(triggers for _, triggers in found):
+        if any(altered for _, altered in found):
             actual = _read_values(connection, written)
-            taken = [now for change in taken if (now := _as_taken(change, actual[change.row.id])) is not None]
+            taken = [now for change in taken if (now := _as_taken(change, actual.get(change.row.id))) is not None]
         _write_documents(connection, taken)
         done += taken
     return done
@@ -769,8 +777,10 @@ def _read_values(connection: Connection[Any], ids: Iterable[int]) -> dict[int, d
     return {row[0]: dict(zip(("stock_number", *FEED_COLUMNS), row[1:], strict=True)) for row in found}
 
 
-def _as_taken(change: Change, actual: Mapping[str, Any]) -> Change | None:
-    """Return the change with the values that a trigger made of it, None if that left the row as it was."""
+def _as_taken(change: Change, actual: Mapping[str, Any] | None) -> Change | None:
+    """Return the change with the values that the database made of it, None if it left the row as it was or has none."""
+    if actual is None:
+        return None
     changes = {
         name: (old, actual.get(name, new))
         for name, (old, new) in change.changes.items()

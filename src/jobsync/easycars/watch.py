@@ -26,6 +26,7 @@ from jobsync.db.statements import rows_of
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, pause_end, stamp
 from jobsync.watch.model import About, JobFacts, JobStatus, Level, Problem, Snapshot, State, Work, by_hand
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from jobsync.db.system_settings import SystemSettings
 
 ABOUT = About(
-    "stock-sync",
+    STOCK_SYNC.name,
     unused="no dealership has credentials",
     first_steps="jobsync dealership add NAME, then jobsync credentials set ID",
     checks={
@@ -44,7 +45,6 @@ ABOUT = About(
         "held": "does anything wait for a person?",
         CIRCUIT: ASKED,
     },
-    run_minutes=60,
     whole=" of a whole run",  # what was done for named dealerships only says nothing of the job as a whole
 )
 
@@ -359,6 +359,15 @@ def why_held(found: DealershipFacts) -> str:
 def what_of_held(found: DealershipFacts) -> str:
     """Return the commands that lead to a decision."""
     return how_to_decide(found.id, [(hold.id, hold.kind, hold.reason) for hold in found.holds])
+
+
+def held_vehicles(seen: Snapshot) -> dict[str, int]:
+    """Return of how many vehicles something waits for a person, by kind of hold."""
+    held = dict.fromkeys(HELD, 0)
+    for found in facts_of(seen).dealerships:
+        for hold in found.holds:
+            held[hold.kind] += hold.vehicles
+    return held
 
 
 def _what_failed(found: DealershipFacts) -> str:

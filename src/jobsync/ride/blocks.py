@@ -7,13 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta, timezone
 from functools import partial
 
-from jobsync.ride import barcode, codes
-from jobsync.ride.figures import digits, exact, has_value, money, percent
-from jobsync.ride.flow import PAD_X, Column, Filled, Flow, Piece, Table
-from jobsync.ride.model import Stamp
-from jobsync.ride.sheet import HEIGHT_MM, Ink, Sheet
-from jobsync.sri.comprobante import (
-    Amount,
+from jobsync.fiscal import codes
+from jobsync.fiscal.document import (
     Compensation,
     CreditNote,
     DebitNote,
@@ -25,6 +20,12 @@ from jobsync.sri.comprobante import (
     Reimbursement,
     ReimbursementTotals,
 )
+from jobsync.fiscal.element import Amount
+from jobsync.ride.figures import digits, exact, has_value, money, percent
+from jobsync.ride.model import Stamp
+from jobsync.ride.paper import barcode
+from jobsync.ride.paper.flow import PAD_X, Column, Filled, Flow, Piece, Table
+from jobsync.ride.paper.sheet import HEIGHT_MM, Ink, Sheet
 
 # The frame, in mm: margins, and the two boxes beside each other.
 LEFT, RIGHT, TOP, BOTTOM = 10.0, 200.0, 10.0, 283.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobsync.fiscal.document import CreditNote, Document
 from jobsync.ride import totals
 from jobsync.ride.blocks import (
     Entry,
@@ -14,9 +15,8 @@ from jobsync.ride.blocks import (
     note_rows,
     total_pieces,
 )
-from jobsync.ride.flow import Flow, Piece
-from jobsync.ride.sheet import Sheet
-from jobsync.sri.comprobante import CreditNote, Document
+from jobsync.ride.paper.flow import Flow, Piece
+from jobsync.ride.paper.sheet import Sheet
 
 TITLE = "NOTA DE CRÉDITO"
 

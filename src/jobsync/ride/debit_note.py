@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobsync.fiscal.document import DebitNote, Document
 from jobsync.ride import totals
 from jobsync.ride.blocks import (
     compensation_fields,
@@ -15,9 +16,8 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.figures import money
-from jobsync.ride.flow import Column, Filled, Flow, Piece
-from jobsync.ride.sheet import Sheet
-from jobsync.sri.comprobante import DebitNote, Document
+from jobsync.ride.paper.flow import Column, Filled, Flow, Piece
+from jobsync.ride.paper.sheet import Sheet
 
 TITLE = "NOTA DE DÉBITO"
 

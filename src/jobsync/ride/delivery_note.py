@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobsync.ride import codes
+from jobsync.fiscal import codes
+from jobsync.fiscal.document import DeliveryNote, Document, Good, Recipient
 from jobsync.ride.blocks import (
     PARTY,
     Entry,
@@ -13,8 +14,7 @@ from jobsync.ride.blocks import (
     table,
 )
 from jobsync.ride.figures import digits
-from jobsync.ride.flow import Column, Filled, Flow
-from jobsync.sri.comprobante import DeliveryNote, Document, Good, Recipient
+from jobsync.ride.paper.flow import Column, Filled, Flow
 
 TITLE = "GUÍA DE REMISIÓN"
 

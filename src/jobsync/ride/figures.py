@@ -11,7 +11,7 @@ import re
 from contextlib import AbstractContextManager
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
-from jobsync.sri.comprobante import Amount
+from jobsync.fiscal.element import Amount
 
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(\.?)([0-9]*)")
 _CENT = Decimal("0.01")

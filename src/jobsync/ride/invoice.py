@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jobsync.ride import codes, totals
+from jobsync.fiscal import codes
+from jobsync.fiscal.document import Document, Export, Field, Invoice, Transport
+from jobsync.ride import totals
 from jobsync.ride.blocks import (
     GAP,
     Entry,
@@ -21,9 +23,8 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.figures import digits, has_value, money
-from jobsync.ride.flow import Column, Filled, Flow, Piece
-from jobsync.ride.sheet import Sheet
-from jobsync.sri.comprobante import Document, Export, Field, Invoice, Transport
+from jobsync.ride.paper.flow import Column, Filled, Flow, Piece
+from jobsync.ride.paper.sheet import Sheet
 
 TITLE = "FACTURA"
 

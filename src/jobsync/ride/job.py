@@ -13,26 +13,25 @@ from uuid import UUID
 
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.fiscal.read import read_document
+from jobsync.jobs import GENERATE_RIDE
 from jobsync.logs import get_logger, visible
 from jobsync.ride import store
+from jobsync.ride.files import PlaceFault, Storage, StorageFault
 from jobsync.ride.model import Logo, Rendered, Stamp
-from jobsync.ride.storage import PlaceFault, Storage, StorageFault
+from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
-from jobsync.runner.job import ItemResult, ItemStatus, JobSpec
+from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import Run
-from jobsync.sri.comprobante import read_document
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-SPEC = JobSpec(name="generate-ride", noun="documents", deadline_s=None, budget_s=50.0, keeps_items=False)
-SWITCH = "ride_enabled"
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
 MOST_AT_ONCE = 5000
-_LOGO_BYTES_MOST = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ def require_known(connection: Connection[Any], job: GenerateRide) -> None:
 
 def is_due(connection: Connection[Any]) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(connection, SPEC.name)
+    return record.is_tick_due(connection, GENERATE_RIDE.name)
 
 
 class _Work:
@@ -328,11 +327,11 @@ def read_logo(path: Path) -> Logo | None:
             get_logger().warning("generate_ride.logo_unreadable", path=str(path), error="no file")
             return None
         with path.open("rb") as file:
-            data = file.read(_LOGO_BYTES_MOST + 1)
+            data = file.read(PICTURE_BYTES_MAX + 1)
     except OSError as error:
         get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=error.strerror)
         return None
-    if len(data) > _LOGO_BYTES_MOST:
+    if len(data) > PICTURE_BYTES_MAX:
         get_logger().warning("generate_ride.logo_too_large", path=str(path))
         return None
     return Logo(data, path.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-LOGO_BYTES_MAX = 8 * 1024 * 1024
 _AUTHORIZED = frozenset({"AUTORIZADO", "AUTORIZADA", "AUT"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jobsync.fiscal.document import Document, Field, PurchaseSettlement
 from jobsync.ride import totals
 from jobsync.ride.blocks import (
     GAP,
@@ -17,9 +18,8 @@ from jobsync.ride.blocks import (
     payment_pieces,
     total_pieces,
 )
-from jobsync.ride.flow import Flow, Piece
-from jobsync.ride.sheet import Sheet
-from jobsync.sri.comprobante import Document, Field, PurchaseSettlement
+from jobsync.ride.paper.flow import Flow, Piece
+from jobsync.ride.paper.sheet import Sheet
 
 TITLE = "LIQUIDACIÓN DE COMPRA DE BIENES Y PRESTACIÓN DE SERVICIOS"
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from jobsync.ride import blocks, credit_note, debit_note, delivery_note, invoice, purchase_settlement, withholding
-from jobsync.ride.flow import Flow
-from jobsync.ride.model import Logo, Rendered, Stamp
-from jobsync.ride.sheet import Sheet
-from jobsync.sri.comprobante import (
+from jobsync.fiscal.document import (
     CreditNote,
     DebitNote,
     DeliveryNote,
@@ -19,6 +15,10 @@ from jobsync.sri.comprobante import (
     PurchaseSettlement,
     Withholding,
 )
+from jobsync.ride import blocks, credit_note, debit_note, delivery_note, invoice, purchase_settlement, withholding
+from jobsync.ride.model import Logo, Rendered, Stamp
+from jobsync.ride.paper.flow import Flow
+from jobsync.ride.paper.sheet import Sheet
 
 if TYPE_CHECKING:
     from fpdf.image_datastructures import RasterImageInfo
@@ -46,7 +46,7 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
 
     The same arguments give the same bytes in every process and time zone.
     """
-    from jobsync.ride import pdf
+    from jobsync.ride.paper import pdf
 
     warnings: list[str] = []
     picture = _picture(logo, warnings)
@@ -65,7 +65,7 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
         created=_created(document, stamp),
         attachment=(f"{_file_name(document.access_key)}.xml", attach_xml) if attach_xml else None,
     )
-    data = pdf.assemble(sheet.contents(), facts, fonts="latin" if sheet.latin else "full", logo=picture)
+    data = pdf.assemble(sheet.contents(), facts, size="latin" if sheet.latin else "full", picture=picture)
     return Rendered(data, (*_warnings(document, stamp, sheet), *warnings), sheet.page_count)
 
 
@@ -86,13 +86,13 @@ def _draw_body(flow: Flow, document: Document) -> None:
 
 
 def _picture(logo: Logo | None, warnings: list[str]) -> RasterImageInfo | None:
-    from jobsync.ride import pdf
+    from jobsync.ride.paper import pdf
 
     if logo is None:
         return None
     try:
-        return pdf.picture(logo)
-    except pdf.UnusableLogo as error:
+        return pdf.read_picture(logo.data)
+    except pdf.UnusablePicture as error:
         warnings.append(f"{logo.name} was left out: {error}")
         return None
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
-from jobsync.ride import codes
+from jobsync.fiscal import codes
+from jobsync.fiscal.document import CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
+from jobsync.fiscal.element import Amount
 from jobsync.ride.blocks import TotalLine
 from jobsync.ride.figures import cents, exact, has_value, percent
-from jobsync.sri.comprobante import Amount, CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
 
 _NAMED_SUBTOTALS = {codes.IVA_NOT_SUBJECT: "SUBTOTAL NO OBJETO DE IVA", codes.IVA_EXEMPT: "SUBTOTAL EXENTO DE IVA"}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from sqlalchemy import text
 
 from jobsync.db.statements import rows_of
+from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from jobsync.db.system_settings import SystemSettings
 
 ABOUT = About(
-    "generate-ride",
+    GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
     checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
     queue=Queue("without their RIDE", "ride_delay_ms"),

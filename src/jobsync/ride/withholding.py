@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobsync.ride import codes
+from jobsync.fiscal import codes
+from jobsync.fiscal.document import Document, Withheld, Withholding
 from jobsync.ride.blocks import (
     Entry,
     TotalLine,
@@ -15,8 +16,7 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.figures import cents, digits, money
-from jobsync.ride.flow import Column, Filled, Flow
-from jobsync.sri.comprobante import Document, Withheld, Withholding
+from jobsync.ride.paper.flow import Column, Filled, Flow
 
 TITLE = "COMPROBANTE DE RETENCIÓN"
 

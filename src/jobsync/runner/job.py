@@ -1,4 +1,4 @@
-"""What a job is to the runner, what an item's result looks like, and the verdict over all of them."""
+"""What an item's result looks like, and the verdict over all of them."""
 
 from __future__ import annotations
 
@@ -35,26 +35,6 @@ class RunStatus(StrEnum):
     CRASHED = "crashed"
     DISABLED = "disabled"
     SKIPPED = "skipped"
-
-
-@dataclass(frozen=True)
-class JobSpec:
-    """
-    One kind of job.
-
-    Args:
-        name: of the job and of its lock.
-        noun: what its items are called, plural, in progress and summary lines.
-        deadline_s: after this long no further item is started, and the run has timed out; None means never.
-        budget_s: after this long a scheduled run starts no further item; the rest is the next tick's, and all is well.
-        keeps_items: every item leaves a row in job_items; otherwise only those that failed.
-    """
-
-    name: str
-    noun: str
-    deadline_s: float | None
-    budget_s: float | None = None
-    keeps_items: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from uuid import UUID
 
 from jobsync import __version__
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.hostname import host_name
 from jobsync.logs import get_logger, visible
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
@@ -56,8 +56,7 @@ def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
 
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:
     """Return this process's identity for the run."""
-    host = socket.gethostname().split(".")[0]
-    return RunIdentity(run_id, job, trigger, host, os.getpid(), environ.get("INVOCATION_ID"))
+    return RunIdentity(run_id, job, trigger, host_name(), os.getpid(), environ.get("INVOCATION_ID"))
 
 
 def limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:

@@ -17,9 +17,10 @@ from uuid import uuid4
 
 from jobsync.db.engine import Database, transaction, translated
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.jobs import Job
 from jobsync.logs import get_logger, visible, visible_lines
 from jobsync.runner import record
-from jobsync.runner.job import ItemResult, JobSpec, Report, RunStatus, count_items, judge_run
+from jobsync.runner.job import ItemResult, Report, RunStatus, count_items, judge_run
 from jobsync.runner.lock import (
     Fence,
     LockLost,
@@ -63,7 +64,7 @@ class Run:
     def __init__(
         self,
         *,
-        spec: JobSpec,
+        spec: Job,
         request: Request,
         who: record.RunIdentity,
         database: Database,
@@ -201,7 +202,7 @@ class Run:
 
 
 def run_job(
-    spec: JobSpec,
+    spec: Job,
     request: Request,
     work: Callable[[Run], list[ItemResult]],
     *,
@@ -375,7 +376,7 @@ def _make_report(
     )
 
 
-def _summary(report: Report, spec: JobSpec) -> str:
+def _summary(report: Report, spec: Job) -> str:
     counts = report.counts
     parts = [f"{counts.eligible} {spec.noun}", f"{counts.succeeded} succeeded"]
     parts += [f"{number} {word}" for word, number in counts.as_json().items() if number and word not in _SAID]
@@ -385,7 +386,7 @@ def _summary(report: Report, spec: JobSpec) -> str:
 _SAID = ("eligible", "succeeded")
 
 
-def _say(report: Report, spec: JobSpec, *, recorded: bool) -> None:
+def _say(report: Report, spec: Job, *, recorded: bool) -> None:
     level = "info" if report.exit_code is ExitCode.DONE else "warning"
     fields: dict[str, Any] = {
         "status": str(report.status),

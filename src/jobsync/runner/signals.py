@@ -3,8 +3,8 @@
 import signal
 from types import FrameType
 
-# Of the jobs only: other commands end at once by a signal, as any program does.
-_JOBS = ("stock-sync", "check-authorizations", "generate-ride")
+from jobsync.jobs import BY_NAME
+
 _noted: list[int] = []
 
 
@@ -17,7 +17,8 @@ def note_stops(arguments: list[str]) -> None:
     not want to wait: the second one is that exception.
     """
     words = arguments[2:] if arguments[:2] == ["cron", "run"] else arguments
-    if words[:1] and words[0] in _JOBS and "--dry-run" not in words:
+    # other commands than the jobs end at once by a signal, as any program does
+    if words[:1] and words[0] in BY_NAME and "--dry-run" not in words:
         signal.signal(signal.SIGTERM, _note)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _note)

@@ -22,6 +22,7 @@ from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.db import embedded
 from jobsync.errors import JobsyncError
+from jobsync.jobs import STOCK_SYNC
 from jobsync.proxies import exempting
 from jobsync.sandbox.demo_documents import Cast, cast, pages_folder, play_documents
 from jobsync.sandbox.easycars import EasyCarsSandbox
@@ -121,11 +122,11 @@ def play(show: Show, service: EasyCarsSandbox, documents: Cast, folder: Path, pa
     _prepare(show, scenario)
     service.set_night(1)
     write(_NIGHT_1 + "\n")
-    show.command("stock-sync", "--concurrency", "3", expect=3)
+    show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
     service.set_night(2)
     time.sleep(_RETRY_AFTER_S)
     write(_NIGHT_2 + "\n")
-    show.command("stock-sync", "--concurrency", "3", expect=3)
+    show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
     _explain(show, scenario)
     play_documents(show, documents, folder, pages)
     write("\nEvery run, as anybody can look it up later:\n\n")

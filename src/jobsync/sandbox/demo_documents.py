@@ -12,6 +12,7 @@ from typing import Protocol
 
 from jobsync.cli.output import write
 from jobsync.errors import JobsyncError
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE
 from jobsync.sandbox.documents import Invented, invent_documents, taxpayer_of, write_documents
 from jobsync.sandbox.sri_scenario import Play, SriRule, SriScenario
 
@@ -105,16 +106,16 @@ def play_documents(show: Shows, chosen: Cast, folder: Path, storage: Path) -> No
     show.ask("settings", "set", "ride_delay_ms", "0")
     write_documents(folder, chosen.documents)
     show.command("invoice", "import", str(folder))
-    show.command("check-authorizations")
+    show.command(CHECK_AUTHORIZATIONS.name)
     asked = time.monotonic()  # the slow one's time began before
     write(_REFUSED)
     show.command("invoice", "show", chosen.refused.key)
     show.command("sri", "explain", "39")
     write(_SLOW)
     time.sleep(max(0.0, asked + _SLOW_S - time.monotonic()))
-    show.command("check-authorizations", "--access-key", chosen.slow.key)
+    show.command(CHECK_AUTHORIZATIONS.name, "--access-key", chosen.slow.key)
     write(_PAGES)
-    show.command("generate-ride")
+    show.command(GENERATE_RIDE.name)
     with suppress(OSError):
         (storage / ".unfinished").rmdir()  # a run's own; nobody who opens the folder should wonder
     pages = sorted(storage.rglob("*_ride.pdf"))

@@ -16,10 +16,11 @@ from jobsync.db.tables import dealerships, tenants
 from jobsync.easycars import registry as stock
 from jobsync.easycars.credentials import Cipher, parse_credentials
 from jobsync.errors import UsageProblem
+from jobsync.fiscal.element import UnreadableDocument
+from jobsync.fiscal.read import read_summary
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, is_key, taxpayer_of, write_documents
 from jobsync.sri import registry as documents
-from jobsync.sri.comprobante import UnreadableDocument, read_summary
-from jobsync.sri.intake import Taken, find_files, take_in
+from jobsync.sri.import_ import Taken, find_files, take_in
 from jobsync.sri.parse import UnreadableFile, open_file
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ Source: docs/facts/sri.md, "Message codes". The meanings are in our words; the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,8 @@ _TABLE = "Ficha Técnica v2.32 (October 2025) and v2.34 (July 2026), section 11,
 _OLD = "a copy of the table as it was in 2016 and 2017; neither in the Ficha Técnica v2.32 nor in v2.34"
 _OTHER = "Ficha Técnica v2.32 (October 2025) and v2.34 (July 2026), section 12"
 _SEEN = "answers of the service in public sources"
+_NUMBER = re.compile(r"\+?(\d+)(?:[.,]0*)?")  # a code is a number, however it is written
+_LENGTH_MOST = 40  # of a code that is shown; the SRI's have two to four digits
 
 
 class CodeClass(StrEnum):
@@ -320,12 +323,14 @@ def explain(code: str) -> Explanation:
 
     >>> explain(" 043 ").code_class
     <CodeClass.QUERY: 'query'>
+    >>> explain("33.0").code
+    '33'
     >>> explain("1234").known
     False
     """
-    plain = code.strip()
-    if plain.isascii() and plain.isdigit():
-        plain = plain.lstrip("0") or "0"
+    plain = code.strip()[:_LENGTH_MOST]
+    if found := _NUMBER.fullmatch(plain):
+        plain = str(int(found[1]))
         number = int(plain[:6])
         if words := next((words for numbers, words in _REFUND_SERVICE if number in numbers), None):
             return Explanation(

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from jobsync.fiscal.access_key import AccessKey, Environment
 from jobsync.http import HttpClient, NoAnswer
-from jobsync.sri.access_key import AccessKey
-from jobsync.sri.model import ADDRESSES, Answer, Environment, Fault, FaultKind
+from jobsync.sri.model import ADDRESSES, Answer, Fault, FaultKind
 from jobsync.sri.parse import parse_answer
 from jobsync.sri.soap import HEADERS, PATH, build_authorization_request
 

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.fiscal.element import UnreadableDocument
+from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import Change, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
+from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
-from jobsync.runner.job import ItemResult, ItemStatus, JobSpec, Report, count_items, judge_run
+from jobsync.runner.job import ItemResult, ItemStatus, Report, count_items, judge_run
 from jobsync.runner.run import Run, database_now
 from jobsync.sri import store
-from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
-from jobsync.sri.comprobante import UnreadableDocument, read_summary
 from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
 from jobsync.sri.store import DueDocument, Event, Found
 from jobsync.sri.verdict import back_off, judge
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-SPEC = JobSpec(name="check-authorizations", noun="documents", deadline_s=None, budget_s=25.0, keeps_items=False)
-SWITCH = "sri_check_enabled"
 _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
 MOST_AT_ONCE = 2000
@@ -204,7 +204,7 @@ def require_known(connection: Connection[Any], job: CheckAuthorizations) -> None
 
 def is_due(connection: Connection[Any]) -> bool:
     """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(connection, SPEC.name)
+    return record.is_tick_due(connection, CHECK_AUTHORIZATIONS.name)
 
 
 def check_key(document: DueDocument) -> AccessKey:
@@ -525,7 +525,7 @@ def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float]
     results = []
     taken = len(chosen.documents) + len(chosen.later)
     for number, document in enumerate(chain.from_iterable(pages(chosen, engine))):
-        show_progress(f"{number}/{taken} {SPEC.noun}")
+        show_progress(f"{number}/{taken} {CHECK_AUTHORIZATIONS.noun}")
         item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
         try:
             key = check_key(document)
@@ -547,7 +547,7 @@ def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float]
     every = (*results, *chosen.decided)
     status, code = judge_run(every)
     eligible = chosen.total + len(chosen.decided)
-    return Report(SPEC.name, status, code, None, count_items(every, eligible=eligible), every)
+    return Report(CHECK_AUTHORIZATIONS.name, status, code, None, count_items(every, eligible=eligible), every)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:

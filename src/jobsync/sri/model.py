@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
 
-Environment = Literal["test", "production"]
+from jobsync.fiscal.access_key import Environment
+
 # Source: docs/facts/sri.md, "Web service".
 ADDRESSES: dict[Environment, str] = {"test": "https://celcer.sri.gob.ec", "production": "https://cel.sri.gob.ec"}
 

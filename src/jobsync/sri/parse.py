@@ -21,8 +21,9 @@ from typing import Any
 from lxml import etree
 
 from jobsync.errors import JobsyncError
+from jobsync.fiscal.access_key import Environment
 from jobsync.logs import visible
-from jobsync.sri.model import Answer, Authorization, DocumentFile, Environment, Fault, FaultKind, Message
+from jobsync.sri.model import Answer, Authorization, DocumentFile, Fault, FaultKind, Message
 
 FILE_BYTES_MAX = 10_000_000  # what the parser takes in one text; the SRI takes documents up to 320 KB
 DOCUMENT_ROOTS = frozenset(
@@ -79,6 +80,9 @@ _BLANK = "\ufeff \t\r\n"
 _BLANKS = re.compile(f"[{_BLANK}]*")
 _DECLARATION = re.compile(r"\s*<\?xml\s[^>]*?\?>")
 _ENCODING = re.compile(r"""(\sencoding\s*=\s*)(["'])([A-Za-z][A-Za-z0-9._-]*)\2""")
+_BROKEN = re.compile("[\ud800-\udfff]+")
+_BEYOND_ASCII = re.compile("[^\x00-\x7f\ud800-\udfff]")
+_ALMOST_UTF8 = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]|\xc0\x80")  # surrogates and NUL as some writers have them
 _SINGLE_BYTE = re.compile(r"(?:iso-?8859-\d+|windows-125\d|cp\d+|latin-?\d)", re.IGNORECASE)
 
 
@@ -87,13 +91,25 @@ def _decode(raw: bytes) -> str:
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             try:
-                return raw.decode(encoding).removeprefix("\ufeff")
+                return raw.decode(encoding, "surrogatepass").removeprefix("\ufeff")
             except UnicodeDecodeError:
                 raise _Unreadable(f"is not the {encoding.upper()} text that it begins as") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return _decode_single_byte(raw)
+        return _decode_broken(raw) or _decode_single_byte(raw)
+
+
+def _decode_broken(raw: bytes) -> str | None:
+    """
+    Return UTF-8 whose wrong bytes are halves of surrogates, which no XML allows; None if it is no UTF-8 at all.
+
+    It is UTF-8 if at least as many characters beyond ASCII are right as there are broken places: a text cut in the
+    middle of a letter must not cost all the others theirs.
+    """
+    text = raw.decode("utf-8-sig", "surrogateescape")
+    right = len(_BEYOND_ASCII.findall(text)) + len(_ALMOST_UTF8.findall(raw))
+    return text if right >= len(_BROKEN.findall(text)) else None
 
 
 def _decode_single_byte(raw: bytes) -> str:
@@ -160,7 +176,7 @@ def _read_xml(text: str) -> etree._Element:
     lines = text.count("\n", 0, start)
     try:
         # without its declaration, which may lie; the blank lines keep the line numbers
-        return etree.fromstring(("\n" * lines + text[start:]).encode(), _parsers.one)
+        return etree.fromstring(("\n" * lines + text[start:]).encode("utf-8", "surrogatepass"), _parsers.one)
     except etree.XMLSyntaxError as error:
         raise _explain(error, text) from None
 
@@ -180,12 +196,14 @@ def mend(text: str) -> str:
     """
     Return XML without what XML 1.0 forbids: characters and references to them are left out, a bare "&" is escaped.
 
+    Of bytes that are no character of their encoding U+FFFD tells that something stood there.
+
     What is allowed stays as it is, so that text in which nothing is wrong comes back unchanged.
 
     >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
     """
-    return _mend_references(_FORBIDDEN.sub("", text))
+    return _mend_references(_FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text)))
 
 
 def _mend_references(text: str) -> str:

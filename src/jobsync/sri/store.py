@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobsync.sri.model import Authorization, DocumentStatus, Environment, History
-from jobsync.sri.words import WORDS
+from jobsync.fiscal.access_key import Environment
+from jobsync.sri.model import Authorization, DocumentStatus, History
+from jobsync.sri.reasons import WORDS
 
 if TYPE_CHECKING:
     import psycopg

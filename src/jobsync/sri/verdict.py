@@ -82,12 +82,14 @@ Source: docs/facts/sri.md, "States".
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from hashlib import blake2b
 
-from jobsync.sri.access_key import ENVIRONMENTS, LENGTH
+from jobsync.fiscal.access_key import ENVIRONMENTS, LENGTH
 from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain, may_decide
 from jobsync.sri.model import (
     Answer,
@@ -115,7 +117,11 @@ _IN_PROCESS = frozenset({"EN PROCESO", "EN PROCESAMIENTO", "PPR"})
 _REFUSED = frozenset({"NO AUTORIZADO", "NAT", "RECHAZADO", "RECHAZADA"})
 _RECEIVED = "RECIBIDA"
 _RETURNED = "DEVUELTA"
-_ANNULLED = frozenset({"ANULADO", "ANULADA", "PENDIENTE DE ANULAR"})
+_ANNULLED = frozenset(
+    {"ANULADO", "ANULADA", "PENDIENTE DE ANULAR", "PENDIENTE ANULAR", "PENDIENTE DE ANULACION", "PENDIENTE ANULACION"}
+)
+_INVISIBLE = re.compile("[\u0300-\u036f\u00ad\u200b-\u200f\u2060\ufeff]")  # accents, and what has no width
+_NO_WORD = re.compile(r"[\W_]+")
 _DECIDED = _AUTHORIZED | _REFUSED | {_RETURNED}
 _NOT_YET = frozenset({"43", "50", "70"})
 _NOT_YET_RETURNED = _NOT_YET | {"45"}
@@ -181,12 +187,13 @@ def _judge_sanction(sanction: tuple[Message, ...], verdict: Verdict, history: Hi
 
 def normal_state(state: str) -> str:
     """
-    Return a state in the one spelling that is compared.
+    Return a state in the one spelling that is compared: plain capital letters with single blanks between the words.
 
-    >>> normal_state("  no_autorizado ")
-    'NO AUTORIZADO'
+    >>> normal_state("  no_autorizado "), normal_state("En-Proceso..."), normal_state("PENDIENTE DE ANULACIÓN")
+    ('NO AUTORIZADO', 'EN PROCESO', 'PENDIENTE DE ANULACION')
     """
-    return " ".join(state.replace("_", " ").upper().split())
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKD", state).upper())
+    return " ".join(_NO_WORD.sub(" ", plain).split())
 
 
 def is_authorized(state: str) -> bool:

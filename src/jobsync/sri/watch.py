@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from jobsync.db.statements import rows_of
 from jobsync.hosts.watch import ASKED, CIRCUIT, TOO_OFTEN, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.phrases import many, span, stamp
 from jobsync.sri.model import ADDRESSES
 from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from jobsync.db.system_settings import SystemSettings
 
 ABOUT = About(
-    "check-authorizations",
+    CHECK_AUTHORIZATIONS.name,
     unused="there is no tenant",
     first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
     checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},

@@ -20,12 +20,13 @@ from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
 from jobsync.db.tables import VIEWS, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
+from jobsync.jobs import BY_NAME, GENERATE_RIDE, JOBS
 from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
 from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
 from jobsync.watch.health import judge_health
-from jobsync.watch.model import KINDS, Watched
+from jobsync.watch.model import Watched
 from jobsync.watch.snapshot import read_snapshot, rows_of
 from jobsync.watch.timers import CRON_FILE, Waker, how_to_wake
 
@@ -388,9 +389,9 @@ def check_timers(
         yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
         return
     if waker is not Waker.UNITS:
-        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, KINDS[0].name))
+        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, JOBS[0].name))
         return
-    names = [f"jobsync-{name}.timer" for name in (*(kind.name for kind in KINDS), "health")]
+    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health")]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
     states = {}
     for block in shown.split("\n\n"):
@@ -399,7 +400,7 @@ def check_timers(
             states[facts["Id"]] = facts
     for name in names:
         facts = states.get(name, {})
-        if name == "jobsync-generate-ride.timer" and not renders and facts.get("ActiveState") != "active":
+        if name == f"jobsync-{GENERATE_RIDE.name}.timer" and not renders and facts.get("ActiveState") != "active":
             yield ok("timers", f"{name} is off: no JOBSYNC_STORAGE is set, so nothing is rendered here")
             continue
         enable = f"systemctl enable --now {name}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from jobsync.db.system_settings import SystemSettings
+from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
 from jobsync.watch.timers import Waker
 
@@ -22,23 +23,6 @@ if TYPE_CHECKING:
 
 QUEUE = "queue"
 WATCH = "health"  # the row of `jobs` that says when the health timer last acted
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One job as its operator knows it: the switch, the beat of its timer, what its items are called."""
-
-    name: str
-    switch: str
-    beat_s: int
-    noun: str
-
-
-KINDS = (
-    Kind("stock-sync", "easycar_sync_enabled", 60, "dealerships"),
-    Kind("check-authorizations", "sri_check_enabled", 30, "documents"),
-    Kind("generate-ride", "ride_enabled", 60, "documents"),
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,7 @@ class JobFacts:
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
     """
 
-    kind: Kind
+    kind: Job
     enabled: bool
     in_use: bool
     last_tick_at: datetime | None
@@ -312,7 +296,6 @@ class About:
         job: its name.
         unused: why it is not in use, and the first steps.
         checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
-        run_minutes: how long a run may take before somebody should look; None: alert_run_minutes.
         queue: None if no queue of it can be too long.
         whole: words for a success of the job as a whole, where runs may be for named items only.
     """
@@ -321,7 +304,6 @@ class About:
     unused: str
     first_steps: str | None = None
     checks: Mapping[str, str] = field(default_factory=dict)
-    run_minutes: int | None = None
     queue: Queue | None = None
     whole: str = ""
 

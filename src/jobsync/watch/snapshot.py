@@ -13,11 +13,11 @@ from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.db.tables import alerts, jobs
+from jobsync.jobs import BY_NAME, JOBS
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
 from jobsync.watch.error_kinds import fingerprint, normalise
 from jobsync.watch.model import (
-    KINDS,
     WATCH,
     AlertFacts,
     Failure,
@@ -129,7 +129,7 @@ def _jobs(
     watched: Sequence[Watched],
     parts: Mapping[str, Any],
 ) -> tuple[JobFacts, ...]:
-    names = [kind.name for kind in KINDS]
+    names = list(BY_NAME)
     states = {row["name"]: dict(row) for row in connection.execute(select(jobs)).mappings()}
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
@@ -141,7 +141,7 @@ def _jobs(
     holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
     owners = {each.ABOUT.job: each for each in watched}
     facts = []
-    for kind in KINDS:
+    for kind in JOBS:
         state: Mapping[str, Any] = states.get(kind.name, {})
         work = owners[kind.name].work_of(parts[kind.name], now, known=bool(state))
         facts.append(
@@ -194,7 +194,7 @@ _FAILURES = f"""
 
 def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[Failure, ...]:
     groups: dict[tuple[str, str], Failure] = {}
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
         pattern = normalise(row["error"])
         key = (row["job"], pattern)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from jobsync.db.system_settings import CATALOGUE
+from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, span
 from jobsync.watch.model import About, JobFacts, JobStatus, Level, Snapshot, State, by_hand
 from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
@@ -43,7 +44,7 @@ def about(seen: Snapshot, name: str) -> About:
 
 def run_limit(seen: Snapshot, name: str) -> timedelta:
     """Return how long a run may take before somebody should look."""
-    return timedelta(minutes=about(seen, name).run_minutes or seen.settings.number("alert_run_minutes"))
+    return timedelta(seconds=BY_NAME[name].deadline_s or 60 * seen.settings.number("alert_run_minutes"))
 
 
 def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from jobsync import __version__
-from jobsync.easycars.phrases import HELD
-from jobsync.easycars.watch import Standing, dealership_statuses
+from jobsync.easycars.watch import Standing, dealership_statuses, held_vehicles
 from jobsync.logs import visible
 from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
@@ -118,10 +117,7 @@ def _dealerships(text: Text, seen: Snapshot) -> None:
         "Failed syncs since the last success.",
         [(labels(s.facts.id, s.facts.name), s.facts.failures) for s in statuses],
     )
-    held = dict.fromkeys(HELD, 0)
-    for status in statuses:
-        for hold in status.facts.holds:
-            held[hold.kind] += hold.vehicles
+    held = held_vehicles(seen)
     text.add(
         "jobsync_held_removals",
         "Vehicles whose removal waits for a person.",

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync import __version__
 from jobsync.easycars.watch import DealershipStatus, Standing, dealership_statuses
+from jobsync.jobs import BY_NAME
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
-from jobsync.watch.model import CALM, KINDS, Check, JobStatus, Snapshot, State
+from jobsync.watch.model import CALM, Check, JobStatus, Snapshot, State
 from jobsync.watch.snapshot import rows_of
 from jobsync.watch.state import job_statuses, service_levels
 from jobsync.watch.views.charts import Series, draw_bars, draw_lines, draw_strip
@@ -99,7 +100,7 @@ _ALERTS = """
 def read_history(connection: Connection, *, now: datetime, since: datetime) -> History:
     """Read the days between two instants: a fixed number of statements."""
     days = _days(since, now)
-    jobs = [kind.name for kind in KINDS]
+    jobs = list(BY_NAME)
     words = {4: "Success", 3: "PartialSuccess", 2: "Held", 1: "Failed"}
     strip_since = max(since, now - timedelta(days=_STRIP_DAYS))
     ages: dict[str, list[int]] = {"check": [0] * len(_AGES), "ride": [0] * len(_AGES)}

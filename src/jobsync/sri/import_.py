@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import driver
 from jobsync.errors import UsageProblem
+from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.fiscal.document import Summary
+from jobsync.fiscal.element import UnreadableDocument
+from jobsync.fiscal.read import read_summary
 from jobsync.sri import store
-from jobsync.sri.access_key import AccessKey, AccessKeyError, parse_access_key
-from jobsync.sri.comprobante import Summary, UnreadableDocument, read_summary
 from jobsync.sri.model import Authorization, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
 from jobsync.sri.verdict import date_warnings, is_authorized

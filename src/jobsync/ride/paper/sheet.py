@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from jobsync.ride import typeface
+from jobsync.ride.paper import fonts
 
 HEIGHT_MM = 297.0  # A4
 POINTS = 72 / 25.4  # in a millimetre
@@ -41,7 +41,7 @@ class Ink:
         return self.size_pt * _LEADING / POINTS
 
     @property
-    def face(self) -> typeface.FaceName:
+    def face(self) -> fonts.FaceName:
         """Which face it is written with."""
         return "bold" if self.bold else "regular"
 
@@ -102,10 +102,10 @@ class Sheet:
         known = self._cleaned.get(text)
         if known is not None:
             return known
-        clean, missing = typeface.printable(text)
+        clean, missing = fonts.printable(text)
         for character in sorted(missing):
             self.replaced[character] = None
-        if self.latin and not typeface.is_latin(clean):
+        if self.latin and not fonts.is_latin(clean):
             self.latin = False
         self._cleaned[text] = self._cleaned[clean] = clean
         return clean
@@ -113,14 +113,14 @@ class Sheet:
     @staticmethod
     def measure(text: str, ink: Ink) -> float:
         """Return the width of a clean text in mm."""
-        return typeface.face(ink.face).width(text) * ink.size_pt / 1000 / POINTS
+        return fonts.face(ink.face).width(text) * ink.size_pt / 1000 / POINTS
 
     def wrap(self, text: str | None, width_mm: float, ink: Ink) -> list[str]:
         """Return the lines of a text, none wider than the room; a word too long for a line is broken."""
         text = self.clean(text)
         if not text:
             return []
-        face = typeface.face(ink.face)
+        face = fonts.face(ink.face)
         room = width_mm * POINTS * 1000 / ink.size_pt + 0.01
         if face.width(text) <= room:
             return [text]
@@ -237,7 +237,7 @@ def _string(text: str) -> str:
     return _SPECIAL.sub(lambda found: "\\r" if found[0] == "\r" else f"\\{found[0]}", raw)
 
 
-def _break_word(word: str, room: float, face: typeface.Face) -> list[str]:
+def _break_word(word: str, room: float, face: fonts.Face) -> list[str]:
     """Return the pieces of a word that is wider than its room, broken behind punctuation where that is near."""
     pieces = []
     start, used = 0, 0.0

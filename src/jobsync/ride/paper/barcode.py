@@ -1,7 +1,7 @@
 """
-Code 128 of an access key, as widths of bars and spaces.
+Code 128 of a row of digits, as widths of bars and spaces.
 
-Source: ISO/IEC 15417; the key's 49 digits take 24 pairs of subset C and one digit of subset B.
+Source: ISO/IEC 15417; pairs of digits in subset C, an odd last one in subset B.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.sri import access_key as keys
-from jobsync.sri.access_key import check_digit, find_ruc_problem, parse_access_key
+from jobsync.fiscal import access_key as keys
+from jobsync.fiscal.access_key import check_digit, find_ruc_problem, parse_access_key
 
 GOOD = "0407201901179217775800110010020000000301234567815"
 

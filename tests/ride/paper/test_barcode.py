@@ -6,7 +6,7 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from jobsync.ride.barcode import QUIET_MODULES, code128
+from jobsync.ride.paper.barcode import QUIET_MODULES, code128
 from tests.ride import documents
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.deploy.catalog import CATALOG, ENTRIES, render_catalog
+from jobsync.deploy.message_catalog import CATALOG, ENTRIES, render_catalog
 from jobsync.journal import MESSAGE_IDS
 from tests.tree import read_tree
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobsync.ride.sheet import Ink, Sheet
-from jobsync.ride.typeface import printable
+from jobsync.ride.paper.fonts import printable
+from jobsync.ride.paper.sheet import Ink, Sheet
 
 INK = Ink(7.4)
 

@@ -17,7 +17,7 @@ Size = Literal["latin", "full"]
 
 REPLACEMENT = "\ufffd"
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-_FONTS = Path(__file__).with_name("fonts")
+_FONTS = Path(__file__).with_name("faces")
 _ZLIB_LEVEL = 9  # once a process
 
 

@@ -22,19 +22,18 @@ from fpdf.output import OutputProducer, PDFPage, PDFResources
 from fpdf.syntax import Name, PDFContentStream, PDFObject
 from PIL import Image, UnidentifiedImageError
 
-from jobsync.ride import typeface
-from jobsync.ride.model import LOGO_BYTES_MAX, Logo
+from jobsync.ride.paper import PICTURE_BYTES_MAX, fonts
 
-FONT_NAMES: dict[typeface.FaceName, str] = {"regular": "F1", "bold": "F2"}
-LOGO_NAME = "I1"
-LOGO_PIXELS_MAX = 20_000_000
-LOGO_PRINTED_PIXELS = (1000, 400)  # 300 dots per inch in the room it gets
+FONT_NAMES: dict[fonts.FaceName, str] = {"regular": "F1", "bold": "F2"}
+PICTURE_NAME = "I1"
+PICTURE_PIXELS_MAX = 20_000_000
+PRINTED_PIXELS = (1000, 400)  # 300 dots per inch in the room it gets
 _JPEG_QUALITY = 88
-_LOGOS_KEPT = 16
+_PICTURES_KEPT = 16
 _STEM_WIDTH = {"regular": 80, "bold": 140}  # a hint for viewers that lack the font; it is embedded
 
 
-class UnusableLogo(Exception):
+class UnusablePicture(Exception):
     """The picture is none, too large, or of another kind than PNG and JPEG; the text says which."""
 
 
@@ -56,14 +55,14 @@ class Facts:
     attachment: tuple[str, bytes] | None = None
 
 
-def assemble(pages: Sequence[str], facts: Facts, *, fonts: typeface.Size, logo: RasterImageInfo | None = None) -> bytes:
+def assemble(pages: Sequence[str], facts: Facts, *, size: fonts.Size, picture: RasterImageInfo | None = None) -> bytes:
     """
     Return the PDF of these pages.
 
     Args:
         pages: content streams, latin-1, in points from the lower left corner of an A4 sheet; fonts are called as in
-            FONT_NAMES and take two bytes a character (UTF-16, big end first), the logo is LOGO_NAME.
-        fonts: which size of the font files holds all the characters.
+            FONT_NAMES and take two bytes a character (UTF-16, big end first), the picture is PICTURE_NAME.
+        size: which size of the font files holds all the characters.
     """
     document = FPDF(unit="pt", format="A4")
     document.set_auto_page_break(False)
@@ -93,49 +92,49 @@ def assemble(pages: Sequence[str], facts: Facts, *, fonts: typeface.Size, logo: 
         )
 
     class Producer(_Producer):
-        font_size = fonts
-        picture = logo
+        font_size = size
+        image = picture
 
     return bytes(document.output(output_producer_class=Producer))
 
 
-@lru_cache(maxsize=_LOGOS_KEPT)
-def picture(logo: Logo) -> RasterImageInfo:
+@lru_cache(maxsize=_PICTURES_KEPT)
+def read_picture(data: bytes) -> RasterImageInfo:
     """
-    Return the logo ready for embedding, on white, no finer than it is printed; decoded once a process.
+    Return a picture ready for embedding, on white, no finer than it is printed; decoded once a process.
 
     Raises:
-        UnusableLogo: it cannot be printed, and why.
+        UnusablePicture: it cannot be printed, and why.
     """
-    if len(logo.data) > LOGO_BYTES_MAX:
-        raise UnusableLogo(f"it is larger than {LOGO_BYTES_MAX >> 20} MB")
+    if len(data) > PICTURE_BYTES_MAX:
+        raise UnusablePicture(f"it is larger than {PICTURE_BYTES_MAX >> 20} MB")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(logo.data), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > LOGO_PIXELS_MAX:
-                raise UnusableLogo(f"it has {image.width} x {image.height} pixels")
-            embeddable = _embeddable(image, logo.data)
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > PICTURE_PIXELS_MAX:
+                raise UnusablePicture(f"it has {image.width} x {image.height} pixels")
+            embeddable = _embeddable(image, data)
     except UnidentifiedImageError as error:
-        raise UnusableLogo("it is neither PNG nor JPEG") from error
+        raise UnusablePicture("it is neither PNG nor JPEG") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnusableLogo(f"it cannot be decoded ({error})") from error
+        raise UnusablePicture(f"it cannot be decoded ({error})") from error
     _, _, info = preload_image(ImageCache(), embeddable)
     return cast("RasterImageInfo", info)
 
 
 def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
     """Return what fpdf2 shall embed: pixels, to be packed without loss, or a JPEG as it is."""
-    small = image.width <= LOGO_PRINTED_PIXELS[0] and image.height <= LOGO_PRINTED_PIXELS[1]
+    small = image.width <= PRINTED_PIXELS[0] and image.height <= PRINTED_PIXELS[1]
     if image.format == "JPEG":
         image.load()  # finds what is cut off
         if small and image.mode in ("L", "RGB") and "icc_profile" not in image.info:
             return BytesIO(data)
         image = image.convert("RGB")
-        image.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+        image.thumbnail(PRINTED_PIXELS, Image.Resampling.LANCZOS)
         target = BytesIO()
         image.save(target, "JPEG", quality=_JPEG_QUALITY)
         return target
     layers = image.convert("RGBA")
-    layers.thumbnail(LOGO_PRINTED_PIXELS, Image.Resampling.LANCZOS)
+    layers.thumbnail(PRINTED_PIXELS, Image.Resampling.LANCZOS)
     flat = Image.new("RGB", layers.size, "white")
     flat.paste(layers, mask=layers.getchannel("A"))
     return flat
@@ -144,23 +143,23 @@ def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
 class _Producer(OutputProducer):
     """fpdf2's producer with our fonts, embedded as they are, where it would cut them anew for each document."""
 
-    font_size: typeface.Size
-    picture: RasterImageInfo | None
+    font_size: fonts.Size
+    image: RasterImageInfo | None
 
     def _insert_resources(self, page_objs: list[PDFPage]) -> None:
-        fonts = " ".join(f"/{name} {self._font(face)} 0 R" for face, name in FONT_NAMES.items())
+        embedded = " ".join(f"/{name} {self._font(face)} 0 R" for face, name in FONT_NAMES.items())
         images = ""
-        if self.picture is not None:
-            image = self._add_image(RasterImageInfo(self.picture))
-            images = f"/XObject <</{LOGO_NAME} {image.id} 0 R>>"
-        resources = _Dictionary(f"<</Font <<{fonts}>> {images}>>")
+        if self.image is not None:
+            image = self._add_image(RasterImageInfo(self.image))
+            images = f"/XObject <</{PICTURE_NAME} {image.id} 0 R>>"
+        resources = _Dictionary(f"<</Font <<{embedded}>> {images}>>")
         self._add_pdf_obj(resources)
         for page in page_objs:
             page.resources = cast("PDFResources", resources)
 
-    def _font(self, name: typeface.FaceName) -> int:
+    def _font(self, name: fonts.FaceName) -> int:
         """Add a composite font whose codes are Unicode numbers; return its object's number."""
-        program = typeface.program(name, self.font_size)
+        program = fonts.program(name, self.font_size)
         face = program.face
         base = f"/AAAAAA+{face.name}"
         file = self._add_pdf_obj(_Deflated(program.font, length1=program.font_bytes))

@@ -9,7 +9,7 @@ from functools import cache, partial
 from itertools import zip_longest
 from typing import Literal
 
-from jobsync.ride.sheet import Align, Ink, Sheet
+from jobsync.ride.paper.sheet import Align, Ink, Sheet
 
 HEADING = Ink(7, bold=True)
 CELL = Ink(7.4)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from jobsync.errors import ExitCode, JobsyncError
-from jobsync.sri.model import Environment
+
+Environment = Literal["test", "production"]
 
 LENGTH = 49
 DOCUMENT_TYPES: Mapping[str, str] = {

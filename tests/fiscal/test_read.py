@@ -7,16 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from jobsync.sri.comprobante import (
-    Amount,
-    Document,
-    Invoice,
-    Summary,
-    UnreadableDocument,
-    Withholding,
-    read_document,
-    read_summary,
-)
+from jobsync.fiscal.document import Document, Invoice, Summary, Withholding
+from jobsync.fiscal.element import Amount, UnreadableDocument
+from jobsync.fiscal.read import read_document, read_summary
 
 KEY = "1503202601179312345600120010020000001231234567811"
 TAX = (

@@ -1,0 +1,1 @@
+"""Moving in from the program that jobsync replaces: its data, ids kept."""

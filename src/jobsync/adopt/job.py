@@ -1,0 +1,333 @@
+"""Moving in, step by step: read the original, decide, write all of it in one transaction or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobsync.adopt import plan, store
+from jobsync.adopt.plan import Leave, Left, Lot, Values
+from jobsync.db.audit import write_audit
+from jobsync.db.tables import dealerships as dealerships_table
+from jobsync.db.tables import easycar_credentials
+from jobsync.db.tables import vehicles as vehicles_table
+from jobsync.easycars.credentials import CredentialsUnreadable
+from jobsync.errors import ConfigurationProblem, JobsyncError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from jobsync.adopt.original import Original, Row
+    from jobsync.easycars.credentials import Cipher
+
+COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "settings")
+_AGAIN = "run jobsync adopt again once it is put right there"
+
+
+class Taken(JobsyncError):
+    """Ids of the original are here already and are somebody else's; nothing is brought."""
+
+    def __init__(self, left: Sequence[Left]) -> None:
+        few = ", ".join(f"{found.what} {found.id}" for found in left[:5])
+        more = f" and {len(left) - 5:,} more" if len(left) > 5 else ""
+        super().__init__(
+            f"nothing was brought: {few}{more} of the original are here already and were not brought from it; give"
+            " jobsync an empty schema of its own (JOBSYNC_DATABASE_SCHEMA), or delete them here"
+        )
+        self.left = left
+
+
+@dataclass
+class Outcome:
+    """
+    What an adoption did, or would do.
+
+    Args:
+        counts: rows written, new or changed, by kind; deleted ones among them.
+        left: what was not brought, with the reason.
+        untouched: dealerships that have been synced here since, so that nothing of theirs changes any more.
+        warnings: what was brought otherwise than it was, a sentence each.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    left: list[Left] = field(default_factory=list)
+    untouched: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def adopt(original: Original, connection: Connection, cipher: Callable[[], Cipher], *, dry_run: bool) -> Outcome:
+    """
+    Bring over what is new or changed in the original since the last time.
+
+    Args:
+        connection: in a transaction, which the caller commits.
+        cipher: asked for where there are credentials.
+        dry_run: only say what would be done.
+
+    Raises:
+        Taken: an id exists here and was not brought from this original.
+        ConfigurationProblem: no key is set, or it opens none of the credentials.
+    """
+    if not dry_run:
+        store.lock_tables(connection)
+    adoption = _Adoption(original, connection, dry_run=dry_run)
+    adoption.look()
+    adoption.prove(cipher)
+    adoption.write()
+    return adoption.outcome
+
+
+class _Adoption:
+    def __init__(self, original: Original, connection: Connection, *, dry_run: bool) -> None:
+        self.outcome = Outcome()
+        self._original, self._connection, self._dry_run = original, connection, dry_run
+        self._memory = store.read_memory(connection, original.source)
+        self._synced = store.read_synced(connection)
+        self._dealerships: dict[int, Values] = {}
+        self._credentials: dict[int, Values] = {}
+        self._yards: dict[int, str | None] = {}
+        self._lot = Lot()
+        self._here: dict[str, set[int]] = {}
+        self._there: set[int] = set()
+        self._vehicles: set[int] = set()
+
+    # --- what there is
+
+    def look(self) -> None:
+        """Read all but the vehicles' texts, and refuse ids that are somebody else's."""
+        switches = {row["dealership_id"]: row["auto_sync"] for row in self._original.read_all("switches")}
+        rows = self._original.read_all("dealerships")
+        self._there = {row["id"] for row in rows}
+        self.outcome.untouched = [row["id"] for row in rows if row["id"] in self._synced]
+        for row in rows:
+            if row["id"] not in self._synced:
+                self._take(
+                    "dealership", row["id"], self._dealerships, plan.plan_dealership, row, switches.get(row["id"])
+                )
+        for row in self._original.read_all("credentials"):
+            if row["dealership_id"] in self._dealerships:
+                self._take("credentials", row["dealership_id"], self._credentials, plan.plan_credentials, row)
+        self._yards = {number: values["yard_code"] for number, values in self._credentials.items()}
+        of_vehicles = ("id", "dealership_id", "stock_number", "status", "data_source")
+        light = (row for batch in self._original.read("vehicles", *of_vehicles) for row in batch)
+        self._lot = plan.settle((row for row in light if row["dealership_id"] not in self._synced), self._dealerships)
+        self.outcome.left += self._lot.left
+        self._here = {
+            "dealership": store.read_ids(self._connection, dealerships_table, self._dealerships),
+            "credentials": store.read_ids(self._connection, easycar_credentials, self._dealerships),
+            "vehicle": store.read_ids(self._connection, vehicles_table, self._lot.dealership_of),
+        }
+        taken = [
+            Left(what, number, "this id is here already, and was not brought from this original")
+            for what in ("dealership", "vehicle")
+            for number in sorted(self._here[what])
+            if not self._knows(what, number)
+        ]
+        if taken:
+            raise Taken(taken)
+
+    def _take(self, what: str, number: int, into: dict[int, Values], rule: Callable[..., Values], *given: Any) -> None:
+        try:
+            into[number] = rule(*given)
+        except Leave as why:
+            self._leave(what, number, f"{why}; {_AGAIN}")
+
+    def _leave(self, what: str, number: int | str, reason: str) -> None:
+        self.outcome.left.append(Left(what, number, reason))
+
+    def _knows(self, what: str, number: int | str) -> bool:
+        return str(number) in self._memory.get(what, {})
+
+    def _is_news(self, what: str, number: int | str, mark: bytes) -> bool:
+        here = self._here.get(what)
+        return self._memory.get(what, {}).get(str(number)) != mark or (here is not None and number not in here)
+
+    def prove(self, cipher: Callable[[], Cipher]) -> None:
+        """Open every ciphertext before anything is written; one that is damaged alone is left."""
+        wanted = {
+            number: values
+            for number, values in self._credentials.items()
+            if self._is_news("credentials", number, plan.fingerprint(values))
+        }
+        if not wanted:
+            return
+        key = cipher()
+        unreadable = [number for number, values in wanted.items() if not _opens(key, values)]
+        if len(unreadable) == len(wanted):
+            raise ConfigurationProblem(
+                f"nothing was brought: the key opens none of the original's credentials ({len(wanted)} tried); set"
+                " JOBSYNC_ENCRYPTION_KEY or EASYCARS_ENCRYPTION_KEY to the key that the original had in"
+                " EASYCARS_ENCRYPTION_KEY"
+            )
+        for number in unreadable:
+            del self._credentials[number]
+            self._leave("credentials", number, f"the key does not open them; jobsync credentials set {number}")
+
+    # --- what is written
+
+    def write(self) -> None:
+        """Write what is new or changed, and take away what is gone there."""
+        wanted = dict(self._dealerships)
+        for number in wanted.keys() - self._write("dealership", wanted.items(), self._write_dealerships):
+            del self._dealerships[number]
+        self._write_credentials()
+        self._write_settings()
+        self._delete_gone()
+        self._write_vehicles()
+        self._write_documents()
+        self._write_logs()
+        if any(self.outcome.counts.values()) and not self._dry_run:
+            store.move_sequences(self._connection)
+            told = {"counts": self.outcome.counts, "left": len(self.outcome.left)}
+            write_audit(self._connection, "adopt", self._original.source, told)
+
+    def _write(
+        self,
+        what: str,
+        rows: Iterable[tuple[int, Values]],
+        write: Callable[[Sequence[tuple[int, Values]]], None],
+    ) -> set[int]:
+        """Write the rows that are news, count and remember them; returns the ids of all that are here now."""
+        marks: dict[int | str, bytes] = {}
+        news = []
+        ids = set()
+        for number, values in rows:
+            ids.add(number)
+            mark = plan.fingerprint(values)
+            if self._is_news(what, number, mark):
+                marks[number] = mark
+                news.append((number, values))
+        refused = {} if self._dry_run else store.write_each(self._connection, news, write)
+        for number, why in refused.items():
+            self._leave(what, number, f"{why}; {_AGAIN}")
+            del marks[number]
+        self.outcome.counts[_PLURAL[what]] += len(marks)
+        if not self._dry_run:
+            store.remember(self._connection, what, self._original.source, marks)
+        if what == "vehicle":
+            self._warn_of_retired(marks)
+        return ids - refused.keys()
+
+    def _warn_of_retired(self, vehicles: Iterable[int | str]) -> None:
+        for number in vehicles:
+            was, _ = self._lot.retired.get(int(number), (None, None))
+            if was is not None:
+                self.outcome.warnings.append(
+                    f"vehicle {number} of dealership {self._lot.dealership_of[int(number)]} has the stock number {was},"
+                    " which another of its vehicles keeps; its own is retired (jobsync stock history)"
+                )
+
+    def _write_dealerships(self, rows: Sequence[tuple[int, Values]]) -> None:
+        store.write_dealerships(self._connection, rows, here=self._here["dealership"])
+
+    def _write_credentials(self) -> None:
+        own = [n for n in self._credentials if n in self._here["credentials"] and not self._knows("credentials", n)]
+        for number in own:
+            reason = (
+                f"it has some here that were not brought; to bring the original's: jobsync credentials delete {number}"
+            )
+            self._leave("credentials", number, reason)
+        wanted = [row for row in self._credentials.items() if row[0] not in own and row[0] in self._dealerships]
+        self._write("credentials", wanted, lambda rows: store.write_credentials(self._connection, rows))
+        there = {row["dealership_id"] for row in self._original.read_all("credentials", "dealership_id")}
+        gone = [n for n in self._here["credentials"] if self._knows("credentials", n) and n not in there]
+        self.outcome.counts["credentials"] += len(gone)
+        if gone and not self._dry_run:
+            store.delete_credentials(self._connection, gone)
+            store.forget(self._connection, "credentials", self._original.source, gone)
+
+    def _write_settings(self) -> None:
+        rows = self._original.read_all("settings")
+        if self.outcome.untouched:  # they are ours by now
+            return
+        brought: dict[int | str, bytes] = {}
+        for row in rows:
+            key = str(row["key"])
+            try:
+                value = plan.plan_setting(key, row["value"])
+            except Leave as why:
+                self._leave("setting", key, str(why))
+                continue
+            mark = plan.fingerprint({"value": value})
+            if self._is_news("setting", key, mark):
+                brought[key] = mark
+                if not self._dry_run:
+                    store.write_setting(self._connection, key, value)
+        self.outcome.counts["settings"] = len(brought)
+        if not self._dry_run:
+            store.remember(self._connection, "setting", self._original.source, brought)
+
+    def _delete_gone(self) -> None:
+        """Delete the vehicles that were brought and are no longer there; a dealership that is gone is only named."""
+        known = {int(number) for number in self._memory.get("dealership", {})}
+        there = self._there | self._synced
+        for number in sorted(store.read_ids(self._connection, dealerships_table, known - there)):
+            self._leave("dealership", number, "it is no longer in the original; here it stays as it is")
+        brought = {int(number) for number in self._memory.get("vehicle", {})}
+        missing = brought - self._lot.dealership_of.keys() - {left.id for left in self._lot.left}
+        gone = store.read_vehicles_of(self._connection, missing, self._dealerships)
+        refused: dict[int, str] = {}
+        if gone and not self._dry_run:
+            rows = [(number, None) for number in sorted(gone)]
+            refused = store.write_each(
+                self._connection, rows, lambda some: store.delete_vehicles(self._connection, some)
+            )
+            for what in ("vehicle", "document"):
+                store.forget(self._connection, what, self._original.source, gone - refused.keys())
+        for number, why in refused.items():
+            self._leave("vehicle", number, f"it is no longer in the original, but {why}")
+        self.outcome.counts["vehicles"] += len(gone) - len(refused)
+
+    def _write_vehicles(self) -> None:
+        def write(rows: Sequence[tuple[int, Values]]) -> None:
+            store.write_vehicles(self._connection, rows, here=self._here["vehicle"], retired=self._lot.retired)
+
+        written: set[int] = set()
+        for rows in self._original.read("vehicles"):
+            planned = [
+                (row["id"], plan.plan_vehicle(row, self._lot))
+                for row in rows
+                if self._lot.dealership_of.get(row["id"]) in self._dealerships
+            ]
+            written |= self._write("vehicle", planned, write)
+        self._vehicles = written
+
+    def _write_documents(self) -> None:
+        told: set[int] = set()
+        for table in ("documents", "raw"):
+            for rows in self._original.read(table):
+                planned: dict[int, Values] = {}
+                for row in rows:
+                    number = row["vehicle_id"]
+                    if row["document"] is not None and number in self._vehicles and number not in told:
+                        told.add(number)
+                        self._take("document", number, planned, plan.plan_document, row)
+                self._write("document", planned.items(), lambda some: store.write_documents(self._connection, some))
+
+    def _write_logs(self) -> None:
+        for rows in self._original.read("logs"):
+            planned: dict[int, Values] = {}
+            for row in rows:
+                number = row["dealership_id"]
+                if number in self._dealerships and not self._knows("log", row["id"]):
+                    self._take("log", row["id"], planned, plan.plan_log, row, self._yards.get(number))
+            self._write("log", planned.items(), lambda some: store.write_logs(self._connection, some))
+
+
+_PLURAL = {
+    "dealership": "dealerships",
+    "credentials": "credentials",
+    "vehicle": "vehicles",
+    "document": "documents",
+    "log": "logs",
+}
+
+
+def _opens(cipher: Cipher, values: Row) -> bool:
+    try:
+        for name in ("client_id", "client_secret", "account_number", "account_secret"):
+            cipher.decrypt(values[f"{name}_encrypted"])
+    except CredentialsUnreadable:
+        return False
+    return True

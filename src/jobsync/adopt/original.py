@@ -1,0 +1,349 @@
+"""The tables of the program that jobsync replaces, read as they were made: whatever columns are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from jobsync.db.engine import connect, problem_of
+from jobsync.db.migrate import VERSION_TABLE
+from jobsync.db.tables import metadata
+from jobsync.errors import ConfigurationProblem, JobsyncError, UsageProblem
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from jobsync.db.silence import Patience
+
+_BATCH = 500
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """
+    One table of the original.
+
+    Args:
+        names: what it may be called, the likeliest first.
+        columns: by our name for it, what a column may be called; one that is not there reads as None.
+        required: of our names, those that must be there.
+        texts: of our names, those that are read as text: JSON documents, which are kept as they are.
+    """
+
+    names: Sequence[str]
+    columns: Mapping[str, Sequence[str]]
+    required: Sequence[str] = ("id",)
+    texts: Sequence[str] = ()
+
+
+# Singular as it was built, plural as its papers have it (docs/facts/easycars.md, "Tables of the replaced system").
+_TABLES = {
+    "dealerships": _Table(
+        ("dealership", "dealerships"),
+        {
+            "id": ("id",),
+            "name": ("name",),
+            "email": ("email",),
+            "timezone": ("timezone", "time_zone"),
+            "created_at": ("created_at",),
+        },
+        required=("id", "name"),
+    ),
+    "switches": _Table(
+        ("dealership_settings", "dealership_setting"),
+        {"dealership_id": ("dealership_id",), "auto_sync": ("easycar_auto_sync_enabled",)},
+        required=("dealership_id", "auto_sync"),
+    ),
+    "credentials": _Table(
+        (
+            "dealership_easycars_credentials",
+            "dealership_easycar_credentials",
+            "easycar_credentials",
+            "easycars_credentials",
+        ),
+        {
+            name: (name,)
+            for name in (
+                "dealership_id",
+                "client_id_encrypted",
+                "client_secret_encrypted",
+                "account_number_encrypted",
+                "account_secret_encrypted",
+                "environment",
+                "is_active",
+                "yard_code",
+            )
+        },
+        required=(
+            "dealership_id",
+            "client_id_encrypted",
+            "client_secret_encrypted",
+            "account_number_encrypted",
+            "account_secret_encrypted",
+        ),
+    ),
+    "vehicles": _Table(
+        ("vehicle", "vehicles"),
+        {
+            "id": ("id",),
+            "dealership_id": ("dealership_id",),
+            "stock_number": ("easycars_stock_number", "stock_number"),
+            "yard_code": ("easycars_yard_code", "yard_code"),
+            "vin": ("easycars_vin", "vin"),
+            "make": ("make",),
+            "model": ("model",),
+            "badge": ("badge",),
+            "series": ("series",),
+            "year": ("year",),
+            "price": ("price",),
+            "special_price": ("special_price",),
+            "odometer": ("mileage", "odometer"),
+            "condition": ("condition",),
+            "status": ("status",),
+            "title": ("title",),
+            "description": ("description",),
+            "images": ("images",),
+            "data_source": ("data_source",),
+            "colour": ("exterior_color", "exterior_colour", "colour", "color"),
+            "interior_colour": ("interior_color", "interior_colour"),
+            "body": ("body",),
+            "fuel_type": ("fuel_type",),
+            "transmission": ("gear_type", "transmission"),
+            "engine_capacity": ("engine_capacity",),
+            "doors": ("door_count", "doors"),
+            "features": ("features",),
+            "created_at": ("created_at",),
+        },
+        required=("id", "dealership_id"),
+    ),
+    "documents": _Table(
+        ("easycar_stock_data",),
+        {
+            "vehicle_id": ("vehicle_id",),
+            "document": ("stock_item_json",),
+            "synced_at": ("synced_at",),
+            "api_version": ("api_version",),
+        },
+        required=("vehicle_id", "document"),
+        texts=("document",),
+    ),
+    # where a vehicle has no row there, its own column has the latest item
+    "raw": _Table(
+        ("vehicle", "vehicles"),
+        {
+            "vehicle_id": ("id",),
+            "document": ("easycars_raw_data",),
+            "synced_at": ("last_synced_from_easycars",),
+        },
+        required=("vehicle_id",),
+        texts=("document",),
+    ),
+    "logs": _Table(
+        ("easycar_sync_logs", "easycar_sync_log"),
+        {
+            "id": ("id",),
+            "dealership_id": ("dealership_id",),
+            "sync_type": ("sync_type",),
+            "status": ("status",),
+            "started_at": ("started_at",),
+            "synced_at": ("synced_at", "completed_at"),
+            "duration_ms": ("duration_ms",),
+            "items_processed": ("items_processed",),
+            "items_succeeded": ("items_succeeded",),
+            "items_failed": ("items_failed",),
+            "error_messages": ("error_messages",),
+            "api_version": ("api_version",),
+        },
+        required=("id", "dealership_id", "status", "synced_at"),
+    ),
+    "settings": _Table(
+        ("system_settings", "system_setting"),
+        {"key": ("key",), "value": ("value",)},
+        required=("key", "value"),
+    ),
+}
+
+
+class Original:
+    """
+    The original's tables as they were at one instant: one read-only transaction, on a connection of its own.
+
+    Args:
+        connection: the transaction has begun.
+        schema: where the tables are.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+        self.source = f"{connection.info.dbname}.{schema} on {_server(connection)}"
+        self._there = self._look()
+        self._tables = {name: self._find(table) for name, table in _TABLES.items()}
+        if self._tables["dealerships"] is None:
+            self._refuse()
+        if self._tables["vehicles"] is None:
+            self._tables["raw"] = None
+
+    def _look(self) -> dict[str, tuple[dict[str, str], bool]]:
+        """Return the schema's tables: type by column, and whether row-level security hides rows of it from us."""
+        rows = self._connection.execute(
+            "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL), row_security_active(c.oid)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+            " WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+            [self._schema],
+        ).fetchall()
+        found: dict[str, tuple[dict[str, str], bool]] = {}
+        for table, column, kind, hidden in rows:
+            found.setdefault(table, ({}, hidden))[0][column] = kind
+        if VERSION_TABLE in found:  # ours are beside them: what has one of our names is ours
+            found = {name: what for name, what in found.items() if name not in metadata.tables}
+        return found
+
+    def _refuse(self) -> None:
+        if not self._there:
+            known = self._connection.execute(
+                "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE c.relname = ANY(%s) AND NOT EXISTS (SELECT FROM pg_class o WHERE o.relname = %s"
+                " AND o.relnamespace = n.oid) ORDER BY 1",
+                [list(_TABLES["dealerships"].names), VERSION_TABLE],
+            ).fetchall()
+            others = ", ".join(f"--from-schema {name}" for (name,) in known)
+            hint = f"; such tables are there with {visible(others, most=200)}" if others else ""
+        else:
+            hint = ""
+        raise UsageProblem(
+            f"--from-schema: schema {self._schema!r} of --from has no table"
+            f" {' or '.join(_TABLES['dealerships'].names)} of the original product{hint}"
+        )
+
+    def _find(self, table: _Table) -> str | None:
+        """
+        Return what the table is called there, None where it is not.
+
+        Raises:
+            ConfigurationProblem: a column that it must have is not there, or some of its rows are hidden from us.
+        """
+        name = next((name for name in table.names if name in self._there), None)
+        if name is None:
+            return None
+        columns, hidden = self._there[name]
+        missing = [ours for ours in table.required if not any(column in columns for column in table.columns[ours])]
+        if missing:
+            wanted = ", ".join(" or ".join(table.columns[ours]) for ours in missing)
+            raise ConfigurationProblem(f"--from: table {self._schema}.{name} has no column {wanted}")
+        if hidden:
+            raise ConfigurationProblem(
+                f"--from: row-level security hides rows of {self._schema}.{name} from this role; read as its owner, or:"
+                " ALTER ROLE … BYPASSRLS"
+            )
+        return name
+
+    def read(self, what: str, *only: str) -> Iterator[list[Row]]:
+        """
+        Yield the rows of a table in the order of their ids, some hundreds at a time; nothing where there is no table.
+
+        Args:
+            only: our names of the columns that are wanted; all by default.
+        """
+        name, table = self._tables[what], _TABLES[what]
+        if name is None:
+            return
+        kinds = self._there[name][0]
+        wanted = {ours: next((c for c in table.columns[ours] if c in kinds), None) for ours in only or table.columns}
+        chosen = [
+            _selected(column, kinds[column], as_text=ours in table.texts)
+            for ours, column in wanted.items()
+            if column is not None
+        ]
+        names = [ours for ours, column in wanted.items() if column is not None]
+        first = table.required[0]
+        order = wanted.get(first) or next(c for c in table.columns[first] if c in kinds)
+        statement = sql.SQL("SELECT {} FROM {}.{} ORDER BY {}").format(
+            sql.SQL(", ").join(chosen), sql.Identifier(self._schema), sql.Identifier(name), sql.Identifier(order)
+        )
+        absent = dict.fromkeys(ours for ours, column in wanted.items() if column is None)
+        with of_source(), self._connection.cursor(name="jobsync_adopt") as cursor:
+            cursor.execute(statement)
+            while rows := cursor.fetchmany(_BATCH):
+                yield [{**dict(zip(names, row, strict=True)), **absent} for row in rows]
+
+    def read_all(self, what: str, *only: str) -> list[Row]:
+        """Return the rows of a small table."""
+        return [row for batch in self.read(what, *only) for row in batch]
+
+
+def _server(connection: psycopg.Connection[Any]) -> str:
+    """Return what tells a server from others, however it is reached; its address where it does not say."""
+    asked = connection.execute("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')").fetchone()
+    if asked is None or not asked[0]:
+        return f"{connection.info.host}:{connection.info.port}"
+    row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
+    return str(row[0] if row else "")
+
+
+def _selected(column: str, kind: str, *, as_text: bool) -> sql.Composable:
+    name = sql.Identifier(column)
+    if as_text:
+        return sql.SQL("{}::text").format(name)
+    if kind == "timestamp without time zone":  # the original kept UTC
+        return sql.SQL("{} AT TIME ZONE 'UTC'").format(name)
+    return name
+
+
+@contextmanager
+def of_source() -> Iterator[None]:
+    """Say of an error of the original's database that it is that one's, in our words."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigurationProblem(
+            f"--from: the role may not read there: {visible(error, most=200)}; as the tables' owner: GRANT USAGE ON"
+            " SCHEMA … TO …; GRANT SELECT ON ALL TABLES IN SCHEMA … TO …"
+        ) from None
+    except psycopg.Error as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        raise _named(problem) from None
+
+
+def _named(problem: JobsyncError) -> JobsyncError:
+    return type(problem)(f"--from: {problem}")
+
+
+@contextmanager
+def open_original(url: str, schema: str, *, patience: Patience | None = None) -> Iterator[Original]:
+    """
+    Open the original's database for one reading.
+
+    Args:
+        patience: how long it waits for a word of that server.
+
+    Raises:
+        UsageProblem: the URL is none, or its schema has no such tables.
+        ConfigurationProblem: the server refuses the role, or hides rows from it.
+        Unavailable: nobody answers.
+    """
+    import psycopg
+
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UsageProblem("--from: expected postgresql://…, the database of the original product")
+    try:
+        connection = connect(url, application_name="jobsync adopt", autocommit=False, patience=patience)
+    except JobsyncError as problem:
+        raise _named(problem) from None
+    with closing(connection):  # which ends the transaction too
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        with of_source():
+            original = Original(connection, schema)
+        yield original

@@ -1,0 +1,76 @@
+"""
+The three jobs, once: what else names a job, its switch, its beat or the exit codes that are no failure reads it here.
+
+Also the idle tick imports this file, so it imports nothing that a bare interpreter has not loaded for it already.
+"""
+
+from jobsync.errors import ExitCode
+
+
+class Job:
+    """
+    One kind of job.
+
+    Args:
+        name: of the command, the job and its lock.
+        noun: what its items are called, plural, in progress and summary lines.
+        switch: the setting that stops every form of it.
+        beat_s: seconds from one tick of its timer to the next.
+        offset_s: the second of the minute at which its first tick comes.
+        deadline_s: after this long no further item is started, and the run has timed out; None means never.
+        budget_s: after this long a scheduled run starts no further item; the rest is the next tick's, and all is well.
+        keeps_items: every item leaves a row in job_items; otherwise only those that failed.
+        calm: the exit codes of a scheduled run that are no failure, besides 0.
+    """
+
+    __slots__ = ("beat_s", "budget_s", "calm", "deadline_s", "keeps_items", "name", "noun", "offset_s", "switch")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        noun: str,
+        switch: str = "",
+        beat_s: int = 60,
+        offset_s: int = 0,
+        deadline_s: float | None = None,
+        budget_s: float | None = None,
+        keeps_items: bool = True,
+        calm: tuple[ExitCode, ...] = (ExitCode.LOCKED,),
+    ) -> None:
+        self.name, self.noun, self.switch = name, noun, switch
+        self.beat_s, self.offset_s, self.deadline_s, self.budget_s = beat_s, offset_s, deadline_s, budget_s
+        self.keeps_items, self.calm = keeps_items, calm
+
+    @property
+    def scheduled(self) -> tuple[str, str]:
+        """The arguments of a timer's run."""
+        return self.name, "--scheduled"
+
+
+STOCK_SYNC = Job(
+    name="stock-sync",
+    noun="dealerships",
+    switch="easycar_sync_enabled",
+    deadline_s=3600,
+)
+CHECK_AUTHORIZATIONS = Job(
+    name="check-authorizations",
+    noun="documents",
+    switch="sri_check_enabled",
+    beat_s=30,
+    budget_s=25,
+    keeps_items=False,
+    calm=(ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # the next tick asks again; a lasting fault is health's to tell
+)
+GENERATE_RIDE = Job(
+    name="generate-ride",
+    noun="documents",
+    switch="ride_enabled",
+    offset_s=15,  # when the other two do not start
+    budget_s=50,
+    keeps_items=False,
+    calm=(ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
+)
+JOBS = (STOCK_SYNC, CHECK_AUTHORIZATIONS, GENERATE_RIDE)
+BY_NAME = {job.name: job for job in JOBS}

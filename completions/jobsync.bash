@@ -65,7 +65,7 @@ _jobsync() {
         'jobsync tenant pause') words='--json --help' ;;
         'jobsync tenant resume') words='--json --help' ;;
         'jobsync invoice') words='import list show recheck export --help' ;;
-        'jobsync invoice import') words='--tenant --json --help' ;;
+        'jobsync invoice import') words='--tenant --dry-run --json --help' ;;
         'jobsync invoice list') words='--status --tenant --limit --json --help' ;;
         'jobsync invoice show') words='--json --help' ;;
         'jobsync invoice recheck') words='--json --help' ;;

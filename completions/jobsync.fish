@@ -177,6 +177,7 @@ complete -c jobsync -n '__jobsync_at jobsync invoice' -f -a show -d 'Show one do
 complete -c jobsync -n '__jobsync_at jobsync invoice' -f -a recheck -d 'Make a document pending and due at once: the next tick asks the SRI. For a document that was corrected, submitted again, or settled with the SRI.'
 complete -c jobsync -n '__jobsync_at jobsync invoice' -f -a export -d 'Write the XML that is kept of a document, and the SRI’s answer byte for byte, into a folder.'
 complete -c jobsync -n '__jobsync_at jobsync invoice import' -l tenant -r -d 'Take only this tenant’s; refuse others.'
+complete -c jobsync -n '__jobsync_at jobsync invoice import' -l dry-run -d 'Say what would become of each file, and write nothing.'
 complete -c jobsync -n '__jobsync_at jobsync invoice import' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync invoice list' -l status -r -d 'pending_authorization, authorized, rejected, needs_attention or cancelled.'
 complete -c jobsync -n '__jobsync_at jobsync invoice list' -l tenant -r -d 'Only this tenant’s.'

@@ -357,6 +357,7 @@ _jobsync() {
         ) ;;
         ('jobsync invoice import') found=(
             '--tenant:Take only this tenant’s; refuse others.'
+            '--dry-run:Say what would become of each file, and write nothing.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;

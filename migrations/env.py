@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from jobsync.db.migrate import VERSION_TABLE
+from jobsync.db.hidden import VERSION_TABLE
 from jobsync.db.tables import metadata
 
 context.configure(

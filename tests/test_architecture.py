@@ -113,12 +113,14 @@ def test_no_circle() -> None:
 
 def test_runner_knows_no_slice() -> None:
     """The runner uses the database and the small files that everybody uses; nothing else of ours."""
-    assert wrong(("runner",), others("runner", "db", "errors", "hostname", "jobs", "logs")) == []
+    assert wrong(("runner",), others("runner", "db", "errors", "hostname", "jobs", "logs", "schema_name")) == []
 
 
 def test_db_knows_neither_runner_nor_slice() -> None:
     """The database's room is below all others."""
-    assert wrong(("db",), others("db", "cron", "errors", "hostname", "jobs", "libpq", "logs", "private_postgres")) == []
+    below = ("cron", "errors", "hostname", "jobs", "libpq", "logs", "private_postgres", "schema_name")
+
+    assert wrong(("db",), others("db", *below)) == []
 
 
 def test_the_private_server_knows_nothing_of_ours() -> None:
@@ -247,7 +249,19 @@ def test_watch_only_reads() -> None:
 
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
-    small = ("cron", "errors", "hostname", "jobs", "journal", "libpq", "logs", "phrases", "proxies", "settings")
+    small = (
+        "cron",
+        "errors",
+        "hostname",
+        "jobs",
+        "journal",
+        "libpq",
+        "logs",
+        "phrases",
+        "proxies",
+        "schema_name",
+        "settings",
+    )
 
     assert wrong(small, others(*small)) == []
 

@@ -21,6 +21,7 @@ VARIABLES = [
     ("JOBSYNC_DATABASE_URL", "postgres://u@/d?host=/run/pg", "database_url", "postgres://u@/d?host=/run/pg"),
     ("JOBSYNC_DATABASE_URL", "embedded:/srv/pg", "embedded_folder", Path("/srv/pg")),
     ("JOBSYNC_LOCK_DATABASE_URL", "postgresql://u@h2/d", "lock_database_url", "postgresql://u@h2/d"),
+    ("JOBSYNC_DATABASE_SCHEMA", "Our cars", "database_schema", "Our cars"),
     ("JOBSYNC_ENCRYPTION_KEY", KEY, "encryption_key", bytes(range(32))),
     ("EASYCARS_ENCRYPTION_KEY", KEY, "encryption_key", bytes(range(32))),
     ("JOBSYNC_ENCRYPTION_KEY_PREVIOUS", KEY, "encryption_key_previous", bytes(range(32))),

@@ -30,7 +30,7 @@ class Wanted:
 
     @property
     def seen(self) -> str:
-        """The texts as one, to notice a change; SQL function jobsync_tick builds the same."""
+        """The texts as one, to notice a change; the view dealership_schedules builds the same."""
         return f"{self.cron} @ {self.timezone}"
 
 

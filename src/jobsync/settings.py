@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from jobsync import schema_name
 from jobsync.errors import ConfigurationProblem
 from jobsync.proxies import read_proxies
 
@@ -23,6 +24,7 @@ _LOG_FORMATS = ("auto", "json", "console")
 _NAMES = (
     "JOBSYNC_DATABASE_URL",
     "JOBSYNC_LOCK_DATABASE_URL",
+    "JOBSYNC_DATABASE_SCHEMA",
     "JOBSYNC_ENCRYPTION_KEY",
     "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
     "JOBSYNC_EASYCARS_URL",
@@ -61,6 +63,7 @@ class Settings:
     embedded_folder: Path | None = None
     database_is_default: bool = False
     lock_database_url: str | None = field(default=None, repr=False)
+    database_schema: str = schema_name.DEFAULT
     encryption_key: bytes | None = field(default=None, repr=False)
     encryption_key_previous: bytes | None = field(default=None, repr=False)
     easycars_url: str | None = None
@@ -158,6 +161,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         embedded_folder=embedded_folder,
         database_is_default="JOBSYNC_DATABASE_URL" not in raw,
         lock_database_url=url_of("JOBSYNC_LOCK_DATABASE_URL", _POSTGRES_SCHEMES),
+        database_schema=_schema(raw, problems),
         encryption_key=key_of("JOBSYNC_ENCRYPTION_KEY"),
         encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),
         easycars_url=url_of("JOBSYNC_EASYCARS_URL", ("http", "https")),
@@ -257,6 +261,13 @@ def _is_closed(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _schema(raw: Mapping[str, str], problems: list[str]) -> str:
+    schema = raw.get("JOBSYNC_DATABASE_SCHEMA", schema_name.DEFAULT)
+    if (wrong := schema_name.problem_of_schema(schema)) is not None:
+        problems.append(f"JOBSYNC_DATABASE_SCHEMA: {wrong} (expected a schema's name, such as jobsync)")
+    return schema
 
 
 def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:

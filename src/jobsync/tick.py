@@ -16,7 +16,7 @@ _QUESTION = (
     "SELECT jobsync_tick('{job}') OR NOT coalesce((SELECT lower(btrim(value)) IN ('true', '1', 'on', 'yes')"
     " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
 )
-SCHEMA = "0009"
+SCHEMA = "0010"
 _SEVERAL_HOSTS = (",", "%2C", "%2c")  # perhaps in the password: asking for the primary does no harm there
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 
@@ -32,9 +32,15 @@ def nothing_is_due(arguments: list[str]) -> bool:
         return False
     try:
         from jobsync import libpq
+        from jobsync.schema_name import problem_of_schema, use_schema
+
+        schema = _schema()
+        if schema is None or problem_of_schema(schema):
+            return False
 
         # one transaction; the ordinary way says who keeps it waiting
-        question = "SET LOCAL lock_timeout = '5s'; " + _QUESTION.format(job=job.name, switch=job.switch)
+        settings = f"{use_schema(schema)}; SET LOCAL lock_timeout = '5s'; "
+        question = settings + _QUESTION.format(job=job.name, switch=job.switch)
         answer = libpq.ask_row(url, question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
         return answer == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):
@@ -59,6 +65,16 @@ def _database_url() -> str | None:
             return None
     # C would read no further than a NUL, and so another URL
     return url if url.startswith(("postgresql://", "postgres://")) and "\0" not in url else None
+
+
+def _schema() -> str | None:
+    """Return the schema of our tables, None where another place may name it, which settings.py reads."""
+    named = os.environ.get("JOBSYNC_DATABASE_SCHEMA")
+    if named:
+        return named
+    folder = os.environ.get("CREDENTIALS_DIRECTORY") or "/etc/jobsync/credentials"
+    elsewhere = (os.environ.get("JOBSYNC_CONFIG") or "/etc/jobsync/config.toml", f"{folder}/jobsync_database_schema")
+    return None if any(map(os.path.exists, elsewhere)) else "public"
 
 
 def _parameters(url: str) -> dict[str, str]:

@@ -123,13 +123,15 @@ class Tools:
             for url in (settings.database_url, settings.lock_database_url):
                 for password in passwords_in(url or ""):
                     register_secret(password)
-            return self._keep(Database(settings.database_url, settings.lock_database_url))
+            return self._keep(
+                Database(settings.database_url, settings.lock_database_url, schema=settings.database_schema)
+            )
         from jobsync.db import embedded
 
         lease = self._stack.enter_context(
             embedded.acquire(settings.embedded_folder or embedded.default_folder(self.environ))
         )
-        database = self._keep(Database(lease.url))
+        database = self._keep(Database(lease.url, schema=settings.database_schema))
         self._upgrade_embedded(database)
         return database
 

@@ -370,6 +370,29 @@ def test_import_without_a_key_names_the_field(cli: Cli, tmp_path: Path, what: st
     assert "infoTributaria/claveAcceso" in ran.json["items"][0]["reason"]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_file_that_says_annulled_beside_authorized_is_not_authorized(
+    cli: Cli,  # noqa: F811
+    rows: Rows,
+    tmp_path: Path,
+    *,
+    whole: bool,
+) -> None:
+    """As in an answer the annulment counts: the document waits for the SRI's word, and its page is marked."""
+    key, file = make_key(1), tmp_path / "a.xml"
+    node = documents.authorized(key).decode().partition("<autorizaciones>")[2].partition("</autorizaciones>")[0]
+    other = (
+        node.replace(">AUTORIZADO<", ">ANULADO<") if whole else "<autorizacion><estado>ANULADO</estado></autorizacion>"
+    )
+    file.write_bytes(documents.answer(key, other, node))
+
+    assert cli("invoice", "import", str(file)).code == 0
+    ran = cli("ride", "render", str(file), "-o", str(tmp_path / "a.pdf"), "--json")
+
+    assert rows("SELECT status, confirmed_by FROM invoices") == [("pending_authorization", None)]
+    assert (ran.code, ran.json["authorized"]) == (0, False)
+
+
 def test_answer_with_a_forbidden_character_is_imported(cli: Cli, rows: Rows, tmp_path: Path) -> None:  # noqa: F811
     """A file that holds the SRI's answer goes in as the answer itself would."""
     key = make_key(1)

@@ -185,6 +185,25 @@ def test_folder_is_read_in_order_and_once(cli: Cli, rows: Rows, tmp_path: Path) 
     assert rows("SELECT count(*) FROM invoices") == [(250,)]
 
 
+def test_import_tried_out_says_what_it_would_do_and_writes_nothing(cli: Cli, rows: Rows, tmp_path: Path) -> None:
+    """With --dry-run each file has the status and the run the exit code of the real one; no row is made or changed."""
+    counted = "SELECT (SELECT count(*) FROM invoices), (SELECT count(*) FROM sri_events), (SELECT count(*) FROM audit)"
+    for number in range(120):  # more than one part
+        (tmp_path / f"{number:03d}.xml").write_bytes(invoice(make_key(number)))
+    (tmp_path / "again.xml").write_bytes(invoice(make_key(3)))
+    (tmp_path / "bad.xml").write_bytes(b"<a/>")
+    before = rows(counted)
+
+    tried = cli("invoice", "import", str(tmp_path), "--dry-run", "--json")
+    after = rows(counted)
+    done = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert after == before
+    assert tried.json == done.json
+    assert (tried.code, tried.json["counts"]) == (3, {"imported": 120, "replaced": 0, "unchanged": 1, "refused": 1})
+    assert cli("invoice", "import", str(tmp_path), "--dry-run").out.startswith("nothing was written; 122 files: ")
+
+
 def test_same_document_twice_in_one_import(cli: Cli, tmp_path: Path) -> None:
     """The second copy finds the first."""
     for name in ("a.xml", "b.xml"):

@@ -99,6 +99,64 @@ def test_a_tick_under_a_wrong_clock_costs_one_night_at_most(
     assert {"A": "success"} == scheduled()
 
 
+def test_what_was_synced_under_a_wrong_clock_is_synced_at_the_first_right_tick(
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
+) -> None:
+    """400 days ahead for one tick: all that it left behind is past again, health has counted it, and once is enough."""
+    add("A", "A")
+    feed.answers["A"] = [ITEM]
+    scheduled()
+    due_now(connection)
+    scheduled()
+    columns = (
+        "next_at",
+        "slot_at",
+        "slot_started_at",
+        "attempted_at",
+        "last_success_at",
+        "computed_at",
+        "first_seen_at",
+    )
+    ahead = ", ".join(f"{column} = {column} + interval '400 days'" for column in columns)
+    connection.execute(f"UPDATE sync_schedule SET {ahead}".encode())
+    counted = cli("health").out
+
+    assert ("1 dealership, document or RIDE had the next time further ahead" in counted) is True
+    assert [{"A": "success"}, {}] == [scheduled(), scheduled()]
+    assert [(True,)] == rows(f"SELECT greatest({', '.join(columns)}) < now() + interval '26 hours' FROM sync_schedule")
+
+
+def test_who_was_first_seen_under_a_wrong_clock_gets_its_slot(
+    cli: Cli, scheduled: Tick, add: Add, rows: Rows, connection: Connection
+) -> None:
+    """Alone, so that nobody else's slot wakes the tick; and not before that slot."""
+    add("A", "A")
+    scheduled()
+    [(right,)] = rows("SELECT next_at FROM sync_schedule")
+    connection.execute(
+        "UPDATE sync_schedule SET next_at = next_at + interval '400 days', computed_at = now() + interval '400 days',"
+        " first_seen_at = now() + interval '400 days'"
+    )
+
+    assert {} == scheduled()
+    assert [(right, True)] == rows("SELECT next_at, greatest(computed_at, first_seen_at) <= now() FROM sync_schedule")
+
+
+def test_retry_set_by_a_wrong_clock_is_due(
+    cli: Cli, scheduled: Tick, add: Add, feed: Feed, connection: Connection
+) -> None:
+    """No retry is set further ahead than a day."""
+    add("A", "A")
+    feed.answers["A"] = ("503 Service Unavailable", b"down")
+    scheduled()
+    due_now(connection)
+    scheduled()
+    connection.execute("UPDATE sync_schedule SET retry_at = retry_at + interval '400 days'")
+    feed.answers["A"] = [ITEM]
+
+    assert {"A": "success"} == scheduled()
+
+
 def test_a_slot_in_the_far_future_is_corrected_by_the_next_run(
     scheduled: Tick, add: Add, feed: Feed, rows: Rows, connection: Connection
 ) -> None:

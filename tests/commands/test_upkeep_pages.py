@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from alembic import command as alembic
 
-from jobsync.db import migrate
+from jobsync.db import hidden, migrate
 from jobsync.db.engine import Database
 from tests.commands.support import Add, Feed, cars, command
 from tests.db.servers import system_programs
@@ -143,12 +143,12 @@ def test_upgrade_and_rollback(shell_on: Callable[[str], Shell], empty_url: str) 
     upgraded = run(shell, UPGRADE, "Upgrade")
 
     assert [0, 0, 0] == upgraded[:3], shell.said
-    assert [(migrate.HEAD,)] == ask(empty_url, f"SELECT version_num FROM {migrate.VERSION_TABLE}")
+    assert [(migrate.HEAD,)] == ask(empty_url, f"SELECT version_num FROM {hidden.VERSION_TABLE}")
     ask(empty_url, "UPDATE dealerships SET name = 'Renamed'")
 
     assert [0, 0, 0, 0] == run(shell, UPGRADE, "Rollback"), shell.said
     assert [(before, "Northside")] == ask(
-        empty_url, f"SELECT version_num, name FROM {migrate.VERSION_TABLE}, dealerships"
+        empty_url, f"SELECT version_num, name FROM {hidden.VERSION_TABLE}, dealerships"
     )
     assert [0, 0, 0] == run(shell, UPGRADE, "Upgrade")[:3], shell.said
 

@@ -8,9 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobsync.db.tables import VIEWS
-
 Connection = psycopg.Connection[Any]
+OF_DOCUMENTS = ("due_documents", "due_rides")
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def many(connection: Connection) -> Connection:
     return connection
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", OF_DOCUMENTS)
 @pytest.mark.parametrize(
     "question", ["SELECT EXISTS (SELECT FROM {})", "SELECT count(*) FROM {}", "SELECT FROM {} WHERE too_far_ahead"]
 )
@@ -41,7 +40,7 @@ def test_what_is_due_is_found_by_index(many: Connection, view: str, question: st
     assert {"due_documents": "invoices_check_due_idx", "due_rides": "invoices_ride_due_idx"}[view] in plan
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", OF_DOCUMENTS)
 def test_due_rows_say_since_when_and_why(many: Connection, view: str) -> None:
     """What lies a day ahead is due since now, and says that it is too far ahead."""
     statement = f"SELECT too_far_ahead, count(*), min(now() - due_since) FROM {view} GROUP BY 1 ORDER BY 1"
@@ -50,3 +49,76 @@ def test_due_rows_say_since_when_and_why(many: Connection, view: str) -> None:
 
     assert [(False, 15), (True, 15)] == [row[:2] for row in found]
     assert found[1][2] == timedelta(0) < found[0][2]
+
+
+@pytest.fixture
+def dealership(connection: Connection) -> Connection:
+    """A dealership that takes part, whose slot comes in an hour, by a rule of every night."""
+    connection.execute("INSERT INTO dealerships (name) VALUES ('D')")
+    connection.execute(
+        "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
+        " account_number_encrypted, account_secret_encrypted, environment) VALUES (1, '', '', '', '', 'Test')"
+    )
+    connection.execute(
+        "INSERT INTO sync_schedule (dealership_id, cron, timezone, seen, next_at, computed_at, slot_at,"
+        " last_success_at)"
+        " VALUES (1, '0 2 * * *', 'UTC', '0 2 * * * @ UTC', now() + interval '1 hour', now(), now(), now())"
+    )
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("next_at = next_at", None),
+        ("next_at = now()", "slot"),
+        ("retry_at = now(), next_at = now()", "slot"),
+        ("retry_at = now()", "retry"),
+        ("retry_at = now() + interval '23 hours'", None),
+        ("retry_at = now() + interval '25 hours'", "retry"),
+        ("retry_at = 'infinity'", "retry"),
+        ("next_at = NULL", "changed"),
+        ("seen = 'another'", "changed"),
+        ("next_at = now() + interval '25 hours'", None),
+        ("next_at = now() + interval '27 hours'", "clock ahead"),
+        ("next_at = 'infinity'", "clock ahead"),
+        ("cron = '0 2 * * 1', next_at = now() + interval '6 days'", None),
+        ("cron = '0 2 * * MON', next_at = now() + interval '9 days'", "clock ahead"),
+        ("cron = '0 2 * * 1#1', next_at = now() + interval '30 days'", None),
+        ("cron = '0 2 29 2 *', next_at = now() + interval '7 years'", None),
+        ("cron = '0 2 29 2 *', next_at = now() + interval '10 years'", "clock ahead"),
+        ("computed_at = now() + interval '1 s'", "clock ahead"),
+        ("attempted_at = now() + interval '1 s'", "clock ahead"),
+        ("slot_at = now() + interval '1 s'", "clock ahead"),
+        ("slot_started_at = now() + interval '1 s'", "clock ahead"),
+        ("last_success_at = now() + interval '1 s'", "clock ahead"),
+    ],
+)
+def test_dealership_is_due_for_a_reason(dealership: Connection, change: str, why: str | None) -> None:
+    """Slot, retry, a changed rule, or a clock that was ahead; the tick answers by the same view."""
+    dealership.execute(f"UPDATE sync_schedule SET {change}".encode())
+
+    rows = dealership.execute("SELECT why FROM due_dealerships").fetchall()
+
+    assert ([(why,)] if why else []) == rows
+    assert [(why is not None,)] == dealership.execute("SELECT jobsync_tick('stock-sync')").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("statement", "due"),
+    [
+        ("UPDATE easycar_credentials SET is_active = false", False),
+        ("INSERT INTO dealership_settings (dealership_id, easycar_auto_sync_enabled) VALUES (1, false)", False),
+        ("INSERT INTO dealership_settings (dealership_id, paused_until) VALUES (1, 'infinity')", False),
+        ("INSERT INTO dealership_settings (dealership_id, paused_until) VALUES (1, now())", True),
+        ("INSERT INTO vendor_hosts (host, environments, not_before) VALUES ('h', '{Test}', now() + '1 min')", False),
+        ("INSERT INTO vendor_hosts (host, environments, not_before) VALUES ('h', '{Test}', now() + '2 hours')", True),
+        ("INSERT INTO vendor_hosts (host, environments, not_before) VALUES ('h', '{Production}', 'infinity')", True),
+    ],
+)
+def test_dealership_that_takes_no_part_is_not_due(dealership: Connection, statement: str, due: bool) -> None:
+    """Whatever its slot says; a host rests for an hour at most."""
+    dealership.execute("UPDATE sync_schedule SET next_at = now()")
+    dealership.execute(statement.encode())
+
+    assert [(int(due),)] == dealership.execute("SELECT count(*) FROM due_dealerships").fetchall()

@@ -16,11 +16,12 @@ from sqlalchemy import Engine
 
 from jobsync.db import migrate
 from jobsync.db.engine import Database, driver
+from jobsync.db.hidden import VERSION_TABLE
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem
 
-_OURS = f"c.relnamespace = 'public'::regnamespace AND c.relname <> '{migrate.VERSION_TABLE}'"
+_OURS = f"c.relnamespace = 'public'::regnamespace AND c.relname <> '{VERSION_TABLE}'"
 CATALOG = {
     "columns": f"""
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
@@ -77,7 +78,7 @@ def test_alembic_sees_no_difference(database: Database) -> None:
     with database.engine().connect() as connection:
         context = MigrationContext.configure(
             connection,
-            opts={"version_table": migrate.VERSION_TABLE, "compare_type": True, "compare_server_default": True},
+            opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True},
         )
 
         assert compare_metadata(context, metadata) == []
@@ -176,7 +177,7 @@ def test_pending_lists_what_an_upgrade_would_run(empty: Engine) -> None:
 
 def test_newer_schema_is_refused(database: Database, connection: psycopg.Connection[Any]) -> None:
     """A schema from a newer program is neither used nor touched: 78."""
-    connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
+    connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     engine = database.engine()
 
     with pytest.raises(ConfigurationProblem, match="newer"):
@@ -188,7 +189,7 @@ def test_newer_schema_is_refused(database: Database, connection: psycopg.Connect
 
 def test_older_schema_names_the_command(database: Database, connection: psycopg.Connection[Any]) -> None:
     """A schema older than the code is refused with the command that mends it."""
-    connection.execute(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0000'")
+    connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0000'")
 
     with pytest.raises(ConfigurationProblem, match="jobsync db upgrade"), database.engine().connect() as looking:
         migrate.check_schema(driver(looking))

@@ -73,23 +73,34 @@ def test_health_acts_every_five_minutes() -> None:
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
+SCHEMA = '"JOBSYNC_DATABASE_SCHEMA=public"'
+
+
 @pytest.mark.parametrize(
     ("url", "environment", "credentials"),
     [
-        (SOCKET, [f'"JOBSYNC_DATABASE_URL={SOCKET}"', "PYTHONFAULTHANDLER=1"], []),
+        (SOCKET, [f'"JOBSYNC_DATABASE_URL={SOCKET}"', SCHEMA, "PYTHONFAULTHANDLER=1"], []),
         (
             "postgresql://jobsync@/jobsync?host=%2Frun%2Fpostgresql",
-            ['"JOBSYNC_DATABASE_URL=postgresql://jobsync@/jobsync?host=%%2Frun%%2Fpostgresql"', "PYTHONFAULTHANDLER=1"],
+            [
+                '"JOBSYNC_DATABASE_URL=postgresql://jobsync@/jobsync?host=%%2Frun%%2Fpostgresql"',
+                SCHEMA,
+                "PYTHONFAULTHANDLER=1",
+            ],
             [],
         ),
         (
             "postgresql://jobsync@10.0.0.5/jobsync",
-            ['"JOBSYNC_DATABASE_URL=postgresql://jobsync@10.0.0.5/jobsync"', "PYTHONFAULTHANDLER=1"],
+            ['"JOBSYNC_DATABASE_URL=postgresql://jobsync@10.0.0.5/jobsync"', SCHEMA, "PYTHONFAULTHANDLER=1"],
             [],
         ),
-        ("postgresql://jobsync:pw@10.0.0.5/jobsync", ["PYTHONFAULTHANDLER=1"], ["jobsync_database_url"]),
-        ("postgresql://10.0.0.5/jobsync?user=a&password=pw", ["PYTHONFAULTHANDLER=1"], ["jobsync_database_url"]),
-        ("postgresql:///jobsync?sslpassword=pw", ["PYTHONFAULTHANDLER=1"], ["jobsync_database_url"]),
+        ("postgresql://jobsync:pw@10.0.0.5/jobsync", [SCHEMA, "PYTHONFAULTHANDLER=1"], ["jobsync_database_url"]),
+        (
+            "postgresql://10.0.0.5/jobsync?user=a&password=pw",
+            [SCHEMA, "PYTHONFAULTHANDLER=1"],
+            ["jobsync_database_url"],
+        ),
+        ("postgresql:///jobsync?sslpassword=pw", [SCHEMA, "PYTHONFAULTHANDLER=1"], ["jobsync_database_url"]),
     ],
 )
 def test_url_is_a_credential_only_where_it_holds_a_secret(
@@ -161,7 +172,11 @@ def test_file_is_read_at_the_root_that_is_installed_to(tmp_path: Path) -> None:
     text = f'database_url = "{SOCKET}"\nstorage = "/srv/rides"\nsri_url = "http://h"\n'
     (tmp_path / "etc/jobsync/config.toml").write_text(text)
 
-    assert read({}, tmp_path).environment == {"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/rides"}
+    assert read({}, tmp_path).environment == {
+        "JOBSYNC_DATABASE_SCHEMA": "public",
+        "JOBSYNC_DATABASE_URL": SOCKET,
+        "JOBSYNC_STORAGE": "/srv/rides",
+    }
 
 
 def test_another_configuration_file_is_told_to_every_service(tmp_path: Path) -> None:
@@ -298,7 +313,7 @@ def test_sandbox_of_the_configuration_file_is_installed(tmp_path: Path) -> None:
     text = f'database_url = "{SOCKET}"\nsri_url = "http://127.0.0.1:8081"\n'
     (tmp_path / "etc/jobsync/config.toml").write_text(text)
 
-    assert read({}, tmp_path).environment == {"JOBSYNC_DATABASE_URL": SOCKET}
+    assert read({}, tmp_path).environment == {"JOBSYNC_DATABASE_SCHEMA": "public", "JOBSYNC_DATABASE_URL": SOCKET}
 
 
 def test_program_below_a_home_folder_is_refused(tmp_path: Path) -> None:

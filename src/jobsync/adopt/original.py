@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from jobsync.db.engine import connect, problem_of
-from jobsync.db.migrate import VERSION_TABLE
+from jobsync.db.hidden import VERSION_TABLE
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem, JobsyncError, UsageProblem
 from jobsync.logs import visible

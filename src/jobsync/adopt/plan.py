@@ -13,12 +13,13 @@ from jobsync.db.system_settings import CATALOGUE
 from jobsync.easycars.credentials import ENVIRONMENTS
 from jobsync.easycars.identity import stock_key, vin_of
 from jobsync.easycars.parse import title_of
+from jobsync.jobs import STOCK_SYNC
 
 Row = Mapping[str, Any]
 Values = dict[str, Any]
 
 # Settings of the original that mean the same here.
-SETTINGS = ("easycar_sync_enabled", "easycar_sync_cron", "easycar_sync_concurrency")
+SETTINGS = (STOCK_SYNC.switch, "easycar_sync_cron", "easycar_sync_concurrency")
 _STATUSES = {"active": "active", "pending": "deposit", "sold": "sold", "draft": "excluded"}
 _SOURCES = {"easycars": "easycars", "manual": "manual", "import": "import"}
 _CONDITIONS = ("new", "used", "demo")

@@ -617,7 +617,9 @@ def only_here(database: Database | None) -> Iterator[bool]:
     with translated(), database.lock_connection(application_name="jobsync:alert") as connection:
 
         def is_taken() -> bool:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key("alerts")]).fetchone()
+            row = connection.execute(
+                "SELECT pg_try_advisory_lock(%s)", [lock_key("alerts", database.schema)]
+            ).fetchone()
             return row is not None and bool(row[0])
 
         trying = Retrying(

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,11 @@ from jobsync.logs import complain, visible
 from jobsync.sri import registry
 from jobsync.sri.import_ import Taken, find_files, take_in
 from jobsync.sri.model import DocumentStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
 
 app = group("Fiscal documents and what the SRI said of them.")
 AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.", show_default=False)]
@@ -32,6 +37,9 @@ def import_(
         str | None,
         typer.Option("--tenant", metavar="RUC", help="Take only this tenant's; refuse others.", show_default=False),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would become of each file, and write nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """
@@ -61,8 +69,12 @@ def import_(
         complain(f"jobsync: {_visible(what)}: {_visible(entry.reason)}")
 
     with _progress(len(files), as_json=as_json) as step:
-        take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
-        if files:
+        if dry_run:
+            with _rolled_back(context) as connection:
+                take_in(files, transaction=lambda: nullcontext(connection), tenant=tenant, told=told)
+        else:
+            take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
+        if files and not dry_run:
             with transaction(context) as connection:
                 registry.record_import(connection, [str(path) for path in paths], dict(counts))
     for entry, *others in of_nobody.values():
@@ -75,10 +87,19 @@ def import_(
         say("no XML file there")
     else:
         say(
-            f"{len(files)} file{'' if len(files) == 1 else 's'}: "
+            ("nothing was written; " if dry_run else "")
+            + f"{len(files)} file{'' if len(files) == 1 else 's'}: "
             + ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name])
         )
     raise typer.Exit(int(code))
+
+
+@contextmanager
+def _rolled_back(context: typer.Context) -> Iterator[Connection]:
+    """Open one transaction that leaves nothing; one for all files, so that a second copy of a document is seen."""
+    with transaction(context) as connection, connection.begin_nested() as inside:
+        yield connection
+        inside.rollback()
 
 
 def _visible(text: object) -> str:

@@ -18,6 +18,7 @@ EXIT_STATUS = tuple((str(int(code)), code.meaning) for code in ExitCode)
 ENVIRONMENT = (
     ("JOBSYNC_DATABASE_URL", "postgresql://…; unset, embedded: or embedded:/path is the private server"),
     ("JOBSYNC_LOCK_DATABASE_URL", "a direct connection for locks when the other leads through a pooler"),
+    ("JOBSYNC_DATABASE_SCHEMA", "the schema of jobsync's tables; default public, and db upgrade creates it"),
     ("JOBSYNC_ENCRYPTION_KEY", "base64 of 32 bytes, for stored credentials"),
     ("JOBSYNC_ENCRYPTION_KEY_PREVIOUS", "the old key, until credentials rotate-key has run"),
     ("JOBSYNC_EASYCARS_URL", "replaces both built-in addresses; RequestToken is appended"),

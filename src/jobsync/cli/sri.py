@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobsync.sri.catalogue import Explanation
 
 app = group("The SRI, Ecuador's tax authority.")
-_CODE = re.compile("0*[0-9]{1,5}")
+_CODE = re.compile(r"\+?0*[0-9]{1,5}(?:[.,]0*)?")  # as the SRI may write it
 
 
 @app.callback()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from jobsync import libpq
+from jobsync import libpq, schema_name
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
@@ -49,6 +49,7 @@ def connect(
     prepare: bool = False,
     writes: bool = False,
     patience: silence.Patience | None = None,
+    schema: str = schema_name.DEFAULT,
     **parameters: Any,
 ) -> silence.Connection:
     """
@@ -60,6 +61,7 @@ def connect(
         prepare: let the server keep what is asked often; such statements would not survive a transaction pooler.
         writes: refuse a session that cannot write.
         patience: how long it waits for a word of the server; its own by default.
+        schema: the one that holds our tables. The connection only knows it; the engine's transactions use it.
         parameters: further libpq parameters; they win over the URL's, but `options` joins the URL's own.
 
     Raises:
@@ -82,6 +84,7 @@ def connect(
     merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
     connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
     connection.patience = patience or Patience()
+    connection.schema = schema
     try:
         connection.no_writes = why_read_only(connection)
         if writes and connection.no_writes is not None:
@@ -300,8 +303,11 @@ def make_engine(
 
     def begin(connection: Connection) -> None:
         """Say what holds for each transaction, of jobs and of commands: all of them begin here."""
-        if lock_timeout_s is not None:  # LOCAL: a pooler may stand between
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
+        lent = driver(connection)
+        settings = [schema_name.use_schema(schema_name.schema_of(lent))]  # LOCAL: a pooler may stand between
+        if lock_timeout_s is not None:
+            settings.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
+        lent.execute("; ".join(settings).encode(), prepare=False)
 
     event.listen(engine, "begin", begin)
     return engine
@@ -464,11 +470,13 @@ class Database:
     Args:
         url: libpq URL for work; may lead through a pooler.
         lock_url: libpq URL for locks; must lead to the server itself.
+        schema: the one that holds our tables, whatever the role's search_path says.
     """
 
-    def __init__(self, url: str, lock_url: str | None = None) -> None:
+    def __init__(self, url: str, lock_url: str | None = None, *, schema: str = schema_name.DEFAULT) -> None:
         self.url = url
         self.lock_url = lock_url or url
+        self.schema = schema
         self._engines: list[Engine] = []
 
     @cached_property
@@ -530,6 +538,7 @@ class Database:
             prepare=prepare,
             writes=writes,
             patience=self.patience,
+            schema=self.schema,
         )
 
     def lock_connection(self, *, application_name: str) -> psycopg.Connection[Any]:
@@ -550,6 +559,7 @@ class Database:
             prepare=True,
             writes=True,
             patience=self.patience,
+            schema=self.schema,
             options=server,
         )
 

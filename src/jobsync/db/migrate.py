@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import driver
+from jobsync.db.hidden import VERSION_TABLE, hidden_function, refuse_hidden
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
+from jobsync.schema_name import DEFAULT, quoted, schema_of
 
 if TYPE_CHECKING:
     import psycopg
     from alembic.config import Config
     from sqlalchemy import Engine
 
-# Not alembic's default: the host application may use alembic in the same database.
-VERSION_TABLE: LiteralString = "jobsync_schema_version"
-HEAD = "0009"
+HEAD = "0010"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
 _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
+# Whoever calls them sees what we see, whatever search_path is theirs. Those that read no table need none.
+_FUNCTIONS_CARRY_IT = r"""
+    DO $$
+    DECLARE
+        ours regprocedure;
+    BEGIN
+        FOR ours IN SELECT p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
+                    WHERE nspname = current_schema() AND proname LIKE 'jobsync\_%' AND provolatile <> 'i' LOOP
+            EXECUTE format('ALTER FUNCTION %s SET search_path FROM CURRENT', ours);
+        END LOOP;
+    END
+    $$
+"""
 
 
 @dataclass(frozen=True)
@@ -44,9 +57,18 @@ def migrations_folder() -> Path:
 
 
 def read_version(connection: psycopg.Connection[Any]) -> str | None:
-    """Return the schema's revision, None where there is none."""
-    [found] = connection.execute("SELECT to_regclass(%s)", [VERSION_TABLE]).fetchall()
-    row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone() if found[0] is not None else None
+    """
+    Return the schema's revision, None where there is none.
+
+    Raises:
+        ConfigurationProblem: row-level security may hide it, or anything else.
+    """
+    table = f"{quoted(schema_of(connection))}.{VERSION_TABLE}"
+    [found] = connection.execute("SELECT to_regclass(%s)", [table]).fetchall()
+    if found[0] is None:
+        return None
+    refuse_hidden(connection)
+    row = connection.execute(f"SELECT version_num FROM {table}".encode()).fetchone()
     return row[0] if row else None
 
 
@@ -61,7 +83,9 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
     if current == HEAD:
         return
     if current is None:
-        raise ConfigurationProblem("the database has no jobsync tables yet; run: jobsync db upgrade")
+        schema = schema_of(connection)
+        where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
+        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade")
     if current > HEAD:
         raise ConfigurationProblem(
             f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too"
@@ -114,6 +138,7 @@ def _run_migrations(engine: Engine) -> str | None:
     config = _config()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        _create_schema(driver(connection))
         current = read_version(driver(connection))
         if current is not None and current > HEAD:
             check_schema(driver(connection))
@@ -121,6 +146,9 @@ def _run_migrations(engine: Engine) -> str | None:
             _refuse_others(driver(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if current != HEAD:
+            for statement in (hidden_function(), _FUNCTIONS_CARRY_IT):
+                driver(connection).execute(statement.encode(), prepare=False)
     return current
 
 
@@ -148,6 +176,25 @@ def _taken(what: str) -> ConfigurationProblem:
         " schema of its own: JOBSYNC_DATABASE_SCHEMA=jobsync (in /etc/jobsync/config.toml: database_schema ="
         ' "jobsync"), then: jobsync db upgrade; what another program kept in such tables is brought by: jobsync adopt'
     )
+
+
+def _create_schema(connection: psycopg.Connection[Any]) -> None:
+    schema = schema_of(connection)
+    import psycopg.errors
+
+    there, role = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s), quote_ident(current_user)", [schema]
+    ).fetchall()[0]
+    if there:
+        return
+    statement = f"CREATE SCHEMA {quoted(schema)}"
+    try:
+        connection.execute(statement.encode())
+    except psycopg.errors.InsufficientPrivilege:
+        raise ConfigurationProblem(
+            f"the database has no schema {visible(quoted(schema))}, and the role may not create it; as the database's"
+            f" owner: {visible(statement)} AUTHORIZATION {visible(role)}"
+        ) from None
 
 
 def _revisions() -> list[str]:

@@ -19,6 +19,7 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from jobsync import libpq
+from jobsync.schema_name import DEFAULT
 
 if TYPE_CHECKING:
     from jobsync.errors import JobsyncError
@@ -70,11 +71,13 @@ class Connection(psycopg.Connection[Any]):
     Attributes:
         conninfo: libpq's parameters that it was opened with, the password among them.
         no_writes: what it means that this session could not write from its start, None if it could.
+        schema: the one that holds our tables.
     """
 
     patience = Patience()
     conninfo = ""
     no_writes: JobsyncError | None = None
+    schema = DEFAULT
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **more: Any) -> Any:
         """Wait as the driver does; raises Silent where the server has gone silent."""

@@ -146,6 +146,8 @@ sync_schedule = Table(
     Column("status_words", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     # the meaning of such words that its rows follow: easycar_status_map as its last sync had it
     Column("status_map", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    # when next_at was computed
+    _instant("computed_at"),
 )
 
 easycar_credentials = Table(
@@ -601,7 +603,58 @@ def _due(columns: str, instant: str, condition: str) -> str:
     """
 
 
+# Who takes part in stock sync, what each wants, and what its schedule says. `clock_ahead`: something lies in the future
+# that was only ever written as "now", or a slot further ahead than its rule allows; the slot is computed anew.
+# `attempted_ahead`: what was brought in then is older than it says; it is brought in once more.
+_DEALERSHIP_SCHEDULES = """
+        SELECT d.id AS dealership_id, d.name, c.environment,
+               CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
+                    WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
+                    WHEN s.paused_until > now() THEN 'paused' END AS why_not,
+               w.cron AS wanted_cron, w.timezone AS wanted_timezone, common.cron AS common_cron,
+               common.timezone AS common_timezone, h.cron, h.timezone, h.seen,
+               h.next_at IS NULL OR h.seen IS DISTINCT FROM w.cron || ' @ ' || w.timezone AS changed,
+               coalesce(greatest(h.slot_at, h.slot_started_at, h.attempted_at, h.last_success_at, h.computed_at)
+                        > now() OR h.next_at > now() + CASE
+                            WHEN h.cron ~ '^[^ ]+ [^ ]+ [*] [*] [*]$' THEN interval '26 hours'
+                            WHEN h.cron ~ '^[^ ]+ [^ ]+ [*] [*] [^ #Ll]+$' THEN interval '8 days'
+                            ELSE interval '9 years' END, false) AS clock_ahead,
+               coalesce(greatest(h.slot_at, h.slot_started_at, h.attempted_at, h.last_success_at)
+                        > now() + interval '1 day', false) AS attempted_ahead,
+               coalesce(h.attempt, 0) AS attempt, h.attempted_at, h.slot_started_at, h.next_at, h.retry_at
+        FROM dealerships d
+        CROSS JOIN (SELECT coalesce((SELECT value FROM system_settings WHERE key = 'easycar_sync_cron'), '0 2 * * *')
+                               AS cron,
+                           coalesce((SELECT value FROM system_settings WHERE key = 'easycar_sync_timezone'), 'UTC')
+                               AS timezone) common
+        LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
+        LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+        LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+        CROSS JOIN LATERAL (SELECT coalesce(nullif(btrim(s.sync_cron), ''), common.cron) AS cron,
+                                   coalesce(nullif(btrim(d.timezone), ''), common.timezone) AS timezone) w
+    """
+
+# Whom a scheduled run takes now, and why. `changed` and `clock ahead`: the program computes the slot first, by a rule
+# that SQL does not know, and asks again. A host that wants to rest is asked nothing; it never wants more than an hour.
+_DUE_DEALERSHIPS = """
+        SELECT e.dealership_id, e.name, e.environment, e.attempt, e.attempted_at, w.why,
+               CASE WHEN w.why = 'slot' THEN e.next_at
+                    WHEN w.why = 'retry' AND e.retry_at <= now() THEN e.retry_at ELSE now() END AS due_since,
+               e.clock_ahead OR coalesce(e.retry_at > now() + interval '1 day', false) AS too_far_ahead
+        FROM dealership_schedules e
+        CROSS JOIN LATERAL (SELECT CASE
+            WHEN e.clock_ahead THEN 'clock ahead'
+            WHEN e.changed THEN 'changed'
+            WHEN e.next_at <= now() THEN 'slot'
+            WHEN e.retry_at <= now() OR e.retry_at > now() + interval '1 day' THEN 'retry' END AS why) w
+        WHERE e.why_not IS NULL AND w.why IS NOT NULL
+          AND NOT EXISTS (SELECT FROM vendor_hosts v WHERE e.environment = ANY (v.environments)
+                          AND v.not_before > now() AND v.not_before <= now() + interval '1 hour')
+    """
+
 VIEWS = {
+    "dealership_schedules": _DEALERSHIP_SCHEDULES,
+    "due_dealerships": _DUE_DEALERSHIPS,
     "due_documents": _due(
         "t.environment AS tenant_environment, i.check_count, i.submitted_at, coalesce(i.submitted_at, i.created_at) AS"
         " waiting_since, i.attention_since, i.empty_since, i.empty_count, i.refused_at, i.refused_submission",

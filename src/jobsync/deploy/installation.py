@@ -64,8 +64,8 @@ def read_installation(
     Read what the units need to know from the environment, the credentials folder and the configuration file.
 
     What the environment says is written down for the units; what the file says each run reads there. The database's
-    address, if it holds no secret, and the storage are written down in any case: a tick with nothing to do reads no
-    file.
+    address, if it holds no secret, its schema and the storage are written down in any case: a tick with nothing to do
+    reads no file.
 
     Args:
         root: the file system that is installed to; the folder and the file are looked for below it.
@@ -106,6 +106,8 @@ def read_installation(
     sockets = [Path(folder) for _, folders in hosts for folder in folders]
     _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
     plain, secret = _sort_out(texts, problems)
+    secret.pop("JOBSYNC_DATABASE_SCHEMA", None)
+    plain["JOBSYNC_DATABASE_SCHEMA"] = known.database_schema  # also the default: it says that nothing else holds
     problems.extend(
         f"{name} is exported and leads to this host: timers would ask a sandbox instead of the vendor;"
         f" unset {name}, or, to try out, write it into {settings.CONFIG_FILE}"

@@ -123,8 +123,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
     """Compute the next slot of every dealership that has none yet, whose cron or zone has changed, or the clock."""
     for found in store.read_schedules(connection):
         rule, next_at = coming_slot(found, now)
-        ahead = found.attempted_at is not None and found.attempted_at > now
-        if not ahead and (rule.cron, rule.timezone, found.wanted.seen, next_at) == (
+        if not found.clock_ahead and (rule.cron, rule.timezone, found.wanted.seen, next_at) == (
             found.cron,
             found.timezone,
             found.seen,
@@ -138,12 +137,11 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
                 value=visible(text, most=80),
                 in_force=f"{rule.cron} @ {rule.timezone}",
             )
-        if ahead:
+        if found.clock_ahead:
             get_logger().warning(
                 "stock_sync.clock_was_ahead",
                 dealership_id=found.dealership_id,
-                attempted_at=str(found.attempted_at),
-                message="the last attempt lies in the future: the clock was wrong; the slot is computed anew",
+                message="what was written of it lies in the future: the clock was wrong; the slot is computed anew",
             )
         store.write_schedule(connection, found, rule, next_at=next_at)
 

@@ -14,7 +14,13 @@ RETRY_MOST = timedelta(days=1)  # what easycar_retry_minutes allows; a later ret
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a dealership wants and what its row of sync_schedule says."""
+    """
+    What a dealership wants and what its row of sync_schedule says.
+
+    Args:
+        clock_ahead: some of it was written while the clock was ahead.
+        attempted_ahead: its last attempt, too, by more than a day.
+    """
 
     dealership_id: int
     wanted: Wanted
@@ -23,7 +29,8 @@ class Schedule:
     seen: str | None
     next_at: datetime | None
     slot_started_at: datetime | None
-    attempted_at: datetime | None = None
+    clock_ahead: bool = False
+    attempted_ahead: bool = False
 
     @property
     def changed(self) -> bool:
@@ -39,9 +46,12 @@ def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
     """
     Return the rule in force and the slot that the next tick goes by, also where it has yet to compute it.
 
-    A slot later than the rule's next one was computed while the clock was ahead, and does not count.
+    A slot later than the rule's next one was computed while the clock was ahead, and does not count. An attempt made
+    then brought in what is older than it says: the slot is now.
     """
     rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
+    if found.attempted_ahead:
+        return rule, now
     if found.next_at is None or (found.changed and not found.was_computed_by(rule)):
         return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
     if found.next_at <= now:

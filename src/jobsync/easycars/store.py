@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from jobsync.cron import DEFAULT_CRON, DEFAULT_ZONE, Rule, Wanted, next_slot
+from jobsync.cron import Rule, Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.model import (
@@ -39,6 +39,7 @@ from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
 from jobsync.logs import visible
 from jobsync.runner.items import ItemFailure
 from jobsync.runner.lock import lock_key
+from jobsync.schema_name import schema_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -81,22 +82,14 @@ def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
     """
     Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest.
 
-    `due` is `slot` or `retry` for those whose time has come, else None.
+    `due` is `slot` or `retry` for those whose time has come, else None: also where the slot is to be computed first.
     """
     rows = connection.execute(
         """
-        SELECT d.id, d.name,
-               CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
-                    WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
-                    WHEN s.paused_until > now() THEN 'paused' END,
-               coalesce(h.attempt, 0),
-               CASE WHEN h.next_at <= now() THEN 'slot' WHEN h.retry_at <= now() THEN 'retry' END,
-               c.environment
-        FROM dealerships d
-        LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
-        LEFT JOIN dealership_settings s ON s.dealership_id = d.id
-        LEFT JOIN sync_schedule h ON h.dealership_id = d.id
-        ORDER BY coalesce(h.attempt, 0), h.attempted_at NULLS FIRST, d.id
+        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment
+        FROM dealership_schedules e
+        LEFT JOIN due_dealerships due ON due.dealership_id = e.dealership_id AND due.why IN ('slot', 'retry')
+        ORDER BY e.attempt, e.attempted_at NULLS FIRST, e.dealership_id
         """
     ).fetchall()
     return [Dealership(*row) for row in rows]
@@ -142,25 +135,17 @@ def read_schedules(connection: Connection[Any]) -> list[Schedule]:
     """Return the schedule of every dealership, as wanted and as last computed."""
     rows = connection.execute(
         """
-        WITH common AS MATERIALIZED (
-            SELECT coalesce((SELECT value FROM system_settings WHERE key = 'easycar_sync_cron'), %s) AS cron,
-                   coalesce((SELECT value FROM system_settings WHERE key = 'easycar_sync_timezone'), %s) AS timezone)
-        SELECT d.id, coalesce(nullif(btrim(s.sync_cron), ''), common.cron),
-               coalesce(nullif(btrim(d.timezone), ''), common.timezone), common.cron, common.timezone,
-               h.cron, h.timezone, h.seen, h.next_at, h.slot_started_at, h.attempted_at
-        FROM dealerships d CROSS JOIN common
-        LEFT JOIN dealership_settings s ON s.dealership_id = d.id
-        LEFT JOIN sync_schedule h ON h.dealership_id = d.id
-        ORDER BY d.id
-        """,
-        [DEFAULT_CRON, DEFAULT_ZONE],
+        SELECT dealership_id, wanted_cron, wanted_timezone, common_cron, common_timezone, cron, timezone, seen,
+               next_at, slot_started_at, clock_ahead, attempted_ahead
+        FROM dealership_schedules ORDER BY dealership_id
+        """
     ).fetchall()
     return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
 
 
 _NOT_IN_THE_FUTURE: LiteralString = ", ".join(
     f"{column} = CASE WHEN h.{column} > now() THEN now() ELSE h.{column} END"
-    for column in ("attempted_at", "slot_at", "slot_started_at", "last_success_at")
+    for column in ("first_seen_at", "attempted_at", "slot_at", "slot_started_at", "last_success_at")
 )
 
 
@@ -168,17 +153,18 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
     """
     Keep a schedule and what it was computed from, unless another run has done so since `found` was read.
 
-    A retry of the slot stays while the rule does. A dealership that the host application is about to delete is left
-    out. Instants that a wrong clock left in the future become now.
+    A retry of the slot stays while the rule does; one later than any that is set is due. A dealership that the host
+    application is about to delete is left out. Instants that a wrong clock left in the future become now.
     """
     connection.execute(
-        "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at)"
-        " SELECT d.id, %(cron)s, %(timezone)s, %(seen)s, %(next_at)s FROM dealerships d WHERE d.id = %(id)s"
+        "INSERT INTO sync_schedule AS h (dealership_id, cron, timezone, seen, next_at, computed_at)"
+        " SELECT d.id, %(cron)s, %(timezone)s, %(seen)s, %(next_at)s, now() FROM dealerships d WHERE d.id = %(id)s"
         " FOR KEY SHARE SKIP LOCKED"
         " ON CONFLICT (dealership_id) DO UPDATE SET cron = excluded.cron, timezone = excluded.timezone,"
         " retry_at = CASE WHEN (h.cron, h.timezone, h.retry_at IS NULL) = (excluded.cron, excluded.timezone, false)"
-        " THEN least(h.retry_at, now() + %(longest_wait)s) END,"
-        f" seen = excluded.seen, next_at = excluded.next_at, {_NOT_IN_THE_FUTURE}"
+        " THEN CASE WHEN h.retry_at <= now() + %(longest_wait)s THEN h.retry_at ELSE now() END END,"
+        " seen = excluded.seen, next_at = excluded.next_at, computed_at = excluded.computed_at,"
+        f" {_NOT_IN_THE_FUTURE}"
         " WHERE h.seen IS NOT DISTINCT FROM %(seen_before)s AND h.next_at IS NOT DISTINCT FROM %(next_before)s",
         {
             "id": found.dealership_id,
@@ -214,8 +200,8 @@ def begin_attempt(
         return int(attempt)
     if next_at is not None and next_at <= now:
         connection.execute(
-            "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, slot_started_at = now(), attempt = 1,"
-            " retry_at = %s WHERE dealership_id = %s",
+            "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, computed_at = now(), slot_started_at = now(),"
+            " attempt = 1, retry_at = %s WHERE dealership_id = %s",
             [
                 next_slot(cron, timezone, now),
                 next_retry(1, slot_started_at=now, now=now, minutes=retry_minutes),
@@ -1059,7 +1045,7 @@ ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 def log_crashed(connection: Connection[Any]) -> None:
     """Give each dealership at which a process died its line in the log, so that the history has no hole."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("stock-sync:log-crashed")])
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("stock-sync:log-crashed", schema_of(connection))])
     connection.execute(
         """
         INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)

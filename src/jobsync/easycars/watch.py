@@ -76,6 +76,7 @@ class DealershipFacts:
     Args:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
         paused_until: None while it is paused: until it is resumed.
+        due_since: the next scheduled run takes it; None if it does not.
         next_at: its next slot; None where its cron cannot be read.
         cron, timezone: what the next tick goes by.
         unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
@@ -96,6 +97,7 @@ class DealershipFacts:
     timezone: str
     unreadable_cron: str | None
     unreadable_zone: str | None
+    due_since: datetime | None
     next_at: datetime | None
     retry_at: datetime | None
     attempt: int
@@ -133,8 +135,8 @@ def read(connection: Connection, now: datetime, _since: datetime, settings: Syst
 def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
     """Return how many dealerships are due, wait for their slot, or take no part."""
     ready = [found for found in facts.dealerships if found.why_not is None]
-    times = [min(filter(None, (found.next_at, found.retry_at)), default=None) for found in ready]
-    due = [time for time in times if time is not None and time <= now]
+    due = [found.due_since for found in ready if found.due_since is not None]
+    times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
     next_at = min((time for time in times if time is not None and time > now), default=None)
     return Work(
         in_use=any(found.why_not != "no_credentials" for found in facts.dealerships),
@@ -148,15 +150,15 @@ def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: 
 
 
 _BEHIND = """
-    SELECT count(*) FROM easycar_credentials c LEFT JOIN dealership_settings s USING (dealership_id)
-    WHERE c.is_active AND c.environment = ANY(environments) AND coalesce(s.easycar_auto_sync_enabled, true)
-      AND (s.paused_until IS NULL OR s.paused_until <= :now)
+    SELECT count(*) FROM easycar_credentials c JOIN dealership_schedules e USING (dealership_id)
+    WHERE c.environment = ANY(environments) AND e.why_not IS NULL
 """
 _DEALERSHIPS = """
     SELECT d.id, d.name,
-           CASE WHEN c.dealership_id IS NULL OR NOT c.is_active THEN 'no_credentials'
-                WHEN NOT coalesce(s.easycar_auto_sync_enabled, true) THEN 'auto_sync_off'
+           CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
+           due.due_since,
+           CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
@@ -176,6 +178,8 @@ _DEALERSHIPS = """
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
                AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
     FROM dealerships d
+    JOIN dealership_schedules e ON e.dealership_id = d.id
+    LEFT JOIN due_dealerships due ON due.dealership_id = d.id
     LEFT JOIN dealership_settings s ON s.dealership_id = d.id
     LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
     LEFT JOIN sync_schedule h ON h.dealership_id = d.id
@@ -215,6 +219,9 @@ def read_dealerships(connection: Connection, now: datetime, settings: SystemSett
             row["retry_at"] = None
         if rule != last or row["next_at"] is None:
             row["next_at"] = slot(*rule, now)
+        if not row.pop("as_it_is"):  # its slot is computed first, or it is looked at from another instant
+            earliest = min(filter(None, (row["next_at"], row["retry_at"])), default=None)
+            row["due_since"] = earliest if earliest is not None and earliest <= now else None
         row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
         found.append(
             DealershipFacts(

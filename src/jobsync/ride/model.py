@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-_AUTHORIZED = frozenset({"AUTORIZADO", "AUTORIZADA", "AUT"})
+from jobsync.fiscal.states import is_authorized
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Stamp:
     @property
     def authorized(self) -> bool:
         """Whether the state, in any spelling, says that the document is valid."""
-        return " ".join((self.state or "").upper().split()) in _AUTHORIZED
+        return is_authorized(self.state or "")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from uuid import UUID
 
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
+from jobsync.schema_name import DEFAULT, qualified, schema_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -59,14 +60,17 @@ class OldWriter(JobsyncError):
     exit_code = ExitCode.LOCKED
 
 
-def lock_key(name: str) -> int:
+def lock_key(name: str, schema: str = DEFAULT) -> int:
     """
     Return the 64-bit advisory key of a lock name; a hash keeps clear of small numbers other programs choose.
+
+    Two schemas of one database lock each for itself.
 
     >>> lock_key("stock-sync")
     4758895846196107687
     """
-    return int.from_bytes(blake2b(b"jobsync:v1:" + name.encode(), digest_size=8).digest(), "big", signed=True)
+    hashed = name if schema == DEFAULT else f"{schema}/{name}"
+    return int.from_bytes(blake2b(b"jobsync:v1:" + hashed.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def run_lock_name(run_id: UUID) -> str:
@@ -81,11 +85,12 @@ class Fence:
     name: str
     number: int
     backend_pid: int
+    schema: str = DEFAULT
 
     @cached_property
     def key(self) -> int:
         """The advisory key of its lock."""
-        return lock_key(self.name)
+        return lock_key(self.name, self.schema)
 
 
 def _array(numbers: Iterable[int]) -> str:
@@ -127,6 +132,7 @@ class LockSession:
         ).fetchone()
         assert row is not None  # noqa: S101 - SELECT of functions
         self.backend_pid: int = row[0]
+        self._schema = schema_of(self._connection)
         self.lost = threading.Event()
         self.why_lost = ""
         self._on_lost = on_lost
@@ -267,35 +273,37 @@ class LockSession:
     def _try_lock(self, name: str) -> bool:
         if name in self._held:
             raise RuntimeError(f"lock {name} taken twice by one session")
-        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_key(name)]).fetchone()
+        key = lock_key(name, self._schema)
+        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
         if row is None or not row[0]:
             return False
-        self._held[name] = lock_key(name)
+        self._held[name] = key
         return True
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
         import psycopg.errors
 
+        table = qualified(self._connection, "run_locks")  # no transaction of the engine is around
         try:
             row = self._connection.execute(
-                "INSERT INTO run_locks AS l (name, fence, run_id, holder, acquired_at)"
+                f"INSERT INTO {table} AS l (name, fence, run_id, holder, acquired_at)"
                 " VALUES (%s, 1, %s, %s, now()) ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1,"
                 " run_id = excluded.run_id, holder = excluded.holder, acquired_at = excluded.acquired_at"
-                " RETURNING fence",
+                " RETURNING fence".encode(),
                 [name, run_id, holder],
             ).fetchone()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
             self._release(name)
             try:
                 old = self._connection.execute(
-                    "SELECT run_id, holder FROM run_locks WHERE name = %s", [name]
+                    f"SELECT run_id, holder FROM {table} WHERE name = %s".encode(), [name]
                 ).fetchone()
             except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
                 old = None  # somebody keeps even readers out
             who = f"run {old[0]} ({old[1]})" if old else "an earlier run"
             raise OldWriter(f"{name}: {who} is still writing; the next tick tries again") from None
         assert row is not None  # noqa: S101 - INSERT … RETURNING
-        return Fence(name, row[0], self.backend_pid)
+        return Fence(name, row[0], self.backend_pid, self._schema)
 
     def _verify(self) -> None:
         row = self._connection.execute(
@@ -309,7 +317,7 @@ class LockSession:
 
     def _release(self, name: str) -> None:
         if self._held.pop(name, None) is not None:
-            self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name)])
+            self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name, self._schema)])
 
     def _lose(self, why: str) -> None:
         if not self.lost.is_set():
@@ -383,11 +391,11 @@ def read_holders(connection: psycopg.Connection[Any], names: Sequence[str]) -> l
     rows = connection.execute(
         "SELECT wanted.name, r.run_id, r.holder, r.acquired_at, l.pid, a.application_name"
         " FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY AS wanted (name, key, place)"
-        " LEFT JOIN run_locks r ON r.name = wanted.name"
+        f" LEFT JOIN {qualified(connection, 'run_locks')} r ON r.name = wanted.name"
         f" LEFT JOIN (SELECT {_KEY} AS key, min(pid) AS pid FROM pg_locks WHERE {_OURS} GROUP BY 1) l"
         " ON l.key = wanted.key"
-        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid ORDER BY wanted.place",
-        [list(names), [lock_key(name) for name in names]],
+        " LEFT JOIN pg_stat_activity a ON a.pid = l.pid ORDER BY wanted.place".encode(),
+        [list(names), [lock_key(name, schema_of(connection)) for name in names]],
     ).fetchall()
     return [_as_signed(Holder(*row)) for row in rows]
 
@@ -402,7 +410,7 @@ def _as_signed(found: Holder) -> Holder:
 
 def held_names(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:
     """Return those of the lock names that somebody holds now."""
-    by_key = {lock_key(name): name for name in names}
+    by_key = {lock_key(name, schema_of(connection)): name for name in names}
     rows = connection.execute(
         f"SELECT DISTINCT {_KEY} FROM pg_locks WHERE {_OURS} AND {_KEY} = ANY(%s)",
         [list(by_key)],

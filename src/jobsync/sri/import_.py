@@ -17,10 +17,11 @@ from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_ke
 from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
+from jobsync.fiscal.states import is_authorized
 from jobsync.sri import store
 from jobsync.sri.model import Authorization, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
-from jobsync.sri.verdict import date_warnings, is_authorized
+from jobsync.sri.verdict import date_warnings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -22,6 +22,7 @@ from lxml import etree
 
 from jobsync.errors import JobsyncError
 from jobsync.fiscal.access_key import Environment
+from jobsync.fiscal.states import is_annulled, is_authorized
 from jobsync.logs import visible
 from jobsync.sri.model import Answer, Authorization, DocumentFile, Fault, FaultKind, Message
 
@@ -45,7 +46,6 @@ _STATE = ("estado", "estadoautorizacion", "estadoconsulta")  # the query service
 _WRAPPERS = _AUTHORIZATION_ANSWER | _QUERY_ANSWER
 _ENVELOPES = frozenset({"envelope"}) | _AUTHORIZATION_ANSWER | _RECEPTION_ANSWER | _QUERY_ANSWER
 _RECEPTION_STATES = frozenset({"RECIBIDA", "DEVUELTA"})
-_AUTHORIZED_STATES = frozenset({"AUTORIZADO", "AUT"})
 _BLAMES_US = frozenset({"client", "sender", "versionmismatch", "mustunderstand", "dataencodingunknown"})
 _FIREWALL_WORDS = "request rejected"
 _HEAD_BYTES = 1024  # the head of an ordinary document ends well before
@@ -686,8 +686,8 @@ def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
     Find the fiscal document in whatever people keep as "the authorized XML".
 
     That is the bare document, an `autorizacion` around it, an answer of the service, or a whole SOAP envelope. Of
-    several authorizations the authorized one counts, else the latest. What XML forbids is left out of an answer, which
-    is the SRI's last word; in a bare document it is an error of whoever made it.
+    several authorizations the annulled one counts, then the authorized one, else the latest. What XML forbids is left
+    out of an answer, which is the SRI's last word; in a bare document it is an error of whoever made it.
 
     Args:
         mend_bare: leave it out of a bare document too, for one that the SRI has authorized.
@@ -730,9 +730,13 @@ def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
 
 
 def _choose(authorizations: list[Authorization]) -> Authorization:
-    good = [one for one in authorizations if " ".join(one.state.upper().split()) in _AUTHORIZED_STATES]
+    annulled = [one for one in authorizations if is_annulled(one.state)]
+    good = [one for one in authorizations if is_authorized(one.state)]
     earliest = datetime.min.replace(tzinfo=UTC)
-    return max(good or authorizations, key=lambda one: one.authorized_at or earliest)
+    chosen = max(annulled or good or authorizations, key=lambda one: one.authorized_at or earliest)
+    if chosen.document is None and annulled and good:  # the word of one, the document of the other
+        return replace(chosen, document=next((one.document for one in good if one.document), None))
+    return chosen
 
 
 def _name_kind(root: etree._Element) -> str:

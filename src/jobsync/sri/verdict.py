@@ -82,14 +82,13 @@ Source: docs/facts/sri.md, "States".
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from hashlib import blake2b
 
 from jobsync.fiscal.access_key import ENVIRONMENTS, LENGTH
+from jobsync.fiscal.states import ANNULLED, AUTHORIZED, normal_state
 from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain, may_decide
 from jobsync.sri.model import (
     Answer,
@@ -112,17 +111,11 @@ ATTENTION_EVERY = timedelta(hours=6)
 ATTENTION_FOR = timedelta(days=30)
 _JITTER = 0.1
 
-_AUTHORIZED = frozenset({"AUTORIZADO", "AUT"})
 _IN_PROCESS = frozenset({"EN PROCESO", "EN PROCESAMIENTO", "PPR"})
-_REFUSED = frozenset({"NO AUTORIZADO", "NAT", "RECHAZADO", "RECHAZADA"})
+_REFUSED = frozenset({"NO AUTORIZADO", "NO AUTORIZADA", "NAT", "RECHAZADO", "RECHAZADA"})
 _RECEIVED = "RECIBIDA"
 _RETURNED = "DEVUELTA"
-_ANNULLED = frozenset(
-    {"ANULADO", "ANULADA", "PENDIENTE DE ANULAR", "PENDIENTE ANULAR", "PENDIENTE DE ANULACION", "PENDIENTE ANULACION"}
-)
-_INVISIBLE = re.compile("[\u0300-\u036f\u00ad\u200b-\u200f\u2060\ufeff]")  # accents, and what has no width
-_NO_WORD = re.compile(r"[\W_]+")
-_DECIDED = _AUTHORIZED | _REFUSED | {_RETURNED}
+_DECIDED = AUTHORIZED | _REFUSED | {_RETURNED}
 _NOT_YET = frozenset({"43", "50", "70"})
 _NOT_YET_RETURNED = _NOT_YET | {"45"}
 _NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
@@ -185,22 +178,6 @@ def _judge_sanction(sanction: tuple[Message, ...], verdict: Verdict, history: Hi
     )
 
 
-def normal_state(state: str) -> str:
-    """
-    Return a state in the one spelling that is compared: plain capital letters with single blanks between the words.
-
-    >>> normal_state("  no_autorizado "), normal_state("En-Proceso..."), normal_state("PENDIENTE DE ANULACIÓN")
-    ('NO AUTORIZADO', 'EN PROCESO', 'PENDIENTE DE ANULACION')
-    """
-    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKD", state).upper())
-    return " ".join(_NO_WORD.sub(" ", plain).split())
-
-
-def is_authorized(state: str) -> bool:
-    """Whether a state says that the document is authorized."""
-    return normal_state(state) in _AUTHORIZED
-
-
 def back_off(history: History, now: datetime) -> timedelta:
     """
     Return how long to wait while nothing is decided: a 24th of the wait so far, 30 s to an hour, give or take 10 %.
@@ -242,10 +219,10 @@ def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
 def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) -> Verdict:
     """Decide by what is said of our document: annulled wins over authorized, then in process, then refusals."""
     states = [(normal_state(one.state), one) for one in ours]
-    annulled = [one for state, one in states if state in _ANNULLED]
+    annulled = [one for state, one in states if state in ANNULLED]
     if annulled:
         return _annulled(_latest(annulled), history, now)
-    authorized = [one for state, one in states if state in _AUTHORIZED]
+    authorized = [one for state, one in states if state in AUTHORIZED]
     if authorized:
         return _authorized(_latest(authorized), history, now)
     waiting = [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]

@@ -95,8 +95,8 @@ class SriFacts:
     What the tables say of documents and of the SRI.
 
     Args:
-        too_far_ahead: documents and RIDEs that are due, or were within the window, because their next time lay further
-            ahead than any that the jobs set.
+        too_far_ahead: dealerships, documents and RIDEs that are due, or were within the window, because their next time
+            lay further ahead than any that the jobs set: one note for all three.
     """
 
     tenants: tuple[TenantFacts, ...]
@@ -178,7 +178,8 @@ _BEHIND = """
 """
 # Those that are due have no event yet; the attempt writes it.
 _TOO_FAR_AHEAD = """
-    SELECT (SELECT count(*) FROM due_documents WHERE too_far_ahead)
+    SELECT (SELECT count(*) FROM due_dealerships WHERE too_far_ahead)
+         + (SELECT count(*) FROM due_documents WHERE too_far_ahead)
          + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
          + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
 """
@@ -279,8 +280,9 @@ def notes(seen: Snapshot) -> Iterator[str]:
     yield from notes_of(facts.hosts, seen.now, "document")
     if facts.too_far_ahead:
         yield (
-            f"{many(facts.too_far_ahead, 'document or RIDE', 'documents or RIDEs')} had the next time further ahead"
-            " than any that is set here, and counted as due: a clock was wrong, or something else writes the rows"
+            f"{many(facts.too_far_ahead, 'dealership, document or RIDE', 'dealerships, documents or RIDEs')} had the"
+            " next time further ahead than any that is set here, and counted as due: a clock was wrong, or something"
+            " else writes the rows"
         )
     if facts.service.rejected:
         window = span((seen.now - seen.since).total_seconds())

@@ -241,7 +241,8 @@ def _rights(connection: Connection) -> Iterator[Finding]:
     if rows:
         names = some([row["name"] for row in rows])
         role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
-        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
+        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
         words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
         yield problem("rights", words, what, ExitCode.CONFIGURATION)
     else:

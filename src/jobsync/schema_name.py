@@ -1,0 +1,57 @@
+"""The schema that holds our tables: which names it may have, how SQL spells them, and how a connection knows it."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # `typing` is heavy, and an idle tick reads this file
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT = "public"
+_LONGEST = 63  # bytes; the server would cut the rest off, and mean another schema
+
+
+def problem_of_schema(name: str) -> str | None:
+    """
+    Return what keeps a text from being our schema's name, None if nothing does.
+
+    >>> [problem_of_schema(name) for name in ("jobsync", 'Our "Cars"', "pg_jobs", "$user")]
+    [None, None, 'PostgreSQL keeps names that begin with pg_ for itself', 'means another schema for each role']
+    """
+    if not name.strip():
+        return "empty"
+    if name != name.strip():
+        return "begins or ends with a blank"
+    if not name.isprintable():
+        return "holds a control character"
+    if len(name.encode(errors="replace")) > _LONGEST:
+        return f"longer than {_LONGEST} bytes"
+    if name.startswith("pg_"):
+        return "PostgreSQL keeps names that begin with pg_ for itself"
+    if name == "information_schema":
+        return "PostgreSQL's own schema"
+    return "means another schema for each role" if name == "$user" else None
+
+
+def quoted(name: str) -> str:
+    """
+    Return a name as SQL spells it, whatever its letters.
+
+    >>> print(quoted('Our "Cars" here'))
+    "Our ""Cars"" here"
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def use_schema(name: str) -> str:
+    """Return the statement that makes a transaction see this schema and PostgreSQL's own alone."""
+    return f"SET LOCAL search_path TO {quoted(name)}"
+
+
+def schema_of(connection: Any) -> str:
+    """Return the schema that a connection's transactions use."""
+    return str(getattr(connection, "schema", DEFAULT))
+
+
+def qualified(connection: Any, table: str) -> str:
+    """Return a table of ours for a statement with parameters that no transaction of the engine surrounds."""
+    return f"{quoted(schema_of(connection))}.{table}".replace("%", "%%")

@@ -407,11 +407,9 @@ def test_a_schema_of_its_own_in_the_same_database(cli: Cli, old: str) -> None:
     """Beside the original's tables: made, adopted, and the original's rows stay as they are."""
     public = f"{old}&options=-csearch_path%3Dpublic"  # the role's own name is the schema's
     before = contents(public)
-    with psycopg.connect(old) as connection:
-        connection.execute("CREATE SCHEMA jobsync")
-    own = f"{old}&options=-csearch_path%3Djobsync"
-    made = cli("db", "upgrade", JOBSYNC_DATABASE_URL=own, JOBSYNC_DATABASE_SCHEMA="jobsync")
-    ran = cli("adopt", "--from", old, "--json", JOBSYNC_DATABASE_URL=own, JOBSYNC_DATABASE_SCHEMA="jobsync")
+    own = {"JOBSYNC_DATABASE_URL": old, "JOBSYNC_DATABASE_SCHEMA": "jobsync"}
+    made = cli("db", "upgrade", **own)
+    ran = cli("adopt", "--from", old, "--json", **own)
 
     assert (0, 3, COUNTS) == (made.code, ran.code, ran.json["counts"])
     assert before == contents(public)

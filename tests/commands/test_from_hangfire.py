@@ -32,11 +32,10 @@ Ask = Callable[..., list[tuple[Any, ...]]]
 
 @pytest.fixture
 def shop(empty_url: str) -> Iterator[str]:
-    """The old database with its rows, Hangfire's tables, a role that reads, and room for jobsync's schema."""
+    """The old database with its rows, Hangfire's tables, and a role that reads."""
     make(empty_url)
     with psycopg.connect(empty_url) as connection:
         connection.execute(HANGFIRE.encode())
-        connection.execute("CREATE SCHEMA jobsync")
         connection.execute("CREATE ROLE website LOGIN")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO website")
     yield empty_url
@@ -61,7 +60,7 @@ def ask(shop: str) -> Ask:
 def shell(shop: str, environ: dict[str, str], easycars_url: str, tmp_path: Path) -> Shell:
     """Runs the page's blocks."""
     own = {
-        "JOBSYNC_DATABASE_URL": f"{shop}&options=-csearch_path%3Djobsync",
+        "JOBSYNC_DATABASE_URL": shop,
         "JOBSYNC_DATABASE_SCHEMA": "jobsync",
         "JOBSYNC_EASYCARS_URL": easycars_url,
         "ORIGINAL": shop,

@@ -223,8 +223,8 @@ def test_manual_rows_are_known_whatever_blanks_surround_them(
 ) -> None:
     """A tab, a line feed or a no-break space behind a number that somebody typed makes no second vehicle."""
     number = add("Yard", "EC1")
-    feed.answers["EC1"] = [*cars("T1", "T2", "T3"), {**cars("T4")[0], "VIN": "VINX"}]
-    for stock_number, vin in [("T1\t", None), ("T2\n", None), ("T3\u00a0", None), ("X", " vinx\n")]:
+    feed.answers["EC1"] = [*cars("T1", "T2", "T3"), {**cars("T4")[0], "VIN": "VINX123456789"}]
+    for stock_number, vin in [("T1\t", None), ("T2\n", None), ("T3\u00a0", None), ("X", " vinx123456789\n")]:
         connection.execute(
             "INSERT INTO vehicles (dealership_id, stock_number, vin) VALUES (%s, %s, %s)", [number, stock_number, vin]
         )

@@ -117,10 +117,10 @@ def test_a_dump_taken_in_mid_run_restores_to_a_right_world(
 
 def test_a_schema_of_its_own_is_dumped_and_restored_alone(shell_on: Callable[[str], Shell], empty_url: str) -> None:
     """What the other program has in the same database stays."""
-    ask(empty_url, "CREATE SCHEMA jobsync; CREATE TABLE public.theirs (id int); INSERT INTO public.theirs VALUES (1)")
+    ask(empty_url, "CREATE TABLE public.theirs (id int); INSERT INTO public.theirs VALUES (1)")
     own = f"{empty_url}&options=-csearch_path%3Djobsync"
-    shell = shell_on(own)
-    database = Database(own)
+    shell = shell_on(empty_url)
+    database = Database(empty_url, schema="jobsync")
     migrate.upgrade(database.engine())
     database.close()
     ask(own, "INSERT INTO dealerships (name) VALUES ('Northside')")
@@ -130,7 +130,7 @@ def test_a_schema_of_its_own_is_dumped_and_restored_alone(shell_on: Callable[[st
     assert [("a 1", 1)] == ask(
         own, "SELECT stock_key, t.id FROM vehicles, public.theirs t WHERE stock_key = jobsync_stock_key('A 1')"
     )
-    database = Database(own)
+    database = Database(empty_url, schema="jobsync")
     assert migrate.schema_status(database.engine()).up_to_date
     database.close()
 

@@ -158,8 +158,8 @@ def test_tables_of_others_are_refused_with_the_cure(empty_url: str, empty: Engin
 def test_tables_of_others_elsewhere_are_no_matter(empty_url: str) -> None:
     """Only the schema in which ours are made counts."""
     with psycopg.connect(empty_url) as connection:
-        connection.execute("CREATE TABLE public.system_settings (); CREATE SCHEMA jobsync")
-    database = Database(f"{empty_url}&options=-csearch_path%3Djobsync")
+        connection.execute("CREATE TABLE public.system_settings ()")
+    database = Database(empty_url, schema="jobsync")
     status = migrate.upgrade(database.engine())
     database.close()
 

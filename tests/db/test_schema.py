@@ -83,6 +83,16 @@ def test_schema_that_is_not_there_is_named(empty_url: str) -> None:
     database.close()
 
 
+def test_tables_in_another_schema_are_named(ours: Database, empty_url: str) -> None:
+    """Whoever had them where the role's search_path led is not sent to make a second, empty set."""
+    public = Database(empty_url)
+    with pytest.raises(ConfigurationProblem) as problem, transaction(public.engine()) as connection:
+        migrate.check_schema(connection)
+    public.close()
+
+    assert f'there are some in "{ours.schema.replace(chr(34), chr(34) * 2)}"' in str(problem.value)
+
+
 def test_role_that_may_not_create_the_schema_is_told_how(empty_url: str) -> None:
     """The owner's statement, ready to be typed."""
     with psycopg.connect(empty_url, autocommit=True) as owner:

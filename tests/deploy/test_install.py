@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.deploy import install as disk
 from jobsync.deploy import installation
 from jobsync.watch import timers as wake
 from tests.commands.support import Cli
@@ -111,7 +110,7 @@ def test_doctor_sees_what_diff_sees(units: Cli, root: Path, monkeypatch: pytest.
     drop_in = root / UNITS / "jobsync-health.service.d/own.conf"
     drop_in.parent.mkdir()
     drop_in.touch()
-    monkeypatch.setattr(disk, "SYSTEM", root)
+    monkeypatch.setattr("jobsync.cli.doctor.SYSTEM", root)
     monkeypatch.setattr("jobsync.cli.doctor.read_waker", lambda **_: wake.Waker.UNITS)
 
     def found() -> tuple[str, str]:

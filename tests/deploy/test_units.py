@@ -307,6 +307,19 @@ def test_exported_sandbox_is_refused(tmp_path: Path, name: str, url: str, refuse
         assert read(environ, tmp_path).environment[name] == url
 
 
+@pytest.mark.parametrize("job", ["stock-sync", "check-authorizations", "generate-ride", "health", "alert@"])
+def test_every_unit_names_the_schema(tmp_path: Path, job: str) -> None:
+    """Also where the file names it: a tick with nothing to do reads no file."""
+    (tmp_path / "etc/jobsync").mkdir(parents=True)
+    (tmp_path / "etc/jobsync/config.toml").write_text(
+        f"database_url = '{SOCKET}'\ndatabase_schema = 'Our \"Cars\" 5%'\n"
+    )
+
+    lines = service({}, tmp_path, job)
+
+    assert '"JOBSYNC_DATABASE_SCHEMA=Our \\"Cars\\" 5%%"' in values(lines, "Environment")
+
+
 def test_sandbox_of_the_configuration_file_is_installed(tmp_path: Path) -> None:
     """Whoever writes a sandbox into the file means it, and may try everything out."""
     (tmp_path / "etc/jobsync").mkdir(parents=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -304,13 +304,26 @@ def make_engine(
     def begin(connection: Connection) -> None:
         """Say what holds for each transaction, of jobs and of commands: all of them begin here."""
         lent = driver(connection)
-        settings = [schema_name.use_schema(schema_name.schema_of(lent))]  # LOCAL: a pooler may stand between
+        statements = [schema_name.use_schema(schema_name.schema_of(lent))]  # LOCAL: a pooler may stand between
         if lock_timeout_s is not None:
-            settings.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
-        lent.execute("; ".join(settings).encode(), prepare=False)
+            statements.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
+        _begin(lent, statements)
 
     event.listen(engine, "begin", begin)
     return engine
+
+
+def _begin(connection: silence.Connection, statements: Sequence[str]) -> None:
+    """Begin the transaction that the driver would begin by itself, with these statements in the same question."""
+    from psycopg import errors, generators
+    from psycopg.pq import ExecStatus
+
+    level = connection.isolation_level
+    begin = "BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}"
+    connection.pgconn.send_query("; ".join((begin, *statements)).encode())
+    for result in connection.wait(generators.execute(connection.pgconn)):
+        if result.status != ExecStatus.COMMAND_OK:
+            raise errors.error_from_result(result, encoding=connection.info.encoding)
 
 
 @contextmanager

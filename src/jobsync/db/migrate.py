@@ -85,12 +85,22 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
     if current is None:
         schema = schema_of(connection)
         where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
-        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade")
+        elsewhere = _schemas_with_tables(connection)
+        hint = f" (or JOBSYNC_DATABASE_SCHEMA: there are some in {elsewhere})" if elsewhere else ""
+        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}")
     if current > HEAD:
         raise ConfigurationProblem(
             f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too"
         )
     raise ConfigurationProblem(f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade")
+
+
+def _schemas_with_tables(connection: psycopg.Connection[Any]) -> str:
+    rows = connection.execute(
+        "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = %s ORDER BY 1",
+        [VERSION_TABLE],
+    ).fetchall()
+    return ", ".join(visible(quoted(name), most=80) for (name,) in rows[:5])
 
 
 def schema_status(engine: Engine) -> SchemaStatus:
@@ -119,7 +129,9 @@ def upgrade(engine: Engine) -> SchemaStatus:
     except ProgrammingError as error:
         taken = errors.DuplicateTable | errors.DuplicateObject | errors.DuplicateFunction
         if isinstance(error.orig, taken | errors.InvalidFunctionDefinition):  # an index, a type, a function
-            raise _taken(str(error.orig).partition("\n")[0]) from None
+            with engine.begin() as connection:
+                schema = schema_of(driver(connection))
+            raise _taken(schema, str(error.orig).partition("\n")[0]) from None
         if not isinstance(error.orig, errors.InsufficientPrivilege):
             raise
         raise ConfigurationProblem(
@@ -167,14 +179,18 @@ def _refuse_others(connection: psycopg.Connection[Any]) -> None:
         [[*metadata.tables, *VIEWS]],
     ).fetchall()
     if found:
-        raise _taken(f"there are tables that jobsync did not make: {', '.join(name for (name,) in found)}")
+        raise _taken(
+            schema_of(connection), f"there are tables that jobsync did not make: {', '.join(name for (name,) in found)}"
+        )
 
 
-def _taken(what: str) -> ConfigurationProblem:
+def _taken(schema: str, what: str) -> ConfigurationProblem:
+    other = "jobsync" if schema != "jobsync" else "jobsync_own"
     return ConfigurationProblem(
-        f"nothing was made, for names that jobsync needs are taken in this schema: {visible(what, most=400)}; give it a"
-        " schema of its own: JOBSYNC_DATABASE_SCHEMA=jobsync (in /etc/jobsync/config.toml: database_schema ="
-        ' "jobsync"), then: jobsync db upgrade; what another program kept in such tables is brought by: jobsync adopt'
+        f"nothing was made, for names that jobsync needs are taken in schema {visible(quoted(schema))}:"
+        f" {visible(what, most=400)}; give it a schema of its own: JOBSYNC_DATABASE_SCHEMA={other} (in"
+        f' /etc/jobsync/config.toml: database_schema = "{other}"), then: jobsync db upgrade; what another program kept'
+        " in such tables is brought by: jobsync adopt"
     )
 
 

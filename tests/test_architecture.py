@@ -144,7 +144,7 @@ def test_one_place_translates_the_private_server() -> None:
 
 def test_hosts_know_no_slice() -> None:
     """What both slices share of a vendor's host is below them."""
-    assert wrong(("hosts",), others("hosts", "errors", "logs")) == []
+    assert wrong(("hosts",), others("hosts", "db", "errors", "logs", "phrases", "watch")) == []
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -158,7 +158,7 @@ def test_slices_do_not_know_each_other(name: str) -> None:
 def test_the_fiscal_document_knows_no_slice() -> None:
     """Key, nouns, reader and codes lean on the table of errors alone; `sri` and `ride` both use them."""
     assert wrong(("fiscal",), others("fiscal", "errors")) == []
-    assert wrong(("easycars", "runner", "hosts", "db", "operate"), ("fiscal",)) == []
+    assert wrong(("easycars", "runner", "hosts", "db", "watch.model", "alerts", "upkeep"), ("fiscal",)) == []
 
 
 def test_paper_knows_no_document() -> None:
@@ -172,7 +172,7 @@ def test_paper_knows_no_document() -> None:
 @pytest.mark.parametrize("name", SLICES)
 def test_nothing_in_a_slice_points_back(name: str) -> None:
     """A slice knows nothing of the command line, of how the world is built, or of who reads its traces."""
-    assert wrong((name,), ("cli", "wiring", "operate", "deploy", "sandbox", "__main__")) == []
+    assert wrong((name,), ("cli", "wiring", "alerts", "deploy", "sandbox", "__main__")) == []
 
 
 # In the sandbox's room: the stand-ins, and what a person calls.
@@ -214,28 +214,37 @@ def test_only_the_command_line_knows_the_wiring() -> None:
     assert wrong(others("cli", "__main__", "wiring"), ("wiring",), but=sandbox) == []
 
 
-def test_operate_uses_no_slice() -> None:
-    """Whoever reads what runs left behind needs the tables, not the code that filled them."""
-    assert wrong(("operate",), (*SLICES, "cli", "wiring", "sandbox")) == []
+@pytest.mark.parametrize("room", ["watch", "alerts", "upkeep"])
+def test_who_watches_knows_no_slice(room: str) -> None:
+    """Slices are handed in; the views alone still draw what they know of dealerships and tenants."""
+    drawn = tuple(("watch.views", f"{name}.watch") for name in SLICES)
+
+    assert wrong((room,), (*SLICES, "hosts", "cli", "wiring", "sandbox"), but=drawn) == []
 
 
-def test_operate_starts_nothing() -> None:
+def test_watch_points_to_nobody_who_asks_it() -> None:
+    """What is true is found without those who tell it and those who act on it."""
+    assert wrong(("watch",), ("alerts", "upkeep")) == []
+
+
+def test_what_a_slice_hands_in_knows_its_nouns_only() -> None:
+    """Of watching and upkeep, a slice knows the nouns that it hands in, and neither who judges nor who acts."""
+    nouns = tuple((name, f"{room}.model") for name in (*SLICES, "hosts") for room in ("watch", "upkeep"))
+
+    assert wrong((*SLICES, "hosts"), ("watch", "upkeep"), but=nouns) == []
+    assert wrong(("watch.model", "upkeep.model"), others("db", "errors", "jobs", "runner", "watch")) == []
+
+
+def test_watching_starts_nothing() -> None:
     """Reading never starts, records or locks a run."""
-    assert wrong(("operate",), ("runner.run", "runner.items", "runner.progress")) == []
+    assert wrong(("watch", "alerts", "upkeep"), ("runner.run", "runner.items", "runner.progress")) == []
 
 
-def test_operate_only_reads() -> None:
-    """Outside pruning and alerting, which say so, no statement in this room writes."""
+def test_watch_only_reads() -> None:
+    """No statement of the room that looks at things writes."""
     writes = re.compile(r"\b(INSERT INTO|UPDATE \w+ SET|DELETE FROM|TRUNCATE)\b")
-    found = [
-        name
-        for name, path in FILES.items()
-        if within(name, "operate")
-        and not within(name, "operate.prune", "operate.alert")
-        and writes.search(path.read_text())
-    ]
 
-    assert found == []
+    assert [name for name, path in FILES.items() if within(name, "watch") and writes.search(path.read_text())] == []
 
 
 def test_small_files_lean_on_nothing() -> None:
@@ -248,10 +257,10 @@ def test_small_files_lean_on_nothing() -> None:
         "journal",
         "libpq",
         "logs",
+        "phrases",
         "proxies",
         "schema_name",
         "settings",
-        "spans",
     )
 
     assert wrong(small, others(*small)) == []
@@ -260,4 +269,4 @@ def test_small_files_lean_on_nothing() -> None:
 def test_only_its_command_knows_adopt() -> None:
     """Moving in is done once; no job and no screen leans on it."""
     assert wrong(others("adopt"), ("adopt",), but=(("cli.adopt", "adopt"),)) == []
-    assert wrong(("adopt",), ("cli", "wiring", "operate", "deploy", "sandbox", "sri", "ride")) == []
+    assert wrong(("adopt",), ("cli", "wiring", "watch", "alerts", "upkeep", "deploy", "sandbox", "sri", "ride")) == []

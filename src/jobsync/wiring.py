@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from jobsync.easycars.client import EasyCarsClient
     from jobsync.easycars.credentials import Cipher
     from jobsync.easycars.job import StockSync
-    from jobsync.operate.wake import Waker
     from jobsync.ride.files import Storage
     from jobsync.ride.job import GenerateRide
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
+    from jobsync.upkeep.model import Rule
+    from jobsync.watch.model import Watched
+    from jobsync.watch.timers import Waker
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
@@ -76,7 +78,7 @@ class Tools:
             for secret in secrets_of(proxy):
                 register_secret(secret)
         if settings.smtp_url or settings.alert_webhook or settings.ping_url:
-            from jobsync.operate.send import hide_secrets
+            from jobsync.alerts.send import hide_secrets
 
             hide_secrets(settings)
 
@@ -87,10 +89,29 @@ class Tools:
         else:
             self._pause(seconds)
 
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """The slices, each of which watches itself."""
+        from jobsync.easycars import watch as easycars
+        from jobsync.ride import watch as ride
+        from jobsync.sri import watch as sri
+
+        return easycars, sri, ride
+
+    @property
+    def retention(self) -> tuple[Rule, ...]:
+        """How long the rows of each table stay."""
+        from jobsync.alerts import alert
+        from jobsync.easycars import upkeep as easycars
+        from jobsync.sri import upkeep as sri
+        from jobsync.upkeep.prune import RULES
+
+        return (*RULES, *easycars.RULES, *sri.RULES, *alert.RULES)
+
     @cached_property
     def waker(self) -> Waker:
         """What wakes the jobs on this host."""
-        from jobsync.operate.wake import read_waker
+        from jobsync.watch.timers import read_waker
 
         return read_waker(embedded=self.settings.database_url is None)
 

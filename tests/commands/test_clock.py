@@ -18,7 +18,7 @@ from jobsync.cli.main import run
 from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
 from tests.commands.support import Add, Cli, Feed, Rows, cars
-from tests.operate.support import post_office
+from tests.watch.support import post_office
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 

@@ -529,7 +529,7 @@ def test_a_bug_leaves_one_document_and_its_traceback_without_secrets(
     def broken(*_arguments: object, **_more: object) -> None:
         raise ZeroDivisionError(f"planted \x1b[31m {lookup.environ['JOBSYNC_ENCRYPTION_KEY']}")
 
-    monkeypatch.setattr("jobsync.operate.runs.list_runs", broken)
+    monkeypatch.setattr("jobsync.upkeep.runs.list_runs", broken)
 
     ran = lookup("runs", "list", "--json")
 

@@ -19,10 +19,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from jobsync import logs, wiring
 from jobsync.cli import database as database_command
-from jobsync.operate import doctor
+from jobsync.upkeep import doctor
 from tests.commands.support import Add, Cli, Feed, Ran, Rows, cars
 from tests.conftest import url_of
-from tests.operate.support import add_run
+from tests.watch.support import add_run
 
 Connection = psycopg.Connection[Any]
 READING = (("status",), ("health",), ("metrics",), ("runs", "list"), ("report", "-o", "-"))
@@ -378,7 +378,7 @@ def test_a_thread_that_cannot_start_gets_a_sentence(lookup: Cli, monkeypatch: py
     def refuse(*_: object, **__: object) -> Callable[[], None]:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("jobsync.operate.doctor.check_bytecode", refuse)
+    monkeypatch.setattr("jobsync.upkeep.doctor.check_bytecode", refuse)
 
     plain(lookup("doctor", "--offline"), 1, "no thread could be started")
 

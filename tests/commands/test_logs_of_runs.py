@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from jobsync.operate.journal import where_to_look
+from jobsync.upkeep.run_log import where_to_look
 from tests.commands.support import Cli
 
 RUN = str(uuid4())

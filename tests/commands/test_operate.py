@@ -18,11 +18,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobsync.cli.status import fold
+from jobsync.alerts.local_file import state_folders
 from jobsync.logs import visible
-from jobsync.operate.notebook import state_folders
+from jobsync.watch.views.screen import fold
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
-from tests.operate.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
+from tests.watch.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
 
 Connection = psycopg.Connection[Any]
 READING = (["status"], ["health"], ["doctor", "--offline"], ["metrics"], ["report", "-o", "-"], ["runs", "list"])

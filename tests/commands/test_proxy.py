@@ -14,10 +14,10 @@ from jobsync import http
 from jobsync.sandbox.serve import serve
 from tests.commands.sri import Sri
 from tests.commands.support import Add, Cli, Feed, cars, command
-from tests.operate.support import free_port
 from tests.proxy import Authority, Proxy
 from tests.sri import documents
 from tests.sri.documents import RUC, make_key
+from tests.watch.support import free_port
 
 EASYCARS, SRI, HOOK = "easycars.example", "sri.example", "hook.example"
 LOGIN = "batch:wallaby-secret"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.commands.support import Add, Cli, Feed, Rows, cars, command, finish, until
 from tests.db.servers import Freezer, freezer
-from tests.operate.support import listener
+from tests.watch.support import listener
 
 SCREENS_WITHIN_S = 60.0
 RUN_WITHIN_S = 90.0

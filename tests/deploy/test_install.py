@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobsync.deploy import installation
-from jobsync.operate import wake
+from jobsync.watch import timers as wake
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY
 

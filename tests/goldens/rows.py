@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from tests.operate.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
+from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant, set_job
 
 Connection = psycopg.Connection[Any]
 YEARS = timedelta(days=1461)  # earlier than what the tests of screens call now: nobody's clock is still there

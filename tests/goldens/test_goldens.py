@@ -25,21 +25,22 @@ from typer.main import get_command
 
 from jobsync import __version__
 from jobsync.cli.app import app
+from jobsync.db import migrate
 from jobsync.db.audit import actor
-from jobsync.operate import look
-from jobsync.operate.wake import Waker
 from jobsync.sandbox import demo
 from jobsync.sandbox.demo_documents import cast
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import default_scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
+from jobsync.watch import snapshot
+from jobsync.watch.timers import Waker
 from jobsync.wiring import Tools
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY, _fresh
 from tests.goldens.rows import RUNS, YEARS, fill, shift_past
-from tests.operate.support import NOW
 from tests.tree import read_tree
+from tests.watch.support import NOW
 
 HERE = Path(__file__).parent
 REWRITE = "JOBSYNC_REWRITE_GOLDENS"
@@ -84,17 +85,8 @@ NOT_HERE = (
     *("dealership add", "dealership set", "dealership pause", "dealership resume", "settings set"),
     *("credentials set", "credentials delete", "credentials test", "credentials rotate-key"),
     *("holds approve", "holds reject", "stock lock", "stock unlock", "stock include", "stock exclude"),
-    *(
-        "tenant add",
-        "tenant pause",
-        "tenant resume",
-        "invoice import",
-        "invoice recheck",
-        "invoice export",
-        "units show",
-        "units diff",
-    ),
-    *("sandbox documents", "sandbox seed"),
+    *("tenant add", "tenant pause", "tenant resume", "invoice import", "invoice recheck", "invoice export"),
+    *("units show", "units diff", "sandbox documents", "sandbox seed"),
 )
 
 
@@ -137,7 +129,7 @@ def test_rows(
 ) -> None:
     """A look at known rows is the same, byte for byte, but for what a machine adds."""
     clock = f"SELECT '{NOW - YEARS}'::timestamptz AS now, 'jobsync' AS database, set_config('jit', 'off', true)"
-    monkeypatch.setattr(look, "_CLOCK", clock)
+    monkeypatch.setattr(snapshot, "_CLOCK", clock)
     world = World({"JOBSYNC_DATABASE_URL": rows_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
     given = {"run": RUNS["night"], "key": f"{1000001:049d}", "ruc": "1790012345001"}
 
@@ -229,6 +221,7 @@ def steady(text: str, runs: Sequence[str] = ()) -> str:
         text = text.replace(run, f"<run {number}>").replace(run[:8], f"<run {number}>")
     text = text.replace(socket.gethostname(), "<host>").replace(f'"actor": "{actor()}"', '"actor": "<user>"')
     text = re.sub(rf"\b{re.escape(__version__)}\b", "<version>", text)
+    text = text.replace(f'"{migrate.HEAD}"', '"<schema>"')
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:<port>", text)
     text = re.sub(r"\btest_\d+_\d+\b", "<database>", text)
     return re.sub(r'"(pid|database)": ("[^"]*"|\d+)', r'"\1": "<\1>"', text)

@@ -14,7 +14,7 @@ from jobsync.db.jsonb import as_lines
 from jobsync.easycars import registry
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain, visible
-from jobsync.operate.words import local_stamp, pause_end
+from jobsync.phrases import local_stamp, pause_end
 from jobsync.runner.run import database_now
 
 app = group("Dealerships: whom we sync, and when.")

@@ -13,20 +13,23 @@ from jobsync.cli.output import say, show, write
 from jobsync.db.engine import translated
 from jobsync.deploy.install import SYSTEM, FileState, compare
 from jobsync.deploy.installation import read_installation
+from jobsync.easycars import upkeep as easycars
 from jobsync.easycars.client import ADDRESSES as EASYCARS
 from jobsync.easycars.credentials import Cipher
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
-from jobsync.operate import doctor as ask
-from jobsync.operate.doctor import exit_code_of
-from jobsync.operate.wake import Waker, read_waker
-from jobsync.sri.client import ADDRESSES as SRI
+from jobsync.ride.upkeep import check_storage
+from jobsync.sri import upkeep as sri
+from jobsync.sri.model import ADDRESSES as SRI
+from jobsync.upkeep import doctor as ask
+from jobsync.upkeep.doctor import exit_code_of
+from jobsync.watch.timers import Waker, read_waker
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from jobsync.operate.doctor import Finding
     from jobsync.settings import Settings
+    from jobsync.upkeep.model import Finding
     from jobsync.wiring import Tools
 
 
@@ -65,11 +68,11 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     used: set[str] = set()
     if engine is not None:
         with translated(), engine.connect() as connection:
-            yield from ask.check_key(connection, _decrypter(tools), _current(settings))
-            yield from ask.check_accounts(_shared_accounts(tools, connection))
+            yield from easycars.check_key(connection, _decrypter(tools), _current(settings))
+            yield from easycars.check_accounts(_shared_accounts(tools, connection))
             yield from ask.check_upkeep(connection)
-            yield from ask.check_settings(connection)
-            used = ask.environments_in_use(connection)
+            yield from ask.check_settings(connection, tools.watched)
+            used = easycars.environments_in_use(connection) | sri.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
     yield from ask.check_proxy(settings)
     if not offline:
@@ -88,7 +91,7 @@ def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: 
         root = tools.storage.root
     except ConfigurationProblem:
         root = None
-    yield from ask.check_storage(root, engine, every=every, named=settings.storage is not None)
+    yield from check_storage(root, engine, every=every, named=settings.storage is not None)
     folders = {"system": Path("/"), "RIDE files": root, "database": settings.embedded_folder}
     yield from ask.check_disk({name: folder for name, folder in folders.items() if folder is not None})
 

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from jobsync.alerts.act import do_health, do_unit_failure
+from jobsync.alerts.alert import UnitFailure
+from jobsync.alerts.send import usable_channels
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.operate.alert import UnitFailure
-from jobsync.operate.duty import do_health, do_unit_failure
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.send import usable_channels
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from jobsync.alerts.act import Done
+    from jobsync.alerts.send import Channel
     from jobsync.db.engine import Database
-    from jobsync.operate.duty import Done
-    from jobsync.operate.health import Health
-    from jobsync.operate.send import Channel
     from jobsync.settings import Settings
+    from jobsync.watch.health import Health
     from jobsync.wiring import Tools
 
 
@@ -43,7 +43,7 @@ def health(
         return
     try:
         with transaction(context) as connection:
-            seen = look(connection, waker=tools_of(context).waker)
+            seen = read_snapshot(connection, tools_of(context).watched, waker=tools_of(context).waker)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}
@@ -91,7 +91,15 @@ def print_indented(words: str) -> None:
 
 def _act(tools: Tools, *, as_json: bool) -> None:
     channels, wrong = _channels(tools.settings)
-    done = do_health(lambda: _open(tools), channels, tools.environ, wait=tools.wait, waker=tools.waker)
+    done = do_health(
+        lambda: _open(tools),
+        tools.watched,
+        tools.retention,
+        channels,
+        tools.environ,
+        wait=tools.wait,
+        waker=tools.waker,
+    )
     not_sent = _say_not_sent(done, wrong)
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")

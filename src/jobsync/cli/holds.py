@@ -67,7 +67,7 @@ def list_(
 
 def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
     """Say what else may be behind an empty or a foreign feed, as long as its vehicles are still there."""
-    from jobsync.operate.words import EMPTY_FEED, FOREIGN_FEED
+    from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 
     open_ = [row for row in rows if row["status"] in ("pending", "approved") and row["applied_at"] is None]
     for name, words, ids in (
@@ -83,7 +83,7 @@ def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
 def show_(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> None:
     """Show one hold and its vehicles."""
     from jobsync.easycars import registry
-    from jobsync.operate.words import HELD
+    from jobsync.easycars.phrases import HELD
 
     with transaction(context) as connection:
         row = registry.show_hold(connection, hold_id)
@@ -127,7 +127,8 @@ def reject(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> No
 
 def _decide(context: typer.Context, hold_id: int, decision: str, *, as_json: bool) -> None:
     from jobsync.easycars import registry
-    from jobsync.operate.words import HELD, many
+    from jobsync.easycars.phrases import HELD
+    from jobsync.phrases import many
 
     with transaction(context) as connection:
         row = registry.decide_hold(connection, hold_id, decision)

@@ -420,7 +420,7 @@ _REASONS = {
 
 def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
     """Return what was held in words; `reason` has a word for each hold."""
-    from jobsync.operate.words import EMPTY_FEED, FOREIGN_FEED
+    from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 
     words = {
         "limit": "too many would go",

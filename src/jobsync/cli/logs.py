@@ -11,10 +11,11 @@ from jobsync.cli.options import Json, transaction
 from jobsync.cli.output import say, show, write
 from jobsync.errors import JobsyncError, Unavailable
 from jobsync.hostname import host_name
-from jobsync.operate import journal, runs
+from jobsync.upkeep import run_log as journal
+from jobsync.upkeep import runs
 
 if TYPE_CHECKING:
-    from jobsync.operate.journal import Entry
+    from jobsync.upkeep.run_log import Entry
 
 
 def logs(

@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 from jobsync.errors import UsageProblem
-from jobsync.spans import parse_span
+from jobsync.phrases import parse_span
 from jobsync.wiring import Tools
 
 if TYPE_CHECKING:

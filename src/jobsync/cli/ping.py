@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from jobsync.alerts.send import Ping
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
-from jobsync.operate.send import Ping
 from jobsync.runner.job import ItemResult, Report, RunStatus
 
 if TYPE_CHECKING:

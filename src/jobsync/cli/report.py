@@ -11,10 +11,10 @@ import typer
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write, write_file
 from jobsync.errors import JobsyncError
-from jobsync.operate.health import judge_health
-from jobsync.operate.look import look
-from jobsync.operate.metrics import render_away, render_metrics
-from jobsync.operate.report import read_history, render_report
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import read_snapshot
+from jobsync.watch.views.metrics import render_away, render_metrics
+from jobsync.watch.views.page import read_history, render_report
 
 Output = Annotated[
     Path | None,
@@ -30,7 +30,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: runs, durations, dealerships, the SRI, failures."""
     with transaction(context) as connection:
-        seen = look(connection, window=timedelta(days=days), waker=tools_of(context).waker)
+        seen = read_snapshot(
+            connection, tools_of(context).watched, window=timedelta(days=days), waker=tools_of(context).waker
+        )
         history = read_history(connection, now=seen.now, since=seen.since)
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     page = render_report(seen, history, verdict)
@@ -44,7 +46,7 @@ def metrics(context: typer.Context, output: Output = None) -> None:
     """Print metrics in Prometheus' text format, or write them for node_exporter's textfile collector."""
     try:
         with transaction(context) as connection:
-            seen = look(connection)
+            seen = read_snapshot(connection, tools_of(context).watched)
     except JobsyncError:
         _write(output, render_away())  # old numbers would look like today's
         raise

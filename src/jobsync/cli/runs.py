@@ -16,10 +16,10 @@ from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.jobs import BY_NAME
 from jobsync.logs import complain, visible, visible_lines
-from jobsync.operate import runs
-from jobsync.operate.prune import prune
-from jobsync.operate.words import stamp
+from jobsync.phrases import stamp
 from jobsync.runner.job import RunStatus
+from jobsync.upkeep import runs
+from jobsync.upkeep.prune import prune
 
 app = group("Runs of all jobs.")
 
@@ -112,7 +112,7 @@ def prune_(context: typer.Context, as_json: Json = False) -> None:
     with transaction(context) as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
-    gone = prune(tools_of(context).engine, settings, now=now, told=kept.append)
+    gone = prune(tools_of(context).engine, settings, tools_of(context).retention, now=now, told=kept.append)
     if any(gone.values()):
         with transaction(context) as connection:
             write_audit(connection, "runs.prune", None, {table: number for table, number in gone.items() if number})

@@ -13,7 +13,7 @@ from jobsync.db.system_settings import read_system_settings
 from jobsync.easycars import registry
 from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import complain
-from jobsync.operate.words import local_stamp, pause_end
+from jobsync.phrases import local_stamp, pause_end
 from jobsync.runner.run import database_now
 
 app = group("When each dealership is synced next.")

@@ -58,7 +58,7 @@ def changes(
 ) -> None:
     """Show what changed at all dealerships, newest first; for example: stock changes --since 12h."""
     from jobsync.easycars import registry
-    from jobsync.operate.runs import find_run
+    from jobsync.upkeep.runs import find_run
 
     with transaction(context) as connection:
         rows = registry.list_all_changes(

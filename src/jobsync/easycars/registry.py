@@ -30,7 +30,7 @@ from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
-from jobsync.spans import parse_span
+from jobsync.phrases import parse_span
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection

@@ -9,12 +9,10 @@ from urllib.parse import urlsplit
 
 from jobsync.fiscal.access_key import AccessKey, Environment
 from jobsync.http import HttpClient, NoAnswer
-from jobsync.sri.model import Answer, Fault, FaultKind
+from jobsync.sri.model import ADDRESSES, Answer, Fault, FaultKind
 from jobsync.sri.parse import parse_answer
 from jobsync.sri.soap import HEADERS, PATH, build_authorization_request
 
-# Source: docs/facts/sri.md, "Web service".
-ADDRESSES: dict[Environment, str] = {"test": "https://celcer.sri.gob.ec", "production": "https://cel.sri.gob.ec"}
 DEADLINE_S = 15.0
 # A document has at most 320 KB (docs/facts/sri.md); escaped twice and sent several times it stays far below this.
 MOST_BYTES = 16 << 20

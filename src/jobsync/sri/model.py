@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from jobsync.fiscal.access_key import Environment
 
+# Source: docs/facts/sri.md, "Web service".
+ADDRESSES: dict[Environment, str] = {"test": "https://celcer.sri.gob.ec", "production": "https://cel.sri.gob.ec"}
+
 
 class DocumentStatus(StrEnum):
     """The column `invoices.status`."""

@@ -1,0 +1,1 @@
+"""Who is told of what needs a person, and when."""

@@ -1,0 +1,131 @@
+"""What keeps stock in order: how long its rows stay, and what the doctor asks of stored credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, not_, or_, select, text
+
+from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
+from jobsync.errors import ExitCode, JobsyncError
+from jobsync.phrases import many
+from jobsync.upkeep.model import BEFORE, LOCKED, Finding, Rule, ok, oldest, problem, some, walk, warning
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+LOGS_KEPT = 30
+
+_last_holds = select(func.max(holds.c.id)).group_by(holds.c.dealership_id, holds.c.kind)
+
+# The last logs of each dealership stay, plans and listings read them; so does the last removal of each vehicle.
+RULES = (
+    walk(refused_items.c.created_at, "items_retention_days"),
+    Rule(
+        easycar_sync_logs,
+        "runs_retention_days",
+        text(
+            "SELECT l.id FROM dealerships d CROSS JOIN LATERAL ("
+            "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
+            f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
+            " JOIN easycar_sync_logs l ON l.dealership_id = d.id AND l.sync_type = 'stock' AND l.synced_at < :before"
+            f" AND l.synced_at < kept.synced_at{LOCKED} OF l SKIP LOCKED"
+        ),
+    ),
+    walk(
+        vehicle_changes.c.changed_at,
+        "runs_retention_days",
+        not_(and_(vehicle_changes.c.field == "status", vehicle_changes.c.new == "removed")),
+    ),
+    Rule(
+        holds,
+        "runs_retention_days",
+        oldest(
+            holds,
+            holds.c.created_at < BEFORE,
+            holds.c.status.in_(("rejected", "superseded", "approved")),
+            or_(holds.c.status != "approved", holds.c.applied_at.is_not(None)),
+            holds.c.id.not_in(_last_holds),
+        ),
+    ),
+)
+
+
+def check_key(
+    connection: Connection,
+    decrypt: Callable[[str], object] | None,
+    current: Callable[[str], object] | None = None,
+) -> Iterator[Finding]:
+    """
+    Can every stored credential be read with the key that is set?
+
+    Args:
+        decrypt: with every key that is set; None where there is none.
+        current: with the current key only; None where no previous one is set.
+    """
+    stored = easycar_credentials.c
+    sealed = (
+        stored.client_id_encrypted,
+        stored.client_secret_encrypted,
+        stored.account_number_encrypted,
+        stored.account_secret_encrypted,
+    )
+    rows = connection.execute(select(stored.dealership_id, *sealed).order_by(stored.dealership_id)).all()
+    if decrypt is None:
+        if rows:
+            words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"
+            yield problem("encryption key", words, "set the key that they were stored with", ExitCode.CONFIGURATION)
+        else:
+            yield warning(
+                "encryption key", "JOBSYNC_ENCRYPTION_KEY is not set", "needed before: jobsync credentials set"
+            )
+        return
+    unreadable = _unreadable(rows, decrypt)
+    if unreadable:
+        words = f"it does not decrypt the credentials of dealership {some(unreadable)}"
+        what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
+        yield problem("encryption key", words, what, ExitCode.CONFIGURATION)
+        return
+    yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+    if current is None:
+        return
+    if old := _unreadable(rows, current):
+        words = f"JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed for the credentials of dealership {some(old)}"
+        yield warning("previous key", words, "jobsync credentials rotate-key")
+    else:
+        words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
+        yield warning("previous key", words, "take it out of the environment, the credential or the configuration file")
+
+
+def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Finding]:
+    """
+    Has each dealership an account, or a yard of one, to itself?
+
+    Args:
+        groups: dealerships with one client, account and yard, each as {dealership_id, name}.
+    """
+    shared = list(groups)
+    for group in shared:
+        names = ", ".join(f"{found['dealership_id']} {found['name']}" for found in group)
+        words = f"dealerships {names} have the same client, account and yard: each lists the other's stock"
+        yield warning("accounts", words, f"jobsync credentials set {group[-1]['dealership_id']}")
+    if not shared:
+        yield ok("accounts", "no two dealerships have the same client, account and yard")
+
+
+def _unreadable(rows: Sequence[Any], decrypt: Callable[[str], object]) -> list[str]:
+    """Return the dealerships with credentials that cannot be decrypted."""
+    found = []
+    for dealership_id, *stored in rows:
+        try:
+            for value in stored:
+                decrypt(value)
+        except JobsyncError:
+            found.append(str(dealership_id))
+    return found
+
+
+def environments_in_use(connection: Connection) -> set[str]:
+    """Return which environments of EasyCars anybody uses: `Test`, `Production`."""
+    return set(connection.scalars(select(easycar_credentials.c.environment).where(easycar_credentials.c.is_active)))

@@ -1,0 +1,521 @@
+"""How stock-sync stands: its dealerships and what is held of them, read from the tables and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from sqlalchemy import text
+
+from jobsync.cron import (
+    DEFAULT_CRON,
+    DEFAULT_ZONE,
+    Wanted,
+    next_slot,
+    problem_of_cron,
+    resolve,
+    text_of_cron,
+    text_of_zone,
+)
+from jobsync.db.statements import rows_of
+from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
+from jobsync.errors import ExitCode
+from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.jobs import STOCK_SYNC
+from jobsync.logs import visible
+from jobsync.phrases import ago, many, pause_end, stamp
+from jobsync.watch.model import About, JobFacts, JobStatus, Level, Problem, Snapshot, State, Work, by_hand
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from jobsync.db.system_settings import SystemSettings
+
+ABOUT = About(
+    STOCK_SYNC.name,
+    unused="no dealership has credentials",
+    first_steps="jobsync dealership add NAME, then jobsync credentials set ID",
+    checks={
+        "silence": "has every dealership had its success in time?",
+        "held": "does anything wait for a person?",
+        CIRCUIT: ASKED,
+    },
+    whole=" of a whole run",  # what was done for named dealerships only says nothing of the job as a whole
+)
+
+
+@dataclass(frozen=True)
+class HeldFacts:
+    """One hold: of which kind, of how many vehicles, why and since when."""
+
+    id: int
+    kind: str
+    vehicles: int
+    reason: str
+    since: datetime
+
+    @classmethod
+    def read(cls, rows: Iterable[Sequence[Any]]) -> tuple[HeldFacts, ...]:
+        """Make them of rows whose instant is text, as JSON has it."""
+        return tuple(
+            cls(number, kind, vehicles, reason, datetime.fromisoformat(since))
+            for number, kind, vehicles, reason, since in rows
+        )
+
+
+@dataclass(frozen=True)
+class DealershipFacts:
+    """
+    One dealership.
+
+    Args:
+        why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
+        paused_until: None while it is paused: until it is resumed.
+        due_since: the next scheduled run takes it; None if it does not.
+        next_at: its next slot; None where its cron cannot be read.
+        cron, timezone: what the next tick goes by.
+        unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
+        expected_at: the slot by which the next success was to come, counted from the last one.
+        failures: failed syncs since the last success.
+        is_empty: the last sync went well, its feed was empty, and nothing is listed.
+        holds: what waits for a person.
+        kept: what stays as it is, because a person rejected the change.
+        error: the first error of the last sync that failed.
+    """
+
+    id: int
+    name: str
+    why_not: str | None
+    paused_until: datetime | None
+    paused_reason: str | None
+    cron: str
+    timezone: str
+    unreadable_cron: str | None
+    unreadable_zone: str | None
+    due_since: datetime | None
+    next_at: datetime | None
+    retry_at: datetime | None
+    attempt: int
+    last_success_at: datetime | None
+    expected_at: datetime | None
+    last_status: str | None
+    last_synced_at: datetime | None
+    last_run_id: UUID | None
+    failures: int
+    error: str | None
+    holds: tuple[HeldFacts, ...]
+    is_empty: bool
+    kept: tuple[HeldFacts, ...]
+
+
+@dataclass(frozen=True)
+class StockFacts:
+    """What the tables say of all dealerships, and of EasyCars' hosts."""
+
+    dealerships: tuple[DealershipFacts, ...]
+    hosts: tuple[HostFacts, ...]
+
+
+def facts_of(seen: Snapshot) -> StockFacts:
+    """Return what was read of this slice."""
+    return cast("StockFacts", seen.parts[ABOUT.job])
+
+
+def read(connection: Connection, now: datetime, _since: datetime, settings: SystemSettings) -> StockFacts:
+    """Return what the tables say."""
+    hosts = read_hosts(connection, now, vendor="EasyCars", which="environments <> '{}'", behind=_BEHIND)
+    return StockFacts(read_dealerships(connection, now, settings), hosts)
+
+
+def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
+    """Return how many dealerships are due, wait for their slot, or take no part."""
+    ready = [found for found in facts.dealerships if found.why_not is None]
+    due = [found.due_since for found in ready if found.due_since is not None]
+    times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
+    next_at = min((time for time in times if time is not None and time > now), default=None)
+    return Work(
+        in_use=any(found.why_not != "no_credentials" for found in facts.dealerships),
+        due=len(due),
+        waiting=len(ready) - len(due),
+        blocked=len(facts.dealerships) - len(ready),
+        oldest_due_at=min(due, default=None),
+        next_at=next_at,
+        next_is_retry=next_at is not None and all(found.next_at != next_at for found in ready),
+    )
+
+
+_BEHIND = """
+    SELECT count(*) FROM easycar_credentials c JOIN dealership_schedules e USING (dealership_id)
+    WHERE c.environment = ANY(environments) AND e.why_not IS NULL
+"""
+_DEALERSHIPS = """
+    SELECT d.id, d.name,
+           CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
+                WHEN s.paused_until > :now THEN 'paused' END AS why_not,
+           due.due_since,
+           CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
+           CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
+           h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
+           h.last_success_at,
+           nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
+           h.cron AS last_cron, h.timezone AS last_zone,
+           greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
+                    CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
+           l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
+           CASE WHEN l.status = 'Failed' THEN (
+               SELECT count(*) FROM (
+                   SELECT 1 FROM easycar_sync_logs f WHERE f.dealership_id = d.id AND f.sync_type = 'stock'
+                   AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
+               ELSE 0 END AS failures,
+           CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
+           coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
+           coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
+               SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
+               AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
+    FROM dealerships d
+    JOIN dealership_schedules e ON e.dealership_id = d.id
+    LEFT JOIN due_dealerships due ON due.dealership_id = d.id
+    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
+    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+    LEFT JOIN (
+        SELECT dealership_id,
+               jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
+               FILTER (WHERE status = 'pending') AS pending,
+               jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
+               FILTER (WHERE status = 'rejected') AS rejected
+        FROM holds WHERE status = 'pending' OR (status = 'rejected' AND applied_at IS NULL) GROUP BY dealership_id
+    ) r ON r.dealership_id = d.id
+    LEFT JOIN LATERAL (
+        SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
+        WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
+    ) l ON true
+    ORDER BY d.id
+"""
+
+
+def read_dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+    """Return every dealership's facts."""
+    slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
+    found = []
+    common = settings.texts.get("easycar_sync_cron", DEFAULT_CRON)
+    common_zone = settings.texts.get("easycar_sync_timezone", DEFAULT_ZONE)
+    for row in rows_of(connection, text(_DEALERSHIPS), {"now": now}):
+        own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
+        last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
+        # Of another rule the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
+        # what cannot be read leaves the rule that was in force, with its slot and its retries.
+        wanted = Wanted(own_cron or common, own_zone or common_zone, common, common_zone)
+        in_force = resolve(wanted, last_cron=last[0], last_timezone=last[1])
+        rule = in_force.cron, in_force.timezone
+        before = text_of_cron(last[0] or "") or rule[0], text_of_zone(last[1] or "") or rule[1]
+        expected = slot(*before, start) if start else None
+        if rule != last:
+            row["retry_at"] = None
+        if rule != last or row["next_at"] is None:
+            row["next_at"] = slot(*rule, now)
+        if not row.pop("as_it_is"):  # its slot is computed first, or it is looked at from another instant
+            earliest = min(filter(None, (row["next_at"], row["retry_at"])), default=None)
+            row["due_since"] = earliest if earliest is not None and earliest <= now else None
+        row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
+        found.append(
+            DealershipFacts(
+                **row,
+                expected_at=expected,
+                cron=rule[0],
+                timezone=rule[1],
+                unreadable_cron=own_cron if own_cron and text_of_cron(own_cron) is None else None,
+                unreadable_zone=own_zone if own_zone and text_of_zone(own_zone) is None else None,
+            )
+        )
+    return tuple(found)
+
+
+# --- how a dealership stands ------------------------------------------------------------------------------------------
+
+
+class Standing(StrEnum):
+    """How a dealership stands; in the order in which they are listed."""
+
+    SILENT = "silent"
+    FAILING = "failing"
+    HELD = "held"
+    RETRYING = "retrying"
+    PARTIAL = "partial"
+    WARNED = "warned"
+    NEW = "never synced"
+    FINE = "fine"
+    PAUSED = "paused"
+    OFF = "auto sync off"
+    NO_CREDENTIALS = "no credentials"
+
+
+@dataclass(frozen=True)
+class DealershipStatus:
+    """A dealership's standing with the reason and the next step."""
+
+    facts: DealershipFacts
+    standing: Standing
+    why: str | None = None
+    what_to_do: str | None = None
+
+
+FAILED = (Standing.FAILING, Standing.RETRYING)  # at the last sync, and not silent yet
+_TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
+_ORDER = {standing: place for place, standing in enumerate(Standing)}
+
+
+def silent_since(seen: Snapshot, found: DealershipFacts) -> datetime | None:
+    """Return the slot that a dealership has missed by more than alert_silence_hours, None if it is not silent."""
+    if found.why_not is not None or found.expected_at is None or not seen.job(ABOUT.job).enabled:
+        return None
+    limit = timedelta(hours=seen.settings.number("alert_silence_hours"))
+    return found.expected_at if seen.now - found.expected_at > limit else None
+
+
+def dealership_statuses(seen: Snapshot) -> list[DealershipStatus]:
+    """Return how every dealership stands, failing ones first, then by how long they have had no success."""
+    statuses = [dealership_status(seen, found) for found in facts_of(seen).dealerships]
+    return sorted(
+        statuses,
+        key=lambda status: (_ORDER[status.standing], -status.facts.failures, status.facts.id),
+    )
+
+
+def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatus:
+    """Return how one dealership stands."""
+    if found.why_not is not None:
+        return _out(found)
+    error = f": {found.error}" if found.error else ""
+    missed = silent_since(seen, found)
+    if missed is not None:
+        last = f"last success {ago(seen.now, found.last_success_at)}"
+        why = f"no success since the slot of {stamp(missed)}, {last}{error}"
+        return DealershipStatus(found, Standing.SILENT, why, _what_failed(found))
+    if found.last_status == "Failed":
+        times = (
+            f"failed {many(found.failures, 'time')} since the last success"
+            if found.last_success_at
+            else (f"failed {many(found.failures, 'time')}, never a success")
+        )
+        if found.retry_at is not None:
+            again = f"; tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "; due again now"
+            return DealershipStatus(found, Standing.RETRYING, times + error + again, _what_failed(found))
+        return DealershipStatus(found, Standing.FAILING, times + error, _what_failed(found))
+    if found.holds:
+        why = f"{told_held(found)} since {stamp(found.holds[0].since)}{why_held(found)}"
+        return DealershipStatus(found, Standing.HELD, why, what_of_held(found))
+    if found.last_status == "PartialSuccess":
+        return DealershipStatus(
+            found, Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
+        )
+    if found.last_synced_at is None:
+        return DealershipStatus(
+            found, Standing.NEW, f"first slot {ago(seen.now, found.next_at)}" if found.next_at else None
+        )
+    return _warned(found) or DealershipStatus(found, Standing.FINE)
+
+
+def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
+    """Return what of a dealership's own cron and time zone cannot be read, and what to do; None if all can."""
+    whys, whats = [], []
+    if found.unreadable_cron is not None:
+        wrong = problem_of_cron(found.unreadable_cron)
+        text = visible(found.unreadable_cron, most=80)
+        whys.append(f"its cron {text!r} cannot be used ({wrong}), {found.cron!r} is in force")
+        whats.append(f"jobsync dealership schedule {found.id} '0 2 * * *' (or --default)")
+    if found.unreadable_zone is not None:
+        text = visible(found.unreadable_zone, most=80)
+        whys.append(f"its time zone {text!r} is unknown, {found.timezone} is in force")
+        whats.append(f"jobsync dealership set {found.id} --timezone Australia/Sydney")
+    return ("; ".join(whys), "; ".join(whats)) if whys else None
+
+
+def _warned(found: DealershipFacts) -> DealershipStatus | None:
+    """Return what a sync that went well leaves to be looked at; nobody needs to get up for it."""
+    whys, whats = [], []
+    if schedule := unreadable_schedule(found):
+        whys.append(schedule[0])
+        whats.append(schedule[1])
+    if found.is_empty:
+        whys.append(f"{EMPTY_FEED}; nothing is listed")
+        whats.append(f"jobsync credentials test {found.id}")
+    if found.kept:
+        whys += [HELD[hold.kind].told_rejected(hold.vehicles) for hold in found.kept]
+        whats += [f"jobsync holds show {hold.id}" for hold in found.kept]
+    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats)) if whys else None
+
+
+def told_held(found: DealershipFacts) -> str:
+    """Return what is held, each kind with its number."""
+    return ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
+
+
+def why_held(found: DealershipFacts) -> str:
+    """Return what else is to be known of holds, to be put behind a sentence."""
+    if any(hold.kind == "foreign_feed" for hold in found.holds):
+        return f": {FOREIGN_FEED}"
+    return f": {EMPTY_FEED}" if any(hold.reason == "empty_feed" for hold in found.holds) else ""
+
+
+def what_of_held(found: DealershipFacts) -> str:
+    """Return the commands that lead to a decision."""
+    return how_to_decide(found.id, [(hold.id, hold.kind, hold.reason) for hold in found.holds])
+
+
+def held_vehicles(seen: Snapshot) -> dict[str, int]:
+    """Return of how many vehicles something waits for a person, by kind of hold."""
+    held = dict.fromkeys(HELD, 0)
+    for found in facts_of(seen).dealerships:
+        for hold in found.holds:
+            held[hold.kind] += hold.vehicles
+    return held
+
+
+def _what_failed(found: DealershipFacts) -> str:
+    run = f"jobsync runs show {str(found.last_run_id)[:8]}; " if found.last_run_id else ""
+    return f"{run}jobsync credentials test {found.id}"
+
+
+def _out(found: DealershipFacts) -> DealershipStatus:
+    if found.why_not == "paused":
+        reason = f": {found.paused_reason}" if found.paused_reason else ""
+        why = f"{pause_end(found.paused_until)}{reason}"
+        return DealershipStatus(found, Standing.PAUSED, why, f"jobsync dealership resume {found.id}")
+    if found.why_not == "auto_sync_off":
+        what = f"jobsync dealership set {found.id} --auto-sync"
+        return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", what)
+    return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")
+
+
+# --- how the job stands -----------------------------------------------------------------------------------------------
+
+
+def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+    """Return the state that only dealerships and EasyCars' hosts tell."""
+    return _upstream(seen, job) or _attention(seen, job) or _paused(job)
+
+
+def _upstream(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+    hosts = [host for host in facts_of(seen).hosts if host.behind]
+    if hosts:
+        what = (
+            "nothing is lost: one dealership a run probes, the rest keeps its slot; jobsync doctor tests the way there"
+        )
+        return JobStatus(job, State.UPSTREAM_DOWN, f"EasyCars does not answer: {names_of(hosts)}", what)
+    run = job.last_run
+    if run and run.exit_code == ExitCode.UNAVAILABLE:
+        why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
+        what = f"{_tried_again(seen, job)}; jobsync doctor tests the way there"
+        return JobStatus(job, State.UPSTREAM_DOWN, why + seen.reason(run), what, seen.fingerprint(run))
+    return None
+
+
+def _tried_again(seen: Snapshot, job: JobFacts) -> str:
+    """Say when the next try comes: runs by hand and slots that are given up have no retries."""
+    retry_at = min((d.retry_at for d in facts_of(seen).dealerships if d.why_not is None and d.retry_at), default=None)
+    if retry_at is not None:
+        return f"tried again {ago(seen.now, retry_at)}" if retry_at > seen.now else "tried again at the next tick"
+    slot = f" of {stamp(job.next_at)}" if job.next_at else ""
+    return f"not tried again before the next slot{slot}; once it answers: jobsync stock-sync"
+
+
+def _attention(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+    found = [status for status in dealership_statuses(seen) if status.standing in _TROUBLED]
+    if not found:
+        return None
+    counts = [
+        f"{number} {standing}"
+        for standing in _TROUBLED
+        if (number := sum(1 for status in found if status.standing is standing))
+    ]
+    return JobStatus(job, State.ATTENTION, f"dealerships: {', '.join(counts)}", found[0].what_to_do)
+
+
+def _paused(job: JobFacts) -> JobStatus | None:
+    if not job.in_use or not job.blocked or job.due or job.waiting:
+        return None
+    why = f"none of {many(job.blocked, 'dealership')} takes part (paused, switched off, no credentials)"
+    return JobStatus(job, State.PAUSED, why, "jobsync schedule show says why; jobsync dealership resume ID")
+
+
+# --- what a person is told --------------------------------------------------------------------------------------------
+
+
+def problems(seen: Snapshot) -> Iterator[Problem]:
+    """Return the dealerships that are silent, held or misconfigured, and hosts that do not answer."""
+    facts = facts_of(seen)
+    yield from _silence(seen, facts.dealerships)
+    yield from _held(facts.dealerships)
+    if seen.job(ABOUT.job).enabled:
+        yield from problems_of(facts.hosts, seen.now)
+    yield from unreadable_schedules(facts.dealerships)
+
+
+def _silence(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+    for found in dealerships:
+        missed = silent_since(seen, found)
+        if missed is not None:
+            status = dealership_status(seen, found)
+            yield Problem(
+                f"dealership {found.id}",
+                "silence",
+                f"dealership {found.id} {found.name}: {status.why}",
+                status.what_to_do or f"jobsync dealership show {found.id}",
+                missed,
+            )
+
+
+def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+    for found in dealerships:
+        if found.holds:
+            yield Problem(
+                f"dealership {found.id}",
+                "held",
+                f"dealership {found.id} {found.name}: {told_held(found)} since {stamp(found.holds[0].since)}, for a"
+                f" person to decide{why_held(found)}",
+                what_of_held(found),
+                found.holds[0].since,
+            )
+
+
+def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+    """Return the own crons and zones, of dealerships that take part, that cannot be read."""
+    for found in dealerships:
+        schedule = unreadable_schedule(found) if found.why_not is None else None
+        if schedule:
+            words, what = schedule
+            yield Problem(f"dealership {found.id}", "settings", f"dealership {found.id} {found.name}: {words}", what)
+
+
+def notes(seen: Snapshot) -> Iterator[str]:
+    """Return what is worth knowing of dealerships and hosts, and needs nobody now."""
+    statuses = dealership_statuses(seen)
+    failing = [found for found in statuses if found.standing in FAILED]
+    if failing:
+        yield (
+            f"{many(len(failing), 'dealership')} failed at the last sync; an alarm once"
+            f" {seen.settings.number('alert_silence_hours')} h have passed since a slot without a success:"
+            " jobsync status shows them"
+        )
+    warned = [found for found in statuses if found.standing is Standing.WARNED]
+    if warned:
+        yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
+    yield from notes_of(facts_of(seen).hosts, seen.now, "dealership")
+
+
+def pauses(seen: Snapshot) -> Iterator[str]:
+    """Return how many dealerships are paused."""
+    paused = sum(1 for found in facts_of(seen).dealerships if found.why_not == "paused")
+    if paused:
+        yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
+
+
+def levels(_seen: Snapshot) -> Iterator[Level]:
+    """Return no promise: nobody was promised anything but a clean run."""
+    yield from ()

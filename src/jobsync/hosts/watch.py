@@ -1,0 +1,134 @@
+"""How a vendor's host stands, as a person is told of it; the slice that asks it says what waits behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from jobsync.db.statements import rows_of
+from jobsync.hosts.circuit import LONGEST_REST_S
+from jobsync.phrases import ago, stamp
+from jobsync.watch.model import Problem
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+CIRCUIT = "circuit"
+ASKED = "do EasyCars and the SRI answer?"
+TOO_OFTEN = (
+    "nothing is lost: one call a run until an answer comes without it; let fewer calls leave from this address: jobsync"
+    " settings set sri_call_delay_ms 2000; jobsync sri explain 33"
+)
+_CIRCUIT_RIPE = timedelta(minutes=5)  # the SRI often blinks; a message is for what lasts
+_PROBED_WITHIN = timedelta(hours=2)  # a document waits an hour at most; an older probe says nothing of now
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """
+    One host of a vendor; its circuit is open since `opened_at`.
+
+    Args:
+        behind: documents that will be asked about there, or dealerships; without any, nobody probes whether it answers
+            again.
+        open_cause: `faults`, or `too_often` if the SRI says that we ask too often.
+        vendor: SRI or EasyCars.
+        not_before: it does not want to be asked until then.
+    """
+
+    host: str
+    faults_in_a_row: int
+    opened_at: datetime | None
+    last_probe_at: datetime | None
+    behind: int = 0
+    open_cause: str | None = None
+    vendor: str = "SRI"
+    not_before: datetime | None = None
+
+    @property
+    def too_often(self) -> bool:
+        """Whether it is given a rest because of what we do."""
+        return self.open_cause == "too_often"
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it while its circuit is open: the verb of a sentence."""
+        return "says that we ask too often (code 33)" if self.too_often else "does not answer"
+
+
+def read_hosts(
+    connection: Connection, now: datetime, *, vendor: str, which: str, behind: str, **parameters: object
+) -> tuple[HostFacts, ...]:
+    """
+    Return a vendor's hosts.
+
+    A host that was not tried for 7 hours is asked by nobody, such as a sandbox that is no more: what waits is asked
+    about every 6 hours at least.
+
+    Args:
+        which: condition of `vendor_hosts` for those of the vendor.
+        behind: expression of how many wait for a host of it.
+    """
+    statement = f"""
+        SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause,
+               CASE WHEN not_before BETWEEN :now AND CAST(:now AS timestamptz) + make_interval(secs => :rest_s)
+                   THEN not_before END AS not_before,
+               CASE WHEN opened_at IS NULL OR last_probe_at < CAST(:now AS timestamptz) - interval '7 hours' THEN 0
+                   ELSE ({behind}) END AS behind
+        FROM vendor_hosts WHERE {which} ORDER BY host
+    """
+    rows = rows_of(connection, text(statement), {"now": now, "rest_s": LONGEST_REST_S, **parameters})
+    return tuple(HostFacts(**row, vendor=vendor) for row in rows)
+
+
+def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
+    """Return the hosts that do not answer while something waits for them."""
+    for host in hosts:
+        if host.opened_at is not None and host.behind:
+            tried = host.last_probe_at is None or now - host.last_probe_at < _PROBED_WITHIN
+            if host.too_often:
+                yield Problem(
+                    host.host,
+                    "circuit",
+                    f"{host.host} says since {stamp(host.opened_at)} that we ask too often (code 33), last tried"
+                    f" {ago(now, host.last_probe_at)}",
+                    TOO_OFTEN,
+                    host.opened_at,
+                    ripe=tried,  # our own doing: nothing to wait for
+                )
+                continue
+            yield Problem(
+                host.host,
+                "circuit",
+                f"{host.host} has not answered since {stamp(host.opened_at)}, last tried"
+                f" {ago(now, host.last_probe_at)}",
+                "nothing is lost, one call a run probes; an outage of theirs ends by itself, else: jobsync doctor",
+                host.opened_at,
+                ripe=tried and now - host.opened_at >= _CIRCUIT_RIPE,
+            )
+
+
+def notes_of(hosts: Sequence[HostFacts], now: datetime, noun: str) -> Iterator[str]:
+    """Return what is to be known of hosts for which nothing waits, or which want to be left alone."""
+    for host in hosts:
+        if host.opened_at is not None and not host.behind:
+            yield (
+                f"{host.host} {'said that we ask too often' if host.too_often else 'did not answer'} when last asked,"
+                f" {ago(now, host.last_probe_at or host.opened_at)}; nothing"
+                f" waits for it, the next {noun} that does tries it again"
+            )
+    for host in hosts:
+        if host.not_before is not None:
+            yield (
+                f"{host.host} ({host.vendor}) does not want to be asked before {stamp(host.not_before)}:"
+                " nothing of it is due"
+            )
+
+
+def names_of(hosts: Sequence[HostFacts]) -> str:
+    """Return each host and since when it does not answer."""
+    return ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)

@@ -1,0 +1,89 @@
+"""How times, shares and numbers are said to a person, and spans of time read as people type them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+_SPAN = re.compile(r"(\d{1,5})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_span(words: str) -> timedelta | None:
+    """
+    Return a span of minutes, hours or days; None if the words are none.
+
+    >>> parse_span("90m"), parse_span(" 3d "), parse_span("3 days")
+    (datetime.timedelta(seconds=5400), datetime.timedelta(days=3), None)
+    """
+    found = _SPAN.fullmatch(words.strip())
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+
+
+def span(seconds: float) -> str:
+    """
+    Return a length of time in at most two units.
+
+    >>> [span(s) for s in (0.25, 12.34, 90, 7300, 200000)]
+    ['0.25 s', '12.3 s', '1 min 30 s', '2 h 1 min', '2 d 7 h']
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
+    whole = int(seconds)
+    for large, name, small, rest in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= large:
+            more = whole % large // small
+            return f"{whole // large} {name} {more} {rest}" if more else f"{whole // large} {name}"
+    raise AssertionError(seconds)
+
+
+def ago(now: datetime, then: datetime | None) -> str:
+    """Return how long ago, or in how long, something is."""
+    if then is None:
+        return "never"
+    seconds = (now - then).total_seconds()
+    return f"{span(int(seconds))} ago" if seconds >= 1 else "now" if seconds > -1 else f"in {span(int(-seconds))}"
+
+
+def stamp(then: datetime | None) -> str:
+    """Return an instant as every table shows it."""
+    return "-" if then is None else then.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def local_stamp(then: datetime | None, zone: str) -> str:
+    """Return an instant as the clocks of a time zone show it, with its day of the week and offset."""
+    return "-" if then is None else then.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %z")
+
+
+def pause_end(until: datetime | None, zone: str | None = None) -> str:
+    """Return how long a pause lasts (None: without end), by the clocks of a time zone if one is given."""
+    if until is None:
+        return "until it is resumed"
+    return f"until {local_stamp(until, zone) if zone else stamp(until)}"
+
+
+def percent(kept: int, of: int) -> str:
+    """
+    Return a share, rounded down: 95.0 % is not said of what is below it.
+
+    >>> [percent(9999, 10000), percent(3, 3), percent(9496, 10000), percent(0, 0)]
+    ['99.9 %', '100 %', '94.9 %', '-']
+    """
+    if not of:
+        return "-"
+    if kept == of:
+        return "100 %"
+    return f"{1000 * kept // of / 10:.1f} %"
+
+
+def many(number: int, noun: str, plural: str | None = None) -> str:
+    """
+    Return a number with its noun.
+
+    >>> [many(1, "run"), many(2, "dealership")]
+    ['1 run', '2 dealerships']
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

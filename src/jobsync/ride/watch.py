@@ -1,0 +1,138 @@
+"""How generate-ride stands: which RIDEs wait, which cannot be drawn, and whether their files can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+
+from sqlalchemy import text
+
+from jobsync.db.statements import rows_of
+from jobsync.jobs import GENERATE_RIDE
+from jobsync.phrases import many
+from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from jobsync.db.system_settings import SystemSettings
+
+ABOUT = About(
+    GENERATE_RIDE.name,
+    unused="nothing has asked for it yet",
+    checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
+    queue=Queue("without their RIDE", "ride_delay_ms"),
+)
+_PARKED_WITHIN = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A tenant's documents whose RIDE was refused for good, with one of their keys and reasons."""
+
+    ruc: str
+    name: str
+    parked: int
+    key: str
+    error: str
+
+
+@dataclass(frozen=True)
+class RideFacts:
+    """What the tables say of RIDEs, by number of the tenant."""
+
+    waiting: Mapping[int, int]
+    parked: Mapping[int, Parked]
+
+
+def facts_of(seen: Snapshot) -> RideFacts:
+    """Return what was read of this slice."""
+    return cast("RideFacts", seen.parts[ABOUT.job])
+
+
+# What cannot be drawn is found by when its document was authorized: the great mass of these is not looked through.
+_RIDES = """
+    SELECT tenant_id, coalesce(waiting, 0) AS waiting, ruc, name, parked, key, error
+    FROM (SELECT tenant_id, count(*) AS waiting FROM due_rides GROUP BY tenant_id) due
+    FULL JOIN (
+        SELECT i.tenant_id, t.ruc, t.name, count(*) AS parked, min(i.access_key) AS key, min(i.ride_error) AS error
+        FROM invoices i
+        JOIN tenants t ON t.id = i.tenant_id
+        JOIN sri_events e ON e.invoice_id = i.id AND e.kind = 'authorized' AND e.at BETWEEN :since AND :now
+        WHERE i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.ride_next_at IS NULL
+          AND i.ride_error IS NOT NULL AND i.deleted_at IS NULL
+        GROUP BY i.tenant_id, t.ruc, t.name
+    ) refused USING (tenant_id) ORDER BY tenant_id
+"""
+
+
+def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
+    """Return what the tables say."""
+    since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
+    waiting, parked = {}, {}
+    for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
+        tenant_id = row.pop("tenant_id")
+        waiting[tenant_id] = row.pop("waiting")
+        if row["parked"]:
+            parked[tenant_id] = Parked(**row)
+    return RideFacts(waiting, parked)
+
+
+def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
+    """Return how many RIDEs wait; until one does, or the job has been woken, nobody asks for any."""
+    due = sum(facts.waiting.values())
+    return Work(in_use=known or bool(due), due=due)
+
+
+def is_storage_held(job: JobFacts) -> bool:
+    """Whether the last run stopped because the storage itself is full, read-only or broken."""
+    return job.last_run is not None and job.last_run.status == "held"
+
+
+def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+    """Return the state that only the storage and refused RIDEs tell."""
+    if is_storage_held(job):
+        why = "the storage of RIDE files could not be written: the last run stopped, no document was charged an attempt"
+        return JobStatus(job, State.ATTENTION, why, "jobsync doctor (lines storage, disk); each tick tries again")
+    if parked := sum(found.parked for found in facts_of(seen).parked.values()):
+        what = "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY"
+        return JobStatus(job, State.ATTENTION, f"{many(parked, 'document')} cannot be drawn", what)
+    return None
+
+
+def problems(seen: Snapshot) -> Iterator[Problem]:
+    """Return a storage that cannot be written, and tenants with RIDEs that were refused."""
+    job = seen.job(ABOUT.job)
+    if not job.enabled:
+        return
+    if is_storage_held(job) and job.last_run is not None:
+        run = str(job.last_run.run_id)[:8]
+        yield Problem(
+            ABOUT.job,
+            "storage",
+            f"generate-ride: the storage could not be written, run {run} stopped; no document was charged an attempt",
+            "jobsync doctor (lines storage, disk); each tick tries again",
+            job.last_run.started_at,
+        )
+    for found in facts_of(seen).parked.values():
+        yield Problem(
+            f"tenant {found.ruc}",
+            "ride",
+            f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
+            f"jobsync invoice show {found.key}; then jobsync generate-ride --force --access-key {found.key}",
+        )
+
+
+def notes(_seen: Snapshot) -> Iterator[str]:
+    """Return nothing: what is worth knowing of a RIDE needs a person."""
+    yield from ()
+
+
+pauses = notes
+
+
+def levels(_seen: Snapshot) -> Iterator[Level]:
+    """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
+    yield from ()

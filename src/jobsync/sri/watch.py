@@ -1,0 +1,306 @@
+"""How check-authorizations stands: documents by tenant, the SRI's hosts and answers, and what was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from sqlalchemy import text
+
+from jobsync.db.statements import rows_of
+from jobsync.hosts.watch import ASKED, CIRCUIT, TOO_OFTEN, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.jobs import CHECK_AUTHORIZATIONS
+from jobsync.phrases import many, span, stamp
+from jobsync.sri.model import ADDRESSES
+from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from jobsync.db.system_settings import SystemSettings
+
+ABOUT = About(
+    CHECK_AUTHORIZATIONS.name,
+    unused="there is no tenant",
+    first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
+    checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},
+    queue=Queue("to be asked about", "sri_check_concurrency"),
+)
+AUTHORIZED_WITHIN = timedelta(minutes=5)
+RENDERED_WITHIN = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class TenantFacts:
+    """
+    One tenant.
+
+    Args:
+        paused_until: None while it is paused: until it is resumed.
+        oldest_due_at: the longest time that a due document of it waits.
+    """
+
+    id: int
+    ruc: str
+    name: str
+    is_active: bool
+    paused: bool
+    paused_until: datetime | None
+    pending: int
+    needs_attention: int
+    rejected: int
+    due: int
+    oldest_due_at: datetime | None
+    attention_since: datetime | None
+    attention_key: str | None
+
+    @property
+    def takes_part(self) -> bool:
+        """Whether scheduled runs take its documents."""
+        return self.is_active and not self.paused
+
+
+@dataclass(frozen=True)
+class AsksFacts:
+    """Answers of one outcome within the window, with the time they took."""
+
+    outcome: str
+    asks: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True)
+class Service:
+    """
+    What was promised within the window; of each pair the first is how many kept it, the second of how many.
+
+    Args:
+        undisturbed: documents that ended as authorized, of all that the SRI or we decided on.
+        rejected: of the others those that the SRI has refused, and nobody has submitted again since.
+    """
+
+    authorized: tuple[int, int] = (0, 0)
+    rendered: tuple[int, int] = (0, 0)
+    undisturbed: tuple[int, int] = (0, 0)
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class SriFacts:
+    """
+    What the tables say of documents and of the SRI.
+
+    Args:
+        too_far_ahead: dealerships, documents and RIDEs that are due, or were within the window, because their next time
+            lay further ahead than any that the jobs set: one note for all three.
+    """
+
+    tenants: tuple[TenantFacts, ...]
+    hosts: tuple[HostFacts, ...]
+    asks: tuple[AsksFacts, ...]
+    service: Service
+    too_far_ahead: int
+
+
+def facts_of(seen: Snapshot) -> SriFacts:
+    """Return what was read of this slice."""
+    return cast("SriFacts", seen.parts[ABOUT.job])
+
+
+def read(connection: Connection, now: datetime, since: datetime, _settings: SystemSettings) -> SriFacts:
+    """Return what the tables say."""
+    within = {"now": now, "since": since}
+    [ahead] = rows_of(connection, text(_TOO_FAR_AHEAD), within)
+    names = {environment: urlsplit(url).netloc for environment, url in ADDRESSES.items()}
+    return SriFacts(
+        tenants=tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now})),
+        hosts=read_hosts(connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **names),
+        asks=tuple(
+            AsksFacts(row["outcome"] or "all", row["asks"], *(row["ms"] or (None, None)))
+            for row in rows_of(connection, text(_ASKS), within)
+            if row["asks"]
+        ),
+        service=_service(connection, now, since),
+        too_far_ahead=ahead["number"],
+    )
+
+
+def work_of(facts: SriFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
+    """Return how many documents are due, wait, or wait at tenants that take no part."""
+    open_tenants = [found for found in facts.tenants if found.takes_part]
+    due = sum(found.due for found in open_tenants)
+    return Work(
+        in_use=bool(facts.tenants),
+        due=due,
+        waiting=max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due),
+        blocked=sum(found.pending for found in facts.tenants if not found.takes_part),
+        oldest_due_at=min((f.oldest_due_at for f in open_tenants if f.oldest_due_at), default=None),
+    )
+
+
+# Each number comes from an index: what is authorized, the great mass, is not counted.
+_TENANTS = """
+    WITH due AS (
+        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at FROM due_documents GROUP BY tenant_id
+    )
+    SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
+           CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
+           o.pending, o.needs_attention, rejected.rejected,
+           coalesce(due.due, 0) AS due, due.oldest_due_at,
+           o.attention_since, o.attention_key
+    FROM tenants t
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE status = 'pending_authorization') AS pending,
+               count(*) FILTER (WHERE status = 'needs_attention') AS needs_attention,
+               min(coalesce(attention_since, updated_at)) FILTER (WHERE status = 'needs_attention') AS attention_since,
+               min(access_key) FILTER (WHERE status = 'needs_attention') AS attention_key
+        FROM invoices i WHERE i.tenant_id = t.id AND i.status IN ('pending_authorization', 'needs_attention')
+          AND i.deleted_at IS NULL
+    ) o
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS rejected FROM (
+            SELECT 1 FROM invoices i WHERE i.tenant_id = t.id AND i.status = 'rejected'
+            AND i.deleted_at IS NULL LIMIT 100000) few
+    ) rejected
+    LEFT JOIN due ON due.tenant_id = t.id
+    ORDER BY t.id
+"""
+# A key's 24th digit says whose host is asked: 1 test, 2 production; another host stands in for both.
+_BEHIND = """
+    SELECT count(*) FROM invoices i JOIN tenants t ON t.id = i.tenant_id
+    WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at IS NOT NULL
+      AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= :now)
+      AND substr(i.access_key, 24, 1) <> CASE host WHEN :production THEN '1' WHEN :test THEN '2' ELSE '' END
+"""
+# Those that are due have no event yet; the attempt writes it.
+_TOO_FAR_AHEAD = """
+    SELECT (SELECT count(*) FROM due_dealerships WHERE too_far_ahead)
+         + (SELECT count(*) FROM due_documents WHERE too_far_ahead)
+         + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
+         + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
+"""
+_ASKS = """
+    SELECT kind AS outcome, count(*) AS asks,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms
+    FROM sri_events WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY GROUPING SETS ((kind), ())
+    ORDER BY kind NULLS FIRST
+"""
+# Only what was decided within the window is looked at, found by the instant at which we knew.
+_SERVICE = """
+    WITH told AS (
+        SELECT DISTINCT ON (invoice_id) invoice_id, at, kind FROM sri_events
+        WHERE at BETWEEN :since AND :now AND kind IN ('authorized', 'rejected', 'needs_attention')
+          AND invoice_id IS NOT NULL
+        ORDER BY invoice_id, at DESC
+    ), decided AS (
+        SELECT told.kind, told.at, i.status, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
+        FROM told JOIN invoices i ON i.id = told.invoice_id
+    ), late AS (
+        SELECT count(*) AS late FROM invoices
+        WHERE status = 'pending_authorization' AND next_check_at IS NOT NULL AND deleted_at IS NULL
+          AND coalesce(submitted_at, created_at) < CAST(:now AS timestamptz) - CAST(:authorized AS interval)
+    )
+    SELECT count(*) AS decided, count(*) FILTER (WHERE kind = 'authorized') AS authorized,
+           count(*) FILTER (WHERE kind = 'authorized'
+               AND at - submitted_at < CAST(:authorized AS interval)) AS in_time,
+           count(*) FILTER (WHERE kind = 'authorized'
+               AND ride_generated_at - at < CAST(:rendered AS interval)) AS drawn,
+           count(*) FILTER (WHERE kind = 'authorized' AND (ride_generated_at IS NOT NULL
+               OR at < CAST(:now AS timestamptz) - CAST(:rendered AS interval))) AS to_draw,
+           count(*) FILTER (WHERE ride_generated_at IS NOT NULL) AS any_drawn,
+           count(*) FILTER (WHERE kind = 'rejected' AND status = 'rejected') AS rejected,
+           (SELECT late FROM late) AS late
+    FROM decided
+"""
+
+
+def _service(connection: Connection, now: datetime, since: datetime) -> Service:
+    [row] = rows_of(
+        connection,
+        text(_SERVICE),
+        {"now": now, "since": since, "authorized": AUTHORIZED_WITHIN, "rendered": RENDERED_WITHIN},
+    )
+    return Service(
+        authorized=(row["in_time"], row["authorized"] + row["late"]),
+        rendered=(row["drawn"], row["to_draw"] if row["any_drawn"] else 0),
+        undisturbed=(row["authorized"], row["decided"]),
+        rejected=row["rejected"],
+    )
+
+
+# --- how the job stands -----------------------------------------------------------------------------------------------
+
+
+def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+    """Return the state that only documents and the SRI's hosts tell."""
+    facts = facts_of(seen)
+    hosts = [host for host in facts.hosts if host.behind]
+    scolding = [host for host in hosts if host.too_often]
+    if scolding:
+        why = f"the SRI says that we ask too often (code 33): {names_of(scolding)}"
+        return JobStatus(job, State.TOO_OFTEN, why, TOO_OFTEN)
+    if hosts:
+        what = "nothing is lost: one call a run probes, the rest waits; jobsync doctor tests the way there"
+        return JobStatus(job, State.UPSTREAM_DOWN, f"the SRI does not answer: {names_of(hosts)}", what)
+    count = sum(tenant.needs_attention for tenant in facts.tenants)
+    if count:
+        what = "jobsync invoice list --status needs_attention; jobsync invoice show KEY says what to do"
+        return JobStatus(job, State.ATTENTION, f"{many(count, 'document needs', 'documents need')} a person", what)
+    if job.in_use and job.blocked and not job.due and not job.waiting:
+        why = f"{many(job.blocked, 'document')} wait at paused or inactive tenants"
+        return JobStatus(job, State.PAUSED, why, "jobsync tenant list; jobsync tenant resume RUC")
+    return None
+
+
+def problems(seen: Snapshot) -> Iterator[Problem]:
+    """Return hosts that do not answer, and tenants with documents that need a person."""
+    facts = facts_of(seen)
+    if seen.job(ABOUT.job).enabled:
+        yield from problems_of(facts.hosts, seen.now)
+    for tenant in facts.tenants:
+        if tenant.needs_attention:
+            count = many(tenant.needs_attention, "document needs", "documents need")
+            yield Problem(
+                f"tenant {tenant.ruc}",
+                "documents",
+                f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
+                f"jobsync invoice show {tenant.attention_key} says what to do; all: jobsync invoice list"
+                " --status needs_attention",
+                tenant.attention_since,
+            )
+
+
+def notes(seen: Snapshot) -> Iterator[str]:
+    """Return what is worth knowing of hosts and documents, and needs nobody now."""
+    facts = facts_of(seen)
+    yield from notes_of(facts.hosts, seen.now, "document")
+    if facts.too_far_ahead:
+        yield (
+            f"{many(facts.too_far_ahead, 'dealership, document or RIDE', 'dealerships, documents or RIDEs')} had the"
+            " next time further ahead than any that is set here, and counted as due: a clock was wrong, or something"
+            " else writes the rows"
+        )
+    if facts.service.rejected:
+        window = span((seen.now - seen.since).total_seconds())
+        yield (
+            f"the SRI rejected {many(facts.service.rejected, 'document')} in the last {window}, for the issuer to"
+            " correct and submit again: jobsync invoice list --status rejected"
+        )
+
+
+def pauses(seen: Snapshot) -> Iterator[str]:
+    """Return how many tenants are paused."""
+    if paused := sum(1 for tenant in facts_of(seen).tenants if tenant.paused):
+        yield f"{many(paused, 'tenant is', 'tenants are')} paused"
+
+
+def levels(seen: Snapshot) -> Iterator[Level]:
+    """Return what was promised of documents."""
+    service = facts_of(seen).service
+    yield Level("authorized within 5 min of submission", *service.authorized, timely=True)
+    yield Level("PDF within 2 min of authorization", *service.rendered, timely=True)
+    yield Level("neither rejected nor waiting for a person", *service.undisturbed)

@@ -1,0 +1,1 @@
+"""What keeps an installation in order: doctor, retention, and the looks at past runs."""

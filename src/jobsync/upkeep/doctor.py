@@ -1,0 +1,442 @@
+"""Is this installation able to work? Each question answered with ok, warning or problem, and what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from jobsync.alerts.local_file import state_folders
+from jobsync.alerts.send import usable_channels, within
+from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
+from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
+from jobsync.db.tables import VIEWS, metadata
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
+from jobsync.jobs import BY_NAME, GENERATE_RIDE, JOBS
+from jobsync.logs import visible
+from jobsync.phrases import many
+from jobsync.proxies import host_of
+from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
+from jobsync.watch.health import judge_health
+from jobsync.watch.model import Watched
+from jobsync.watch.snapshot import read_snapshot, rows_of
+from jobsync.watch.timers import CRON_FILE, Waker, how_to_wake
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from jobsync.db.engine import Database
+    from jobsync.settings import Settings
+
+_OLDEST_SERVER = 140000
+_SKEW_WARNING_S, _SKEW_PROBLEM_S = 2.0, 30.0
+_FREE_WARNING, _FREE_PROBLEM = 2 << 30, 256 << 20
+_CERTIFICATE_DAYS = 14
+_REACH_WITHIN_S = 6.0
+
+
+def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
+    """Return 78 for configuration, else 69 for a database away, else 3 for any other problem, else 0."""
+    codes = {finding.code for finding in findings if finding.level is Level.PROBLEM}
+    order = (ExitCode.CONFIGURATION, ExitCode.UNAVAILABLE, ExitCode.NEEDS_ATTENTION)
+    return next((code for code in order if code in codes), ExitCode.DONE)
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, list[Finding]]:
+    """Return the settings, or a problem for each thing that is wrong with them."""
+    try:
+        settings = load()
+    except ConfigurationProblem as error:
+        words = str(error).removeprefix("configuration: ").split("; ")
+        what = "mend the environment, the credential or /etc/jobsync/config.toml"
+        return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
+    return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
+
+
+def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Would anybody hear of a failure?"""
+    channels, wrong = usable_channels(settings)
+    for words in wrong:
+        yield problem("alerts", words, "set both, or neither", ExitCode.CONFIGURATION)
+    if channels:
+        yield ok("alerts", f"sent by {' and '.join(channel.name for channel in channels)}")
+    elif not wrong:
+        yield warning(
+            "alerts",
+            "nobody is told of failures",
+            "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK",
+        )
+    if settings.ping_url is None:
+        yield warning(
+            "dead-man ping", "nobody notices if this host is gone", "set JOBSYNC_PING_URL, for example healthchecks.io"
+        )
+    else:
+        yield ok("dead-man ping", "set")
+    folder = next(iter(state_folders(environ)), None)
+    if folder is not None:
+        if _can_write(folder):
+            yield ok("state folder", f"{folder} can be written")
+        else:
+            yield warning(
+                "state folder",
+                f"{folder} cannot be written by this user: alerts are remembered in the database and in memory only",
+                "StateDirectory=jobsync in the unit, or run this as the service's user",
+            )
+
+
+def check_settings(connection: Connection, watched: Sequence[Watched]) -> Iterator[Finding]:
+    """Can what is stored in the database be read? The question of `jobsync health` of the same name."""
+    checks = judge_health(read_snapshot(connection, watched)).checks
+    wrong = next(check.problems for check in checks if check.name == "settings")
+    for each in wrong:
+        yield problem("settings", each.text, each.what_to_do)
+    if not wrong:
+        yield ok("settings", "every value stored in the database can be read")
+
+
+def check_upkeep(connection: Connection) -> Iterator[Finding]:
+    """What health met and nobody else can see: rows that cannot be deleted, addresses that take no mail."""
+    names = {"prune": "old rows", "mail": "alerts"}
+    for row in rows_of(
+        connection,
+        "SELECT kind, subject, details FROM alerts WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id",
+    ):
+        yield warning(
+            names[row["kind"]],
+            str(row["details"].get("text") or row["subject"]),
+            str(row["details"].get("what_to_do") or "jobsync health"),
+        )
+
+
+def _can_write(folder: Path) -> bool:
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    return existing is not None and os.access(existing, os.W_OK | os.X_OK)
+
+
+# --- database --------------------------------------------------------------------------------------------------------
+
+
+def check_database(settings: Settings, open_database: Callable[[], Database]) -> tuple[Engine | None, list[Finding]]:
+    """Return an engine if the database can be used, and what was found on the way."""
+    findings = []
+    if settings.database_url is None:
+        words = "the private server of this user (embedded): for trying out and one small machine"
+        note = warning if settings.database_is_default and os.path.isdir("/run/systemd/system") else ok  # noqa: PTH112
+        findings.append(
+            note("database", words)
+            if note is ok
+            else warning("database", words, "JOBSYNC_DATABASE_URL names a server; embedded: says that this is meant")
+        )
+    try:
+        database = open_database()
+        engine = database.engine(application_name="jobsync:doctor", connections=2, lock_timeout_s=LOCK_WITHIN_S)
+        with translated(), engine.connect() as connection:
+            findings += list(_server(connection))
+            current = [finding for finding in findings if finding.level is Level.PROBLEM]
+            if not current:
+                findings += list(_rights(connection))
+    except JobsyncError as error:
+        return None, [*findings, problem("database", visible(error), _remedy(error), error.exit_code)]
+    findings += list(_locks(database))
+    usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
+    return (engine if usable else None), findings
+
+
+def _remedy(error: JobsyncError) -> str:
+    if isinstance(error, Standby | ReadOnly):
+        return "as the message says; then psql with the same URL"
+    if isinstance(error, PoolerRefusal):
+        return "look at the pooler: its log, its list of users with their passwords, its databases and their limits"
+    if isinstance(error, ConfigurationProblem):
+        return "role, password, database name or pg_hba.conf: correct what the message names"
+    return "is the server up? on its host: pg_lsclusters, or systemctl status postgresql; then psql with the same URL"
+
+
+def _server(connection: Connection) -> Iterator[Finding]:
+    from jobsync.db import migrate
+
+    started = time.monotonic()
+    [row] = rows_of(
+        connection,
+        "SELECT clock_timestamp() AS now, current_setting('server_version') AS version,"
+        " current_setting('server_version_num')::int AS number, current_user AS role, current_database() AS database",
+    )
+    took_s = time.monotonic() - started
+    here = datetime.now(UTC)
+    who = f"PostgreSQL {row['version']}, database {row['database']} as {row['role']}, {took_s * 1000:.0f} ms away"
+    if row["number"] < _OLDEST_SERVER:
+        yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
+    elif (why := driver(connection).no_writes) is not None:
+        yield problem("database", visible(why, most=500), _remedy(why), why.exit_code)
+    else:
+        yield ok("database", who)
+    skew_s = abs((here - row["now"]).total_seconds()) - took_s
+    words = f"this host and the database differ by {max(0.0, skew_s):.1f} s"
+    if skew_s > _SKEW_PROBLEM_S:
+        yield problem(
+            "clock", words, "date -u on both hosts; then chrony or systemd-timesyncd on the one that is wrong"
+        )
+    elif skew_s > _SKEW_WARNING_S:
+        yield warning("clock", words, "date -u on both hosts")
+    else:
+        yield ok("clock", words)
+    try:
+        migrate.check_schema(driver(connection))
+    except ConfigurationProblem as error:
+        yield problem("schema", str(error), "jobsync db upgrade", ExitCode.CONFIGURATION)
+        return
+    missing = _missing(connection)
+    if missing:
+        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        what = "restore the database from a backup, or create them as in a fresh one: jobsync db upgrade in another"
+        yield problem("schema", f"version {migrate.HEAD}, but damaged: {names} missing", what, ExitCode.CONFIGURATION)
+    else:
+        yield ok("schema", f"{migrate.HEAD}, as this version needs it")
+
+
+def _missing(connection: Connection) -> list[str]:
+    """Return the tables, columns, views and functions that this version's schema has and the database has not."""
+    columns = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
+    rows = rows_of(
+        connection,
+        "SELECT tab, col, to_regclass(quote_ident(tab)) IS NULL AS whole"
+        " FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) AS wanted (tab, col) WHERE NOT EXISTS ("
+        "  SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(quote_ident(tab)) AND a.attname = col"
+        "  AND NOT a.attisdropped) ORDER BY tab, col",
+        tables=[table for table, _ in columns],
+        columns=[column for _, column in columns],
+    )
+    found = [f"table {row['tab']}" if row["whole"] else f"column {row['tab']}.{row['col']}" for row in rows]
+    views = rows_of(
+        connection,
+        "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NULL",
+        names=sorted(VIEWS),
+    )
+    found += [f"view {row['name']}" for row in views]
+    tick = rows_of(connection, "SELECT to_regprocedure('jobsync_tick(text)') IS NULL AS missing")
+    return [*dict.fromkeys(found), *(["function jobsync_tick"] if tick[0]["missing"] else [])]
+
+
+def _rights(connection: Connection) -> Iterator[Finding]:
+    rows = rows_of(
+        connection,
+        "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NOT"
+        " NULL AND NOT (has_table_privilege(quote_ident(name), 'SELECT') AND (name = ANY(:views) OR ("
+        "has_table_privilege(quote_ident(name), 'INSERT') AND has_table_privilege(quote_ident(name), 'UPDATE')"
+        " AND has_table_privilege(quote_ident(name), 'DELETE'))))",
+        names=sorted([*metadata.tables, *VIEWS]),
+        views=list(VIEWS),
+    )
+    if rows:
+        names = some([row["name"] for row in rows])
+        role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
+        schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
+        what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
+        yield problem("rights", words, what, ExitCode.CONFIGURATION)
+    else:
+        yield ok("rights", "the role may read and write every table")
+
+
+def _locks(database: Database) -> Iterator[Finding]:
+    from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
+
+    try:
+        refuse_strange_locks(database, application_name="jobsync:doctor")
+        refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
+    except JobsyncError as error:
+        what = "set JOBSYNC_LOCK_DATABASE_URL to a direct connection to the same server"
+        named = isinstance(error, Unavailable | ReadOnly)
+        yield problem("locks", visible(error), _remedy(error) if named else what, error.exit_code)
+    else:
+        yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
+
+
+# --- the way out -----------------------------------------------------------------------------------------------------
+
+
+def check_proxy(settings: Settings) -> Iterator[Finding]:
+    """Through which proxy do requests leave? Its URL is a secret, its host is told."""
+    from jobsync.http import HttpClient
+
+    through: dict[str, list[str]] = {}
+    for pattern, url in settings.proxies.items():
+        if url is not None:
+            through.setdefault(host_of(url), []).append(pattern)
+    if not through:
+        return
+    named = "JOBSYNC_PROXY" if settings.proxy else None
+    words = [
+        f"{'all requests' if 'all://' in patterns else ' and '.join(patterns)} through {host}"
+        f" ({named or ', '.join(pattern.removesuffix('://').upper() + '_PROXY' for pattern in patterns)})"
+        for host, patterns in through.items()
+    ]
+    exempt = [pattern.partition("://")[2].removeprefix("*") for pattern, url in settings.proxies.items() if url is None]
+    if exempt:
+        words.append(f"NO_PROXY exempts {', '.join(exempt)}")
+    try:
+        HttpClient(connections=1, proxies=settings.proxies).close()
+    except ConfigurationProblem as error:
+        yield problem("proxy", str(error), "correct it, or take it away", ExitCode.CONFIGURATION)
+    else:
+        yield ok("proxy", "; ".join(words))
+
+
+def check_reach(name: str, url: str, proxies: Mapping[str, str | None]) -> Finding:
+    """Does the service's host answer, with a certificate that holds? Asked the way that jobs take."""
+    from jobsync.http import HttpClient, NoAnswer
+
+    host = host_of(url)
+    if host == "?":
+        return problem(name, "its address is not a URL", "correct it", ExitCode.CONFIGURATION)
+    started = time.monotonic()
+    try:
+        client = HttpClient(connections=1, proxies=proxies)
+    except ConfigurationProblem:
+        return problem(name, f"{host}: not asked, since the proxy is no usable address", "see the line proxy")
+    try:
+        certificate = within(_REACH_WITHIN_S, lambda: client.look(url, deadline_s=_REACH_WITHIN_S))
+    except (NoAnswer, TimeoutError) as error:
+        what = "DNS, routing, firewall or proxy from this host; or the service itself is down"
+        return problem(name, f"{host}: {visible(error, most=200)}", what)
+    finally:
+        client.close()
+    days = _days_left(certificate)
+    took = f"{host} answers in {(time.monotonic() - started) * 1000:.0f} ms"
+    if days is not None and days < _CERTIFICATE_DAYS:
+        return warning(name, f"{took}; its certificate ends in {days} days", "theirs to renew: tell them")
+    return ok(name, took if days is None else f"{took}; certificate good for {days} days")
+
+
+def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
+    """Return for how many days a certificate is good, None without TLS."""
+    ends = (certificate or {}).get("notAfter")
+    if not isinstance(ends, str):
+        return None
+    return int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
+
+
+# --- this host -------------------------------------------------------------------------------------------------------
+
+
+def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
+    """Is there room?"""
+    told: set[int] = set()
+    for name, folder in folders.items():
+        place = next((each for each in (folder, *folder.parents) if each.exists()), None)
+        if place is None:
+            continue
+        device = place.stat().st_dev
+        if device in told:
+            continue
+        told.add(device)
+        free = shutil.disk_usage(place).free
+        words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
+        what = f"df -h {place}; journalctl --vacuum-size=500M; jobsync runs prune"
+        if free < _FREE_PROBLEM:
+            yield problem("disk", words, what)
+        elif free < _FREE_WARNING:
+            yield warning("disk", words, what)
+        else:
+            yield ok("disk", words)
+
+
+def check_bytecode(package: Path) -> Finding:
+    """Is the program compiled? A service that may not write compiles anew at every start."""
+    import importlib.util
+
+    sources = sorted(package.rglob("*.py"))
+    stale = []
+    for source in sources:
+        cached = Path(importlib.util.cache_from_source(str(source)))
+        if not cached.exists() or cached.stat().st_mtime < source.stat().st_mtime - 1:
+            stale.append(source)
+    if not stale:
+        return ok("bytecode", "compiled")
+    words = f"{len(stale)} of {len(sources)} files are not compiled: every start costs more"
+    return warning("bytecode", words, f"as the owner: python3 -m compileall -q {package}")
+
+
+# --- timers ----------------------------------------------------------------------------------------------------------
+
+_UNWOKEN = {
+    Waker.NOBODY: "nothing wakes the jobs of the private database",
+    Waker.SYSTEMD: "systemd runs here, the timers are not installed",
+    Waker.ABSENT: f"no systemd here and no {CRON_FILE}",
+}
+
+
+def check_timers(
+    waker: Waker, *, run: Callable[[Sequence[str]], str] | None = None, renders: bool = True
+) -> Iterator[Finding]:
+    """
+    Does anything wake the jobs on this host?
+
+    Args:
+        renders: RIDE files have a place; where they have none, their timer is left off on purpose.
+    """
+    if waker is Waker.CRON:
+        yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
+        return
+    if waker is not Waker.UNITS:
+        yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, JOBS[0].name))
+        return
+    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health")]
+    shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
+    states = {}
+    for block in shown.split("\n\n"):
+        facts = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if facts.get("Id"):
+            states[facts["Id"]] = facts
+    for name in names:
+        facts = states.get(name, {})
+        if name == f"jobsync-{GENERATE_RIDE.name}.timer" and not renders and facts.get("ActiveState") != "active":
+            yield ok("timers", f"{name} is off: no JOBSYNC_STORAGE is set, so nothing is rendered here")
+            continue
+        enable = f"systemctl enable --now {name}"
+        if facts.get("LoadState") != "loaded":
+            yield warning("timers", f"{name} is not installed", f"jobsync units install; {enable}")
+        elif facts.get("ActiveState") != "active":
+            yield problem("timers", f"{name} is {facts.get('ActiveState')}: nothing wakes its job here", enable)
+        elif facts.get("UnitFileState") not in ("enabled", "enabled-runtime", "static"):
+            yield warning("timers", f"{name} runs, but not after the next boot", enable)
+        else:
+            yield ok("timers", f"{name} is active")
+
+
+def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
+    """
+    Are the installed unit files those that this version and configuration would write?
+
+    Args:
+        read_changed: returns the paths of files that differ or are missing; raises what keeps them from being compared.
+    """
+    try:
+        changed = read_changed()
+    except JobsyncError as error:
+        words = f"the installed files cannot be compared: {visible(error)}"
+        return warning("units", words, "as root: jobsync units diff")
+    if not changed:
+        return ok("units", "the installed files are as this version and configuration would write them")
+    names = some([Path(path).name for path in changed])
+    differ = many(len(changed), "installed file differs", "installed files differ")
+    words = f"{differ} from what this version and configuration would write: {names}"
+    return warning("units", words, "jobsync units diff shows it; as root: jobsync units install")
+
+
+def _run(command: Sequence[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

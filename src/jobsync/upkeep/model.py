@@ -1,0 +1,110 @@
+"""The nouns of upkeep: an answer of the doctor, and the retention of one table; a slice hands in its own of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, bindparam, func, select
+
+from jobsync.errors import ExitCode
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Executable, Select, Subquery
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer; `code` is the exit code that a problem of this kind leads to."""
+
+    name: str
+    level: Level
+    text: str
+    what_to_do: str | None = None
+    code: ExitCode = ExitCode.NEEDS_ATTENTION
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as `doctor --json` shows it."""
+        return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
+
+
+def ok(name: str, words: str) -> Finding:
+    """All is well."""
+    return Finding(name, Level.OK, words)
+
+
+def warning(name: str, words: str, what_to_do: str | None = None) -> Finding:
+    """It works, but somebody should know."""
+    return Finding(name, Level.WARNING, words, what_to_do)
+
+
+def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NEEDS_ATTENTION) -> Finding:
+    """It does not work."""
+    return Finding(name, Level.PROBLEM, words, what_to_do, code)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are: a line that nobody reads to its end says nothing."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# :after is the last id of the batch before
+BEFORE = bindparam("before", type_=DateTime(timezone=True))
+AFTER = bindparam("after", type_=BigInteger)
+BATCH_SIZE: Any = bindparam("batch", type_=Integer)
+LOCKED = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch FOR UPDATE"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    One table's retention.
+
+    Args:
+        find: selects the next batch of ids older than :before, locked; rows that somebody else has locked are left.
+        most: rows of one transaction at most.
+        walked: the column of the instant, for a table that is walked along its primary key: a batch ends at an id, not
+            at the first row that stays.
+    """
+
+    table: Table
+    setting: str
+    find: Executable
+    most: int = 1_000_000
+    walked: Column[Any] | None = None
+
+
+def oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
+    """Select ids in their order, locked: they grow with time, so no further index is needed."""
+    return (
+        select(table.c.id)
+        .where(table.c.id > AFTER, *wanted)
+        .order_by(table.c.id)
+        .limit(BATCH_SIZE)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> Rule:
+    """Return the rule of a table that is walked along its primary key."""
+    table = at.table
+    end = select(func.max(few(at).c.id)).scalar_subquery()
+    return Rule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
+
+
+def few(at: Column[Any]) -> Subquery:
+    """Select the rows of a batch, whatever becomes of them."""
+    table = at.table
+    return (
+        select(table.c.id, at.label("at")).where(table.c.id > AFTER).order_by(table.c.id).limit(BATCH_SIZE).subquery()
+    )

@@ -1,0 +1,202 @@
+"""
+Retention: what is older than its setting goes, oldest first, in short transactions that each stand alone.
+
+Here stand the rules of runs; each slice, and alerts, hand in those of their own tables. Kept for good: documents, and
+audit, which grows no faster than people type.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ARRAY, Column, and_, any_, delete, func, literal, select, text
+
+from jobsync.db.engine import translated
+from jobsync.db.system_settings import SystemSettings
+from jobsync.db.tables import job_items, job_runs
+from jobsync.logs import get_logger, visible
+from jobsync.phrases import many
+from jobsync.upkeep.model import BEFORE, LOCKED, Rule, few, walk
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Table
+
+BATCH = 5000
+_BELOW_ALL = -(2**63)
+_ORDER = ("items_retention_days", "events_retention_days", "runs_retention_days")  # most rows first
+
+
+RULES = (
+    walk(job_items.c.started_at, "items_retention_days", job_items.c.status != "running"),
+    Rule(
+        job_runs,
+        "runs_retention_days",
+        # each job's oldest rows, found by the index on job and start; a row a job of the recursion
+        text(
+            "WITH RECURSIVE names AS ((SELECT job FROM job_runs ORDER BY job LIMIT 1) UNION ALL SELECT (SELECT r.job"
+            " FROM job_runs r WHERE r.job > names.job ORDER BY r.job LIMIT 1) FROM names WHERE names.job IS NOT NULL)"
+            " SELECT r.id FROM job_runs r WHERE r.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
+            f" AND r.started_at < :before AND r.status <> 'running'{LOCKED} SKIP LOCKED"
+        ),
+        most=500,  # their items go with them
+    ),
+)
+
+
+def prune(
+    engine: Engine,
+    settings: SystemSettings,
+    rules: Sequence[Rule],
+    *,
+    now: datetime,
+    batch: int = BATCH,
+    within_s: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    told: Callable[[str], object] = lambda sentence: get_logger().warning("prune.rows_kept", message=sentence),
+) -> dict[str, int]:
+    """
+    Delete what is past its retention; returns how many rows went, by table.
+
+    Args:
+        rules: ours and those that the slices hand in.
+        batch: rows of one transaction.
+        within_s: stop after this long; what is left goes next time. None: all of it.
+        told: gets a sentence about rows that the database does not let go.
+    """
+    end = None if within_s is None else clock() + within_s
+    rules = sorted(rules, key=lambda rule: _ORDER.index(rule.setting))
+    gone = {rule.table.name: 0 for rule in rules}
+    kept = Kept()
+    try:
+        for rule in rules:
+            before = cutoff(settings, rule, now)
+            if before is None:
+                continue
+            span = Span(before, now, thorough=within_s is None)
+            for number in _batches(engine, rule, span, min(batch, rule.most), kept):
+                gone[rule.table.name] += number
+                if end is not None and clock() >= end:
+                    return gone
+        return gone
+    finally:
+        for sentence in kept.sentences():
+            told(sentence)
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is older than `before` goes; a thorough walk ends only where its table does."""
+
+    before: datetime
+    now: datetime
+    thorough: bool
+
+
+class Kept:
+    """Rows past their retention that the database refused to delete: something else refers to them."""
+
+    def __init__(self) -> None:
+        self._why: dict[tuple[str, str], int] = {}
+
+    def add(self, table: str, error: Exception) -> None:
+        """Remember one row."""
+        diagnosis = getattr(getattr(error, "orig", None), "diag", None)
+        constraint, other = getattr(diagnosis, "constraint_name", None), getattr(diagnosis, "table_name", None)
+        why = f"constraint {constraint} on table {other}" if constraint else str(getattr(error, "orig", error))
+        key = (table, visible(why, most=200))
+        self._why[key] = self._why.get(key, 0) + 1
+
+    def sentences(self) -> list[str]:
+        """Return one for each table and reason."""
+        return [
+            f"{table}: {many(number, 'row')} past retention cannot be deleted: {why}; delete what refers to it, or let"
+            " that constraint cascade"
+            for (table, why), number in self._why.items()
+        ]
+
+
+def cutoff(settings: SystemSettings, rule: Rule, now: datetime) -> datetime | None:
+    """Return the instant before which a table's rows go, None if that is before all time."""
+    try:
+        return now - timedelta(days=settings.number(rule.setting))
+    except OverflowError:
+        return None
+
+
+def _batches(engine: Engine, rule: Rule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
+    """Delete a batch in each step, each in a transaction of its own; yields how many went."""
+    after = _BELOW_ALL
+    stuck: list[object] = []
+    while True:
+        with translated(), engine.begin() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = '60s'"))
+            end = None if rule.walked is None else _end_of_batch(connection, rule.walked, after, span, batch)
+            ids = _find(connection, rule, span.before, after, batch, stuck)
+            refused = _delete(connection, rule.table, ids, kept)
+        stuck += refused
+        yield len(ids) - len(refused)
+        if rule.walked is not None:
+            if end is None:
+                return
+            after = end
+        elif len(ids) < batch:
+            return
+
+
+def _end_of_batch(connection: Connection, walked: Column[Any], after: int, span: Span, batch: int) -> int | None:
+    """
+    Return the last id of the batch, None where the walk is over.
+
+    Ids grow with time, so a batch that is young as a whole ends it; not one with instants still to come, which say that
+    some clock was wrong, nor one that only begins to be young.
+    """
+    rows = few(walked)
+    young_all = and_(func.min(rows.c.at) >= BEFORE, func.max(rows.c.at) <= span.now)
+    row = connection.execute(
+        select(func.max(rows.c.id), func.count(), young_all).select_from(rows),
+        {"after": after, "before": span.before, "batch": batch},
+    ).one()
+    young = row[2] and not span.thorough
+    return row[0] if row[1] == batch and not young else None
+
+
+def _find(
+    connection: Connection, rule: Rule, before: datetime, after: int, batch: int, stuck: Sequence[object]
+) -> list[object]:
+    """Return the ids of the next batch, locked; `stuck` are those that were refused before."""
+    parameters = {"before": before, "after": after, "batch": batch + len(stuck)}
+    refused = set(stuck)
+    found = [row[0] for row in connection.execute(rule.find, parameters)]
+    return [id_ for id_ in found if id_ not in refused][:batch]
+
+
+def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:
+    """Delete rows, by halves where the database refuses; returns the ids of those that cannot go."""
+    from sqlalchemy.exc import DBAPIError
+
+    if not ids:
+        return []
+    try:
+        with connection.begin_nested():
+            which = literal(list(ids), ARRAY(table.c.id.type))
+            connection.execute(delete(table).where(table.c.id == any_(which)))
+    except DBAPIError as error:
+        if not _is_refusal(error.orig):
+            raise
+        if len(ids) == 1:
+            kept.add(table.name, error)
+            return list(ids)
+        middle = len(ids) // 2
+        return [*_delete(connection, table, ids[:middle], kept), *_delete(connection, table, ids[middle:], kept)]
+    return []
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether a constraint or a trigger that somebody added says no."""
+    from psycopg import errors
+
+    return isinstance(error, errors.IntegrityError | errors.RaiseException)

@@ -1,0 +1,220 @@
+"""Is anything wrong that a person must see to? A pure verdict over one look, a line for each thing and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
+from jobsync.errors import ExitCode
+from jobsync.phrases import ago, percent, span, stamp
+from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
+from jobsync.watch.state import is_timer_silent, job_status, missing_ticks, run_limit, service_levels
+from jobsync.watch.timers import how_to_wake
+
+# A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
+_RELIEF = 0.8
+_WATCH_LEAST = timedelta(minutes=20)
+
+
+@dataclass(frozen=True)
+class Health:
+    """The verdict, at an instant of the database's clock."""
+
+    now: datetime
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "problems", tuple(problem for check in self.checks for problem in check.problems))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 if all is well, 3 if anything needs attention."""
+        return ExitCode.NEEDS_ATTENTION if self.problems else ExitCode.DONE
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document of `health --json`."""
+        return {
+            "status": "attention" if self.problems else "ok",
+            "exit_code": int(self.exit_code),
+            "checked_at": self.now,
+            "problems": [vars(problem) for problem in self.problems],
+            "checks": [
+                {"name": check.name, "asked": check.asked, "status": "attention" if check.problems else "ok"}
+                for check in self.checks
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()) -> Health:
+    """
+    Return the verdict.
+
+    Args:
+        open_kinds: (subject, kind) of the alerts that are open: a queue's ends only once it is clearly shorter.
+    """
+    number = seen.settings.number
+    of_slices = [problem for each in seen.watched for problem in each.problems(seen)]
+    of_slices += _queues(seen, open_kinds)
+    asked = {kind: words for each in seen.watched for kind, words in each.ABOUT.checks.items()}
+    asked[QUEUE] = f"more than {number('alert_queue_length')} due?"
+    checks = (
+        Check("tick", "do the timers tick?", tuple(_ticks(seen))),
+        Check("skips", "do ticks find the lock free?", tuple(_skips(seen))),
+        Check("duration", "does a run take too long?", tuple(_durations(seen))),
+        Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
+        *(Check(kind, words, _of_kind(of_slices, kind)) for kind, words in asked.items()),
+        Check(
+            "settings",
+            "can every setting be read?",
+            (*unreadable_values(seen.settings), *_of_kind(of_slices, "settings")),
+        ),
+        Check("unit", "did a unit fail again and again?", tuple(_told(seen, "unit"))),
+        Check("prune", "can old rows be deleted?", tuple(_told(seen, "prune"))),
+        Check("mail", "does every address take its mail?", tuple(_told(seen, "mail"))),
+    )
+    return Health(seen.now, checks, tuple(_notes(seen)))
+
+
+def _of_kind(problems: Sequence[Problem], kind: str) -> tuple[Problem, ...]:
+    return tuple(problem for problem in problems if problem.kind == kind)
+
+
+def _ticks(seen: Snapshot) -> Iterator[Problem]:
+    for facts in seen.jobs:
+        if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
+            yield Problem(
+                facts.kind.name,
+                "tick",
+                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
+                f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
+                f" jobsync settings set {facts.kind.switch} false",
+                facts.last_tick_at,
+            )
+
+
+def _skips(seen: Snapshot) -> Iterator[Problem]:
+    for facts in seen.jobs:
+        long_s = run_limit(seen, facts.kind.name).total_seconds()
+        if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > long_s:
+            yield Problem(
+                facts.kind.name,
+                "skips",
+                f"{facts.kind.name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}",
+                "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it",
+            )
+
+
+def _durations(seen: Snapshot) -> Iterator[Problem]:
+    for facts in seen.jobs:
+        limit = run_limit(seen, facts.kind.name)
+        for run in facts.running:
+            if run.alive and seen.now - run.started_at > limit:
+                yield Problem(
+                    facts.kind.name,
+                    "duration",
+                    f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
+                    f" {span(limit.total_seconds())}",
+                    f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
+                    run.started_at,
+                )
+
+
+def _failures(seen: Snapshot) -> Iterator[Problem]:
+    limit = seen.settings.number("alert_after_failures")
+    for facts in seen.jobs:
+        if facts.enabled and facts.consecutive_failures >= limit:
+            status = job_status(seen, facts)
+            yield Problem(
+                facts.kind.name,
+                "failures",
+                f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
+                f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
+                status.what_to_do or "jobsync runs list --failed",
+                facts.last_success_at,
+            )
+
+
+def _reason(facts: JobFacts) -> str:
+    run = facts.last_missed or facts.last_bad
+    return f": {run.error}" if run and run.error else ""
+
+
+def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator[Problem]:
+    limit = seen.settings.number("alert_queue_length")
+    for each in seen.watched:
+        name, queue = each.ABOUT.job, each.ABOUT.queue
+        facts = seen.job(name)
+        most = limit * _RELIEF if (name, QUEUE) in open_kinds else limit
+        if queue and facts.enabled and facts.due > most:
+            since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
+            yield Problem(
+                name,
+                QUEUE,
+                f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}",
+                "jobsync status says whether it runs and the SRI answers; faster: jobsync settings set"
+                f" {queue.faster} N",
+                facts.oldest_due_at,
+            )
+
+
+def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
+    """Return the stored settings that cannot be read."""
+    for key, value in sorted(settings.texts.items()):
+        kind = CATALOGUE.get(key)
+        if kind is not None and kind.read(value) is None:
+            yield Problem(
+                key,
+                "settings",
+                f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
+                f"jobsync settings set {key} VALUE",
+            )
+
+
+def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
+    """What only the host that met it knows, from its alert."""
+    for alert in seen.alerts:
+        if alert.kind == kind and alert.details.get("ripe"):
+            yield Problem(
+                alert.subject,
+                kind,
+                str(alert.details.get("text") or f"{alert.subject} failed"),
+                str(alert.details.get("what_to_do") or "jobsync status"),
+                alert.opened_at,
+            )
+
+
+def is_unwatched(seen: Snapshot) -> bool:
+    """Whether the health timer, which tells people, has not acted lately."""
+    return seen.watched_at is None or seen.now - seen.watched_at > _WATCH_LEAST
+
+
+def _unwatched(seen: Snapshot) -> str:
+    last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
+    return f"the health timer {last}"
+
+
+def _notes(seen: Snapshot) -> Iterator[str]:
+    """What is worth knowing, and needs nobody now."""
+    if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
+        yield f"nobody is told of anything: {_unwatched(seen)}; {how_to_wake(seen.waker, WATCH)}"
+    for facts in seen.jobs:
+        if not facts.enabled:
+            yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
+        elif facts.in_use and facts.last_tick_at is None:
+            yield f"no timer has ever woken {facts.kind.name}"
+    for each in seen.watched:
+        yield from each.notes(seen)
+    missed = [level for level in service_levels(seen) if level.met is False]
+    for level in missed:
+        yield (
+            f"service level below {level.target_percent:g} %: {level.name} {percent(level.kept, level.of)},"
+            f" {level.kept} of {level.of}"
+        )
+    for each in seen.watched:
+        yield from each.pauses(seen)

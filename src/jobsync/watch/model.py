@@ -1,0 +1,340 @@
+"""
+The nouns of watching, and what a slice hands in so that it is watched: a module that satisfies `Watched`.
+
+Whoever judges, draws or tells knows these and no slice; a slice's `watch.py` knows these and nobody who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from jobsync.db.system_settings import SystemSettings
+from jobsync.jobs import Job
+from jobsync.runner.lock import Holder
+from jobsync.watch.timers import Waker
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+QUEUE = "queue"
+WATCH = "health"  # the row of `jobs` that says when the health timer last acted
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run; `alive` says, for one whose row says running, whether its own lock is held."""
+
+    run_id: UUID
+    job: str
+    status: str
+    trigger: str
+    exit_code: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[str, int]
+    error: str | None
+    host: str
+    pid: int
+    alive: bool = False
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Finished runs of a job within the window; `clean` ended with exit code 0; durations are in seconds."""
+
+    runs: int = 0
+    clean: int = 0
+    failed: int = 0
+    p50_s: float | None = None
+    p95_s: float | None = None
+
+    @property
+    def clean_percent(self) -> float | None:
+        """Share of clean runs, None if there were none."""
+        return 100 * self.clean / self.runs if self.runs else None
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """
+    One job.
+
+    Args:
+        in_use: there is something for it to work on: credentials, tenants, authorized documents.
+        due: items whose time has come; `waiting` are eligible but not due yet; `blocked` are eligible for nothing
+            (paused, switched off, no credentials).
+        next_at: when the first of the waiting ones is due.
+        next_is_retry: that one is tried again then; otherwise its slot comes.
+        last_bad: the last run within the window that did not end clean.
+        last_missed: the last scheduled run within the window that failed: the end of a row of failures.
+        last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
+    """
+
+    kind: Job
+    enabled: bool
+    in_use: bool
+    last_tick_at: datetime | None
+    last_finished_at: datetime | None
+    last_success_at: datetime | None
+    consecutive_failures: int
+    consecutive_skips: int
+    skipped_by: str | None
+    holder: Holder | None
+    running: tuple[RunFacts, ...]
+    last_run: RunFacts | None
+    last_bad: RunFacts | None
+    last_missed: RunFacts | None
+    last_good: RunFacts | None
+    numbers: Numbers
+    due: int
+    waiting: int
+    blocked: int
+    oldest_due_at: datetime | None
+    next_at: datetime | None
+    next_is_retry: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job has to work on; `JobFacts` says what each means."""
+
+    in_use: bool
+    due: int
+    waiting: int = 0
+    blocked: int = 0
+    oldest_due_at: datetime | None = None
+    next_at: datetime | None = None
+    next_is_retry: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One kind of failure within the window."""
+
+    fingerprint: str
+    job: str
+    sample: str
+    pattern: str
+    times: int
+    items: int
+    first_at: datetime
+    last_at: datetime
+    run_id: UUID
+
+
+@dataclass(frozen=True)
+class AlertFacts:
+    """One open alert."""
+
+    subject: str
+    kind: str
+    opened_at: datetime
+    notified_at: datetime | None
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """
+    Everything, at one instant of the database's clock.
+
+    Args:
+        watched_at: when the health timer last acted.
+        waker: what wakes the jobs on the host that looks.
+        watched: the slices, in their order; `parts` is what each has read, by the name of its job.
+    """
+
+    now: datetime
+    since: datetime
+    database: str
+    settings: SystemSettings = field(repr=False)
+    jobs: tuple[JobFacts, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    alerts: tuple[AlertFacts, ...] = ()
+    watched_at: datetime | None = None
+    waker: Waker = Waker.UNITS
+    watched: tuple[Watched, ...] = ()
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+    def job(self, name: str) -> JobFacts:
+        """Return one job."""
+        return next(job for job in self.jobs if job.kind.name == name)
+
+    @property
+    def runs_clean(self) -> tuple[int, int]:
+        """How many runs of all jobs within the window were clean, and of how many."""
+        return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
+
+    def failure_of(self, run: RunFacts) -> Failure | None:
+        """Return the kind of failure that a run is the latest of."""
+        return next((group for group in self.failures if group.run_id == run.run_id), None)
+
+    def reason(self, run: RunFacts) -> str:
+        """Return why a run failed, to be put behind a sentence."""
+        found = self.failure_of(run)
+        text = run.error or (found.sample if found else None)
+        return f": {text}" if text else ""
+
+    def fingerprint(self, run: RunFacts) -> str | None:
+        """Return of which kind the failure of a run is."""
+        found = self.failure_of(run)
+        return found.fingerprint if found else None
+
+
+class State(StrEnum):
+    """What a job as a whole is doing; the first that holds, in this order."""
+
+    OFF = "switched off"
+    TIMER_OFF = "timer off"
+    BLOCKED = "always skipped"
+    STUCK = "running too long"
+    TOO_OFTEN = "asks too often"
+    UPSTREAM_DOWN = "upstream down"
+    FAILING = "failing"
+    ATTENTION = "needs attention"
+    PAUSED = "all paused"
+    RUNNING = "running"
+    DUE = "work is due"
+    IDLE = "nothing to do"
+    UNUSED = "not in use"
+
+
+# What nobody needs to get up for.
+CALM = (State.OFF, State.PAUSED, State.RUNNING, State.DUE, State.IDLE, State.UNUSED)
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job's state with the reason and the next step, each one sentence or None."""
+
+    facts: JobFacts
+    state: State
+    why: str | None = None
+    what_to_do: str | None = None
+    fingerprint: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.facts.kind.name
+
+
+@dataclass(frozen=True)
+class Level:
+    """
+    One promise: how many kept it, of how many, and the share that is expected.
+
+    Args:
+        timely: it is about time; such promises are told first.
+    """
+
+    name: str
+    kept: int
+    of: int
+    target_percent: float = 95.0
+    timely: bool = False
+
+    @property
+    def percent(self) -> float | None:
+        """The share, None if there was nothing to keep."""
+        return 100 * self.kept / self.of if self.of else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the promise is kept."""
+        return None if self.percent is None else self.percent >= self.target_percent
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    One thing that needs a person.
+
+    Args:
+        subject: what it is about; with `kind` the identity of its alert.
+        text: what is wrong, one sentence; `what_to_do` the next step.
+        since: since when, as far as it is known.
+        ripe: whether it deserves a message already; all of them count for the verdict.
+    """
+
+    subject: str
+    kind: str
+    text: str
+    what_to_do: str
+    since: datetime | None = None
+    ripe: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question that was asked, and the problems it found."""
+
+    name: str
+    asked: str
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue that may become too long: what its documents wait for, and how it gets shorter."""
+
+    words: str
+    faster: str
+
+
+@dataclass(frozen=True)
+class About:
+    """
+    What is said of a slice's job, whatever it does.
+
+    Args:
+        job: its name.
+        unused: why it is not in use, and the first steps.
+        checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
+        queue: None if no queue of it can be too long.
+        whole: words for a success of the job as a whole, where runs may be for named items only.
+    """
+
+    job: str
+    unused: str
+    first_steps: str | None = None
+    checks: Mapping[str, str] = field(default_factory=dict)
+    queue: Queue | None = None
+    whole: str = ""
+
+
+class Watched(Protocol):
+    """A slice as it is watched; its `watch.py` satisfies this."""
+
+    ABOUT: About
+
+    def read(self, connection: Connection, now: datetime, since: datetime, settings: SystemSettings, /) -> Any:
+        """Return what the slice's tables say, frozen: a fixed number of statements."""
+
+    def work_of(self, facts: Any, now: datetime, /, *, known: bool) -> Work:
+        """Return what there is to do; `known` says whether the job has ever been heard of."""
+
+    def job_state(self, seen: Snapshot, job: JobFacts, /) -> JobStatus | None:
+        """Return the state that only the slice can tell: upstream down, needs attention, all paused."""
+
+    def problems(self, seen: Snapshot, /) -> Iterator[Problem]:
+        """Return what needs a person, in the order of `ABOUT.checks`; other kinds are health's own."""
+
+    def notes(self, seen: Snapshot, /) -> Iterator[str]:
+        """Return what is worth knowing, and needs nobody now."""
+
+    def pauses(self, seen: Snapshot, /) -> Iterator[str]:
+        """Return what somebody has paused."""
+
+    def levels(self, seen: Snapshot, /) -> Iterator[Level]:
+        """Return the promises of the window."""
+
+
+def by_hand(run: RunFacts | None) -> str:
+    """Return the words for a run that somebody typed; such a run neither adds to a row of failures nor ends it."""
+    return " by hand" if run is not None and run.trigger == "manual" else ""

@@ -1,0 +1,228 @@
+"""One look at everything runs left behind: a fixed number of statements, however much there is, into frozen facts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, text
+
+from jobsync.db.engine import driver
+from jobsync.db.jsonb import as_counts, as_object
+from jobsync.db.system_settings import SystemSettings, read_system_settings
+from jobsync.db.tables import alerts, jobs
+from jobsync.jobs import BY_NAME, JOBS
+from jobsync.runner.lock import read_holders
+from jobsync.runner.record import living_runs
+from jobsync.watch.error_kinds import fingerprint, normalise
+from jobsync.watch.model import (
+    WATCH,
+    AlertFacts,
+    Failure,
+    JobFacts,
+    Numbers,
+    RunFacts,
+    Snapshot,
+    Watched,
+)
+from jobsync.watch.timers import Waker
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+WINDOW = timedelta(days=7)
+_FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are left out
+
+
+def rows_of(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Return the rows of a statement as dictionaries."""
+    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
+
+
+# Compiling these statements would cost more than running them.
+_CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
+
+
+def read_snapshot(
+    connection: Connection,
+    watched: Sequence[Watched],
+    *,
+    now: datetime | None = None,
+    window: timedelta = WINDOW,
+    waker: Waker = Waker.UNITS,
+) -> Snapshot:
+    """
+    Read everything an operator asks about.
+
+    Args:
+        watched: the slices, in the order in which they are told.
+        now: another instant than the database's clock, for tests.
+        window: how far rates, durations and failures look back.
+        waker: what wakes the jobs on this host, for advice that works here.
+    """
+    [clock] = rows_of(connection, _CLOCK)
+    now = now or clock["now"]
+    since = _before(now, window)
+    settings = read_system_settings(driver(connection))
+    parts = {each.ABOUT.job: each.read(connection, now, since, settings) for each in watched}
+    return Snapshot(
+        now=now,
+        since=since,
+        database=clock["database"],
+        settings=settings,
+        jobs=_jobs(connection, settings, now, since, watched, parts),
+        failures=_failures(connection, now, since),
+        alerts=_alerts(connection),
+        watched_at=connection.execute(select(jobs.c.last_tick_at).where(jobs.c.name == WATCH)).scalar_one_or_none(),
+        waker=waker,
+        watched=tuple(watched),
+        parts=parts,
+    )
+
+
+def _before(now: datetime, window: timedelta) -> datetime:
+    try:
+        return now - window
+    except OverflowError:
+        return datetime(1, 1, 2, tzinfo=UTC)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+_RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
+_LAST = f"""
+    SELECT {_RUN}, 'last' AS which FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.status <> 'running' AND r.started_at <= :now
+        ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
+        AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'missed' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
+        AND r.status IN ('failed', 'crashed', 'lock_lost', 'timed_out') AND r.trigger <> 'manual'
+        ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'good' FROM jobs j CROSS JOIN LATERAL (
+        SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
+        AND r.finished_at = j.last_success_at ORDER BY started_at DESC LIMIT 1) r
+    UNION ALL
+    SELECT {_RUN}, 'running' FROM job_runs r WHERE r.status = 'running'
+"""
+_NUMBERS = """
+    SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
+           count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
+               extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
+    FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running' GROUP BY job
+"""
+
+
+def _jobs(
+    connection: Connection,
+    settings: SystemSettings,
+    now: datetime,
+    since: datetime,
+    watched: Sequence[Watched],
+    parts: Mapping[str, Any],
+) -> tuple[JobFacts, ...]:
+    names = list(BY_NAME)
+    states = {row["name"]: dict(row) for row in connection.execute(select(jobs)).mappings()}
+    runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
+    for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
+        which = row.pop("which")
+        runs[row["job"], which].append(RunFacts(**{**row, "counts": as_counts(row["counts"])}))
+    open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
+    alive = living_runs(driver(connection), open_runs) if open_runs else set()
+    numbers = {row["job"]: _numbers(row) for row in rows_of(connection, _NUMBERS, jobs=names, now=now, since=since)}
+    holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
+    owners = {each.ABOUT.job: each for each in watched}
+    facts = []
+    for kind in JOBS:
+        state: Mapping[str, Any] = states.get(kind.name, {})
+        work = owners[kind.name].work_of(parts[kind.name], now, known=bool(state))
+        facts.append(
+            JobFacts(
+                kind=kind,
+                enabled=settings.switch(kind.switch),
+                last_tick_at=state.get("last_tick_at"),
+                last_finished_at=state.get("last_finished_at"),
+                last_success_at=state.get("last_success_at"),
+                consecutive_failures=state.get("consecutive_failures", 0),
+                consecutive_skips=state.get("consecutive_skips", 0),
+                skipped_by=state.get("skipped_by"),
+                holder=holders[kind.name] if holders[kind.name].pid is not None else None,
+                running=tuple(
+                    RunFacts(**{**vars(run), "alive": run.run_id in alive}) for run in runs[kind.name, "running"]
+                ),
+                last_run=next(iter(runs[kind.name, "last"]), None),
+                last_bad=next(iter(runs[kind.name, "bad"]), None),
+                last_missed=next(iter(runs[kind.name, "missed"]), None),
+                last_good=next(iter(runs[kind.name, "good"]), None),
+                numbers=numbers.get(kind.name, Numbers()),
+                **vars(work),
+            )
+        )
+    return tuple(facts)
+
+
+def _numbers(row: Mapping[str, Any]) -> Numbers:
+    p50_s, p95_s = row["seconds"] or (None, None)
+    return Numbers(row["runs"], row["clean"], row["failed"], p50_s, p95_s)
+
+
+# --- failures and alerts ---------------------------------------------------------------------------------------------
+
+_FAILURES = f"""
+    WITH bad AS (
+        SELECT id, job, started_at, error FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now
+          AND status NOT IN ('running', 'succeeded', 'cancelled')
+    )
+    SELECT job, error, count(*) AS times, count(DISTINCT item_key) AS items, min(at) AS first_at, max(at) AS last_at,
+           (array_agg(run_id ORDER BY at DESC))[1] AS run_id
+    FROM (
+        SELECT bad.job, left(i.error, 2000) AS error, i.started_at AS at, i.run_id, i.item_key
+        FROM bad JOIN job_items i ON i.run_id = bad.id WHERE i.status IN ('failed', 'crashed') AND i.error IS NOT NULL
+        UNION ALL
+        SELECT job, left(error, 2000), started_at, id, NULL FROM bad WHERE error IS NOT NULL
+    ) every GROUP BY job, error ORDER BY max(at) DESC LIMIT {_FAILURES_MOST}
+"""
+
+
+def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[Failure, ...]:
+    groups: dict[tuple[str, str], Failure] = {}
+    jobs = list(BY_NAME)
+    for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
+        pattern = normalise(row["error"])
+        key = (row["job"], pattern)
+        known = groups.get(key)
+        if known is None:  # the latest text comes first
+            groups[key] = Failure(
+                fingerprint=fingerprint(row["error"]),
+                job=row["job"],
+                sample=row["error"],
+                pattern=pattern,
+                times=row["times"],
+                items=row["items"],
+                first_at=row["first_at"],
+                last_at=row["last_at"],
+                run_id=row["run_id"],
+            )
+        else:
+            more = {
+                "times": known.times + row["times"],
+                "items": known.items + row["items"],
+                "first_at": min(known.first_at, row["first_at"]),
+            }
+            groups[key] = Failure(**{**vars(known), **more})
+    return tuple(sorted(groups.values(), key=lambda group: (-group.times, group.fingerprint)))
+
+
+def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
+    told = (alerts.c.subject, alerts.c.kind, alerts.c.opened_at, alerts.c.notified_at, alerts.c.details)
+    open_ones = select(*told).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.opened_at, alerts.c.id).limit(1000)
+    rows = [dict(row) for row in connection.execute(open_ones).mappings()]
+    return tuple(AlertFacts(**{**row, "details": as_object(row["details"])}) for row in rows)

@@ -1,0 +1,182 @@
+"""What state each job and dealership is in, why, and what to do about it: pure, from one look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from jobsync.db.system_settings import CATALOGUE
+from jobsync.jobs import BY_NAME
+from jobsync.phrases import ago, span
+from jobsync.watch.model import About, JobFacts, JobStatus, Level, Snapshot, State, by_hand
+from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
+
+SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
+_SILENT_LEAST_S = 300.0
+SKIPS_MOST = 3  # skips in a row that are no more than one long run
+_ORDER = {state: place for place, state in enumerate(State)}
+
+
+def job_statuses(seen: Snapshot) -> list[JobStatus]:
+    """Return every job's state."""
+    return [job_status(seen, facts) for facts in seen.jobs]
+
+
+def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
+    """Whether the timer has ticked once, and should have done so again long ago; a run in progress holds ticks back."""
+    if facts.last_tick_at is None or any(run.alive for run in facts.running):
+        return False
+    last = max(filter(None, (facts.last_tick_at, facts.last_finished_at)))
+    return (now - last).total_seconds() > max(_SILENT_LEAST_S, SILENT_BEATS * facts.kind.beat_s)
+
+
+def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
+    """Return the words for a silent timer; where none is installed, a person may have been the only one to tick."""
+    words = f"one is expected every {facts.kind.beat_s} s"
+    if seen.waker in (Waker.UNITS, Waker.CRON):
+        return words
+    return f"{words}; no timer is installed on this host, and --scheduled typed by hand counts as a tick"
+
+
+def about(seen: Snapshot, name: str) -> About:
+    """Return what the job's slice says of it."""
+    return next(each.ABOUT for each in seen.watched if each.ABOUT.job == name)
+
+
+def run_limit(seen: Snapshot, name: str) -> timedelta:
+    """Return how long a run may take before somebody should look."""
+    return timedelta(seconds=BY_NAME[name].deadline_s or 60 * seen.settings.number("alert_run_minutes"))
+
+
+def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
+    """Return the state of one job: the first of `State` that holds."""
+    for judge in (_off, _timer, _skips, _stuck):
+        if found := judge(seen, facts):
+            return found
+    owner = next(each for each in seen.watched if each.ABOUT.job == facts.kind.name)
+    both = [found for found in (owner.job_state(seen, facts), _failing(seen, facts)) if found]
+    if both:
+        return min(both, key=lambda found: _ORDER[found.state])
+    if any(run.alive for run in facts.running):
+        return JobStatus(facts, State.RUNNING, _progress(seen, facts))
+    if not facts.in_use:
+        return JobStatus(facts, State.UNUSED, owner.ABOUT.unused, owner.ABOUT.first_steps)
+    if facts.due:
+        waits = (
+            f", the first since {span(int((seen.now - facts.oldest_due_at).total_seconds()))}"
+            if (facts.oldest_due_at and facts.oldest_due_at < seen.now)
+            else ""
+        )
+        return JobStatus(facts, State.DUE, f"{facts.due} due{waits}; the next tick takes them")
+    return JobStatus(facts, State.IDLE)
+
+
+def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if facts.enabled:
+        return None
+    key = facts.kind.switch
+    value = seen.settings.texts.get(key, "")
+    is_readable = CATALOGUE[key].read(value) is not None
+    words = "is off" if is_readable else f"is {value!r}, which cannot be read and counts as off"
+    return JobStatus(
+        facts,
+        State.OFF,
+        f"{key} {words}: every form of this job does nothing",
+        f"jobsync settings set {key} true; jobsync audit says who set it by command, of SQL it knows nothing",
+    )
+
+
+def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if not facts.in_use:
+        return None
+    what = how_to_wake(seen.waker, facts.kind.name)
+    if is_timer_silent(facts, seen.now):
+        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
+        return JobStatus(facts, State.TIMER_OFF, why, what)
+    if facts.last_tick_at is None and facts.last_run is None:
+        return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)
+    oldest = facts.oldest_due_at
+    if facts.last_tick_at is None and oldest and (seen.now - oldest).total_seconds() > _SILENT_LEAST_S:
+        why = f"no tick ever came, and {facts.due} due, the first since {span((seen.now - oldest).total_seconds())}"
+        return JobStatus(facts, State.TIMER_OFF, why, what)
+    return None
+
+
+def _skips(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    if facts.consecutive_skips < SKIPS_MOST:
+        return None
+    by = str(facts.holder) if facts.holder else facts.skipped_by or "an unknown run"
+    why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
+    what = "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it"
+    if not facts.holder:
+        what = "nobody holds the lock now: the next tick runs"
+    return JobStatus(facts, State.BLOCKED, why, what)
+
+
+def _stuck(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    limit = run_limit(seen, facts.kind.name)
+    for run in facts.running:
+        if run.alive and seen.now - run.started_at > limit:
+            why = f"{_progress(seen, facts)}; more than {span(limit.total_seconds())}"
+            return JobStatus(
+                facts,
+                State.STUCK,
+                why,
+                f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
+            )
+    return None
+
+
+def _progress(seen: Snapshot, facts: JobFacts) -> str:
+    run = next(run for run in facts.running if run.alive)
+    eligible, done = run.counts.get("eligible", 0), run.counts.get("done", 0)
+    failed = f", {run.counts['failed']} failed" if run.counts.get("failed") else ""
+    how_far = f"{done}/{eligible} {facts.kind.noun}{failed}" if eligible else "at its start"
+    who = f"run {str(run.run_id)[:8]} on {run.host}, pid {run.pid}, {run.trigger}"
+    return f"{who}, began {ago(seen.now, run.started_at)}: {how_far}"
+
+
+def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+    last = facts.last_run
+    dead = [run for run in facts.running if not run.alive]
+    bad = last is not None and last.status in ("failed", "crashed", "lock_lost", "timed_out")
+    if not (bad or facts.consecutive_failures >= 2 or (dead and not any(run.alive for run in facts.running))):
+        return None
+    run = last if bad else facts.last_missed or facts.last_bad or last
+    if dead and (run is None or dead[0].started_at > run.started_at):
+        run = dead[0]
+        why = f"run {str(run.run_id)[:8]} died without a word on {run.host}, pid {run.pid}"
+        log = (
+            f"journalctl --since '{run.started_at.astimezone(UTC):%F %H:%M} UTC'"
+            if seen.waker in BY_SYSTEMD
+            else "dmesg -T"
+        )
+        what = f"nothing is half-done, the next run goes on; why it died: {log}"
+        return JobStatus(facts, State.FAILING, why, what)
+    assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
+    which = "last run" if run == last else "last scheduled run to fail" if run == facts.last_missed else "last bad run"
+    ended = f"the {which}{by_hand(run)} ended as {run.status}{seen.reason(run)}"
+    why = "; ".join(filter(None, (_in_a_row(seen, facts), ended)))
+    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", seen.fingerprint(run))
+
+
+def _in_a_row(seen: Snapshot, facts: JobFacts) -> str:
+    """Say how many scheduled runs failed in a row, and what a success means that did not end the row."""
+    if facts.consecutive_failures < 2:
+        return ""
+    words = f"{facts.consecutive_failures} scheduled runs failed in a row"
+    good, missed = facts.last_good, facts.last_missed
+    if good is None:
+        return words
+    when = ago(seen.now, facts.last_success_at)
+    how = "succeeded" if good.status == "succeeded" else f"got through, {good.status}"
+    if missed is None or good.started_at > missed.started_at:
+        who = "a run by hand" if by_hand(good) else "a retry"
+        return f"{words}; {who} {how} {when}: the job can work, the next scheduled run shows whether it is over"
+    return f"{words}; a run by hand {how} {when}, scheduled ones still fail" if by_hand(good) else words
+
+
+def service_levels(seen: Snapshot) -> list[Level]:
+    """Return the promises of the window: those about time, then that runs are clean, then what became of the items."""
+    found = [level for each in seen.watched for level in each.levels(seen)]
+    clean = Level("runs clean", *seen.runs_clean)
+    return [*(level for level in found if level.timely), clean, *(level for level in found if not level.timely)]

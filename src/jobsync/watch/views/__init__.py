@@ -1,0 +1,1 @@
+"""The same facts as a screen, a page, metrics and JSON."""

@@ -1,0 +1,107 @@
+"""The whole system at once, from one look and its verdict: in one line, and as the document of `status --json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobsync.easycars import watch as easycars
+from jobsync.easycars.watch import DealershipStatus, dealership_statuses
+from jobsync.phrases import many
+from jobsync.sri import watch as sri
+from jobsync.watch.health import Health
+from jobsync.watch.model import CALM, JobStatus, Level, Snapshot
+from jobsync.watch.state import job_statuses, service_levels
+from jobsync.watch.views.tenants import tenants_of
+
+ALL_WELL = "all is well"
+
+
+def headline(seen: Snapshot, health: Health) -> str:
+    """Return what one line can say: what needs a person, else which jobs do not go well; which promises are broken."""
+    count = len(health.problems)
+    parts = [f"{count} need{'s' if count == 1 else ''} attention"] if count else []
+    parts += [f"{job.name} {job.state}" for job in job_statuses(seen) if job.state not in CALM and not count]
+    missed = sum(1 for level in service_levels(seen) if level.met is False)
+    parts += [f"{many(missed, 'service level')} below target"] if missed else []
+    return ", ".join(parts) or ALL_WELL
+
+
+def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
+    """Return the document of `status --json`."""
+    return {
+        "checked_at": seen.now,
+        "database": seen.database,
+        "watched_at": seen.watched_at,
+        "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
+        "status": "attention" if health.problems else "ok",
+        "problems": [vars(problem) for problem in health.problems],
+        "jobs": [_job_json(status) for status in job_statuses(seen)],
+        "dealerships": [_dealership_json(status) for status in dealership_statuses(seen)],
+        "tenants": [vars(found) for found in tenants_of(seen)],
+        "easycars": {"hosts": [vars(host) for host in easycars.facts_of(seen).hosts]},
+        "sri": {
+            "hosts": [vars(host) for host in sri.facts_of(seen).hosts],
+            "asks": [vars(asks) for asks in sri.facts_of(seen).asks],
+        },
+        "service_levels": [
+            {**_told(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
+        ],
+        "failures": [vars(group) for group in seen.failures],
+        "alerts": [
+            {name: getattr(alert, name) for name in ("subject", "kind", "opened_at", "notified_at")}
+            for alert in seen.alerts
+        ],
+    }
+
+
+def _told(level: Level) -> dict[str, Any]:
+    return {name: value for name, value in vars(level).items() if name != "timely"}
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 3)
+
+
+def _job_json(status: JobStatus) -> dict[str, Any]:
+    facts, numbers = status.facts, status.facts.numbers
+    return {
+        "job": status.name,
+        "state": str(status.state),
+        "why": status.why,
+        "what_to_do": status.what_to_do,
+        "fingerprint": status.fingerprint,
+        "enabled": facts.enabled,
+        "last_tick_at": facts.last_tick_at,
+        "last_success_at": facts.last_success_at,
+        "consecutive_failures": facts.consecutive_failures,
+        "consecutive_skips": facts.consecutive_skips,
+        "skipped_by": facts.skipped_by,
+        "holder": vars(facts.holder) if facts.holder else None,
+        "running": [vars(run) for run in facts.running],
+        "last_run": vars(facts.last_run) if facts.last_run else None,
+        "window": {
+            "runs": numbers.runs,
+            "clean": numbers.clean,
+            "failed": numbers.failed,
+            "clean_percent": _rounded(numbers.clean_percent),
+            "p50_s": _rounded(numbers.p50_s),
+            "p95_s": _rounded(numbers.p95_s),
+        },
+        "due": facts.due,
+        "waiting": facts.waiting,
+        "blocked": facts.blocked,
+        "oldest_due_at": facts.oldest_due_at,
+        "next_at": facts.next_at,
+        "next_is_retry": facts.next_is_retry,
+    }
+
+
+def _dealership_json(status: DealershipStatus) -> dict[str, Any]:
+    return {
+        **vars(status.facts),
+        "holds": [vars(hold) for hold in status.facts.holds],
+        "kept": [vars(hold) for hold in status.facts.kept],
+        "standing": str(status.standing),
+        "why": status.why,
+        "what_to_do": status.what_to_do,
+    }

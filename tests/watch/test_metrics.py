@@ -1,0 +1,89 @@
+"""Prometheus' own parser reads what we write, whatever the names hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobsync.db.engine import Database
+from jobsync.watch.health import judge_health
+from jobsync.watch.views.metrics import render_away, render_metrics
+from tests.watch.support import HOSTILE, NOW, add_dealership, add_invoices, add_run, add_tenant, look, set_job
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return every sample that the parser finds."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def render(database: Database) -> str:
+    """Return the metrics of the database at NOW."""
+    with database.engine().connect() as connection:
+        seen = look(connection, now=NOW)
+    return render_metrics(seen, judge_health(seen))
+
+
+def test_every_line_is_read(database: Database, connection: psycopg.Connection[Any]) -> None:
+    """Values come back as they are in the database."""
+    number = add_dealership(connection)
+    set_job(connection, consecutive_failures=2)
+    add_run(connection)
+    found = samples(render(database))
+
+    assert 1 == found["jobsync_up", frozenset()]
+    assert 2 == found["jobsync_job_consecutive_failures", frozenset({("job", "stock-sync")})]
+    assert 30 == found["jobsync_job_run_seconds", frozenset({("job", "stock-sync"), ("quantile", "0.95")})]
+    labels = frozenset({("dealership", str(number)), ("name", "Northside")})
+    assert ("jobsync_dealership_last_success_timestamp_seconds", labels) in found
+    assert all(name.startswith("jobsync_") for name, _ in found)
+
+
+def test_a_hostile_name_is_one_label(database: Database, connection: psycopg.Connection[Any]) -> None:
+    """No line of its own, no quote that ends the label; backslashes come back as they were."""
+    add_dealership(connection, HOSTILE + '\\n"} 1\njobsync_up 0')
+    text = render(database)
+    found = samples(text)
+
+    assert 1 == found["jobsync_up", frozenset()]
+    [name] = [dict(labels)["name"] for kind, labels in found if kind == "jobsync_dealership_failures"]
+    assert name.startswith('X WATCHDOG=1 [red]</script>," [31m\\n"}')
+    assert "\x1b" not in text
+    assert all(line.startswith(("jobsync_", "# ")) for line in text.splitlines())
+
+
+def test_hosts_that_look_alike_are_one_sample(database: Database, connection: psycopg.Connection[Any]) -> None:
+    """Two samples with the same labels would cost the whole file."""
+    connection.execute("INSERT INTO vendor_hosts (host) VALUES ('cel'), (E'cel\\x07')")
+    text = render(database)
+
+    assert 1 == text.count('jobsync_sri_circuit_open{host="cel"}')
+
+
+def test_rejected_documents_are_counted(database: Database, connection: psycopg.Connection[Any]) -> None:
+    """Beside those that need a person, never among them."""
+    add_invoices(connection, add_tenant(connection), 2, "rejected", next_check_at=None)
+    found = samples(render(database))
+
+    def state(name: str) -> float:
+        return found["jobsync_documents", frozenset({("tenant", "1790012345001"), ("state", name)})]
+
+    assert (2, 0) == (state("rejected"), state("needs_attention"))
+
+
+def test_an_empty_database(database: Database) -> None:
+    """What nobody knows is left out, never NaN."""
+    found = samples(render(database))
+
+    assert 0 == found["jobsync_job_running", frozenset({("job", "stock-sync")})]
+    assert ("jobsync_job_last_tick_timestamp_seconds", frozenset({("job", "stock-sync")})) not in found
+
+
+def test_a_database_away_is_said() -> None:
+    """Only that is known then."""
+    assert {("jobsync_up", frozenset()): 0.0} == samples(render_away())

@@ -1,0 +1,197 @@
+"""The page: complete in itself, harmless whatever a name holds, readable on a phone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobsync.db.engine import Database
+from jobsync.watch.health import judge_health
+from jobsync.watch.views.charts import Series, draw_bars, draw_lines, nice_top
+from jobsync.watch.views.page import read_history, render_report
+from tests.watch.support import (
+    HOSTILE,
+    NOW,
+    add_dealership,
+    add_invoices,
+    add_run,
+    add_tenant,
+    look,
+    set_job,
+)
+
+Connection = psycopg.Connection[Any]
+EVIL = HOSTILE + "<img src=x onerror=alert(1)> & \"quoted\" 'q' " + "W" * 300
+
+
+def page_of(database: Database) -> str:
+    """Return the page at NOW over 30 days."""
+    with database.engine().connect() as connection:
+        seen = look(connection, now=NOW, window=timedelta(days=30))
+        history = read_history(connection, now=NOW, since=seen.since)
+    return render_report(seen, history, judge_health(seen))
+
+
+def fill(connection: Connection) -> None:
+    """Something of everything, under the worst of names."""
+    for number in range(6):
+        dealership = add_dealership(connection, EVIL, success=NOW - timedelta(days=9), failed=EVIL)
+        if number == 0:
+            connection.execute(
+                "INSERT INTO holds (dealership_id, stock_numbers, reason) VALUES (%s, '{a}', %s)",
+                [dealership, EVIL],
+            )
+    add_run(connection, status="failed", exit_code=1, error=EVIL, traceback=EVIL)
+    add_run(connection, status="partial", exit_code=3, began=NOW - timedelta(days=3))
+    set_job(connection, consecutive_failures=9, skipped_by=EVIL, last_tick_at=NOW - timedelta(days=1))
+    tenant = add_tenant(connection, name=EVIL)
+    add_invoices(connection, tenant, 3)
+    add_invoices(connection, tenant, 2, "needs_attention", next_check_at=None)
+    connection.execute(
+        "INSERT INTO sri_events (tenant_id, invoice_id, at, kind, duration_ms, message) SELECT tenant_id, id, %s,"
+        " 'pending', 400, %s FROM invoices",
+        [NOW - timedelta(hours=2), EVIL],
+    )
+    connection.execute("INSERT INTO vendor_hosts (host, opened_at) VALUES (%s, %s)", [EVIL, NOW - timedelta(hours=1)])
+    connection.execute(
+        "INSERT INTO alerts (subject, kind, opened_at, details) VALUES (%s, 'unit', %s, %s)",
+        [EVIL, NOW, json.dumps({"text": EVIL, "ripe": True})],
+    )
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, and whether they close in their order."""
+
+    VOID = ("meta", "link", "br", "img", "line", "rect", "circle", "polyline", "path")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_nothing_of_a_name_becomes_markup(database: Database, connection: Connection) -> None:
+    """No element, no attribute, no control character of theirs."""
+    fill(connection)
+    page = page_of(database)
+    tags = Tags()
+    tags.feed(page)
+
+    assert ([], []) == (tags.wrong, tags.open)
+    assert not [tag for tag, _ in tags.found if tag in ("script", "img", "iframe", "object", "form", "a")]
+    assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
+    assert "\x1b" not in page
+    assert "X WATCHDOG=1 [red]&lt;/script&gt;" in page
+
+
+def test_nothing_is_loaded_from_elsewhere(database: Database, connection: Connection) -> None:
+    """No address in any attribute, no import in the style, and the browser is told to load nothing."""
+    fill(connection)
+    page = page_of(database)
+    tags = Tags()
+    tags.feed(page)
+    addresses = [value for _, a in tags.found for name, value in a.items() if name in ("src", "href", "action", "data")]
+
+    assert ["data:,"] == addresses
+    assert "default-src 'none'" in page
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert not re.search(r"url\(|@import", style)
+
+
+def test_an_empty_database_has_a_page(database: Database) -> None:
+    """Nothing to show is shown."""
+    page = page_of(database)
+
+    assert "all is well" in page
+    assert "not in use" in page
+
+
+def test_a_broken_promise_is_in_the_verdict(database: Database, connection: Connection) -> None:
+    """Nothing needs a person, and yet not all is well."""
+    add_run(connection, status="partial", exit_code=3)
+    page = page_of(database)
+
+    assert '<p class="pill warn">1 service level below target</p>' in page
+    assert "all is well" not in page
+
+
+def test_what_is_wrong_stands_first(database: Database, connection: Connection) -> None:
+    """Problems before levels, jobs, dealerships, documents."""
+    fill(connection)
+    page = page_of(database)
+    places = [page.index(f"<h2>{head}") for head in ("Needs a person", "Service levels", "stock-sync", "Dealerships")]
+
+    assert sorted(places) == places
+
+
+def test_charts_of_nothing_and_of_gaps() -> None:
+    """No values, zeros, missing days."""
+    labels = ["a<", "b", "c"]
+
+    assert "a&lt;" in draw_bars(labels, [Series("s<", "x", [0, None, 3])], title="t<")
+    assert 1 == draw_lines(labels, [Series("s", "x", [1, 2, None])], title="t").count("<polyline")
+    assert 0 == draw_lines(labels, [Series("s", "x", [1, None, 2])], title="t").count("<polyline")
+    assert "<svg" in draw_bars([], [], title="t")
+    assert 10 == nice_top(9.99)
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PROBE = """<!doctype html><meta charset=utf-8><body><script>
+const out = {};
+const frame = document.createElement('iframe');
+frame.style.cssText = 'width:390px;height:800px;border:0';
+frame.onload = () => {
+  const page = frame.contentDocument;
+  out.width = page.documentElement.scrollWidth;
+  out.wide = [...page.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > 391).map(e => e.tagName);
+  out.requests = frame.contentWindow.performance.getEntriesByType('resource').map(e => e.name);
+  out.dark = frame.contentWindow.getComputedStyle(page.body).backgroundColor;
+  document.title = 'done'; document.body.append(JSON.stringify(out));
+};
+frame.src = 'report.html'; document.body.append(frame);
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_in_a_browser_at_the_width_of_a_phone(database: Database, connection: Connection, tmp_path: Path) -> None:
+    """No request, no complaint on the console, nothing wider than 390 pixels."""
+    fill(connection)
+    (tmp_path / "report.html").write_text(page_of(database))
+    (tmp_path / "probe.html").write_text(PROBE)
+    assert CHROMIUM is not None
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--allow-file-access-from-files",
+            "--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000",
+            "--dump-dom", (tmp_path / "probe.html").as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = json.loads(done.stdout.partition("</iframe>")[2].partition("</body>")[0])
+
+    assert [] == re.findall(r".*CONSOLE.*", done.stderr)
+    assert (390, [], []) == (found["width"], found["wide"], found["requests"])

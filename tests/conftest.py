@@ -57,7 +57,7 @@ def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     an earlier test's secrets mask no word of this one.
     """
     system_settings._reported.clear()
-    monkeypatch.setattr(logs, "_secrets", frozenset())
+    monkeypatch.setattr(logs, "_secrets", logs._secrets)  # put back at the end
     yield
     configure_logs()
 

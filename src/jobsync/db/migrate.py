@@ -174,8 +174,9 @@ def _refuse_others(connection: psycopg.Connection[Any]) -> None:
     from jobsync.db.tables import VIEWS, metadata
 
     found = connection.execute(
-        "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%s)"
-        " AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1",
+        "SELECT relname::text FROM pg_class"
+        " WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+        " AND relname = ANY(%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1",
         [[*metadata.tables, *VIEWS]],
     ).fetchall()
     if found:

@@ -176,21 +176,24 @@ class _Bench:
         if folder.exists():
             return folder
         folder.mkdir()
-        queries = {
-            "vehicles": sql.SQL("SELECT * FROM vehicles WHERE dealership_id % {} = {} ORDER BY id"),
-            "easycar_stock_data": sql.SQL(
-                "SELECT s.* FROM easycar_stock_data s JOIN vehicles v ON v.id = s.vehicle_id"
-                " WHERE v.dealership_id % {} = {} ORDER BY s.id"
-            ),
-        }
         with psycopg.connect(database.url("stock")) as connection:
-            for part in range(connections):
-                for table_name in WRITTEN_TABLES:
-                    query = sql.SQL("COPY ({}) TO STDOUT").format(
-                        queries[table_name].format(sql.Literal(connections), sql.Literal(part))
+            of = {
+                "vehicles": sql.SQL("FROM vehicles t WHERE dealership_id = {} ORDER BY id"),
+                "easycar_stock_data": sql.SQL(
+                    "FROM easycar_stock_data t JOIN vehicles v ON v.id = t.vehicle_id WHERE v.dealership_id = {}"
+                    " ORDER BY t.id"
+                ),
+            }
+            columns = {table: _stored_columns(connection, table) for table in WRITTEN_TABLES}
+            for (dealership,) in connection.execute("SELECT id FROM dealerships ORDER BY id").fetchall():
+                part = folder / str(dealership % connections)
+                part.mkdir(exist_ok=True)
+                for table in WRITTEN_TABLES:
+                    query = sql.SQL("COPY (SELECT {} {}) TO STDOUT").format(
+                        columns[table], of[table].format(sql.Literal(dealership))
                     )
                     with (
-                        (folder / f"{part}.{table_name}").open("wb") as stream,
+                        (part / f"{dealership:06}.{table}").open("wb") as stream,
                         connection.cursor().copy(query) as copy,
                     ):
                         for block in copy:
@@ -263,3 +266,13 @@ class _Bench:
         each.costs = {"peer": peer, "ours": self.results.costs[ours]}
         kinds: list[Callable[[Cost], float]] = [lambda cost: cost.wall_s, measure.cpu, measure.rss]
         return [label, *(f"{each.median('peer', of) / each.median('ours', of):.2f}x" for of in kinds)]
+
+
+def _stored_columns(connection: psycopg.Connection[tuple[str]], table: str) -> sql.Composed:
+    """Return the columns that COPY takes: what the database generates is not given to it."""
+    rows = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+        " AND attgenerated = '' ORDER BY attnum",
+        [table],
+    ).fetchall()
+    return sql.SQL(", ").join(sql.Identifier("t", name) for (name,) in rows)

@@ -1,8 +1,8 @@
 """
 COPY prepared text into the two tables: `raw_copy.py DATABASE_URL FOLDER`.
 
-Each subfolder goes over a connection of its own. Each pair of files DEALERSHIP.vehicles and DEALERSHIP.easycar_stock_data
-in it is one transaction, as a dealership is one for whoever may not lose all of a night for one of them.
+Each subfolder goes over a connection of its own. Each pair of files in it, DEALERSHIP.vehicles and
+DEALERSHIP.easycar_stock_data, is one transaction, as a dealership is for whoever may not lose a night for one of them.
 """
 
 from __future__ import annotations

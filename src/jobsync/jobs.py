@@ -4,7 +4,13 @@ The three jobs, once: what else names a job, its switch, its beat or the exit co
 Also the idle tick imports this file, so it imports nothing that a bare interpreter has not loaded for it already.
 """
 
-from jobsync.errors import ExitCode
+from __future__ import annotations
+
+TYPE_CHECKING = (
+    False  # `typing` and `enum`, which exit codes are made of, would cost an idle tick half of its time again
+)
+if TYPE_CHECKING:
+    from jobsync.errors import ExitCode
 
 
 class Job:
@@ -20,10 +26,21 @@ class Job:
         deadline_s: after this long no further item is started, and the run has timed out; None means never.
         budget_s: after this long a scheduled run starts no further item; the rest is the next tick's, and all is well.
         keeps_items: every item leaves a row in job_items; otherwise only those that failed.
-        calm: the exit codes of a scheduled run that are no failure, besides 0.
+        attention_is_calm: a scheduled run that needs attention is no failure: the next tick asks again, and a lasting
+            fault is health's to tell.
     """
 
-    __slots__ = ("beat_s", "budget_s", "calm", "deadline_s", "keeps_items", "name", "noun", "offset_s", "switch")
+    __slots__ = (
+        "attention_is_calm",
+        "beat_s",
+        "budget_s",
+        "deadline_s",
+        "keeps_items",
+        "name",
+        "noun",
+        "offset_s",
+        "switch",
+    )
 
     def __init__(
         self,
@@ -36,11 +53,18 @@ class Job:
         deadline_s: float | None = None,
         budget_s: float | None = None,
         keeps_items: bool = True,
-        calm: tuple[ExitCode, ...] = (ExitCode.LOCKED,),
+        attention_is_calm: bool = False,
     ) -> None:
         self.name, self.noun, self.switch = name, noun, switch
         self.beat_s, self.offset_s, self.deadline_s, self.budget_s = beat_s, offset_s, deadline_s, budget_s
-        self.keeps_items, self.calm = keeps_items, calm
+        self.keeps_items, self.attention_is_calm = keeps_items, attention_is_calm
+
+    @property
+    def calm(self) -> tuple[ExitCode, ...]:
+        """The exit codes of a scheduled run that are no failure, besides 0."""
+        from jobsync.errors import ExitCode
+
+        return (ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION) if self.attention_is_calm else (ExitCode.LOCKED,)
 
     @property
     def scheduled(self) -> tuple[str, str]:
@@ -61,7 +85,7 @@ CHECK_AUTHORIZATIONS = Job(
     beat_s=30,
     budget_s=25,
     keeps_items=False,
-    calm=(ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # the next tick asks again; a lasting fault is health's to tell
+    attention_is_calm=True,
 )
 GENERATE_RIDE = Job(
     name="generate-ride",
@@ -70,7 +94,7 @@ GENERATE_RIDE = Job(
     offset_s=15,  # when the other two do not start
     budget_s=50,
     keeps_items=False,
-    calm=(ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),
+    attention_is_calm=True,
 )
 JOBS = (STOCK_SYNC, CHECK_AUTHORIZATIONS, GENERATE_RIDE)
 BY_NAME = {job.name: job for job in JOBS}

@@ -429,10 +429,6 @@ def list_all_changes(
     )
 
 
-# Finding a row of ours under any spelling of its number.
-_OURS = "dealership_id = :id AND data_source = 'easycars' AND stock_key = jobsync_stock_key(:number)"
-
-
 def exclude_vehicle(
     connection: Connection, dealership_id: int, stock_number: str, *, reason: str | None
 ) -> dict[str, Any]:
@@ -493,12 +489,15 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
 
 def _require_vehicle(connection: Connection, dealership_id: int, stock_number: str) -> dict[str, Any]:
     require_dealership(connection, dealership_id)
-    rows = _rows(
-        connection,
-        f"SELECT id, stock_number, title, status, excluded_by, missing_since FROM vehicles WHERE {_OURS} FOR UPDATE",
-        id=dealership_id,
-        number=stock_number,
+    wanted = (
+        vehicles.c.id,
+        vehicles.c.stock_number,
+        vehicles.c.title,
+        vehicles.c.status,
+        vehicles.c.excluded_by,
+        vehicles.c.missing_since,
     )
+    rows = rows_of(connection, select(*wanted).where(_is_vehicle(dealership_id, stock_number)).with_for_update())
     if not rows:
         raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
     return rows[0]
@@ -558,6 +557,7 @@ def read_locks(connection: Connection, dealership_id: int, stock_number: str, *,
 
 
 def _is_vehicle(dealership_id: int, stock_number: str) -> ColumnElement[bool]:
+    """Find a row of ours under any spelling of its number."""
     return and_(
         vehicles.c.dealership_id == dealership_id,
         vehicles.c.stock_key == stock_key(stock_number),

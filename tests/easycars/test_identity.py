@@ -56,11 +56,18 @@ def test_no_sign_without_width_is_seen() -> None:
     assert {unicodedata.category(sign) for sign in ZERO_WIDTH} <= {"Cf", "Mn", "Cn"}
 
 
+def _is_one_of_many(sign: str) -> bool:
+    """Whether it is one of 240,000 that nobody tells apart but by number: ideographs, syllables, for private use."""
+    many = ("CJK UNIFIED", "HANGUL SYLLABLE", "TANGUT IDEOGRAPH")
+    return unicodedata.category(sign) == "Co" or unicodedata.name(sign, "").startswith(many)
+
+
 def test_the_database_agrees_over_all_of_unicode(connection: psycopg.Connection[Any]) -> None:
-    """Every sign, alone and among others, has the same key in SQL and in Python."""
+    """Each sign, alone and among others, has the same key in SQL and in Python; of those that are all alike, some."""
     signs = [chr(code) for code in range(1, sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
     # newer tables of one side know signs that the other cannot know yet
     signs = [sign for sign in signs if unicodedata.category(sign) != "Cn"]
+    signs = [sign for sign in signs if ord(sign) % 40 == 0 or not _is_one_of_many(sign)]
     random = Random(1)
     texts = [text for sign in signs for text in (sign, f"A{sign}B", f"e{sign}\u0301")]
     texts += ["".join(random.choices(signs, k=random.randint(0, 12))) for _ in range(20_000)]

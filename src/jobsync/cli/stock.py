@@ -48,7 +48,7 @@ def changes(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
+        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.", show_default=False),
     ] = None,
     dealership: Annotated[
         int | None, typer.Option("--dealership", metavar="ID", help="Only of this dealership.", show_default=False)

@@ -250,6 +250,7 @@ def test_watch_only_reads() -> None:
 def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
     small = (
+        "commands",
         "cron",
         "errors",
         "hostname",

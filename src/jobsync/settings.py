@@ -19,7 +19,7 @@ CONFIG_FILE = "/etc/jobsync/config.toml"
 # Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
 CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
 _NAMES = (
     "JOBSYNC_DATABASE_URL",
@@ -169,7 +169,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         proxy=proxy,
         proxies=read_proxies(environ, proxy),
         storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
-        log_level=choice_of("JOBSYNC_LOG_LEVEL", _LOG_LEVELS, "info"),
+        log_level=choice_of("JOBSYNC_LOG_LEVEL", LOG_LEVELS, "info"),
         log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
         smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
         alert_to=raw.get("JOBSYNC_ALERT_TO"),

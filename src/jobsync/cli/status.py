@@ -50,7 +50,7 @@ def status(
     window: Window = "7d",
     as_json: Json = False,
 ) -> None:
-    """Show every job, dealership and tenant: what is wrong, why, and what to do."""
+    """Show what is wrong, why, and what to do. Every job, dealership and tenant is in it."""
     tools = tools_of(context)
     span = parse_window(window)
     if watch and as_json:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, get_args, get_type_hints
 
+from jobsync.commands import examples_of
+
 
 @dataclass(frozen=True)
 class Option:
@@ -30,13 +32,14 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """One command, or a group of them; `path` begins with the program's name."""
+    """One command, or a group of them; `path` begins with the program's name, and so do its `examples`."""
 
     path: tuple[str, ...]
     help: str
     options: tuple[Option, ...] = ()
     arguments: tuple[Option, ...] = ()
     commands: tuple[Command, ...] = ()
+    examples: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,6 +75,7 @@ def _read(command: Any, path: tuple[str, ...]) -> Command:
         options=tuple(options),
         arguments=tuple(arguments),
         commands=tuple(_read(child, (*path, name)) for name, child in children.items() if not child.hidden),
+        examples=tuple(examples_of(path[1:])) if len(path) > 1 else (),
     )
 
 

@@ -21,7 +21,10 @@ def note_stops(arguments: list[str]) -> None:
     An interrupt that came as an exception could be lost in the middle of an import. Whoever presses Ctrl-C twice does
     not want to wait: the second one is that exception.
     """
-    words = arguments[2:] if arguments[:2] == ["cron", "run"] else arguments
+    words = arguments
+    while words and words[0].startswith("-"):  # the root's own
+        words = words[1:]
+    words = words[2:] if words[:2] == ["cron", "run"] else words
     # other commands than the jobs end at once by a signal, as any program does
     if words[:1] and words[0] in BY_NAME and "--dry-run" not in words:
         signal.signal(signal.SIGTERM, _note)

@@ -262,6 +262,7 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
+        "suggestions",
     )
 
     assert wrong(small, others(*small)) == []

@@ -51,6 +51,7 @@ COMMANDS = {
     "demo": Place("jobsync.sandbox.demo", "demo", panel=_SHELL),
     "sandbox": Place("jobsync.sandbox.commands", "app", panel=_SHELL),
     "completion": Place("jobsync.cli.completion", "completion", panel=_SHELL),
+    "values": Place("jobsync.cli.completion", "values", hidden=True),  # what the scripts ask
     "man": Place("jobsync.cli.manual", "man", panel=_SHELL),
 }
 

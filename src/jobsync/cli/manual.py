@@ -29,8 +29,8 @@ ENVIRONMENT = (
     (
         "JOBSYNC_LOG_LEVEL",
         (
-            "debug, info, warning, error or critical; unset: info, and warning for a job typed at a terminal; -q (warning)"
-            " and -v (debug) win over it"
+            "debug, info, warning, error or critical; unset: info, and warning for a job typed at a terminal;"
+            " -q (warning) and -v (debug) win over it"
         ),
     ),
     ("JOBSYNC_LOG_FORMAT", "auto (journal, terminal or JSON lines), json or console"),

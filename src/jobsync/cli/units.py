@@ -13,6 +13,7 @@ from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
 from jobsync.deploy.units import render_units
 from jobsync.errors import ExitCode, UsageProblem
+from jobsync.settings import to_open
 
 if TYPE_CHECKING:
     from jobsync.deploy.installation import Installation
@@ -63,6 +64,7 @@ def install(
     """Write the files that differ, create user and folders, reload systemd."""
     root = root.absolute()
     installation = _installation(context, root, executable)
+    wrong = disk.find_wrong_rights(root)
     files = disk.install(installation, root)
     done = {
         disk.FileState.MISSING: "written",
@@ -71,8 +73,12 @@ def install(
         disk.FileState.DROP_IN: "yours",
         disk.FileState.UNKNOWN: "unknown to this version; jobsync units diff says how to remove it",
     }
-    print_table(["file", ""], [[file.path, done[file.state]] for file in files])
+    print_table(["file", ""], [[file.path, done[file.state]] for file in files if file.state in done])
     disk.create_user_and_folders(root)
+    left = {each.path for each in disk.find_wrong_rights(root)}
+    for each in wrong:
+        stays = f"{each.path}: {each.found}, which the service cannot use; as root: {to_open(Path(each.path))}"
+        say(stays if each.path in left else str(each))
     disk.reload(root)
     if enable:
         disk.enable_timers(installation, root)
@@ -113,7 +119,7 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
 
     show([vars(file) for file in files], as_json=as_json, otherwise=tell)
     counts = disk.count_states(files)
-    if counts[disk.FileState.DIFFERS] or counts[disk.FileState.MISSING]:
+    if any(counts[state] for state in disk.CHANGES):
         raise typer.Exit(int(ExitCode.FAILED))
 
 

@@ -316,7 +316,7 @@ def _rights_of(path: Path) -> Rights | None:
 
 
 def why_closed(path: Path) -> str:
-    """Return why this user may not read a file of the service, and what mends it: its rights, its folder's, or the user."""
+    """Return why this user may not read a file of the service, and what mends it: rights, or another user."""
     user, rights = _name_of(pwd.getpwuid, os.geteuid()), _rights_of(path)
     if rights is not None and not rights.open_to_service:
         return f"{path} is there ({rights}), and {user} may not read it; as root: {to_open(path)}"

@@ -263,10 +263,8 @@ def test_logs_of_a_run_are_those_of_the_journal(machine: Machine) -> None:
     closed = machine.jobsync("logs", run_id[:8], check=False)
     assert "usermod -aG systemd-journal jobsync" in closed
     assert "run.finished" in machine.run(JOBSYNC, "logs", run_id[:8])
-    machine.run("systemctl", "stop", "postgresql.service")
-    assert "run.finished" in machine.run(JOBSYNC, "logs", run_id[:8])
-    machine.run("systemctl", "start", "postgresql.service")
-    machine.until(lambda: "ended" not in _quietly(machine, "import psycopg; psycopg.connect('dbname=jobsync')"))
+    away = machine.run("env", "JOBSYNC_DATABASE_URL=postgresql://127.0.0.1:1/x", JOBSYNC, "logs", run_id[:8])
+    assert "run.finished" in away
     machine.run("usermod", "-a", "-G", "systemd-journal", "jobsync")
     document = json.loads(machine.jobsync("logs", run_id[:8], "--json"))
     assert document["entries"][-1]["fields"]["JOBSYNC_EVENT"] == "run.finished"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.hosts.watch import ASKED, CIRCUIT, TOO_OFTEN, HostFacts, names_of, notes_of, problems_of, read_hosts
 from jobsync.jobs import CHECK_AUTHORIZATIONS
@@ -268,9 +269,9 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
                 f"tenant {tenant.ruc}",
                 "documents",
                 f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
-                f"jobsync invoice show {tenant.attention_key} says what to do; all: jobsync invoice list"
-                " --status needs_attention",
+                Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key),
                 tenant.attention_since,
+                cause=Cause.DOCUMENTS_WAIT,
             )
 
 

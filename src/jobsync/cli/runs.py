@@ -7,21 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
+from jobsync.cli.jobs import Wait, check_authorizations, generate_ride, stock_sync
 from jobsync.cli.options import Json, group, instant, tools_of, transaction
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
-from jobsync.errors import ExitCode, UsageProblem
-from jobsync.jobs import BY_NAME
+from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, STOCK_SYNC
 from jobsync.logs import complain, visible, visible_lines
 from jobsync.phrases import stamp
-from jobsync.runner.job import RunStatus
+from jobsync.runner.job import Report, RunStatus
 from jobsync.upkeep import runs
 from jobsync.upkeep.prune import prune
 
 app = group("Runs of all jobs.")
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)]
 
 
 @app.command("list")
@@ -133,7 +135,7 @@ def prune_(context: typer.Context, as_json: Json = False) -> None:
 @app.command("show")
 def show_(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)],
+    run: RunName,
     as_json: Json = False,
 ) -> None:
     """Show one run with its items."""
@@ -152,6 +154,42 @@ def show_(
             write("\n" + visible_lines(row["traceback"]) + "\n")
 
     show(row, as_json=as_json, otherwise=tell)
+
+
+class StillRunning(JobsyncError):
+    """What failed in a run is known when it has ended."""
+
+    exit_code = ExitCode.LOCKED
+
+
+@app.command()
+def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json = False) -> None:
+    """
+    Run again, by hand and at once, exactly the items of a run that failed.
+
+    Exit codes are those of the job. 0 where nothing failed; 75 while the run is still at work.
+    """
+    with transaction(context) as connection:
+        row = runs.show_run(connection, run)
+        job, name = row["job"], str(row["run_id"])
+        if row["status"] == RunStatus.RUNNING:
+            raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
+        keys, gone = runs.read_retriable(connection, row)
+        if keys:
+            write_audit(connection, "runs.retry", name, {"job": job, "items": len(keys), "first": keys[:20]})
+    for key in gone:
+        complain(f"jobsync: {visible(key, most=80)} is gone or cancelled, and is left out")
+    if not keys:
+        nothing = Report(job, RunStatus.SUCCEEDED, ExitCode.DONE)
+        told = vars(nothing) | {"counts": nothing.counts.as_json()}
+        told = {name: told[name] for name in ("run_id", "job", "status", "exit_code", "counts", "items")}
+        show(told, as_json=as_json, otherwise=lambda: say(f"no item failed in run {name}; nothing was done"))
+    elif job == STOCK_SYNC.name:
+        stock_sync(context, dealership=[int(key) for key in keys], wait=wait, as_json=as_json)
+    elif job == CHECK_AUTHORIZATIONS.name:
+        check_authorizations(context, access_key=keys, wait=wait, as_json=as_json)
+    else:  # a file that was lost, and could not be made again then, is one of what failed
+        generate_ride(context, access_key=keys, missing=True, wait=wait, as_json=as_json)
 
 
 def locks(context: typer.Context, as_json: Json = False) -> None:

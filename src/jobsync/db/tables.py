@@ -583,7 +583,7 @@ adopted = Table(
     _now("adopted_at"),
 )
 
-# Which database this is, wherever it is reached from: one row, made once. The marker in the storage of RIDE files names it.
+# Which database this is: one row, made once. The marker in the storage of RIDE files names it.
 database_identity = Table(
     "database_identity",
     metadata,

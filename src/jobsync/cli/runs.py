@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,11 +16,12 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, STOCK_SYNC
-from jobsync.logs import complain, visible, visible_lines
+from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible, visible_lines
 from jobsync.phrases import stamp
 from jobsync.runner.job import Report, RunStatus
+from jobsync.runner.signals import stop_noted
 from jobsync.upkeep import runs
-from jobsync.upkeep.prune import prune
+from jobsync.upkeep.prune import count_old, prune
 
 app = group("Runs of all jobs.")
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)]
@@ -109,27 +110,55 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
 
 
 @app.command("prune")
-def prune_(context: typer.Context, as_json: Json = False) -> None:
-    """Delete what is past its retention now; the health timer does the same, bit by bit."""
+def prune_(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would go, by table, and write nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Delete what is past its retention now; the health timer does the same, bit by bit.
+
+    After Ctrl-C it says how much went; the rest goes next time.
+    """
+    tools = tools_of(context)
     with transaction(context) as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
-    gone = prune(tools_of(context).engine, settings, tools_of(context).retention, now=now, told=kept.append)
-    if any(gone.values()):
+    stopped = False
+
+    def stop(gone: Mapping[str, int]) -> bool:
+        nonlocal stopped
+        show_progress(f"{sum(gone.values())} rows deleted")
+        stopped = stop_noted() is not None
+        return stopped
+
+    configure_hand_run(tools.environ)
+    try:
+        if dry_run:
+            gone = count_old(
+                tools.engine, settings, tools.retention, now=now, told=lambda table: show_progress(f"counting {table}")
+            )
+        else:
+            gone = prune(tools.engine, settings, tools.retention, now=now, told=kept.append, stop=stop)
+    finally:
+        end_progress()
+    some = {table: number for table, number in gone.items() if number}
+    if some and not dry_run:
         with transaction(context) as connection:
-            write_audit(connection, "runs.prune", None, {table: number for table, number in gone.items() if number})
-    done = ", ".join(f"{number} of {table}" for table, number in gone.items() if number)
-    show(
-        {"deleted": gone, "kept": kept},
-        as_json=as_json,
-        otherwise=lambda: say(
-            f"deleted {done}" if done else "nothing is past its retention" if not kept else "nothing could be deleted"
-        ),
+            write_audit(connection, "runs.prune", None, some)
+    done = ", ".join(f"{number} of {table}" for table, number in some.items())
+    nothing = (
+        "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"
     )
-    for words in kept:
-        complain(f"jobsync: {words}")
-    if kept:
-        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
+    words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}" if done else nothing
+    document = {"would_delete" if dry_run else "deleted": gone, "kept": kept, "interrupted": stopped}
+    show(document, as_json=as_json, otherwise=lambda: say(f"interrupted: {words}" if stopped else words))
+    for sentence in kept:
+        complain(f"jobsync: {sentence}")
+    if stopped or kept:
+        raise typer.Exit(int(ExitCode.INTERRUPTED if stopped else ExitCode.NEEDS_ATTENTION))
 
 
 @app.command("show")

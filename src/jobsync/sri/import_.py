@@ -272,7 +272,8 @@ def _tenant(raw: Any, incoming: Incoming) -> int | Taken:
 def _find(raw: Any, key: str, *, lock: bool) -> There | None:
     row = raw.execute(
         "SELECT i.id, i.tenant_id, i.status, i.deleted_at IS NOT NULL, sha256(d.submitted_xml),"
-        " sha256(d.authorized_xml) FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.access_key = %s"
+        " sha256(d.authorized_xml) FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id"
+        " WHERE i.access_key = %s"
         f"{' FOR UPDATE OF i' if lock else ''}".encode(),
         [key],
     ).fetchone()

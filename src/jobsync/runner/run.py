@@ -274,9 +274,10 @@ def _trigger(request: Request, environ: Mapping[str, str]) -> str:
     return "timer" if "INVOCATION_ID" in environ else "cron"
 
 
-def disabled_report(job: str) -> Report:
-    """Return what a run says whose job is switched off; no row is opened."""
-    get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
+def disabled_report(job: str, *, quiet: bool = False) -> Report:
+    """Return what a run says whose job is switched off, or keeps quiet of; no row is opened."""
+    if not quiet:
+        get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
 
 

@@ -208,7 +208,7 @@ def _run_generate_ride(
     return run_job(
         GENERATE_RIDE,
         Request(scheduled=scheduled, wait_s=wait_s),
-        work,
+        ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
         connections=job.AT_ONCE + 2,
@@ -270,7 +270,7 @@ def _run_check_authorizations(
     return run_job(
         CHECK_AUTHORIZATIONS,
         Request(scheduled=scheduled, wait_s=wait_s),
-        work,
+        ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
         connections=min(2 * work.concurrency + 2, _CONNECTIONS_MOST),

@@ -1,4 +1,4 @@
-"""The dead-man ping of scheduled runs that had work: that they began, and how they ended; it changes nothing of them."""
+"""The dead-man ping of scheduled runs that had work: that they began, and how they ended; it changes nothing."""
 
 from __future__ import annotations
 

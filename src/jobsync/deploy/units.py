@@ -203,7 +203,7 @@ MemoryMax=256M
         rides=True,
         before=f"""\
 # any other command would run here too
-ExecStartPre=/bin/sh -c 'case "$$0" in {"|".join(_KNOWN)}) ;; \
+ExecStartPre=/bin/sh -c 'case "$$0" in {"|".join(_KNOWN)}) ;; \\
     *) echo "no job $$0, expected {_HAND_RUN_OF}" >&2; exit 2;; esac' %i
 """,
         limits="""\

@@ -34,7 +34,7 @@ def report(
         seen = read_snapshot(
             connection, tools_of(context).watched, window=timedelta(days=days), waker=tools_of(context).waker
         )
-        history = read_history(connection, now=seen.now, since=seen.since)
+        history = read_history(connection, tools_of(context).watched, now=seen.now, since=seen.since)
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     page = render_report(seen, history, verdict)
     _write(output, page, mode=0o640)  # names and errors: not for everybody on this host

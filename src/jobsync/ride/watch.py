@@ -12,7 +12,28 @@ from sqlalchemy import text
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
+from jobsync.watch.model import (
+    AGE,
+    QUEUE,
+    About,
+    Column,
+    Days,
+    JobFacts,
+    JobStatus,
+    Level,
+    Metric,
+    Past,
+    Problem,
+    Queue,
+    Row,
+    Section,
+    Severity,
+    Snapshot,
+    State,
+    Unit,
+    Work,
+    chart_of_ages,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -22,6 +43,7 @@ if TYPE_CHECKING:
 ABOUT = About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
+    blocked="of tenants that are paused or inactive",
     checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
     queue=Queue("without their RIDE", "ride_delay_ms"),
 )
@@ -121,8 +143,12 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             f"tenant {found.ruc}",
             "ride",
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
-            f"jobsync invoice show {found.key}; then jobsync generate-ride --force --access-key {found.key}",
+            _what_of(found),
         )
+
+
+def _what_of(found: Parked) -> str:
+    return f"jobsync invoice show {found.key}; then jobsync generate-ride --force --access-key {found.key}"
 
 
 def notes(_seen: Snapshot) -> Iterator[str]:
@@ -136,3 +162,35 @@ pauses = notes
 def levels(_seen: Snapshot) -> Iterator[Level]:
     """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
     yield from ()
+
+
+# --- what every view draws --------------------------------------------------------------------------------------------
+
+_DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state.", {"tenant": "ruc"}
+_COLUMNS = (
+    Column("ride_waiting", Unit.COUNT, metric=Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
+    Column("ride_parked", Unit.COUNT, "RIDE refused", "RIDEs refused", Metric(*_DOCUMENTS, {"state": "ride_refused"})),
+    Column("ride_parked_key"),
+    Column("ride_error"),
+)
+
+
+def sections(seen: Snapshot) -> Iterator[Section]:
+    """Return what is known of tenants' RIDEs, beside what is known of their documents."""
+    facts = facts_of(seen)
+    yield Section("tenants", _COLUMNS, tuple(_row(facts, tenant_id) for tenant_id in facts.waiting))
+
+
+def _row(facts: RideFacts, tenant_id: int) -> Row:
+    waiting, parked = {"ride_waiting": facts.waiting[tenant_id]}, facts.parked.get(tenant_id)
+    if parked is None:
+        return Row(tenant_id, "", waiting)
+    told = {"ride_parked": parked.parked, "ride_parked_key": parked.key, "ride_error": parked.error}
+    return Row(tenant_id, "", {**waiting, **told}, Severity.ATTENTION, "needs a person", parked.error, _what_of(parked))
+
+
+def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
+    """Return how long RIDEs wait."""
+    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
+    charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
+    return {"tenants": Past(charts=charts)}

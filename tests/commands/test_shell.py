@@ -115,7 +115,8 @@ def test_values_are_those_of_the_database(
         "INSERT INTO tenants (ruc, name) VALUES ('1790012345001', 'Andina')",
         (
             "INSERT INTO job_runs (id, job, trigger, host, pid, version, status, started_at) VALUES"
-            " ('aaaaaaaa-0000-4000-8000-000000000000', 'stock-sync', 'cron', 'h', 1, '', 'partial', '2026-11-22 7:34Z')"
+            " ('aaaaaaaa-0000-4000-8000-000000000000', 'stock-sync', 'timer', 'h', 1, '0', 'partial',"
+            " '2026-11-22 07:34Z')"
         ),
         (
             "INSERT INTO holds (dealership_id, stock_numbers, listed_before, listed_now, reason)"

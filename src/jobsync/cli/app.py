@@ -43,6 +43,7 @@ COMMANDS = {
     "invoice": Place("jobsync.cli.invoice", "app", panel=_INVOICES),
     "sri": Place("jobsync.cli.sri", "app", panel=_INVOICES),
     "ride": Place("jobsync.cli.ride", "app", panel=_INVOICES),
+    "storage": Place("jobsync.cli.storage", "app", panel=_INVOICES),
     "settings": Place("jobsync.cli.settings", "app", panel=_SETUP),
     "db": Place("jobsync.cli.database", "app", panel=_SETUP),
     "adopt": Place("jobsync.cli.adopt", "adopt", panel=_SETUP),

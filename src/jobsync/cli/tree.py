@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from jobsync.commands import examples_of
 from jobsync.db.system_settings import CATALOGUE
-from jobsync.deploy.units import TIMERS
+from jobsync.deploy.units import NAMES
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.jobs import BY_NAME
 from jobsync.runner.job import RunStatus
@@ -111,7 +111,7 @@ _WORDS = {
     "invoice list S": tuple(DocumentStatus),
     "settings get KEY": tuple(CATALOGUE),
     "settings set KEY": tuple(CATALOGUE),
-    "units show NAME": TIMERS,
+    "units show NAME": sorted(NAMES),
 }
 _ASKED = {
     "ID": "dealership",

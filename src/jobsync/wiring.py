@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
+from jobsync.errors import ConfigurationProblem
 from jobsync.logs import configure_logs, register_secret
 from jobsync.proxies import secrets_of
-from jobsync.settings import Settings, load_alert_settings, load_settings
+from jobsync.settings import Settings, closed_place, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -171,10 +172,13 @@ class Tools:
 
     @property
     def cipher(self) -> Cipher:
-        """Raises ConfigurationProblem where no key is set."""
+        """Raises ConfigurationProblem where no key is set, or perhaps one that this user may not see."""
         from jobsync.easycars.credentials import require_cipher
 
-        return require_cipher(self.settings.encryption_key, self.settings.encryption_key_previous)
+        key = self.settings.encryption_key
+        if key is None and (closed := closed_place("JOBSYNC_ENCRYPTION_KEY", self.environ)):
+            raise ConfigurationProblem(closed)
+        return require_cipher(key, self.settings.encryption_key_previous)
 
     def easycars(self, pause: Callable[[float], bool], *, connections: int) -> EasyCarsClient:
         """Return a client for the EasyCars API; `pause` ends with the run."""
@@ -230,7 +234,6 @@ class Tools:
         Raises:
             ConfigurationProblem: the database is a named one, and the storage is not.
         """
-        from jobsync.errors import ConfigurationProblem
         from jobsync.ride.files import Storage
 
         settings = self.settings
@@ -238,7 +241,9 @@ class Tools:
             return Storage(settings.storage)
         if settings.database_url is not None:
             raise ConfigurationProblem(
-                "JOBSYNC_STORAGE is not set: with a database of its own name jobsync must be told where RIDE files lie"
+                closed_place("JOBSYNC_STORAGE", self.environ)
+                or "JOBSYNC_STORAGE is not set: with a database of its own name jobsync must be told where RIDE files"
+                " lie"
             )
         from jobsync.db import embedded
 

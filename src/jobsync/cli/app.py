@@ -22,7 +22,7 @@ COMMANDS = {
     "health": Place("jobsync.cli.health", "health"),
     "doctor": Place("jobsync.cli.doctor", "doctor"),
     "report": Place("jobsync.cli.report", "report"),
-    "metrics": Place("jobsync.cli.report", "metrics"),
+    "metrics": Place("jobsync.cli.metrics", "metrics"),
     "alert": Place("jobsync.cli.health", "alert"),
     "audit": Place("jobsync.cli.audit", "audit"),
     "completion": Place("jobsync.cli.completion", "completion"),

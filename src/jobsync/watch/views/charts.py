@@ -12,7 +12,7 @@ from jobsync.watch.views.templates import render
 
 WIDTH, HEIGHT = 480, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 4, 10, 22
-_WIDEST = 26  # a bar; of a few days they stand to the left
+_BAR_MOST, _STEP_MOST = 36, 72  # a few bars do not spread over the whole width
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, un
     totals = [sum(each.values[at] or 0 for each in series) for at in range(len(labels))]
     top = max(2, nice_top(max(totals, default=0)))  # there is no half a run
     step = _step(labels)
-    width = min(_WIDEST, max(1.0, step * 0.78))
+    width = min(_BAR_MOST, max(1.0, step * 0.78))
     bars = []
     for at, label in enumerate(labels):
         told = [f"{each.name} {short(each.values[at] or 0)}{unit}" for each in series if each.values[at]]
@@ -108,8 +108,8 @@ def draw_strip(classes: Sequence[str | None], *, title: str) -> Markup:
 
 
 def _step(labels: Sequence[str]) -> float:
-    """Return how far labels stand apart: those of a few days do not spread over the whole width."""
-    return min((WIDTH - _LEFT - _RIGHT) / max(1, len(labels)), _WIDEST * 2)
+    """Return how far labels stand apart."""
+    return min((WIDTH - _LEFT - _RIGHT) / max(1, len(labels)), _STEP_MOST)
 
 
 def _frame(labels: Sequence[str], top: float, unit: str) -> Frame:

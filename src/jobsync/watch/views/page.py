@@ -15,6 +15,7 @@ from jobsync.db.jsonb import as_counts, as_object
 from jobsync.errors import UsageProblem
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, many, percent, span, stamp
+from jobsync.runner.job import Counts
 from jobsync.watch.health import Health
 from jobsync.watch.model import (
     CALM,
@@ -152,8 +153,8 @@ def read_history(
 
 def _slots(rows: Sequence[dict[str, Any]], unit: str, since: datetime, now: datetime) -> Slots:
     step, words, form = {
-        "day": (timedelta(days=1), "a day", "%d %b"),
-        "hour": (timedelta(hours=1), "an hour, the last two days", "%d %b %H:00"),
+        "day": (timedelta(days=1), "by the day", "%d %b"),
+        "hour": (timedelta(hours=1), "by the hour, two days", "%a %H:00"),
     }[unit]
     first, last = (instant.astimezone(UTC).replace(tzinfo=None) for instant in (since, now))
     first = first.replace(minute=0, second=0, microsecond=0)
@@ -259,24 +260,29 @@ def _job(seen: Snapshot, history: History, status: JobStatus) -> dict[str, Any]:
         "status": status,
         "css": "bad" if status.state not in CALM else "none" if unused or status.state is State.OFF else "good",
         "facts": [] if unused else times,
-        "charts": [] if unused else [*_charts(status.name, history.by_day), *_charts(status.name, history.by_hour)],
+        "charts": [] if unused else [*_charts(status.name, history)],
     }
 
 
-def _charts(job: str, found: Slots) -> Iterator[Chart]:
-    """Return how many runs of a job there were in each slot, and how long they took; nothing if there was none."""
-    rows = [found.runs.get((job, slot), {}) for slot in found.slots]
-    if not any(rows):
+_BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
+_LINES = (("p50", "half within"), ("p95", "95 % within"))
+
+
+def _charts(job: str, history: History) -> Iterator[Chart]:
+    """Return how many runs of a job there were by day and by hour, then how long they took; nothing if none was."""
+    found = [
+        (slots, [slots.runs.get((job, slot), {}) for slot in slots.slots])
+        for slots in (history.by_day, history.by_hour)
+    ]
+    if not any(found[0][1]):
         return
-    words = {"clean": "clean", "attention": "partial or held", "failed": "failed"}
-    bars = (Series(name, css, [row.get(css) for row in rows]) for css, name in words.items())
-    yield Chart(f"{job}: runs {found.words}", found.labels, tuple(bars))
-    times = [row.get("seconds") or (None, None) for row in rows]
-    lines = (
-        Series(name, css, [each[at] for each in times])
-        for at, (css, name) in enumerate((("p50", "half of the runs within"), ("p95", "95 % within")))
-    )
-    yield Chart(f"{job}: duration of a run, {found.words}", found.labels, tuple(lines), unit=" s", lines=True)
+    for slots, rows in found:
+        bars = (Series(name, css, [row.get(css) for row in rows]) for css, name in _BARS)
+        yield Chart(f"runs {slots.words}", slots.labels, tuple(bars))
+    for slots, rows in found:
+        times = [row.get("seconds") or (None, None) for row in rows]
+        lines = (Series(name, css, [each[at] for each in times]) for at, (css, name) in enumerate(_LINES))
+        yield Chart(f"seconds a run took, {slots.words}", slots.labels, tuple(lines), unit=" s", lines=True)
 
 
 def _squares(history: History, past: Past, row: Row) -> Markup:
@@ -311,10 +317,11 @@ def _numbers(counts: Mapping[str, int]) -> str:
     """
     Return the counts of a run or an item that are more than nothing.
 
-    >>> _numbers({"eligible": 3, "failed": 0, "succeeded": 3})
-    '3 eligible, 3 succeeded'
+    >>> _numbers({"failed": 0, "succeeded": 2, "eligible": 3})
+    '3 eligible, 2 succeeded'
     """
-    return ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    told = {name: counts[name] for name in (*vars(Counts()), *counts) if counts.get(name)}
+    return ", ".join(f"{number:,} {name}" for name, number in told.items())
 
 
 def _alert(seen: Snapshot, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def stock_sync(
     as_json: Json = False,
 ) -> None:
     """
-    Bring each dealership's EasyCars stock into Postgres.
+    Bring dealerships' EasyCars stock into Postgres.
 
     Without options: that of every dealership which is neither paused nor switched off, now.
     """
@@ -108,7 +108,7 @@ def check_authorizations(
     as_json: Json = False,
 ) -> None:
     """
-    Ask the SRI whether documents that wait are authorized.
+    Ask the SRI whether documents are authorized.
 
     Without options: about every document whose next check is due.
     """
@@ -142,12 +142,15 @@ def generate_ride(
     access_key: AccessKeys = None,
     scheduled: Scheduled = False,
     force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Render again those whose file is missing or altered.")
+    ] = False,
     limit: Limit = None,
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
     """
-    Render the printed form (RIDE, PDF) of authorized documents.
+    Render the RIDE (PDF) of authorized documents.
 
     Without options: of every one that is due, which means new or to be tried again.
     """
@@ -156,8 +159,10 @@ def generate_ride(
 
     def do() -> Report:
         _require_seconds(wait)
-        if scheduled and (keys or force):
-            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key or --force")
+        if scheduled and (keys or force or missing):
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key, --force or --missing")
+        if force and missing:
+            raise UsageProblem("--force renders anew whatever is there, --missing what is not: one of the two")
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
         return _run_generate_ride(
@@ -167,6 +172,7 @@ def generate_ride(
             scheduled=scheduled,
             tick=scheduled and not as_json,
             force=force,
+            missing=missing,
             limit=limit,
             wait_s=wait,
         )
@@ -185,6 +191,7 @@ def _run_generate_ride(
     scheduled: bool,
     tick: bool,
     force: bool,
+    missing: bool,
     limit: int | None,
     wait_s: float,
 ) -> Report:
@@ -196,7 +203,13 @@ def _run_generate_ride(
     with _asking(tools) as connection:
         settings = read_system_settings(connection)
         work = tools.generate_ride(
-            settings, access_keys=keys, tenants=tenants, force=force, limit=limit, every=not scheduled
+            settings,
+            access_keys=keys,
+            tenants=tenants,
+            force=force,
+            missing=missing,
+            limit=limit,
+            every=not scheduled,
         )
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)

@@ -22,7 +22,7 @@ _MODE = 0o644  # node_exporter reads it as another user
 
 
 def metrics(context: typer.Context, output: Output = None) -> None:
-    """Print metrics in Prometheus' text format, or write them for node_exporter's textfile collector."""
+    """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
     try:
         with transaction(context) as connection:
             seen = read_snapshot(connection, tools_of(context).watched)

@@ -30,7 +30,7 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page: what is wrong, runs with their items, failures, who was told."""
+    """Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told."""
     if dealership is not None and tenant is not None:
         raise UsageProblem("--dealership and --tenant: a page is about one of them")
     tools = tools_of(context)

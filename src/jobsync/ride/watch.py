@@ -45,7 +45,6 @@ ABOUT = About(
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
     checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
-    queue=Queue("without their RIDE", "ride_delay_ms"),
 )
 _PARKED_WITHIN = timedelta(days=30)
 
@@ -145,6 +144,17 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
             _what_of(found),
         )
+
+
+def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
+    """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
+    if is_storage_held(job):
+        return None
+    delay_ms = seen.settings.number("ride_delay_ms")
+    if not delay_ms:
+        return Queue("without their RIDE", "this host draws as fast as it can", "jobsync runs list shows how fast")
+    why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
+    return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
 
 
 def _what_of(found: Parked) -> str:

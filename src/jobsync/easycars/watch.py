@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.cron import (
     DEFAULT_CRON,
     DEFAULT_ZONE,
@@ -501,8 +502,9 @@ def _silence(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator
                 f"dealership {found.id}",
                 "silence",
                 f"dealership {found.id} {found.name}: {status.why}",
-                status.what_to_do or f"jobsync dealership show {found.id}",
+                status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id),
                 missed,
+                cause=Cause.NO_SUCCESS,
             )
 
 
@@ -516,6 +518,7 @@ def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
                 f" person to decide{why_held(found)}",
                 what_of_held(found),
                 found.holds[0].since,
+                cause=Cause.DECISION_WAITS,
             )
 
 
@@ -525,7 +528,13 @@ def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Pro
         schedule = unreadable_schedule(found) if found.why_not is None else None
         if schedule:
             words, what = schedule
-            yield Problem(f"dealership {found.id}", "settings", f"dealership {found.id} {found.name}: {words}", what)
+            yield Problem(
+                f"dealership {found.id}",
+                "settings",
+                f"dealership {found.id} {found.name}: {words}",
+                what,
+                cause=Cause.SCHEDULE_UNREADABLE,
+            )
 
 
 def queue(_seen: Snapshot, _job: JobFacts) -> None:

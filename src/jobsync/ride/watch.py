@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
@@ -134,8 +135,9 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             ABOUT.job,
             "storage",
             f"generate-ride: the storage could not be written, run {run} stopped; no document was charged an attempt",
-            "jobsync doctor (lines storage, disk); each tick tries again",
+            Cause.STORAGE_UNWRITABLE.do(),
             job.last_run.started_at,
+            cause=Cause.STORAGE_UNWRITABLE,
         )
     for found in facts_of(seen).parked.values():
         yield Problem(
@@ -143,6 +145,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             "ride",
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
             _what_of(found),
+            cause=Cause.RIDE_REFUSED,
         )
 
 
@@ -158,7 +161,7 @@ def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
 
 
 def _what_of(found: Parked) -> str:
-    return f"jobsync invoice show {found.key}; then jobsync generate-ride --force --access-key {found.key}"
+    return Cause.RIDE_REFUSED.do(KEY=found.key)
 
 
 def notes(_seen: Snapshot) -> Iterator[str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.hosts.watch import (
@@ -323,14 +324,12 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
                 f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
                 _what_of(tenant),
                 tenant.attention_since,
+                cause=Cause.DOCUMENTS_WAIT,
             )
 
 
 def _what_of(tenant: TenantFacts) -> str:
-    return (
-        f"jobsync invoice show {tenant.attention_key} says what to do; all: jobsync invoice list"
-        " --status needs_attention"
-    )
+    return Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key)
 
 
 def queue(seen: Snapshot, _job: JobFacts) -> Queue:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobsync.causes import Cause
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
 from jobsync.phrases import ago, percent, span, stamp
@@ -107,6 +108,7 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
                 f"{wake_advice(seen, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
+                cause=Cause.TIMER_SILENT,
             )
 
 
@@ -118,7 +120,8 @@ def _skips(seen: Snapshot) -> Iterator[Problem]:
                 facts.kind.name,
                 "skips",
                 f"{facts.kind.name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}",
-                "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it",
+                Cause.LOCK_HELD.do(),
+                cause=Cause.LOCK_HELD,
             )
 
 
@@ -132,8 +135,9 @@ def _durations(seen: Snapshot) -> Iterator[Problem]:
                     "duration",
                     f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
                     f" {span(limit.total_seconds())}",
-                    f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
+                    Cause.RUN_TOO_LONG.do(RUN=str(run.run_id)[:8], HOST=run.host, PID=run.pid),
                     run.started_at,
+                    cause=Cause.RUN_TOO_LONG,
                 )
 
 
@@ -147,8 +151,9 @@ def _failures(seen: Snapshot) -> Iterator[Problem]:
                 "failures",
                 f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
                 f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
-                status.what_to_do or "jobsync runs list --failed",
+                status.what_to_do or Cause.RUNS_FAILING.do(),
                 facts.last_success_at,
+                cause=Cause.RUNS_FAILING,
             )
 
 
@@ -168,7 +173,7 @@ def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator
             since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
             why, what = limit_of(job_status(seen, facts), queue)
             text = f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}; {why}"
-            yield Problem(name, QUEUE, text, what, facts.oldest_due_at)
+            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
 
 
 def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
@@ -180,7 +185,8 @@ def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
                 key,
                 "settings",
                 f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
-                f"jobsync settings set {key} VALUE",
+                Cause.SETTING_UNREADABLE.do(SETTING=key),
+                cause=Cause.SETTING_UNREADABLE,
             )
 
 
@@ -194,6 +200,7 @@ def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
                 str(alert.details.get("text") or f"{alert.subject} failed"),
                 str(alert.details.get("what_to_do") or "jobsync status"),
                 alert.opened_at,
+                cause=next(cause for cause in Cause if cause.kind == kind),
             )
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from jobsync.causes import Cause
 from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
@@ -259,10 +260,11 @@ class Problem:
     One thing that needs a person.
 
     Args:
-        subject: what it is about; with `kind` the identity of its alert.
+        subject: what it is about; with `kind` and `cause` the identity of its alert.
         text: what is wrong, one sentence; `what_to_do` the next step.
         since: since when, as far as it is known.
         ripe: whether it deserves a message already; all of them count for the verdict.
+        cause: of the closed list; its kind is `kind`.
     """
 
     subject: str
@@ -271,6 +273,7 @@ class Problem:
     what_to_do: str
     since: datetime | None = None
     ripe: bool = True
+    cause: Cause = field(kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,7 @@ class Tools:
         access_keys: tuple[str, ...],
         tenants: tuple[str, ...],
         force: bool,
+        missing: bool,
         limit: int | None,
         every: bool,
     ) -> GenerateRide:
@@ -273,6 +274,7 @@ class Tools:
             access_keys=access_keys,
             tenants=tenants,
             force=force,
+            missing=missing,
             limit=limit,
             every=every,
         )

@@ -818,9 +818,11 @@ def test_a_full_storage_is_one_problem(seen: Seen, connection: Connection) -> No
     """However many documents wait for it: that they do has no cure of its own."""
     add_invoices(connection, add_tenant(connection), 300, "authorized", ride_next_at=NOW - HOUR)
     set_job(connection, "generate-ride")
-    add_run(connection, "generate-ride", "held", exit_code=3)
+    add_run(connection, "generate-ride", "held", exit_code=3, error="storage_full: storage /srv/rides: it is full")
+    verdict = judge_health(seen())
 
-    assert [("generate-ride", "storage")] == kinds(judge_health(seen()))
+    assert [("generate-ride", "storage")] == kinds(verdict)
+    assert verdict.problems[0].what_to_do.startswith("df -h /srv/rides; ")
 
 
 def test_nobody_will_be_told_stands_first(database: Database, connection: Connection) -> None:

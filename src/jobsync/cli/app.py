@@ -40,6 +40,7 @@ COMMANDS = {
     "invoice": Place("jobsync.cli.invoice", "app"),
     "sri": Place("jobsync.cli.sri", "app"),
     "ride": Place("jobsync.cli.ride", "app"),
+    "storage": Place("jobsync.cli.storage", "app"),
     "runs": Place("jobsync.cli.runs", "app"),
     "schedule": Place("jobsync.cli.schedule", "app"),
     "units": Place("jobsync.cli.units", "app"),

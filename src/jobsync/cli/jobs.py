@@ -125,6 +125,9 @@ def generate_ride(
     access_key: AccessKeys = None,
     scheduled: Scheduled = False,
     force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Render again those whose file is missing or altered.")
+    ] = False,
     limit: Limit = None,
     wait: Wait = 0.0,
     as_json: Json = False,
@@ -139,12 +142,21 @@ def generate_ride(
 
     def do() -> Report:
         _require_seconds(wait)
-        if scheduled and (keys or force):
-            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key or --force")
+        if scheduled and (keys or force or missing):
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key, --force or --missing")
+        if force and missing:
+            raise UsageProblem("--force renders anew whatever is there, --missing what is not: one of the two")
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
         return _run_generate_ride(
-            tools, keys=keys, tenants=tenants, scheduled=scheduled, force=force, limit=limit, wait_s=wait
+            tools,
+            keys=keys,
+            tenants=tenants,
+            scheduled=scheduled,
+            force=force,
+            missing=missing,
+            limit=limit,
+            wait_s=wait,
         )
 
     report = _reported(GENERATE_RIDE.name, do, tools, scheduled=scheduled, as_json=as_json)
@@ -160,6 +172,7 @@ def _run_generate_ride(
     tenants: tuple[str, ...],
     scheduled: bool,
     force: bool,
+    missing: bool,
     limit: int | None,
     wait_s: float,
 ) -> Report:
@@ -171,7 +184,13 @@ def _run_generate_ride(
     with _asking(tools) as connection:
         settings = read_system_settings(connection)
         work = tools.generate_ride(
-            settings, access_keys=keys, tenants=tenants, force=force, limit=limit, every=not scheduled
+            settings,
+            access_keys=keys,
+            tenants=tenants,
+            force=force,
+            missing=missing,
+            limit=limit,
+            every=not scheduled,
         )
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)

@@ -583,6 +583,14 @@ adopted = Table(
     _now("adopted_at"),
 )
 
+# Which database this is: one row, made once. The marker in the storage of RIDE files names it.
+database_identity = Table(
+    "database_identity",
+    metadata,
+    Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True, server_default=text("true")),
+    Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+)
+
 # --- what is due -----------------------------------------------------------------------------------------------------
 
 # One view for each job answers it for the tick, the job, the screens and the alerts alike: what the job needs of a row,

@@ -13,6 +13,7 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
+from jobsync.ride.files import REMEDIES, remedy_of
 from jobsync.watch.model import (
     AGE,
     QUEUE,
@@ -27,6 +28,7 @@ from jobsync.watch.model import (
     Problem,
     Queue,
     Row,
+    RunFacts,
     Section,
     Severity,
     Snapshot,
@@ -45,7 +47,7 @@ ABOUT = About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
-    checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
+    checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
 )
 _PARKED_WITHIN = timedelta(days=30)
 
@@ -108,16 +110,36 @@ def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: A
     return Work(in_use=known or bool(due), due=due)
 
 
-def is_storage_held(job: JobFacts) -> bool:
-    """Whether the last run stopped because the storage itself is full, read-only or broken."""
-    return job.last_run is not None and job.last_run.status == "held"
+@dataclass(frozen=True)
+class StorageHold:
+    """The last run stopped because of the storage itself: the cause is one of REMEDIES."""
+
+    cause: str
+    text: str
+    run: RunFacts
+
+    @property
+    def what_to_do(self) -> str:
+        """The remedy of the cause, for the folder that the text begins with."""
+        root = self.text.removeprefix("storage ").partition(": ")[0] if self.cause in REMEDIES else ""
+        return remedy_of(self.cause, root)
+
+
+def storage_hold(job: JobFacts) -> StorageHold | None:
+    """Return why the last run stopped, if the storage itself was the reason; its error begins with the cause."""
+    run = job.last_run
+    if run is None or run.status != "held":
+        return None
+    cause, _, words = (run.error or "").partition(": ")
+    text = words if cause in REMEDIES else run.error or "the storage of RIDE files could not be written"
+    return StorageHold(cause, text, run)
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
     """Return the state that only the storage and refused RIDEs tell."""
-    if is_storage_held(job):
-        why = "the storage of RIDE files could not be written: the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, "jobsync doctor (lines storage, disk); each tick tries again")
+    if hold := storage_hold(job):
+        why = f"{hold.text}; the last run stopped, no document was charged an attempt"
+        return JobStatus(job, State.ATTENTION, why, hold.what_to_do)
     if parked := sum(found.parked for found in facts_of(seen).parked.values()):
         what = "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY"
         return JobStatus(job, State.ATTENTION, f"{many(parked, 'document')} cannot be drawn", what)
@@ -129,14 +151,14 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
-    if is_storage_held(job) and job.last_run is not None:
-        run = str(job.last_run.run_id)[:8]
+    if hold := storage_hold(job):
+        run = str(hold.run.run_id)[:8]
         yield Problem(
             ABOUT.job,
             "storage",
-            f"generate-ride: the storage could not be written, run {run} stopped; no document was charged an attempt",
-            Cause.STORAGE_UNWRITABLE.do(),
-            job.last_run.started_at,
+            f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
+            hold.what_to_do,
+            hold.run.started_at,
             cause=Cause.STORAGE_UNWRITABLE,
         )
     for found in facts_of(seen).parked.values():
@@ -151,7 +173,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
 
 def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
     """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
-    if is_storage_held(job):
+    if storage_hold(job):
         return None
     delay_ms = seen.settings.number("ride_delay_ms")
     if not delay_ms:

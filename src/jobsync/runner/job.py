@@ -120,20 +120,22 @@ def judge_run(
     cancelled: bool = False,
     interrupted: bool = False,
     timed_out: bool = False,
+    held: bool = False,
 ) -> tuple[RunStatus, ExitCode]:
     """
     Return the verdict over a run's items.
 
     Precedence: lock_lost > cancelled > timed_out > failed > partial > held > succeeded. A run failed only if nothing
     in it went through; failures beside anything that did make it partial. A cancelled run is well, but one that a
-    person broke off (`interrupted`) must not let a shell go on to what was to follow it.
+    person broke off (`interrupted`) must not let a shell go on to what was to follow it. `held`: what every item needs
+    could not be used.
 
     >>> judge_run([])
     (<RunStatus.SUCCEEDED: 'succeeded'>, <ExitCode.DONE: 0>)
     """
     results = list(results)
     failed = [result for result in results if result.status is ItemStatus.FAILED]
-    statuses = {result.status for result in results}
+    statuses = {result.status for result in results} | ({ItemStatus.HELD} if held else set())
     named_skipped = any(
         result.named and result.status is ItemStatus.SKIPPED and not result.unreachable for result in results
     )

@@ -88,6 +88,7 @@ class Run:
         self.cancelled = False
         self.interrupted = False
         self.why_lost: str | None = None
+        self.why_held: str | None = None
 
     # --- stopping ------------------------------------------------------------------------------------------------
 
@@ -106,6 +107,11 @@ class Run:
         self.why_lost = self.why_lost or why
         self._wake.set()
 
+    def hold(self, why: str) -> None:
+        """What every item needs cannot be used: nothing more is started, and no item is to blame."""
+        self.why_held = self.why_held or why
+        self._wake.set()
+
     @property
     def timed_out(self) -> bool:
         """Whether the job's deadline has passed."""
@@ -119,7 +125,8 @@ class Run:
 
     def must_stop(self) -> bool:
         """Whether no further item may be started."""
-        return self.cancelled or self.why_lost is not None or self.timed_out or self.budget_spent
+        stopped = self.cancelled or self.why_lost is not None or self.why_held is not None
+        return stopped or self.timed_out or self.budget_spent
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond the run's end; returns whether the whole time has passed and the run goes on."""
@@ -350,8 +357,9 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> 
         cancelled=run.cancelled,
         interrupted=run.interrupted,
         timed_out=run.timed_out and unfinished,
+        held=run.why_held is not None,
     )
-    return _make_report(run, status, code, results, run.why_lost, started)
+    return _make_report(run, status, code, results, run.why_lost or run.why_held, started)
 
 
 def _broken_off(run: Run, code: ExitCode) -> tuple[RunStatus, ExitCode]:

@@ -669,7 +669,7 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
     return {"dealerships": Past(squares)}
 
 
-_LATELY = """
+_SYNCS_LATELY = """
     SELECT synced_at, status, run_id, items_processed AS received, created, updated, unchanged, revived, refused,
            skipped, removed, held, error_messages, warnings
     FROM easycar_sync_logs WHERE dealership_id = :id AND sync_type = 'stock' AND synced_at BETWEEN :since AND :now
@@ -686,7 +686,7 @@ def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterat
     """Return a dealership's last syncs, with what each changed and what it complained of."""
     if section != "dealerships":
         return
-    found = rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now})
+    found = rows_of(connection, text(_SYNCS_LATELY), {"id": row.key, "since": days.since, "now": days.now})
     for sync in found:
         at, status, run_id = sync.pop("synced_at"), sync.pop("status"), sync.pop("run_id")
         said = [*as_lines(sync.pop("error_messages")), *as_lines(sync.pop("warnings"))]

@@ -64,7 +64,7 @@ class History:
     What a page shows beyond one look.
 
     Args:
-        days: those since something is known, or since the window began.
+        days: those since the first run, or since the window began.
         by_day, by_hour: the runs; by the hour of the last two days.
         runs: the latest of each job, and the latest that were not clean, with their first items.
         moments: what happened to the one row that the page is about.
@@ -79,10 +79,9 @@ class History:
     moments: tuple[Moment, ...] = ()
 
 
-_SINCE = """
-    SELECT least((SELECT min(created_at) FROM system_settings), (SELECT min(r.started_at)
-        FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
-            SELECT started_at FROM job_runs r WHERE r.job = wanted.name ORDER BY started_at LIMIT 1) r)) AS since
+_FIRST_RUN = """
+    SELECT min(r.started_at) AS at FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+        SELECT started_at FROM job_runs r WHERE r.job = wanted.name ORDER BY started_at LIMIT 1) r
 """
 # by the day, and by the hour since `recent`
 _BY_SLOT = """
@@ -131,16 +130,15 @@ def read_history(
 ) -> History:
     """Read the days between two instants, and what happened to the one row that it is about: fixed statements."""
     jobs = list(BY_NAME)
-    [known] = rows_of(connection, _SINCE, jobs=jobs)
-    since = min(now, max(since, known["since"] or since))
-    first, last = since.astimezone(UTC).date(), now.astimezone(UTC).date()
-    days = Days(since, now, tuple(first + timedelta(days=number) for number in range((last - first).days + 1)))
-    recent = max(since, now - timedelta(hours=_HOURS))
+    [first] = rows_of(connection, _FIRST_RUN, jobs=jobs)
+    known = min(now, max(since, first["at"] or since))
+    days = Days(since, now, _days(known.astimezone(UTC).date(), now))
+    recent = max(known, now - timedelta(hours=_HOURS))
     runs = rows_of(connection, _BY_SLOT, jobs=jobs, now=now, since=since, recent=recent)
     section, row = about or (None, None)
     return History(
         days=days,
-        by_day=_slots(runs, "day", since, now),
+        by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
         sections=read_past(connection, watched, days),
         runs=tuple(map(_with_items, rows_of(connection, _RUNS, jobs=jobs, now=now, since=since))),
@@ -149,6 +147,11 @@ def read_history(
             moment for each in watched if section and row for moment in each.lately(connection, section.name, row, days)
         ),
     )
+
+
+def _days(first: date, now: datetime) -> tuple[date, ...]:
+    last = now.astimezone(UTC).date()
+    return tuple(first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
 def _slots(rows: Sequence[dict[str, Any]], unit: str, since: datetime, now: datetime) -> Slots:
@@ -287,7 +290,8 @@ def _charts(job: str, history: History) -> Iterator[Chart]:
 
 def _squares(history: History, past: Past, row: Row) -> Markup:
     """Return a square for each day of a row."""
-    days = history.days.days[-_STRIP_DAYS:]
+    first = min((day for known in past.squares.values() for day in known), default=history.days.days[0])
+    days = _days(min(first, history.days.days[0]), history.days.now)[-_STRIP_DAYS:]
     marks = [past.squares.get(row.key, {}).get(day) for day in days]
     return draw_strip([_SQUARES.get(mark) if mark else None for mark in marks], title=_strip_words(days, marks))
 

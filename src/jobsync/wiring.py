@@ -117,6 +117,14 @@ class Tools:
         return read_waker(embedded=self.settings.database_url is None)
 
     @cached_property
+    def timers_on(self) -> frozenset[str]:
+        """The jobs (and `health`) whose timer is active on this host."""
+        from jobsync.jobs import BY_NAME
+        from jobsync.watch.timers import read_timers_on
+
+        return read_timers_on(self.waker, (*BY_NAME, "health"))
+
+    @cached_property
     def database(self) -> Database:
         """The database, started first if it is the embedded one, whose schema keeps itself up to date."""
         settings = self.settings

@@ -371,7 +371,7 @@ class _Work:
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
                 warnings=plan.warnings,
             )
-            store.end_attempt(connection, dealership_id)
+            store.end_attempt(connection, dealership_id, success=plan.status is ItemStatus.SUCCESS)
             result = _result(attempt.item, plan)
             attempt.record(connection, result)
             return plan, result

@@ -244,11 +244,12 @@ def take_back(connection: Connection[Any], dealership_id: int, before: StoredAtt
     )
 
 
-def end_attempt(connection: Connection[Any], dealership_id: int) -> None:
-    """Forget the attempts: this one got through."""
+def end_attempt(connection: Connection[Any], dealership_id: int, *, success: bool) -> None:
+    """Forget the attempts: this one got through; it is a success if nothing was held or left out."""
     connection.execute(
-        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL, last_success_at = now() WHERE dealership_id = %s",
-        [dealership_id],
+        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL,"
+        " last_success_at = CASE WHEN %s THEN now() ELSE last_success_at END WHERE dealership_id = %s",
+        [success, dealership_id],
     )
 
 

@@ -339,17 +339,19 @@ def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_fo
     nothing_done = (
         report.counts.eligible > 0 and report.counts.succeeded + report.counts.partial + report.counts.held == 0
     )
-    # a run that only tried what is known to be down has neither failed nor succeeded
+    # a run that only tried what is known to be down has neither failed nor succeeded; what was held or left out ends a
+    # row of failures, and is no success
     good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD) and not nothing_done
     bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
     connection.execute(
         "UPDATE jobs SET last_finished_at = now(), last_status = %(status)s,"
-        " last_success_at = CASE WHEN %(good)s THEN now() ELSE last_success_at END,"
+        " last_success_at = CASE WHEN %(success)s THEN now() ELSE last_success_at END,"
         " consecutive_failures = CASE WHEN NOT %(streak)s THEN consecutive_failures WHEN %(good)s THEN 0"
         " WHEN %(bad)s THEN consecutive_failures + 1 ELSE consecutive_failures END WHERE name = %(job)s",
         {
             "status": str(report.status),
             "good": good,
+            "success": good and report.status is RunStatus.SUCCEEDED,
             "bad": bad and not counted,
             "streak": counts_for_streak,
             "job": report.job,

@@ -186,6 +186,7 @@ def _run_generate_ride(
         work,
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=job.AT_ONCE + 2,
     )
 
@@ -247,6 +248,7 @@ def _run_check_authorizations(
         work,
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=min(2 * work.concurrency + 2, _CONNECTIONS_MOST),
     )
 
@@ -306,6 +308,7 @@ def _run_stock_sync(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=work.at_once + 2,
     )
 

@@ -77,7 +77,6 @@ class StockSync:
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         with run.writing(run.own_fences) as connection:
-            store.log_crashed(connection)
             keep_last_good(connection, self.settings)
             claim_hosts(connection, self.hosts)
             known = read_hosts(connection, self.hosts.values())

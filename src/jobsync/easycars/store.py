@@ -108,10 +108,11 @@ def count_users(connection: Connection[Any]) -> dict[str, int]:
     )
 
 
-def read_account_secrets(connection: Connection[Any]) -> list[str]:
-    """Return the account secrets in use, as stored."""
-    rows = connection.execute("SELECT account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id")
-    return [row[0] for row in rows]
+def read_account_secrets(connection: Connection[Any]) -> list[tuple[int, str]]:
+    """Return the account secrets in use, as stored, each with its dealership."""
+    return connection.execute(
+        "SELECT dealership_id, account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id"
+    ).fetchall()
 
 
 StoredCredentials = tuple[str, ...]

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
-from jobsync.logs import configure_logs, register_secret
+from jobsync.logs import configure_logs
+from jobsync.masking import register_secret
 from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, load_alert_settings, load_settings
 

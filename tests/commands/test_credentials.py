@@ -27,25 +27,22 @@ def stored_credentials(rows: Rows) -> dict[int, list[str]]:
     return {number: list(texts) for number, *texts in found}
 
 
+FROM_ANOTHER_ROW = """
+UPDATE easycar_credentials t SET account_secret_encrypted = f.account_secret_encrypted
+FROM easycar_credentials f WHERE t.dealership_id = 2 AND f.dealership_id = 1 RETURNING 1
+"""
+FROM_ANOTHER_COLUMN = """
+UPDATE easycar_credentials SET client_id_encrypted = account_secret_encrypted WHERE dealership_id = 2 RETURNING 1
+"""
+
+
 @pytest.mark.parametrize(
-    ("statement", "field"),
-    [
-        (
-            "UPDATE easycar_credentials t SET account_secret_encrypted = f.account_secret_encrypted"
-            " FROM easycar_credentials f WHERE t.dealership_id = 2 AND f.dealership_id = 1 RETURNING 1",
-            "account_secret",
-        ),
-        (
-            "UPDATE easycar_credentials SET client_id_encrypted = account_secret_encrypted"
-            " WHERE dealership_id = 2 RETURNING 1",
-            "client_id",
-        ),
-    ],
+    ("statement", "field"), [(FROM_ANOTHER_ROW, "account_secret"), (FROM_ANOTHER_COLUMN, "client_id")]
 )
 def test_a_ciphertext_that_was_copied_elsewhere_is_refused(
     cli: Cli, add: Add, rows: Rows, feed: Feed, statement: str, field: str
 ) -> None:
-    """Another row's or another column's is never used: the dealership fails, nothing is asked, remedy and field named."""
+    """Another row's or column's is never used: the dealership fails, nothing is asked, field and remedy are named."""
     add("Northside", "N")
     add("Southside", "S", account_secret="another-secret")
     feed.answers["N"] = feed.answers["S"] = cars("A")
@@ -85,7 +82,7 @@ def test_rotation_binds_and_unbinds(cli: Cli, add: Add, rows: Rows, feed: Feed) 
 def test_the_key_from_before_a_rotation_stores_nothing(
     cli: Cli, add: Add, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """78 with the remedy; with the newer key as the previous one, for a dealership alone, or where it is lost: stored."""
+    """78 with the remedy; stored with the newer key as previous, for a dealership alone, or where the key is lost."""
     add("Northside", "N")
     old = cli.environ["JOBSYNC_ENCRYPTION_KEY"]
     new = "A" * 43 + "="

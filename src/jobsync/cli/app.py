@@ -72,7 +72,8 @@ def root(
     ] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-    from jobsync.logs import configure_logs, register_secret
+    from jobsync.logs import configure_logs
+    from jobsync.masking import register_secret
 
     tools = context.obj if isinstance(context.obj, Tools) else Tools()
     context.obj = tools

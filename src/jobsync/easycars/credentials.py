@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
-from jobsync.logs import register_secret
+from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
 
 ENVIRONMENTS = ("Test", "Production")

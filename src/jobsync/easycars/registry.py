@@ -207,7 +207,7 @@ def require_key_of_others(connection: Connection, dealership_id: int, cipher: Ci
     if others and not any(_opened(cipher, number, stored) for number, *stored in others):
         raise ConfigurationProblem(
             f"nothing was stored: JOBSYNC_ENCRYPTION_KEY decrypts none of the other dealerships' credentials"
-            f" ({len(others)}); perhaps it is the one from before a rotation. Use the key that they were stored with, or"
+            f" ({len(others)}); perhaps it is that from before a rotation. Use the key that they were stored with, or"
             " set JOBSYNC_ENCRYPTION_KEY_PREVIOUS to it if this one is to follow it; if that key is lost: jobsync"
             f" credentials set {dealership_id} --key-lost"
         )

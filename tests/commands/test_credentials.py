@@ -16,7 +16,7 @@ from jobsync.easycars import registry
 from jobsync.easycars.credentials import Cipher
 from jobsync.errors import ConfigurationProblem
 from jobsync.wiring import Tools
-from tests.commands.support import CREDENTIALS, Add, Cli, Feed, Ran, Rows, cars, until
+from tests.commands.support import CREDENTIALS, Add, Cli, Feed, Ran, Rows, cars, envelope, until
 from tests.conftest import TEST_KEY
 
 
@@ -145,3 +145,29 @@ def test_a_rotation_that_breaks_off_changes_nothing(cli: Cli, add: Add, rows: Ro
     ran = cli("credentials", "rotate-key", "--json")
 
     assert (False, before) == (ran.code == 0, stored_credentials(rows))
+
+
+def test_what_a_vendor_quotes_back_reaches_no_output(cli: Cli, add: Add, rows: Rows, feed: Feed) -> None:
+    """A secret in an error of EasyCars, in any of its forms: not in the log, in JSON, on a screen, nor in a table."""
+    secret = "Wombat-7f3A/x+9=zz"
+    raw = secret.encode()
+    forms = {
+        "upper": secret.upper(),
+        "base64": base64.b64encode(b"N:" + raw).decode(),
+        "hex": raw.hex(),
+        "url": "".join(f"%{byte:02X}" for byte in raw),
+        "wrapped": secret[:9] + "\r\n " + secret[9:],
+        "begun": secret[:12],
+        "short": "N1x",
+    }
+    add("Northside", "N1x", account_secret=secret)
+    feed.answers["N1x"] = envelope(7, message="refused: " + " | ".join(forms.values()))
+    ran = [cli("stock-sync", "--json"), cli("stock-sync"), cli("credentials", "test", "1", "--json")]
+    ran += [cli(*words.split()) for words in ("runs list --json", "status", "health --json", "stock history 1 --json")]
+    said = [text for one in ran for text in (one.out, one.err)]
+    said += [str(rows(f"SELECT * FROM {table}")) for table in ("job_runs", "job_items", "easycar_sync_logs")]
+
+    assert 1 == ran[0].code
+    assert "•••" in ran[0].json["items"][0]["error"]
+    cores = [*forms.values(), secret[9:], forms["base64"][4:24], secret[2:], secret[:9] + " "]
+    assert [] == [core for core in cores for text in said if core.casefold() in text.casefold()]

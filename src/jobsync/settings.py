@@ -92,6 +92,16 @@ class Settings:
     ping_url: str | None = field(default=None, repr=False)
     under_systemd: bool = False
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """By which ways people are told of what needs one."""
+        told = {
+            "mail": self.smtp_url and self.alert_to,
+            "webhook": self.alert_webhook,
+            "ping": self.ping_url,
+        }
+        return tuple(name for name, where in told.items() if where)
+
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """

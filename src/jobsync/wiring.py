@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
 from jobsync.errors import ConfigurationProblem
-from jobsync.logs import configure_logs, register_secret
+from jobsync.logs import configure_logs
+from jobsync.masking import register_secret
 from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, closed_place, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from psycopg import Connection
     from sqlalchemy import Engine
 
     from jobsync.db.system_settings import SystemSettings
@@ -115,6 +119,14 @@ class Tools:
         from jobsync.watch.timers import read_waker
 
         return read_waker(embedded=self.settings.database_url is None)
+
+    @cached_property
+    def timers_on(self) -> frozenset[str]:
+        """The jobs (and `health`) whose timer is active on this host."""
+        from jobsync.jobs import BY_NAME
+        from jobsync.watch.timers import read_timers_on
+
+        return read_timers_on(self.waker, (*BY_NAME, "health"))
 
     @cached_property
     def database(self) -> Database:
@@ -297,6 +309,13 @@ class Tools:
             scheduled=scheduled,
             concurrency=workers,
         )
+
+    @staticmethod
+    def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
+        """Keep each slice's own log of a closed run's unfinished items; any job's run may be the one that closes it."""
+        from jobsync.easycars.store import log_unfinished
+
+        log_unfinished(connection, run_id)
 
     def close(self) -> None:
         """Give everything back; the embedded server goes with its last user."""

@@ -129,6 +129,14 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None, most: int = 
         raise CannotWrite(f"cannot write {visible(path, most=300)}: {visible(why)}") from None
 
 
+def write_page(path: Path | None, text: str, *, mode: int) -> None:
+    """Write a text to a file with these permissions, whole or not at all, or to standard output (None or -)."""
+    if path is None or str(path) == "-":
+        write(text)
+    else:
+        write_file(path, text.encode(errors="replace"), mode=mode)
+
+
 def take_loss() -> str | None:
     """Return why output was lost since this was last asked, None if all of it was written."""
     why = next(filter(None, _lost), None)

@@ -10,7 +10,9 @@ import typer
 
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write, write_file
+from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
+from jobsync.runner.totals import read_totals
 from jobsync.watch.health import judge_health
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.metrics import render_away, render_metrics
@@ -47,11 +49,12 @@ def metrics(context: typer.Context, output: Output = None) -> None:
     try:
         with transaction(context) as connection:
             seen = read_snapshot(connection, tools_of(context).watched)
+            totals = read_totals(driver(connection))
     except JobsyncError:
         _write(output, render_away())  # old numbers would look like today's
         raise
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
-    _write(output, render_metrics(seen, verdict))
+    _write(output, render_metrics(seen, verdict, totals))
 
 
 def _write(path: Path | None, text: str) -> None:

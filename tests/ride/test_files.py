@@ -29,8 +29,14 @@ def unreadable(marker: Path) -> None:
     marker.touch(mode=0)
 
 
+def linked(marker: Path) -> None:
+    """Put a link there to a file that would do."""
+    marker.with_name("elsewhere").write_text(str(OURS))
+    marker.symlink_to("elsewhere")
+
+
 IN_ITS_PLACE: dict[str, Callable[[Path], object]] = {
-    "link": lambda marker: (marker.with_name("elsewhere").write_text(str(OURS)), marker.symlink_to("elsewhere")),
+    "link": linked,
     "link to nothing": lambda marker: marker.symlink_to("nothing"),
     "folder": lambda marker: marker.mkdir(),
     "pipe": os.mkfifo,

@@ -23,6 +23,7 @@ from jobsync.cron import (
     text_of_cron,
     text_of_zone,
 )
+from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
@@ -38,6 +39,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Row,
@@ -665,3 +667,29 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
     for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
         squares.setdefault(row["dealership_id"], {})[row["day"]] = Severity(row["severity"])
     return {"dealerships": Past(squares)}
+
+
+_SYNCS_LATELY = """
+    SELECT synced_at, status, run_id, items_processed AS received, created, updated, unchanged, revived, refused,
+           skipped, removed, held, error_messages, warnings
+    FROM easycar_sync_logs WHERE dealership_id = :id AND sync_type = 'stock' AND synced_at BETWEEN :since AND :now
+    ORDER BY synced_at DESC LIMIT 60
+"""
+_OUTCOMES = {
+    "Success": ("success", Severity.OK),
+    "PartialSuccess": ("partial", Severity.ATTENTION),
+    "Held": ("held", Severity.ATTENTION),
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return a dealership's last syncs, with what each changed and what it complained of."""
+    if section != "dealerships":
+        return
+    found = rows_of(connection, text(_SYNCS_LATELY), {"id": row.key, "since": days.since, "now": days.now})
+    for sync in found:
+        at, status, run_id = sync.pop("synced_at"), sync.pop("status"), sync.pop("run_id")
+        said = [*as_lines(sync.pop("error_messages")), *as_lines(sync.pop("warnings"))]
+        numbers = ", ".join(f"{number:,} {name}" for name, number in sync.items() if number) or "nothing received"
+        state, severity = _OUTCOMES.get(status, ("failed", Severity.BAD))
+        yield Moment(at, state, severity, "; ".join([numbers, *said[:5]]), run_id=run_id)

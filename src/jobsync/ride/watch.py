@@ -24,6 +24,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Queue,
@@ -229,3 +230,8 @@ def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
     ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
     charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
     return {"tenants": Past(charts=charts)}
+
+
+def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:
+    """Return nothing: what happened to a tenant's documents is told with what the SRI says of them."""
+    return iter(())

@@ -216,6 +216,7 @@ def run_job(
     database: Database,
     environ: Mapping[str, str],
     connections: int = 4,
+    unfinished: record.Unfinished = record.tell_nobody,
 ) -> Report:
     """
     Do one run and return its verdict; never raises for what happens inside the work.
@@ -223,6 +224,7 @@ def run_job(
     Args:
         work: gets the run, sets `run.eligible`, returns the items' results.
         connections: work connections the run may open.
+        unfinished: told of every run that is closed here, this one or one found dead, if it left items unfinished.
 
     Raises:
         Unavailable, ConfigurationProblem: the run could not even begin; no row was opened. Nor is one for a run that
@@ -256,7 +258,7 @@ def run_job(
             return _report_skip(run, taken)
         if not locks.try_lock(run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
-        record.bury_crashed(run.transaction, locks)
+        record.bury_crashed(run.transaction, locks, unfinished)
         with run.transaction() as connection:
             record.open_run(connection, who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
@@ -268,9 +270,10 @@ def run_job(
             whole_job=not run.request.named_locks,
             counts_for_streak=run.streak,
             held=True,
+            unfinished=unfinished,
         )
-        _say(report, spec, recorded=recorded)
-        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")
+        _say(report, recorded=recorded)
+        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {report.summary}")
         return report
 
 
@@ -281,9 +284,10 @@ def _trigger(request: Request, environ: Mapping[str, str]) -> str:
     return "timer" if "INVOCATION_ID" in environ else "cron"
 
 
-def disabled_report(job: str) -> Report:
-    """Return what a run says whose job is switched off; no row is opened."""
-    get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
+def disabled_report(job: str, *, quiet: bool = False) -> Report:
+    """Return what a run says whose job is switched off, or keeps quiet of; no row is opened."""
+    if not quiet:
+        get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
 
 
@@ -384,24 +388,14 @@ def _make_report(
     )
 
 
-def _summary(report: Report, spec: Job) -> str:
-    counts = report.counts
-    parts = [f"{counts.eligible} {spec.noun}", f"{counts.succeeded} succeeded"]
-    parts += [f"{number} {word}" for word, number in counts.as_json().items() if number and word not in _SAID]
-    return ", ".join([*parts, f"{report.duration_s:.1f} s"])
-
-
-_SAID = ("eligible", "succeeded")
-
-
-def _say(report: Report, spec: Job, *, recorded: bool) -> None:
+def _say(report: Report, *, recorded: bool) -> None:
     level = "info" if report.exit_code is ExitCode.DONE else "warning"
     fields: dict[str, Any] = {
         "status": str(report.status),
         "exit_code": int(report.exit_code),
         **report.counts.as_json(),
         "duration_s": round(report.duration_s, 3),
-        "summary": _summary(report, spec),
+        "summary": report.summary,
     }
     if report.error:
         fields["error"] = report.error

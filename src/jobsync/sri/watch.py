@@ -38,6 +38,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Queue,
@@ -514,3 +515,27 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
     charts += chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
     totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
     return {"tenants": Past(totals=totals, charts=tuple(charts))}
+
+
+_LATELY = """
+    SELECT access_key, document_type, series_number, status, status_reason, ride_error, updated_at FROM invoices
+    WHERE tenant_id = :id AND deleted_at IS NULL AND updated_at BETWEEN :since AND :now
+    ORDER BY updated_at DESC LIMIT 60
+"""
+_STATUS = {
+    "authorized": Severity.OK,
+    "pending_authorization": Severity.UNUSED,
+    "rejected": Severity.ATTENTION,
+    "needs_attention": Severity.BAD,
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return the documents of a tenant about which something was learnt last."""
+    if section != "tenants":
+        return
+    for found in rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now}):
+        kind = " ".join(filter(None, (found["document_type"], found["series_number"])))
+        why = "; ".join(filter(None, (kind, found["status_reason"], found["ride_error"])))
+        severity = _STATUS.get(found["status"], Severity.UNUSED)
+        yield Moment(found["updated_at"], found["status"].replace("_", " "), severity, why, found["access_key"])

@@ -474,6 +474,18 @@ class Past:
     charts: tuple[Chart, ...] = ()
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One thing that happened to a row: when, how it ended, in a few words; `name` is what of the row it is about."""
+
+    at: datetime
+    state: str
+    severity: Severity
+    text: str = ""
+    name: str = ""
+    run_id: UUID | None = None
+
+
 _AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
 # in SQL: in which of these a row of a view of what is due lies
 AGE = "width_bucket(extract(epoch FROM now() - due_since)::float8, ARRAY[60, 300, 1800, 7200, 86400]::float8[])"
@@ -525,6 +537,9 @@ class Watched(Protocol):
 
     def past(self, connection: Connection, days: Days, /) -> Mapping[str, Past]:
         """Return what a page tells of earlier days, by name of the section: a fixed number of statements."""
+
+    def lately(self, connection: Connection, section: str, row: Row, days: Days, /) -> Iterator[Moment]:
+        """Return what happened to one row of a section of its, the latest first: one statement, bounded."""
 
 
 def by_hand(run: RunFacts | None) -> str:

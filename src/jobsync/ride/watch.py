@@ -70,6 +70,7 @@ class RideFacts:
 
     waiting: Mapping[int, int]
     parked: Mapping[int, Parked]
+    too_far_ahead: int
 
 
 def facts_of(seen: Snapshot) -> RideFacts:
@@ -79,8 +80,11 @@ def facts_of(seen: Snapshot) -> RideFacts:
 
 # What cannot be drawn is found by when its document was authorized: the great mass of these is not looked through.
 _RIDES = """
-    SELECT tenant_id, coalesce(waiting, 0) AS waiting, ruc, name, parked, key, error
-    FROM (SELECT tenant_id, count(*) AS waiting FROM due_rides GROUP BY tenant_id) due
+    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, ruc, name, parked, key, error
+    FROM (
+        SELECT tenant_id, count(*) AS waiting, count(*) FILTER (WHERE too_far_ahead) AS ahead
+        FROM due_rides GROUP BY tenant_id
+    ) due
     FULL JOIN (
         SELECT i.tenant_id, t.ruc, t.name, count(*) AS parked, min(i.access_key) AS key, min(i.ride_error) AS error
         FROM invoices i
@@ -96,19 +100,20 @@ _RIDES = """
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
     """Return what the tables say."""
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
-    waiting, parked = {}, {}
+    waiting, parked, ahead = {}, {}, 0
     for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
         tenant_id = row.pop("tenant_id")
         waiting[tenant_id] = row.pop("waiting")
+        ahead += row.pop("ahead")
         if row["parked"]:
             parked[tenant_id] = Parked(**row)
-    return RideFacts(waiting, parked)
+    return RideFacts(waiting, parked, ahead)
 
 
 def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
     """Return how many RIDEs wait; until one does, or the job has been woken, nobody asks for any."""
     due = sum(facts.waiting.values())
-    return Work(in_use=known or bool(due), due=due)
+    return Work(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ def root(
     ] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-    from jobsync.logs import configure_logs, register_secret
+    from jobsync.logs import configure_logs
+    from jobsync.masking import register_secret
 
     if quiet and verbose:
         raise UsageProblem("-q asks for less log and -v for more: give one of them")

@@ -25,6 +25,12 @@ CLOSE_FOR_S = 10.0
 
 # Opens a transaction that commits at the end of its block.
 Begin = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
+# Told of a run that left items begun and not finished, in the transaction that closes it.
+Unfinished = Callable[["psycopg.Connection[Any]", UUID], None]
+
+
+def tell_nobody(connection: psycopg.Connection[Any], run_id: UUID) -> None:
+    """Nothing but the run's own rows says what was left unfinished."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,7 @@ def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -
     return {row[0] for row in rows.fetchall()}
 
 
-def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
+def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell_nobody) -> list[UUID]:
     """
     Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
 
@@ -196,7 +202,7 @@ def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
             continue
         try:
             with begin() as connection:
-                buried = _bury(connection, run_id)
+                buried = _bury(connection, run_id, unfinished)
         finally:
             locks.unlock(name)
         if buried:
@@ -205,7 +211,7 @@ def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
     return dead
 
 
-def _bury(connection: psycopg.Connection[Any], run_id: UUID) -> bool:
+def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinished) -> bool:
     import psycopg
 
     try:
@@ -217,11 +223,13 @@ def _bury(connection: psycopg.Connection[Any], run_id: UUID) -> bool:
                 " WHERE id = %s AND status = 'running' RETURNING job, trigger",
                 [run_id],
             ).fetchone()
-            connection.execute(
+            left = connection.execute(
                 "UPDATE job_items SET status = 'crashed', error = 'the process died while working on it'"
                 " WHERE run_id = %s AND status = 'running'",
                 [run_id],
-            )
+            ).rowcount
+            if closed and left:
+                unfinished(connection, run_id)
             if closed:
                 connection.execute(
                     "UPDATE jobs SET last_status = 'crashed', last_finished_at = now(),"
@@ -248,6 +256,7 @@ def close_run(
     whole_job: bool = True,
     counts_for_streak: bool,
     held: bool = False,
+    unfinished: Unfinished = tell_nobody,
 ) -> tuple[Report, bool]:
     """
     Write the verdict by compare-and-set, trying for ten seconds.
@@ -273,6 +282,7 @@ def close_run(
                 traceback=traceback,
                 whole_job=whole_job,
                 counts_for_streak=counts_for_streak,
+                unfinished=unfinished,
             )
 
     trying = Retrying(
@@ -306,6 +316,7 @@ def _write_verdict(
     traceback: str | None,
     whole_job: bool,
     counts_for_streak: bool,
+    unfinished: Unfinished,
 ) -> tuple[Report, bool]:
     row = connection.execute(
         "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
@@ -320,10 +331,18 @@ def _write_verdict(
             report.run_id,
         ],
     ).fetchone()
-    connection.execute(
-        "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
-        [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
-    )
+    left = connection.execute(
+        "UPDATE job_items SET status = %s, error = concat_ws(': ', %s::text, %s::jsonb ->> item_key)"
+        " WHERE run_id = %s AND status = 'running'",
+        [
+            str(ItemStatus.FAILED),
+            f"unfinished when the run ended as {report.status}",
+            json.dumps({item.key: item.error for item in report.items if item.error and item.reason != "lock_lost"}),
+            report.run_id,
+        ],
+    ).rowcount
+    if row and left and report.run_id:
+        unfinished(connection, report.run_id)
     if row and whole_job:
         _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
     return report, row is not None

@@ -422,7 +422,9 @@ _SHARES = {
     "p95_ms": Metric("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer.", _OUTCOME),
 }
 _ASKS_COLUMNS = columns_of(
-    AsksFacts, *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items())
+    AsksFacts,
+    Column("asks", Unit.COUNT, metric=Metric("sri_answers", "Answers of the SRI within the window.", _OUTCOME)),
+    *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items()),
 )
 
 

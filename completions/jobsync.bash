@@ -38,7 +38,7 @@ _jobsync() {
         'jobsync schedule') words='show --help' ;;
         'jobsync schedule show') words='--json --help' ;;
         'jobsync audit') words='--limit --json --help' ;;
-        'jobsync report') words='-o --output --days --json --help' ;;
+        'jobsync report') words='-o --output --days --dealership --tenant --json --help' ;;
         'jobsync metrics') words='-o --output --help' ;;
         'jobsync alert') words='--unit --json --help' ;;
         'jobsync dealership') words='add set list show pause resume schedule --help' ;;
@@ -124,6 +124,8 @@ _jobsync() {
         'jobsync runs show '0) words='' asked='run' ;;
         'jobsync runs retry '0) words='' asked='run' ;;
         'jobsync logs '0) words='' asked='run' ;;
+        'jobsync report '--dealership) words='' asked='dealership' ;;
+        'jobsync report '--tenant) words='' asked='tenant' ;;
         'jobsync dealership set '0) words='' asked='dealership' ;;
         'jobsync dealership show '0) words='' asked='dealership' ;;
         'jobsync dealership pause '0) words='' asked='dealership' ;;

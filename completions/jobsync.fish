@@ -38,7 +38,7 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a logs -d 'Print what a run sa
 complete -c jobsync -n '__jobsync_at jobsync' -f -a locks -d 'Show who holds which lock now.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a schedule -d 'When each dealership is synced next.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a audit -d 'Show what people changed, newest first.'
-complete -c jobsync -n '__jobsync_at jobsync' -f -a report -d 'Write one self-contained HTML page. Runs, durations, dealerships, the SRI, failures.'
+complete -c jobsync -n '__jobsync_at jobsync' -f -a report -d 'Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a metrics -d 'Print metrics in Prometheus’ text format. With -o for node_exporter’s textfile collector.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a alert -d 'Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a dealership -d 'Dealerships: whom we sync, and when.'
@@ -118,6 +118,8 @@ complete -c jobsync -n '__jobsync_at "jobsync audit"' -l limit -r -d 'At most th
 complete -c jobsync -n '__jobsync_at "jobsync audit"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync report"' -s o -l output -r -d 'The HTML file; - for stdout.' # -o
 complete -c jobsync -n '__jobsync_at "jobsync report"' -l days -r -d 'How far back.'
+complete -c jobsync -n '__jobsync_at "jobsync report"' -l dealership -r -f -a '(__jobsync_values dealership)' -d 'Of this one alone.'
+complete -c jobsync -n '__jobsync_at "jobsync report"' -l tenant -r -f -a '(__jobsync_values tenant)' -d 'Of this one alone.'
 complete -c jobsync -n '__jobsync_at "jobsync report"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync metrics"' -s o -l output -r -d 'Write here, whole or not at all; - or nothing: stdout.' # -o
 complete -c jobsync -n '__jobsync_at "jobsync alert"' -l unit -r -d 'The unit that failed.'

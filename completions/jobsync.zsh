@@ -34,7 +34,7 @@ _jobsync() {
             'locks:Show who holds which lock now.'
             'schedule:When each dealership is synced next.'
             'audit:Show what people changed, newest first.'
-            'report:Write one self-contained HTML page. Runs, durations, dealerships, the SRI, failures.'
+            'report:Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told.'
             'metrics:Print metrics in Prometheus’ text format. With -o for node_exporter’s textfile collector.'
             'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
             'dealership:Dealerships - whom we sync, and when.'
@@ -166,6 +166,8 @@ _jobsync() {
             '-o:The HTML file; - for stdout.'
             '--output:The HTML file; - for stdout.'
             '--days:How far back.'
+            '--dealership:Of this one alone.'
+            '--tenant:Of this one alone.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -543,6 +545,8 @@ _jobsync() {
         ('jobsync runs show '0) asked='run' choices=() ;;
         ('jobsync runs retry '0) asked='run' choices=() ;;
         ('jobsync logs '0) asked='run' choices=() ;;
+        ('jobsync report '--dealership) asked='dealership' choices=() ;;
+        ('jobsync report '--tenant) asked='tenant' choices=() ;;
         ('jobsync dealership set '0) asked='dealership' choices=() ;;
         ('jobsync dealership show '0) asked='dealership' choices=() ;;
         ('jobsync dealership pause '0) asked='dealership' choices=() ;;

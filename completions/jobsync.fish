@@ -208,7 +208,7 @@ complete -c jobsync -n '__jobsync_at jobsync runs show' -l json -d 'One JSON doc
 complete -c jobsync -n '__jobsync_at jobsync schedule' -f -a show -d 'Show each dealership’s next slot, in its own time zone, and what keeps it from running.'
 complete -c jobsync -n '__jobsync_at jobsync schedule show' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at jobsync units' -f -a show -d 'Print the files that install would write.'
-complete -c jobsync -n '__jobsync_at jobsync units' -f -a install -d 'Write the files that differ, create user and folders, reload systemd.'
+complete -c jobsync -n '__jobsync_at jobsync units' -f -a install -d 'Write the files that differ, remove what is configured no more, create user and folders, reload systemd.'
 complete -c jobsync -n '__jobsync_at jobsync units' -f -a uninstall -d 'Disable the timers and remove the files; user, state, configuration and secrets stay.'
 complete -c jobsync -n '__jobsync_at jobsync units' -f -a diff -d 'Show what install would change; exit 1 if that is anything.'
 complete -c jobsync -n '__jobsync_at jobsync units show' -l root -r -d 'Below this folder instead of the running system.'

@@ -434,7 +434,7 @@ _jobsync() {
         ) ;;
         ('jobsync units') found=(
             'show:Print the files that install would write.'
-            'install:Write the files that differ, create user and folders, reload systemd.'
+            'install:Write the files that differ, remove what is configured no more, create user and folders, reload systemd.'
             'uninstall:Disable the timers and remove the files; user, state, configuration and secrets stay.'
             'diff:Show what install would change; exit 1 if that is anything.'
             '--help:Show this message and exit.'

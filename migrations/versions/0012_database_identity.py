@@ -8,8 +8,10 @@ revision = "0012"
 down_revision = "0010"
 
 STATEMENTS = (
-    "CREATE TABLE database_identity (one BOOLEAN DEFAULT true NOT NULL CONSTRAINT database_identity_one_check"
-    " CHECK (one), id UUID DEFAULT gen_random_uuid() NOT NULL, CONSTRAINT database_identity_pkey PRIMARY KEY (one))",
+    (
+        "CREATE TABLE database_identity (one BOOLEAN DEFAULT true NOT NULL CONSTRAINT database_identity_one_check"
+        " CHECK (one), id UUID DEFAULT gen_random_uuid() NOT NULL, CONSTRAINT database_identity_pkey PRIMARY KEY (one))"
+    ),
     "INSERT INTO database_identity DEFAULT VALUES",
 )
 

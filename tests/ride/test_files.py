@@ -29,14 +29,14 @@ def unreadable(marker: Path) -> None:
     marker.touch(mode=0)
 
 
-def link(marker: Path) -> None:
-    """Put a link there, to a file that would be a marker."""
+def linked(marker: Path) -> None:
+    """Put a link there to a file that would do."""
     marker.with_name("elsewhere").write_text(str(OURS))
     marker.symlink_to("elsewhere")
 
 
 IN_ITS_PLACE: dict[str, Callable[[Path], object]] = {
-    "link": link,
+    "link": linked,
     "link to nothing": lambda marker: marker.symlink_to("nothing"),
     "folder": lambda marker: marker.mkdir(),
     "pipe": os.mkfifo,
@@ -73,10 +73,10 @@ def test_whoever_is_first_has_the_storage(storage: Storage) -> None:
 def test_a_storage_without_hard_links_is_marked_too(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """As some network file systems are; whoever was first still has it."""
 
-    def refuse(*_: object) -> None:
+    def link(*_: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", link)
     storage.mark(OURS)
     with pytest.raises(StorageFault):
         storage.mark(THEIRS)

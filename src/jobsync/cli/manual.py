@@ -26,6 +26,7 @@ ENVIRONMENT = (
     ("JOBSYNC_PROXY", "proxy for both vendors, webhook and ping; replaces HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"),
     ("NO_PROXY", "hosts asked without a proxy, commas between; exempts from JOBSYNC_PROXY too"),
     ("JOBSYNC_STORAGE", "root folder of the RIDE files"),
+    ("JOBSYNC_REPORT_FILE, JOBSYNC_METRICS_FILE", "where a timer each writes them every five minutes"),
     (
         "JOBSYNC_LOG_LEVEL",
         "debug, info, warning, error or critical; unset: info, and warning for a job typed at a terminal",

@@ -491,6 +491,8 @@ jobs = Table(
     _number("consecutive_failures"),
     _number("consecutive_skips"),
     _text("skipped_by", required=False),
+    # while the job is switched off: a tick whose work is due says so again from then on
+    _instant("disabled_quiet_until"),
 )
 
 job_runs = Table(

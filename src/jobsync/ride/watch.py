@@ -9,22 +9,33 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.ride.files import REMEDIES
 from jobsync.watch.model import (
+    AGE,
     QUEUE,
     About,
+    Column,
+    Days,
     JobFacts,
     JobStatus,
     Level,
+    Metric,
+    Past,
     Problem,
     Queue,
+    Row,
     RunFacts,
+    Section,
+    Severity,
     Snapshot,
     State,
+    Unit,
     Work,
+    chart_of_ages,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +46,7 @@ if TYPE_CHECKING:
 ABOUT = About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
+    blocked="of tenants that are paused or inactive",
     checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
     queue=Queue("without their RIDE", "ride_delay_ms"),
 )
@@ -147,14 +159,20 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             f"generate-ride: {hold.text}; run {run} stopped, no document was charged an attempt",
             hold.what_to_do,
             hold.run.started_at,
+            cause=Cause.STORAGE_UNWRITABLE,
         )
     for found in facts_of(seen).parked.values():
         yield Problem(
             f"tenant {found.ruc}",
             "ride",
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
-            f"jobsync invoice show {found.key}; then jobsync generate-ride --force --access-key {found.key}",
+            _what_of(found),
+            cause=Cause.RIDE_REFUSED,
         )
+
+
+def _what_of(found: Parked) -> str:
+    return Cause.RIDE_REFUSED.do(KEY=found.key)
 
 
 def notes(_seen: Snapshot) -> Iterator[str]:
@@ -168,3 +186,35 @@ pauses = notes
 def levels(_seen: Snapshot) -> Iterator[Level]:
     """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
     yield from ()
+
+
+# --- what every view draws --------------------------------------------------------------------------------------------
+
+_DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state.", {"tenant": "ruc"}
+_COLUMNS = (
+    Column("ride_waiting", Unit.COUNT, metric=Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
+    Column("ride_parked", Unit.COUNT, "RIDE refused", "RIDEs refused", Metric(*_DOCUMENTS, {"state": "ride_refused"})),
+    Column("ride_parked_key"),
+    Column("ride_error"),
+)
+
+
+def sections(seen: Snapshot) -> Iterator[Section]:
+    """Return what is known of tenants' RIDEs, beside what is known of their documents."""
+    facts = facts_of(seen)
+    yield Section("tenants", _COLUMNS, tuple(_row(facts, tenant_id) for tenant_id in facts.waiting))
+
+
+def _row(facts: RideFacts, tenant_id: int) -> Row:
+    waiting, parked = {"ride_waiting": facts.waiting[tenant_id]}, facts.parked.get(tenant_id)
+    if parked is None:
+        return Row(tenant_id, "", waiting)
+    told = {"ride_parked": parked.parked, "ride_parked_key": parked.key, "ride_error": parked.error}
+    return Row(tenant_id, "", {**waiting, **told}, Severity.ATTENTION, "needs a person", parked.error, _what_of(parked))
+
+
+def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
+    """Return how long RIDEs wait."""
+    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
+    charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
+    return {"tenants": Past(charts=charts)}

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from jobsync.errors import ExitCode
+from jobsync.jobs import BY_NAME
 
 
 class ItemStatus(StrEnum):
@@ -93,6 +94,18 @@ class Report:
     items: tuple[ItemResult, ...] = ()
     error: str | None = None
     duration_s: float = 0.0
+
+    @property
+    def summary(self) -> str:
+        """How many items of which outcome, and how long it took: a line for the log and the ping."""
+        known = BY_NAME.get(self.job)
+        words = {"eligible": known.noun if known else "items"}
+        parts = [
+            f"{number} {words.get(word, word)}"
+            for word, number in self.counts.as_json().items()
+            if number or word in ("eligible", "succeeded")
+        ]
+        return ", ".join([*parts, f"{self.duration_s:.1f} s"])
 
 
 def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:

@@ -269,8 +269,8 @@ def run_job(
             counts_for_streak=run.streak,
             held=True,
         )
-        _say(report, spec, recorded=recorded)
-        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")
+        _say(report, recorded=recorded)
+        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {report.summary}")
         return report
 
 
@@ -281,9 +281,10 @@ def _trigger(request: Request, environ: Mapping[str, str]) -> str:
     return "timer" if "INVOCATION_ID" in environ else "cron"
 
 
-def disabled_report(job: str) -> Report:
-    """Return what a run says whose job is switched off; no row is opened."""
-    get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
+def disabled_report(job: str, *, quiet: bool = False) -> Report:
+    """Return what a run says whose job is switched off, or keeps quiet of; no row is opened."""
+    if not quiet:
+        get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
 
 
@@ -384,24 +385,14 @@ def _make_report(
     )
 
 
-def _summary(report: Report, spec: Job) -> str:
-    counts = report.counts
-    parts = [f"{counts.eligible} {spec.noun}", f"{counts.succeeded} succeeded"]
-    parts += [f"{number} {word}" for word, number in counts.as_json().items() if number and word not in _SAID]
-    return ", ".join([*parts, f"{report.duration_s:.1f} s"])
-
-
-_SAID = ("eligible", "succeeded")
-
-
-def _say(report: Report, spec: Job, *, recorded: bool) -> None:
+def _say(report: Report, *, recorded: bool) -> None:
     level = "info" if report.exit_code is ExitCode.DONE else "warning"
     fields: dict[str, Any] = {
         "status": str(report.status),
         "exit_code": int(report.exit_code),
         **report.counts.as_json(),
         "duration_s": round(report.duration_s, 3),
-        "summary": _summary(report, spec),
+        "summary": report.summary,
     }
     if report.error:
         fields["error"] = report.error

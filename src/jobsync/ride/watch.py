@@ -13,7 +13,6 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.ride.files import REMEDIES
 from jobsync.watch.model import (
     AGE,
     QUEUE,
@@ -28,7 +27,6 @@ from jobsync.watch.model import (
     Problem,
     Queue,
     Row,
-    RunFacts,
     Section,
     Severity,
     Snapshot,
@@ -111,35 +109,22 @@ def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: A
     return Work(in_use=known or bool(due), due=due)
 
 
-@dataclass(frozen=True)
-class StorageHold:
-    """The last run stopped because of the storage itself: the cause is one of REMEDIES."""
-
-    cause: str
-    text: str
-    run: RunFacts
-
-    @property
-    def what_to_do(self) -> str:
-        """The remedy of the cause."""
-        return REMEDIES.get(self.cause, REMEDIES["storage_broken"])
-
-
-def storage_hold(job: JobFacts) -> StorageHold | None:
+def storage_hold(job: JobFacts) -> tuple[Cause, str] | None:
     """Return why the last run stopped, if the storage itself was the reason; its error begins with the cause."""
-    run = job.last_run
-    if run is None or run.status != "held":
+    if job.last_run is None or job.last_run.status != "held":
         return None
-    cause, _, words = (run.error or "").partition(": ")
-    text = words if cause in REMEDIES else run.error or "the storage of RIDE files could not be written"
-    return StorageHold(cause, text, run)
+    error = job.last_run.error or "the storage of RIDE files could not be written"
+    code, _, words = error.partition(": ")
+    known: dict[str, Cause] = {cause: cause for cause in Cause if cause.kind == "storage"}
+    return (known[code], words) if code in known else (Cause.STORAGE_UNWRITABLE, error)
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
     """Return the state that only the storage and refused RIDEs tell."""
     if hold := storage_hold(job):
-        why = f"{hold.text}; the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, hold.what_to_do)
+        cause, words = hold
+        why = f"{words}; the last run stopped, no document was charged an attempt"
+        return JobStatus(job, State.ATTENTION, why, cause.remedy)
     if parked := sum(found.parked for found in facts_of(seen).parked.values()):
         what = "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY"
         return JobStatus(job, State.ATTENTION, f"{many(parked, 'document')} cannot be drawn", what)
@@ -151,15 +136,16 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
-    if hold := storage_hold(job):
-        run = str(hold.run.run_id)[:8]
+    if (hold := storage_hold(job)) and job.last_run is not None:
+        cause, words = hold
+        run = str(job.last_run.run_id)[:8]
         yield Problem(
             ABOUT.job,
             "storage",
-            f"generate-ride: {hold.text}; run {run} stopped, no document was charged an attempt",
-            hold.what_to_do,
-            hold.run.started_at,
-            cause=Cause.STORAGE_UNWRITABLE,
+            f"generate-ride: {words}; run {run} stopped, no document was charged an attempt",
+            cause.remedy,
+            job.last_run.started_at,
+            cause=cause,
         )
     for found in facts_of(seen).parked.values():
         yield Problem(

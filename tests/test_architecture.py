@@ -260,6 +260,7 @@ def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
     small = (
         "causes",
+        "commands",
         "cron",
         "errors",
         "hostname",
@@ -271,6 +272,7 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
+        "suggestions",
     )
 
     assert wrong(small, others(*small)) == []

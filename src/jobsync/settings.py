@@ -19,7 +19,7 @@ CONFIG_FILE = "/etc/jobsync/config.toml"
 # Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
 CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
 _NAMES = (
     "JOBSYNC_DATABASE_URL",
@@ -177,7 +177,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
         report_file=Path(raw["JOBSYNC_REPORT_FILE"]) if "JOBSYNC_REPORT_FILE" in raw else None,
         metrics_file=Path(raw["JOBSYNC_METRICS_FILE"]) if "JOBSYNC_METRICS_FILE" in raw else None,
-        log_level=choice_of("JOBSYNC_LOG_LEVEL", _LOG_LEVELS, "info"),
+        log_level=choice_of("JOBSYNC_LOG_LEVEL", LOG_LEVELS, "info"),
         log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
         smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
         alert_to=raw.get("JOBSYNC_ALERT_TO"),

@@ -39,7 +39,7 @@ def doctor(
     every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check configuration, database, key, hosts, files and timers; exit 0 if nothing is wrong."""
+    """Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong."""
     found = list(_check(tools_of(context), offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"

@@ -70,7 +70,7 @@ def stock_sync(
     as_json: Json = False,
 ) -> None:
     """
-    Bring each dealership's EasyCars stock into Postgres.
+    Bring dealerships' EasyCars stock into Postgres.
 
     Without options: that of every dealership which is neither paused nor switched off, now.
     """
@@ -108,7 +108,7 @@ def check_authorizations(
     as_json: Json = False,
 ) -> None:
     """
-    Ask the SRI whether documents that wait are authorized.
+    Ask the SRI whether documents are authorized.
 
     Without options: about every document whose next check is due.
     """
@@ -150,7 +150,7 @@ def generate_ride(
     as_json: Json = False,
 ) -> None:
     """
-    Render the printed form (RIDE, PDF) of authorized documents.
+    Render the RIDE (PDF) of authorized documents.
 
     Without options: of every one that is due, which means new or to be tried again.
     """

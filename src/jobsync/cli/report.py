@@ -29,7 +29,7 @@ def report(
     days: Annotated[int, typer.Option("--days", min=1, max=400, metavar="N", help="How far back.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page: runs, durations, dealerships, the SRI, failures."""
+    """Write one self-contained HTML page. Runs, durations, dealerships, the SRI, failures."""
     with transaction(context) as connection:
         seen = read_snapshot(
             connection, tools_of(context).watched, window=timedelta(days=days), waker=tools_of(context).waker
@@ -44,7 +44,7 @@ def report(
 
 
 def metrics(context: typer.Context, output: Output = None) -> None:
-    """Print metrics in Prometheus' text format, or write them for node_exporter's textfile collector."""
+    """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
     try:
         with transaction(context) as connection:
             seen = read_snapshot(connection, tools_of(context).watched)

@@ -42,7 +42,9 @@ def list_(
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
+        typer.Option(
+            "--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.", show_default=False
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
     as_json: Json = False,

@@ -23,9 +23,10 @@ def note_stops(arguments: list[str]) -> None:
     An interrupt that came as an exception could be lost in the middle of an import. Whoever presses Ctrl-C twice does
     not want to wait: the second one is that exception.
     """
-    words = arguments[2:] if arguments[:2] == ["cron", "run"] else arguments
-    while words and words[0].startswith("-"):
+    words = arguments
+    while words and words[0].startswith("-"):  # the root's own
         words = words[1:]
+    words = words[2:] if words[:2] == ["cron", "run"] else words
     is_run = bool(words) and (words[0] in BY_NAME or words[:2] == ["runs", "retry"])
     # other commands than these end at once by a signal, as any program does
     if "--dry-run" not in words and (is_run or words[:2] in _IN_PARTS):

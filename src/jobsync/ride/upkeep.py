@@ -31,27 +31,30 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     if root is None:
         yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
         return
-    if not root.is_dir() and not named:
-        yield ok("storage", f"{root} is made when the first file is")
+    if not root.is_dir() and named:
+        yield problem("storage", f"{root} is not a folder", f"mount it; a new one: install -d -o jobsync {root}")
         return
     if not root.is_dir():
-        yield problem("storage", f"{root} is not a folder", f"install -d -o jobsync {root}, or mount it")
-        return
-    draft = root / f".jobsync-doctor-{os.getpid()}"
-    try:
-        draft.write_bytes(b"jobsync")
-        draft.unlink()
-    except OSError as error:
-        what = "owner and mode of the folder, ReadWritePaths= of the unit, a full or read-only disk"
-        yield problem("storage", f"{root} cannot be written ({error.strerror})", what)
+        yield ok("storage", f"{root} is made when the first file is")
     else:
-        yield ok("storage", f"{root} can be written")
+        yield _try_to_write(root)
     if engine is not None:
         try:
             _require_marker(engine, Storage(root))
             yield from _files(engine, Storage(root), every=every)
         except StorageFault as fault:
             yield problem("storage", str(fault), fault.cause.remedy)
+
+
+def _try_to_write(root: Path) -> Finding:
+    draft = root / f".jobsync-doctor-{os.getpid()}"
+    try:
+        draft.write_bytes(b"jobsync")
+        draft.unlink()
+    except OSError as error:
+        what = "owner and mode of the folder, ReadWritePaths= of the unit, a full or read-only disk"
+        return problem("storage", f"{root} cannot be written ({error.strerror})", what)
+    return ok("storage", f"{root} can be written")
 
 
 def _require_marker(engine: Engine, storage: Storage) -> None:
@@ -61,7 +64,7 @@ def _require_marker(engine: Engine, storage: Storage) -> None:
     Raises:
         StorageFault: they are not, or it cannot be told.
     """
-    with translated(), engine.connect() as connection:
+    with translated(), engine.begin() as connection:  # the schema is named when a transaction begins
         database_id = store.read_database_id(driver(connection))
         files = store.read_files(driver(connection), most=RECOGNIZED_BY)
     if not storage.is_marked(database_id):
@@ -88,7 +91,7 @@ def _printed(engine: Engine, most: int | None) -> Iterator[tuple[int, str, str, 
     """Return printed documents, newest first, a page in each short transaction."""
     below, left = 1 << 62, most
     while left is None or left > 0:
-        with translated(), engine.connect() as connection:
+        with translated(), engine.begin() as connection:  # the schema is named when a transaction begins
             page = _PAGE if left is None else min(_PAGE, left)
             rows = store.read_printed(driver(connection), below=below, most=page)
         if not rows:

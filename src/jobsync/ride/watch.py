@@ -45,7 +45,7 @@ ABOUT = About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
-    checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
+    checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
     queue=Queue("without their RIDE", "ride_delay_ms"),
 )
 _PARKED_WITHIN = timedelta(days=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,6 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.ride.files import REMEDIES, remedy_of
 from jobsync.watch.model import (
     AGE,
     QUEUE,
@@ -118,17 +118,16 @@ def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: A
 
 @dataclass(frozen=True)
 class StorageHold:
-    """The last run stopped because of the storage itself: the cause is one of REMEDIES."""
+    """The last run stopped because of the storage itself, in words that begin with its folder."""
 
-    cause: str
+    cause: Cause
     text: str
     run: RunFacts
 
     @property
     def what_to_do(self) -> str:
-        """The remedy of the cause, for the folder that the text begins with."""
-        root = self.text.removeprefix("storage ").partition(": ")[0] if self.cause in REMEDIES else ""
-        return remedy_of(self.cause, root)
+        """The remedy of the cause, for this folder."""
+        return self.cause.do(ROOT=shlex.quote(self.text.removeprefix("storage ").partition(": ")[0]))
 
 
 def storage_hold(job: JobFacts) -> StorageHold | None:
@@ -136,9 +135,10 @@ def storage_hold(job: JobFacts) -> StorageHold | None:
     run = job.last_run
     if run is None or run.status != "held":
         return None
-    cause, _, words = (run.error or "").partition(": ")
-    text = words if cause in REMEDIES else run.error or "the storage of RIDE files could not be written"
-    return StorageHold(cause, text, run)
+    error = run.error or "the storage of RIDE files could not be written"
+    code, _, words = error.partition(": ")
+    known: dict[str, Cause] = {cause: cause for cause in Cause if cause.kind == "storage"}
+    return StorageHold(known[code], words, run) if code in known else StorageHold(Cause.STORAGE_UNWRITABLE, error, run)
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
@@ -165,7 +165,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
             hold.what_to_do,
             hold.run.started_at,
-            cause=Cause.STORAGE_UNWRITABLE,
+            cause=hold.cause,
         )
     for found in facts_of(seen).parked.values():
         yield Problem(

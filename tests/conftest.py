@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,29 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("jobsync")
+
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own there
+_ROOM = 4 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Have the tests' folders in memory where there is room: a database is 450 files, and each second test wants one.
+
+    They are gone at the end; --basetemp=FOLDER keeps them, elsewhere.
+    """
+    if config.option.basetemp is not None or hasattr(config, "workerinput") or not _MEMORY.is_dir():
+        return
+    for left in _MEMORY.glob("jobsync-tests-*"):  # by a run that was killed
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    there = os.statvfs(_MEMORY)
+    if there.f_bavail * there.f_frsize < _ROOM or there.f_flag & os.ST_NOEXEC or not os.access(_MEMORY, os.W_OK):
+        return
+    folder = _MEMORY / f"jobsync-tests-{os.getpid()}"
+    config.option.basetemp = str(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobsync.cron import next_slot, resolve
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
@@ -157,6 +158,13 @@ def is_due(connection: Connection[Any], hosts: Mapping[str, str]) -> bool:
     refresh_schedules(connection, database_now(connection))
     rests = resting(hosts, read_hosts(connection, hosts.values()))
     return bool(choose(connection, (), scheduled=True, resting=rests)[0])
+
+
+def next_slot_of_any(connection: Connection[Any], now: datetime) -> datetime:
+    """Return the first slot after now of the dealerships that take part, a day later if none does."""
+    found = store.read_schedules(connection, taking_part=True)
+    rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
+    return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
 
 
 def require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
@@ -356,7 +364,7 @@ class _Work:
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
                 warnings=plan.warnings,
             )
-            store.end_attempt(connection, dealership_id)
+            store.end_attempt(connection, dealership_id, success=plan.status is ItemStatus.SUCCESS)
             result = _result(attempt.item, plan)
             attempt.record(connection, result)
             return plan, result

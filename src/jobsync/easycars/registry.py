@@ -30,7 +30,8 @@ from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
-from jobsync.phrases import parse_span
+from jobsync.logs import visible
+from jobsync.phrases import misread, parse_when
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -637,7 +638,7 @@ def zone_of(connection: Connection, dealership_id: int) -> str:
 
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
-    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
+    Return the end of a pause: an ISO instant, a date, or a span from now; None if it has none.
 
     What names no offset is meant in the dealership's own zone.
 
@@ -645,19 +646,11 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         UsageProblem: it is none of these, or already past.
     """
     now = read_now(connection)
-    span = parse_span(words)
-    if span is not None:
-        return now + span
-    try:
-        end = datetime.fromisoformat(words.strip())
-    except ValueError:
-        raise UsageProblem(
-            f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
-        ) from None
+    end = parse_when(words, now=now, zone=zone_of(connection, dealership_id), past=False)
+    if end is None:
+        raise UsageProblem(misread("--until", visible(words, most=80)))
     if end.year >= 9000:
         return None
-    if end.tzinfo is None:
-        end = end.replace(tzinfo=ZoneInfo(zone_of(connection, dealership_id)))
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
     return end
@@ -750,22 +743,19 @@ def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) ->
         ConfigurationProblem: some can be read with neither key; nothing was changed.
     """
     _lock_credentials(connection)
-    rows = _read_secrets(connection)
+    table, rows = easycar_credentials, _read_secrets(connection)
     unreadable = []
     for dealership_id, *stored in rows:
         try:
             values = {
-                place.column: cipher.encrypt(cipher.decrypt(value, place), place if bound else None)
+                table.c[place.column]: cipher.encrypt(cipher.decrypt(value, place), place if bound else None)
                 for place, value in zip(places_of(dealership_id), stored, strict=True)
             }
         except CredentialsUnreadable as problem:
             unreadable.append((dealership_id, problem))
             continue
-        this = easycar_credentials.c.dealership_id == dealership_id
-        version = easycar_credentials.c.key_version + 1
-        connection.execute(
-            update(easycar_credentials).where(this).values(**values, key_version=version, updated_at=func.now())
-        )
+        raised = {table.c.key_version: table.c.key_version + 1, table.c.updated_at: func.now()}
+        connection.execute(update(table).where(table.c.dealership_id == dealership_id).values({**values, **raised}))
     if unreadable:
         raise ConfigurationProblem(
             f"credentials of dealership {', '.join(str(number) for number, _ in unreadable)} can be read with neither"

@@ -130,14 +130,15 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredC
     ).fetchone()
 
 
-def read_schedules(connection: Connection[Any]) -> list[Schedule]:
-    """Return the schedule of every dealership, as wanted and as last computed."""
+def read_schedules(connection: Connection[Any], *, taking_part: bool = False) -> list[Schedule]:
+    """Return the schedule of every dealership, or of those that take part, as wanted and as last computed."""
     rows = connection.execute(
         """
         SELECT dealership_id, wanted_cron, wanted_timezone, common_cron, common_timezone, cron, timezone, seen,
                next_at, slot_started_at, clock_ahead, attempted_ahead
-        FROM dealership_schedules ORDER BY dealership_id
-        """
+        FROM dealership_schedules WHERE why_not IS NULL OR NOT %s ORDER BY dealership_id
+        """,
+        [taking_part],
     ).fetchall()
     return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
 
@@ -242,11 +243,12 @@ def take_back(connection: Connection[Any], dealership_id: int, before: StoredAtt
     )
 
 
-def end_attempt(connection: Connection[Any], dealership_id: int) -> None:
-    """Forget the attempts: this one got through."""
+def end_attempt(connection: Connection[Any], dealership_id: int, *, success: bool) -> None:
+    """Forget the attempts: this one got through; it is a success if nothing was held or left out."""
     connection.execute(
-        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL, last_success_at = now() WHERE dealership_id = %s",
-        [dealership_id],
+        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL,"
+        " last_success_at = CASE WHEN %s THEN now() ELSE last_success_at END WHERE dealership_id = %s",
+        [success, dealership_id],
     )
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -58,6 +59,11 @@ def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
     """Stamp a tick of the job and ask the one function of the database that says whether anything is due."""
     row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
     return bool(row and row[0])
+
+
+def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_at: datetime) -> None:
+    """A tick has said that the job is switched off: until then others with work keep quiet."""
+    connection.execute("UPDATE jobs SET disabled_quiet_until = %s WHERE name = %s", [again_at, job])
 
 
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:
@@ -352,17 +358,19 @@ def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_fo
     nothing_done = (
         report.counts.eligible > 0 and report.counts.succeeded + report.counts.partial + report.counts.held == 0
     )
-    # a run that only tried what is known to be down has neither failed nor succeeded
+    # a run that only tried what is known to be down has neither failed nor succeeded; what was held or left out ends a
+    # row of failures, and is no success
     good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD) and not nothing_done
     bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
     connection.execute(
         "UPDATE jobs SET last_finished_at = now(), last_status = %(status)s,"
-        " last_success_at = CASE WHEN %(good)s THEN now() ELSE last_success_at END,"
+        " last_success_at = CASE WHEN %(success)s THEN now() ELSE last_success_at END,"
         " consecutive_failures = CASE WHEN NOT %(streak)s THEN consecutive_failures WHEN %(good)s THEN 0"
         " WHEN %(bad)s THEN consecutive_failures + 1 ELSE consecutive_failures END WHERE name = %(job)s",
         {
             "status": str(report.status),
             "good": good,
+            "success": good and report.status is RunStatus.SUCCEEDED,
             "bad": bad and not counted,
             "streak": counts_for_streak,
             "job": report.job,

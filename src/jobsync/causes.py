@@ -13,7 +13,8 @@ class Cause(StrEnum):
     Args:
         kind: the question of health that finds it, or who met it.
         meaning: one sentence.
-        remedy: what to type or do. Words in capitals (ID, RUN, UNIT, KEY, JOB, SETTING) stand for what it is about.
+        remedy: what to type or do. Words in capitals (ID, RUN, UNIT, KEY, JOB, SETTING, ROOT) stand for what it is
+            about.
         lasts: no retry mends it, so it is told when it is first seen; the others after so many failures in a row.
     """
 
@@ -283,13 +284,13 @@ class Cause(StrEnum):
         "storage_full",
         "storage",
         "there is no room left where RIDE files lie, or the quota is used up",
-        "which disk, and how full: jobsync doctor (line disk); make room there: each tick tries again",
+        "df -h ROOT; make room there, or a larger disk; each tick tries again",
     )
     STORAGE_READ_ONLY = (
         "storage_read_only",
         "storage",
         "the file system of RIDE files is read-only",
-        "why: dmesg; then mount it to be written to: each tick tries again",
+        "findmnt -T ROOT; dmesg; mount it to be written to; each tick tries again",
     )
     STORAGE_UNWRITABLE = (
         "storage_unwritable",
@@ -320,7 +321,7 @@ class Cause(StrEnum):
         "storage_marker",
         "storage",
         "what stands in the place of the storage's marker is none, or cannot be read",
-        "look at .jobsync-database in the folder: what it is, its owner and mode; anew: jobsync storage claim",
+        "ls -l ROOT/.jobsync-database shows what it is, its owner and mode; anew: jobsync storage claim",
         True,
     )
     RIDE_REFUSED = (

@@ -224,6 +224,7 @@ def _run_generate_ride(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=job.AT_ONCE + 2,
     )
 
@@ -286,6 +287,7 @@ def _run_check_authorizations(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=min(2 * work.concurrency + 2, _CONNECTIONS_MOST),
     )
 
@@ -377,6 +379,7 @@ def _run_stock_sync(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=work.at_once + 2,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
             _require_marker(engine, Storage(root))
             yield from _files(engine, Storage(root), every=every)
         except StorageFault as fault:
-            yield problem("storage", str(fault), fault.cause.remedy)
+            yield problem("storage", str(fault), fault.cause.do(ROOT=shlex.quote(str(root))))
 
 
 def _try_to_write(root: Path) -> Finding:

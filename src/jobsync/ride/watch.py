@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +25,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Queue,
@@ -45,8 +48,7 @@ ABOUT = About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
-    checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
-    queue=Queue("without their RIDE", "ride_delay_ms"),
+    checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
 )
 _PARKED_WITHIN = timedelta(days=30)
 
@@ -68,6 +70,7 @@ class RideFacts:
 
     waiting: Mapping[int, int]
     parked: Mapping[int, Parked]
+    too_far_ahead: int
 
 
 def facts_of(seen: Snapshot) -> RideFacts:
@@ -77,8 +80,11 @@ def facts_of(seen: Snapshot) -> RideFacts:
 
 # What cannot be drawn is found by when its document was authorized: the great mass of these is not looked through.
 _RIDES = """
-    SELECT tenant_id, coalesce(waiting, 0) AS waiting, ruc, name, parked, key, error
-    FROM (SELECT tenant_id, count(*) AS waiting FROM due_rides GROUP BY tenant_id) due
+    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, ruc, name, parked, key, error
+    FROM (
+        SELECT tenant_id, count(*) AS waiting, count(*) FILTER (WHERE too_far_ahead) AS ahead
+        FROM due_rides GROUP BY tenant_id
+    ) due
     FULL JOIN (
         SELECT i.tenant_id, t.ruc, t.name, count(*) AS parked, min(i.access_key) AS key, min(i.ride_error) AS error
         FROM invoices i
@@ -94,19 +100,20 @@ _RIDES = """
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
     """Return what the tables say."""
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
-    waiting, parked = {}, {}
+    waiting, parked, ahead = {}, {}, 0
     for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
         tenant_id = row.pop("tenant_id")
         waiting[tenant_id] = row.pop("waiting")
+        ahead += row.pop("ahead")
         if row["parked"]:
             parked[tenant_id] = Parked(**row)
-    return RideFacts(waiting, parked)
+    return RideFacts(waiting, parked, ahead)
 
 
 def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
     """Return how many RIDEs wait; until one does, or the job has been woken, nobody asks for any."""
     due = sum(facts.waiting.values())
-    return Work(in_use=known or bool(due), due=due)
+    return Work(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
 
 
 def storage_hold(job: JobFacts) -> tuple[Cause, str] | None:
@@ -119,12 +126,18 @@ def storage_hold(job: JobFacts) -> tuple[Cause, str] | None:
     return (known[code], words) if code in known else (Cause.STORAGE_UNWRITABLE, error)
 
 
+def _mends(cause: Cause, words: str) -> str:
+    """Return the remedy for the folder that the words begin with."""
+    root = re.match("storage (.+?): ", words)
+    return cause.do(ROOT=shlex.quote(root[1])) if root else cause.remedy
+
+
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
     """Return the state that only the storage and refused RIDEs tell."""
     if hold := storage_hold(job):
         cause, words = hold
         why = f"{words}; the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, cause.remedy)
+        return JobStatus(job, State.ATTENTION, why, _mends(cause, words))
     if parked := sum(found.parked for found in facts_of(seen).parked.values()):
         what = "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY"
         return JobStatus(job, State.ATTENTION, f"{many(parked, 'document')} cannot be drawn", what)
@@ -142,8 +155,8 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
         yield Problem(
             ABOUT.job,
             "storage",
-            f"generate-ride: {words}; run {run} stopped, no document was charged an attempt",
-            cause.remedy,
+            f"generate-ride: {words}; run {run} on {job.last_run.host} stopped, no document was charged an attempt",
+            _mends(cause, words),
             job.last_run.started_at,
             cause=cause,
         )
@@ -155,6 +168,17 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             _what_of(found),
             cause=Cause.RIDE_REFUSED,
         )
+
+
+def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
+    """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
+    if storage_hold(job):
+        return None
+    delay_ms = seen.settings.number("ride_delay_ms")
+    if not delay_ms:
+        return Queue("without their RIDE", "this host draws as fast as it can", "jobsync runs list shows how fast")
+    why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
+    return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
 
 
 def _what_of(found: Parked) -> str:
@@ -204,3 +228,8 @@ def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
     ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
     charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
     return {"tenants": Past(charts=charts)}
+
+
+def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:
+    """Return nothing: what happened to a tenant's documents is told with what the SRI says of them."""
+    return iter(())

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
+from jobsync.db.system_settings import CATALOGUE
 from jobsync.hosts.watch import (
     ASKED,
     CIRCUIT,
@@ -37,6 +38,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Queue,
@@ -55,7 +57,7 @@ from jobsync.watch.model import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from jobsync.db.system_settings import SystemSettings
+    from jobsync.db.system_settings import Number, SystemSettings
 
 ABOUT = About(
     CHECK_AUTHORIZATIONS.name,
@@ -63,8 +65,8 @@ ABOUT = About(
     blocked="of tenants that are paused or inactive",
     first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
     checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},
-    queue=Queue("to be asked about", "sri_check_concurrency"),
 )
+_CONCURRENCY_MOST = cast("Number", CATALOGUE["sri_check_concurrency"]).most
 AUTHORIZED_WITHIN = timedelta(minutes=5)
 RENDERED_WITHIN = timedelta(minutes=2)
 
@@ -77,6 +79,7 @@ class TenantFacts:
     Args:
         paused_until: None while it is paused: until it is resumed.
         oldest_due_at: the longest time that a due document of it waits.
+        too_far_ahead: documents that are due because their next time lies further ahead than any that the job sets.
         asked_test, asked_production: open documents that will be asked about, by whose host their key names.
     """
 
@@ -91,6 +94,7 @@ class TenantFacts:
     rejected: int
     due: int
     oldest_due_at: datetime | None
+    too_far_ahead: int
     attention_since: datetime | None
     attention_key: str | None
     asked_test: int
@@ -134,15 +138,14 @@ class SriFacts:
     What the tables say of documents and of the SRI.
 
     Args:
-        too_far_ahead: dealerships, documents and RIDEs that are due, or were within the window, because their next time
-            lay further ahead than any that the jobs set: one note for all three.
+        ahead_before: documents and RIDEs attempted within the window because their next time lay too far ahead.
     """
 
     tenants: tuple[TenantFacts, ...]
     hosts: tuple[HostFacts, ...]
     asks: tuple[AsksFacts, ...]
     service: Service
-    too_far_ahead: int
+    ahead_before: int
 
 
 def facts_of(seen: Snapshot) -> SriFacts:
@@ -153,7 +156,7 @@ def facts_of(seen: Snapshot) -> SriFacts:
 def read(connection: Connection, now: datetime, since: datetime, _settings: SystemSettings) -> SriFacts:
     """Return what the tables say."""
     within = {"now": now, "since": since}
-    [ahead] = rows_of(connection, text(_TOO_FAR_AHEAD), within)
+    [ahead] = rows_of(connection, text(_AHEAD_BEFORE), within)
     tenants = tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now}))
     return SriFacts(
         tenants=tenants,
@@ -166,7 +169,7 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
             if row["asks"]
         ),
         service=_service(connection, now, since),
-        too_far_ahead=ahead["number"],
+        ahead_before=ahead["number"],
     )
 
 
@@ -190,18 +193,21 @@ def work_of(facts: SriFacts, now: datetime, *, known: bool) -> Work:  # noqa: AR
         waiting=max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due),
         blocked=sum(found.pending for found in facts.tenants if not found.takes_part),
         oldest_due_at=min((f.oldest_due_at for f in open_tenants if f.oldest_due_at), default=None),
+        too_far_ahead=facts.ahead_before + sum(found.too_far_ahead for found in facts.tenants),
     )
 
 
 # Each number comes from an index: what is authorized, the great mass, is not counted.
 _TENANTS = """
     WITH due AS (
-        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at FROM due_documents GROUP BY tenant_id
+        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at,
+               count(*) FILTER (WHERE too_far_ahead) AS too_far_ahead
+        FROM due_documents GROUP BY tenant_id
     )
     SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
            o.pending, o.needs_attention, rejected.rejected,
-           coalesce(due.due, 0) AS due, due.oldest_due_at,
+           coalesce(due.due, 0) AS due, due.oldest_due_at, coalesce(due.too_far_ahead, 0) AS too_far_ahead,
            o.attention_since, o.attention_key, o.asked_test, o.asked_production
     FROM tenants t
     CROSS JOIN LATERAL (
@@ -229,12 +235,9 @@ _BEHIND = """
     CASE WHEN host = :production THEN 0 ELSE CAST(:asked_test AS bigint) END
     + CASE WHEN host = :test THEN 0 ELSE CAST(:asked_production AS bigint) END
 """
-# Those that are due have no event yet; the attempt writes it.
-_TOO_FAR_AHEAD = """
-    SELECT (SELECT count(*) FROM due_dealerships WHERE too_far_ahead)
-         + (SELECT count(*) FROM due_documents WHERE too_far_ahead)
-         + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
-         + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
+# Those that are due now have no event yet; the attempt writes it, for a RIDE too.
+_AHEAD_BEFORE = """
+    SELECT count(*) AS number FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead'
 """
 _ASKS = """
     SELECT kind AS outcome, count(*) AS asks,
@@ -331,16 +334,43 @@ def _what_of(tenant: TenantFacts) -> str:
     return Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key)
 
 
+def queue(seen: Snapshot, _job: JobFacts) -> Queue:
+    """Return the documents to be asked about."""
+    number = seen.settings.number
+    p50_ms = next((asks.p50_ms for asks in facts_of(seen).asks if asks.outcome == "all"), None)
+    return Queue(
+        "to be asked about", *what_limits(number("sri_call_delay_ms"), number("sri_check_concurrency"), p50_ms)
+    )
+
+
+def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[str, str]:
+    """
+    Return what limits the calls while the job runs, and what makes it faster.
+
+    Args:
+        delay_ms: between the starts of two calls.
+        concurrency: calls in flight.
+        p50_ms: half of the answers take no longer; None if none was measured.
+
+    >>> what_limits(500, 8, 8.0)
+    ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
+    """
+    if p50_ms is None:
+        return "no answer of the SRI is known", "jobsync status says whether it runs and what it met"
+    apart_ms = p50_ms / concurrency
+    if delay_ms >= apart_ms:
+        why = f"calls start {delay_ms} ms apart, {1000 / max(1, delay_ms):.3g} a second at most"
+        return why, f"jobsync settings set sri_call_delay_ms {max(delay_ms // 2, round(apart_ms))}"
+    why = f"half of the answers take {p50_ms:.0f} ms or more, {concurrency} at once"
+    if concurrency >= _CONCURRENCY_MOST:
+        return why, "nothing here makes the SRI answer sooner; the queue is worked off in its order"
+    return why, f"jobsync settings set sri_check_concurrency {min(2 * concurrency, _CONCURRENCY_MOST)}"
+
+
 def notes(seen: Snapshot) -> Iterator[str]:
     """Return what is worth knowing of hosts and documents, and needs nobody now."""
     facts = facts_of(seen)
     yield from notes_of(facts.hosts, seen.now, "document")
-    if facts.too_far_ahead:
-        yield (
-            f"{many(facts.too_far_ahead, 'dealership, document or RIDE', 'dealerships, documents or RIDEs')} had the"
-            " next time further ahead than any that is set here, and counted as due: a clock was wrong, or something"
-            " else writes the rows"
-        )
     if facts.service.rejected:
         window = span((seen.now - seen.since).total_seconds())
         yield (
@@ -387,7 +417,9 @@ _SHARES = {
     "p95_ms": Metric("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer.", _OUTCOME),
 }
 _ASKS_COLUMNS = columns_of(
-    AsksFacts, *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items())
+    AsksFacts,
+    Column("asks", Unit.COUNT, metric=Metric("sri_answers", "Answers of the SRI within the window.", _OUTCOME)),
+    *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items()),
 )
 
 
@@ -478,3 +510,27 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
     charts += chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
     totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
     return {"tenants": Past(totals=totals, charts=tuple(charts))}
+
+
+_LATELY = """
+    SELECT access_key, document_type, series_number, status, status_reason, ride_error, updated_at FROM invoices
+    WHERE tenant_id = :id AND deleted_at IS NULL AND updated_at BETWEEN :since AND :now
+    ORDER BY updated_at DESC LIMIT 60
+"""
+_STATUS = {
+    "authorized": Severity.OK,
+    "pending_authorization": Severity.UNUSED,
+    "rejected": Severity.ATTENTION,
+    "needs_attention": Severity.BAD,
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return the documents of a tenant about which something was learnt last."""
+    if section != "tenants":
+        return
+    for found in rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now}):
+        kind = " ".join(filter(None, (found["document_type"], found["series_number"])))
+        why = "; ".join(filter(None, (kind, found["status_reason"], found["ride_error"])))
+        severity = _STATUS.get(found["status"], Severity.UNUSED)
+        yield Moment(found["updated_at"], found["status"].replace("_", " "), severity, why, found["access_key"])

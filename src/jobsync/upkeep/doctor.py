@@ -330,11 +330,8 @@ def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
 # --- this host -------------------------------------------------------------------------------------------------------
 
 
-# what frees something there; RIDE files stay for good
-_MAKES_ROOM = {
-    "system": "journalctl --vacuum-size=500M; jobsync runs prune",
-    "RIDE files": "make room on that disk, or enlarge it; each tick of generate-ride tries again",
-}
+# what else frees something, by what lies there
+_ROOM = {"system": "; journalctl --vacuum-size=500M", "database": "; jobsync runs prune"}
 
 
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
@@ -350,7 +347,7 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
         told.add(device)
         free = shutil.disk_usage(place).free
         words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
-        what = f"df -h {place}; {_MAKES_ROOM.get(name, _MAKES_ROOM['system'])}"
+        what = f"df -h {place}{_ROOM.get(name, '')}"
         if free < _FREE_PROBLEM:
             yield problem("disk", words, what)
         elif free < _FREE_WARNING:

@@ -538,7 +538,8 @@ def test_prune_tried_out_and_broken_off(
     monkeypatch.undo()
     rest = cli("runs", "prune", "--json")
 
-    assert (0, 3, 3) == (tried.code, tried.json["would_delete"]["job_runs"], tried.json["would_delete"]["alerts"])
+    assert (0, True) == (tried.code, tried.json["dry_run"])
+    assert (3, 3) == (tried.json["deleted"]["job_runs"], tried.json["deleted"]["alerts"])
     assert told.out.startswith("nothing was written; past retention: ")
     assert [(3, 0)] == before
     assert (130, True) == (broken.code, broken.json["interrupted"])

@@ -50,10 +50,10 @@ _jobsync() {
         'jobsync dealership resume') words='--json --help' ;;
         'jobsync dealership schedule') words='--default --json --help' ;;
         'jobsync credentials') words='set delete test rotate-key --help' ;;
-        'jobsync credentials set') words='--from-stdin --json --help' ;;
+        'jobsync credentials set') words='--from-stdin --key-lost --json --help' ;;
         'jobsync credentials delete') words='--yes --json --help' ;;
         'jobsync credentials test') words='--json --help' ;;
-        'jobsync credentials rotate-key') words='--json --help' ;;
+        'jobsync credentials rotate-key') words='--unbound --json --help' ;;
         'jobsync holds') words='list show approve reject --help' ;;
         'jobsync holds list') words='--all --json --help' ;;
         'jobsync holds show') words='--json --help' ;;

@@ -233,11 +233,12 @@ _jobsync() {
             'set:Store credentials, replacing all that was there; an omitted yard code clears the old one.'
             'delete:Delete a dealership’s credentials; it is not synced any more.'
             'test:Ask EasyCars whether it takes the client pair and the account pair; nothing is stored.'
-            'rotate-key:Encrypt all stored credentials with the current key, all or nothing.'
+            'rotate-key:Encrypt all stored credentials with the current key, each bound to its dealership and field, all or nothing. With the key left as it is, it binds those that are not bound yet.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials set') found=(
             '--from-stdin:Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON; environment is "Test" or "Production", every value a text in quotes.'
+            '--key-lost:Store them though the key decrypts no other dealership’s - theirs is lost.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -251,6 +252,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials rotate-key') found=(
+            '--unbound:In the layout of the program that jobsync replaces, for the way back to it.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;

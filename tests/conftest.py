@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from jobsync import logs
 from jobsync.db import embedded, migrate, system_settings
 from jobsync.db.engine import Database, connect
 from jobsync.logs import configure_logs
+from jobsync.masking import forget_secrets
 from jobsync.wiring import Tools
 
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -75,13 +75,13 @@ def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_log() -> Iterator[None]:
     """
     No test's log goes on to where an earlier one's went, which may be closed by now; what is said once, is anew, and
     an earlier test's secrets mask no word of this one.
     """
     system_settings._reported.clear()
-    monkeypatch.setattr(logs, "_secrets", logs._secrets)  # put back at the end
+    forget_secrets()
     yield
     configure_logs()
 

@@ -17,7 +17,6 @@ from jobsync.errors import ExitCode, JobsyncError
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,9 +40,10 @@ def health(
     if act:
         _act(tools_of(context), as_json=as_json)
         return
+    tools = tools_of(context)
     try:
         with transaction(context) as connection:
-            seen = read_snapshot(connection, tools_of(context).watched, waker=tools_of(context).waker)
+            seen = tools.look(connection)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Computed,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -491,6 +492,9 @@ jobs = Table(
     _number("consecutive_failures"),
     _number("consecutive_skips"),
     _text("skipped_by", required=False),
+    # while the job is switched off: when a tick whose work was due last said so, and from when on one says it again
+    _instant("disabled_said_at"),
+    _instant("disabled_quiet_until"),
 )
 
 job_runs = Table(
@@ -581,6 +585,32 @@ adopted = Table(
     Column("source_id", Text, primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
     _now("adopted_at"),
+)
+
+# Which database this is: one row, made once. The marker in the storage of RIDE files names it.
+database_identity = Table(
+    "database_identity",
+    metadata,
+    Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True, server_default=text("true")),
+    Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+)
+
+# What Prometheus counts, for ever: runs that ended, by the upper bound of their length in seconds, and their items.
+run_totals = Table(
+    "run_totals",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("le", Double, primary_key=True),
+    Column("runs", BigInteger, nullable=False, server_default=text("0")),
+    Column("seconds", Double, nullable=False, server_default=text("0")),
+)
+item_totals = Table(
+    "item_totals",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("result", Text, primary_key=True),
+    Column("items", BigInteger, nullable=False, server_default=text("0")),
 )
 
 # --- what is due -----------------------------------------------------------------------------------------------------

@@ -330,6 +330,10 @@ def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
 # --- this host -------------------------------------------------------------------------------------------------------
 
 
+# what else frees something, by what lies there
+_ROOM = {"system": "; journalctl --vacuum-size=500M", "database": "; jobsync runs prune"}
+
+
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
     """Is there room?"""
     told: set[int] = set()
@@ -343,7 +347,7 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
         told.add(device)
         free = shutil.disk_usage(place).free
         words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
-        what = f"df -h {place}; journalctl --vacuum-size=500M; jobsync runs prune"
+        what = f"df -h {place}{_ROOM.get(name, '')}"
         if free < _FREE_PROBLEM:
             yield problem("disk", words, what)
         elif free < _FREE_WARNING:
@@ -378,12 +382,17 @@ _UNWOKEN = {
 
 
 def check_timers(
-    waker: Waker, *, run: Callable[[Sequence[str]], str] | None = None, renders: bool = True
+    waker: Waker,
+    *,
+    run: Callable[[Sequence[str]], str] | None = None,
+    renders: bool = True,
+    also: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """
     Does anything wake the jobs on this host?
 
     Args:
+        also: what else is configured to be woken.
         renders: RIDE files have a place; where they have none, their timer is left off on purpose.
     """
     if waker is Waker.CRON:
@@ -392,7 +401,7 @@ def check_timers(
     if waker is not Waker.UNITS:
         yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, JOBS[0].name))
         return
-    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health")]
+    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health", *also)]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
     states = {}
     for block in shown.split("\n\n"):

@@ -33,7 +33,7 @@ demo: $(READY)
 	@$(BIN)/jobsync demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 # each Python keeps an environment of its own
 matrix:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from jobsync.runner import record
 from tests.commands.support import Add, Cli, Feed, Rows, cars, command, finish
 from tests.runner.support import role, with_user
 
@@ -48,7 +49,7 @@ def takes_no_writes(server_url: str) -> Iterator[None]:
 def test_row_of_the_run_that_somebody_holds_stops_nothing(
     cli: Cli, feed: Feed, yards: Callable[[int], None], database_url: str, rows: Rows
 ) -> None:
-    """A forgotten transaction on the run's own row: items go on; the verdict is tried for ten seconds."""
+    """A forgotten transaction on the run's own row: items go on; the verdict is tried for a while, here a second."""
     yards(3)
     holding = psycopg.connect(database_url)
 
@@ -58,8 +59,8 @@ def test_row_of_the_run_that_somebody_holds_stops_nothing(
         return cars("A")
 
     feed.answers["EC1"] = hold
-    process = command(cli.environ, "stock-sync", "--concurrency", "1")
-    ran = finish(process, timeout_s=40)
+    hurried = "from jobsync.runner import record; record.CLOSE_FOR_S = 1.0"
+    ran = finish(command(cli.environ, "stock-sync", "--concurrency", "1", before=hurried), timeout_s=40)
     holding.close()
 
     assert (ran.code, len(feed.asked)) == (0, 3), ran.err
@@ -131,9 +132,10 @@ def test_server_that_takes_no_writes_any_more_is_an_outage(
 
 
 def test_item_that_meets_a_server_without_writes_may_be_tried_again(
-    cli: Cli, feed: Feed, yards: Callable[[int], None], server_url: str
+    cli: Cli, feed: Feed, yards: Callable[[int], None], server_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reason `database`, without a traceback."""
+    monkeypatch.setattr(record, "CLOSE_FOR_S", 1.0)
     yards(1)
     switch = takes_no_writes(server_url)
 

@@ -41,7 +41,7 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a units -d 'The systemd files 
 complete -c jobsync -n '__jobsync_at jobsync' -f -a cron -d 'Hosts without systemd.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a sandbox -d 'Stand-ins for the outside services.'
 complete -c jobsync -n '__jobsync_at jobsync' -l version -d 'Print the version.'
-complete -c jobsync -n '__jobsync_at jobsync stock-sync' -l dealership -r -d 'Only this one, even if paused (repeatable).'
+complete -c jobsync -n '__jobsync_at jobsync stock-sync' -l dealership -r -d 'Only this one, even if paused, or with --scheduled if it is due (repeatable).'
 complete -c jobsync -n '__jobsync_at jobsync stock-sync' -l scheduled -d 'Only what is due; what timers pass.'
 complete -c jobsync -n '__jobsync_at jobsync stock-sync' -l dry-run -d 'Show what would change; write nothing.'
 complete -c jobsync -n '__jobsync_at jobsync stock-sync' -l concurrency -r -d 'Dealerships at once; default: easycar_sync_concurrency.'

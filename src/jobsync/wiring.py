@@ -282,7 +282,7 @@ class Tools:
 
         workers = concurrency or settings.number("easycar_sync_concurrency")
         return StockSync(
-            cipher=self.cipher,
+            read_key=lambda: self.cipher,
             make_client=lambda pause: self.easycars(pause, connections=workers),
             hosts=self.easycars_hosts,
             settings=settings,

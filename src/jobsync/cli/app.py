@@ -13,9 +13,9 @@ from jobsync.wiring import Tools
 
 # In the order in which help lists them; a command's file is imported when it is called.
 COMMANDS = {
-    STOCK_SYNC.name: Place("jobsync.cli.jobs", "stock_sync"),
-    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.jobs", "check_authorizations"),
-    GENERATE_RIDE.name: Place("jobsync.cli.jobs", "generate_ride"),
+    STOCK_SYNC.name: Place("jobsync.cli.stock_sync", "stock_sync"),
+    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.check_authorizations", "check_authorizations"),
+    GENERATE_RIDE.name: Place("jobsync.cli.generate_ride", "generate_ride"),
     "logs": Place("jobsync.cli.logs", "logs"),
     "locks": Place("jobsync.cli.runs", "locks"),
     "status": Place("jobsync.cli.status", "status"),

@@ -19,10 +19,10 @@ _FAIL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOCK_LOST)
 
 
 def ping_start(tools: Tools, work: Work) -> Work:
-    """Return the work with a start signal before it; for the long job, whose hang is noticed that way."""
+    """Return the work with a start signal before it, for a job with a deadline: its hang is noticed that way."""
 
     def started(run: Run) -> list[ItemResult]:
-        if run.request.scheduled:
+        if run.request.scheduled and run.spec.deadline_s is not None:
             _tell(tools, run.spec.name, "start", run=str(run.who.run_id))
         return work(run)
 

@@ -158,8 +158,8 @@ class EasyCarsClient:
             self._changes[item] = merged(self._changes.get(item), change)
 
     def change_of(self, item: str) -> Change | None:
-        """Return, once, what an item's tries changed of its host's circuit; None if nothing."""
-        return self._changes.pop(item, None)
+        """Return what an item's tries changed of its host's circuit; None if nothing."""
+        return self._changes.get(item)
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
         token = self._token(credentials, stale=None)

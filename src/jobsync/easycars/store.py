@@ -65,7 +65,13 @@ _TYPES: Mapping[str, LiteralString] = {
 
 @dataclass(frozen=True)
 class Dealership:
-    """One dealership as the job sees it; `why_not` says why a run that names nobody leaves it out."""
+    """
+    One dealership as the job sees it.
+
+    Args:
+        why_not: why a run that names nobody leaves it out.
+        slot_started_at, retry_at: a scheduled attempt changes one of them.
+    """
 
     id: int
     name: str
@@ -73,6 +79,8 @@ class Dealership:
     attempt: int
     due: str | None
     environment: str | None
+    slot_started_at: datetime | None
+    retry_at: datetime | None
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
@@ -86,7 +94,7 @@ def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
     """
     rows = connection.execute(
         """
-        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment
+        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment, e.slot_started_at, e.retry_at
         FROM dealership_schedules e
         LEFT JOIN due_dealerships due ON due.dealership_id = e.dealership_id AND due.why IN ('slot', 'retry')
         ORDER BY e.attempt, e.attempted_at NULLS FIRST, e.dealership_id

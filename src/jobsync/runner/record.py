@@ -14,6 +14,7 @@ from jobsync import __version__
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.hostname import host_name
 from jobsync.logs import get_logger, visible
+from jobsync.runner import lock
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
 
@@ -59,15 +60,18 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
     return RunIdentity(run_id, job, trigger, host_name(), os.getpid(), environ.get("INVOCATION_ID"))
 
 
-def limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:
+def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None) -> None:
     """
     Limit a transaction's waits: for rows that somebody else has locked, and the server's for a host that vanished.
+
+    Args:
+        lock_s: the first, in seconds; by default as long as a write waits.
 
     A row of job_runs that a person's forgotten transaction holds would else stop the run, and every later one.
     """
     connection.execute(
         "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '1min', true)",
-        [f"{lock_s * 1000:.0f}ms"],
+        [f"{(lock.ROWS_WITHIN_S if lock_s is None else lock_s) * 1000:.0f}ms"],
     )
 
 

@@ -48,6 +48,8 @@ def _commands(tree: Command) -> list[str]:
         ]
         lines += ["", f"## {' '.join(command.path[1:])}", "", f"    {' '.join([*command.path, *arguments])}", ""]
         lines.append(_plain(command.help))
+        for example in command.examples:
+            lines += ["", f"Example: `{example}`"]
         told = [
             (_names(option), _plain(option.help)) for option in (*command.arguments, *command.options) if option.help
         ]

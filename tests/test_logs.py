@@ -218,3 +218,24 @@ def test_http_libraries_are_silent(name: str, stream: io.StringIO, capfd: pytest
 
     assert "hunter2" not in stream.getvalue() + "".join(capfd.readouterr())
     assert not logger.isEnabledFor(logging.ERROR)
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", []), ("warning", ["warning"]), ("error", ["error"])])
+def test_what_a_library_logs_is_an_event(
+    level: str, shown: list[str], stream: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From a warning on, in one line without traceback and secrets; not as Python by itself would write it."""
+    register_secret("hunter2")
+    try:
+        raise ValueError("hunter2 is lost")
+    except ValueError:
+        logging.getLogger("sqlalchemy.pool.impl.QueuePool").log(
+            logging.getLevelNamesMapping()[level.upper()], "Exception during %s", "reset", exc_info=True
+        )
+    written = [json.loads(text) for text in stream.getvalue().splitlines()]
+
+    assert shown == [event["level"] for event in written]
+    for event in written:
+        assert ("library.said", "sqlalchemy.pool.impl.QueuePool") == (event["event"], event["library"])
+        assert ("Exception during reset", "ValueError: ••• is lost") == (event["text"], event["error"])
+    assert "" == "".join(capfd.readouterr())

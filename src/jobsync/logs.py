@@ -135,6 +135,7 @@ def configure_logs(
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
     for noisy in ("httpx", "httpcore", "waitress"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger().addHandler(_of_libraries)  # which is added once
 
     def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event.get("event") in without:
@@ -284,6 +285,19 @@ class _Lines:
             return
 
     debug = info = warning = error = critical = msg
+
+
+class _OfLibraries(logging.Handler):
+    """Makes one event of what a library logs: Python itself would write it as it is, with secrets and tracebacks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = record.exc_info[1] if record.exc_info else None
+        error = None if cause is None else f"{type(cause).__name__}: {cause}"
+        say = get_logger().error if record.levelno >= logging.ERROR else get_logger().warning
+        say("library.said", library=record.name, text=record.getMessage(), error=error)
+
+
+_of_libraries = _OfLibraries(logging.WARNING)
 
 
 def get_logger() -> FilteringBoundLogger:

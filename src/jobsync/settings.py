@@ -19,7 +19,7 @@ CONFIG_FILE = "/etc/jobsync/config.toml"
 # Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
 CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
 _NAMES = (
     "JOBSYNC_DATABASE_URL",
@@ -31,6 +31,8 @@ _NAMES = (
     "JOBSYNC_SRI_URL",
     "JOBSYNC_PROXY",
     "JOBSYNC_STORAGE",
+    "JOBSYNC_REPORT_FILE",
+    "JOBSYNC_METRICS_FILE",
     "JOBSYNC_LOG_LEVEL",
     "JOBSYNC_LOG_FORMAT",
     "JOBSYNC_SMTP_URL",
@@ -38,6 +40,8 @@ _NAMES = (
     "JOBSYNC_ALERT_WEBHOOK",
     "JOBSYNC_PING_URL",
 )
+# Where a timer writes, if they are set; nothing else may be written in the file's folder by the unit of that timer.
+_FILES = ("JOBSYNC_REPORT_FILE", "JOBSYNC_METRICS_FILE")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
 _ALERT_NAMES = (
     "JOBSYNC_SMTP_URL",
@@ -71,6 +75,8 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     storage: Path | None = None
+    report_file: Path | None = None
+    metrics_file: Path | None = None
     log_level: str = "info"
     log_format: str = "auto"
     smtp_url: str | None = field(default=None, repr=False)
@@ -169,7 +175,9 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         proxy=proxy,
         proxies=read_proxies(environ, proxy),
         storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
-        log_level=choice_of("JOBSYNC_LOG_LEVEL", _LOG_LEVELS, "info"),
+        report_file=Path(raw["JOBSYNC_REPORT_FILE"]) if "JOBSYNC_REPORT_FILE" in raw else None,
+        metrics_file=Path(raw["JOBSYNC_METRICS_FILE"]) if "JOBSYNC_METRICS_FILE" in raw else None,
+        log_level=choice_of("JOBSYNC_LOG_LEVEL", LOG_LEVELS, "info"),
         log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
         smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
         alert_to=raw.get("JOBSYNC_ALERT_TO"),
@@ -250,6 +258,10 @@ def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
     )
     if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
         problems.append("JOBSYNC_STORAGE: expected an absolute path")
+    for name in _FILES:
+        path = Path(raw.get(name, "/srv/file"))
+        if not path.is_absolute() or path.parent == Path("/") or raw.get(name, "").endswith("/"):
+            problems.append(f"{name}: expected the absolute path of a file, in a folder below /")
 
 
 def _is_closed(path: Path) -> bool:

@@ -251,6 +251,7 @@ class Tools:
         access_keys: tuple[str, ...],
         tenants: tuple[str, ...],
         force: bool,
+        missing: bool,
         limit: int | None,
         every: bool,
     ) -> GenerateRide:
@@ -265,6 +266,7 @@ class Tools:
             access_keys=access_keys,
             tenants=tenants,
             force=force,
+            missing=missing,
             limit=limit,
             every=every,
         )

@@ -475,6 +475,7 @@ def test_a_post_without_an_answer_perhaps_arrived() -> None:
         ("https://h/k", "success", "https://h/k?rid=r"),
         ("https://h/k/", "start", "https://h/k/start?rid=r"),
         ("https://h/k/{job}", "fail", "https://h/k/stock-sync/fail?rid=r"),
+        ("https://h/k", "3", "https://h/k/3?rid=r"),
         ("https://h/k/%7Bjob%7D?create=1", "success", "https://h/k/stock-sync?create=1&rid=r"),
     ],
 )

@@ -759,3 +759,23 @@ def test_a_scheduled_dry_run_says_that_nothing_is_due(cli: Cli, add: Add) -> Non
     assert 0 == ran.code
     assert "no dealership is due: jobsync schedule show has the next slots\n" in ran.out
     assert "is eligible" not in ran.out
+
+
+def test_a_tick_of_a_job_that_is_switched_off_says_so_once_a_slot(
+    cli: Cli, feed: Feed, add: Add, rows: Rows, connection: Connection
+) -> None:
+    """The slot stays open all the same; the next one, of whichever dealership, is told again."""
+    add("A", "A")
+    assert cli("stock-sync", "--scheduled").code == 0
+    due_now(connection)
+    assert cli("settings", "set", "easycar_sync_enabled", "false").code == 0
+
+    said = [cli("stock-sync", "--scheduled").err.count("globally disabled") for _ in range(3)]
+    [(until, next_night)] = rows("SELECT disabled_quiet_until, now() + interval '25 hours' FROM jobs")
+    connection.execute("UPDATE jobs SET disabled_quiet_until = disabled_quiet_until - interval '25 hours'")
+    said += [cli("stock-sync", "--scheduled").err.count("globally disabled") for _ in range(2)]
+
+    assert [1, 0, 0, 1, 0] == said
+    assert until < next_night
+    assert [] == feed.asked
+    assert [(True,)] == rows("SELECT next_at <= now() FROM sync_schedule")

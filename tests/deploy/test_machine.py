@@ -262,6 +262,19 @@ def test_a_hand_run_beside_the_timer_ends_with_75(machine: Machine) -> None:
     machine.until(lambda: not _is_active(machine, "jobsync-stock-sync.service"))
 
 
+def test_a_job_is_run_now_in_its_sandbox(machine: Machine) -> None:
+    """Each of the three, due or not, as a run by hand; any other name is refused, and the journal names the three."""
+    for job in ("stock-sync", "check-authorizations", "generate-ride"):
+        machine.run("systemctl", "start", "--wait", f"jobsync-now@{job}")
+        assert _runs(machine, job)[0][1:] == ["manual", "succeeded", 0]
+    refused = machine.run("systemctl", "start", "jobsync-now@doctor", check=False)
+    said = [entry["MESSAGE"] for entry in machine.journal("_SYSTEMD_UNIT=jobsync-now@doctor.service")]
+    machine.run("systemctl", "reset-failed")
+
+    assert "jobsync-now@doctor.service failed" in refused
+    assert said == ["no job doctor, expected stock-sync, check-authorizations or generate-ride"]
+
+
 def test_a_stopped_run_is_ended_by_the_watchdog(machine: Machine) -> None:
     """A run that stands still is ended, recorded as crashed, and told to the alert with where it stood."""
     with drop_in(machine, "jobsync-stock-sync.service", "WatchdogSec=8s"), slow_night(machine):

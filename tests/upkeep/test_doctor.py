@@ -17,6 +17,8 @@ from jobsync.db.engine import Database
 from jobsync.easycars.upkeep import check_key
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.ride import upkeep
+from jobsync.ride.files import Storage
+from jobsync.ride.store import read_database_id
 from jobsync.ride.upkeep import check_storage
 from jobsync.settings import Settings, load_settings
 from jobsync.upkeep import doctor
@@ -207,7 +209,7 @@ def test_files_missing_altered_and_outside(database: Database, connection: Conne
     assert [("storage", "ok"), ("RIDE files", "problem"), ("RIDE files", "problem")] == levels(found)
     assert found[1].text.startswith("2 files missing")
     assert found[2].text.startswith("2 files altered")
-    assert "--force" in (found[1].what_to_do or "")
+    assert "jobsync generate-ride --missing" in (found[1].what_to_do or "")
 
 
 def test_files_are_sampled_unless_all_are_asked_for(
@@ -220,6 +222,8 @@ def test_files_are_sampled_unless_all_are_asked_for(
         connection, add_tenant(connection), 11, "authorized", ride_path="gone", ride_sha256="", ride_generated_at="now"
     )
     engine = database.engine()
+    with connection.transaction():
+        Storage(tmp_path).mark(read_database_id(connection))
 
     assert "5 files missing" in list(check_storage(tmp_path, engine, every=False))[1].text
     assert "11 files missing" in list(check_storage(tmp_path, engine, every=True))[1].text

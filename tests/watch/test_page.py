@@ -16,11 +16,13 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.watch.health import judge_health
-from jobsync.watch.views.charts import Series, draw_bars, draw_lines, nice_top
+from jobsync.watch.model import Series
+from jobsync.watch.views.charts import draw_bars, draw_lines, nice_top
 from jobsync.watch.views.page import read_history, render_report
 from tests.watch.support import (
     HOSTILE,
     NOW,
+    WATCHED,
     add_dealership,
     add_invoices,
     add_run,
@@ -37,7 +39,7 @@ def page_of(database: Database) -> str:
     """Return the page at NOW over 30 days."""
     with database.engine().connect() as connection:
         seen = look(connection, now=NOW, window=timedelta(days=30))
-        history = read_history(connection, now=NOW, since=seen.since)
+        history = read_history(connection, WATCHED, now=NOW, since=seen.since)
     return render_report(seen, history, judge_health(seen))
 
 

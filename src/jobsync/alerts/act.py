@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jobsync.alerts import alert
 from jobsync.alerts.local_file import open_notebook
 from jobsync.alerts.send import Channel, NotSent
+from jobsync.causes import Cause
 from jobsync.db.engine import driver, translated
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
@@ -226,7 +227,7 @@ def _prune(
 def _with_prune(health: Health, trouble: str | None, host: str) -> Health:
     """Return the verdict after pruning: before, it knew only how the last time ended."""
     subject = alert.own_subject(alert.PRUNE, host)
-    now = (Problem(subject, alert.PRUNE, trouble, _PRUNE_HELP),) if trouble else ()
+    now = (Problem(subject, alert.PRUNE, trouble, _PRUNE_HELP, cause=Cause.ROWS_NOT_DELETED),) if trouble else ()
 
     def renewed(check: Check) -> Check:
         others = tuple(problem for problem in check.problems if problem.subject != subject)

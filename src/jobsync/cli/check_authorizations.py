@@ -37,7 +37,7 @@ def check_authorizations(
     as_json: Json = False,
 ) -> None:
     """
-    Ask the SRI whether documents that wait are authorized.
+    Ask the SRI whether documents are authorized.
 
     Without options: about every document whose next check is due.
     """

@@ -33,12 +33,15 @@ def generate_ride(
     access_key: AccessKeys = None,
     scheduled: Scheduled = False,
     force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Render again those whose file is missing or altered.")
+    ] = False,
     limit: Limit = None,
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
     """
-    Render the printed form (RIDE, PDF) of authorized documents.
+    Render the RIDE (PDF) of authorized documents.
 
     Without options: of every one that is due, which means new or to be tried again.
     """
@@ -46,13 +49,15 @@ def generate_ride(
     keys, tenants = each_once(access_key), each_once(tenant)
 
     def prepare() -> Make:
-        if scheduled and (keys or force):
-            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key or --force")
+        if scheduled and (keys or force or missing):
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key, --force or --missing")
+        if force and missing:
+            raise UsageProblem("--force renders anew whatever is there, --missing what is not: one of the two")
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
         tools.storage  # noqa: B018 - a missing setting is named before anything else
         return lambda settings: tools.generate_ride(
-            settings, access_keys=keys, tenants=tenants, force=force, limit=limit, every=not scheduled
+            settings, access_keys=keys, tenants=tenants, force=force, missing=missing, limit=limit, every=not scheduled
         )
 
     def tell(report: Report, items: Items) -> None:

@@ -20,6 +20,7 @@ Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="Write here, whole or not at all; - or nothing: stdout."),
 ]
+_FOR_ALL = 0o644  # node_exporter reads it as another user
 
 
 def report(
@@ -28,34 +29,34 @@ def report(
     days: Annotated[int, typer.Option("--days", min=1, max=400, metavar="N", help="How far back.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page: runs, durations, dealerships, the SRI, failures."""
+    """Write one self-contained HTML page. Runs, durations, dealerships, the SRI, failures."""
     with transaction(context) as connection:
         seen = read_snapshot(
             connection, tools_of(context).watched, window=timedelta(days=days), waker=tools_of(context).waker
         )
-        history = read_history(connection, now=seen.now, since=seen.since)
+        history = read_history(connection, tools_of(context).watched, now=seen.now, since=seen.since)
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     page = render_report(seen, history, verdict)
-    _write(output, page)
+    _write(output, page, mode=0o640)  # names and errors: not for everybody on this host
     if str(output) != "-":
         document = {"file": str(output), "bytes": len(page.encode())}
         show(document, as_json=as_json, otherwise=lambda: say(f"{output}: {len(page.encode()) // 1024} kB"))
 
 
 def metrics(context: typer.Context, output: Output = None) -> None:
-    """Print metrics in Prometheus' text format, or write them for node_exporter's textfile collector."""
+    """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
     try:
         with transaction(context) as connection:
             seen = read_snapshot(connection, tools_of(context).watched)
     except JobsyncError:
-        _write(output, render_away())  # old numbers would look like today's
+        _write(output, render_away(), mode=_FOR_ALL)  # old numbers would look like today's
         raise
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
-    _write(output, render_metrics(seen, verdict))
+    _write(output, render_metrics(seen, verdict), mode=_FOR_ALL)
 
 
-def _write(path: Path | None, text: str) -> None:
+def _write(path: Path | None, text: str, *, mode: int) -> None:
     if path is None or str(path) == "-":
         write(text)
     else:
-        write_file(path, text.encode(errors="replace"), mode=0o644)  # node_exporter reads it as another user
+        write_file(path, text.encode(errors="replace"), mode=mode)

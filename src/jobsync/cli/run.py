@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import typer
+from psycopg import Connection
 
 from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_json, print_table, say
@@ -19,8 +20,8 @@ from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.jobs import Job
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemResult, Report, RunStatus
-from jobsync.runner.record import limit_waits
-from jobsync.runner.run import JobWork, Request, disabled_report, idle_report, run_dry, run_job
+from jobsync.runner.record import limit_waits, say_disabled_again_at
+from jobsync.runner.run import JobWork, Request, database_now, disabled_report, idle_report, run_dry, run_job
 from jobsync.wiring import Tools
 
 Wait = Annotated[
@@ -72,10 +73,11 @@ def carry_out(
         tell: tells a person of the items, in the shape of the contract.
     """
     tools = tools_of(context)
+    tick = scheduled and not (as_json or dry_run)  # it speaks through its log lines and its row
     if not scheduled:
         configure_hand_run(tools.environ)
     try:
-        report = _run(tools, job, prepare(), scheduled=scheduled, wait_s=wait_s, dry_run=dry_run)
+        report = _run(tools, job, prepare(), scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
     except JobsyncError as error:
         if not as_json:
             raise
@@ -83,7 +85,7 @@ def carry_out(
     finally:
         end_progress()
     ping_end(tools, report, scheduled=scheduled)
-    if as_json or not scheduled or dry_run:  # a timer's run speaks through its log lines and its row
+    if not tick:
         items = [item_json(item) for item in report.items]
         if not _is_told(report, items, as_json=as_json):
             tell(report, items)
@@ -96,8 +98,9 @@ def _run(
     make: Make,
     *,
     scheduled: bool,
+    tick: bool,
     wait_s: float,
-    dry_run: bool = False,
+    dry_run: bool,
 ) -> Report:
     """Do what is to be done: in one transaction it is asked whether anything is, then the run has its own."""
     if not math.isfinite(wait_s):
@@ -110,7 +113,8 @@ def _run(
         work.require_known(connection)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(job.switch):
-            return disabled_report(job.name)
+            quiet = tick and not work.named_locks and not _says_disabled(connection, job, work)
+            return disabled_report(job.name, quiet=quiet)
         if scheduled and not dry_run:
             due = work.if_due(connection)
             if due is None:
@@ -128,6 +132,14 @@ def _run(
         environ=tools.environ,
         connections=work.connections,
     )
+
+
+def _says_disabled(connection: Connection[Any], job: Job, work: JobWork) -> bool:
+    """Whether a tick says that the job is switched off: if its work is due, and not again before long."""
+    if work.if_due(connection) is None:
+        return False
+    say_disabled_again_at(connection, job.name, work.told_again_at(connection, database_now(connection)))
+    return True
 
 
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:

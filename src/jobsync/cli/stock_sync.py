@@ -39,7 +39,7 @@ def stock_sync(
     as_json: Json = False,
 ) -> None:
     """
-    Bring each dealership's EasyCars stock into Postgres.
+    Bring dealerships' EasyCars stock into Postgres.
 
     Without options: that of every dealership which is neither paused nor switched off, now.
     """

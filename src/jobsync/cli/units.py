@@ -60,7 +60,7 @@ def install(
     root: Root = _SYSTEM,
     executable: Executable = None,
 ) -> None:
-    """Write the files that differ, create user and folders, reload systemd."""
+    """Write the files that differ, remove what is configured no more, create user and folders, reload systemd."""
     root = root.absolute()
     installation = _installation(context, root, executable)
     files = disk.install(installation, root)
@@ -70,13 +70,16 @@ def install(
         disk.FileState.SAME: "unchanged",
         disk.FileState.DROP_IN: "yours",
         disk.FileState.UNKNOWN: "unknown to this version; jobsync units diff says how to remove it",
+        disk.FileState.SURPLUS: "removed",
     }
     print_table(["file", ""], [[file.path, done[file.state]] for file in files])
-    disk.create_user_and_folders(root)
+    disk.create_user_and_folders(installation, root)
     disk.reload(root)
     if enable:
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
+    elif joined := disk.join_timers(installation, files, root):
+        say(f"enabled, as the others are: {', '.join(joined)}")
     if installation.storage is None:
         say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
 
@@ -112,8 +115,7 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
                 say(f"{file.path}: {file.state} (a secret: not shown)")
 
     show([vars(file) for file in files], as_json=as_json, otherwise=tell)
-    counts = disk.count_states(files)
-    if counts[disk.FileState.DIFFERS] or counts[disk.FileState.MISSING]:
+    if any(file.would_change for file in files):
         raise typer.Exit(int(ExitCode.FAILED))
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
+from jobsync.cron import next_slot, resolve
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
@@ -104,6 +105,12 @@ class StockSync:
         if not items:
             return None
         return replace(self, named=tuple(int(item.key) for item in items)) if self.named else self
+
+    def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:
+        """Return the first slot after now of the dealerships that take part, a day later if none does."""
+        found = store.read_schedules(connection, taking_part=True)
+        rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
+        return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
 
     def require_ready(self, connection: Connection[Any]) -> None:
         """

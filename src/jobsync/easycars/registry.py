@@ -30,7 +30,8 @@ from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
-from jobsync.phrases import parse_span
+from jobsync.logs import visible
+from jobsync.phrases import misread, parse_when
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -615,7 +616,7 @@ def zone_of(connection: Connection, dealership_id: int) -> str:
 
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
-    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
+    Return the end of a pause: an ISO instant, a date, or a span from now; None if it has none.
 
     What names no offset is meant in the dealership's own zone.
 
@@ -623,19 +624,11 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         UsageProblem: it is none of these, or already past.
     """
     now = read_now(connection)
-    span = parse_span(words)
-    if span is not None:
-        return now + span
-    try:
-        end = datetime.fromisoformat(words.strip())
-    except ValueError:
-        raise UsageProblem(
-            f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
-        ) from None
+    end = parse_when(words, now=now, zone=zone_of(connection, dealership_id), past=False)
+    if end is None:
+        raise UsageProblem(misread("--until", visible(words, most=80)))
     if end.year >= 9000:
         return None
-    if end.tzinfo is None:
-        end = end.replace(tzinfo=ZoneInfo(zone_of(connection, dealership_id)))
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
     return end

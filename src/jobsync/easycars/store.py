@@ -139,14 +139,15 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredC
     ).fetchone()
 
 
-def read_schedules(connection: Connection[Any]) -> list[Schedule]:
-    """Return the schedule of every dealership, as wanted and as last computed."""
+def read_schedules(connection: Connection[Any], *, taking_part: bool = False) -> list[Schedule]:
+    """Return the schedule of every dealership, or of those that take part, as wanted and as last computed."""
     rows = connection.execute(
         """
         SELECT dealership_id, wanted_cron, wanted_timezone, common_cron, common_timezone, cron, timezone, seen,
                next_at, slot_started_at, clock_ahead, attempted_ahead
-        FROM dealership_schedules ORDER BY dealership_id
-        """
+        FROM dealership_schedules WHERE why_not IS NULL OR NOT %s ORDER BY dealership_id
+        """,
+        [taking_part],
     ).fetchall()
     return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
 

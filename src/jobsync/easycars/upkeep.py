@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, not_, or_, select, text
 from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, LOCKED, Finding, Rule, ok, oldest, problem, some, walk, warning
+from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, Rule, ok, oldest, problem, some, walk, warning
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,11 +26,11 @@ RULES = (
         easycar_sync_logs,
         "runs_retention_days",
         text(
-            "SELECT l.id FROM dealerships d CROSS JOIN LATERAL ("
+            "SELECT old.id FROM dealerships d CROSS JOIN LATERAL ("
             "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
             f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
-            " JOIN easycar_sync_logs l ON l.dealership_id = d.id AND l.sync_type = 'stock' AND l.synced_at < :before"
-            f" AND l.synced_at < kept.synced_at{LOCKED} OF l SKIP LOCKED"
+            " JOIN easycar_sync_logs old ON old.dealership_id = d.id AND old.sync_type = 'stock'"
+            f" AND old.synced_at < :before AND old.synced_at < kept.synced_at{OF_BATCH}"
         ),
     ),
     walk(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.cron import (
     DEFAULT_CRON,
     DEFAULT_ZONE,
@@ -25,11 +26,30 @@ from jobsync.cron import (
 from jobsync.db.statements import rows_of
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
-from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
 from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, pause_end, stamp
-from jobsync.watch.model import About, JobFacts, JobStatus, Level, Problem, Snapshot, State, Work, by_hand
+from jobsync.watch.model import (
+    About,
+    Column,
+    Days,
+    JobFacts,
+    JobStatus,
+    Level,
+    Metric,
+    Past,
+    Problem,
+    Row,
+    Section,
+    Severity,
+    Snapshot,
+    State,
+    Unit,
+    Work,
+    by_hand,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -39,6 +59,7 @@ if TYPE_CHECKING:
 ABOUT = About(
     STOCK_SYNC.name,
     unused="no dealership has credentials",
+    blocked="paused, off or without credentials",
     first_steps="jobsync dealership add NAME, then jobsync credentials set ID",
     checks={
         "silence": "has every dealership had its success in time?",
@@ -368,15 +389,6 @@ def what_of_held(found: DealershipFacts) -> str:
     return how_to_decide(found.id, [(hold.id, hold.kind, hold.reason) for hold in found.holds])
 
 
-def held_vehicles(seen: Snapshot) -> dict[str, int]:
-    """Return of how many vehicles something waits for a person, by kind of hold."""
-    held = dict.fromkeys(HELD, 0)
-    for found in facts_of(seen).dealerships:
-        for hold in found.holds:
-            held[hold.kind] += hold.vehicles
-    return held
-
-
 def _what_failed(found: DealershipFacts) -> str:
     run = f"jobsync runs show {str(found.last_run_id)[:8]}; " if found.last_run_id else ""
     return f"{run}jobsync credentials test {found.id}"
@@ -466,8 +478,9 @@ def _silence(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator
                 f"dealership {found.id}",
                 "silence",
                 f"dealership {found.id} {found.name}: {status.why}",
-                status.what_to_do or f"jobsync dealership show {found.id}",
+                status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id),
                 missed,
+                cause=Cause.NO_SUCCESS,
             )
 
 
@@ -481,6 +494,7 @@ def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
                 f" person to decide{why_held(found)}",
                 what_of_held(found),
                 found.holds[0].since,
+                cause=Cause.DECISION_WAITS,
             )
 
 
@@ -490,7 +504,13 @@ def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Pro
         schedule = unreadable_schedule(found) if found.why_not is None else None
         if schedule:
             words, what = schedule
-            yield Problem(f"dealership {found.id}", "settings", f"dealership {found.id} {found.name}: {words}", what)
+            yield Problem(
+                f"dealership {found.id}",
+                "settings",
+                f"dealership {found.id} {found.name}: {words}",
+                what,
+                cause=Cause.SCHEDULE_UNREADABLE,
+            )
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
@@ -519,3 +539,101 @@ def pauses(seen: Snapshot) -> Iterator[str]:
 def levels(_seen: Snapshot) -> Iterator[Level]:
     """Return no promise: nobody was promised anything but a clean run."""
     yield from ()
+
+
+# --- what every view draws --------------------------------------------------------------------------------------------
+
+_SEVERITY = {
+    Standing.SILENT: Severity.BAD,
+    Standing.FAILING: Severity.BAD,
+    Standing.HELD: Severity.ATTENTION,
+    Standing.RETRYING: Severity.ATTENTION,
+    Standing.PARTIAL: Severity.ATTENTION,
+    Standing.WARNED: Severity.ATTENTION,
+    Standing.PAUSED: Severity.PAUSED,
+    Standing.OFF: Severity.UNUSED,
+    Standing.NO_CREDENTIALS: Severity.UNUSED,
+}
+_LABELS = {"dealership": "id", "name": "name"}
+_COLUMNS = columns_of(
+    DealershipFacts,
+    Column(
+        "last_success_at",
+        Unit.INSTANT,
+        "success",
+        metric=Metric("dealership_last_success_timestamp_seconds", "When a dealership's sync last succeeded.", _LABELS),
+    ),
+    Column(
+        "failures",
+        Unit.COUNT,
+        metric=Metric("dealership_failures", "Failed syncs since the last success.", _LABELS),
+    ),
+)
+_HELD = (
+    Column("kind"),
+    Column(
+        "vehicles",
+        Unit.COUNT,
+        metric=Metric(
+            "held_vehicles", "Vehicles of which something waits for a person, by kind of hold.", {"kind": "kind"}
+        ),
+    ),
+)
+
+
+def sections(seen: Snapshot) -> Iterator[Section]:
+    """Return the dealerships, and for machines EasyCars' hosts and how many vehicles are held."""
+    statuses = dealership_statuses(seen)
+    counts = [(sum(1 for found in statuses if found.standing is standing), standing) for standing in Standing]
+    yield Section(
+        "dealerships",
+        _COLUMNS,
+        tuple(_row(status) for status in statuses),
+        title="Dealerships",
+        summary=", ".join(f"{number} {standing}" for number, standing in counts if number),
+        state="standing",
+        states=tuple(Standing),
+        listing="jobsync dealership list",
+    )
+    yield section_of("easycars.hosts", facts_of(seen).hosts)
+    held = dict.fromkeys(HELD, 0)
+    for status in statuses:
+        for hold in status.facts.holds:
+            held[hold.kind] += hold.vehicles
+    rows = (Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
+    yield Section("easycars.held", _HELD, tuple(rows))
+
+
+def _row(status: DealershipStatus) -> Row:
+    found = status.facts
+    return Row(
+        found.id,
+        f"{found.id} {found.name}",
+        {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
+        _SEVERITY.get(status.standing, Severity.OK),
+        str(status.standing),
+        status.why,
+        status.what_to_do,
+        f"dealership {found.id}",
+    )
+
+
+# A day went well if every sync of it did, and badly if its last one failed.
+_SYNCS = """
+    SELECT l.dealership_id, (l.synced_at AT TIME ZONE 'UTC')::date AS day,
+           CASE WHEN bool_and(l.status = 'Success') THEN 'ok'
+                WHEN (array_agg(l.status ORDER BY l.synced_at DESC, l.id DESC))[1] = 'Failed' THEN 'bad'
+                ELSE 'attention' END AS severity
+    FROM dealerships d CROSS JOIN LATERAL (
+        SELECT id, dealership_id, synced_at, status FROM easycar_sync_logs s WHERE s.dealership_id = d.id
+        AND s.sync_type = 'stock' AND s.synced_at BETWEEN :since AND :now) l
+    GROUP BY 1, 2
+"""
+
+
+def past(connection: Connection, days: Days) -> Mapping[str, Past]:
+    """Return how each dealership's days went."""
+    squares: dict[object, dict[date, Severity]] = {}
+    for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
+        squares.setdefault(row["dealership_id"], {})[row["day"]] = Severity(row["severity"])
+    return {"dealerships": Past(squares)}

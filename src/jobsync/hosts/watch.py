@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.hosts.circuit import LONGEST_REST_S
 from jobsync.phrases import ago, stamp
-from jobsync.watch.model import Problem
+from jobsync.watch.model import Column, Metric, Problem, Row, Section, Severity, Unit, columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 CIRCUIT = "circuit"
 ASKED = "do EasyCars and the SRI answer?"
-TOO_OFTEN = (
-    "nothing is lost: one call a run until an answer comes without it; let fewer calls leave from this address: jobsync"
-    " settings set sri_call_delay_ms 2000; jobsync sri explain 33"
-)
+TOO_OFTEN = Cause.ASKED_TOO_OFTEN.do()
 _CIRCUIT_RIPE = timedelta(minutes=5)  # the SRI often blinks; a message is for what lasts
 _PROBED_WITHIN = timedelta(hours=2)  # a document waits an hour at most; an older probe says nothing of now
 
@@ -99,6 +97,7 @@ def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
                     TOO_OFTEN,
                     host.opened_at,
                     ripe=tried,  # our own doing: nothing to wait for
+                    cause=Cause.ASKED_TOO_OFTEN,
                 )
                 continue
             yield Problem(
@@ -106,9 +105,10 @@ def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
                 "circuit",
                 f"{host.host} has not answered since {stamp(host.opened_at)}, last tried"
                 f" {ago(now, host.last_probe_at)}",
-                "nothing is lost, one call a run probes; an outage of theirs ends by itself, else: jobsync doctor",
+                Cause.HOST_SILENT.do(),
                 host.opened_at,
                 ripe=tried and now - host.opened_at >= _CIRCUIT_RIPE,
+                cause=Cause.HOST_SILENT,
             )
 
 
@@ -132,3 +132,27 @@ def notes_of(hosts: Sequence[HostFacts], now: datetime, noun: str) -> Iterator[s
 def names_of(hosts: Sequence[HostFacts]) -> str:
     """Return each host and since when it does not answer."""
     return ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
+
+
+_COLUMNS = (
+    *columns_of(HostFacts),
+    Column(
+        "is_open",
+        Unit.COUNT,
+        metric=Metric("circuit_open", "Whether a vendor's host is given a rest.", {"vendor": "vendor", "host": "host"}),
+    ),
+)
+
+
+def section_of(name: str, hosts: Sequence[HostFacts]) -> Section:
+    """Return the hosts as a section for machines: people are told of them by the job that asks there."""
+    rows = (
+        Row(
+            host.host,
+            host.host,
+            {**vars(host), "is_open": host.opened_at is not None},
+            Severity.BAD if host.opened_at is not None and host.behind else Severity.OK,
+        )
+        for host in hosts
+    )
+    return Section(name, _COLUMNS, tuple(rows))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -53,6 +54,11 @@ def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
     """Stamp a tick of the job and ask the one function of the database that says whether anything is due."""
     row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
     return bool(row and row[0])
+
+
+def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_at: datetime) -> None:
+    """A tick has said that the job is switched off: until then others with work keep quiet."""
+    connection.execute("UPDATE jobs SET disabled_quiet_until = %s WHERE name = %s", [again_at, job])
 
 
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:

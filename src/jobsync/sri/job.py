@@ -87,6 +87,10 @@ class CheckAuthorizations:
         """Stamp the tick; None if a scheduled run has nothing to do."""
         return self if record.is_tick_due(connection, CHECK_AUTHORIZATIONS.name) else None
 
+    def told_again_at(self, _connection: Connection[Any], now: datetime) -> datetime:
+        """Return an hour from now."""
+        return now + timedelta(hours=1)
+
     def require_ready(self, connection: Connection[Any]) -> None:
         """Nothing is needed beforehand."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobsync.causes import Cause
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
 from jobsync.phrases import ago, percent, span, stamp
@@ -95,6 +96,7 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
                 f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
+                cause=Cause.TIMER_SILENT,
             )
 
 
@@ -106,7 +108,8 @@ def _skips(seen: Snapshot) -> Iterator[Problem]:
                 facts.kind.name,
                 "skips",
                 f"{facts.kind.name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}",
-                "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it",
+                Cause.LOCK_HELD.do(),
+                cause=Cause.LOCK_HELD,
             )
 
 
@@ -120,8 +123,9 @@ def _durations(seen: Snapshot) -> Iterator[Problem]:
                     "duration",
                     f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
                     f" {span(limit.total_seconds())}",
-                    f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
+                    Cause.RUN_TOO_LONG.do(RUN=str(run.run_id)[:8], HOST=run.host, PID=run.pid),
                     run.started_at,
+                    cause=Cause.RUN_TOO_LONG,
                 )
 
 
@@ -135,8 +139,9 @@ def _failures(seen: Snapshot) -> Iterator[Problem]:
                 "failures",
                 f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
                 f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
-                status.what_to_do or "jobsync runs list --failed",
+                status.what_to_do or Cause.RUNS_FAILING.do(),
                 facts.last_success_at,
+                cause=Cause.RUNS_FAILING,
             )
 
 
@@ -160,6 +165,7 @@ def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator
                 "jobsync status says whether it runs and the SRI answers; faster: jobsync settings set"
                 f" {queue.faster} N",
                 facts.oldest_due_at,
+                cause=Cause.QUEUE_LONG,
             )
 
 
@@ -172,7 +178,8 @@ def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
                 key,
                 "settings",
                 f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
-                f"jobsync settings set {key} VALUE",
+                Cause.SETTING_UNREADABLE.do(SETTING=key),
+                cause=Cause.SETTING_UNREADABLE,
             )
 
 
@@ -186,6 +193,7 @@ def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
                 str(alert.details.get("text") or f"{alert.subject} failed"),
                 str(alert.details.get("what_to_do") or "jobsync status"),
                 alert.opened_at,
+                cause=next(cause for cause in Cause if cause.kind == kind),
             )
 
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+
+from jobsync.watch.model import Series
 
 WIDTH, HEIGHT = 480, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 4, 10, 22
-
-
-@dataclass(frozen=True)
-class Series:
-    """One row of values, one for each label of the chart; None where there is none. `css` is a class of the page."""
-
-    name: str
-    css: str
-    values: Sequence[float | None]
 
 
 def nice_top(value: float) -> float:
@@ -37,7 +29,7 @@ def nice_top(value: float) -> float:
     return int(top) if top == int(top) else round(top, 6)
 
 
-def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str) -> str:
+def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> str:
     """Return stacked bars, one for each label."""
     totals = [sum(each.values[at] or 0 for each in series) for at in range(len(labels))]
     top = max(2, nice_top(max(totals, default=0)))  # there is no half a run
@@ -59,7 +51,7 @@ def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str) ->
             )
         if pieces:
             parts.append(f"<g><title>{escape(label)}: {escape(', '.join(told))}</title>{''.join(pieces)}</g>")
-    return _frame(labels, top, "".join(parts), title=title)
+    return _frame(labels, top, "".join(parts), title=title, unit=unit)
 
 
 def draw_lines(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> str:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jobsync import __version__
-from jobsync.easycars.watch import DealershipStatus, Standing, dealership_statuses
 from jobsync.jobs import BY_NAME
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, percent, span, stamp
-from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
-from jobsync.watch.model import CALM, Check, JobStatus, Snapshot, State
+from jobsync.watch.model import (
+    CALM,
+    Chart,
+    Check,
+    Days,
+    JobStatus,
+    Past,
+    Row,
+    Section,
+    Series,
+    Severity,
+    Snapshot,
+    State,
+    Unit,
+    Watched,
+)
+from jobsync.watch.sections import read_past, sections_of
 from jobsync.watch.snapshot import rows_of
 from jobsync.watch.state import job_statuses, service_levels
-from jobsync.watch.views.charts import Series, draw_bars, draw_lines, draw_strip
+from jobsync.watch.views.charts import draw_bars, draw_lines, draw_strip
 from jobsync.watch.views.json_ import ALL_WELL, headline
 from jobsync.watch.views.style import PAGE, STYLE
-from jobsync.watch.views.tenants import tenants_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,21 +46,15 @@ _PROBLEMS_OPEN, _PROBLEMS_MOST = 3, 50
 _COMMAND = re.compile(
     r"\b(?:jobsync|systemctl|journalctl)(?: (?!(?:says|shows|has|then|tests|lets|and|or|on|to|draws)\b)[^\s;:,()]+)+"
 )
-_AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
-_STATES = ("pending_authorization", "authorized", "rejected", "needs_attention", "cancelled")
 
 
 @dataclass(frozen=True)
 class History:
     """What a page shows beyond one look: days, each row with what its statement selects."""
 
-    days: tuple[date, ...]
+    days: Days
     runs: tuple[dict[str, Any], ...]
-    syncs: Mapping[tuple[int, date], str]
-    asks: tuple[dict[str, Any], ...]
-    waits: tuple[dict[str, Any], ...]
-    states: Mapping[str, int]
-    ages: Mapping[str, Sequence[int]]
+    sections: Mapping[str, Past]
     bad_runs: tuple[dict[str, Any], ...]
     alerts: tuple[dict[str, Any], ...]
 
@@ -62,30 +69,6 @@ _RUNS = """
     FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running'
     GROUP BY 1, 2
 """
-_SYNCS = """
-    SELECT l.dealership_id, (l.synced_at AT TIME ZONE 'UTC')::date AS day,
-           max(CASE l.status WHEN 'Success' THEN 4 WHEN 'PartialSuccess' THEN 3 WHEN 'Held' THEN 2 ELSE 1 END) AS best
-    FROM dealerships d CROSS JOIN LATERAL (
-        SELECT dealership_id, synced_at, status FROM easycar_sync_logs s WHERE s.dealership_id = d.id
-        AND s.sync_type = 'stock' AND s.synced_at BETWEEN :since AND :now) l
-    GROUP BY 1, 2
-"""
-_ASKS = """
-    SELECT (at AT TIME ZONE 'UTC')::date AS day, kind, count(*) AS asks FROM sri_events
-    WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY 1, 2
-"""
-_WAITS = """
-    SELECT (at AT TIME ZONE 'UTC')::date AS day,
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms FROM sri_events
-    WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY 1
-"""
-_QUEUES = """
-    SELECT name, width_bucket(age, ARRAY[60, 300, 1800, 7200, 86400]::float8[]) AS bucket, count(*) AS documents FROM (
-        SELECT 'check' AS name, extract(epoch FROM now() - due_since)::float8 AS age FROM due_documents
-        UNION ALL
-        SELECT 'ride', extract(epoch FROM now() - due_since)::float8 FROM due_rides) due
-    GROUP BY 1, 2
-"""
 _BAD_RUNS = """
     SELECT id AS run_id, job, status, exit_code, trigger, host, started_at, finished_at, error FROM job_runs
     WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now
@@ -97,35 +80,18 @@ _ALERTS = """
 """
 
 
-def read_history(connection: Connection, *, now: datetime, since: datetime) -> History:
+def read_history(connection: Connection, watched: Sequence[Watched], *, now: datetime, since: datetime) -> History:
     """Read the days between two instants: a fixed number of statements."""
-    days = _days(since, now)
+    first, last = since.astimezone(UTC).date(), now.astimezone(UTC).date()
+    days = Days(since, now, tuple(first + timedelta(days=number) for number in range((last - first).days + 1)))
     jobs = list(BY_NAME)
-    words = {4: "Success", 3: "PartialSuccess", 2: "Held", 1: "Failed"}
-    strip_since = max(since, now - timedelta(days=_STRIP_DAYS))
-    ages: dict[str, list[int]] = {"check": [0] * len(_AGES), "ride": [0] * len(_AGES)}
-    for row in rows_of(connection, _QUEUES):
-        ages[row["name"]][row["bucket"]] = row["documents"]
-    states = rows_of(connection, "SELECT status, count(*) AS documents FROM invoices GROUP BY status")
     return History(
         days=days,
         runs=tuple(rows_of(connection, _RUNS, jobs=jobs, now=now, since=since)),
-        syncs={
-            (row["dealership_id"], row["day"]): words[row["best"]]
-            for row in rows_of(connection, _SYNCS, now=now, since=strip_since)
-        },
-        asks=tuple(rows_of(connection, _ASKS, now=now, since=since)),
-        waits=tuple(rows_of(connection, _WAITS, now=now, since=since)),
-        states={row["status"]: row["documents"] for row in states},
-        ages=ages,
+        sections=read_past(connection, watched, days),
         bad_runs=tuple(rows_of(connection, _BAD_RUNS, jobs=jobs, now=now, since=since)),
         alerts=tuple(rows_of(connection, _ALERTS, since=since)),
     )
-
-
-def _days(since: datetime, now: datetime) -> tuple[date, ...]:
-    first, last = since.astimezone(UTC).date(), now.astimezone(UTC).date()
-    return tuple(first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -145,8 +111,7 @@ def render_report(seen: Snapshot, history: History, health: Health) -> str:
         _problems(health),
         _levels(seen),
         *(_job(seen, history, status) for status in job_statuses(seen)),
-        _dealerships(seen, history),
-        _documents(seen, history),
+        *(_section(seen, history, section) for section in sections_of(seen)),
         _failures(seen),
         _bad_runs(history),
         _alerts(seen, history),
@@ -216,12 +181,6 @@ def _levels(seen: Snapshot) -> str:
     return f"<section><h2>Service levels</h2><ul class=tiles>{''.join(tiles)}</ul></section>"
 
 
-_LEGEND = {
-    "runs": (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed")),
-    "seconds": (("p50", "half of the runs within"), ("p95", "95 % within")),
-}
-
-
 def _legend(entries: Iterable[tuple[str, str]]) -> str:
     return (
         "<p class=legend>" + "".join(f'<span><i class="{css}"></i>{say(name)}</span>' for css, name in entries) + "</p>"
@@ -251,39 +210,20 @@ def _job(seen: Snapshot, history: History, status: JobStatus) -> str:
     lines.append(_facts(times))
     rows = {row["day"]: row for row in history.runs if row["job"] == status.name}
     if rows:
-        labels = _labels(history.days)
-        lines.append("<div class=pair>")
-        lines.append(
-            _figure(
-                "runs a day",
-                draw_bars(
-                    labels,
-                    [
-                        Series("clean", "clean", [_of(rows, day, "clean") for day in history.days]),
-                        Series("partial or held", "attention", [_of(rows, day, "attention") for day in history.days]),
-                        Series("failed", "failed", [_of(rows, day, "failed") for day in history.days]),
-                    ],
-                    title=f"{status.name}: runs a day",
-                ),
-                _LEGEND["runs"],
-            )
+        labels, days = history.days.labels, history.days.days
+        bars = (
+            Series(words, css, [_of(rows, day, css) for day in days])
+            for css, words in (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
         )
-        lines.append(
-            _figure(
-                "duration of a run",
-                draw_lines(
-                    labels,
-                    [
-                        Series("p50", "p50", [_quantile(rows, day, "seconds", 0) for day in history.days]),
-                        Series("p95", "p95", [_quantile(rows, day, "seconds", 1) for day in history.days]),
-                    ],
-                    title=f"{status.name}: seconds a run",
-                    unit=" s",
-                ),
-                _LEGEND["seconds"],
-            )
+        waits = (
+            Series(words, css, [_quantile(rows, day, "seconds", at) for day in days])
+            for at, (css, words) in enumerate((("p50", "half of the runs within"), ("p95", "95 % within")))
         )
-        lines.append("</div>")
+        charts = (
+            Chart(f"{status.name}: runs a day", labels, tuple(bars)),
+            Chart(f"{status.name}: duration of a run", labels, tuple(waits), unit=" s", lines=True),
+        )
+        lines.append(_charts(charts))
     return f"<section>{''.join(lines)}</section>"
 
 
@@ -296,148 +236,80 @@ def _quantile(rows: Mapping[date, Mapping[str, Any]], day: date, name: str, at: 
     return values[at] if values else None
 
 
-def _labels(days: Sequence[date]) -> list[str]:
-    return [f"{day:%d %b}" for day in days]
+def _charts(charts: Sequence[Chart]) -> str:
+    return f"<div class=pair>{''.join(map(_figure, charts))}</div>" if charts else ""
 
 
-def _figure(words: str, chart: str, legend: Iterable[tuple[str, str]] = ()) -> str:
-    entries = list(legend)
-    return f"<figure><figcaption>{say(words)}{_legend(entries) if entries else ''}</figcaption>{chart}</figure>"
+def _figure(chart: Chart) -> str:
+    draw = draw_lines if chart.lines else draw_bars
+    drawn = draw(chart.labels, chart.series, title=chart.title, unit=chart.unit)
+    legend = _legend((each.css, each.name) for each in chart.series) if len(chart.series) > 1 else ""
+    return f"<figure><figcaption>{say(chart.title)}{legend}</figcaption>{drawn}</figure>"
 
 
 def _facts(pairs: Iterable[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<div><dt>{say(name)}</dt><dd>{say(value)}</dd></div>" for name, value in pairs) + "</dl>"
 
 
-_STRIP = {"Success": "clean", "PartialSuccess": "attention", "Held": "attention", "Failed": "failed"}
-_STANDING_CSS = {
-    Standing.SILENT: "bad",
-    Standing.FAILING: "bad",
-    Standing.HELD: "warn",
-    Standing.RETRYING: "warn",
-    Standing.PARTIAL: "warn",
-    Standing.WARNED: "warn",
-    Standing.FINE: "good",
-}
+_CSS = {Severity.BAD: "bad", Severity.ATTENTION: "warn", Severity.OK: "good"}
+_SQUARES = {Severity.OK: "clean", Severity.ATTENTION: "attention", Severity.BAD: "failed"}
+_SQUARE_WORDS = (("clean", "success"), ("attention", "partial or held"), ("failed", "failed"), ("none", "nothing"))
 
 
-def _dealerships(seen: Snapshot, history: History) -> str:
-    statuses = dealership_statuses(seen)
-    if not statuses:
+def _section(seen: Snapshot, history: History, section: Section) -> str:
+    if not section.title or not section.rows:
         return ""
-    troubled = [each for each in statuses if each.standing in _STANDING_CSS and each.standing is not Standing.FINE]
-    others = [each for each in statuses if each not in troubled]
-    counts = ", ".join(
-        f"{number} {standing}"
-        for standing in Standing
-        if (number := sum(1 for each in statuses if each.standing is standing))
-    )
-    rows = "".join(_dealership(seen, history, each) for each in troubled)
-    rest = "".join(_dealership(seen, history, each) for each in others)
-    folded = (
-        f"<details><summary>{many(len(others), 'other')}</summary><ul class='rows dealerships'>{rest}</ul></details>"
-        if others
-        else ""
-    )
-    legend = _legend(
-        (("clean", "success"), ("attention", "partial or held"), ("failed", "failed"), ("none", "no sync"))
-    )
-    words = f"{len(statuses)}: {say(counts)}. A square a day, the latest to the right."
-    head = f"<h2>Dealerships</h2><p class=meta>{words}</p>{legend}"
-    return f"<section>{head}<ul class='rows dealerships'>{rows}</ul>{folded}</section>"
-
-
-def _dealership(seen: Snapshot, history: History, status: DealershipStatus) -> str:
-    found = status.facts
-    days = history.days[-_STRIP_DAYS:]
-    marks = [history.syncs.get((found.id, day)) for day in days]
-    strip = draw_strip([_STRIP.get(mark) if mark else None for mark in marks], title=_strip_words(days, marks))
-    css = _STANDING_CSS.get(status.standing, "none")
-    why = f"<p>{say(status.why)}</p>" if status.why else ""
-    is_troubled = css in ("bad", "warn")
-    what = f"<p class=do><b>do</b> {_code(status.what_to_do)}</p>" if status.what_to_do and is_troubled else ""
-    return (
-        f"<li><div class=name><b>{say(found.id)}</b> {say(found.name, most=80)}</div>"
-        f'<span class="pill {css}">{say(status.standing)}</span>{strip}'
-        f"<small>success {say(ago(seen.now, found.last_success_at))}</small>{why}{what}</li>"
-    )
-
-
-def _strip_words(days: Sequence[date], marks: Sequence[str | None]) -> str:
-    failed = [f"{day:%d %b}" for day, mark in zip(days, marks, strict=True) if mark == "Failed"]
-    good = sum(1 for mark in marks if mark == "Success")
-    words = f"{good} of the last {len(days)} days a success"
-    return f"{words}; failed on {', '.join(failed)}" if failed else words
-
-
-_OUTCOMES = (
-    ("authorized", "clean"),
-    ("pending", "waiting"),
-    ("rejected", "attention"),
-    ("needs_attention", "held"),
-    ("fault", "failed"),
-)
-
-
-def _documents(seen: Snapshot, history: History) -> str:
-    if not sri.facts_of(seen).tenants and not history.states:
-        return ""
-    parts = ["<h2>Documents and the SRI</h2>"]
-    parts += [
-        f'<p class="card bad">{say(host.host)} {host.trouble} since {stamp(host.opened_at)}</p>'
-        for host in sri.facts_of(seen).hosts
-        if host.opened_at and host.behind
+    past = history.sections.get(section.name, Past())
+    troubled = [row for row in section.rows if row.severity in (Severity.BAD, Severity.ATTENTION)]
+    others = [row for row in section.rows if row not in troubled]
+    squares = " A square a day, the latest to the right." if past.squares else ""
+    css = "rows squares" if past.squares else "rows"
+    parts = [
+        f"<h2>{say(section.title)}</h2>",
+        f"<p class=meta>{len(section.rows)}: {say(section.summary)}.{squares}</p>",
+        _legend(_SQUARE_WORDS) if past.squares else "",
+        _facts([(name, f"{number:,}") for name, number in past.totals]) if past.totals else "",
+        _charts(past.charts),
+        f"<ul class='{css}'>{''.join(_row(seen, history, section, row) for row in troubled)}</ul>",
     ]
-    known = [(state.replace("_", " "), f"{history.states[state]:,}") for state in _STATES if state in history.states]
-    parts.append(_facts(known))
-    labels = _labels(history.days)
-    if history.asks:
-        by_day = {(row["day"], row["kind"]): row["asks"] for row in history.asks}
-        kinds = [(kind, css) for kind, css in _OUTCOMES if any(row["kind"] == kind for row in history.asks)]
-        series = [
-            Series(kind.replace("_", " "), css, [by_day.get((day, kind)) for day in history.days])
-            for kind, css in kinds
-        ]
-        legend = [(css, kind.replace("_", " ")) for kind, css in kinds]
-        parts.append("<div class=pair>")
-        parts.append(_figure("answers a day", draw_bars(labels, series, title="answers of the SRI a day"), legend))
-        waits = {row["day"]: row for row in history.waits}
-        lines = [
-            Series("p50", "p50", [_quantile(waits, day, "ms", 0) for day in history.days]),
-            Series("p95", "p95", [_quantile(waits, day, "ms", 1) for day in history.days]),
-        ]
-        chart = draw_lines(labels, lines, title="milliseconds an answer takes", unit=" ms")
-        parts.append(_figure("time the SRI takes to answer", chart, (("p50", "half within"), ("p95", "95 % within"))))
-        parts.append("</div>")
-    parts.append("<div class=pair>")
-    for name, words in (("check", "due documents by how long they wait"), ("ride", "RIDEs by how long they wait")):
-        if any(history.ages[name]):
-            chart = draw_bars(list(_AGES), [Series("documents", "waiting", list(history.ages[name]))], title=words)
-            parts.append(_figure(words, chart))
-    parts.append("</div>")
-    parts.append(_tenants(seen))
+    if others:
+        rest = "".join(_row(seen, history, section, row) for row in others)
+        words = many(len(others), "other")
+        parts.append(f"<details><summary>{words}</summary><ul class='{css}'>{rest}</ul></details>")
+    parts += [f"<p class=meta>{say(note)}</p>" for note in section.notes]
     return f"<section>{''.join(parts)}</section>"
 
 
-def _tenants(seen: Snapshot) -> str:
-    rows = []
-    for found in tenants_of(seen):
-        numbers = [
-            (found.needs_attention, "needs a person" if found.needs_attention == 1 else "need a person"),
-            (found.ride_parked, "RIDE refused"),
-            (found.due, "due"),
-            (found.pending, "pending"),
-            (found.rejected, "rejected"),
-        ]
-        words = ", ".join(f"{number:,} {name}" for number, name in numbers if number) or "nothing open"
-        css = "bad" if found.needs_attention or found.ride_parked else "good"
-        rows.append(
-            f"<li><div class=name><b>{say(found.ruc)}</b> {say(found.name, most=80)}</div>"
-            f'<span class="pill {css}">{"look" if css == "bad" else "fine"}</span><small>{say(words)}</small></li>'
-        )
-    first, rest = "".join(rows[:12]), "".join(rows[12:])
-    folded = f"<details><summary>{len(rows) - 12} more</summary><ul class=rows>{rest}</ul></details>" if rest else ""
-    return f"<h3>Tenants</h3><ul class=rows>{first}</ul>{folded}" if rows else ""
+def _row(seen: Snapshot, history: History, section: Section, row: Row) -> str:
+    squares = history.sections.get(section.name, Past()).squares
+    days = history.days.days[-_STRIP_DAYS:]
+    marks = [squares.get(row.key, {}).get(day) for day in days]
+    strip = draw_strip([_SQUARES.get(mark) if mark else None for mark in marks], title=_strip_words(days, marks))
+    is_troubled = row.severity in (Severity.BAD, Severity.ATTENTION)
+    why = f"<p>{say(row.why)}</p>" if row.why else ""
+    what = f"<p class=do><b>do</b> {_code(row.what_to_do)}</p>" if row.what_to_do and is_troubled else ""
+    return (
+        f"<li><div class=name><b>{say(row.name, most=100)}</b></div>"
+        f'<span class="pill {_CSS.get(row.severity, "none")}">{say(row.state)}</span>{strip if squares else ""}'
+        f"<small>{say(', '.join(_told(seen, section, row)))}</small>{why}{what}</li>"
+    )
+
+
+def _told(seen: Snapshot, section: Section, row: Row) -> Iterator[str]:
+    """What a person is told of a row's columns."""
+    for column in section.columns:
+        value = row.cells[column.name]
+        if column.noun and column.unit is Unit.INSTANT:
+            yield f"{column.noun} {ago(seen.now, value)}"
+        elif column.noun and column.unit is Unit.COUNT and value:
+            yield many(value, column.noun, column.nouns)
+
+
+def _strip_words(days: Sequence[date], marks: Sequence[Severity | None]) -> str:
+    failed = [f"{day:%d %b}" for day, mark in zip(days, marks, strict=True) if mark is Severity.BAD]
+    good = sum(1 for mark in marks if mark is Severity.OK)
+    words = f"{good} of the last {len(days)} days a success"
+    return f"{words}; failed on {', '.join(failed)}" if failed else words
 
 
 def _failures(seen: Snapshot) -> str:

@@ -82,14 +82,14 @@ svg .line.p95 { stroke: var(--held); fill: none; }
 .strip { max-width: 100%; height: auto; }
 .rows > li { border-top: 1px solid var(--rule); padding: 9px 0; display: grid; gap: 3px 14px; align-items: center;
   grid-template-columns: minmax(0, 1fr) auto auto auto; }
-.dealerships > li { grid-template-columns: minmax(0, 1fr) 110px auto 160px; }
-  .dealerships .pill { justify-self: start; } .rows > li:first-child { border-top: 0; }
+.squares > li { grid-template-columns: minmax(0, 1fr) 110px auto 160px; }
+  .squares .pill { justify-self: start; } .rows > li:first-child { border-top: 0; }
 .rows p { grid-column: 1 / -1; margin: 0; font-size: 14px; } .rows small { text-align: right; }
 details > summary { cursor: pointer; color: var(--soft); padding: 8px 0; }
 footer { color: var(--soft); font-size: 13px; text-align: center; }
 @media (max-width: 760px) { .pair { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 640px) { body { padding: 14px 10px 32px; } section { padding: 14px 12px; }
-  .rows > li, .dealerships > li { grid-template-columns: minmax(0, 1fr) auto; }
+  .rows > li, .squares > li { grid-template-columns: minmax(0, 1fr) auto; }
   .rows .strip, .rows small { grid-column: 1 / -1; }
   .rows small { text-align: left; } .chart text { font-size: 14px; } .tiles { grid-template-columns: 1fr 1fr; }
   .tile b { font-size: 20px; } }

@@ -38,7 +38,7 @@ _jobsync() {
         'jobsync schedule') words='show --help' ;;
         'jobsync schedule show') words='--json --help' ;;
         'jobsync audit') words='--limit --json --help' ;;
-        'jobsync report') words='-o --output --days --json --help' ;;
+        'jobsync report') words='-o --output --days --dealership --tenant --json --help' ;;
         'jobsync metrics') words='-o --output --help' ;;
         'jobsync alert') words='--unit --json --help' ;;
         'jobsync dealership') words='add set list show pause resume schedule --help' ;;
@@ -50,10 +50,10 @@ _jobsync() {
         'jobsync dealership resume') words='--json --help' ;;
         'jobsync dealership schedule') words='--default --json --help' ;;
         'jobsync credentials') words='set delete test rotate-key --help' ;;
-        'jobsync credentials set') words='--from-stdin --json --help' ;;
+        'jobsync credentials set') words='--from-stdin --key-lost --json --help' ;;
         'jobsync credentials delete') words='--yes --json --help' ;;
         'jobsync credentials test') words='--json --help' ;;
-        'jobsync credentials rotate-key') words='--json --help' ;;
+        'jobsync credentials rotate-key') words='--unbound --json --help' ;;
         'jobsync holds') words='list show approve reject --help' ;;
         'jobsync holds list') words='--all --json --help' ;;
         'jobsync holds show') words='--json --help' ;;
@@ -124,6 +124,8 @@ _jobsync() {
         'jobsync runs show '0) words='' asked='run' ;;
         'jobsync runs retry '0) words='' asked='run' ;;
         'jobsync logs '0) words='' asked='run' ;;
+        'jobsync report '--dealership) words='' asked='dealership' ;;
+        'jobsync report '--tenant) words='' asked='tenant' ;;
         'jobsync dealership set '0) words='' asked='dealership' ;;
         'jobsync dealership show '0) words='' asked='dealership' ;;
         'jobsync dealership pause '0) words='' asked='dealership' ;;

@@ -34,7 +34,7 @@ _jobsync() {
             'locks:Show who holds which lock now.'
             'schedule:When each dealership is synced next.'
             'audit:Show what people changed, newest first.'
-            'report:Write one self-contained HTML page. Runs, durations, dealerships, the SRI, failures.'
+            'report:Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told.'
             'metrics:Print metrics in Prometheus’ text format. With -o for node_exporter’s textfile collector.'
             'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
             'dealership:Dealerships - whom we sync, and when.'
@@ -166,6 +166,8 @@ _jobsync() {
             '-o:The HTML file; - for stdout.'
             '--output:The HTML file; - for stdout.'
             '--days:How far back.'
+            '--dealership:Of this one alone.'
+            '--tenant:Of this one alone.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -231,11 +233,12 @@ _jobsync() {
             'set:Store credentials, replacing all that was there; an omitted yard code clears the old one.'
             'delete:Delete a dealership’s credentials; it is not synced any more.'
             'test:Ask EasyCars whether it takes the client pair and the account pair; nothing is stored.'
-            'rotate-key:Encrypt all stored credentials with the current key, all or nothing.'
+            'rotate-key:Encrypt all stored credentials with the current key, each bound to its dealership and field, all or nothing. With the key left as it is, it binds those that are not bound yet.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials set') found=(
             '--from-stdin:Read {client_id, client_secret, account_number, account_secret, environment, yard_code?} as JSON; environment is "Test" or "Production", every value a text in quotes.'
+            '--key-lost:Store them though the key decrypts no other dealership’s - theirs is lost.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -249,6 +252,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials rotate-key') found=(
+            '--unbound:In the layout of the program that jobsync replaces, for the way back to it.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -543,6 +547,8 @@ _jobsync() {
         ('jobsync runs show '0) asked='run' choices=() ;;
         ('jobsync runs retry '0) asked='run' choices=() ;;
         ('jobsync logs '0) asked='run' choices=() ;;
+        ('jobsync report '--dealership) asked='dealership' choices=() ;;
+        ('jobsync report '--tenant) asked='tenant' choices=() ;;
         ('jobsync dealership set '0) asked='dealership' choices=() ;;
         ('jobsync dealership show '0) asked='dealership' choices=() ;;
         ('jobsync dealership pause '0) asked='dealership' choices=() ;;

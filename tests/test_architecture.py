@@ -268,6 +268,7 @@ def test_small_files_lean_on_nothing() -> None:
         "journal",
         "libpq",
         "logs",
+        "masking",
         "phrases",
         "proxies",
         "schema_name",

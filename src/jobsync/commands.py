@@ -80,6 +80,7 @@ ABOUT = {
     "invoice export": About(f"invoice export {_KEY} --to ."),
     "ride render": About("ride render invoice.xml -o invoice.pdf --logo logo.png"),
     "sri explain": About("sri explain 39"),
+    "storage claim": About("storage claim"),
     "settings list": About("settings list", reads=True),
     "settings get": About("settings get easycar_sync_cron", reads=True),
     "settings set": About("settings set easycar_sync_concurrency 4"),
@@ -126,4 +127,8 @@ def examples_of(path: Sequence[str], commands: Iterable[str] = ()) -> list[str]:
 
 def as_epilog(lines: Sequence[str]) -> str:
     """Return examples as the end of a command's help; the mark keeps its lines from being joined."""
-    return "\b\n" + "\n".join([f"Example{'s' if len(lines) > 1 else ''}:", *(f"  {line}" for line in lines)])
+    return (
+        ""
+        if not lines
+        else "\b\n" + "\n".join([f"Example{'s' if len(lines) > 1 else ''}:", *(f"  {line}" for line in lines)])
+    )

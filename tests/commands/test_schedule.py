@@ -419,7 +419,7 @@ def test_change_in_sql_counts_at_the_next_tick(
 
 
 def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
-    scheduled: Tick, clock: Clock, add: Add, feed: Feed, connection: Connection
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, connection: Connection, cli: Cli
 ) -> None:
     """
     A dealership that answers 503 is tried at its slot and 5, 15 and 45 minutes later and not after; one with wrong
@@ -429,6 +429,7 @@ def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
     feed.answers["DOWN"] = ("503 Service Unavailable", b"down")
     add("Wrong", "WRONG")
     feed.answers["WRONG"] = b'{"Code": 1, "ErrorMessage": "no"}'
+    cli("credentials", "rotate-key", "--unbound")  # what is bound to its dealership has no copies
     connection.execute("INSERT INTO dealerships (name) SELECT 'Up ' || n FROM generate_series(1, 198) n")
     connection.execute(
         "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"

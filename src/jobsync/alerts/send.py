@@ -17,7 +17,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from jobsync import __version__
 from jobsync.errors import ConfigurationProblem, JobsyncError
-from jobsync.logs import register_secret, visible
+from jobsync.logs import visible
+from jobsync.masking import register_secret
 
 if TYPE_CHECKING:
     from jobsync.alerts.smtp import Conversation
@@ -532,7 +533,7 @@ def hide_secrets(settings: Settings) -> None:
             pieces = [*parts.path.split("/"), *(value for values in parse_qs(parts.query).values() for value in values)]
             for piece in pieces:
                 if len(piece) >= 12:
-                    register_secret(piece)
+                    register_secret(piece, whole=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from jobsync.logs import register_secret
+from jobsync.masking import register_secret
 
 _MOST_BYTES = 1 << 20  # of all that a server says
 _MOST_ROUNDS = 5  # of one login

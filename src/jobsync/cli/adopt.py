@@ -14,7 +14,8 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_facts, print_lines, print_table, say, show
 from jobsync.db.engine import passwords_in, translated
 from jobsync.errors import ExitCode
-from jobsync.logs import complain, register_secret, visible
+from jobsync.logs import complain, visible
+from jobsync.masking import register_secret
 
 
 def adopt(

@@ -32,7 +32,7 @@ COMMANDS = {
     "schedule": Place("jobsync.cli.schedule", "app", panel=_STATE),
     "audit": Place("jobsync.cli.audit", "audit", panel=_STATE),
     "report": Place("jobsync.cli.report", "report", panel=_STATE),
-    "metrics": Place("jobsync.cli.report", "metrics", panel=_STATE),
+    "metrics": Place("jobsync.cli.metrics", "metrics", panel=_STATE),
     "alert": Place("jobsync.cli.health", "alert", panel=_STATE),
     "dealership": Place("jobsync.cli.dealership", "app", panel=_CARS),
     "credentials": Place("jobsync.cli.credentials", "app", panel=_CARS),
@@ -94,7 +94,8 @@ def root(
     ] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-    from jobsync.logs import configure_logs, register_secret
+    from jobsync.logs import configure_logs
+    from jobsync.masking import register_secret
 
     if quiet and verbose:
         raise UsageProblem("-q asks for less log and -v for more: give one of them")

@@ -15,7 +15,7 @@ from jobsync.deploy.install import SYSTEM, compare
 from jobsync.deploy.installation import read_installation
 from jobsync.easycars import upkeep as easycars
 from jobsync.easycars.client import ADDRESSES as EASYCARS
-from jobsync.easycars.credentials import Cipher
+from jobsync.easycars.credentials import Cipher, Place
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.ride.upkeep import check_storage
@@ -106,14 +106,14 @@ def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[
         return ()
 
 
-def _decrypter(tools: Tools) -> Callable[[str], object] | None:
+def _decrypter(tools: Tools) -> Callable[[str, Place], object] | None:
     try:
         return tools.cipher.decrypt
     except ConfigurationProblem:
         return None
 
 
-def _current(settings: Settings) -> Callable[[str], object] | None:
+def _current(settings: Settings) -> Callable[[str, Place], object] | None:
     """Return what decrypts with the current key alone, None where no previous one is set beside it."""
     key, previous = settings.encryption_key, settings.encryption_key_previous
     return Cipher(key).decrypt if key and previous else None

@@ -37,7 +37,7 @@ def to_json(value: object) -> Any:
 
 
 # What JSON may hold as it is, but a terminal or an encoder should not meet.
-_TO_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_TO_ESCAPE = re.compile("[\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def print_json(document: object) -> None:
@@ -129,6 +129,14 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None, most: int = 
         raise CannotWrite(f"cannot write {visible(path, most=300)}: {visible(why)}") from None
 
 
+def write_page(path: Path | None, text: str, *, mode: int) -> None:
+    """Write a text to a file with these permissions, whole or not at all, or to standard output (None or -)."""
+    if path is None or str(path) == "-":
+        write(text)
+    else:
+        write_file(path, text.encode(errors="replace"), mode=mode)
+
+
 def take_loss() -> str | None:
     """Return why output was lost since this was last asked, None if all of it was written."""
     why = next(filter(None, _lost), None)
@@ -157,7 +165,8 @@ def cell(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, dict):
-        return " ".join(f"{name}={cell(part)}" for name, part in value.items() if part not in (None, 0)) or "-"
+        parts = [f"{visible(name, most=80)}={cell(part)}" for name, part in value.items() if part not in (None, 0)]
+        return " ".join(parts) or "-"
     if isinstance(value, list | tuple):
         shown = ", ".join(cell(part) for part in value[:12])
         return f"{shown} and {len(value) - 12} more" if len(value) > 12 else shown

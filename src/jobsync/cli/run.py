@@ -130,6 +130,7 @@ def _run(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=work.connections,
     )
 

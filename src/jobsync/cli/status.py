@@ -76,7 +76,14 @@ def status(
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     with translated(), tools.engine.connect() as connection:
-        seen = read_snapshot(connection, tools.watched, window=window, waker=tools.waker)
+        seen = read_snapshot(
+            connection,
+            tools.watched,
+            window=window,
+            waker=tools.waker,
+            timers_on=tools.timers_on,
+            channels=tools.settings.channels,
+        )
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 

@@ -13,6 +13,7 @@ from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
 from jobsync.deploy.units import render_units
 from jobsync.errors import ExitCode, UsageProblem
+from jobsync.settings import to_open
 
 if TYPE_CHECKING:
     from jobsync.deploy.installation import Installation
@@ -63,6 +64,7 @@ def install(
     """Write the files that differ, remove what is configured no more, create user and folders, reload systemd."""
     root = root.absolute()
     installation = _installation(context, root, executable)
+    wrong = disk.find_wrong_rights(root)
     files = disk.install(installation, root)
     done = {
         disk.FileState.MISSING: "written",
@@ -72,8 +74,12 @@ def install(
         disk.FileState.UNKNOWN: "unknown to this version; jobsync units diff says how to remove it",
         disk.FileState.SURPLUS: "removed",
     }
-    print_table(["file", ""], [[file.path, done[file.state]] for file in files])
+    print_table(["file", ""], [[file.path, done[file.state]] for file in files if file.state in done])
     disk.create_user_and_folders(installation, root)
+    left = {each.path for each in disk.find_wrong_rights(root)}
+    for each in wrong:
+        stays = f"{each.path}: {each.found}, which the service cannot use; as root: {to_open(Path(each.path))}"
+        say(stays if each.path in left else str(each))
     disk.reload(root)
     if enable:
         disk.enable_timers(installation, root)

@@ -16,7 +16,7 @@ from jobsync.deploy.installation import Installation, below
 from jobsync.deploy.units import NAMES, SYSUSERS, TMPFILES, UNITS_FOLDER, render_units, timers_of
 from jobsync.errors import JobsyncError
 from jobsync.logs import visible
-from jobsync.settings import CREDENTIALS_FOLDER
+from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, SERVICE, Rights, read_rights
 
 SYSTEM = Path("/")
 _RUNNING = Path("/run/systemd/system")
@@ -42,6 +42,7 @@ class FileState(StrEnum):
     SAME = "same"
     DIFFERS = "differs"
     MISSING = "missing"
+    RIGHTS = "rights"
     DROP_IN = "drop-in"
     UNKNOWN = "unknown"
     SURPLUS = "surplus"
@@ -63,8 +64,8 @@ class Compared:
 
     @property
     def would_change(self) -> bool:
-        """Whether installing would write or remove it."""
-        return self.state in (FileState.DIFFERS, FileState.MISSING, FileState.SURPLUS)
+        """Whether installing would write or remove it, or let the service read it."""
+        return self.state in (FileState.DIFFERS, FileState.MISSING, FileState.SURPLUS, FileState.RIGHTS)
 
 
 def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
@@ -84,8 +85,31 @@ def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
         before = _read(below(root, path))
         state = FileState.MISSING if before is None else FileState.SAME
         found.append(Compared(path, state if before in (None, secret + "\n") else FileState.DIFFERS))
+    found += [Compared(each.path, FileState.RIGHTS, f"{each}\n") for each in find_wrong_rights(root)]
     found += [Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")]
     return [*found, *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root))]
+
+
+@dataclass(frozen=True)
+class WrongRights:
+    """A file of the configuration that the service's user cannot read, or that more than it can."""
+
+    path: str
+    found: Rights
+
+    def __str__(self) -> str:
+        """Return what installing would change."""
+        return f"{self.path}: {self.found} -> root:{SERVICE}, mode 0640"
+
+
+def find_wrong_rights(root: Path = SYSTEM) -> list[WrongRights]:
+    """Return the files that systemd-tmpfiles corrects; below another root it does so when that system starts."""
+    if root != SYSTEM:
+        return []
+    right = Rights("root", SERVICE, 0o640)
+    paths = (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*")))
+    found = {path: read_rights(path) for path in paths if path.is_file()}
+    return [WrongRights(str(path), rights) for path, rights in found.items() if rights != right]
 
 
 def find_unknown(root: Path = SYSTEM) -> list[str]:

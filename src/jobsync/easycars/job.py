@@ -19,7 +19,7 @@ from jobsync.cron import next_slot, resolve
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
-from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
+from jobsync.easycars.credentials import Cipher, Credentials, Place, places_of
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
@@ -141,7 +141,6 @@ class StockSync:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         if isinstance(run, Run):
             with run.writing(run.own_fences) as connection:
-                store.log_crashed(connection)
                 keep_last_good(connection, self.settings)
                 claim_hosts(connection, self.hosts)
         with run.transaction() as connection:
@@ -289,13 +288,7 @@ def _require_key(connection: Connection[Any], cipher: Cipher) -> None:
         ConfigurationProblem: it decrypts none of them.
     """
     secrets = store.read_account_secrets(connection)
-    for secret in secrets:
-        try:
-            cipher.decrypt(secret)
-        except CredentialsUnreadable:
-            continue
-        return
-    if secrets:
+    if secrets and not any(cipher.opens(stored, Place(number, "account_secret")) for number, stored in secrets):
         raise ConfigurationProblem(
             f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they were"
             " stored with, or set them again: jobsync credentials set ID"
@@ -425,7 +418,7 @@ class _Work:
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
                 warnings=plan.warnings,
             )
-            store.end_attempt(connection, dealership_id)
+            store.end_attempt(connection, dealership_id, success=plan.status is ItemStatus.SUCCESS)
             return plan
 
         return plan_and(apply, connection, dealership_id, feed, self._job.policy, run_id=run_id)
@@ -579,9 +572,11 @@ def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | No
         raise ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
-    client_id, client_secret, account_number, account_secret = (cipher.decrypt(text) for text in stored[:4])
-    yard_code = (stored[5] or "").strip() or None  # as an item's is read: it may have been stored by SQL
-    return Credentials(client_id, client_secret, account_number, account_secret, stored[4], yard_code)
+    *sealed, environment, yard = stored
+    places = places_of(dealership_id)
+    secrets = {place.field: cipher.decrypt(text, place) for place, text in zip(places, sealed, strict=True)}
+    yard_code = (yard or "").strip() or None  # as an item's is read: it may have been stored by SQL
+    return Credentials(**secrets, environment=environment, yard_code=yard_code)
 
 
 @dataclass(frozen=True)

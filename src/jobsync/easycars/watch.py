@@ -23,6 +23,7 @@ from jobsync.cron import (
     text_of_cron,
     text_of_zone,
 )
+from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
@@ -38,6 +39,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Row,
@@ -107,6 +109,7 @@ class DealershipFacts:
         holds: what waits for a person.
         kept: what stays as it is, because a person rejected the change.
         error: the first error of the last sync that failed.
+        is_unanswered: the last sync failed, in a run in which nobody had an answer.
     """
 
     id: int
@@ -129,6 +132,7 @@ class DealershipFacts:
     last_run_id: UUID | None
     failures: int
     error: str | None
+    is_unanswered: bool
     holds: tuple[HeldFacts, ...]
     is_empty: bool
     kept: tuple[HeldFacts, ...]
@@ -170,6 +174,7 @@ def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: 
     )
 
 
+_LATELY = timedelta(hours=2)  # a slot with all its retries, as they are set by default
 _BEHIND = """
     SELECT count(*) FROM easycar_credentials c JOIN dealership_schedules e USING (dealership_id)
     WHERE c.environment = ANY(environments) AND e.why_not IS NULL
@@ -185,7 +190,7 @@ _DEALERSHIPS = """
            h.last_success_at,
            nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
            h.cron AS last_cron, h.timezone AS last_zone,
-           greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
+           greatest(coalesce(greatest(h.last_success_at, g.through_at), h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
            CASE WHEN l.status = 'Failed' THEN (
@@ -194,6 +199,8 @@ _DEALERSHIPS = """
                    AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
+           coalesce(l.status = 'Failed' AND coalesce((SELECT r.exit_code FROM job_runs r WHERE r.id = l.run_id), 69)
+               = 69, false) AS is_unanswered,
            coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
@@ -216,6 +223,12 @@ _DEALERSHIPS = """
         SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
+    -- what was held or partial is no success, and no silence either
+    LEFT JOIN LATERAL (
+        SELECT synced_at AS through_at FROM easycar_sync_logs
+        WHERE dealership_id = d.id AND sync_type = 'stock' AND status IN ('PartialSuccess', 'Held')
+        AND synced_at > coalesce(h.last_success_at, '-infinity') ORDER BY synced_at DESC LIMIT 1
+    ) g ON true
     ORDER BY d.id
 """
 
@@ -421,11 +434,24 @@ def _upstream(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         )
         return JobStatus(job, State.UPSTREAM_DOWN, f"EasyCars does not answer: {names_of(hosts)}", what)
     run = job.last_run
-    if run and run.exit_code == ExitCode.UNAVAILABLE:
-        why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
-        what = f"{_tried_again(seen, job)}; jobsync doctor tests the way there"
-        return JobStatus(job, State.UPSTREAM_DOWN, why + seen.reason(run), what, seen.fingerprint(run))
-    return None
+    if run is None or run.exit_code != ExitCode.UNAVAILABLE or not _is_silent_for_all(seen):
+        return None
+    why = f"EasyCars did not answer for any dealership that was asked lately, last in run {str(run.run_id)[:8]}"
+    what = f"{_tried_again(seen, job)}; jobsync doctor tests the way there"
+    return JobStatus(job, State.UPSTREAM_DOWN, why + by_hand(run) + seen.reason(run), what, seen.fingerprint(run))
+
+
+def _is_silent_for_all(seen: Snapshot) -> bool:
+    """
+    Whether none of the dealerships that were asked lately, in whichever run, had an answer.
+
+    One alone, while others take part, says nothing of the vendor; where only one does, its run is all that is known.
+    """
+    ready = [found for found in facts_of(seen).dealerships if found.why_not is None]
+    if len(ready) == 1:
+        return True
+    asked = [found for found in ready if found.last_synced_at and seen.now - found.last_synced_at < _LATELY]
+    return len(asked) > 1 and all(found.is_unanswered for found in asked)
 
 
 def _tried_again(seen: Snapshot, job: JobFacts) -> str:
@@ -511,6 +537,10 @@ def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Pro
                 what,
                 cause=Cause.SCHEDULE_UNREADABLE,
             )
+
+
+def queue(_seen: Snapshot, _job: JobFacts) -> None:
+    """Return none: a slot has as many dealerships as there are."""
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
@@ -637,3 +667,29 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
     for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
         squares.setdefault(row["dealership_id"], {})[row["day"]] = Severity(row["severity"])
     return {"dealerships": Past(squares)}
+
+
+_SYNCS_LATELY = """
+    SELECT synced_at, status, run_id, items_processed AS received, created, updated, unchanged, revived, refused,
+           skipped, removed, held, error_messages, warnings
+    FROM easycar_sync_logs WHERE dealership_id = :id AND sync_type = 'stock' AND synced_at BETWEEN :since AND :now
+    ORDER BY synced_at DESC LIMIT 60
+"""
+_OUTCOMES = {
+    "Success": ("success", Severity.OK),
+    "PartialSuccess": ("partial", Severity.ATTENTION),
+    "Held": ("held", Severity.ATTENTION),
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return a dealership's last syncs, with what each changed and what it complained of."""
+    if section != "dealerships":
+        return
+    found = rows_of(connection, text(_SYNCS_LATELY), {"id": row.key, "since": days.since, "now": days.now})
+    for sync in found:
+        at, status, run_id = sync.pop("synced_at"), sync.pop("status"), sync.pop("run_id")
+        said = [*as_lines(sync.pop("error_messages")), *as_lines(sync.pop("warnings"))]
+        numbers = ", ".join(f"{number:,} {name}" for name, number in sync.items() if number) or "nothing received"
+        state, severity = _OUTCOMES.get(status, ("failed", Severity.BAD))
+        yield Moment(at, state, severity, "; ".join([numbers, *said[:5]]), run_id=run_id)

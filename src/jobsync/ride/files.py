@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
@@ -26,18 +27,28 @@ _FOLDER_MODE = 0o750
 MARKER = ".jobsync-database"  # in the root: the id of the database whose files lie there
 CLAIM = "jobsync storage claim"
 
-# What can be wrong with a storage as a whole, and what a person can do.
+# What can be wrong with a storage as a whole, and what a person can do; ROOT stands for its folder.
 REMEDIES = {
-    "storage_full": "df -h of the folder; make room, or a larger disk; each tick tries again",
-    "storage_read_only": "mount it to be written to: findmnt -T of the folder, dmesg; each tick tries again",
+    "storage_full": "df -h ROOT; make room there, or a larger disk; each tick tries again",
+    "storage_read_only": "findmnt -T ROOT; dmesg; mount it to be written to; each tick tries again",
     "storage_broken": "jobsync doctor (lines storage, disk); dmesg of this host or of the file server;"
     " each tick tries again",
     "storage_unmarked": "is it mounted on this host? mount it; if it is new, or its files are lost:"
     f" {CLAIM}; then jobsync generate-ride --missing",
     "storage_of_another": "JOBSYNC_STORAGE and JOBSYNC_DATABASE_URL do not belong together: correct the wrong one;"
     f" if the folder is to be this database's: {CLAIM}",
-    "storage_marker": f"look at {MARKER} in the folder: what it is, its owner and mode; {CLAIM} writes it anew",
+    "storage_marker": f"ls -l ROOT/{MARKER} shows what it is, its owner and mode; {CLAIM} writes it anew",
 }
+
+
+def remedy_of(cause: str, root: str) -> str:
+    """
+    Return what a person can do about a storage.
+
+    >>> remedy_of("storage_full", "/srv/rides")
+    'df -h /srv/rides; make room there, or a larger disk; each tick tries again'
+    """
+    return REMEDIES.get(cause, REMEDIES["storage_broken"]).replace("ROOT", shlex.quote(root))
 
 
 class StorageFault(JobsyncError):

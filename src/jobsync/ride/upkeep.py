@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobsync.db.engine import driver, translated
 from jobsync.phrases import many
 from jobsync.ride import store
-from jobsync.ride.files import RECOGNIZED_BY, REMEDIES, Storage, StorageFault
+from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault, remedy_of
 from jobsync.upkeep.model import Finding, ok, problem, some, warning
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
             _require_marker(engine, Storage(root))
             yield from _files(engine, Storage(root), every=every)
         except StorageFault as fault:
-            yield problem("storage", str(fault), REMEDIES[fault.cause])
+            yield problem("storage", str(fault), remedy_of(fault.cause, str(root)))
 
 
 def _require_marker(engine: Engine, storage: Storage) -> None:

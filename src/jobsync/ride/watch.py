@@ -13,7 +13,7 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.ride.files import REMEDIES
+from jobsync.ride.files import REMEDIES, remedy_of
 from jobsync.watch.model import (
     AGE,
     QUEUE,
@@ -24,6 +24,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Queue,
@@ -48,7 +49,6 @@ ABOUT = About(
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
     checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
-    queue=Queue("without their RIDE", "ride_delay_ms"),
 )
 _PARKED_WITHIN = timedelta(days=30)
 
@@ -121,8 +121,9 @@ class StorageHold:
 
     @property
     def what_to_do(self) -> str:
-        """The remedy of the cause."""
-        return REMEDIES.get(self.cause, REMEDIES["storage_broken"])
+        """The remedy of the cause, for the folder that the text begins with."""
+        root = self.text.removeprefix("storage ").partition(": ")[0] if self.cause in REMEDIES else ""
+        return remedy_of(self.cause, root)
 
 
 def storage_hold(job: JobFacts) -> StorageHold | None:
@@ -156,7 +157,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
         yield Problem(
             ABOUT.job,
             "storage",
-            f"generate-ride: {hold.text}; run {run} stopped, no document was charged an attempt",
+            f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
             hold.what_to_do,
             hold.run.started_at,
             cause=Cause.STORAGE_UNWRITABLE,
@@ -169,6 +170,17 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             _what_of(found),
             cause=Cause.RIDE_REFUSED,
         )
+
+
+def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
+    """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
+    if storage_hold(job):
+        return None
+    delay_ms = seen.settings.number("ride_delay_ms")
+    if not delay_ms:
+        return Queue("without their RIDE", "this host draws as fast as it can", "jobsync runs list shows how fast")
+    why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
+    return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
 
 
 def _what_of(found: Parked) -> str:
@@ -218,3 +230,8 @@ def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
     ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
     charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
     return {"tenants": Past(charts=charts)}
+
+
+def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:
+    """Return nothing: what happened to a tenant's documents is told with what the SRI says of them."""
+    return iter(())

@@ -284,6 +284,7 @@ def run_job(
     database: Database,
     environ: Mapping[str, str],
     connections: int = 4,
+    unfinished: record.Unfinished = record.tell_nobody,
 ) -> Report:
     """
     Do one run and return its verdict; never raises for what happens inside the work.
@@ -291,6 +292,7 @@ def run_job(
     Args:
         work: gets the run, sets `run.eligible`, returns the items' results.
         connections: work connections the run may open.
+        unfinished: told of every run that is closed here, this one or one found dead, if it left items unfinished.
 
     Raises:
         Unavailable, ConfigurationProblem: the run could not even begin; no row was opened. Nor is one for a run that
@@ -322,7 +324,7 @@ def run_job(
             return _report_skip(run, taken)
         if not locks.try_lock(run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
-        record.bury_crashed(run.transaction, locks)
+        record.bury_crashed(run.transaction, locks, unfinished)
         with run.transaction() as connection:
             record.open_run(connection, who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
@@ -334,6 +336,7 @@ def run_job(
             whole_job=not run.request.named_locks,
             counts_for_streak=run.streak,
             held=True,
+            unfinished=unfinished,
         )
         _say(report, recorded=recorded)
         notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {report.summary}")

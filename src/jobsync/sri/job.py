@@ -28,9 +28,9 @@ from jobsync.runner.run import DryRun, Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
-from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
+from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, Outcome, Verdict
 from jobsync.sri.store import DueDocument, Event, Found
-from jobsync.sri.verdict import back_off, judge
+from jobsync.sri.verdict import back_off, judge, judge_unusable
 
 _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
 # Writes are short: calls in flight share their connections, instead of using up what the server has for everybody. Each
@@ -332,7 +332,7 @@ class _Work:
         assert host is not None  # noqa: S101 - every key that can be asked about has one
         line = self._hosts[host]
         asked = self._job.client.ask(key, sending=line.leaving())
-        verdict = judge(asked.answer, document.history, self._chosen.clock)
+        verdict = self._judge(attempt, document, asked)
         change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         result = _result(attempt.item, document, verdict, asked, probed=change is not None and change.probed)
@@ -358,6 +358,15 @@ class _Work:
                 store.add_events(connection, [_circuit_event(answer.host, change)], run_id=attempt.run_id)
         attempt.on_commit.append(partial(_say, found))
         return found.result
+
+    def _judge(self, attempt: Trial, document: DueDocument, asked: Asked) -> Verdict:
+        now = self._chosen.clock
+        verdict = judge(asked.answer, document.history, now)
+        if verdict.outcome is not Outcome.FAULT or verdict.reason not in UNUSABLE:
+            return verdict
+        with attempt.run.transaction() as connection:
+            since, count = store.read_unusable(connection, document.id, sorted(UNUSABLE))
+        return judge_unusable(verdict, document.history, now, since=since or now, count=count + 1)
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         document = self._documents[attempt.item.key]

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
+from jobsync.db.system_settings import CATALOGUE
 from jobsync.hosts.watch import (
     ASKED,
     CIRCUIT,
@@ -37,6 +38,7 @@ from jobsync.watch.model import (
     JobStatus,
     Level,
     Metric,
+    Moment,
     Past,
     Problem,
     Queue,
@@ -55,7 +57,7 @@ from jobsync.watch.model import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from jobsync.db.system_settings import SystemSettings
+    from jobsync.db.system_settings import Number, SystemSettings
 
 ABOUT = About(
     CHECK_AUTHORIZATIONS.name,
@@ -63,8 +65,8 @@ ABOUT = About(
     blocked="of tenants that are paused or inactive",
     first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
     checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},
-    queue=Queue("to be asked about", "sri_check_concurrency"),
 )
+_CONCURRENCY_MOST = cast("Number", CATALOGUE["sri_check_concurrency"]).most
 AUTHORIZED_WITHIN = timedelta(minutes=5)
 RENDERED_WITHIN = timedelta(minutes=2)
 
@@ -331,6 +333,39 @@ def _what_of(tenant: TenantFacts) -> str:
     return Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key)
 
 
+def queue(seen: Snapshot, _job: JobFacts) -> Queue:
+    """Return the documents to be asked about."""
+    number = seen.settings.number
+    p50_ms = next((asks.p50_ms for asks in facts_of(seen).asks if asks.outcome == "all"), None)
+    return Queue(
+        "to be asked about", *what_limits(number("sri_call_delay_ms"), number("sri_check_concurrency"), p50_ms)
+    )
+
+
+def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[str, str]:
+    """
+    Return what limits the calls while the job runs, and what makes it faster.
+
+    Args:
+        delay_ms: between the starts of two calls.
+        concurrency: calls in flight.
+        p50_ms: half of the answers take no longer; None if none was measured.
+
+    >>> what_limits(500, 8, 8.0)
+    ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
+    """
+    if p50_ms is None:
+        return "no answer of the SRI is known", "jobsync status says whether it runs and what it met"
+    apart_ms = p50_ms / concurrency
+    if delay_ms >= apart_ms:
+        why = f"calls start {delay_ms} ms apart, {1000 / max(1, delay_ms):.3g} a second at most"
+        return why, f"jobsync settings set sri_call_delay_ms {max(delay_ms // 2, round(apart_ms))}"
+    why = f"half of the answers take {p50_ms:.0f} ms or more, {concurrency} at once"
+    if concurrency >= _CONCURRENCY_MOST:
+        return why, "nothing here makes the SRI answer sooner; the queue is worked off in its order"
+    return why, f"jobsync settings set sri_check_concurrency {min(2 * concurrency, _CONCURRENCY_MOST)}"
+
+
 def notes(seen: Snapshot) -> Iterator[str]:
     """Return what is worth knowing of hosts and documents, and needs nobody now."""
     facts = facts_of(seen)
@@ -478,3 +513,27 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
     charts += chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
     totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
     return {"tenants": Past(totals=totals, charts=tuple(charts))}
+
+
+_LATELY = """
+    SELECT access_key, document_type, series_number, status, status_reason, ride_error, updated_at FROM invoices
+    WHERE tenant_id = :id AND deleted_at IS NULL AND updated_at BETWEEN :since AND :now
+    ORDER BY updated_at DESC LIMIT 60
+"""
+_STATUS = {
+    "authorized": Severity.OK,
+    "pending_authorization": Severity.UNUSED,
+    "rejected": Severity.ATTENTION,
+    "needs_attention": Severity.BAD,
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return the documents of a tenant about which something was learnt last."""
+    if section != "tenants":
+        return
+    for found in rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now}):
+        kind = " ".join(filter(None, (found["document_type"], found["series_number"])))
+        why = "; ".join(filter(None, (kind, found["status_reason"], found["ride_error"])))
+        severity = _STATUS.get(found["status"], Severity.UNUSED)
+        yield Moment(found["updated_at"], found["status"].replace("_", " "), severity, why, found["access_key"])

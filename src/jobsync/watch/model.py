@@ -146,7 +146,8 @@ class Snapshot:
 
     Args:
         watched_at: when the health timer last acted.
-        waker: what wakes the jobs on the host that looks.
+        waker: what wakes the jobs on the host that looks; `timers_on` are the jobs whose timer is active there.
+        channels: by which ways people are told, as far as the host that looks is configured; None where nobody asked.
         watched: the slices, in their order; `parts` is what each has read, by the name of its job.
     """
 
@@ -159,6 +160,8 @@ class Snapshot:
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
     waker: Waker = Waker.UNITS
+    timers_on: frozenset[str] = frozenset()
+    channels: tuple[str, ...] | None = None
     watched: tuple[Watched, ...] = ()
     parts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -284,10 +287,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue that may become too long: what its documents wait for, and how it gets shorter."""
+    """
+    A queue that may become too long.
+
+    Args:
+        words: what its documents wait for.
+        limit: what keeps it from getting shorter faster while its job runs; `what_to_do` the next step.
+    """
 
     words: str
-    faster: str
+    limit: str
+    what_to_do: str
 
 
 @dataclass(frozen=True)
@@ -299,7 +309,6 @@ class About:
         job: its name.
         unused: why it is not in use, and the first steps.
         checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
-        queue: None if no queue of it can be too long.
         whole: words for a success of the job as a whole, where runs may be for named items only.
         blocked: why items of it are eligible for nothing.
     """
@@ -309,7 +318,6 @@ class About:
     blocked: str
     first_steps: str | None = None
     checks: Mapping[str, str] = field(default_factory=dict)
-    queue: Queue | None = None
     whole: str = ""
 
 
@@ -466,6 +474,18 @@ class Past:
     charts: tuple[Chart, ...] = ()
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One thing that happened to a row: when, how it ended, in a few words; `name` is what of the row it is about."""
+
+    at: datetime
+    state: str
+    severity: Severity
+    text: str = ""
+    name: str = ""
+    run_id: UUID | None = None
+
+
 _AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
 # in SQL: in which of these a row of a view of what is due lies
 AGE = "width_bucket(extract(epoch FROM now() - due_since)::float8, ARRAY[60, 300, 1800, 7200, 86400]::float8[])"
@@ -500,6 +520,9 @@ class Watched(Protocol):
     def problems(self, seen: Snapshot, /) -> Iterator[Problem]:
         """Return what needs a person, in the order of `ABOUT.checks`; other kinds are health's own."""
 
+    def queue(self, seen: Snapshot, job: JobFacts, /) -> Queue | None:
+        """Return its queue; None if none can be too long, or another problem says already why it does not move."""
+
     def notes(self, seen: Snapshot, /) -> Iterator[str]:
         """Return what is worth knowing, and needs nobody now."""
 
@@ -514,6 +537,9 @@ class Watched(Protocol):
 
     def past(self, connection: Connection, days: Days, /) -> Mapping[str, Past]:
         """Return what a page tells of earlier days, by name of the section: a fixed number of statements."""
+
+    def lately(self, connection: Connection, section: str, row: Row, days: Days, /) -> Iterator[Moment]:
+        """Return what happened to one row of a section of its, the latest first: one statement, bounded."""
 
 
 def by_hand(run: RunFacts | None) -> str:

@@ -30,6 +30,7 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         "checked_at": seen.now,
         "database": seen.database,
         "watched_at": seen.watched_at,
+        "channels": seen.channels,
         "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
         "status": "attention" if health.problems else "ok",
         "problems": [vars(problem) for problem in health.problems],

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from jobsync import __version__
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, percent, span, stamp
-from jobsync.watch.health import Health, is_unwatched
+from jobsync.watch.health import HOW_TO_TELL, NOBODY_TOLD, Health, is_unwatched
 from jobsync.watch.model import CALM, WATCH, JobFacts, JobStatus, Row, Section, Severity, Snapshot, State, Unit, by_hand
 from jobsync.watch.sections import sections_of
-from jobsync.watch.state import about, job_statuses, service_levels
-from jobsync.watch.timers import how_to_wake
+from jobsync.watch.state import about, job_statuses, service_levels, wake_advice
 from jobsync.watch.views.json_ import ALL_WELL, headline
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
@@ -44,6 +43,9 @@ def fold(line: Line, width: int) -> Iterator[Line]:
 
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
+    if seen.channels == ():
+        yield BAD, NOBODY_TOLD
+        yield HEAD, f"  do     set {HOW_TO_TELL}"
     words = headline(seen, verdict)
     style = BAD if verdict.problems else GOOD if words == ALL_WELL else WARN
     yield DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
@@ -84,11 +86,13 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
         return
     told = sum(1 for alert in seen.alerts if alert.notified_at)
     acted = f"the health timer acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
+    if seen.watched_at is None and WATCH in seen.timers_on:
+        acted = "the health timer is on, and has not acted yet"
     yield PLAIN, ""
     style = BAD if is_unwatched(seen) else WARN if seen.alerts else DIM
     yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told; {acted}"
     if is_unwatched(seen):
-        yield HEAD, f"  do     {how_to_wake(seen.waker, WATCH)}"
+        yield HEAD, f"  do     {wake_advice(seen, WATCH)}"
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------

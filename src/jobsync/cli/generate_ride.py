@@ -25,6 +25,8 @@ from jobsync.errors import UsageProblem
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.ride.job import item_json
 from jobsync.runner.job import Report
+from jobsync.wiring.ride import generate_ride as ride_work
+from jobsync.wiring.ride import storage_of
 
 
 def generate_ride(
@@ -55,16 +57,23 @@ def generate_ride(
             raise UsageProblem("--force renders anew whatever is there, --missing what is not: one of the two")
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
-        tools.storage  # noqa: B018 - a missing setting is named before anything else
-        return lambda settings: tools.generate_ride(
-            settings, access_keys=keys, tenants=tenants, force=force, missing=missing, limit=limit, every=not scheduled
+        storage = storage_of(tools)  # a missing setting is named before anything else
+        return lambda settings: ride_work(
+            settings,
+            storage,
+            access_keys=keys,
+            tenants=tenants,
+            force=force,
+            missing=missing,
+            limit=limit,
+            every=not scheduled,
         )
 
     def tell(report: Report, items: Items) -> None:
         print_items(items, {"status": "status", "why": "reason", "bytes": "bytes", "tenant": "tenant_ruc"})
         if paths := [str(item["path"]) for item in items if item["path"]]:
             number = "1 file below" if len(paths) == 1 else f"{len(paths)} files, such as this one, below"
-            say(f"{number} {tools.storage.root}")
+            say(f"{number} {storage_of(tools).root}")
             say(paths[0])
         print_verdict(report, dry_run=False)
 

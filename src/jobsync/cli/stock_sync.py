@@ -14,6 +14,7 @@ from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 from jobsync.errors import ExitCode
 from jobsync.jobs import STOCK_SYNC
 from jobsync.runner.job import ItemStatus, Report
+from jobsync.wiring.easycars import stock_sync as stock_sync_work
 
 
 def stock_sync(
@@ -47,7 +48,9 @@ def stock_sync(
     named = tuple(sorted(set(dealership or ())))
 
     def prepare() -> Make:
-        return lambda settings: tools.stock_sync(settings, named=named, scheduled=scheduled, concurrency=concurrency)
+        return lambda settings: stock_sync_work(
+            tools, settings, named=named, scheduled=scheduled, concurrency=concurrency
+        )
 
     def tell(report: Report, items: Items) -> None:
         _print(report, items, dry_run=dry_run, scheduled=scheduled)

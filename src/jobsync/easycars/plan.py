@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -590,8 +591,6 @@ def show(value: Any) -> Any:
 
 def spell(value: Any) -> str | None:
     """Return a value as vehicle_changes keeps it: text, decimals in plain form, lists as JSON."""
-    import json
-
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

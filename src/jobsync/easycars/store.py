@@ -12,10 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
+import psycopg
+from psycopg import Connection
 
 from jobsync.cron import Rule, Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
@@ -38,9 +40,6 @@ from jobsync.easycars.plan import left_warnings, spell
 from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import ItemFailure
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 API_VERSION = "1.01"
 _BATCH = 500
@@ -911,8 +910,6 @@ def refusal_of(error: BaseException) -> str | None:
 
     A row's fault is a value of a wrong kind or size, a constraint, and whatever a trigger raises, with any SQLSTATE.
     """
-    import psycopg
-
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
         return None
@@ -942,8 +939,6 @@ def find_refused(
 
     Costs a savepoint and a write for each half in which something is refused.
     """
-    import psycopg
-
     blamed = Blamed()
 
     def write(units: Sequence[_Unit]) -> None:
@@ -1059,8 +1054,6 @@ def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
     Whoever closes the run calls this, in the transaction that does: its row is locked, so no line comes twice. A line
     that the host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
     """
-    import psycopg
-
     try:
         with connection.transaction():
             connection.execute(

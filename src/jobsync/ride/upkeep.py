@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
 
 from jobsync.db.engine import driver, translated
 from jobsync.phrases import many
 from jobsync.ride import store
 from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault, remedy_of
 from jobsync.upkeep.model import Finding, ok, problem, some, warning
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 SAMPLE = 200
 _PAGE = 1000

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
+from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.ride.files import REMEDIES, remedy_of
@@ -38,11 +39,6 @@ from jobsync.watch.model import (
     Work,
     chart_of_ages,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.db.system_settings import SystemSettings
 
 ABOUT = About(
     GENERATE_RIDE.name,

@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
+
+import psycopg
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from jobsync import __version__
 from jobsync.errors import ExitCode, JobsyncError
@@ -18,9 +21,6 @@ from jobsync.logs import get_logger, visible
 from jobsync.runner import lock
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
-
-if TYPE_CHECKING:
-    import psycopg
 
 CLOSE_FOR_S = 10.0
 
@@ -216,8 +216,6 @@ def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell
 
 
 def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinished) -> bool:
-    import psycopg
-
     try:
         with connection.transaction():
             limit_waits(connection, 1.0)
@@ -274,8 +272,6 @@ def close_run(
     No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns the
     verdict, and whether it was written; if not, the next run finds this one crashed.
     """
-    import psycopg
-    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
     def write() -> tuple[Report, bool]:
         with begin() as connection:

@@ -176,16 +176,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
 
     The same function serves the sync, its dry run and the tests. `now` is the database's clock.
     """
-    found = _Found(incoming, current)
-    for row in incoming.same:
-        found.add_same(row)
-    for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
-        batch = incoming.cars[start : start + _ROWS_AT_ONCE]
-        rows = current.rows([car.stock_key for car in batch])
-        for car in batch:
-            found.add_car(car, rows.get(car.stock_key))
-    found.add_refused()
-    found.add_new()
+    found = _find(incoming, current)
     night = judge_night(
         incoming,
         current,
@@ -242,6 +233,20 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         warned=incoming.warned,
         unreadable=_is_unreadable(incoming, policy),
     )
+
+
+def _find(incoming: Incoming, current: Current) -> _Found:
+    found = _Found(incoming, current)
+    for row in incoming.same:
+        found.add_same(row)
+    for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
+        batch = incoming.cars[start : start + _ROWS_AT_ONCE]
+        rows = current.rows([car.stock_key for car in batch])
+        for car in batch:
+            found.add_car(car, rows.get(car.stock_key))
+    found.add_refused()
+    found.add_new()
+    return found
 
 
 class _Found:

@@ -405,18 +405,6 @@ def read_current(
         prepare=False,
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    asked = {
-        (kind, status): HeldSet(
-            number,
-            frozenset(keys := [stock_key(text) for text in stock_numbers]),
-            status,
-            reason,
-            kind,
-            tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else (),
-            datetime.fromisoformat(decided_at) if decided_at else None,
-        )
-        for number, kind, status, stock_numbers, vins, reason, decided_at in held
-    }
     current = Current(
         listed=listed,
         rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
@@ -429,7 +417,7 @@ def read_current(
         },
         status_words=frozenset(words or ()),
         status_map=word_map or {},
-        asked=asked,
+        asked={(kind, status): _held_set(number, kind, status, *more) for number, kind, status, *more in held},
         window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
         removed_since=lambda since: _count_removed(connection, dealership_id, since),
         elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
@@ -438,6 +426,21 @@ def read_current(
         blocked_in_a_row=run_of_blocked,
     )
     return current, now
+
+
+def _held_set(
+    number: int,
+    kind: str,
+    status: str,
+    stock_numbers: Sequence[str],
+    vins: Sequence[str],
+    reason: str,
+    decided_at: str | None,
+) -> HeldSet:
+    keys = [stock_key(text) for text in stock_numbers]
+    seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
+    decided = datetime.fromisoformat(decided_at) if decided_at else None
+    return HeldSet(number, frozenset(keys), status, reason, kind, seen, decided)
 
 
 def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from jobsync.cli.lazy import Place, lazy_root
 from jobsync.commands import as_epilog
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
+from jobsync.logs import configure_logs
+from jobsync.masking import register_secret
 from jobsync.settings import LOG_LEVELS
 from jobsync.wiring import Tools
 
@@ -92,8 +94,6 @@ def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More log, as JOBSYNC_LOG_LEVEL=debug.")] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-    from jobsync.logs import configure_logs
-    from jobsync.masking import register_secret
 
     if quiet and verbose:
         raise UsageProblem("-q asks for less log and -v for more: give one of them")

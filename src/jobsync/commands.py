@@ -81,7 +81,6 @@ ABOUT = {
     "ride render": About("ride render invoice.xml -o invoice.pdf --logo logo.png"),
     "storage claim": About("storage claim"),
     "sri explain": About("sri explain 39"),
-    "storage claim": About("storage claim --yes"),
     "settings list": About("settings list", reads=True),
     "settings get": About("settings get easycar_sync_cron", reads=True),
     "settings set": About("settings set easycar_sync_concurrency 4"),

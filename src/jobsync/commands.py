@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
+
 
 class About(NamedTuple):
     """
@@ -25,9 +27,9 @@ _FILE = ("-o", "--output")
 _KEY = "2011202601179001234500120010010000000421234567811"
 
 ABOUT = {
-    "stock-sync": About("stock-sync --dealership 17 --dry-run"),
-    "check-authorizations": About("check-authorizations --tenant 1790012345001 --limit 50"),
-    "generate-ride": About("generate-ride --missing --tenant 1790012345001"),
+    STOCK_SYNC.name: About("stock-sync --dealership 17 --dry-run"),
+    CHECK_AUTHORIZATIONS.name: About("check-authorizations --tenant 1790012345001 --limit 50"),
+    GENERATE_RIDE.name: About("generate-ride --missing --tenant 1790012345001"),
     "status": About("status --window 24h", reads=True),
     "health": About("health --json", reads=True, unless=("--act",)),
     "doctor": About("doctor --offline", reads=True),
@@ -79,8 +81,8 @@ ABOUT = {
     "invoice recheck": About(f"invoice recheck {_KEY}"),
     "invoice export": About(f"invoice export {_KEY} --to ."),
     "ride render": About("ride render invoice.xml -o invoice.pdf --logo logo.png"),
+    "storage claim": About("storage claim"),
     "sri explain": About("sri explain 39"),
-    "storage claim": About("storage claim --yes"),
     "settings list": About("settings list", reads=True),
     "settings get": About("settings get easycar_sync_cron", reads=True),
     "settings set": About("settings set easycar_sync_concurrency 4"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection, Engine
 
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import say, show, write
@@ -17,21 +18,20 @@ from jobsync.deploy.installation import read_installation
 from jobsync.easycars import upkeep as easycars
 from jobsync.easycars.client import ADDRESSES as EASYCARS
 from jobsync.easycars.credentials import Cipher, Place
+from jobsync.easycars.registry import find_shared_accounts
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.ride.upkeep import check_storage
+from jobsync.settings import Settings
 from jobsync.sri import upkeep as sri
 from jobsync.sri.model import ADDRESSES as SRI
 from jobsync.upkeep import doctor as ask
 from jobsync.upkeep.doctor import exit_code_of
+from jobsync.upkeep.model import Finding
 from jobsync.watch.timers import Waker, read_waker
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
-
-    from jobsync.settings import Settings
-    from jobsync.upkeep.model import Finding
-    from jobsync.wiring import Tools
+from jobsync.wiring import Tools
+from jobsync.wiring.ride import storage_of
+from jobsync.wiring.watched import WATCHED
 
 
 def doctor(
@@ -76,7 +76,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
             yield from easycars.check_key(connection, _decrypter(tools), _current(settings))
             yield from easycars.check_accounts(_shared_accounts(tools, connection))
             yield from ask.check_upkeep(connection)
-            yield from ask.check_settings(connection, tools.watched)
+            yield from ask.check_settings(connection, WATCHED)
             used = easycars.environments_in_use(connection) | sri.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
     yield from ask.check_proxy(settings)
@@ -93,7 +93,7 @@ def _changed_units(tools: Tools) -> list[str]:
 
 def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
     try:
-        root = tools.storage.root
+        root = storage_of(tools).root
     except ConfigurationProblem:
         root = None
     yield from check_storage(root, engine, every=every, named=settings.storage is not None)
@@ -103,8 +103,6 @@ def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: 
 
 def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[Mapping[str, Any]]]:
     """Return the dealerships with one account; without a key nobody can tell, which is said already."""
-    from jobsync.easycars.registry import find_shared_accounts
-
     try:
         return find_shared_accounts(connection, tools.cipher)
     except ConfigurationProblem:

@@ -318,7 +318,7 @@ def judge_units(entries: Iterable[Entry], seen: Snapshot, host: str, limits: Lim
             is_ours = entry.subject.startswith("jobsync-health.service")  # this very run shows that it works again
             well = quiet >= timedelta(seconds=1) if is_ours else quiet >= limits.reminder
         else:
-            success = facts.last_success_at is not None and facts.last_success_at > entry.last_at
+            success = facts.got_through_at is not None and facts.got_through_at > entry.last_at
             ticks = facts.last_tick_at is not None and facts.last_tick_at > entry.last_at
             well = success or (entry.run_id is None and ticks and quiet >= _QUIET)
         if well:

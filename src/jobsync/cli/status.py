@@ -17,10 +17,10 @@ from jobsync.logs import visible
 from jobsync.phrases import SPANS, parse_span
 from jobsync.watch.health import Health, judge_health
 from jobsync.watch.model import Snapshot
-from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.json_ import as_json as document
 from jobsync.watch.views.screen import BAD, DIM, WARN, Line, fold, screen
 from jobsync.wiring import Tools
+from jobsync.wiring.watched import look
 
 Window = Annotated[
     str, typer.Option("--window", metavar="SPAN", help="How far rates and failures look back, such as 24h or 1d12h.")
@@ -73,14 +73,7 @@ def status(
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     with translated(), tools.engine.connect() as connection:
-        seen = read_snapshot(
-            connection,
-            tools.watched,
-            window=window,
-            waker=tools.waker,
-            timers_on=tools.timers_on,
-            channels=tools.settings.channels,
-        )
+        seen = look(tools, connection, window=window)
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 

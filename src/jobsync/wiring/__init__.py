@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ConfigurationProblem
-from jobsync.jobs import BY_NAME
 from jobsync.logs import configure_logs
 from jobsync.masking import register_secret
 from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, closed_place, load_alert_settings, load_settings
-from jobsync.watch.timers import Waker, read_timers_on, read_waker
+from jobsync.watch.timers import Waker, read_waker
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -115,11 +114,6 @@ class Tools:
     def waker(self) -> Waker:
         """What wakes the jobs on this host."""
         return read_waker(embedded=self.settings.database_url is None)
-
-    @cached_property
-    def timers_on(self) -> frozenset[str]:
-        """The jobs (and `health`) whose timer is active on this host."""
-        return read_timers_on(self.waker, (*BY_NAME, "health"))
 
     @property
     def embedded_folder(self) -> Path:

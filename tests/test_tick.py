@@ -67,6 +67,31 @@ def test_idle_tick_is_stamped(tick: Tick, connection: psycopg.Connection[tuple[o
     assert connection.execute("SELECT count(*) FROM run_locks").fetchall() == [(0,)]
 
 
+@pytest.mark.parametrize("named", [("--dealership", "1"), ("--dealership=1",)], ids=" ".join)
+def test_one_dealership_that_is_not_due_costs_as_little(
+    tick: Tick, named: tuple[str, ...], connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """Whoever spreads the work asks for each: nothing heavy is imported, and not even a tick is stamped."""
+    connection.execute("INSERT INTO dealerships (name) VALUES ('A')")
+
+    ran = tick("stock-sync", "--scheduled", *named)
+
+    assert (0, "\n", "") == (ran.returncode, ran.stdout, ran.stderr)
+    assert connection.execute("SELECT count(*) FROM jobs").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "named", [("--dealership", "2"), ("--dealership", "1;"), ("--dealership", "-1"), ("--limit", "1")], ids=" ".join
+)
+def test_what_one_dealership_is_not_goes_the_ordinary_way(
+    tick: Tick, named: tuple[str, ...], connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """An unknown number and every other spelling get the ordinary way's sentence: usage, exit 2."""
+    connection.execute("INSERT INTO dealerships (name) VALUES ('A')")
+
+    assert 2 == tick("stock-sync", "--scheduled", *named).returncode
+
+
 def test_a_tick_of_a_job_that_is_switched_off_says_so_once_while_work_is_due(
     tick: Tick, connection: psycopg.Connection[tuple[object, ...]]
 ) -> None:

@@ -7,11 +7,18 @@ unexpected answer) is left to the ordinary way, which asks the same function aga
 
 import os
 
-from jobsync.jobs import BY_NAME, GENERATE_RIDE
+from jobsync.jobs import BY_NAME, GENERATE_RIDE, STOCK_SYNC
 
 # Then the ordinary way asks, and finds out whether the server is slow or silent.
 _ANSWER_WITHIN_S = 6.5  # its lock_timeout and a little
 _QUESTION = "SELECT jobsync_tick('{job}'), (SELECT version_num FROM jobsync_schema_version)"
+# Of one dealership, by whoever spreads the work: no tick of the job, so nothing is stamped.
+_OF_ONE = (
+    "SELECT NOT EXISTS (SELECT FROM dealerships WHERE id = {number})"
+    " OR EXISTS (SELECT FROM due_dealerships WHERE dealership_id = {number})"
+    " OR EXISTS (SELECT FROM pg_class c WHERE c.relrowsecurity AND row_security_active(c.oid)),"
+    " (SELECT version_num FROM jobsync_schema_version)"
+)
 SCHEMA = "0016"
 _SEVERAL_HOSTS = (",", "%2C", "%2c")  # perhaps in the password: asking for the primary does no harm there
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
@@ -19,7 +26,10 @@ _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong b
 
 def nothing_is_due(arguments: list[str]) -> bool:
     """Return True only if the database plainly says that this tick has nothing to do."""
-    job = BY_NAME.get(arguments[0]) if len(arguments) == 2 and arguments[1] == "--scheduled" else None
+    job = BY_NAME.get(arguments[0]) if arguments[1:2] == ["--scheduled"] else None
+    number = _number_of_one(arguments[2:]) if job is STOCK_SYNC else ""
+    if arguments[2:] and not number:
+        return False
     if job is GENERATE_RIDE and not os.environ.get("JOBSYNC_STORAGE"):
         return False  # perhaps it is set elsewhere, perhaps it is missing: the ordinary way says which
     url = _database_url() if job else None
@@ -36,11 +46,18 @@ def nothing_is_due(arguments: list[str]) -> bool:
 
         # one transaction; the ordinary way says who keeps it waiting
         settings = f"{use_schema(schema)}; SET LOCAL lock_timeout = '5s'; "
-        question = settings + _QUESTION.format(job=job.name)
-        answer = libpq.ask_row(url, question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
+        question = _OF_ONE.format(number=number) if number else _QUESTION.format(job=job.name)
+        answer = libpq.ask_row(url, settings + question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
         return answer == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):
         return False
+
+
+def _number_of_one(arguments: list[str]) -> str:
+    """Return the number of the one dealership that is named, empty if there is none, or it is spelled otherwise."""
+    words = arguments[0].split("=") if len(arguments) == 1 else arguments
+    is_plain = len(words) == 2 and words[0] == "--dealership" and words[1].isascii() and words[1].isdigit()
+    return words[1] if is_plain and len(words[1]) < 10 else ""  # digits alone: it becomes part of a statement
 
 
 def was_failing(job: str) -> bool:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import psycopg
@@ -27,9 +27,8 @@ from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
 from jobsync.hosts.store import claim_hosts, read_hosts
-from jobsync.jobs import STOCK_SYNC
+from jobsync.jobs import STOCK_SYNC, Job
 from jobsync.logs import get_logger, visible
-from jobsync.runner import record
 from jobsync.runner.items import (
     Attempt,
     Item,
@@ -42,7 +41,7 @@ from jobsync.runner.items import (
     work_lines,
 )
 from jobsync.runner.job import ItemResult, ItemStatus
-from jobsync.runner.run import DryRun, Run, database_now
+from jobsync.runner.run import DryRun, JobWork, Run, database_now
 
 _SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _PLANS_MOST = 3
@@ -61,7 +60,7 @@ def lock_name(dealership_id: int) -> str:
 
 
 @dataclass(frozen=True)
-class StockSync:
+class StockSync(JobWork):
     """
     The work of one run.
 
@@ -73,6 +72,8 @@ class StockSync:
         scheduled: only those whose slot or retry has come.
     """
 
+    job: ClassVar[Job] = STOCK_SYNC
+
     read_key: Callable[[], Cipher]
     make_client: Callable[[Callable[[float], bool]], EasyCarsClient]
     hosts: Mapping[str, str]
@@ -82,22 +83,16 @@ class StockSync:
     concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def require_known(self, connection: Connection[Any]) -> None:
-        """
-        Look the named dealerships up before a run begins.
-
-        Raises:
-            UsageProblem: one does not exist.
-        """
         if self.named:
             _refuse_unknown(self.named, store.read_dealerships(connection))
 
-    def if_due(self, connection: Connection[Any]) -> StockSync | None:
+    def if_due(self, connection: Connection[Any]) -> Self | None:
         """
         Return what of a scheduled run there is to do, None if nothing; brings the schedules up to date first.
 
         Where dealerships are named this is no tick of the job: nothing is stamped, and the others are left alone.
         """
-        if not self.named and not record.is_tick_due(connection, STOCK_SYNC.name):
+        if not self.named and super().if_due(connection) is None:
             return None
         refresh_schedules(connection, database_now(connection), self.named)
         rests = resting(self.hosts, read_hosts(connection, self.hosts.values()))
@@ -107,7 +102,7 @@ class StockSync:
         return replace(self, named=tuple(int(item.key) for item in items)) if self.named else self
 
     def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:
-        """Return the first slot after now of the dealerships that take part, a day later if none does."""
+        """At the first slot after now of the dealerships that take part, a day later if none does."""
         found = store.read_schedules(connection, taking_part=True)
         rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
         return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))

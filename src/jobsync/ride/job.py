@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from psycopg import Connection
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.read import read_document
-from jobsync.jobs import GENERATE_RIDE
+from jobsync.jobs import GENERATE_RIDE, Job
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.ride import store
 from jobsync.ride.files import RECOGNIZED_BY, PlaceFault, Storage, StorageFault
@@ -29,7 +28,7 @@ from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus
-from jobsync.runner.run import DryRun, Run
+from jobsync.runner.run import DryRun, JobWork, Run
 
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
@@ -39,7 +38,7 @@ LOOKED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class GenerateRide:
+class GenerateRide(JobWork):
     """
     The work of one run.
 
@@ -63,29 +62,16 @@ class GenerateRide:
     limit: int | None = None
     every: bool = False
 
-    named_locks: ClassVar[tuple[str, ...]] = ()
-    connections: ClassVar[int] = AT_ONCE + 2
+    job: ClassVar[Job] = GENERATE_RIDE
 
     def require_known(self, connection: Connection[Any]) -> None:
-        """
-        Make sure, before anything else, that what is named exists.
-
-        Raises:
-            UsageProblem: it does not.
-        """
         if self.access_keys or self.tenants:
             choose(connection, self)
 
-    def if_due(self, connection: Connection[Any]) -> GenerateRide | None:
-        """Stamp the tick; None if a scheduled run has nothing to do."""
-        return self if record.is_tick_due(connection, GENERATE_RIDE.name) else None
-
-    def told_again_at(self, _connection: Connection[Any], now: datetime) -> datetime:
-        """Return an hour from now."""
-        return now + timedelta(hours=1)
-
-    def require_ready(self, connection: Connection[Any]) -> None:
-        """Nothing is needed beforehand."""
+    @property
+    def connections(self) -> int:
+        """Each document that is worked on may need one, and the run itself."""
+        return AT_ONCE + 2
 
     def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Render what is due; returns a result for each document that was begun."""

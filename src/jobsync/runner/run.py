@@ -10,9 +10,9 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import FrameType
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import psycopg
@@ -236,17 +236,21 @@ class DryRun:
             yield connection
 
 
-class JobWork(Protocol):
-    """What a slice supplies for its job: asked in this order, in one transaction, before a run begins."""
+class JobWork:
+    """What a slice supplies for its job: asked in this order, in one transaction, before it is called with a run."""
+
+    job: ClassVar[Job]
 
     def require_known(self, connection: psycopg.Connection[Any]) -> None:
-        """Raise UsageProblem if what is named does not exist."""
+        """Raise UsageProblem if what is named does not exist, or is of no use."""
 
     def if_due(self, connection: psycopg.Connection[Any]) -> Self | None:
-        """Stamp the tick of a scheduled run; return what of the work is due by now, None if nothing is."""
+        """Stamp the tick; return what of a scheduled run there is to do by now, None if nothing is."""
+        return self if record.is_tick_due(connection, self.job.name) else None
 
-    def told_again_at(self, connection: psycopg.Connection[Any], now: datetime, /) -> datetime:
+    def told_again_at(self, connection: psycopg.Connection[Any], now: datetime) -> datetime:  # noqa: ARG002 - others do
         """Return when a tick that finds the job switched off says so again, if work is due then."""
+        return now + timedelta(hours=1)
 
     def require_ready(self, connection: psycopg.Connection[Any]) -> None:
         """Raise what would make the whole run pointless."""
@@ -254,13 +258,16 @@ class JobWork(Protocol):
     @property
     def named_locks(self) -> tuple[str, ...]:
         """The locks of what is named, which a run then takes instead of the job's."""
+        return ()
 
     @property
     def connections(self) -> int:
         """How many connections the run may open."""
+        raise NotImplementedError
 
-    def __call__(self, run: Run | DryRun, /) -> list[ItemResult]:
+    def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Do it; sets `run.eligible`, returns the items' results."""
+        raise NotImplementedError
 
 
 def run_dry(spec: Job, work: Callable[[DryRun], list[ItemResult]], engine: Engine) -> Report:

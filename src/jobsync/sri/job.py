@@ -19,12 +19,11 @@ from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import Change, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
-from jobsync.jobs import CHECK_AUTHORIZATIONS
+from jobsync.jobs import CHECK_AUTHORIZATIONS, Job
 from jobsync.logs import get_logger, visible
-from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, Trial, as_json, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus
-from jobsync.runner.run import DryRun, Run, database_now
+from jobsync.runner.run import DryRun, JobWork, Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
@@ -53,7 +52,7 @@ _RAW_KEPT = (Outcome.REJECTED, Outcome.NEEDS_ATTENTION, Outcome.FAULT)
 
 
 @dataclass(frozen=True)
-class CheckAuthorizations:
+class CheckAuthorizations(JobWork):
     """
     The work of one run.
 
@@ -71,28 +70,11 @@ class CheckAuthorizations:
     limit: int | None = None
     every: bool = False
 
-    named_locks: ClassVar[tuple[str, ...]] = ()
+    job: ClassVar[Job] = CHECK_AUTHORIZATIONS
 
     def require_known(self, connection: Connection[Any]) -> None:
-        """
-        Make sure, before anything else, that what is named exists and can be asked about.
-
-        Raises:
-            UsageProblem: it does not.
-        """
         if self.access_keys or self.tenants:
             choose(connection, self)
-
-    def if_due(self, connection: Connection[Any]) -> CheckAuthorizations | None:
-        """Stamp the tick; None if a scheduled run has nothing to do."""
-        return self if record.is_tick_due(connection, CHECK_AUTHORIZATIONS.name) else None
-
-    def told_again_at(self, _connection: Connection[Any], now: datetime) -> datetime:
-        """Return an hour from now."""
-        return now + timedelta(hours=1)
-
-    def require_ready(self, connection: Connection[Any]) -> None:
-        """Nothing is needed beforehand."""
 
     @property
     def connections(self) -> int:

@@ -62,7 +62,7 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a man -d 'Print the manual pag
 complete -c jobsync -n '__jobsync_at jobsync' -l version -s V -d 'Print the version.' # -V
 complete -c jobsync -n '__jobsync_at jobsync' -l quiet -s q -d 'Less log, as JOBSYNC_LOG_LEVEL=warning.' # -q
 complete -c jobsync -n '__jobsync_at jobsync' -l verbose -s v -d 'More log, as JOBSYNC_LOG_LEVEL=debug.' # -v
-complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l dealership -r -f -a '(__jobsync_values dealership)' -d 'Only this one, even if paused (repeatable).'
+complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l dealership -r -f -a '(__jobsync_values dealership)' -d 'Only this one, even if paused, or with --scheduled if it is due (repeatable).'
 complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l scheduled -d 'Only what is due; what timers pass.'
 complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l dry-run -d 'Show what would change; write nothing.'
 complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l concurrency -r -d 'Dealerships at once; default: easycar_sync_concurrency.'

@@ -64,7 +64,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock-sync') found=(
-            '--dealership:Only this one, even if paused (repeatable).'
+            '--dealership:Only this one, even if paused, or with --scheduled if it is due (repeatable).'
             '--scheduled:Only what is due; what timers pass.'
             '--dry-run:Show what would change; write nothing.'
             '--concurrency:Dealerships at once; default - easycar_sync_concurrency.'

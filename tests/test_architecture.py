@@ -283,3 +283,34 @@ def test_only_its_command_knows_adopt() -> None:
     """Moving in is done once; no job and no screen leans on it."""
     assert wrong(others("adopt"), ("adopt",), but=(("cli.adopt", "adopt"),)) == []
     assert wrong(("adopt",), ("cli", "wiring", "watch", "alerts", "upkeep", "deploy", "sandbox", "sri", "ride")) == []
+
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+LINES_MOST = 70  # of one function, its docstring among them: it is read as a whole
+HIDDEN_MOST = 60  # imports inside functions, in all files; each spares a cheap command, or an idle tick, a dear library
+
+
+def test_a_function_fits_on_a_page() -> None:
+    """None is longer than 70 lines."""
+    long = [
+        f"{name}.{node.name}: {lines} lines"
+        for name, path in FILES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, FUNCTIONS) and (lines := (node.end_lineno or 0) - node.lineno + 1) > LINES_MOST
+    ]
+
+    assert long == []
+
+
+def test_imports_stand_at_the_top() -> None:
+    """Few stand inside functions."""
+    hidden = {
+        (name, node.lineno)
+        for name, path in FILES.items()
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, FUNCTIONS)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+
+    assert len(hidden) <= HIDDEN_MOST, sorted(hidden)

@@ -1,5 +1,7 @@
 """The entry: a scheduled tick with nothing due ends here; all else goes to the command line."""
 
+import gc
+import os
 import sys
 
 
@@ -31,8 +33,6 @@ def _is_idle_tick() -> bool:
 
 
 def _run() -> int:
-    import gc
-
     gc.set_threshold(50_000, 20, 100)  # imports and feeds are many small objects without cycles
     from jobsync.cli.main import run
 
@@ -41,8 +41,6 @@ def _run() -> int:
 
 def _open_missing_streams() -> None:
     """Give the process the standard streams that its parent closed, before a socket or a file takes their numbers."""
-    import os
-
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -54,8 +52,6 @@ def _open_missing_streams() -> None:
 
 def _leave(code: int) -> None:
     """End the process without the interpreter's tidying up, which takes longer than an idle tick: all is closed."""
-    import os
-
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -80,7 +80,6 @@ ABOUT = {
     "invoice export": About(f"invoice export {_KEY} --to ."),
     "ride render": About("ride render invoice.xml -o invoice.pdf --logo logo.png"),
     "sri explain": About("sri explain 39"),
-    "storage claim": About("storage claim --yes"),
     "settings list": About("settings list", reads=True),
     "settings get": About("settings get easycar_sync_cron", reads=True),
     "settings set": About("settings set easycar_sync_concurrency 4"),

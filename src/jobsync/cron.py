@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
+
 # What may stand around a value; the function jobsync_switch in the database takes the same away.
 BLANKS = " \t\n\r\f\v"
 DEFAULT_CRON = "0 2 * * *"
@@ -72,8 +74,6 @@ _NEVER = "it never comes"
 
 
 def _wrong_with(fields: list[str]) -> str | None:
-    from cronsim import CronSim, CronSimError
-
     try:
         next(CronSim(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
@@ -126,8 +126,6 @@ def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
     >>> next_slot("30 2 * * *", "Australia/Sydney", datetime(2026, 7, 1, tzinfo=UTC)).isoformat()
     '2026-07-01T16:30:00+00:00'
     """
-    from cronsim import CronSim
-
     slots = CronSim(cron, after.astimezone(ZoneInfo(timezone)))
     # in an hour that comes for the second time, the slot that comes next on the clock's face was in the first
     slot: datetime = next(slot for slot in slots if slot > after)

@@ -18,6 +18,7 @@ from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
+import certifi
 import httpcore
 import httpx
 
@@ -587,8 +588,6 @@ def tls_context() -> ssl.SSLContext:
     elif paths.capath and _has_hashed(paths.capath):
         context.load_verify_locations(capath=paths.capath)
     else:
-        import certifi
-
         context.load_verify_locations(cafile=certifi.where())
     return context
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
+import json
 import os
 import re
 import socket
@@ -156,7 +157,5 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        import json
-
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

@@ -8,15 +8,15 @@ import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
+from jobsync.journal import Journal, is_journal, to_fields
 from jobsync.masking import UNPRINTABLE, mask_secrets
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
-
-    from jobsync.journal import Journal
 
 _UNPRINTABLE = re.compile(f"[{UNPRINTABLE}]")
 _journal: Journal | None = None
@@ -108,9 +108,7 @@ def configure_logs(
         brief: on a console, lines for somebody who waits for this one run: the time of day, no ids of job and run,
             and long values cut.
     """
-    _import_structlog()
-    import structlog
-
+    structlog = _structlog()
     global _journal
     out = stream if stream is not None else sys.stderr
     if _journal is not None:
@@ -189,23 +187,17 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def _find_journal() -> Journal | None:
-    from jobsync.journal import Journal, is_journal
-
     return Journal() if is_journal(os.environ, 2) else None
 
 
 def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     """Send the event as an entry of its own, and nothing to standard error, or every line would be there twice."""
-    from structlog import DropEvent
-
-    from jobsync.journal import to_fields
-
     if _journal is not None:
         try:
             _journal.send(to_fields(event))
         except OSError:  # journald is away: its stream may still take a line
             return json.dumps(event, ensure_ascii=False, default=str)
-    raise DropEvent
+    raise _structlog().DropEvent
 
 
 def complain(text: str) -> None:
@@ -234,12 +226,18 @@ class _WithoutRich:
             raise ModuleNotFoundError(name=fullname)
 
 
-def _import_structlog() -> None:
-    """Import it as if rich were not installed: tracebacks that are not used here cost every command 60 ms and 5 MB."""
+def _structlog() -> Any:
+    """
+    Return the library, imported when the first event is in sight, which for help and version none is.
+
+    It is imported as if rich were not installed: tracebacks that are not used here cost every command 60 ms and 5 MB.
+    """
+    if (loaded := sys.modules.get("structlog")) is not None:
+        return loaded
     finder = _WithoutRich()
     sys.meta_path.insert(0, finder)
     try:
-        import structlog  # noqa: F401
+        return import_module("structlog")
     finally:
         sys.meta_path.remove(finder)
 
@@ -288,7 +286,11 @@ _of_libraries = _OfLibraries(logging.WARNING)
 
 def get_logger() -> FilteringBoundLogger:
     """Return the process's logger; events are named `room.what_happened` and carry fields, never secrets."""
-    import structlog
-
-    logger: FilteringBoundLogger = structlog.get_logger()
+    logger: FilteringBoundLogger = _structlog().get_logger()
     return logger
+
+
+def log_fields(**fields: object) -> AbstractContextManager[object]:
+    """Let every event of the block carry these fields."""
+    bound: AbstractContextManager[object] = _structlog().contextvars.bound_contextvars(**fields)
+    return bound

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from jobsync.hosts.circuit import HostLine
+from jobsync.runner.run import run_job
 from jobsync.sandbox.serve import serve
 from jobsync.sri import job
 from tests.commands.sri import Sri
@@ -293,15 +294,13 @@ def test_circuit_is_remembered_whatever_fault_is_written_last(
 
 def test_many_calls_share_few_connections(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hosts with 64 calls each would else take all 100 connections that a server usually has; a few do as well."""
-    from jobsync.runner import run as module
+    asked: list[int] = []
 
-    real, asked = module.run_job, []
-
-    def run_job(*arguments: Any, connections: int, **more: Any) -> Any:
+    def counted(*arguments: Any, connections: int, **more: Any) -> Any:
         asked.append(connections)
-        return real(*arguments, connections=connections, **more)
+        return run_job(*arguments, connections=connections, **more)
 
-    monkeypatch.setattr(module, "run_job", run_job)
+    monkeypatch.setattr("jobsync.cli.run.run_job", counted)
     assert cli("settings", "set", "sri_check_concurrency", "64").code == 0
 
     assert cli("check-authorizations").code == 0

@@ -338,7 +338,7 @@ WRONG = [
     ("stock-sync", "--dealership", "x"),
     ("stock-sync", "--concurrency", "0"),
     ("stock-sync", "--wait", "-1"),
-    ("stock-sync", "--scheduled", "--dealership", "1"),
+    ("stock-sync", "--scheduled", "--dealership", "x"),
     ("nonsense",),
     ("runs", "nonsense"),
     ("runs",),

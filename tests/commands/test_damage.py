@@ -17,9 +17,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from jobsync import logs, wiring
+from jobsync import logs
 from jobsync.cli import database as database_command
 from jobsync.upkeep import doctor
+from jobsync.wiring import database as opened
 from tests.commands.support import Add, Cli, Feed, Ran, Rows, cars
 from tests.conftest import url_of
 from tests.watch.support import add_run
@@ -158,7 +159,7 @@ def test_who_locks_a_table_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody waits without limit or word behind a transaction that somebody forgot."""
-    for module in (wiring, doctor, database_command):
+    for module in (opened, doctor, database_command):
         monkeypatch.setattr(module, "LOCK_WITHIN_S", 0.1)
     if table != "jobsync_schema_version" and arguments[0] in ("runs", "db", "doctor"):
         table = {"runs": "job_runs", "db": "jobsync_schema_version", "doctor": "easycar_credentials"}[arguments[0]]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from jobsync.cli.main import run
 from jobsync.easycars.credentials import Cipher
-from tests.commands.support import Add, Cli, Feed, Rows
+from jobsync.easycars.job import lock_name
+from jobsync.runner.lock import lock_key
+from jobsync.wiring import Tools
+from tests.commands.support import Add, Cli, Feed, Rows, contents
 from tests.conftest import TEST_KEY
 
 ITEM = {"StockNumber": "1", "Make": "MAZDA", "Model": "CX-5", "StockStatus": "In Stock"}
@@ -224,7 +231,6 @@ def test_a_locked_table_ends_a_tick_with_a_sentence(
 ) -> None:
     """What somebody keeps locked makes a tick unavailable, not endless; a dry run too."""
     monkeypatch.setattr("jobsync.runner.lock.ROWS_WITHIN_S", 0.3)
-    monkeypatch.setattr("jobsync.easycars.job.ROWS_WITHIN_S", 0.3)
     add("A", "A")
     with psycopg.connect(database_url) as host:
         host.execute("LOCK TABLE dealerships")
@@ -234,6 +240,142 @@ def test_a_locked_table_ends_a_tick_with_a_sentence(
     assert (69, 69) == (tick.code, dry.code)
     assert "another session keeps locked" in tick.err
     assert "another session keeps locked" in dry.err
+
+
+# --- one of them alone -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def due(scheduled: Tick, add: Add, feed: Feed, connection: Connection) -> dict[str, int]:
+    """Three dealerships whose slot has come; their numbers by name."""
+    numbers = {name: add(name, name) for name in "ABC"}
+    feed.answers.update({name: [ITEM] for name in numbers})
+    scheduled()
+    due_now(connection)
+    return numbers
+
+
+def named(*numbers: int) -> list[str]:
+    """Return the arguments of a scheduled run of these alone."""
+    return ["stock-sync", "--scheduled", "--json", *(f"--dealership={number}" for number in numbers)]
+
+
+def test_a_named_dealership_is_synced_as_its_slot_would_be(
+    cli: Cli, due: dict[str, int], scheduled: Tick, rows: Rows
+) -> None:
+    """Its slot is used up and its success kept; the others stay due, and the tick does them alone."""
+    ran = cli(*named(due["B"]))
+
+    assert (0, [("B", "success")]) == (ran.code, [(item["name"], item["status"]) for item in ran.json["items"]])
+    assert [("B",)] == rows(
+        "SELECT name FROM sync_schedule s JOIN dealerships d ON d.id = s.dealership_id WHERE next_at > now()"
+        " AND slot_at <= now() AND slot_started_at = attempted_at AND last_success_at > attempted_at AND attempt = 0"
+    )
+    assert {"A": "success", "C": "success"} == scheduled()
+
+
+def test_a_named_dealership_that_fails_keeps_its_retries(
+    cli: Cli, clock: Clock, due: dict[str, int], feed: Feed, rows: Rows
+) -> None:
+    """A transient failure leaves the slot's next retry; before its time nothing is done, then it is tried."""
+    feed.answers["B"] = ("503 Busy", b"")
+    first = cli(*named(due["B"]))
+    before = cli(*named(due["B"]))
+    clock(6)
+    feed.answers["B"] = [ITEM]
+    after = cli(*named(due["B"]))
+
+    assert (69, 0, 0) == (first.code, before.code, after.code)
+    assert ([], ["success"]) == (before.json["items"], [item["status"] for item in after.json["items"]])
+    assert [(0, None)] == rows(f"SELECT attempt, retry_at FROM sync_schedule WHERE dealership_id = {due['B']}")
+
+
+def test_a_named_dealership_that_is_not_due_is_left_alone(
+    cli: Cli, due: dict[str, int], feed: Feed, database_url: str
+) -> None:
+    """Nothing is asked, and no row of any table is written, be it paused, without credentials or done already."""
+    assert 0 == cli(*named(due["B"])).code
+    assert 0 == cli("dealership", "pause", str(due["A"])).code
+    assert 0 == cli("credentials", "delete", str(due["C"]), "--yes").code
+    before, asked = contents(database_url), len(feed.asked)
+    ran = cli(*named(*due.values()))
+
+    assert (0, "succeeded", []) == (ran.code, ran.json["status"], ran.json["items"])
+    assert (before, asked) == (contents(database_url), len(feed.asked))
+
+
+def test_of_several_named_the_due_ones_are_synced(cli: Cli, due: dict[str, int], scheduled: Tick) -> None:
+    """Who is not due costs the others nothing, and is not listed."""
+    cli(*named(due["A"]))
+    ran = cli(*named(due["A"], due["B"]))
+
+    assert (0, ["B"]) == (ran.code, [item["name"] for item in ran.json["items"]])
+    assert {"C": "success"} == scheduled()
+
+
+def test_a_named_scheduled_run_refuses_what_it_does_not_know(cli: Cli, due: dict[str, int]) -> None:
+    """An unknown number ends with 2 before anything else; switched off, nothing is done."""
+    unknown = cli(*named(due["A"], 987654))
+    assert 0 == cli("settings", "set", "easycar_sync_enabled", "false").code
+    off = cli(*named(due["A"]))
+
+    assert (2, 0, "disabled") == (unknown.code, off.code, off.json["status"])
+
+
+@contextmanager
+def meanwhile(cli: Cli, feed: Feed, account: str, *arguments: str) -> Iterator[list[int]]:
+    """Run a command beside the block, which begins when the account was asked for; it is answered at its end."""
+    answer, asked, go_on = feed.answers[account], threading.Event(), threading.Event()
+
+    def wait() -> Any:
+        asked.set()
+        assert go_on.wait(30)
+        return answer
+
+    feed.answers[account] = wait
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(run(arguments, Tools(cli.environ))))
+    thread.start()
+    try:
+        assert asked.wait(30)
+        yield codes
+    finally:
+        go_on.set()
+        thread.join(30)
+
+
+def test_two_named_dealerships_are_synced_side_by_side(
+    cli: Cli, due: dict[str, int], feed: Feed, scheduled: Tick
+) -> None:
+    """Each under its own lock: neither waits for the other; a tick meanwhile has the third to do."""
+    with meanwhile(cli, feed, "A", *named(due["A"])) as codes:
+        assert ["B"] == [item["name"] for item in cli(*named(due["B"])).json["items"]]
+        assert {"C": "success"} == scheduled()
+
+    assert ([0], ["A", "B", "C"]) == (codes, feed.asked)
+
+
+def test_a_slot_that_a_named_run_has_used_is_not_used_again(cli: Cli, due: dict[str, int], feed: Feed) -> None:
+    """A tick that has chosen three and works on the first finds the others done meanwhile: each is asked once."""
+    with meanwhile(cli, feed, "A", "stock-sync", "--scheduled") as codes:
+        assert 0 == cli(*named(due["B"], due["C"])).code
+
+    assert ([0], ["A", "B", "C"]) == (codes, sorted(feed.asked))
+
+
+def test_a_named_dealership_that_somebody_works_on_keeps_its_slot(
+    cli: Cli, due: dict[str, int], scheduled: Tick, rows: Rows
+) -> None:
+    """75, and nothing is counted as the job's skip; a tick leaves it out as locked; afterwards it is done once."""
+    key = lock_key(lock_name(due["A"]))
+    rows(f"SELECT pg_advisory_lock({key})")
+    alone, both = cli(*named(due["A"])), cli(*named(due["A"], due["B"]))
+
+    assert (75, "skipped", 3) == (alone.code, alone.json["status"], both.code)
+    assert [(0,)] == rows("SELECT consecutive_skips FROM jobs")
+    assert {"A": "skipped", "C": "success"} == scheduled()
+    rows(f"SELECT pg_advisory_unlock({key})")
+    assert {"A": "success"} == scheduled()
 
 
 def test_first_slot_comes_after_first_sight(scheduled: Tick, add: Add, feed: Feed, rows: Rows) -> None:

@@ -10,15 +10,14 @@ import pytest
 
 from jobsync.cron import BLANKS
 from jobsync.db.engine import Database, driver, transaction
+from jobsync.db.stored_settings import list_settings, write_setting
 from jobsync.db.system_settings import (
     CATALOGUE,
     Number,
     SystemSettings,
     check_setting,
-    list_settings,
     read_system_settings,
     require_setting,
-    write_setting,
 )
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import configure_logs

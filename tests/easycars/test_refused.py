@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from jobsync.easycars import store
-from jobsync.easycars.job import plan_and
+from jobsync.easycars.job import Feed, plan_and
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.runner.items import ItemFailure
-from jobsync.runner.job import ItemResult, ItemStatus
+from jobsync.runner.job import ItemStatus
 from tests.easycars.memory import feed, item
 
 RUN = UUID("00000000-0000-4000-8000-000000000002")
@@ -40,13 +40,12 @@ class Host:
     def night(self, items: Sequence[bytes]) -> StockPlan:
         """Play a night as the job does; returns the plan as it was carried out."""
 
-        def apply(connection: psycopg.Connection[Any], plan: StockPlan, now: datetime) -> tuple[StockPlan, ItemResult]:
-            done = store.apply_plan(connection, self.id, plan, run_id=RUN, now=now)
-            return done, ItemResult(str(self.id), "Host", done.status)
+        def apply(plan: StockPlan, now: datetime) -> StockPlan:
+            return store.apply_plan(connection, self.id, plan, run_id=RUN, now=now)
 
-        envelope = Envelope(0, None, list(items))
-        policy = Policy(limit_floor=1000)
-        plan, _ = plan_and(apply, self.transaction, self.id, envelope, None, policy, run_id=RUN)
+        fed = Feed(Envelope(0, None, list(items)), None)
+        with self.transaction() as connection:
+            plan = plan_and(apply, connection, self.id, fed, Policy(limit_floor=1000), run_id=RUN)
         assert plan.received == sum(plan.counts[name] for name in SUM)
         return plan
 
@@ -320,7 +319,7 @@ def test_a_tombstone_that_a_trigger_leaves_out(host: Host, body: str) -> None:
         assert any(line.startswith("H2: ") for line in plan.warnings)
 
 
-def test_nothing_refused_costs_no_savepoint(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_refused_costs_no_search(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night that the database takes is written once."""
     monkeypatch.setattr(store, "find_refused", None)
 

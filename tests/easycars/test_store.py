@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -17,7 +16,7 @@ import pytest
 from jobsync.db.engine import Database
 from jobsync.easycars import store
 from jobsync.easycars.holds import BLOCKED_MOST
-from jobsync.easycars.job import plan_and
+from jobsync.easycars.job import Feed, plan_and
 from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, StockPlan
 from jobsync.easycars.parse import fingerprint, parse_item
 from jobsync.easycars.plan import plan_stock, sort_feed
@@ -673,17 +672,13 @@ def test_planning_again_has_an_end(stored: Stored) -> None:
     """Another session that changes what is to be removed again and again is waited for until the next sync."""
     plans: list[StockPlan] = []
 
-    @contextmanager
-    def transaction() -> Iterator[psycopg.Connection[Any]]:
-        with stored.connection.transaction():
-            yield stored.connection
-
-    def apply(_connection: object, plan: StockPlan, _now: datetime) -> Any:
+    def apply(plan: StockPlan, _now: datetime) -> StockPlan:
         plans.append(plan)
         raise store.ChangedMeanwhile
 
+    fed = Feed(Envelope(0, None, numbered(1, 3)), None)
     with pytest.raises(store.ChangedMeanwhile, match="nothing was written") as raised:
-        plan_and(apply, transaction, stored.id, Envelope(0, None, numbered(1, 3)), None, stored.policy)
+        plan_and(apply, stored.connection, stored.id, fed, stored.policy, run_id=RUN)
 
     assert (raised.value.transient, len(plans)) == (True, 3)
 

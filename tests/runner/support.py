@@ -83,18 +83,20 @@ def dbname(url: str) -> str:
 
 
 def done(attempt: Attempt) -> ItemResult:
-    """Succeed at the item, having written its result."""
-    result = ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS)
-    with attempt.writing() as connection:
-        attempt.record(connection, result)
-    return result
+    """Succeed at the item."""
+    return ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS)
 
 
 class Scripted:
-    """Work whose every item is one function; remembers what it was told of failures."""
+    """Work that is a function or two; remembers what it was told of failures."""
 
-    def __init__(self, do: Callable[[Attempt], ItemResult] = done) -> None:
-        self._do = do
+    def __init__(
+        self,
+        find: Callable[[Attempt], ItemResult] = done,
+        keep: Callable[[psycopg.Connection[Any], Attempt], object] = lambda _connection, _attempt: None,
+    ) -> None:
+        self._find = find
+        self._keep = keep
         self.begun: list[str] = []
         self.failures: list[tuple[str, str | None, bool]] = []
 
@@ -102,8 +104,12 @@ class Scripted:
         self.begun.append(item.key)
         return len(self.begun)
 
-    def do(self, attempt: Attempt) -> ItemResult:
-        return self._do(attempt)
+    def find(self, attempt: Attempt) -> ItemResult:
+        return self._find(attempt)
+
+    def keep(self, connection: psycopg.Connection[Any], attempt: Attempt, found: ItemResult) -> ItemResult:
+        self._keep(connection, attempt)
+        return found
 
     def failed(
         self,

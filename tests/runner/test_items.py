@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -17,8 +17,8 @@ from jobsync.masking import register_secret
 from jobsync.runner import lock
 from jobsync.runner.items import Attempt, Item, ItemFailure
 from jobsync.runner.job import ItemResult, ItemStatus, Report
-from jobsync.runner.lock import LockSession
-from jobsync.runner.run import Request, run_job
+from jobsync.runner.lock import Fence, LockSession
+from jobsync.runner.run import Request, Run, run_job
 from tests.runner.support import SPEC, Scripted, ask, done, items, run_row, terminate, until, working
 
 Direct = psycopg.Connection[Any]
@@ -109,18 +109,26 @@ def test_slice_is_told_of_each_failure_and_whether_to_retry(
 
 
 @pytest.mark.parametrize("carried_out", [True, False])
-def test_lost_answer_to_a_commit_is_asked_after(go: Go, connection: Direct, carried_out: bool) -> None:
+def test_lost_answer_to_a_commit_is_asked_after(
+    go: Go, connection: Direct, carried_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection cut just then says nothing of what the server did: what was written is no failure."""
+    whole = Run.writing
 
-    def do(attempt: Attempt) -> ItemResult:
-        result = ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS)
-        with suppress(RuntimeError), attempt.run.writing(attempt.fences) as inside:
-            attempt.record(inside, result)
+    def find(attempt: Attempt) -> ItemResult:
+        monkeypatch.setattr(Run, "writing", cut)
+        return done(attempt)
+
+    @contextmanager
+    def cut(run: Run, fences: Sequence[Fence]) -> Iterator[Direct]:
+        monkeypatch.setattr(Run, "writing", whole)
+        with suppress(RuntimeError), whole(run, fences) as inside:
+            yield inside
             if not carried_out:
                 raise RuntimeError
         raise Unavailable("database: the connection was cut")
 
-    work = Scripted(do)
+    work = Scripted(find)
     report = go(work, items("a"))
     told = ("a", "success", None) if carried_out else ("a", "failed", "database: the connection was cut")
 
@@ -140,10 +148,10 @@ class _Failing(Scripted):
             raise self._error
         return super().begin(connection, item)
 
-    def do(self, attempt: Attempt) -> ItemResult:
+    def find(self, attempt: Attempt) -> ItemResult:
         if self._at == "failed" and attempt.item.key == "a":
             raise ItemFailure("no", reason="http")
-        return super().do(attempt)
+        return super().find(attempt)
 
     def failed(self, connection: Direct, attempt: Attempt, result: ItemResult) -> None:  # noqa: ARG002
         raise self._error
@@ -173,14 +181,7 @@ def test_attempt_is_committed_before_the_work(go: Go, connection: Direct) -> Non
 def test_result_that_was_rolled_back_is_not_taken_for_recorded(go: Go, connection: Direct) -> None:
     """If the transaction that carried the result fails after all, the failure is recorded in its place."""
 
-    def do(attempt: Attempt) -> ItemResult:
-        result = ItemResult("a", "thing a", ItemStatus.SUCCESS)
-        with attempt.writing() as writing:
-            attempt.record(writing, result)
-            writing.execute("SELECT 1/0")
-        return result
-
-    work = Scripted(do)
+    work = Scripted(keep=lambda writing, _attempt: writing.execute("SELECT 1/0"))
     report = go(work, items("a"))
     [(_, status, error)] = rows(connection, report)
 
@@ -190,22 +191,15 @@ def test_result_that_was_rolled_back_is_not_taken_for_recorded(go: Go, connectio
 def test_commit_that_fails_is_a_failure(go: Go, connection: Direct) -> None:
     """A connection that dies at COMMIT takes the success with it, in the row and in what the slice is told."""
 
-    def do(attempt: Attempt) -> ItemResult:
-        result = ItemResult("a", "thing a", ItemStatus.SUCCESS)
-        with attempt.writing() as writing:
-            attempt.record(writing, result)
-            terminate(connection, writing.info.backend_pid)
-        return result
-
-    work = Scripted(do)
+    work = Scripted(keep=lambda writing, _attempt: terminate(connection, writing.info.backend_pid))
     report = go(work, items("a"))
     [(_, status, _)] = rows(connection, report)
 
     assert (status, work.failures) == ("failed", [("a", "database", True)])
 
 
-def test_work_that_did_not_record_is_recorded(go: Go, connection: Direct) -> None:
-    """A result that the work only returned reaches its row all the same."""
+def test_what_is_kept_is_recorded(go: Go, connection: Direct) -> None:
+    """The result that the work returns reaches the item's row."""
     report = go(Scripted(lambda _attempt: ItemResult("a", "thing a", ItemStatus.HELD, reason="limit")), items("a"))
 
     assert rows(connection, report) == [("a", "held", "limit")]

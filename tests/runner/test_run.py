@@ -108,14 +108,15 @@ def test_lock_is_seen_by_others_for_the_whole_run(go: Go, open_session: Open) ->
     other = open_session()
     seen: list[bool] = []
 
-    def do(attempt: Attempt) -> ItemResult:
-        seen.append(other.try_lock(SPEC.name))
-        with attempt.writing():
-            seen.append(other.try_lock(SPEC.name))
+    def look(attempt: Attempt) -> ItemResult:
         seen.append(other.try_lock(SPEC.name))
         return done(attempt)
 
-    go(working(Scripted(do), items("a", "b")))
+    def keep(_connection: Direct, attempt: Attempt) -> None:
+        look(attempt)
+        attempt.on_commit.append(lambda: seen.append(other.try_lock(SPEC.name)))
+
+    go(working(Scripted(look, keep), items("a", "b")))
 
     assert seen == [False] * 6
 
@@ -368,13 +369,14 @@ def lose_by_unlock(attempt: Attempt, _connection: Direct) -> None:
 def test_lost_lock_ends_the_run_with_70(go: Go, connection: Direct, lose: Callable[[Attempt, Direct], None]) -> None:
     """A run whose lock goes writes nothing more, starts nothing more, and says lock_lost in row and exit code."""
 
-    def do(attempt: Attempt) -> ItemResult:
+    def find(attempt: Attempt) -> ItemResult:
         lose(attempt, connection)
-        with attempt.writing() as writing:
-            writing.execute("INSERT INTO dealerships (name) VALUES ('written')")
         return done(attempt)
 
-    work = Scripted(do)
+    def keep(writing: Direct, _attempt: Attempt) -> None:
+        writing.execute("INSERT INTO dealerships (name) VALUES ('written')")
+
+    work = Scripted(find, keep)
     report = go(working(work, items("a", "b")))
 
     assert (report.status, report.exit_code, work.begun) == (RunStatus.LOCK_LOST, 70, ["a"])

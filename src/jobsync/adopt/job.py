@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy import Connection
 
 from jobsync.adopt import plan, store
+from jobsync.adopt.original import Original, Row
 from jobsync.adopt.plan import Leave, Left, Lot, Values
 from jobsync.db.audit import write_audit
 from jobsync.db.tables import dealerships as dealerships_table
 from jobsync.db.tables import easycar_credentials
 from jobsync.db.tables import vehicles as vehicles_table
-from jobsync.easycars.credentials import places_of
+from jobsync.easycars.credentials import Cipher, places_of
 from jobsync.errors import ConfigurationProblem, JobsyncError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.adopt.original import Original, Row
-    from jobsync.easycars.credentials import Cipher
 
 COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "settings")
 _AGAIN = "run jobsync adopt again once it is put right there"

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from jobsync.db.engine import connect, problem_of
 from jobsync.db.hidden import VERSION_TABLE
+from jobsync.db.silence import Patience
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem, JobsyncError, UsageProblem
 from jobsync.logs import visible
-
-if TYPE_CHECKING:
-    import psycopg
-
-    from jobsync.db.silence import Patience
 
 _BATCH = 500
 Row = dict[str, Any]
@@ -300,8 +297,6 @@ def _selected(column: str, kind: str, *, as_text: bool) -> sql.Composable:
 @contextmanager
 def of_source() -> Iterator[None]:
     """Say of an error of the original's database that it is that one's, in our words."""
-    import psycopg
-
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
@@ -333,8 +328,6 @@ def open_original(url: str, schema: str, *, patience: Patience | None = None) ->
         ConfigurationProblem: the server refuses the role, or hides rows from it.
         Unavailable: nobody answers.
     """
-    import psycopg
-
     if not url.startswith(("postgresql://", "postgres://")):
         raise UsageProblem("--from: expected postgresql://…, the database of the original product")
     try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import Text, bindparam, cast, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Table, Text, bindparam, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
 from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.exc import DBAPIError
@@ -23,9 +23,6 @@ from jobsync.db.tables import (
     vehicles,
 )
 from jobsync.logs import visible
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
 
 # what is to be written, by the id that it has in the original
 Rows = Mapping[int, Mapping[str, Any]]

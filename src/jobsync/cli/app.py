@@ -11,6 +11,8 @@ from jobsync.cli.lazy import Place, lazy_root
 from jobsync.commands import as_epilog
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
+from jobsync.logs import configure_logs
+from jobsync.masking import register_secret
 from jobsync.settings import LOG_LEVELS
 from jobsync.wiring import Tools
 
@@ -20,9 +22,9 @@ _SETUP, _SHELL = "Configuration and installation", "To try, and to learn"
 
 # In the order in which help lists them; a command's file is imported when it is called.
 COMMANDS = {
-    STOCK_SYNC.name: Place("jobsync.cli.jobs", "stock_sync", panel=_BY_HAND),
-    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.jobs", "check_authorizations", panel=_BY_HAND),
-    GENERATE_RIDE.name: Place("jobsync.cli.jobs", "generate_ride", panel=_BY_HAND),
+    STOCK_SYNC.name: Place("jobsync.cli.stock_sync", "stock_sync", panel=_BY_HAND),
+    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.check_authorizations", "check_authorizations", panel=_BY_HAND),
+    GENERATE_RIDE.name: Place("jobsync.cli.generate_ride", "generate_ride", panel=_BY_HAND),
     "status": Place("jobsync.cli.status", "status", panel=_STATE),
     "health": Place("jobsync.cli.health", "health", panel=_STATE),
     "doctor": Place("jobsync.cli.doctor", "doctor", panel=_STATE),
@@ -92,8 +94,6 @@ def root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More log, as JOBSYNC_LOG_LEVEL=debug.")] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-    from jobsync.logs import configure_logs
-    from jobsync.masking import register_secret
 
     if quiet and verbose:
         raise UsageProblem("-q asks for less log and -v for more: give one of them")

@@ -18,6 +18,7 @@ from jobsync.easycars.job import check_credentials, load_credentials
 from jobsync.easycars.registry import find_sharers, require_dealership
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
+from jobsync.wiring.easycars import make_client
 
 app = group("EasyCars credentials of dealerships.")
 
@@ -102,7 +103,7 @@ def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
         name = require_dealership(connection, dealership_id)
         credentials = load_credentials(driver(connection), dealership_id, cipher)
         sharers = find_sharers(connection, cipher, dealership_id)
-    found = check_credentials(credentials, tools.easycars(lambda _seconds: False, connections=1))
+    found = check_credentials(credentials, make_client(tools, lambda _seconds: False, connections=1))
     document = {"dealership_id": dealership_id, "name": name, **vars(found)}
 
     def tell() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection, Engine
 
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import say, show, write
@@ -17,21 +18,19 @@ from jobsync.deploy.installation import read_installation
 from jobsync.easycars import upkeep as easycars
 from jobsync.easycars.client import ADDRESSES as EASYCARS
 from jobsync.easycars.credentials import Cipher, Place
+from jobsync.easycars.registry import find_shared_accounts
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.ride.upkeep import check_storage
+from jobsync.settings import Settings
 from jobsync.sri import upkeep as sri
 from jobsync.sri.model import ADDRESSES as SRI
 from jobsync.upkeep import doctor as ask
 from jobsync.upkeep.doctor import exit_code_of
+from jobsync.upkeep.model import Finding
 from jobsync.watch.timers import Waker, read_waker
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
-
-    from jobsync.settings import Settings
-    from jobsync.upkeep.model import Finding
-    from jobsync.wiring import Tools
+from jobsync.wiring import Tools
+from jobsync.wiring.ride import storage_of
 
 
 def doctor(
@@ -93,7 +92,7 @@ def _changed_units(tools: Tools) -> list[str]:
 
 def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
     try:
-        root = tools.storage.root
+        root = storage_of(tools).root
     except ConfigurationProblem:
         root = None
     yield from check_storage(root, engine, every=every, named=settings.storage is not None)
@@ -103,8 +102,6 @@ def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: 
 
 def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[Mapping[str, Any]]]:
     """Return the dealerships with one account; without a key nobody can tell, which is said already."""
-    from jobsync.easycars.registry import find_shared_accounts
-
     try:
         return find_shared_accounts(connection, tools.cipher)
     except ConfigurationProblem:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobsync.settings import Settings
     from jobsync.watch.health import Health
     from jobsync.wiring import Tools
+from jobsync.wiring.watched import look
 
 
 def health(
@@ -43,7 +44,7 @@ def health(
     tools = tools_of(context)
     try:
         with transaction(context) as connection:
-            seen = tools.look(connection)
+            seen = look(tools, connection)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}

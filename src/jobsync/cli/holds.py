@@ -9,6 +9,9 @@ import typer
 
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.easycars import registry
+from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD
+from jobsync.phrases import many
 
 app = group("What syncs hold back until a person decides.")
 HoldId = Annotated[int, typer.Argument(metavar="ID", help="Number of the hold.", show_default=False)]
@@ -21,8 +24,6 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what waits for a decision, and approvals not yet carried out."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         rows = registry.list_holds(connection, every=every)
     columns = [
@@ -67,8 +68,6 @@ def list_(
 
 def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
     """Say what else may be behind an empty or a foreign feed, as long as its vehicles are still there."""
-    from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
-
     open_ = [row for row in rows if row["status"] in ("pending", "approved") and row["applied_at"] is None]
     for name, words, ids in (
         ("empty_feed", EMPTY_FEED, [row["dealership_id"] for row in open_ if row["reason"] == "empty_feed"]),
@@ -82,9 +81,6 @@ def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
 @app.command("show")
 def show_(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> None:
     """Show one hold and its vehicles."""
-    from jobsync.easycars import registry
-    from jobsync.easycars.phrases import HELD
-
     with transaction(context) as connection:
         row = registry.show_hold(connection, hold_id)
 
@@ -126,10 +122,6 @@ def reject(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> No
 
 
 def _decide(context: typer.Context, hold_id: int, decision: str, *, as_json: bool) -> None:
-    from jobsync.easycars import registry
-    from jobsync.easycars.phrases import HELD
-    from jobsync.phrases import many
-
     with transaction(context) as connection:
         row = registry.decide_hold(connection, hold_id, decision)
     kind = HELD[row["kind"]]

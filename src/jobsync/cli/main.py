@@ -13,7 +13,6 @@ from jobsync.cli.app import app
 from jobsync.cli.invoke import invoke
 from jobsync.commands import only_reads
 from jobsync.db.causes import LoginRefused
-from jobsync.db.engine import passwords_in
 from jobsync.wiring import Tools
 
 
@@ -58,5 +57,7 @@ def line_to_type(user: str, arguments: Sequence[str]) -> str:
 
 def _holds_password(word: str) -> bool:
     if "://" not in word and "password" not in word:
-        return False  # without the driver's reading of URLs
+        return False
+    from jobsync.db.engine import passwords_in  # the driver reads URLs as it does; nobody else needs it here
+
     return bool(passwords_in(word) or passwords_in(word.partition("=")[2]))

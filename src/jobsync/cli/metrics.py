@@ -14,6 +14,7 @@ from jobsync.errors import JobsyncError
 from jobsync.runner.totals import read_totals
 from jobsync.watch.health import judge_health
 from jobsync.watch.views.metrics import render_away, render_metrics
+from jobsync.wiring.watched import look
 
 Output = Annotated[
     Path | None,
@@ -26,7 +27,7 @@ def metrics(context: typer.Context, output: Output = None) -> None:
     """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
     try:
         with transaction(context) as connection:
-            seen = tools_of(context).look(connection)
+            seen = look(tools_of(context), connection)
             totals = read_totals(driver(connection))
     except JobsyncError:
         write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's

@@ -1,4 +1,8 @@
-"""What several commands share: the world in the context, the JSON flag, a transaction."""
+"""
+What several commands share: the world in the context, the JSON flag, a transaction.
+
+All commands do, help among them; what only those with a database need is imported by the functions that use it.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
+from jobsync.phrases import pause_end
 
 
 def to_json(value: object) -> Any:
@@ -286,7 +287,6 @@ def excerpts(texts: Sequence[str]) -> str | None:
 
 def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for a person: `paused` says until when, or no; the reason of a past pause is past as well."""
-    from jobsync.phrases import pause_end
 
     told = {name: value for name, value in row.items() if name != "paused_until"}
     if "paused_reason" in told and not row["paused"]:

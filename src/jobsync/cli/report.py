@@ -13,6 +13,7 @@ from jobsync.cli.output import say, show, write_page
 from jobsync.errors import UsageProblem
 from jobsync.watch.health import judge_health
 from jobsync.watch.views.page import find_row, read_history, render_report
+from jobsync.wiring.watched import look
 
 _MODE = 0o640  # names and errors are not for everybody on this host
 
@@ -34,7 +35,7 @@ def report(
         raise UsageProblem("--dealership and --tenant: a page is about one of them")
     tools = tools_of(context)
     with transaction(context) as connection:
-        seen = tools.look(connection, window=timedelta(days=days))
+        seen = look(tools, connection, window=timedelta(days=days))
         about = None
         if dealership is not None:
             about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.jobs import Wait, check_authorizations, generate_ride, stock_sync
 from jobsync.cli.options import Json, group, instant, tools_of, transaction
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
+from jobsync.cli.run import Wait
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
@@ -216,10 +216,16 @@ def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json 
         told = {name: told[name] for name in ("run_id", "job", "status", "exit_code", "counts", "items")}
         show(told, as_json=as_json, otherwise=lambda: say(f"no item failed in run {name}; nothing was done"))
     elif job == STOCK_SYNC.name:
+        from jobsync.cli.stock_sync import stock_sync  # each brings its slice: who reads of runs does not pay for three
+
         stock_sync(context, dealership=[int(key) for key in keys], wait=wait, as_json=as_json)
     elif job == CHECK_AUTHORIZATIONS.name:
+        from jobsync.cli.check_authorizations import check_authorizations
+
         check_authorizations(context, access_key=keys, wait=wait, as_json=as_json)
     else:  # a file that was lost, and could not be made again then, is one of what failed
+        from jobsync.cli.generate_ride import generate_ride
+
         generate_ride(context, access_key=keys, missing=True, wait=wait, as_json=as_json)
 
 

@@ -8,7 +8,8 @@ import typer
 
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import print_table, say, show
-from jobsync.db.system_settings import check_setting, list_settings, require_setting, write_setting
+from jobsync.db.stored_settings import list_settings, write_setting
+from jobsync.db.system_settings import check_setting, require_setting
 from jobsync.errors import ExitCode
 from jobsync.logs import complain
 

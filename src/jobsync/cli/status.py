@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,14 +15,12 @@ from jobsync.db.engine import translated
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import SPANS, parse_span
-from jobsync.watch.health import judge_health
+from jobsync.watch.health import Health, judge_health
+from jobsync.watch.model import Snapshot
 from jobsync.watch.views.json_ import as_json as document
 from jobsync.watch.views.screen import BAD, DIM, WARN, Line, fold, screen
-
-if TYPE_CHECKING:
-    from jobsync.watch.health import Health
-    from jobsync.watch.model import Snapshot
-    from jobsync.wiring import Tools
+from jobsync.wiring import Tools
+from jobsync.wiring.watched import look
 
 Window = Annotated[
     str, typer.Option("--window", metavar="SPAN", help="How far rates and failures look back, such as 24h or 1d12h.")
@@ -75,7 +73,7 @@ def status(
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     with translated(), tools.engine.connect() as connection:
-        seen = tools.look(connection, window=window)
+        seen = look(tools, connection, window=window)
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 

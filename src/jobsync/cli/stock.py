@@ -11,6 +11,7 @@ import typer
 from jobsync.cli.options import DealershipId, Json, group, instant, transaction
 from jobsync.cli.output import print_table, say, show
 from jobsync.easycars import registry
+from jobsync.upkeep.runs import find_run
 
 app = group("Vehicles: changes, refusals, fields and cars to keep.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
@@ -59,9 +60,6 @@ def changes(
     as_json: Json = False,
 ) -> None:
     """Show what changed at all dealerships, newest first; for example: stock changes --since 12h."""
-    from jobsync.easycars import registry
-    from jobsync.upkeep.runs import find_run
-
     with transaction(context) as connection:
         rows = registry.list_all_changes(
             connection,
@@ -156,8 +154,6 @@ def exclude(
     as_json: Json = False,
 ) -> None:
     """Keep a vehicle off, whatever the feed says, until it is included; for example: stock exclude 1 A123."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         row = registry.exclude_vehicle(connection, dealership_id, stock_number, reason=reason)
     back = f"jobsync stock include {dealership_id} {shlex.quote(row['stock_number'])}"
@@ -169,8 +165,6 @@ def include(
     context: typer.Context, dealership_id: DealershipId, stock_number: StockNumber, as_json: Json = False
 ) -> None:
     """Give an excluded vehicle back to the feed; the next sync brings what the feed says of it."""
-    from jobsync.easycars import registry
-
     with transaction(context) as connection:
         row = registry.include_vehicle(connection, dealership_id, stock_number)
     words = (

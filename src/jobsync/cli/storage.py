@@ -11,6 +11,7 @@ from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
 from jobsync.ride.files import StorageFault
 from jobsync.ride.store import read_database_id
+from jobsync.wiring.ride import storage_of
 
 app = group("The folder of RIDE files, and whose files they are.")
 
@@ -27,7 +28,7 @@ def claim(context: typer.Context, yes: Yes = False, as_json: Json = False) -> No
 
     generate-ride marks a storage by itself as long as no row names a file. Asks where another database has marked it.
     """
-    place = tools_of(context).storage
+    place = storage_of(tools_of(context))
     with transaction(context) as connection:
         database_id = read_database_id(driver(connection))
     try:

@@ -8,13 +8,13 @@ import os
 import pwd
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sqlalchemy import Connection, insert, select
+
+from jobsync.db.statements import rows_of
+from jobsync.db.tables import audit
 from jobsync.hostname import host_name
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
 
 _NO_LOGIN = 2**32 - 1  # what the kernel says of a process that nobody logged in for, such as a service
 
@@ -51,10 +51,6 @@ def write_audit(
     connection: Connection, action: str, subject: str | None = None, details: Mapping[str, Any] | None = None
 ) -> None:
     """Record a change inside its own transaction; `details` never holds a secret."""
-    from sqlalchemy import insert
-
-    from jobsync.db.tables import audit
-
     values = {
         audit.c.actor: actor(),
         audit.c.host: host_name(),
@@ -67,10 +63,5 @@ def write_audit(
 
 def list_audit(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
     """Return the latest changes that people made, newest first."""
-    from sqlalchemy import select
-
-    from jobsync.db.statements import rows_of
-    from jobsync.db.tables import audit
-
     told = (audit.c.at, audit.c.actor, audit.c.host, audit.c.action, audit.c.subject, audit.c.details)
     return rows_of(connection, select(*told).order_by(audit.c.id.desc()).limit(limit))

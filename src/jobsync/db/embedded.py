@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,8 +31,6 @@ def default_folder(environ: Mapping[str, str]) -> Path:
     Raises:
         EmbeddedRefused: the user has no home folder.
     """
-    import pwd
-
     data_home = Path(environ.get("XDG_DATA_HOME", ""))
     if data_home.is_absolute():
         return data_home / _NAME / "postgres"

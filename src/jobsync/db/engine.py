@@ -9,20 +9,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
+from psycopg import DataError, IsolationLevel, errors, generators
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import ExecStatus
+from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
+from psycopg.types.json import set_json_loads
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from jobsync import libpq, schema_name
+from jobsync.db import silence
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
+from jobsync.db.pool import ROOM_WITHIN_S, PatientPool
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
-
-if TYPE_CHECKING:
-    import psycopg
-    from sqlalchemy import Connection, Engine
-    from sqlalchemy.pool import ConnectionPoolEntry
-
-    from jobsync.db import silence
 
 _PREPARED_AFTER = 3
 LOCK_WITHIN_S = 5  # for commands that people wait for; our own transactions hold no lock for that long
@@ -71,10 +76,6 @@ def connect(
         ConfigurationProblem: the URL is not one, or the server says that role, password or database are wrong.
         ReadOnly: (with `writes`) the session was set so that it cannot write.
     """
-    import psycopg
-
-    from jobsync.db.silence import Patience
-
     given = _read_url(url)
     if "options" in parameters and given.get("options"):
         parameters["options"] = f"{given['options']} {parameters['options']}"
@@ -84,7 +85,7 @@ def connect(
         given["connect_timeout"] = _CONNECT_S  # to libpq it means for ever
     merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
     connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
-    connection.patience = patience or Patience()
+    connection.patience = patience or silence.Patience()
     connection.schema = schema
     try:
         connection.no_writes = why_read_only(connection)
@@ -110,9 +111,6 @@ def _read_url(url: str) -> dict[str, Any]:
     Raises:
         ConfigurationProblem: it is not one.
     """
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
     try:
         given = dict(conninfo_to_dict(url))
     except psycopg.ProgrammingError as error:
@@ -141,17 +139,12 @@ def _each_host(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _log_in(given: dict[str, Any], *, autocommit: bool, prepare_threshold: int | None) -> silence.Connection:
-    import psycopg
-    from psycopg.conninfo import make_conninfo
-
-    from jobsync.db.silence import Connection
-
     try:
         conninfo = make_conninfo("", **given)
     except psycopg.ProgrammingError as error:
         raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
     try:
-        connection = Connection.connect(conninfo, autocommit=autocommit, prepare_threshold=prepare_threshold)
+        connection = silence.Connection.connect(conninfo, autocommit=autocommit, prepare_threshold=prepare_threshold)
     except psycopg.OperationalError as error:
         hosts = _each_host(given)
         raise (_why_no_host(error, hosts) if len(hosts) > 1 else _why_refused(error, conninfo, given)) from None
@@ -181,9 +174,6 @@ def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
 
 def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> JobsyncError:
     """Return what a refused login means by its code, for which the server is asked once more."""
-    from psycopg import errors
-    from psycopg.conninfo import make_conninfo
-
     text = visible(error, most=500)
     if _WRONG_VALUE.search(text):
         return ConfigurationProblem(f"database URL: {_unquoted(error)}")
@@ -238,9 +228,6 @@ def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
 
 def passwords_in(url: str) -> list[str]:
     """Return what a libpq URL must not show, as libpq reads it (Python's reader knows other rules)."""
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -252,10 +239,6 @@ def passwords_in(url: str) -> list[str]:
 
 def _read_every_value(connection: psycopg.Connection[Any]) -> None:
     """Read JSON by our own reader, and an instant that Python cannot hold (infinity) as the nearest that it can."""
-    from psycopg import DataError
-    from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
-    from psycopg.types.json import set_json_loads
-
     ends = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 
     class Text(TimestamptzLoader):
@@ -286,17 +269,13 @@ def make_engine(
     Args:
         lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
     """
-    from sqlalchemy import create_engine, event
-
-    from jobsync.db import pool
-
     engine = create_engine(
         "postgresql+psycopg://",
         creator=open_connection,
-        poolclass=pool.PatientPool,
+        poolclass=PatientPool,
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=pool.ROOM_WITHIN_S,
+        pool_timeout=ROOM_WITHIN_S,
         pool_use_lifo=True,
         pool_reset_on_return=None,  # _take_back does it
         use_native_hstore=False,
@@ -318,9 +297,6 @@ def make_engine(
 
 def _begin(connection: silence.Connection, statements: Sequence[str]) -> None:
     """Begin the transaction that the driver would begin by itself, with these statements in the same question."""
-    from psycopg import errors, generators
-    from psycopg.pq import ExecStatus
-
     level = connection.isolation_level
     begin = "BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}"
     connection.pgconn.send_query("; ".join((begin, *statements)).encode())
@@ -358,7 +334,6 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
 
 def _name_blockers(connection: psycopg.Connection[Any], open_another: Callable[[], psycopg.Connection[Any]]) -> None:
     """Have a statement that waited too long for a lock say who holds it; ours is broken by then, another one asks."""
-    import psycopg
 
     class Cursor(psycopg.Cursor[Any]):
         def execute(self, *arguments: Any, **more: Any) -> Any:
@@ -398,8 +373,6 @@ def _blocked(table: str, pid: int, program: str, role: str, state: str, since_s:
 
 def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
     """Have SQLAlchemy's pool replace a connection that the server has ended meanwhile."""
-    from sqlalchemy.exc import DisconnectionError
-
     if not _lives(connection):
         raise DisconnectionError
 
@@ -410,8 +383,6 @@ def _take_back(connection: psycopg.Connection[Any], record: ConnectionPoolEntry,
 
     The pool's own rollback would log the traceback of a connection that broke, which its user has been told already.
     """
-    import psycopg
-
     try:
         connection.rollback()
     except psycopg.Error as error:
@@ -425,8 +396,6 @@ def _lives(connection: psycopg.Connection[Any]) -> bool:
     The end shows on the socket, be it the server's farewell or the kernel's keepalive; asking the server each time
     would cost every transaction a round trip.
     """
-    import psycopg
-
     try:
         watch = select.poll()
         watch.register(connection.fileno(), select.POLLIN)  # and a hang-up, unasked
@@ -454,9 +423,6 @@ def translated() -> Iterator[None]:
 
 def problem_of(error: Exception) -> JobsyncError | None:
     """Return what a database error means to an operator, None if it is no such error or a bug."""
-    import psycopg
-    from psycopg import errors
-
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
     words = visible(str(cause).partition("\n")[0], most=300)
     if isinstance(cause, errors.ReadOnlySqlTransaction):
@@ -512,9 +478,7 @@ class Database:
     @cached_property
     def patience(self) -> silence.Patience:
         """How long each connection waits for a word of the server."""
-        from jobsync.db.silence import Patience
-
-        return Patience()
+        return silence.Patience()
 
     def engine(
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
@@ -540,8 +504,6 @@ class Database:
         prepare = prepare and self.url == self.lock_url
 
         def open_connection() -> psycopg.Connection[Any]:
-            from psycopg import IsolationLevel
-
             connection = self.direct(application_name=application_name, autocommit=False, prepare=prepare, writes=True)
             connection.isolation_level = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
             return connection

@@ -6,15 +6,14 @@ The same question is the function `jobsync_hidden()` in the database, which `job
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
 
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.schema_name import quoted, schema_of
-
-if TYPE_CHECKING:
-    import psycopg
 
 # Not alembic's default: the host application may use alembic in the same database.
 VERSION_TABLE = "jobsync_schema_version"

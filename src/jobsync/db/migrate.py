@@ -1,10 +1,20 @@
-"""Brings the schema to this version of the code, and says where a database stands."""
+"""
+Brings the schema to this version of the code, and says where a database stands.
+
+Everybody asks where it stands, hardly anybody brings it anywhere: alembic and the map of
+tables are imported by the functions that use them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from jobsync.db.engine import driver
 from jobsync.db.hidden import VERSION_TABLE, hidden_function, refuse_hidden
@@ -13,9 +23,7 @@ from jobsync.logs import visible
 from jobsync.schema_name import DEFAULT, quoted, schema_of
 
 if TYPE_CHECKING:
-    import psycopg
     from alembic.config import Config
-    from sqlalchemy import Engine
 
 HEAD = "0016"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
@@ -121,9 +129,6 @@ def upgrade(engine: Engine) -> SchemaStatus:
         ConfigurationProblem: the schema is newer than this code, holds somebody else's tables of our names, or the role
             may not change it.
     """
-    from psycopg import errors
-    from sqlalchemy.exc import ProgrammingError
-
     try:
         before = _run_migrations(engine)
     except ProgrammingError as error:
@@ -144,8 +149,8 @@ def upgrade(engine: Engine) -> SchemaStatus:
 
 def _run_migrations(engine: Engine) -> str | None:
     """Run what is missing; returns the revision that was there before."""
+
     from alembic import command
-    from sqlalchemy import text
 
     config = _config()
     with engine.begin() as connection:
@@ -171,6 +176,7 @@ def _refuse_others(connection: psycopg.Connection[Any]) -> None:
     Raises:
         ConfigurationProblem: with all such names, and the cure.
     """
+
     from jobsync.db.tables import VIEWS, metadata
 
     found = connection.execute(
@@ -197,7 +203,6 @@ def _taken(schema: str, what: str) -> ConfigurationProblem:
 
 def _create_schema(connection: psycopg.Connection[Any]) -> None:
     schema = schema_of(connection)
-    import psycopg.errors
 
     there, role = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s), quote_ident(current_user)", [schema]
@@ -207,7 +212,7 @@ def _create_schema(connection: psycopg.Connection[Any]) -> None:
     statement = f"CREATE SCHEMA {quoted(schema)}"
     try:
         connection.execute(statement.encode())
-    except psycopg.errors.InsufficientPrivilege:
+    except errors.InsufficientPrivilege:
         raise ConfigurationProblem(
             f"the database has no schema {visible(quoted(schema))}, and the role may not create it; as the database's"
             f" owner: {visible(statement)} AUTHORIZATION {visible(role)}"

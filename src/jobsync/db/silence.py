@@ -12,17 +12,15 @@ import select
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
 from jobsync import libpq
+from jobsync.errors import JobsyncError
 from jobsync.schema_name import DEFAULT
-
-if TYPE_CHECKING:
-    from jobsync.errors import JobsyncError
 
 SILENCE_S = 30.0  # without a word, before a second connection is asked
 HURRIED_S = 5.0  # the same, where the server has been found silent already, or the process was told to end

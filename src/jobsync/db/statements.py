@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
-
-if TYPE_CHECKING:
-    from sqlalchemy import Column, Connection, Executable
-    from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy import Column, Connection, Executable, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 
 def rows_of(

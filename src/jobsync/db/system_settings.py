@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
 
 from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.logs import get_logger, visible
-
-if TYPE_CHECKING:
-    import psycopg
-    from sqlalchemy import Connection
 
 _ON = ("true", "1", "on", "yes")
 _OFF = ("false", "0", "off", "no")
@@ -339,74 +338,12 @@ def require_setting(key: str) -> Kind:
     """
     kind = CATALOGUE.get(key)
     if kind is None:
-        hint = _near(key) or "jobsync settings list shows them all"
+        hint = near_setting(key) or "jobsync settings list shows them all"
         raise UsageProblem(f"no setting {visible(key, most=80)}; {hint}")
     return kind
 
 
-def _near(key: str) -> str | None:
-    import difflib
-
+def near_setting(key: str) -> str | None:
+    """Return a question that offers the setting of nearly this name, None if there is none."""
     near = difflib.get_close_matches(key, CATALOGUE, n=1)
     return f"did you mean {near[0]}?" if near else None
-
-
-def list_settings(connection: Connection) -> list[dict[str, object]]:
-    """
-    Return every setting: key, value as stored, default, what is expected, whether the value can be read; last come keys
-    of the table that nothing here reads, another application's or misspelt ones, as not `used`.
-    """
-    from sqlalchemy import select
-
-    from jobsync.db.tables import system_settings as table
-
-    found = connection.execute(select(table.c.key, table.c.value, table.c.updated_at))
-    stored: dict[str, Any] = {row.key: row for row in found}
-    rows: list[dict[str, object]] = []
-    for key, kind in CATALOGUE.items():
-        row = stored.get(key)
-        default = kind.spell(str(kind.default))
-        readable = row is None or kind.read(row.value) is not None
-        rows.append(
-            {
-                "key": key,
-                "value": row.value if row else default,
-                "default": default,
-                "expected": kind.expected,
-                "description": kind.description,
-                "used": True,
-                "readable": readable,
-                "in_force": "the stored value" if readable else kind.consequence,
-                "updated_at": row.updated_at if row else None,
-            }
-        )
-    return [*rows, *(_unread(stored[key]) for key in sorted(stored.keys() - CATALOGUE.keys()))]
-
-
-def _unread(row: Any) -> dict[str, object]:
-    return {
-        "key": row.key,
-        "value": row.value,
-        "default": None,
-        "expected": None,
-        "description": "; ".join(filter(None, ["no setting of jobsync", _near(row.key)])),
-        "used": False,
-        "readable": True,
-        "in_force": "jobsync does not read it",
-        "updated_at": row.updated_at,
-    }
-
-
-def write_setting(connection: Connection, key: str, value: str) -> str | None:
-    """Store a checked value and record who did it; returns the old one."""
-    from sqlalchemy import select
-
-    from jobsync.db.audit import write_audit
-    from jobsync.db.statements import upsert
-    from jobsync.db.tables import system_settings as table
-
-    old: str | None = connection.scalar(select(table.c.value).where(table.c.key == key).with_for_update())
-    values = {table.c.key: key, table.c.value: value, table.c.description: CATALOGUE[key].description}
-    connection.execute(upsert(table.c.key, values, only_new=(table.c.description,)))
-    write_audit(connection, "settings.set", key, {"old": old, "new": value})
-    return old

@@ -97,13 +97,7 @@ def read_installation(
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]
     tcp = tuple(dict.fromkeys(host for tcp_hosts, _ in hosts for host in tcp_hosts))
-    program = executable or Path(sys.executable).with_name("jobsync")
-    behind = () if executable else (Path(sys.executable).resolve(), Path(__file__).resolve())
-    _require_seen(problems, "the program", program, *behind, sandboxed=sandboxed)
-    if sandboxed and not {*"\"'\\$"}.isdisjoint(str(program)):
-        problems.append(
-            f"the program: {visible(program)}: systemd starts none with a quote, a backslash or a $ in its path"
-        )
+    program = _find_program(problems, executable, sandboxed=sandboxed)
     for name in ("storage", "report_file", "metrics_file"):
         if (path := getattr(known, name)) is not None:
             _require_seen(problems, f"JOBSYNC_{name.upper()}", path, sandboxed=sandboxed)
@@ -136,6 +130,17 @@ def read_installation(
         report_file=known.report_file,
         metrics_file=known.metrics_file,
     )
+
+
+def _find_program(problems: list[str], executable: Path | None, *, sandboxed: bool) -> Path:
+    program = executable or Path(sys.executable).with_name("jobsync")
+    behind = () if executable else (Path(sys.executable).resolve(), Path(__file__).resolve())
+    _require_seen(problems, "the program", program, *behind, sandboxed=sandboxed)
+    if sandboxed and not {*"\"'\\$"}.isdisjoint(str(program)):
+        problems.append(
+            f"the program: {visible(program)}: systemd starts none with a quote, a backslash or a $ in its path"
+        )
+    return program
 
 
 def below(root: Path, path: str | Path) -> Path:

@@ -9,8 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from jobsync.easycars.credentials import Credentials
 from jobsync.easycars.model import Envelope
@@ -21,9 +25,6 @@ from jobsync.http import Answer, HttpClient, NoAnswer
 from jobsync.logs import get_logger, visible
 from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -159,8 +160,8 @@ class EasyCarsClient:
             self._changes[item] = merged(self._changes.get(item), change)
 
     def change_of(self, item: str) -> Change | None:
-        """Return, once, what an item's tries changed of its host's circuit; None if nothing."""
-        return self._changes.pop(item, None)
+        """Return what an item's tries changed of its host's circuit; None if nothing."""
+        return self._changes.get(item)
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
         token = self._token(credentials, stale=None)
@@ -280,8 +281,6 @@ class EasyCarsClient:
     # --- retries -----------------------------------------------------------------------------------------------------
 
     def _retried(self, ask: Callable[[], T], *, line: HostLine | None) -> T:
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt
-
         fault: BaseException | None = None
 
         def deserves(error: BaseException) -> bool:
@@ -347,8 +346,6 @@ def host_of(environment: str, base_url: str | None) -> str:
 
 def _wait_s(state: RetryCallState) -> float:
     """Return how long to wait: about 1, then 2 s with jitter, or what the vendor asked for within reason."""
-    from tenacity import wait_exponential_jitter
-
     error = state.outcome.exception() if state.outcome else None
     asked = getattr(error, "retry_after_s", None)
     if asked is not None:
@@ -418,9 +415,6 @@ def _said(envelope: Envelope) -> str:
 
 
 def _retry_after_s(answer: Answer) -> float | None:
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)

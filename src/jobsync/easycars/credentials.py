@@ -8,6 +8,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
 from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
@@ -130,8 +133,6 @@ class Cipher:
     """
 
     def __init__(self, key: bytes, previous: bytes | None = None) -> None:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         self._aead = AESGCM(key)
         self._older = [AESGCM(previous)] if previous else []
 
@@ -151,8 +152,6 @@ class Cipher:
         Raises:
             CredentialsUnreadable: wrong key, damaged text, or one that belongs elsewhere.
         """
-        from cryptography.exceptions import InvalidTag
-
         what = str(place) if place else "a stored secret"
         again = "set them again: jobsync credentials set " + (str(place.dealership_id) if place else "ID")
         bound = is_bound(stored)

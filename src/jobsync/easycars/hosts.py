@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from psycopg import Connection
 
 from jobsync.hosts.circuit import Change, HostLine
 from jobsync.hosts.store import HostState, lock_host, write_host
 from jobsync.logs import get_logger
 from jobsync.runner.items import Item, Line
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 _SPREAD = 3  # dealerships that must have met the faults before they count as the host's
 _PROBE_MOST_S = 180.0  # a token and a feed, each with its deadline, and what is written of them

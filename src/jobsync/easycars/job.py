@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 from uuid import UUID
 
+import psycopg
+from psycopg import Connection
+
 from jobsync.cron import next_slot, resolve
-from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
@@ -25,19 +28,21 @@ from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
 from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.jobs import STOCK_SYNC
-from jobsync.logs import get_logger, show_progress, visible
+from jobsync.logs import get_logger, visible
 from jobsync.runner import record
-from jobsync.runner.items import Attempt, Item, ItemFailure, NotStarted, as_json, failure_of, work_lines
-from jobsync.runner.job import ItemResult, ItemStatus, Report, count_items, judge_run
-from jobsync.runner.lock import ROWS_WITHIN_S
-from jobsync.runner.run import Run, database_now
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from psycopg import Connection
-    from sqlalchemy import Engine
-
+from jobsync.runner.items import (
+    Attempt,
+    Item,
+    ItemFailure,
+    NoLongerDue,
+    NotStarted,
+    Trial,
+    as_json,
+    failure_of,
+    work_lines,
+)
+from jobsync.runner.job import ItemResult, ItemStatus
+from jobsync.runner.run import DryRun, Run, database_now
 
 _SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
 _PLANS_MOST = 3
@@ -61,13 +66,14 @@ class StockSync:
     The work of one run.
 
     Args:
+        read_key: raises ConfigurationProblem where no key is set.
         make_client: gets a pause function that ends with the run.
         hosts: the vendor's, by environment.
-        named: the dealerships asked for by hand; empty means all that are eligible.
+        named: the dealerships asked for; empty means all that are eligible.
         scheduled: only those whose slot or retry has come.
     """
 
-    cipher: Cipher
+    read_key: Callable[[], Cipher]
     make_client: Callable[[Callable[[float], bool]], EasyCarsClient]
     hosts: Mapping[str, str]
     settings: SystemSettings
@@ -75,11 +81,69 @@ class StockSync:
     scheduled: bool = False
     concurrency: int = 1  # dealerships that the vendor is asked for at once
 
-    def __call__(self, run: Run) -> list[ItemResult]:
+    def require_known(self, connection: Connection[Any]) -> None:
+        """
+        Look the named dealerships up before a run begins.
+
+        Raises:
+            UsageProblem: one does not exist.
+        """
+        if self.named:
+            _refuse_unknown(self.named, store.read_dealerships(connection))
+
+    def if_due(self, connection: Connection[Any]) -> StockSync | None:
+        """
+        Return what of a scheduled run there is to do, None if nothing; brings the schedules up to date first.
+
+        Where dealerships are named this is no tick of the job: nothing is stamped, and the others are left alone.
+        """
+        if not self.named and not record.is_tick_due(connection, STOCK_SYNC.name):
+            return None
+        refresh_schedules(connection, database_now(connection), self.named)
+        rests = resting(self.hosts, read_hosts(connection, self.hosts.values()))
+        items = choose(connection, self.named, scheduled=True, resting=rests)[0]
+        if not items:
+            return None
+        return replace(self, named=tuple(int(item.key) for item in items)) if self.named else self
+
+    def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:
+        """Return the first slot after now of the dealerships that take part, a day later if none does."""
+        found = store.read_schedules(connection, taking_part=True)
+        rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
+        return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
+
+    def require_ready(self, connection: Connection[Any]) -> None:
+        """
+        Look before a run begins whether it can do anything at all.
+
+        Raises:
+            Unavailable: (by hand) all hosts that it would ask want to rest.
+            ConfigurationProblem: there is no key, or, for a scheduled run, it is not that of the stored credentials: a
+                wrong one must not use up everybody's slot. By hand each dealership just fails.
+        """
+        if not self.scheduled:
+            _require_awake(connection, self.named, self.hosts)
+        cipher = self.read_key()
+        if self.scheduled:
+            _require_key(connection, cipher)
+
+    @property
+    def named_locks(self) -> tuple[str, ...]:
+        """The locks of the named dealerships, in one order for all, so that two runs never wait for each other."""
+        return tuple(lock_name(number) for number in sorted(self.named))
+
+    @property
+    def connections(self) -> int:
+        """Each dealership that is worked on may need one, and the run itself."""
+        return self.at_once + 2
+
+    def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
-        with run.writing(run.own_fences) as connection:
-            keep_last_good(connection, self.settings)
-            claim_hosts(connection, self.hosts)
+        if isinstance(run, Run):
+            with run.writing(run.own_fences) as connection:
+                keep_last_good(connection, self.settings)
+                claim_hosts(connection, self.hosts)
+        with run.transaction() as connection:
             known = read_hosts(connection, self.hosts.values())
             users = store.count_users(connection)
             items, skipped, streak = choose(
@@ -119,9 +183,16 @@ class StockSync:
         )
 
 
-def refresh_schedules(connection: Any, now: datetime) -> None:
-    """Compute the next slot of every dealership that has none yet, whose cron or zone has changed, or the clock."""
+def refresh_schedules(connection: Any, now: datetime, named: Sequence[int] = ()) -> None:
+    """
+    Compute the next slot of every dealership that has none yet, whose cron or zone has changed, or the clock.
+
+    Args:
+        named: of these alone; empty means of all.
+    """
     for found in store.read_schedules(connection):
+        if named and found.dealership_id not in named:
+            continue
         rule, next_at = coming_slot(found, now)
         if not found.clock_ahead and (rule.cron, rule.timezone, found.wanted.seen, next_at) == (
             found.cron,
@@ -146,28 +217,7 @@ def refresh_schedules(connection: Any, now: datetime) -> None:
         store.write_schedule(connection, found, rule, next_at=next_at)
 
 
-def is_due(connection: Connection[Any], hosts: Mapping[str, str]) -> bool:
-    """
-    Stamp the tick and say whether a scheduled run has anything to do; brings the schedules up to date first.
-
-    Args:
-        hosts: the vendor's, by environment.
-    """
-    if not record.is_tick_due(connection, STOCK_SYNC.name):
-        return False
-    refresh_schedules(connection, database_now(connection))
-    rests = resting(hosts, read_hosts(connection, hosts.values()))
-    return bool(choose(connection, (), scheduled=True, resting=rests)[0])
-
-
-def next_slot_of_any(connection: Connection[Any], now: datetime) -> datetime:
-    """Return the first slot after now of the dealerships that take part, a day later if none does."""
-    found = store.read_schedules(connection, taking_part=True)
-    rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
-    return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
-
-
-def require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
+def _require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
     """
     Look before a run by hand begins whether a host that it would ask wants to be asked.
 
@@ -199,7 +249,7 @@ def choose(
     dealerships = store.read_dealerships(connection)
     if named:
         _refuse_unknown(named, dealerships)
-        chosen = [dealership for dealership in dealerships if dealership.id in set(named)]
+        chosen = [d for d in dealerships if d.id in set(named) and (not scheduled or (d.due and d.why_not is None))]
         for dealership in chosen:
             if dealership.why_not in ("auto_sync_off", "paused"):
                 get_logger().warning(
@@ -217,6 +267,7 @@ def choose(
             named=bool(named),
             about={"dealership_id": d.id},
             group=d.environment if d.why_not != "no_credentials" else None,
+            seen=(d.slot_started_at, d.retry_at),
         )
         for d in chosen
     ]
@@ -228,18 +279,7 @@ def choose(
     return items, left_out, scheduled and any(d.due == "slot" for d in chosen)
 
 
-def require_known(connection: Connection[Any], named: Sequence[int]) -> None:
-    """
-    Look the named dealerships up before a run begins.
-
-    Raises:
-        UsageProblem: one does not exist.
-    """
-    if named:
-        _refuse_unknown(named, store.read_dealerships(connection))
-
-
-def require_key(connection: Connection[Any], cipher: Cipher) -> None:
+def _require_key(connection: Connection[Any], cipher: Cipher) -> None:
     """
     Look before a scheduled run begins whether the key is that of the stored credentials: a wrong one must not use up
     everybody's slot. By hand each dealership just fails.
@@ -261,11 +301,27 @@ def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership
         raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
 
 
+@dataclass(frozen=True)
+class Feed:
+    """What the vendor gave."""
+
+    envelope: Envelope
+    yard_code: str | None
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What an open circuit's probe met: the host is as before, which charges nobody."""
+
+    failure: EasyCarsFailure
+
+
 class _Work:
     """Stock sync's side of runner.items.Work."""
 
     def __init__(self, job: StockSync, client: EasyCarsClient, hosts: Hosts) -> None:
         self._job = job
+        self._cipher = job.read_key()
         self._client = client
         self._hosts = hosts
         self._before: dict[str, store.StoredAttempt] = {}
@@ -278,7 +334,9 @@ class _Work:
         dealership_id = int(item.key)
         _require(connection, dealership_id)
         self._stored[item.key] = store.read_credentials(connection, dealership_id)
-        self._before[item.key] = store.read_attempt(connection, dealership_id)
+        self._before[item.key] = before = store.read_attempt(connection, dealership_id)
+        if self._job.scheduled and before[-2:] != item.seen:
+            raise NoLongerDue("another run has used its slot meanwhile")
         return store.begin_attempt(
             connection,
             dealership_id,
@@ -286,69 +344,65 @@ class _Work:
             retry_minutes=self._job.settings.minutes("easycar_retry_minutes"),
         )
 
-    def do(self, attempt: Attempt) -> ItemResult:
-        dealership_id = int(attempt.item.key)
-        log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
-        log.info("stock_sync.dealership_started", attempt=attempt.number)
-        credentials = decrypt_credentials(dealership_id, self._stored.pop(attempt.item.key), self._job.cipher)
-        with ExitStack() as turn:
-            turn.enter_context(self._asking)
+    def find(self, attempt: Trial) -> Feed | _Probe:
+        item, dealership_id = attempt.item, int(attempt.item.key)
+        if isinstance(attempt.run, Run):
+            get_logger().info(
+                "stock_sync.dealership_started", dealership_id=dealership_id, name=item.label, attempt=attempt.number
+            )
+        else:  # nothing was begun
+            with attempt.run.transaction() as connection:
+                self._stored[item.key] = store.read_credentials(connection, dealership_id)
+        credentials = decrypt_credentials(dealership_id, self._stored[item.key], self._cipher)
+        with ExitStack() as asking:
+            asking.enter_context(self._asking)
             try:
-                envelope = self._client.fetch_stock(credentials, item=attempt.item.key)
+                envelope = self._client.fetch_stock(credentials, item=item.key)
             except NotAsked as left:
-                before = self._before[attempt.item.key]
-                raise NotStarted(
-                    str(left), undo=lambda connection: store.take_back(connection, dealership_id, before, asked=False)
-                ) from None
+                raise NotStarted(str(left), undo=partial(self._take_back, item, asked=False)) from None
             except EasyCarsFailure as failure:
-                return self._not_fetched(attempt, credentials, failure)
-            self._remember(attempt, credentials)
-            if envelope.size <= _SMALL_FEED:
-                turn.close()
-            with self._writing:
-                return self._bring_in(attempt, credentials, envelope)
+                return self._probed(attempt, failure)
+            if envelope.size > _SMALL_FEED:
+                attempt.turn.push(asking.pop_all())
+        attempt.turn.enter_context(self._writing)
+        return Feed(envelope, credentials.yard_code)
 
-    def _remember(self, attempt: Attempt, credentials: Credentials) -> None:
-        """Write down what this attempt taught of the vendor's host, if it is news."""
-        if (change := self._client.change_of(attempt.item.key)) is not None:
-            with attempt.writing() as connection:
-                self._hosts.write(connection, credentials.environment, change)
-
-    def _not_fetched(self, attempt: Attempt, credentials: Credentials, failure: EasyCarsFailure) -> ItemResult:
+    def _probed(self, attempt: Trial, failure: EasyCarsFailure) -> _Probe:
         """
-        Record that the vendor gave no feed; an open circuit's probe that found the host as before charges nobody.
+        Return that the vendor gave no feed, if this was an open circuit's probe.
 
         Raises:
             EasyCarsFailure: for an attempt that counts.
         """
-        dealership_id, item = int(attempt.item.key), attempt.item
-        change = self._client.change_of(item.key)
-        probed = failure.of_the_host and change is not None and change.probed and change.open
-        result = replace(failure_of(item, failure), status=ItemStatus.SKIPPED)
-        if change is not None:
-            with attempt.writing() as connection:
-                self._hosts.write(connection, credentials.environment, change)
-                if probed:
-                    store.take_back(connection, dealership_id, self._before[item.key], asked=True)
-                    attempt.record(connection, result)
-        if probed:
-            get_logger().warning("stock_sync.probe", dealership_id=dealership_id, error=result.error)
-            return result
+        change = self._client.change_of(attempt.item.key)
+        if failure.of_the_host and change is not None and change.probed and change.open:
+            return _Probe(failure)
         if failure.reason == "token_refused" and self._job.scheduled and not self._has_retries(attempt):
             raise replace_text(failure, f"{failure}; its machines disagree on the time, or the account is wrong")
         raise failure
 
-    def _has_retries(self, attempt: Attempt) -> bool:
-        with attempt.writing() as connection:
+    def _has_retries(self, attempt: Trial) -> bool:
+        with attempt.run.transaction() as connection:
             return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
-    def _bring_in(self, attempt: Attempt, credentials: Credentials, envelope: Envelope) -> ItemResult:
-        dealership_id = int(attempt.item.key)
-        log = get_logger().bind(dealership_id=dealership_id, name=attempt.item.label)
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: Feed | _Probe) -> ItemResult:
+        if isinstance(found, _Probe):
+            self._take_back(attempt.item, connection, asked=True)
+            result = _unreached(attempt.item, found)
+            log = get_logger().bind(dealership_id=int(attempt.item.key))
+            attempt.on_commit.append(partial(log.warning, "stock_sync.probe", error=result.error))
+        else:
+            plan = self._bring_in(connection, attempt, found)
+            result = _result(attempt.item, plan)
+            attempt.on_commit.append(partial(_tell, attempt, result))
+        self._learn(connection, attempt.item)
+        return result
 
-        run_id = attempt.run.who.run_id
+    def _bring_in(self, connection: Connection[Any], attempt: Attempt, feed: Feed) -> StockPlan:
+        dealership_id, run_id = int(attempt.item.key), attempt.run_id
+        _require(connection, dealership_id)
 
-        def apply(connection: Connection[Any], plan: StockPlan, now: datetime) -> tuple[StockPlan, ItemResult]:
+        def apply(plan: StockPlan, now: datetime) -> StockPlan:
             plan = store.apply_plan(connection, dealership_id, plan, run_id=run_id, now=now)
             store.write_log(
                 connection,
@@ -365,99 +419,129 @@ class _Work:
                 warnings=plan.warnings,
             )
             store.end_attempt(connection, dealership_id, success=plan.status is ItemStatus.SUCCESS)
-            result = _result(attempt.item, plan)
-            attempt.record(connection, result)
-            return plan, result
+            return plan
 
-        plan, result = plan_and(
-            apply, attempt.writing, dealership_id, envelope, credentials.yard_code, self._job.policy, run_id=run_id
-        )
-        for warning in plan.warnings:
-            log.warning("stock_sync.warning", warning=warning)
-        log.info(
-            "stock_sync.dealership_finished",
-            status=str(result.status),
-            received=plan.received,
-            **plan.counts,
-            duration_ms=attempt.elapsed_ms,
-        )
-        return result
+        return plan_and(apply, connection, dealership_id, feed, self._job.policy, run_id=run_id)
+
+    def show(self, connection: Connection[Any], item: Item, found: Feed | _Probe) -> ItemResult:
+        if isinstance(found, _Probe):
+            return _unreached(item, found)
+        return _result(item, make_plan(connection, int(item.key), found, self._job.policy)[0], shown=True)
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
+        dealership_id = int(attempt.item.key)
         get_logger().error(
             "stock_sync.dealership_failed",
-            dealership_id=int(attempt.item.key),
+            dealership_id=dealership_id,
             name=attempt.item.label,
             status=str(result.status),
             reason=result.reason,
             error=result.error,
             duration_ms=attempt.elapsed_ms,
         )
-        if not store.keep_dealership(connection, int(attempt.item.key)):
+        self._learn(connection, attempt.item)
+        if not store.keep_dealership(connection, dealership_id):
             return  # there is nobody left to keep a log of
         store.write_log(
             connection,
-            int(attempt.item.key),
-            run_id=attempt.run.who.run_id,
+            dealership_id,
+            run_id=attempt.run_id,
             status="Failed",
             duration_ms=attempt.elapsed_ms,
             counts={},
             errors=[result.error or result.reason or "unknown"],
         )
-        store.fail_attempt(connection, int(attempt.item.key), scheduled=self._job.scheduled, transient=result.transient)
+        store.fail_attempt(connection, dealership_id, scheduled=self._job.scheduled, transient=result.transient)
+
+    def _learn(self, connection: Connection[Any], item: Item) -> None:
+        """Write down what this attempt taught of the vendor's host, if it is news."""
+        stored, change = self._stored[item.key], self._client.change_of(item.key)
+        if stored is not None and change is not None:
+            self._hosts.write(connection, stored[4], change)
+
+    def _take_back(self, item: Item, connection: Connection[Any], *, asked: bool) -> None:
+        store.take_back(connection, int(item.key), self._before[item.key], asked=asked)
+
+
+def _tell(attempt: Attempt, result: ItemResult) -> None:
+    log = get_logger().bind(dealership_id=int(attempt.item.key), name=attempt.item.label)
+    for warning in result.details.get("warnings", ()):
+        log.warning("stock_sync.warning", warning=warning)
+    log.info(
+        "stock_sync.dealership_finished",
+        status=str(result.status),
+        received=result.details["received"],
+        **result.counts,
+        duration_ms=attempt.elapsed_ms,
+    )
+
+
+def make_plan(
+    connection: Connection[Any],
+    dealership_id: int,
+    feed: Feed,
+    policy: Policy,
+    *,
+    blamed: store.Blamed | None = None,
+    for_update: bool = False,
+) -> tuple[StockPlan, datetime]:
+    """
+    Read what there is and plan; returns the plan, and the database's clock.
+
+    Args:
+        blamed: what the database is known to refuse.
+        for_update: keep other writers out of the rows that are read in full.
+    """
+    blamed = blamed or store.Blamed()
+    listed = store.read_listed(connection, dealership_id)
+    incoming = sort_feed(
+        feed.envelope.items or (),
+        listed,
+        yard_code=feed.yard_code,
+        warned=feed.envelope.code == WARNING,
+        rules=rules_of(policy.status_map),
+    )
+    incoming = blamed.refuse(incoming)
+    current, now = store.read_current(connection, dealership_id, listed, for_update=for_update)
+    return blamed.spare(plan_stock(incoming, current, policy, now)), now
 
 
 def plan_and(
-    apply: Callable[[Connection[Any], StockPlan, datetime], tuple[StockPlan, ItemResult]],
-    transaction: Callable[[], Any],
+    apply: Callable[[StockPlan, datetime], StockPlan],
+    connection: Connection[Any],
     dealership_id: int,
-    envelope: Envelope,
-    yard_code: str | None,
+    feed: Feed,
     policy: Policy,
     *,
-    run_id: UUID | None = None,
-) -> tuple[StockPlan, ItemResult]:
+    run_id: UUID,
+) -> StockPlan:
     """
-    Read, plan and apply inside one transaction; without a run nothing is to be written.
+    Read, plan and apply in the caller's transaction; returns what `apply` does.
 
-    If the database refuses a row, by its types, its constraints or a trigger, be it when the transaction commits, the
+    If the database refuses a row, by its types, its constraints or a trigger, be it one that waits for the commit, the
     items to blame are found and refused, and all is done once more; so one strange item never costs the feed. The same
     if another session changed what is to be removed.
 
     Raises:
         ItemFailure: the database refuses what is written beside the vehicles, or something else each time.
     """
-    rules = rules_of(policy.status_map)
     blamed = store.Blamed()
     for plans in itertools.count(1):
         planned: tuple[StockPlan, datetime] | None = None
         try:
-            with transaction() as connection:
-                if run_id is not None:
-                    _require(connection, dealership_id)
-                listed = store.read_listed(connection, dealership_id)
-                incoming = blamed.refuse(
-                    sort_feed(
-                        envelope.items or (),
-                        listed,
-                        yard_code=yard_code,
-                        warned=envelope.code == WARNING,
-                        rules=rules,
-                    )
-                )
-                current, now = store.read_current(connection, dealership_id, listed, for_update=run_id is not None)
-                plan = blamed.spare(plan_stock(incoming, current, policy, now))
-                planned = plan, now
-                return apply(connection, plan, now)
+            with connection.transaction():
+                planned = make_plan(connection, dealership_id, feed, policy, blamed=blamed, for_update=True)
+                done = apply(*planned)
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                return done
         except store.ChangedMeanwhile:
             if plans >= _PLANS_MOST:
                 raise
-        except Exception as error:
+        except psycopg.Error as error:
             words = store.refusal_of(error)
-            if words is None or planned is None or run_id is None:
+            if words is None or planned is None:
                 raise
-            with transaction() as connection:
-                found = store.find_refused(connection, dealership_id, planned[0], run_id=run_id, now=planned[1])
+            found = store.find_refused(connection, dealership_id, planned[0], run_id=run_id, now=planned[1])
             if plans > _SEARCHES_MOST or not len(found):
                 raise ItemFailure(
                     f"the database refuses what the sync writes: {words}; nothing was written", reason="database"
@@ -531,53 +615,6 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
     return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
 
 
-def dry_run(job: StockSync, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
-    """Do everything up to the plan, in read-only transactions and without a lock; nothing is written."""
-
-    @contextmanager
-    def reading() -> Iterator[Connection[Any]]:
-        with translated(), transaction(engine) as connection:
-            connection.execute("SET TRANSACTION READ ONLY")
-            record.limit_waits(connection, ROWS_WITHIN_S)
-            yield connection
-
-    import structlog
-
-    client = job.make_client(pause)
-    with reading() as connection:
-        known = read_hosts(connection, job.hosts.values())
-        users = store.count_users(connection)
-        items, skipped, _ = choose(connection, job.named, scheduled=job.scheduled, resting=resting(job.hosts, known))
-    hosts = Hosts(job.hosts, known, users, pause=pause)
-    client.use(hosts.lines)
-    results: list[ItemResult] = []
-    for item in items:
-        show_progress(f"{len(results)}/{len(items)} {STOCK_SYNC.noun}")
-        if not hosts.admit(item):
-            continue
-        with structlog.contextvars.bound_contextvars(**item.about):
-            try:
-                with reading() as connection:
-                    credentials = load_credentials(connection, int(item.key), job.cipher)
-                envelope = client.fetch_stock(credentials, item=item.key)
-                _, result = plan_and(
-                    lambda _connection, plan, _now, item=item: (plan, _result(item, plan, shown=True)),  # type: ignore[misc]
-                    reading,
-                    int(item.key),
-                    envelope,
-                    credentials.yard_code,
-                    job.policy,
-                )
-            except NotAsked:
-                continue
-            except Exception as error:  # noqa: BLE001 - as in a real run, one dealership never stops the others
-                result = failure_of(item, error)
-        results.append(result)
-    status, code = judge_run(results)
-    every = (*results, *skipped)
-    return Report(STOCK_SYNC.name, status, code, None, count_items(every, eligible=len(items)), every)
-
-
 def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     details: dict[str, Any] = {"received": plan.received}
     if plan.warnings:
@@ -587,6 +624,10 @@ def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     return ItemResult(
         item.key, item.label, plan.status, reason=plan.reason, counts=plan.counts, details=details, named=item.named
     )
+
+
+def _unreached(item: Item, probe: _Probe) -> ItemResult:
+    return replace(failure_of(item, probe.failure), status=ItemStatus.SKIPPED)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:

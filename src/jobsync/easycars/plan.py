@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -175,16 +176,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
 
     The same function serves the sync, its dry run and the tests. `now` is the database's clock.
     """
-    found = _Found(incoming, current)
-    for row in incoming.same:
-        found.add_same(row)
-    for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
-        batch = incoming.cars[start : start + _ROWS_AT_ONCE]
-        rows = current.rows([car.stock_key for car in batch])
-        for car in batch:
-            found.add_car(car, rows.get(car.stock_key))
-    found.add_refused()
-    found.add_new()
+    found = _find(incoming, current)
     night = judge_night(
         incoming,
         current,
@@ -241,6 +233,20 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
         warned=incoming.warned,
         unreadable=_is_unreadable(incoming, policy),
     )
+
+
+def _find(incoming: Incoming, current: Current) -> _Found:
+    found = _Found(incoming, current)
+    for row in incoming.same:
+        found.add_same(row)
+    for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
+        batch = incoming.cars[start : start + _ROWS_AT_ONCE]
+        rows = current.rows([car.stock_key for car in batch])
+        for car in batch:
+            found.add_car(car, rows.get(car.stock_key))
+    found.add_refused()
+    found.add_new()
+    return found
 
 
 class _Found:
@@ -590,8 +596,6 @@ def show(value: Any) -> Any:
 
 def spell(value: Any) -> str | None:
     """Return a value as vehicle_changes keeps it: text, decimals in plain form, lists as JSON."""
-    import json
-
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, case, delete, func, insert, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, text, true, update
 
 from jobsync.cron import Rule, resolve
 from jobsync.db.audit import actor, write_audit
@@ -32,9 +32,6 @@ from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import misread, parse_when
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
 
 Rows = Sequence[dict[str, Any]]
 

@@ -12,10 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import msgspec
+import psycopg
+from psycopg import Connection
 
 from jobsync.cron import Rule, Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
@@ -39,9 +41,6 @@ from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import ItemFailure
 
-if TYPE_CHECKING:
-    from psycopg import Connection
-
 API_VERSION = "1.01"
 _BATCH = 500
 _ROWS_AT_ONCE = 64
@@ -63,7 +62,13 @@ _TYPES: Mapping[str, LiteralString] = {
 
 @dataclass(frozen=True)
 class Dealership:
-    """One dealership as the job sees it; `why_not` says why a run that names nobody leaves it out."""
+    """
+    One dealership as the job sees it.
+
+    Args:
+        why_not: why a run that names nobody leaves it out.
+        slot_started_at, retry_at: a scheduled attempt changes one of them.
+    """
 
     id: int
     name: str
@@ -71,6 +76,8 @@ class Dealership:
     attempt: int
     due: str | None
     environment: str | None
+    slot_started_at: datetime | None
+    retry_at: datetime | None
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
@@ -84,7 +91,7 @@ def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
     """
     rows = connection.execute(
         """
-        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment
+        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment, e.slot_started_at, e.retry_at
         FROM dealership_schedules e
         LEFT JOIN due_dealerships due ON due.dealership_id = e.dealership_id AND due.why IN ('slot', 'retry')
         ORDER BY e.attempt, e.attempted_at NULLS FIRST, e.dealership_id
@@ -398,18 +405,6 @@ def read_current(
         prepare=False,
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    asked = {
-        (kind, status): HeldSet(
-            number,
-            frozenset(keys := [stock_key(text) for text in stock_numbers]),
-            status,
-            reason,
-            kind,
-            tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else (),
-            datetime.fromisoformat(decided_at) if decided_at else None,
-        )
-        for number, kind, status, stock_numbers, vins, reason, decided_at in held
-    }
     current = Current(
         listed=listed,
         rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
@@ -422,7 +417,7 @@ def read_current(
         },
         status_words=frozenset(words or ()),
         status_map=word_map or {},
-        asked=asked,
+        asked={(kind, status): _held_set(number, kind, status, *more) for number, kind, status, *more in held},
         window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
         removed_since=lambda since: _count_removed(connection, dealership_id, since),
         elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
@@ -431,6 +426,21 @@ def read_current(
         blocked_in_a_row=run_of_blocked,
     )
     return current, now
+
+
+def _held_set(
+    number: int,
+    kind: str,
+    status: str,
+    stock_numbers: Sequence[str],
+    vins: Sequence[str],
+    reason: str,
+    decided_at: str | None,
+) -> HeldSet:
+    keys = [stock_key(text) for text in stock_numbers]
+    seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
+    decided = datetime.fromisoformat(decided_at) if decided_at else None
+    return HeldSet(number, frozenset(keys), status, reason, kind, seen, decided)
 
 
 def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
@@ -903,8 +913,6 @@ def refusal_of(error: BaseException) -> str | None:
 
     A row's fault is a value of a wrong kind or size, a constraint, and whatever a trigger raises, with any SQLSTATE.
     """
-    import psycopg
-
     cause = error if isinstance(error, psycopg.Error) else error.__cause__
     if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
         return None
@@ -934,8 +942,6 @@ def find_refused(
 
     Costs a savepoint and a write for each half in which something is refused.
     """
-    import psycopg
-
     blamed = Blamed()
 
     def write(units: Sequence[_Unit]) -> None:
@@ -1051,8 +1057,6 @@ def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
     Whoever closes the run calls this, in the transaction that does: its row is locked, so no line comes twice. A line
     that the host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
     """
-    import psycopg
-
     try:
         with connection.transaction():
             connection.execute(

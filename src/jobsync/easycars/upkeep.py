@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import and_, func, not_, or_, select, text
+from sqlalchemy import Connection, and_, func, not_, or_, select, text
 
 from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
 from jobsync.easycars.credentials import Place, is_bound, places_of
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.phrases import many
 from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, Rule, ok, oldest, problem, some, walk, warning
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 LOGS_KEPT = 30
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.cron import (
@@ -25,6 +25,7 @@ from jobsync.cron import (
 )
 from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
+from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
@@ -52,11 +53,6 @@ from jobsync.watch.model import (
     by_hand,
     columns_of,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.db.system_settings import SystemSettings
 
 ABOUT = About(
     STOCK_SYNC.name,

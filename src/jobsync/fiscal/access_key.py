@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from stdnum import exceptions
+from stdnum.ec import ruc as rules
+
 from jobsync.errors import ExitCode, JobsyncError
 
 Environment = Literal["test", "production"]
@@ -231,9 +234,6 @@ def find_ruc_problem(ruc: str) -> str | None:
     >>> find_ruc_problem("9992060346001")
     'no province has this number, or the establishment is 000, or its third digit fits no kind of taxpayer'
     """
-    from stdnum import exceptions
-    from stdnum.ec import ruc as rules
-
     if not is_ruc_shaped(ruc):
         return "it does not have 13 digits"
     try:

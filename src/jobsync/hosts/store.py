@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jobsync.hosts.circuit import LONGEST_REST_S
+import psycopg
 
-if TYPE_CHECKING:
-    import psycopg
-
-    from jobsync.hosts.circuit import Change
+from jobsync.hosts.circuit import LONGEST_REST_S, Change
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.hosts.circuit import LONGEST_REST_S
 from jobsync.phrases import ago, stamp
 from jobsync.watch.model import Column, Metric, Problem, Row, Section, Severity, Unit, columns_of
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 CIRCUIT = "circuit"
 ASKED = "do EasyCars and the SRI answer?"

@@ -11,12 +11,15 @@ from __future__ import annotations
 import _thread
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pwd
+import shutil
 import signal
 import stat
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -285,8 +288,6 @@ class Guardian:
 
     def create(self, plan: Plan, place: Place, keep: int) -> None:
         """Make the cluster beside its final place and rename it there: a kill leaves no half cluster."""
-        import shutil
-
         new = place.home / "data.new"
         if new.exists():
             shutil.rmtree(new)
@@ -396,8 +397,6 @@ def unprivileged(*wanted: str | int) -> pwd.struct_passwd | None:
 
 
 def digest(text: str) -> str:
-    import hashlib
-
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
@@ -416,9 +415,6 @@ def make_open_folder(base: Path) -> None:
 
 def copy_programs(programs: Path, base: Path) -> Path:
     """Copy an installation to where every account can read it, once; return its `bin`."""
-    import shutil
-    import tempfile
-
     found = (programs / "postgres").stat()
     copy = base / f"programs-{digest(f'{programs} {found.st_mtime_ns} {found.st_size}')}"
     prefix = programs.parent
@@ -499,7 +495,6 @@ def socket_folder(place: Place, prefix: str) -> Path:
     """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
     if fits(place.home):
         return place.home
-    import tempfile
 
     name = f"{prefix}-{digest(str(place.home))}"
     parents = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - what is made there is checked

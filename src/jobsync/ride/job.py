@@ -6,10 +6,15 @@ import hashlib
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 from uuid import UUID
+
+from psycopg import Connection
 
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
@@ -24,10 +29,7 @@ from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
 from jobsync.runner.job import ItemResult, ItemStatus
-from jobsync.runner.run import Run
-
-if TYPE_CHECKING:
-    from psycopg import Connection
+from jobsync.runner.run import DryRun, Run
 
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
@@ -61,8 +63,33 @@ class GenerateRide:
     limit: int | None = None
     every: bool = False
 
-    def __call__(self, run: Run) -> list[ItemResult]:
+    named_locks: ClassVar[tuple[str, ...]] = ()
+    connections: ClassVar[int] = AT_ONCE + 2
+
+    def require_known(self, connection: Connection[Any]) -> None:
+        """
+        Make sure, before anything else, that what is named exists.
+
+        Raises:
+            UsageProblem: it does not.
+        """
+        if self.access_keys or self.tenants:
+            choose(connection, self)
+
+    def if_due(self, connection: Connection[Any]) -> GenerateRide | None:
+        """Stamp the tick; None if a scheduled run has nothing to do."""
+        return self if record.is_tick_due(connection, GENERATE_RIDE.name) else None
+
+    def told_again_at(self, _connection: Connection[Any], now: datetime) -> datetime:
+        """Return an hour from now."""
+        return now + timedelta(hours=1)
+
+    def require_ready(self, connection: Connection[Any]) -> None:
+        """Nothing is needed beforehand."""
+
+    def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Render what is due; returns a result for each document that was begun."""
+        assert isinstance(run, Run)  # noqa: S101 - no option asks for a dry one
         try:
             database_id = self._require_storage(run)
             lost = self._find_lost(run) if self.missing else ()
@@ -152,18 +179,23 @@ class GenerateRide:
             chosen = choose(connection, self)
         run.eligible = chosen.total
         hold(run, fault)
-        return [_held_item(ride.access_key, ride.tenant_ruc, fault) for ride in chosen.rides[:1]]
+        return [
+            ItemResult(
+                ride.access_key,
+                ride.access_key,
+                ItemStatus.HELD,
+                reason="storage",
+                error=visible(fault),
+                details={"tenant_ruc": ride.tenant_ruc},
+            )
+            for ride in chosen.rides[:1]
+        ]
 
 
 def hold(run: Run, fault: StorageFault) -> None:
     """Stop the run, in words that begin with the cause, by which screens and alerts know it."""
     get_logger().error("generate_ride.storage", cause=fault.cause, error=str(fault))
     run.hold(f"{fault.cause}: {visible(fault)}")
-
-
-def _held_item(key: str, tenant_ruc: str, fault: StorageFault) -> ItemResult:
-    details = {"tenant_ruc": tenant_ruc}
-    return ItemResult(key, key, ItemStatus.HELD, reason="storage", error=visible(fault), details=details)
 
 
 @dataclass(frozen=True)
@@ -249,20 +281,19 @@ def _why_not(ride: DueRide) -> str:
     }.get(ride.status, f"it needs attention, and is not authorized; its story: jobsync invoice show {key}")
 
 
-def require_known(connection: Connection[Any], job: GenerateRide) -> None:
-    """
-    Make sure, before anything else, that what is named exists.
+class _NoPlace(ItemFailure):
+    """The file finds no place; the document is held until it does."""
 
-    Raises:
-        UsageProblem: it does not.
-    """
-    if job.access_keys or job.tenants:
-        choose(connection, job)
+    status = ItemStatus.HELD
 
 
-def is_due(connection: Connection[Any]) -> bool:
-    """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(connection, GENERATE_RIDE.name)
+@dataclass(frozen=True)
+class _Page:
+    """A document's printed form, in a file that is not in its place yet."""
+
+    rendered: Rendered
+    unfinished: Path
+    relative: str
 
 
 class _Work:
@@ -276,6 +307,7 @@ class _Work:
         self._delay_s = job.settings.number("ride_delay_ms") / 1000
         self._attach = job.settings.switch("ride_attach_xml")
         self._logos: dict[str, Logo | None] = {}
+        self._faults: dict[str, StorageFault] = {}
         self._begun_at: float | None = None
 
     def take(self, rides: Sequence[DueRide]) -> None:
@@ -301,79 +333,63 @@ class _Work:
             raise NoLongerDue("it was rendered, cancelled or deleted meanwhile")
         return number
 
-    def do(self, attempt: Attempt) -> ItemResult:
-        ride = self._rides[attempt.item.key]
+    def find(self, attempt: Attempt) -> _Page:
+        ride, storage = self._rides[attempt.item.key], self._job.storage
         with attempt.run.transaction() as connection:
             source = store.read_source(connection, ride)
         rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
-        try:
-            result = self._keep(attempt, ride, rendered)
-        except StorageFault as fault:
-            return self._hold(attempt, ride, fault)
-        get_logger().info(
-            "generate_ride.rendered",
-            access_key=ride.access_key,
-            tenant_ruc=ride.tenant_ruc,
-            outcome="rendered",
-            path=result.details.get("path"),
-            bytes=len(rendered.data),
-            pages=rendered.pages,
-            warnings=list(rendered.warnings) or None,
-            duration_ms=attempt.elapsed_ms,
-        )
-        return result
-
-    def _keep(self, attempt: Attempt, ride: DueRide, rendered: Rendered) -> ItemResult:
-        """Write the file beside its place; then row and rename in one transaction, the commit last."""
-        storage, run_id = self._job.storage, attempt.run.who.run_id
         relative = storage.relative(ride.tenant_id, ride.access_key)
+        with self._storing(ride):
+            storage.require_marker(self._database_id)
+            unfinished = storage.write(attempt.run_id, ride.access_key, rendered.data)
+        attempt.turn.callback(storage.drop, unfinished)  # unless it is in its place by then
+        return _Page(rendered, unfinished, relative)
+
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: _Page) -> ItemResult:
+        """Row and rename in one transaction, the commit last."""
+        ride, rendered = self._rides[attempt.item.key], found.rendered
         sha256 = hashlib.sha256(rendered.data).hexdigest()
-        details: dict[str, Any] = {"path": relative, "sha256": sha256, "bytes": len(rendered.data)}
+        if not store.write_rendered(connection, ride, path=found.relative, sha256=sha256):
+            raise NoLongerDue("it was cancelled or deleted while it was rendered")
+        with self._storing(ride):
+            self._job.storage.place(found.unfinished, found.relative)
+        details: dict[str, Any] = {"path": found.relative, "sha256": sha256, "bytes": len(rendered.data)}
         if rendered.warnings:
             details["warnings"] = list(rendered.warnings)
-        result = ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
-        storage.require_marker(self._database_id)
-        unfinished = storage.write(run_id, ride.access_key, rendered.data)
-        try:
-            with attempt.writing() as connection:
-                if not store.write_rendered(connection, ride, path=relative, sha256=sha256):
-                    raise NoLongerDue("it was cancelled or deleted while it was rendered")
-                storage.place(unfinished, relative)
-                attempt.record(connection, result)
-        except BaseException:
-            storage.drop(unfinished)
-            raise
-        return result
+        attempt.on_commit.append(partial(_tell, attempt, ride, found))
+        return ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
 
-    def _hold(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
+    @contextmanager
+    def _storing(self, ride: DueRide) -> Iterator[None]:
         """Stop the run if the storage is broken; what only has no place of its own waits ever longer, as a failure."""
-        one_place = isinstance(fault, PlaceFault)
-        if one_place:
-            get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
-        else:
-            hold(self._run, fault)
-        result = _held_item(ride.access_key, ride.tenant_ruc, fault)
-        with attempt.writing() as connection:
-            if one_place:
-                store.write_failed(connection, ride, visible(fault), parked=False)
+        try:
+            yield
+        except StorageFault as fault:
+            if isinstance(fault, PlaceFault):
+                get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
             else:
-                store.give_back(connection, ride, visible(fault))
-            attempt.record(connection, result)
-        return result
+                hold(self._run, fault)
+            self._faults[ride.access_key] = fault
+            raise _NoPlace(visible(fault), reason="storage") from fault
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
-        ride = self._rides[attempt.item.key]
+        ride, fault = self._rides[attempt.item.key], self._faults.pop(attempt.item.key, None)
+        error = result.error or result.reason or "unknown"
+        if fault is not None and not isinstance(fault, PlaceFault):
+            store.give_back(connection, ride, error)
+            return
         parked = result.reason in ("unreadable", "no_xml")
-        get_logger().error(
-            "generate_ride.failed",
-            access_key=ride.access_key,
-            tenant_ruc=ride.tenant_ruc,
-            outcome="failed",
-            reason=result.reason,
-            error=result.error,
-            parked=parked,
-        )
-        store.write_failed(connection, ride, result.error or result.reason or "unknown", parked=parked)
+        if fault is None:
+            get_logger().error(
+                "generate_ride.failed",
+                access_key=ride.access_key,
+                tenant_ruc=ride.tenant_ruc,
+                outcome="failed",
+                reason=result.reason,
+                error=result.error,
+                parked=parked,
+            )
+        store.write_failed(connection, ride, error, parked=parked)
 
     def _logo(self, ride: DueRide) -> Logo | None:
         """Return the tenant's logo, read once a run; one that cannot be read is told and left out."""
@@ -382,6 +398,20 @@ class _Work:
         if ride.logo_path not in self._logos:
             self._logos[ride.logo_path] = read_logo(Path(ride.logo_path))
         return self._logos[ride.logo_path]
+
+
+def _tell(attempt: Attempt, ride: DueRide, page: _Page) -> None:
+    get_logger().info(
+        "generate_ride.rendered",
+        access_key=ride.access_key,
+        tenant_ruc=ride.tenant_ruc,
+        outcome="rendered",
+        path=page.relative,
+        bytes=len(page.rendered.data),
+        pages=page.rendered.pages,
+        warnings=list(page.rendered.warnings) or None,
+        duration_ms=attempt.elapsed_ms,
+    )
 
 
 def read_logo(path: Path) -> Logo | None:

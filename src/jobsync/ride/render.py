@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+
+from fpdf.image_datastructures import RasterImageInfo
 
 from jobsync.fiscal.document import (
     CreditNote,
@@ -17,11 +18,9 @@ from jobsync.fiscal.document import (
 )
 from jobsync.ride import blocks, credit_note, debit_note, delivery_note, invoice, purchase_settlement, withholding
 from jobsync.ride.model import Logo, Rendered, Stamp
+from jobsync.ride.paper import pdf
 from jobsync.ride.paper.flow import Flow
 from jobsync.ride.paper.sheet import Sheet
-
-if TYPE_CHECKING:
-    from fpdf.image_datastructures import RasterImageInfo
 
 TITLES = {
     DocumentKind.INVOICE: invoice.TITLE,
@@ -46,8 +45,6 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
 
     The same arguments give the same bytes in every process and time zone.
     """
-    from jobsync.ride.paper import pdf
-
     warnings: list[str] = []
     picture = _picture(logo, warnings)
     sheet = Sheet()
@@ -86,8 +83,6 @@ def _draw_body(flow: Flow, document: Document) -> None:
 
 
 def _picture(logo: Logo | None, warnings: list[str]) -> RasterImageInfo | None:
-    from jobsync.ride.paper import pdf
-
     if logo is None:
         return None
     try:

@@ -6,11 +6,11 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-if TYPE_CHECKING:
-    import psycopg
+import psycopg
+from psycopg.rows import dict_row
 
 # Minutes until the next try: 1, doubling to 6 hours.
 _NEXT_TRY = "now() + least(interval '6 hours', interval '1 minute' * power(2, least(ride_attempts, 10)))"
@@ -254,8 +254,6 @@ def give_back(connection: psycopg.Connection[Any], ride: DueRide, error: str) ->
 
 
 def _rows(connection: psycopg.Connection[Any], statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    from psycopg.rows import dict_row
-
     with connection.cursor(row_factory=dict_row) as cursor:
         return list(cursor.execute(statement.encode(), parameters).fetchall())
 

@@ -6,16 +6,14 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
 
 from jobsync.db.engine import driver, translated
 from jobsync.phrases import many
 from jobsync.ride import store
 from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault
 from jobsync.upkeep.model import Finding, ok, problem, some, warning
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 SAMPLE = 200
 _PAGE = 1000

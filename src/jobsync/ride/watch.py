@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
+from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.watch.model import (
@@ -39,11 +40,6 @@ from jobsync.watch.model import (
     Work,
     chart_of_ages,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.db.system_settings import SystemSettings
 
 ABOUT = About(
     GENERATE_RIDE.name,

@@ -8,20 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar, runtime_checkable
+from uuid import UUID
+
+from psycopg import Connection
 
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
-from jobsync.logs import get_logger, visible
+from jobsync.logs import get_logger, log_fields, show_progress, visible
 from jobsync.runner import record
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.lock import Fence, LockLost, OldWriter
-
-if TYPE_CHECKING:
-    from psycopg import Connection
-
-    from jobsync.runner.run import Run
+from jobsync.runner.run import DryRun, Run
 
 
 class ItemFailure(JobsyncError):
@@ -33,6 +32,8 @@ class ItemFailure(JobsyncError):
         unreachable: nobody gave a usable answer.
         transient: the same attempt may succeed a little later.
     """
+
+    status = ItemStatus.FAILED
 
     def __init__(self, text: str, *, reason: str, unreachable: bool = False, transient: bool = False) -> None:
         super().__init__(text)
@@ -67,6 +68,7 @@ class Item:
         lock_name: taken while it is worked on, unless the run holds it already.
         about: fields that every log line about it carries, so that the journal can be asked for them.
         group: what its slice sorts it by, such as whom it asks.
+        seen: what its slice saw of it when it was chosen, to find out at its beginning whether that still is so.
     """
 
     key: str
@@ -75,69 +77,91 @@ class Item:
     named: bool = False
     about: Mapping[str, object] = field(default_factory=dict)
     group: str | None = None
+    seen: object = None
 
 
 @dataclass
-class Attempt:
+class Trial:
     """
-    What the work on one item may use.
+    What finding out about one item may use; in a dry run all that there is of an attempt.
 
     Args:
+        number: which attempt it is, 0 in a dry run.
         let_next: says that the part which counts as working at once is over: another item may be started meanwhile.
+        turn: left when the item's result is committed, or it has failed.
     """
 
-    run: Run
+    run: Run | DryRun
     item: Item
-    number: int
-    fences: Sequence[Fence]
-    started: float = field(default_factory=time.monotonic)
-    recorded: bool = False
-    _recording: bool = False
-    _said: ItemResult | None = None
+    number: int = 0
     let_next: Callable[[], None] = lambda: None
+    turn: ExitStack = field(default_factory=ExitStack)
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def elapsed_ms(self) -> int:
         """Milliseconds since the attempt began."""
         return round((time.monotonic() - self.started) * 1000)
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection[Any]]:
-        """Open one fenced write transaction; it commits at the end of the block."""
-        self._recording = False
-        with self.run.writing(self.fences) as connection:
-            yield connection
-        self.recorded = self.recorded or self._recording
+
+@dataclass
+class Attempt(Trial):
+    """
+    What the work on one item may use.
+
+    Args:
+        on_commit: called in their order once its result is committed; for the log.
+    """
+
+    run: Run
+    on_commit: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's number."""
+        return self.run.who.run_id
 
     def record(self, connection: Connection[Any], result: ItemResult) -> None:
         """Record the result inside the transaction that did the work, so that both are true or neither."""
-        run_id = self.run.who.run_id
         if self.run.spec.keeps_items:
-            record.finish_item(connection, run_id, result, self.elapsed_ms)
+            record.finish_item(connection, self.run_id, result, self.elapsed_ms)
         elif result.status is ItemStatus.FAILED:
-            record.keep_failure(connection, run_id, result, attempt=self.number, duration_ms=self.elapsed_ms)
-        self._recording = True  # true only once the transaction has committed
-        self._said = result
-
-    def find_committed(self, connection: Connection[Any]) -> ItemResult | None:
-        """Return the result of a transaction that was carried out though nobody heard so, None if there is none."""
-        if self._said is None or not self.run.spec.keeps_items:
-            return None
-        is_open = record.is_item_open(connection, self.run.who.run_id, self.item.key)
-        return None if is_open else self._said
+            record.keep_failure(connection, self.run_id, result, attempt=self.number, duration_ms=self.elapsed_ms)
 
 
-class Work(Protocol):
-    """What a slice supplies for its items."""
+F = TypeVar("F")
+
+
+class Work(Protocol[F]):
+    """
+    What a slice supplies for its items: begin -> find -> keep, or failed.
+
+    Network first, then one short transaction: only `find` asks anybody, and no transaction is open meanwhile. The
+    others are handed theirs, behind the fence; the runner opens and commits it, with the item's result in it.
+    """
 
     def begin(self, connection: Connection[Any], item: Item) -> int:
         """Commit the attempt (count, next time) before it starts; return its number; raise NoLongerDue to leave it."""
 
-    def do(self, attempt: Attempt) -> ItemResult:
-        """Do the work; raise ItemFailure for what was foreseen."""
+    def find(self, attempt: Attempt) -> F:
+        """Find out what there is to know; raise ItemFailure for what was foreseen, NotStarted to take it all back."""
+
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: F) -> ItemResult:
+        """Write what was found; what it raises is rolled back with it."""
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
-        """Record the slice's own view of a failure."""
+        """Record the slice's own view of what `find` or `keep` raised."""
+
+
+@runtime_checkable
+class DryWork(Work[F], Protocol[F]):
+    """Work that can be shown instead of done: a dry run finds, and keeps nothing."""
+
+    def find(self, attempt: Trial) -> F:
+        """Find out what there is to know, also where nothing was begun."""
+
+    def show(self, connection: Connection[Any], item: Item, found: F) -> ItemResult:
+        """Return what keeping it would come to; the transaction is read-only."""
 
 
 Gate = Callable[[Item], bool]
@@ -157,15 +181,21 @@ class Line:
 
 
 def work_lines(
-    run: Run, lines: Sequence[Line], work: Work, *, concurrency: int, total: int | None = None
+    run: Run | DryRun, lines: Sequence[Line], work: Work[Any], *, concurrency: int, total: int | None = None
 ) -> list[ItemResult]:
     """
     Work on several lines at once, `concurrency` items of each; one that stands still holds up no other.
 
+    A dry run goes through them one by one.
+
     Args:
         total: how many the run will have worked on in the end, if these are not all.
     """
-    run.progress.start(sum(len(line.items) for line in lines) if total is None else total)
+    total = sum(len(line.items) for line in lines) if total is None else total
+    if isinstance(run, DryRun):
+        assert isinstance(work, DryWork)  # noqa: S101 - the jobs that have none take no --dry-run
+        return [result for line in lines for item in line.items if (result := _show(run, line, item, work, total))]
+    run.progress.start(total)
     if len(lines) == 1:
         return _work_line(run, lines[0], work, concurrency)
     with ThreadPoolExecutor(max_workers=max(1, len(lines)), thread_name_prefix="jobsync-line") as pool:
@@ -175,7 +205,7 @@ def work_lines(
         return [result for future in asked for result in future.result()]
 
 
-def work_items(run: Run, items: Sequence[Item], work: Work, *, concurrency: int) -> list[ItemResult]:
+def work_items(run: Run, items: Sequence[Item], work: Work[Any], *, concurrency: int) -> list[ItemResult]:
     """Work on the items in their order, `concurrency` at once, until all are done or the run must stop."""
     return work_lines(run, [Line(items)], work, concurrency=concurrency)
 
@@ -199,7 +229,7 @@ class _Place:
         self._said.put(None)
 
 
-def _work_line(run: Run, line: Line, work: Work, concurrency: int) -> list[ItemResult]:
+def _work_line(run: Run, line: Line, work: Work[Any], concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
@@ -243,10 +273,28 @@ def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator
             word = said.get_nowait()
 
 
-def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) -> ItemResult | None:
-    import structlog
+def _show(run: DryRun, line: Line, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
+    """Return what the item would come to. None: it would not be started."""
+    show_progress(f"{run.shown}/{total} {run.spec.noun}")
+    if line.gate is not None and not line.gate(item):
+        return None
+    run.shown += 1
+    trial = Trial(run, item)
+    with log_fields(item=item.key, **item.about):
+        try:
+            with trial.turn:
+                found = work.find(trial)
+                with run.transaction() as connection:
+                    result = work.show(connection, item, found)
+        except NotStarted:
+            return None
+        except Exception as error:  # noqa: BLE001 - as in a real run, one item never stops the others
+            result = failure_of(item, error)
+    return replace(result, named=item.named)
 
-    with structlog.contextvars.bound_contextvars(item=item.key, **item.about):
+
+def _work_one(run: Run, item: Item, work: Work[Any], let_next: Callable[[], None]) -> ItemResult | None:
+    with log_fields(item=item.key, **item.about):
         try:
             with run.holding(item.lock_name) as fences:
                 if fences is None:
@@ -262,23 +310,25 @@ def _work_one(run: Run, item: Item, work: Work, let_next: Callable[[], None]) ->
             run.lose(str(error))
             return _failed(item, "lock_lost", f"{error}; nothing was written")
         except Exception as error:  # noqa: BLE001 - what fails around one attempt must not cost the others theirs
-            result = failure_of(item, error)
-            if result.reason == "bug":
-                run.keep_traceback()
-            return result
+            return _blamed(run, item, error)
 
 
 def _attempt(
-    run: Run, item: Item, work: Work, fences: Sequence[Fence], let_next: Callable[[], None]
+    run: Run, item: Item, work: Work[Any], fences: Sequence[Fence], let_next: Callable[[], None]
 ) -> ItemResult | None:
     """Run one attempt; whatever goes wrong inside becomes the item's result. None: it was not started after all."""
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
         if run.spec.keeps_items:
             record.begin_item(connection, run.who.run_id, item.key, item.label, number)
-    attempt = Attempt(run, item, number, fences, let_next=let_next)
+    attempt = Attempt(run, item, number, let_next)
+    kept: ItemResult | None = None
     try:
-        result = work.do(attempt)
+        with attempt.turn:
+            found = work.find(attempt)
+            with run.writing(fences) as connection:
+                kept = replace(work.keep(connection, attempt, found), named=item.named)
+                attempt.record(connection, kept)
     except (LockLost, OldWriter, NoLongerDue):
         raise
     except NotStarted as left:
@@ -289,19 +339,30 @@ def _attempt(
         get_logger().info("item.not_started", label=item.label, why=str(left))
         return None
     except Exception as error:  # noqa: BLE001 - one item's failure must not stop the others
-        result = failure_of(item, error)
-        if result.reason == "bug":
-            run.keep_traceback()
-    result = replace(result, named=item.named)
-    if not attempt.recorded:
+        result = _blamed(run, item, error)
         with run.writing(fences) as connection:
-            committed = attempt.find_committed(connection)
-            if committed is not None:
+            if kept is not None and _is_committed(connection, attempt):
                 get_logger().warning("item.commit_unheard", label=item.label, error=result.error)
-                return replace(committed, named=item.named)
-            if result.status is ItemStatus.FAILED:
-                work.failed(connection, attempt, result)
+                return kept
+            work.failed(connection, attempt, result)
             attempt.record(connection, result)
+        return result
+    for tell in attempt.on_commit:
+        tell()
+    return kept
+
+
+def _is_committed(connection: Connection[Any], attempt: Attempt) -> bool:
+    """Whether what was to be kept has been, though nobody heard so."""
+    keeps = attempt.run.spec.keeps_items
+    return keeps and not record.is_item_open(connection, attempt.run_id, attempt.item.key)
+
+
+def _blamed(run: Run, item: Item, error: Exception) -> ItemResult:
+    """Return the result of an item that raised, to be called while it is handled; a bug's traceback is kept."""
+    result = failure_of(item, error)
+    if result.reason == "bug":
+        run.keep_traceback()
     return result
 
 
@@ -309,7 +370,7 @@ def failure_of(item: Item, error: Exception) -> ItemResult:
     """Return the result of an item that raised, to be called while it is handled; a bug's traceback is logged."""
     if isinstance(error, ItemFailure):
         found = _failed(item, error.reason, str(error))
-        return replace(found, unreachable=error.unreachable, transient=error.transient)
+        return replace(found, status=error.status, unreachable=error.unreachable, transient=error.transient)
     if isinstance(error, Unavailable):
         return replace(_failed(item, "database", str(error)), unreachable=True, transient=True)
     if isinstance(error, ConfigurationProblem):

@@ -17,17 +17,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
+import psycopg
+import psycopg.errors
+
+from jobsync.db.engine import Database
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.logs import visible
 from jobsync.schema_name import DEFAULT, qualified, schema_of
-
-if TYPE_CHECKING:
-    import psycopg
-
-    from jobsync.db.engine import Database
 
 T = TypeVar("T")
 
@@ -242,8 +241,6 @@ class LockSession:
             self._attempt(job, future)
 
     def _attempt(self, job: Callable[[], Any], future: Future[Any] | None = None) -> None:
-        import psycopg
-
         try:
             result = job()
         except psycopg.Error as error:
@@ -262,8 +259,6 @@ class LockSession:
             future.set_exception(problem)
 
     def _answers(self) -> bool:
-        import psycopg
-
         try:
             self._connection.execute("SELECT 1")
         except psycopg.Error:
@@ -281,8 +276,6 @@ class LockSession:
         return True
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
-        import psycopg.errors
-
         table = qualified(self._connection, "run_locks")  # no transaction of the engine is around
         try:
             row = self._connection.execute(
@@ -455,7 +448,6 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
         "the lock connection leads through a pooler in transaction mode, where session locks protect nothing;"
         " set JOBSYNC_LOCK_DATABASE_URL to a direct connection"
     )
-    import psycopg
 
     def ask(connection: psycopg.Connection[Any], function: str) -> tuple[bool, int]:
         row = connection.execute(f"SELECT {function}(%s), pg_backend_pid()", [key]).fetchone()

@@ -8,19 +8,20 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
+
+import psycopg
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from jobsync import __version__
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.hostname import host_name
 from jobsync.logs import get_logger, visible
+from jobsync.runner import lock
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
 from jobsync.runner.totals import count_run
-
-if TYPE_CHECKING:
-    import psycopg
 
 CLOSE_FOR_S = 10.0
 
@@ -74,15 +75,18 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
     return RunIdentity(run_id, job, trigger, host_name(), os.getpid(), environ.get("INVOCATION_ID"))
 
 
-def limit_waits(connection: psycopg.Connection[Any], lock_s: float) -> None:
+def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None) -> None:
     """
     Limit a transaction's waits: for rows that somebody else has locked, and the server's for a host that vanished.
+
+    Args:
+        lock_s: the first, in seconds; by default as long as a write waits.
 
     A row of job_runs that a person's forgotten transaction holds would else stop the run, and every later one.
     """
     connection.execute(
         "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '1min', true)",
-        [f"{lock_s * 1000:.0f}ms"],
+        [f"{(lock.ROWS_WITHIN_S if lock_s is None else lock_s) * 1000:.0f}ms"],
     )
 
 
@@ -215,8 +219,6 @@ def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell
 
 
 def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinished) -> bool:
-    import psycopg
-
     try:
         with connection.transaction():
             limit_waits(connection, 1.0)
@@ -274,8 +276,6 @@ def close_run(
     No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns the
     verdict, and whether it was written; if not, the next run finds this one crashed.
     """
-    import psycopg
-    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
     def write() -> tuple[Report, bool]:
         with begin() as connection:

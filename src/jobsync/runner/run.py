@@ -12,13 +12,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 from uuid import uuid4
+
+import psycopg
+from sqlalchemy import Engine
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from jobsync.db.engine import Database, transaction, translated
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import Job
-from jobsync.logs import get_logger, visible, visible_lines
+from jobsync.logs import get_logger, log_fields, visible, visible_lines
 from jobsync.runner import record
 from jobsync.runner.job import ItemResult, Report, RunStatus, count_items, judge_run
 from jobsync.runner.lock import (
@@ -35,10 +39,6 @@ from jobsync.runner.lock import (
 from jobsync.runner.progress import Progress, notify_systemd
 from jobsync.runner.signals import stop_noted
 
-if TYPE_CHECKING:
-    import psycopg
-    from sqlalchemy import Engine
-
 _WAIT_STEP_S = 0.25
 
 
@@ -50,7 +50,7 @@ class Request:
     Args:
         scheduled: a timer or cron asked; counts for the job's streak.
         wait_s: how long to wait for a lock that another run holds.
-        named_locks: work under these locks only, not under the job's (a hand run of named items).
+        named_locks: work under these locks only, not under the job's (a run of named items).
     """
 
     scheduled: bool = False
@@ -208,6 +208,74 @@ class Run:
             get_logger().warning("run.progress_not_written", error=visible(error))
 
 
+class DryRun:
+    """What the work of a dry run may use: it takes no lock, writes nothing, and ends when its work does."""
+
+    def __init__(self, *, spec: Job, engine: Engine) -> None:
+        self.spec = spec
+        self.engine = engine
+        self.eligible = 0
+        self.streak = False
+        self.shown = 0
+
+    def must_stop(self) -> bool:
+        """Whether no further item may be started."""
+        return False
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; returns True: the whole time has passed."""
+        time.sleep(seconds)
+        return True
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """Open a read-only transaction, which waits for what others keep locked no longer than a write."""
+        with translated(), transaction(self.engine) as connection:
+            connection.execute("SET TRANSACTION READ ONLY")
+            record.limit_waits(connection)
+            yield connection
+
+
+class JobWork(Protocol):
+    """What a slice supplies for its job: asked in this order, in one transaction, before a run begins."""
+
+    def require_known(self, connection: psycopg.Connection[Any]) -> None:
+        """Raise UsageProblem if what is named does not exist."""
+
+    def if_due(self, connection: psycopg.Connection[Any]) -> Self | None:
+        """Stamp the tick of a scheduled run; return what of the work is due by now, None if nothing is."""
+
+    def told_again_at(self, connection: psycopg.Connection[Any], now: datetime, /) -> datetime:
+        """Return when a tick that finds the job switched off says so again, if work is due then."""
+
+    def require_ready(self, connection: psycopg.Connection[Any]) -> None:
+        """Raise what would make the whole run pointless."""
+
+    @property
+    def named_locks(self) -> tuple[str, ...]:
+        """The locks of what is named, which a run then takes instead of the job's."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections the run may open."""
+
+    def __call__(self, run: Run | DryRun, /) -> list[ItemResult]:
+        """Do it; sets `run.eligible`, returns the items' results."""
+
+
+def run_dry(spec: Job, work: Callable[[DryRun], list[ItemResult]], engine: Engine) -> Report:
+    """
+    Return the report that a run's work would have, were it done now.
+
+    Raises:
+        JobsyncError: what a run would close its row with.
+    """
+    run = DryRun(spec=spec, engine=engine)
+    results = work(run)
+    status, code = judge_run(results)
+    return Report(spec.name, status, code, None, count_items(results, eligible=run.eligible), tuple(results))
+
+
 def run_job(
     spec: Job,
     request: Request,
@@ -230,11 +298,9 @@ def run_job(
         Unavailable, ConfigurationProblem: the run could not even begin; no row was opened. Nor is one for a run that
             was stopped before it took a lock.
     """
-    import structlog
-
     who = record.identify(uuid4(), spec.name, _trigger(request, environ), environ)
     with (
-        structlog.contextvars.bound_contextvars(job=spec.name, run_id=str(who.run_id)),
+        log_fields(job=spec.name, run_id=str(who.run_id)),
         ExitStack() as stack,
         translated(),
     ):
@@ -299,8 +365,6 @@ def idle_report(job: str) -> Report:
 
 def _take_locks(run: Run) -> str | None:
     """Take the job's lock, or those of the named items; returns None, or who is in the way of all of them."""
-    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
     names = run.request.named_locks or (run.spec.name,)
     deadline = time.monotonic() + run.request.wait_s
     refused: dict[str, str] = {}
@@ -333,7 +397,7 @@ def _why_not_taken(run: Run, name: str) -> str | None:
 def _report_skip(run: Run, by: str) -> Report:
     get_logger().warning("run.skipped", reason=by)
     with run.transaction() as connection:
-        if run.request.scheduled:
+        if run.request.scheduled and not run.request.named_locks:  # else the job itself was not in the way
             record.count_skip(connection, run.spec.name, visible(by))
     return Report(run.spec.name, RunStatus.SKIPPED, ExitCode.LOCKED, error=by)
 

@@ -7,6 +7,7 @@ bytes. The signature is of the right shape and verifies nowhere.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -934,7 +935,6 @@ _BODIES: Mapping[str, Callable[[_Wishes], str]] = {
 
 def _signature(rng: Random) -> str:
     """Return an element of a signature's shape and a tenth of its size."""
-    import base64
 
     def noise(count: int) -> str:
         return base64.b64encode(rng.randbytes(count)).decode()

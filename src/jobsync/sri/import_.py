@@ -10,7 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy import Connection
 
 from jobsync.db.engine import driver
 from jobsync.errors import UsageProblem
@@ -23,9 +25,6 @@ from jobsync.sri import store
 from jobsync.sri.model import Authorization, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
 from jobsync.sri.verdict import date_warnings
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 MOST_BYTES = 8 << 20  # the SRI takes documents of up to 320 KB; a file may hold one escaped, with its answer
 _BATCH = 100

@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from jobsync.db.engine import transaction, translated
+from psycopg import Connection
+
 from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
@@ -20,11 +20,11 @@ from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import Change, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS
-from jobsync.logs import get_logger, show_progress, visible
+from jobsync.logs import get_logger, visible
 from jobsync.runner import record
-from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, as_json, failure_of, work_lines
-from jobsync.runner.job import ItemResult, ItemStatus, Report, count_items, judge_run
-from jobsync.runner.run import Run, database_now
+from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, Trial, as_json, work_lines
+from jobsync.runner.job import ItemResult, ItemStatus
+from jobsync.runner.run import DryRun, Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
@@ -32,12 +32,11 @@ from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, Outcome, Verdict
 from jobsync.sri.store import DueDocument, Event, Found
 from jobsync.sri.verdict import back_off, judge, judge_unusable
 
-if TYPE_CHECKING:
-    from psycopg import Connection
-    from sqlalchemy import Engine
-
-
 _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
+# Writes are short: calls in flight share their connections, instead of using up what the server has for everybody. Each
+# more costs the server a process that learns everything anew, which weighs more than the few writes that it lets run
+# side by side.
+_CONNECTIONS_MOST = 8
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
 MOST_AT_ONCE = 2000
 _STATUS = {
@@ -72,7 +71,35 @@ class CheckAuthorizations:
     limit: int | None = None
     every: bool = False
 
-    def __call__(self, run: Run) -> list[ItemResult]:
+    named_locks: ClassVar[tuple[str, ...]] = ()
+
+    def require_known(self, connection: Connection[Any]) -> None:
+        """
+        Make sure, before anything else, that what is named exists and can be asked about.
+
+        Raises:
+            UsageProblem: it does not.
+        """
+        if self.access_keys or self.tenants:
+            choose(connection, self)
+
+    def if_due(self, connection: Connection[Any]) -> CheckAuthorizations | None:
+        """Stamp the tick; None if a scheduled run has nothing to do."""
+        return self if record.is_tick_due(connection, CHECK_AUTHORIZATIONS.name) else None
+
+    def told_again_at(self, _connection: Connection[Any], now: datetime) -> datetime:
+        """Return an hour from now."""
+        return now + timedelta(hours=1)
+
+    def require_ready(self, connection: Connection[Any]) -> None:
+        """Nothing is needed beforehand."""
+
+    @property
+    def connections(self) -> int:
+        """Connections that the run may open."""
+        return min(2 * self.concurrency + 2, _CONNECTIONS_MOST)
+
+    def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
         with run.transaction() as connection:
             chosen = choose(connection, self)
@@ -81,13 +108,14 @@ class CheckAuthorizations:
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
         work = _Work(self, chosen, pause=run.pause)
         results: list[ItemResult] = []
-        for documents in pages(chosen, run.engine):
+        for documents in pages(chosen, run):
             if run.must_stop():
                 break
             work.take(documents)
             ended = work_lines(run, work.lines(), work, concurrency=self.concurrency, total=taken)
             results.extend(work.named(result) for result in ended)
-        work.remember_last_calls(run)
+        if isinstance(run, Run):
+            work.remember_last_calls(run)
         return [*results, *chosen.decided]
 
     @property
@@ -153,14 +181,14 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
     return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
 
 
-def pages(chosen: Chosen, engine: Engine) -> Iterator[Sequence[DueDocument]]:
+def pages(chosen: Chosen, run: Run | DryRun) -> Iterator[Sequence[DueDocument]]:
     """
     Yield what to work on, a part at a time, so that memory holds one. The numbers were read once, so a document whose
     time comes again meanwhile is not taken twice.
     """
     yield chosen.documents
     for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with translated(), transaction(engine) as connection:
+        with run.transaction() as connection:
             documents = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
         yield documents
 
@@ -191,22 +219,6 @@ def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list
     return documents, decided
 
 
-def require_known(connection: Connection[Any], job: CheckAuthorizations) -> None:
-    """
-    Make sure, before anything else, that what is named exists and can be asked about.
-
-    Raises:
-        UsageProblem: it does not.
-    """
-    if job.access_keys or job.tenants:
-        choose(connection, job)
-
-
-def is_due(connection: Connection[Any]) -> bool:
-    """Stamp the tick and say whether a scheduled run has anything to do."""
-    return record.is_tick_due(connection, CHECK_AUTHORIZATIONS.name)
-
-
 def check_key(document: DueDocument) -> AccessKey:
     """
     Return the document's key, once everything is right that can be known without a call.
@@ -217,6 +229,26 @@ def check_key(document: DueDocument) -> AccessKey:
     key = parse_access_key(document.access_key)
     key.require_ruc(document.tenant_ruc)
     return key
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the SRI said, what it means, and what it taught of its host."""
+
+    verdict: Verdict
+    asked: Asked
+    host: str
+    change: Change | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found out of a document; no `answer`: its key is wrong, and nobody was asked."""
+
+    document: DueDocument
+    result: ItemResult
+    events: Sequence[Event]
+    answer: _Answer | None = None
 
 
 class _Work:
@@ -292,40 +324,42 @@ class _Work:
             raise NoLongerDue("it was decided, cancelled, deleted or submitted again meanwhile")
         return number
 
-    def do(self, attempt: Attempt) -> ItemResult:
+    def find(self, attempt: Trial) -> _Found:
         document = replace(self._documents[attempt.item.key], check_count=attempt.number)
-        if document.access_key in self._unaskable:
-            return self._park(attempt, document, self._unaskable[document.access_key])
+        if (error := self._unaskable.get(document.access_key)) is not None:
+            return _Found(document, _parked(attempt.item, document, error), [_parked_event(error)])
         key, host = self._keys[document.access_key], self._host(document.access_key)
         assert host is not None  # noqa: S101 - every key that can be asked about has one
-        asked = ask(self._job.client, key, self._hosts[host])
+        line = self._hosts[host]
+        asked = self._job.client.ask(key, sending=line.leaving())
         verdict = self._judge(attempt, document, asked)
-        change = self._hosts[host].end(unreachable=_is_outage(asked), too_often=verdict.too_often)
+        change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
-        probed = change is not None and change.probed
-        result = _result(attempt.item, document, verdict, asked, probed=probed)
+        result = _result(attempt.item, document, verdict, asked, probed=change is not None and change.probed)
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
         if document.too_far_ahead:
             events.append(store.warning_event("due_too_far_ahead", None))
-        with attempt.writing() as connection:
-            if not _write(connection, document, verdict, asked):
-                events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
-            run_id = attempt.run.who.run_id
-            store.add_events(connection, events, run_id=run_id, tenant_id=document.tenant_id, invoice_id=document.id)
-            if change is not None:
-                lock_host(connection, host)  # ends that come together are written in any order: each writes the latest
-                write_host(connection, host, self._hosts[host].state, change)
-                if change.turned:
-                    store.add_events(connection, [_circuit_event(host, change)], run_id=run_id)
-            attempt.record(connection, result)
-        _say(document, verdict, asked)
-        if change is not None and change.turned:
-            get_logger().warning(
-                "check_authorizations.circuit", host=host, open=change.open, too_often=change.too_often or None
-            )
-        return result
+        return _Found(document, result, events, _Answer(verdict, asked, host, change))
 
-    def _judge(self, attempt: Attempt, document: DueDocument, asked: Asked) -> Verdict:
+    def show(self, connection: Connection[Any], item: Item, found: _Found) -> ItemResult:  # noqa: ARG002
+        return found.result
+
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: _Found) -> ItemResult:
+        document, answer, events = found.document, found.answer, found.events
+        if not _write(connection, found):
+            events = [*events, Event("discarded", message="the document was changed while the SRI was asked about it")]
+        store.add_events(
+            connection, events, run_id=attempt.run_id, tenant_id=document.tenant_id, invoice_id=document.id
+        )
+        if answer is not None and (change := answer.change) is not None:
+            lock_host(connection, answer.host)  # ends that come together are written in any order: each the latest
+            write_host(connection, answer.host, self._hosts[answer.host].state, change)
+            if change.turned:
+                store.add_events(connection, [_circuit_event(answer.host, change)], run_id=attempt.run_id)
+        attempt.on_commit.append(partial(_say, found))
+        return found.result
+
+    def _judge(self, attempt: Trial, document: DueDocument, asked: Asked) -> Verdict:
         now = self._chosen.clock
         verdict = judge(asked.answer, document.history, now)
         if verdict.outcome is not Outcome.FAULT or verdict.reason not in UNUSABLE:
@@ -347,46 +381,14 @@ class _Work:
         store.add_events(
             connection,
             [event],
-            run_id=attempt.run.who.run_id,
+            run_id=attempt.run_id,
             tenant_id=document.tenant_id,
             invoice_id=document.id,
         )
 
-    def _park(self, attempt: Attempt, document: DueDocument, error: AccessKeyError) -> ItemResult:
-        """No answer can help a key that is wrong: a person has to look, and nobody is asked."""
-        details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
-        result = ItemResult(
-            attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, reason=error.problem, details=details
-        )
-        with attempt.writing() as connection:
-            store.write_waiting(
-                connection,
-                document,
-                DocumentStatus.NEEDS_ATTENTION,
-                reason=error.problem,
-                next_in=None,
-                empty_since=None,
-                empty_count=0,
-            )
-            store.add_events(
-                connection,
-                [Event(Outcome.NEEDS_ATTENTION, code=error.problem, message=str(error))],
-                run_id=attempt.run.who.run_id,
-                tenant_id=document.tenant_id,
-                invoice_id=document.id,
-            )
-            attempt.record(connection, result)
-        get_logger().warning("check_authorizations.key_wrong", access_key=document.access_key, reason=error.problem)
-        return result
-
 
 def _admit(line: HostLine, _item: Item) -> bool:
     return line.admit()
-
-
-def ask(client: SriClient, key: AccessKey, line: HostLine) -> Asked:
-    """Ask in the host's turn."""
-    return client.ask(key, sending=line.leaving())
 
 
 def _is_outage(asked: Asked) -> bool:
@@ -394,16 +396,27 @@ def _is_outage(asked: Asked) -> bool:
     return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
 
 
-def _write(connection: Connection[Any], document: DueDocument, verdict: Verdict, asked: Asked) -> bool:
+def _write(connection: Connection[Any], found: _Found) -> bool:
+    document, answer = found.document, found.answer
+    if answer is None:
+        return store.write_waiting(
+            connection,
+            document,
+            DocumentStatus.NEEDS_ATTENTION,
+            reason=found.result.reason,
+            next_in=None,
+            empty_since=None,
+            empty_count=0,
+        )
+    verdict, node = answer.verdict, answer.verdict.authorization
     if verdict.outcome is Outcome.AUTHORIZED:
-        node = verdict.authorization
         xml = node.document if node else None
         return store.write_authorized(
             connection,
             document,
             number=(node.number if node else None) or document.access_key,
             authorized_at=node.authorized_at if node else None,
-            answer=asked.body,
+            answer=answer.asked.body,
             xml=xml,
             found=_find(document, xml),
         )
@@ -415,8 +428,8 @@ def _write(connection: Connection[Any], document: DueDocument, verdict: Verdict,
         next_in=verdict.next_check_in,
         empty_since=verdict.empty_since,
         empty_count=verdict.empty_count,
-        refused_at=verdict.authorization.authorized_at
-        if verdict.authorization and verdict.outcome in (Outcome.REJECTED, Outcome.NEEDS_ATTENTION)
+        refused_at=node.authorized_at
+        if node and verdict.outcome in (Outcome.REJECTED, Outcome.NEEDS_ATTENTION)
         else None,
     )
 
@@ -502,7 +515,24 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
     )
 
 
-def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
+def _parked(item: Item, document: DueDocument, error: AccessKeyError) -> ItemResult:
+    """No answer can help a key that is wrong: a person has to look, and nobody is asked."""
+    details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
+    return ItemResult(item.key, item.label, ItemStatus.SUCCESS, reason=error.problem, details=details)
+
+
+def _parked_event(error: AccessKeyError) -> Event:
+    return Event(Outcome.NEEDS_ATTENTION, code=error.problem, message=str(error))
+
+
+def _say(found: _Found) -> None:
+    document, answer = found.document, found.answer
+    if answer is None:
+        get_logger().warning(
+            "check_authorizations.key_wrong", access_key=document.access_key, reason=found.result.reason
+        )
+        return
+    verdict, asked, change = answer.verdict, answer.asked, answer.change
     level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings or verdict.too_often else "info"
     getattr(get_logger(), level)(
         "check_authorizations.asked",
@@ -515,48 +545,10 @@ def _say(document: DueDocument, verdict: Verdict, asked: Asked) -> None:
         http_status=asked.http_status,
         duration_ms=asked.duration_ms,
     )
-
-
-def dry_run(job: CheckAuthorizations, engine: Engine, *, pause: Callable[[float], bool]) -> Report:
-    """Ask the SRI as a run would, one document after the other, and write nothing."""
-    with translated(), transaction(engine) as connection:
-        chosen = choose(connection, job)
-    hosts = {
-        host: HostLine(
-            delay_s=job.delay_s,
-            pause=pause,
-            faults_in_a_row=state.faults_in_a_row,
-            is_open=state.open,
-            too_often=state.too_often,
+    if change is not None and change.turned:
+        get_logger().warning(
+            "check_authorizations.circuit", host=answer.host, open=change.open, too_often=change.too_often or None
         )
-        for host, state in chosen.hosts.items()
-    }
-    results = []
-    taken = len(chosen.documents) + len(chosen.later)
-    for number, document in enumerate(chain.from_iterable(pages(chosen, engine))):
-        show_progress(f"{number}/{taken} {CHECK_AUTHORIZATIONS.noun}")
-        item = Item(document.access_key, document.access_key, named=bool(job.access_keys))
-        try:
-            key = check_key(document)
-        except AccessKeyError as error:
-            details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
-            results.append(ItemResult(item.key, item.label, ItemStatus.SUCCESS, error.problem, details=details))
-            continue
-        line = hosts[job.client.host(key.environment)]
-        if not line.admit():
-            continue
-        try:
-            asked = ask(job.client, key, line)
-            verdict = judge(asked.answer, document.history, chosen.clock)
-            change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
-            probed = change is not None and change.probed
-            results.append(_result(item, document, verdict, asked, probed=probed))
-        except Exception as error:  # noqa: BLE001 - as in a real run, one document never stops the others
-            results.append(failure_of(item, error))
-    every = (*results, *chosen.decided)
-    status, code = judge_run(every)
-    eligible = chosen.total + len(chosen.decided)
-    return Report(CHECK_AUTHORIZATIONS.name, status, code, None, count_items(every, eligible=eligible), every)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_new
 
 from jobsync.db.audit import write_audit
 from jobsync.db.statements import rows_of
 from jobsync.db.tables import invoice_documents, invoices, sri_events, tenants
 from jobsync.errors import UsageProblem
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
 
 Rows = Sequence[dict[str, Any]]
 

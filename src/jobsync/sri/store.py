@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
+
+import psycopg
+from psycopg.rows import dict_row
 
 from jobsync.fiscal.access_key import Environment
 from jobsync.sri.model import Authorization, DocumentStatus, History
 from jobsync.sri.reasons import WORDS
-
-if TYPE_CHECKING:
-    import psycopg
 
 _MOST_RAW = 64 << 10
 
@@ -359,8 +359,6 @@ def _storable(text: str | None) -> str | None:
 
 
 def _rows(connection: psycopg.Connection[Any], statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    from psycopg.rows import dict_row
-
     with connection.cursor(row_factory=dict_row) as cursor:
         return list(cursor.execute(statement.encode(), parameters).fetchall())
 

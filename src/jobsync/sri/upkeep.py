@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from jobsync.db.tables import sri_events, tenants
 from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, Rule
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 RULES = (
     Rule(

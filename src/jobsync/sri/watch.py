@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
-from jobsync.db.system_settings import CATALOGUE
+from jobsync.db.system_settings import CATALOGUE, Number, SystemSettings
 from jobsync.hosts.watch import (
     ASKED,
     CIRCUIT,
@@ -53,11 +53,6 @@ from jobsync.watch.model import (
     chart_of_ages,
     columns_of,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.db.system_settings import Number, SystemSettings
 
 ABOUT = About(
     CHECK_AUTHORIZATIONS.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import ssl
@@ -10,31 +11,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, text
 
 from jobsync.alerts.local_file import state_folders
 from jobsync.alerts.send import usable_channels, within
+from jobsync.db import migrate
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
-from jobsync.db.engine import LOCK_WITHIN_S, driver, translated
+from jobsync.db.engine import LOCK_WITHIN_S, Database, driver, translated
 from jobsync.db.tables import VIEWS, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
+from jobsync.http import HttpClient, NoAnswer
 from jobsync.jobs import BY_NAME, GENERATE_RIDE, JOBS
 from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
+from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
+from jobsync.settings import Settings
 from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
 from jobsync.watch.health import judge_health
 from jobsync.watch.model import Watched
 from jobsync.watch.snapshot import read_snapshot, rows_of
 from jobsync.watch.timers import CRON_FILE, Waker, how_to_wake
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
-
-    from jobsync.db.engine import Database
-    from jobsync.settings import Settings
 
 _OLDEST_SERVER = 140000
 _SKEW_WARNING_S, _SKEW_PROBLEM_S = 2.0, 30.0
@@ -164,8 +163,6 @@ def _remedy(error: JobsyncError) -> str:
 
 
 def _server(connection: Connection) -> Iterator[Finding]:
-    from jobsync.db import migrate
-
     started = time.monotonic()
     [row] = rows_of(
         connection,
@@ -250,8 +247,6 @@ def _rights(connection: Connection) -> Iterator[Finding]:
 
 
 def _locks(database: Database) -> Iterator[Finding]:
-    from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
-
     try:
         refuse_strange_locks(database, application_name="jobsync:doctor")
         refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
@@ -268,8 +263,6 @@ def _locks(database: Database) -> Iterator[Finding]:
 
 def check_proxy(settings: Settings) -> Iterator[Finding]:
     """Through which proxy do requests leave? Its URL is a secret, its host is told."""
-    from jobsync.http import HttpClient
-
     through: dict[str, list[str]] = {}
     for pattern, url in settings.proxies.items():
         if url is not None:
@@ -295,8 +288,6 @@ def check_proxy(settings: Settings) -> Iterator[Finding]:
 
 def check_reach(name: str, url: str, proxies: Mapping[str, str | None]) -> Finding:
     """Does the service's host answer, with a certificate that holds? Asked the way that jobs take."""
-    from jobsync.http import HttpClient, NoAnswer
-
     host = host_of(url)
     if host == "?":
         return problem(name, "its address is not a URL", "correct it", ExitCode.CONFIGURATION)
@@ -358,8 +349,6 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
 
 def check_bytecode(package: Path) -> Finding:
     """Is the program compiled? A service that may not write compiles anew at every start."""
-    import importlib.util
-
     sources = sorted(package.rglob("*.py"))
     stale = []
     for source in sources:

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Select, Table, bindparam, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Executable,
+    Integer,
+    Select,
+    Subquery,
+    Table,
+    TextClause,
+    bindparam,
+    func,
+    select,
+    text,
+)
 
 from jobsync.errors import ExitCode
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Executable, Subquery, TextClause
 
 
 class Level(StrEnum):

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import ARRAY, Column, and_, any_, delete, func, literal, select, text
+from psycopg import errors
+from sqlalchemy import ARRAY, Column, Connection, Engine, Table, and_, any_, delete, func, literal, select, text
+from sqlalchemy.exc import DBAPIError
 
 from jobsync.db.engine import translated
 from jobsync.db.system_settings import SystemSettings
@@ -21,9 +23,6 @@ from jobsync.db.tables import job_items, job_runs
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
 from jobsync.upkeep.model import BEFORE, OF_BATCH, Rule, few, walk
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Table
 
 BATCH = 5000
 _BELOW_ALL = -(2**63)
@@ -201,8 +200,6 @@ def _find(
 
 def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:
     """Delete rows, by halves where the database refuses; returns the ids of those that cannot go."""
-    from sqlalchemy.exc import DBAPIError
-
     if not ids:
         return []
     try:
@@ -222,6 +219,4 @@ def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: K
 
 def _is_refusal(error: BaseException | None) -> bool:
     """Whether a constraint or a trigger that somebody added says no."""
-    from psycopg import errors
-
     return isinstance(error, errors.IntegrityError | errors.RaiseException)

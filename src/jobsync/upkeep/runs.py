@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Double, Numeric, Text, cast, extract, func, select
+from sqlalchemy import Connection, Double, Numeric, Text, cast, extract, func, select
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_lines
@@ -17,9 +17,6 @@ from jobsync.errors import UsageProblem
 from jobsync.jobs import STOCK_SYNC
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _LASTED = extract("epoch", func.coalesce(job_runs.c.finished_at, func.now()) - job_runs.c.started_at)
 _BEGUN = (

@@ -1,0 +1,192 @@
+"""What the three jobs' commands share: their options, whether there is anything to do, one run, what is said of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn
+
+import typer
+from psycopg import Connection
+
+from jobsync.cli.options import tools_of
+from jobsync.cli.output import print_json, print_table, say
+from jobsync.cli.ping import ping_end, ping_start
+from jobsync.db.engine import transaction, translated
+from jobsync.db.system_settings import SystemSettings, read_system_settings
+from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.jobs import Job
+from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
+from jobsync.runner.job import ItemResult, Report, RunStatus
+from jobsync.runner.record import limit_waits, say_disabled_again_at
+from jobsync.runner.run import JobWork, Request, database_now, disabled_report, idle_report, run_dry, run_job
+from jobsync.wiring import Tools
+
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait", min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False
+    ),
+]
+Scheduled = Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many documents.", show_default=False)
+]
+TenantRucs = Annotated[
+    list[str] | None,
+    typer.Option("--tenant", metavar="RUC", help="Only this tenant's (repeatable).", show_default=False),
+]
+AccessKeys = Annotated[
+    list[str] | None,
+    typer.Option("--access-key", metavar="KEY", help="Only this one, due or not (repeatable).", show_default=False),
+]
+
+Make = Callable[[SystemSettings], JobWork]
+Items = list[dict[str, Any]]
+
+
+def each_once(texts: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the values of a repeatable option."""
+    return tuple(dict.fromkeys(text.strip() for text in texts or ()))
+
+
+def carry_out(
+    context: typer.Context,
+    job: Job,
+    prepare: Callable[[], Make],
+    item_json: Callable[[ItemResult], dict[str, Any]],
+    tell: Callable[[Report, Items], None],
+    *,
+    scheduled: bool,
+    wait_s: float,
+    as_json: bool,
+    dry_run: bool = False,
+) -> NoReturn:
+    """
+    Do a job's command, and end with its exit code.
+
+    Args:
+        prepare: called before anything is asked; raises UsageProblem or ConfigurationProblem.
+        tell: tells a person of the items, in the shape of the contract.
+    """
+    tools = tools_of(context)
+    tick = scheduled and not (as_json or dry_run)  # it speaks through its log lines and its row
+    if not scheduled:
+        configure_hand_run(tools.environ)
+    try:
+        report = _run(tools, job, prepare(), scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
+    except JobsyncError as error:
+        if not as_json:
+            raise
+        report = Report(job.name, RunStatus.FAILED, error.exit_code, error=str(error))
+    finally:
+        end_progress()
+    ping_end(tools, report, scheduled=scheduled)
+    if not tick:
+        items = [item_json(item) for item in report.items]
+        if not _is_told(report, items, as_json=as_json):
+            tell(report, items)
+    raise typer.Exit(report.exit_code)
+
+
+def _run(
+    tools: Tools,
+    job: Job,
+    make: Make,
+    *,
+    scheduled: bool,
+    tick: bool,
+    wait_s: float,
+    dry_run: bool,
+) -> Report:
+    """Do what is to be done: in one transaction it is asked whether anything is, then the run has its own."""
+    if not math.isfinite(wait_s):
+        raise UsageProblem("--wait: expected a number of seconds")
+    engine = tools.job_engine
+    with translated(), transaction(engine) as connection:
+        limit_waits(connection)
+        settings = read_system_settings(connection)
+        work = make(settings)
+        work.require_known(connection)
+        _warn_of_private_database(tools, scheduled=scheduled)
+        if not settings.switch(job.switch):
+            quiet = tick and not work.named_locks and not _says_disabled(connection, job, work)
+            return disabled_report(job.name, quiet=quiet)
+        if scheduled and not dry_run:
+            due = work.if_due(connection)
+            if due is None:
+                return idle_report(job.name)
+            work = due
+        work.require_ready(connection)
+    if dry_run:
+        return run_dry(job, work, engine)
+    engine.dispose()  # a run has its own connections; the server may have few
+    return run_job(
+        job,
+        Request(scheduled=scheduled, wait_s=wait_s, named_locks=work.named_locks),
+        ping_start(tools, work),
+        database=tools.database,
+        environ=tools.environ,
+        unfinished=tools.log_unfinished,
+        connections=work.connections,
+    )
+
+
+def _says_disabled(connection: Connection[Any], job: Job, work: JobWork) -> bool:
+    """Whether a tick says that the job is switched off: if its work is due, and not again before long."""
+    if work.if_due(connection) is None:
+        return False
+    say_disabled_again_at(connection, job.name, work.told_again_at(connection, database_now(connection)))
+    return True
+
+
+def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
+    if scheduled and tools.settings.database_is_default:
+        get_logger().warning(
+            "run.private_database",
+            message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
+            " say embedded: if that is meant",
+        )
+
+
+def _is_told(report: Report, items: Items, *, as_json: bool) -> bool:
+    """Print what every job prints alike; whether that was all."""
+    if as_json:
+        document: dict[str, Any] = {
+            "run_id": report.run_id,
+            "job": report.job,
+            "status": str(report.status),
+            "exit_code": int(report.exit_code),
+            "counts": report.counts.as_json(),
+            "items": items,
+        }
+        if report.error:
+            document["error"] = report.error
+        print_json(document)
+        return True
+    if report.error:
+        with suppress(BrokenPipeError):  # the exit code still tells
+            complain(f"jobsync: {report.error}")
+    if report.status is RunStatus.DISABLED:
+        say(f"{report.job} is globally disabled; nothing was done")
+    return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)
+
+
+def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:
+    """Print the run's verdict and its counts, with how many items came to what."""
+    parts = [f"{number} {word}" for word, number in report.counts.as_json().items() if number or word == "eligible"]
+    found = ", ".join(f"{number} {word}" for word, number in sorted(Counter(outcomes).items()))
+    say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}{f'; {found}' if found else ''}")
+
+
+def print_items(items: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
+    """Print documents, a row each; what none of them has is left out, and the key stands last, before what is wrong."""
+    told = [{**item, "reason": item.get("reason") if item.get("reason") != item["status"] else None} for item in items]
+    columns = {**columns, "key": "access_key", "error": "error"}
+    shown = {name: field for name, field in columns.items() if any(item.get(field) for item in told)}
+    print_table(
+        list(shown), [[item.get(field) or None for field in shown.values()] for item in told], empty="nothing is due"
+    )

@@ -1,0 +1,151 @@
+"""`jobsync stock-sync`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobsync.cli.options import Json, tools_of
+from jobsync.cli.output import print_table, say
+from jobsync.cli.run import DryRun, Items, Make, Scheduled, Wait, carry_out, print_verdict
+from jobsync.easycars.job import item_json
+from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
+from jobsync.errors import ExitCode
+from jobsync.jobs import STOCK_SYNC
+from jobsync.runner.job import ItemStatus, Report
+from jobsync.wiring.easycars import stock_sync as stock_sync_work
+
+
+def stock_sync(
+    context: typer.Context,
+    dealership: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--dealership",
+            metavar="ID",
+            help="Only this one, even if paused, or with --scheduled if it is due (repeatable).",
+            show_default=False,
+        ),
+    ] = None,
+    scheduled: Scheduled = False,
+    dry_run: DryRun = False,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, max=32, metavar="N", help="Dealerships at once; default: easycar_sync_concurrency."
+        ),
+    ] = None,
+    wait: Wait = 0.0,
+    as_json: Json = False,
+) -> None:
+    """
+    Bring dealerships' EasyCars stock into Postgres.
+
+    Without options: that of every dealership which is neither paused nor switched off, now.
+    """
+    tools = tools_of(context)
+    named = tuple(sorted(set(dealership or ())))
+
+    def prepare() -> Make:
+        return lambda settings: stock_sync_work(
+            tools, settings, named=named, scheduled=scheduled, concurrency=concurrency
+        )
+
+    def tell(report: Report, items: Items) -> None:
+        _print(report, items, dry_run=dry_run, scheduled=scheduled)
+
+    carry_out(
+        context,
+        STOCK_SYNC,
+        prepare,
+        item_json,
+        tell,
+        scheduled=scheduled,
+        wait_s=wait,
+        as_json=as_json,
+        dry_run=dry_run,
+    )
+
+
+def _print(report: Report, items: Items, *, dry_run: bool, scheduled: bool) -> None:
+    items.sort(key=lambda item: item["dealership_id"])
+    numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
+    print_table(
+        ["dealership", "status", *numbers],
+        [[f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers)] for item in items],
+        empty="no dealership was reached"
+        if report.exit_code is not ExitCode.DONE
+        else "no dealership is due: jobsync schedule show has the next slots"
+        if scheduled
+        else "no dealership is eligible",
+    )
+    for item in items:
+        if why := _why(item, dry_run=dry_run):
+            say(f"{item['dealership_id']} {item['name']}: {why}")
+    if dry_run:
+        _print_plan(items)
+    print_verdict(report, dry_run=dry_run)
+
+
+_NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
+
+
+def _why(item: dict[str, Any], *, dry_run: bool) -> str:
+    reason = str(item.get("reason") or "")
+    if item["status"] == ItemStatus.HELD:
+        return _why_held(item["dealership_id"], reason, dry_run=dry_run)
+    if reason == "vendor_warning" and item.get("removed"):
+        return "the vendor warned (Code 5): nothing was removed but what was approved"
+    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
+
+
+_REASONS = {
+    "refused_items": "items were refused: jobsync stock refused",
+    "vendor_warning": "the vendor warned (Code 5): nothing was removed",
+    "no_credentials": "no credentials: jobsync credentials set",
+    "auto_sync_off": "switched off",
+}
+
+
+def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
+    """Return what was held in words; `reason` has a word for each hold."""
+    words = {
+        "limit": "too many would go",
+        "drain": "too many would go within a week",
+        "empty_feed": EMPTY_FEED,
+        "sold": "too many would become sold",
+        "prices": "too many prices would go or change tenfold",
+        "pictures": "too many would lose all pictures",
+        "descriptions": "too many would lose their description",
+        "foreign_feed": FOREIGN_FEED,
+    }
+    reasons = reason.split(", ")
+    told = "; ".join(words.get(word, word) for word in reasons)
+    doubtful = {"empty_feed", "foreign_feed"} & set(reasons)
+    first = f"jobsync credentials test {dealership_id}; " if doubtful else ""
+    return f"{told}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync holds list'}"
+
+
+def _print_plan(items: Items) -> None:
+    for item in items:
+        rows = [
+            [
+                entry["stock_number"],
+                entry["action"],
+                "; ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in entry["changes"].items())
+                if entry["action"] != "create"
+                else "",
+                entry.get("reason"),
+            ]
+            for entry in item.get("plan", [])
+        ]
+        if rows:
+            print_table(
+                ["stock number", "action", "changes", "reason"], rows, title=f"{item['dealership_id']} {item['name']}"
+            )
+
+
+def _short(value: object) -> str:
+    text = str(value) if value is not None else "nothing"
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,11 @@
+"""How long the rows of each table stay, as each room says of its own."""
+
+from __future__ import annotations
+
+from jobsync.alerts import alert
+from jobsync.easycars import upkeep as easycars
+from jobsync.sri import upkeep as sri
+from jobsync.upkeep.model import Rule
+from jobsync.upkeep.prune import RULES
+
+RETENTION: tuple[Rule, ...] = (*RULES, *easycars.RULES, *sri.RULES, *alert.RULES)

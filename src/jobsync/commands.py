@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
+
 
 class About(NamedTuple):
     """
@@ -25,9 +27,9 @@ _FILE = ("-o", "--output")
 _KEY = "2011202601179001234500120010010000000421234567811"
 
 ABOUT = {
-    "stock-sync": About("stock-sync --dealership 17 --dry-run"),
-    "check-authorizations": About("check-authorizations --tenant 1790012345001 --limit 50"),
-    "generate-ride": About("generate-ride --missing --tenant 1790012345001"),
+    STOCK_SYNC.name: About("stock-sync --dealership 17 --dry-run"),
+    CHECK_AUTHORIZATIONS.name: About("check-authorizations --tenant 1790012345001 --limit 50"),
+    GENERATE_RIDE.name: About("generate-ride --missing --tenant 1790012345001"),
     "status": About("status --window 24h", reads=True),
     "health": About("health --json", reads=True, unless=("--act",)),
     "doctor": About("doctor --offline", reads=True),

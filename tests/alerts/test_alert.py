@@ -20,11 +20,11 @@ from jobsync.alerts.act import do_health, do_unit_failure
 from jobsync.alerts.alert import Entry, UnitFailure, cover, entry_of, judge_units, merge, see
 from jobsync.db.engine import Database
 from jobsync.hostname import host_name
+from jobsync.wiring.watched import WATCHED
 from tests.watch.support import (
     HOSTILE,
     NOW,
     RETENTION,
-    WATCHED,
     Memory,
     add_dealership,
     add_run,

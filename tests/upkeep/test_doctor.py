@@ -26,7 +26,8 @@ from jobsync.upkeep import doctor
 from jobsync.upkeep.model import Finding, Level
 from jobsync.watch.health import judge_health
 from jobsync.watch.timers import Waker
-from tests.watch.support import WATCHED, add_dealership, add_invoices, add_tenant, free_port, listener, look
+from jobsync.wiring.watched import WATCHED
+from tests.watch.support import add_dealership, add_invoices, add_tenant, free_port, listener, look
 
 Connection = psycopg.Connection[Any]
 

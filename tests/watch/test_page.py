@@ -20,10 +20,10 @@ from jobsync.watch.health import judge_health
 from jobsync.watch.model import Series, Severity
 from jobsync.watch.views.charts import draw_bars, draw_lines, nice_top
 from jobsync.watch.views.page import read_history, render_report
+from jobsync.wiring.watched import WATCHED
 from tests.watch.support import (
     HOSTILE,
     NOW,
-    WATCHED,
     add_dealership,
     add_invoices,
     add_run,

@@ -19,8 +19,9 @@ from jobsync.sri import watch as sri
 from jobsync.watch.health import judge_health
 from jobsync.watch.model import Snapshot
 from jobsync.watch.views.page import read_history, render_report
+from jobsync.wiring.watched import WATCHED
 from tests.conftest import url_of
-from tests.watch.support import WATCHED, look
+from tests.watch.support import look
 
 # tables whose size grows without end: no question of the status screen may read one from end to end
 GROWING = ("job_runs", "job_items", "sri_events", "easycar_sync_logs", "invoices", "vehicle_changes")

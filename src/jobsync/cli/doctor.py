@@ -31,6 +31,7 @@ from jobsync.upkeep.model import Finding
 from jobsync.watch.timers import Waker, read_waker
 from jobsync.wiring import Tools
 from jobsync.wiring.ride import storage_of
+from jobsync.wiring.watched import WATCHED
 
 
 def doctor(
@@ -75,7 +76,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
             yield from easycars.check_key(connection, _decrypter(tools), _current(settings))
             yield from easycars.check_accounts(_shared_accounts(tools, connection))
             yield from ask.check_upkeep(connection)
-            yield from ask.check_settings(connection, tools.watched)
+            yield from ask.check_settings(connection, WATCHED)
             used = easycars.environments_in_use(connection) | sri.environments_in_use(connection)
     yield from _storage(tools, settings, engine, every=every)
     yield from ask.check_proxy(settings)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobsync.settings import Settings
     from jobsync.watch.health import Health
     from jobsync.wiring import Tools
-from jobsync.wiring.watched import look
+from jobsync.wiring.watched import WATCHED, look
 
 
 def health(
@@ -94,7 +94,7 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     channels, wrong = _channels(tools.settings)
     done = do_health(
         lambda: _open(tools),
-        tools.watched,
+        WATCHED,
         tools.retention,
         channels,
         tools.environ,

@@ -13,7 +13,7 @@ from jobsync.cli.output import say, show, write_page
 from jobsync.errors import UsageProblem
 from jobsync.watch.health import judge_health
 from jobsync.watch.views.page import find_row, read_history, render_report
-from jobsync.wiring.watched import look
+from jobsync.wiring.watched import WATCHED, look
 
 _MODE = 0o640  # names and errors are not for everybody on this host
 
@@ -41,7 +41,7 @@ def report(
             about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")
         elif tenant is not None:
             about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
-        history = read_history(connection, tools.watched, now=seen.now, since=seen.since, about=about)
+        history = read_history(connection, WATCHED, now=seen.now, since=seen.since, about=about)
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     page = render_report(seen, history, verdict, about=about)
     write_page(output, page, mode=_MODE)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from jobsync.db.engine import Database
     from jobsync.easycars.credentials import Cipher
     from jobsync.upkeep.model import Rule
-    from jobsync.watch.model import Watched
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
@@ -95,13 +94,6 @@ class Tools:
             time.sleep(seconds)
         else:
             self.pause(seconds)
-
-    @property
-    def watched(self) -> tuple[Watched, ...]:
-        """The slices, each of which watches itself."""
-        from jobsync.wiring.watched import WATCHED
-
-        return WATCHED
 
     @property
     def retention(self) -> tuple[Rule, ...]:

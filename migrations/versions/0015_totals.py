@@ -1,4 +1,4 @@
-"""Counts runs and their items for ever: what counts for Prometheus may not fall when old rows are deleted."""
+"""Counts runs and items for ever, for Prometheus; what was held or partial is no success any more."""
 
 from __future__ import annotations
 
@@ -36,10 +36,23 @@ STATEMENTS = (
         WHERE status <> 'running' AND key IN ('succeeded', 'partial', 'held', 'failed') AND value ~ '^[0-9]{1,9}$'
     ) found GROUP BY job, result
     """,
+    """
+    UPDATE sync_schedule h SET last_success_at = (
+        SELECT max(synced_at) FROM easycar_sync_logs l
+        WHERE l.dealership_id = h.dealership_id AND l.sync_type = 'stock' AND l.status = 'Success')
+    WHERE EXISTS (SELECT FROM easycar_sync_logs l WHERE l.dealership_id = h.dealership_id AND l.sync_type = 'stock'
+                  AND l.synced_at = h.last_success_at AND l.status IN ('PartialSuccess', 'Held'))
+    """,
+    """
+    UPDATE jobs j SET last_success_at = (
+        SELECT max(finished_at) FROM job_runs r WHERE r.job = j.name AND r.status = 'succeeded')
+    WHERE EXISTS (SELECT FROM job_runs r WHERE r.job = j.name AND r.finished_at = j.last_success_at
+                  AND r.status IN ('partial', 'held'))
+    """,
 )
 
 
 def upgrade() -> None:
-    """Make the tables, and count what is there."""
+    """Make the tables, count what is there, and find the last success of who had something held or partial since."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -150,6 +150,8 @@ def test_an_emptied_feed_is_held_however_few_vehicles_there_were(cli: Cli, feed:
     assert [("A", "active"), ("B", "active")] == listed(rows)
     assert [(["A", "B"], "pending")] == rows("SELECT stock_numbers, status FROM holds")
     assert [("Held", 2)] == rows("SELECT status, held FROM easycar_sync_logs ORDER BY id DESC LIMIT 1")
+    [(succeeded, synced)] = rows("SELECT last_success_at, attempted_at FROM sync_schedule")
+    assert succeeded < synced  # held is no success
 
 
 def test_a_retry_of_a_dry_run_names_its_dealership(cli: Cli, feed: Feed, add: Add) -> None:

@@ -756,8 +756,9 @@ def test_one_web_page_is_not_easycars_down(seen: Seen, connection: Connection) -
     run = add_run(connection, status="failed", exit_code=69)
     connection.execute("UPDATE easycar_sync_logs SET run_id = %s WHERE status = 'Failed'", [run])
     set_job(connection)
+    found, why, _ = state(seen())
 
-    assert State.UPSTREAM_DOWN is not state(seen())[0]
+    assert (State.ATTENTION, "dealerships: 1 failing") == (found, why)
 
 
 def test_easycars_is_down_over_all_runs(seen: Seen, connection: Connection) -> None:

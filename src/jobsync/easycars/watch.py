@@ -471,7 +471,27 @@ def _attention(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         for standing in _TROUBLED
         if (number := sum(1 for status in found if status.standing is standing))
     ]
-    return JobStatus(job, State.ATTENTION, f"dealerships: {', '.join(counts)}", found[0].what_to_do)
+    return JobStatus(
+        job,
+        State.ATTENTION,
+        f"dealerships: {', '.join(counts)}",
+        found[0].what_to_do,
+        says_last_run=_was_of_some(seen, job),
+    )
+
+
+def _was_of_some(seen: Snapshot, job: JobFacts) -> bool:
+    """Whether the last run was a retry that failed, or one by hand, while others were synced lately."""
+    run = job.last_run
+    through = (
+        found.last_synced_at for found in facts_of(seen).dealerships if found.last_status not in (None, "Failed")
+    )
+    return (
+        run is not None
+        and run.status == "failed"
+        and job.consecutive_failures == 0
+        and any(at is not None and seen.now - at < _LATELY for at in through)
+    )
 
 
 def _paused(job: JobFacts) -> JobStatus | None:

@@ -225,13 +225,19 @@ CALM = (State.OFF, State.PAUSED, State.RUNNING, State.DUE, State.IDLE, State.UNU
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job's state with the reason and the next step, each one sentence or None."""
+    """
+    A job's state with the reason and the next step, each one sentence or None.
+
+    Args:
+        says_last_run: it says what the last run failed of; that run was about some items, and others went well.
+    """
 
     facts: JobFacts
     state: State
     why: str | None = None
     what_to_do: str | None = None
     fingerprint: str | None = None
+    says_last_run: bool = False
 
     @property
     def name(self) -> str:

@@ -60,7 +60,8 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
         if found := judge(seen, facts):
             return found
     owner = next(each for each in seen.watched if each.ABOUT.job == facts.kind.name)
-    both = [found for found in (owner.job_state(seen, facts), _failing(seen, facts)) if found]
+    own = owner.job_state(seen, facts)
+    both = [found for found in (own, _failing(seen, facts, own)) if found]
     if both:
         return min(both, key=lambda found: _ORDER[found.state])
     if any(run.alive for run in facts.running):
@@ -142,10 +143,12 @@ def _progress(seen: Snapshot, facts: JobFacts) -> str:
     return f"{who}, began {ago(seen.now, run.started_at)}: {how_far}"
 
 
-def _failing(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
+def _failing(seen: Snapshot, facts: JobFacts, own: JobStatus | None) -> JobStatus | None:
     last = facts.last_run
     dead = [run for run in facts.running if not run.alive]
     bad = last is not None and last.status in ("failed", "crashed", "lock_lost", "timed_out")
+    if own and own.says_last_run:
+        bad = False
     if not (bad or facts.consecutive_failures >= 2 or (dead and not any(run.alive for run in facts.running))):
         return None
     run = last if bad else facts.last_missed or facts.last_bad or last

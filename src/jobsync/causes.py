@@ -116,6 +116,25 @@ class Cause(StrEnum):
         "what is missing: jobsync doctor; bring it back from a backup (docs/backup.md)",
         True,
     )
+    DATABASE_RIGHT_MISSING = (
+        "database_right_missing",
+        "database",
+        "jobsync's role may not read or write one of its tables",
+        "which, and the statements that grant it: jobsync doctor (docs/least-privilege.md)",
+        True,
+    )
+    DATABASE_DISK_FULL = (
+        "database_disk_full",
+        "database",
+        "the server cannot write for want of disk",
+        "free disk on the server, where its data lies: SHOW data_directory; df -h; then jobsync runs prune",
+    )
+    DATABASE_LOCKED = (
+        "database_locked",
+        "database",
+        "another session keeps locked what is to be written",
+        "who: SELECT pid, usename, xact_start, query FROM pg_stat_activity ORDER BY xact_start LIMIT 5",
+    )
 
     # What systemd and the record say of a unit that failed.
     UNIT_CONFIGURATION = (
@@ -230,13 +249,6 @@ class Cause(StrEnum):
         "credentials",
         "EasyCars refuses a dealership's credentials",
         "jobsync credentials set ID; whether they are taken: jobsync credentials test ID",
-        True,
-    )
-    CREDENTIALS_MISSING = (
-        "credentials_missing",
-        "credentials",
-        "a dealership was asked for that has no active credentials",
-        "jobsync credentials set ID",
         True,
     )
     CREDENTIALS_UNREADABLE = (

@@ -36,6 +36,7 @@ _NAMES = (
     "JOBSYNC_SMTP_URL",
     "JOBSYNC_ALERT_TO",
     "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_ALERT_URLS",
     "JOBSYNC_PING_URL",
 )
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
@@ -43,6 +44,7 @@ _ALERT_NAMES = (
     "JOBSYNC_SMTP_URL",
     "JOBSYNC_ALERT_TO",
     "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_ALERT_URLS",
     "JOBSYNC_PING_URL",
     "JOBSYNC_PROXY",
 )
@@ -76,6 +78,7 @@ class Settings:
     smtp_url: str | None = field(default=None, repr=False)
     alert_to: str | None = None
     alert_webhook: str | None = field(default=None, repr=False)
+    alert_urls: str | None = field(default=None, repr=False)
     ping_url: str | None = field(default=None, repr=False)
     under_systemd: bool = False
 
@@ -174,6 +177,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
         alert_to=raw.get("JOBSYNC_ALERT_TO"),
         alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
+        alert_urls=raw.get("JOBSYNC_ALERT_URLS"),
         ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
         under_systemd="INVOCATION_ID" in environ,
     )

@@ -16,7 +16,7 @@ _QUESTION = (
     "SELECT jobsync_tick('{job}') OR NOT coalesce((SELECT lower(btrim(value)) IN ('true', '1', 'on', 'yes')"
     " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
 )
-SCHEMA = "0010"
+SCHEMA = "0011"
 _SEVERAL_HOSTS = (",", "%2C", "%2c")  # perhaps in the password: asking for the primary does no harm there
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 

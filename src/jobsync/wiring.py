@@ -77,8 +77,8 @@ class Tools:
         for proxy in {url for url in settings.proxies.values() if url}:
             for secret in secrets_of(proxy):
                 register_secret(secret)
-        if settings.smtp_url or settings.alert_webhook or settings.ping_url:
-            from jobsync.alerts.send import hide_secrets
+        if settings.smtp_url or settings.alert_webhook or settings.alert_urls or settings.ping_url:
+            from jobsync.alerts.post import hide_secrets
 
             hide_secrets(settings)
 
@@ -101,12 +101,12 @@ class Tools:
     @property
     def retention(self) -> tuple[Rule, ...]:
         """How long the rows of each table stay."""
-        from jobsync.alerts import alert
+        from jobsync.alerts import memory
         from jobsync.easycars import upkeep as easycars
         from jobsync.sri import upkeep as sri
         from jobsync.upkeep.prune import RULES
 
-        return (*RULES, *easycars.RULES, *sri.RULES, *alert.RULES)
+        return (*RULES, *easycars.RULES, *sri.RULES, *memory.RULES)
 
     @cached_property
     def waker(self) -> Waker:

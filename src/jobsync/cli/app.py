@@ -24,6 +24,7 @@ COMMANDS = {
     "report": Place("jobsync.cli.report", "report"),
     "metrics": Place("jobsync.cli.report", "metrics"),
     "alert": Place("jobsync.cli.health", "alert"),
+    "alerts": Place("jobsync.cli.alerts", "app"),
     "audit": Place("jobsync.cli.audit", "audit"),
     "completion": Place("jobsync.cli.completion", "completion"),
     "man": Place("jobsync.cli.manual", "man"),

@@ -23,7 +23,7 @@ ENVIRONMENT = (
     ("JOBSYNC_ENCRYPTION_KEY_PREVIOUS", "the old key, until credentials rotate-key has run"),
     ("JOBSYNC_EASYCARS_URL", "replaces both built-in addresses; RequestToken is appended"),
     ("JOBSYNC_SRI_URL", "replaces both hosts of the SRI: scheme://host[:port]"),
-    ("JOBSYNC_PROXY", "proxy for both vendors, webhook and ping; replaces HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"),
+    ("JOBSYNC_PROXY", "proxy for both vendors, alerts and ping; replaces HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"),
     ("NO_PROXY", "hosts asked without a proxy, commas between; exempts from JOBSYNC_PROXY too"),
     ("JOBSYNC_STORAGE", "root folder of the RIDE files"),
     (
@@ -32,6 +32,7 @@ ENVIRONMENT = (
     ),
     ("JOBSYNC_LOG_FORMAT", "auto (journal, terminal or JSON lines), json or console"),
     ("JOBSYNC_SMTP_URL, JOBSYNC_ALERT_TO, JOBSYNC_ALERT_WEBHOOK", "where alerts go"),
+    ("JOBSYNC_ALERT_URLS", "more services that alerts go to, as Apprise URLs, blanks or commas between"),
     ("JOBSYNC_PING_URL", "told after each run, for a dead-man switch"),
     ("JOBSYNC_CONFIG", "another configuration file"),
     ("CREDENTIALS_DIRECTORY", "folder of secrets, one file each, named like the variable in lower case"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from jobsync.causes import Cause
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
@@ -39,13 +40,19 @@ _READ_ONLY_SERVER = ("the server is", "ALTER SYSTEM RESET default_transaction_re
 class Standby(Unavailable):
     """The server only repeats another's writes. It may be promoted."""
 
+    cause = Cause.DATABASE_STANDBY
+
 
 class ReadOnly(ConfigurationProblem):
     """A server, a database or a role was set so that nothing can be written."""
 
+    cause = Cause.DATABASE_READ_ONLY
+
 
 class NoRoom(Unavailable):
     """The server has no room for one more connection: a role's limit, max_connections, a pooler's."""
+
+    cause = Cause.DATABASE_NO_ROOM
 
 
 class PoolerRefusal(NoRoom):
@@ -62,7 +69,7 @@ def meaning_of(code: str, text: str) -> JobsyncError:
     """
     meaning = _REFUSALS.get(code) or _REFUSALS.get(code[:2])
     if meaning is not None:
-        return ConfigurationProblem(f"database: {meaning} ({code}): {text}")
+        return ConfigurationProblem(f"database: {meaning} ({code}): {text}", cause=Cause.DATABASE_LOGIN_REFUSED)
     if code.startswith(_POOLERS):
         return PoolerRefusal(f"database: refused by a pooler ({code}): {text}")
     return (NoRoom if code == _FULL else Unavailable)(f"database: {text} ({code})")

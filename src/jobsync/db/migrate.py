@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobsync.causes import Cause
 from jobsync.db.engine import driver
 from jobsync.db.hidden import VERSION_TABLE, hidden_function, refuse_hidden
 from jobsync.errors import ConfigurationProblem
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Engine
 
-HEAD = "0010"
+HEAD = "0011"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
 _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
 # Whoever calls them sees what we see, whatever search_path is theirs. Those that read no table need none.
@@ -87,12 +88,17 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
         where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
         elsewhere = _schemas_with_tables(connection)
         hint = f" (or JOBSYNC_DATABASE_SCHEMA: there are some in {elsewhere})" if elsewhere else ""
-        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}")
+        raise ConfigurationProblem(
+            f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}", cause=Cause.SCHEMA_MISSING
+        )
     if current > HEAD:
         raise ConfigurationProblem(
-            f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too"
+            f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too",
+            cause=Cause.SCHEMA_NEWER,
         )
-    raise ConfigurationProblem(f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade")
+    raise ConfigurationProblem(
+        f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade", cause=Cause.SCHEMA_OLDER
+    )
 
 
 def _schemas_with_tables(connection: psycopg.Connection[Any]) -> str:

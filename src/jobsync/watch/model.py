@@ -130,12 +130,23 @@ class Failure:
 
 @dataclass(frozen=True)
 class AlertFacts:
-    """One open alert."""
+    """
+    One open alert.
+
+    Args:
+        notified_at: when anybody was last told of it; None if nobody was.
+        silenced_until: nobody is told before; None if nothing holds it back.
+        details: `ripe` is false while it was not seen often enough to be told.
+    """
 
     subject: str
     kind: str
+    cause: str
+    text: str
+    what_to_do: str
     opened_at: datetime
     notified_at: datetime | None
+    silenced_until: datetime | None
     details: Mapping[str, Any]
 
 
@@ -301,6 +312,8 @@ class About:
         checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
         queue: None if no queue of it can be too long.
         whole: words for a success of the job as a whole, where runs may be for named items only.
+        item: what one of its items is called, if each is a subject of its own.
+        causes: what the codes of failed items mean.
     """
 
     job: str
@@ -309,6 +322,8 @@ class About:
     checks: Mapping[str, str] = field(default_factory=dict)
     queue: Queue | None = None
     whole: str = ""
+    item: str | None = None
+    causes: Mapping[str, Cause] = field(default_factory=dict)
 
 
 class Watched(Protocol):

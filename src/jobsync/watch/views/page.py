@@ -92,7 +92,7 @@ _BAD_RUNS = """
       AND status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 25
 """
 _ALERTS = """
-    SELECT subject, kind, opened_at, notified_at, closed_at, details->>'text' AS text FROM alerts
+    SELECT subject, kind, opened_at, notified_at, silenced_until, closed_at, text FROM alerts
     WHERE closed_at IS NULL OR closed_at >= :since ORDER BY opened_at DESC LIMIT 50
 """
 
@@ -479,6 +479,8 @@ def _alerts(seen: Snapshot, history: History) -> str:
 def _alert(seen: Snapshot, row: Mapping[str, Any]) -> str:
     css, word = ("none", "over") if row["closed_at"] else ("bad", "open")
     told = "" if row["notified_at"] else ", not told"
+    if not row["closed_at"] and row["silenced_until"] and row["silenced_until"] > seen.now:
+        told += f", silenced until {stamp(row['silenced_until'])}"
     return (
         f"<li><div class=name>{say(row['text'] or row['subject'], most=300)}</div>"
         f'<span class="pill {css}">{word}</span>'

@@ -131,9 +131,9 @@ class _Teller:
                     self.refused = list(refused)
             memory.write(book)
 
-    def own(self, cause: Cause, trouble: str, *, at_once: bool = True) -> Look:
+    def own(self, cause: Cause, trouble: str, *, after: int = 1) -> Look:
         """Return a look at a trouble of this host's own; an empty one is none."""
-        found = Found.on(self._host, cause, trouble, at_once=at_once)
+        found = Found.on(self._host, cause, trouble, after=after)
         return Look((found,) if trouble else (), lambda alert: alert.key == found.key)
 
 
@@ -178,7 +178,8 @@ def do_health(
         teller.database = None
         teller.tell(now or datetime.now(UTC), look_at_no_database(error, host, at_once=True), None)
         return Done(database_error=error, not_sent=tuple(teller.not_sent), refused=tuple(teller.refused))
-    health, pruned = _prune(teller, engine, health, seen.settings, rules)
+    was_open = any(alert.kind == Cause.ROWS_NOT_DELETED.kind for alert in seen.alerts)
+    health, pruned = _prune(teller, engine, health, seen.settings, rules, was_open=was_open)
     return Done(health, None, tuple(teller.not_sent), tuple(teller.refused), pruned)
 
 
@@ -209,7 +210,13 @@ def _stamp_watch(connection: Connection, now: datetime) -> None:
 
 
 def _prune(
-    teller: _Teller, engine: Engine, health: Health, settings: SystemSettings, rules: Sequence[Rule]
+    teller: _Teller,
+    engine: Engine,
+    health: Health,
+    settings: SystemSettings,
+    rules: Sequence[Rule],
+    *,
+    was_open: bool,
 ) -> tuple[Health, Mapping[str, int]]:
     """Delete what is past its retention; what keeps us from it is a problem of its own, not the database's."""
     pruned: Mapping[str, int] = {}
@@ -223,11 +230,10 @@ def _prune(
         get_logger().error("health.not_pruned", error=visible("; ".join(kept)))
     if any(pruned.values()):
         get_logger().info("health.pruned", **{table: number for table, number in pruned.items() if number})
-    kind = Cause.ROWS_NOT_DELETED.kind
-    if trouble or any(problem.kind == kind for problem in health.problems):
-        limits = replace(Limits.of(settings), after_failures=2)  # once, and the next look at the database tells of it
+    if trouble or was_open:
+        look = teller.own(Cause.ROWS_NOT_DELETED, trouble, after=2)  # once alone may be the database's
         try:
-            teller.tell(health.now, teller.own(Cause.ROWS_NOT_DELETED, trouble, at_once=False), limits)
+            teller.tell(health.now, look, Limits.of(settings))
         except JobsyncError as error:  # the next look says whether it is the database
             get_logger().warning("alert.not_recorded", error=visible(error))
     return _with_prune(health, teller.own(Cause.ROWS_NOT_DELETED, trouble).found), pruned

@@ -59,9 +59,9 @@ def decide(
         for key, alert in book.alerts.items()
     }
     for each in found:
-        after = see(alerts.get(each.key), each, now, book.limits.after_failures)
-        if after is not None:
-            alerts[each.key] = after
+        seen = see(alerts.get(each.key), each, now, book.limits.after_failures if each.after is None else each.after)
+        if seen is not None:
+            alerts[each.key] = seen
     alerts = {key: alert for key, alert in alerts.items() if alert.closed_at is None or now - alert.closed_at < _KEPT}
     book = replace(book, alerts=alerts, silences=_in_use(book.silences, now))
     book = replace(book, alerts={key: _shown(book, alert, now) for key, alert in alerts.items()})
@@ -74,19 +74,19 @@ def decide(
     return book, tuple(letters)
 
 
-def see(known: Alert | None, found: Found, now: datetime, after_failures: int) -> Alert | None:
+def see(known: Alert | None, found: Found, now: datetime, after: int) -> Alert | None:
     """Return an alert after what was found now: one more of the same, the same once more, or the first."""
-    is_new = known is None or (
-        known.closed_at is not None and not (known.ripe and now - known.closed_at < _BACK_WITHIN)
-    )
-    if known is None or is_new:
+    if known is not None and known.closed_at is not None and not (known.ripe and now - known.closed_at < _BACK_WITHIN):
+        known = None
+    if known is not None and not known.ripe and found.well_at is not None and found.well_at > known.seen_at:
+        known = None
+    if known is None:
         if not found.opens:
             return None
-        ripe = found.at_once or after_failures <= 1
         return Alert(
             *(found.kind, found.subject, found.cause, found.text, found.what_to_do, now, now),
             host=found.host,
-            ripe=ripe,
+            ripe=after <= 1,
             run_id=found.run_id,
         )
     words = (found.text, found.what_to_do)
@@ -101,7 +101,7 @@ def see(known: Alert | None, found: Found, now: datetime, after_failures: int) -
         host=found.host,
         run_id=found.run_id,
         times=times,
-        ripe=known.ripe or found.at_once or times >= after_failures,
+        ripe=known.ripe or times >= after,
         back_at=now if known.closed_at is not None else known.back_at,
         closed_at=None,
     )

@@ -91,10 +91,9 @@ class TableMemory:
 
 def _read_tables(connection: Connection) -> Book:
     lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > func.now() - text("interval '8 days'"))
-    latest = (alerts.c.closed_at.is_(None).desc(), alerts.c.opened_at.desc(), alerts.c.id.desc())
-    identity = (alerts.c.kind, alerts.c.subject, alerts.c.cause)
+    latest_last = (alerts.c.closed_at.is_(None), alerts.c.opened_at, alerts.c.id)
     found = {}
-    for row in rows_of(connection, select(alerts).where(lately).distinct(*identity).order_by(*identity, *latest)):
+    for row in rows_of(connection, select(alerts).where(lately).order_by(*latest_last)):
         columns = {name: row[name] for name in _COLUMNS}
         whole = {"seen_at": row["opened_at"], **as_object(row["details"]), **columns}
         bare = {**columns, "seen_at": row["opened_at"], "told": {}}

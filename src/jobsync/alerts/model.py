@@ -100,8 +100,9 @@ class Found:
 
     Args:
         host: the host that it is about; None for what every host sees alike.
-        at_once: it is told when it is first seen; else after so many times in a row.
+        after: so often in a row it is seen before it is told; None: `alert_after_failures`.
         opens: whether it deserves an alert already; one that is open goes on.
+        well_at: when it last went well, as far as anybody knows: a row of failures ends there.
     """
 
     kind: str
@@ -110,9 +111,10 @@ class Found:
     text: str
     what_to_do: str
     host: str | None = None
-    at_once: bool = True
+    after: int | None = 1
     opens: bool = True
     run_id: str | None = None
+    well_at: datetime | None = None
 
     @classmethod
     def of(cls, problem: Problem) -> Found:
@@ -137,7 +139,7 @@ class Found:
                 "text": visible(text, most=500),
                 "what_to_do": cause.do(),
                 "host": host,
-                "at_once": cause.lasts,
+                "after": 1 if cause.lasts else None,
                 **more,
             }
         )

@@ -176,6 +176,7 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
         subject=failure.subject,
         what_to_do=f"jobsync runs show {run}; {what}" if run else what,
         run_id=record.run_id,
+        well_at=record.success_at,
     )
 
 
@@ -203,8 +204,10 @@ def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Loo
     words = str(error).removeprefix("database: ").removeprefix("configuration: ")
     what = "cannot use its configuration" if cause is Cause.CONFIGURATION_WRONG else "cannot use the database"
     before = {each.value for each in BEFORE_TABLES[: BEFORE_TABLES.index(cause)]} if cause in BEFORE_TABLES else set()
-    found = Found.on(host, cause, f"{host} {what}: {words}", at_once=at_once or cause.lasts)
-    return Look((found,), lambda alert: alert.host == host and alert.cause in before)
+    found = Found.on(host, cause, f"{host} {what}: {words}")
+    return Look(
+        (replace(found, after=1) if at_once else found,), lambda alert: alert.host == host and alert.cause in before
+    )
 
 
 def read_successes(connection: Connection, seen: Snapshot) -> dict[str, datetime]:

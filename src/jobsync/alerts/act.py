@@ -23,7 +23,7 @@ from jobsync.alerts.units import (
     read_record,
     read_successes,
 )
-from jobsync.causes import Cause
+from jobsync.causes import Cause, Kind
 from jobsync.db.engine import driver, translated
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
@@ -169,7 +169,7 @@ def do_health(
             _stamp_watch(connection, seen.now)
         health = judge_health(seen, open_kinds={(alert.subject, alert.kind) for alert in seen.alerts})
         limits = Limits.of(seen.settings)
-        own = (Cause.UNIT_FAILED.kind, Cause.ROWS_NOT_DELETED.kind, Cause.ADDRESS_REFUSED.kind)
+        own = (Kind.UNIT, Kind.PRUNE, Kind.MAIL)
         found = tuple(Found.of(problem) for problem in health.problems if problem.kind not in own)
         teller.database = (database, engine)
         teller.tell(seen.now, Look(found, passed_by_health(seen, successes, host, limits.reminder)), limits)
@@ -178,7 +178,7 @@ def do_health(
         teller.database = None
         teller.tell(now or datetime.now(UTC), look_at_no_database(error, host, at_once=True), None)
         return Done(database_error=error, not_sent=tuple(teller.not_sent), refused=tuple(teller.refused))
-    was_open = any(alert.kind == Cause.ROWS_NOT_DELETED.kind for alert in seen.alerts)
+    was_open = any(alert.kind == Kind.PRUNE for alert in seen.alerts)
     health, pruned = _prune(teller, engine, health, seen.settings, rules, was_open=was_open)
     return Done(health, None, tuple(teller.not_sent), tuple(teller.refused), pruned)
 

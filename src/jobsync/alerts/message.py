@@ -58,11 +58,9 @@ class Message:
         """A name for the message that a repeated try shares."""
         if self.repeats:
             return self.repeats
-        parts = [
-            (*note.alert.key, note.phase, _utc(note.alert.opened_at), note.after and _utc(note.after))
-            for note in self.notes
-        ]
-        return blake2b(repr([self.host, *parts]).encode("utf-8", "replace"), digest_size=10).hexdigest()
+        told = [(*note.alert.key, note.phase, note.alert.opened_at, note.after) for note in self.notes]
+        parts = [_utc(part) if isinstance(part, datetime) else str(part) for each in told for part in each]
+        return blake2b("\0".join([self.host, *parts]).encode("utf-8", "replace"), digest_size=10).hexdigest()
 
     @property
     def title(self) -> str:

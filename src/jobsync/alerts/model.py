@@ -120,9 +120,9 @@ class Found:
     def of(cls, problem: Problem) -> Found:
         """Return what health found, made visible."""
         return cls(
-            kind=problem.kind,
+            kind=str(problem.kind),
             subject=visible(problem.subject, most=200),
-            cause=problem.cause,
+            cause=str(problem.cause),
             text=visible(problem.text, most=500),
             what_to_do=visible(problem.what_to_do, most=500),
             opens=problem.ripe,
@@ -133,9 +133,9 @@ class Found:
         """Return what only one host knows of itself; a cause that no retry mends is told at once."""
         return cls(
             **{
-                "kind": cause.kind,
+                "kind": str(cause.kind),
                 "subject": visible(f"{cause.kind} of {host}", most=200),
-                "cause": cause.value,
+                "cause": str(cause),
                 "text": visible(text, most=500),
                 "what_to_do": cause.do(),
                 "host": host,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ class Service:
         from apprise import LogCapture  # a second, which only who uses it pays
 
         def notify() -> tuple[bool, str]:
-            with LogCapture(level="WARNING", fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
+            with LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
                 return bool(self.plugin.notify(title=message.title, body=message.text())), said.getvalue()
 
         try:
@@ -67,6 +68,8 @@ class Service:
                 sent, said = within(self.deadline_s, notify)
         except TimeoutError as error:
             raise NotSent(f"{self.name}: {error}", perhaps=True) from None
+        except Exception as error:  # noqa: BLE001 - a bug of one plugin keeps no other channel from telling
+            raise NotSent(f"{self.name}: {type(error).__name__}: {visible(error, most=200)}", perhaps=True) from None
         if not sent:
             raise NotSent(f"{self.name}: not taken{': ' * bool(said)}{visible(said, most=200)}")
         return ()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from jobsync.alerts.model import Alert, Found, Look
-from jobsync.causes import BEFORE_TABLES, Cause
+from jobsync.causes import BEFORE_TABLES, Cause, Kind
 from jobsync.db.statements import rows_of
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import BY_NAME
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from jobsync.watch.model import About, Snapshot, Watched
 
-UNIT = Cause.UNIT_FAILED.kind
-_OF_HOST = {cause.kind for cause in BEFORE_TABLES}
+_OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
 _QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
 _FORGOTTEN = timedelta(days=7)  # nobody has heard of a host's alert for so long
 _RESULTS = {
@@ -143,7 +142,7 @@ def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watc
         if alert.host != failure.host:
             return False
         succeeded = record.success_at is not None and record.success_at > alert.seen_at
-        return alert.kind in _OF_HOST or (alert.kind == UNIT and alert.subject == failure.subject and succeeded)
+        return alert.kind in _OF_HOST or (alert.kind == Kind.UNIT and alert.subject == failure.subject and succeeded)
 
     return Look(tuple(_found(failure, record, about)), passed)
 
@@ -162,7 +161,7 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
                 what_to_do=because.do(RUN=run, ID=item.key),
                 run_id=record.run_id,
             )
-            yield found if because.kind == UNIT else replace(found, host=None)  # health finds it too, on any host
+            yield found if because.kind is Kind.UNIT else replace(found, host=None)  # health finds it too, on any host
         return
     cause = _cause_of(failure, record)
     if cause is None:
@@ -244,7 +243,7 @@ def passed_by_health(
         quiet = seen.now - alert.seen_at
         if alert.host != host:
             return quiet > _FORGOTTEN
-        if alert.kind == UNIT:
+        if alert.kind == Kind.UNIT:
             return _is_well(alert, seen, successes, reminder)
         return alert.kind in _OF_HOST
 

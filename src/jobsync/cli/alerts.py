@@ -13,7 +13,7 @@ from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import opened
 from jobsync.alerts.send import NO_CHANNEL
-from jobsync.causes import KINDS
+from jobsync.causes import Kind
 from jobsync.cli.health import usable_channels
 from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import print_table, say, show
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 app = group("What is wrong, who was told of it, and what is not to be told for a while.")
 KindArgument = Annotated[
-    str | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(KINDS)}.", show_default=False)
+    Kind | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.", show_default=False)
 ]
 SubjectArgument = Annotated[
     str | None, typer.Argument(metavar="SUBJECT", help="As alerts list shows it; all of the kind.", show_default=False)
@@ -110,7 +110,7 @@ def silence_(
     as_json: Json = False,
 ) -> None:
     """Tell nobody of what is open now until an instant; what is still open then is told."""
-    kind, subject = _wanted(kind, subject, of)
+    subject = _wanted(kind, subject, of)
     tools = tools_of(context)
     database = _database(tools)
     now = _now(database)
@@ -141,7 +141,7 @@ def unsilence(
     as_json: Json = False,
 ) -> None:
     """Let people be told again; what is open is told at the next look."""
-    kind, subject = _wanted(kind, subject, of)
+    subject = _wanted(kind, subject, of)
     tools = tools_of(context)
     database = _database(tools)
     now = _now(database)
@@ -154,14 +154,12 @@ def unsilence(
     show(document, as_json=as_json, otherwise=lambda: say(sentence + _where(database, folder)))
 
 
-def _wanted(kind: str | None, subject: str | None, of: str | None) -> tuple[str | None, str | None]:
+def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:
     if kind is None and of is None:
-        raise UsageProblem(f"say what: one of the kinds {', '.join(KINDS)}, or --subject SUBJECT")
+        raise UsageProblem(f"say what: one of the kinds {', '.join(Kind)}, or --subject SUBJECT")
     if subject is not None and of is not None:
         raise UsageProblem("SUBJECT and --subject say the same; give one of them")
-    if kind is not None and kind not in KINDS:
-        raise UsageProblem(f"KIND: {visible(kind, most=80)!r} is none of {', '.join(KINDS)}")
-    return kind, subject if subject is not None else of
+    return subject if subject is not None else of
 
 
 def _named(kind: str | None, subject: str | None) -> str:

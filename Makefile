@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-systemd lint generated bench constraints install clean
+.PHONY: help demo test matrix test-systemd lint generated bench constraints install clean
 
 help:
 	@echo "make demo    both products on a private Postgres and stand-ins of both services; leaves PDFs in demo-rides/"
 	@echo "make test    the tests, on a real Postgres that they start and stop themselves"
+	@echo "make matrix  the tests with every Python from 3.11 to 3.14 that is at hand"
 	@echo "make test-systemd   timers, journal, watchdog and cron for real, in a container (root on Debian; minutes)"
 	@echo "make lint    ruff, mypy, and each column that the code names is in the map of tables"
 	@echo "make generated      unit files, manual page and completions of the repository, from the code"
@@ -34,6 +35,14 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest -q -n auto
 
+# each Python keeps an environment of its own
+matrix:
+	@failed=0; for p in python3.11 python3.12 python3.13 python3.14; do \
+		if $$p -c '' >/dev/null 2>&1; then echo "== $$p"; \
+			$(MAKE) --no-print-directory VENV=.venv-$${p#python} PYTHON="$$(command -v $$p)" test || failed=1; \
+		else echo "== $$p: not on this machine"; fi; \
+	done; exit $$failed
+
 test-systemd: $(READY)
 	@$(BIN)/python -m pytest -q -m systemd -n 2 --dist loadfile tests/deploy
 
@@ -56,4 +65,4 @@ constraints: $(READY)
 	$(LOCK) -c constraints.txt --extra sandbox --extra notify --group dev -o constraints-dev.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [sync|memory|tick|ride|sri|operate]`: measure one or all, and print markdown tables."""
+"""`python -m benchmarks [PART...]`: measure all or those named (`--help` lists them), and print markdown tables."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import measure, memory, operate, ride, sri, sync, tick
+from benchmarks import failover, measure, memory, operate, ride, sri, sync, tick
 
 ALL = ("tick", "ride", "memory", "operate", "sri", "sync")
+BESIDE = ("failover",)  # only where it is named: it measures nothing but proves something
 
 
 def main() -> None:
@@ -33,15 +34,18 @@ def main() -> None:
     parser.add_argument("--calls", type=_positive, default=1000, help="sri: calls a client makes (default 1000)")
     parser.add_argument("--invoices", type=_positive, default=1_000_000, help="sri: invoices (default 1000000)")
     parser.add_argument(
+        "--promotions", type=_positive, default=10, help="failover: of each kind of standby (default 10)"
+    )
+    parser.add_argument(
         "--folder", type=Path, help="an existing folder for bodies and database (default: a temporary one)"
     )
     options = parser.parse_args()
-    if unknown := set(options.what) - set(ALL):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join(ALL)}")
+    if unknown := set(options.what) - {*ALL, *BESIDE}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; expected {', '.join((*ALL, *BESIDE))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # bodies and database go in any case
     compileall.compile_dir(measure.ROOT / "src", quiet=1)  # an installed program has its bytecode
     size = sync.Size(options.runs, options.dealerships, options.vehicles, options.script_dealerships)
-    for what in ALL:
+    for what in (*ALL, *BESIDE):
         if what not in (options.what or ALL):
             continue
         with tempfile.TemporaryDirectory(prefix="jobsync-bench-", dir=options.folder) as folder:
@@ -57,6 +61,8 @@ def main() -> None:
                     Path(folder),
                     sri.Size(options.runs, minutes=options.minutes, calls=options.calls, invoices=options.invoices),
                 )
+            elif what == "failover":
+                report = failover.run(Path(folder), rounds=options.promotions)
             elif what == "operate":
                 report = operate.run(Path(folder), runs=options.runs)
             else:

@@ -1,50 +1,66 @@
 #compdef jobsync
-# zsh completion for jobsync; generated, starts no program
+# zsh completion for jobsync; generated, and asks jobsync itself for what only the database knows
 _jobsync() {
-    local at=jobsync word
-    local -a found
+    local at=jobsync word asked='' skip='' before=${words[CURRENT-1]}
+    local -i n=0
+    local -a found choices values
     for word in ${words[2,CURRENT-1]}; do
+        if [[ -n $skip ]]; then
+            skip=''
+            continue
+        fi
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync logs' | 'jobsync locks' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync audit' | 'jobsync completion' | 'jobsync man' | 'jobsync demo' | 'jobsync adopt' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents') at="$at $word" ;;
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync runs retry' | 'jobsync logs' | 'jobsync locks' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync audit' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync storage' | 'jobsync storage claim' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync adopt' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync demo' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents' | 'jobsync completion' | 'jobsync man')
+            at="$at $word"
+            continue
+            ;;
+        esac
+        case "$word" in
+        (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) skip=1 ;;
+        (-*) ;;
+        (*) n=n+1 ;;
         esac
     done
-    case "${words[CURRENT-1]}" in
-    (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) _files; return ;;
-    esac
     case "$at" in
         ('jobsync') found=(
-            'stock-sync:Bring each dealership’s EasyCars stock into Postgres. Without options - that of every dealership which is neither paused nor switched off, now.'
-            'check-authorizations:Ask the SRI whether documents that wait are authorized. Without options - about every document whose next check is due.'
-            'generate-ride:Render the printed form (RIDE, PDF) of authorized documents. Without options - of every one that is due, which means new or to be tried again.'
-            'logs:Print what a run said, from the journal; where there is none, say where to look.'
-            'locks:Show who holds which lock now.'
-            'status:Show every job, dealership and tenant - what is wrong, why, and what to do.'
+            'stock-sync:Bring dealerships’ EasyCars stock into Postgres. Without options - that of every dealership which is neither paused nor switched off, now.'
+            'check-authorizations:Ask the SRI whether documents are authorized. Without options - about every document whose next check is due.'
+            'generate-ride:Render the RIDE (PDF) of authorized documents. Without options - of every one that is due, which means new or to be tried again.'
+            'status:Show what is wrong, why, and what to do. Every job, dealership and tenant is in it.'
             'health:Say what needs a person - exit 0 nothing, 3 something, 69 the database does not answer.'
-            'doctor:Check configuration, database, key, hosts, files and timers; exit 0 if nothing is wrong.'
-            'report:Write one self-contained HTML page - runs, durations, dealerships, the SRI, failures.'
-            'metrics:Print metrics in Prometheus’ text format, or write them for node_exporter’s textfile collector.'
-            'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
+            'doctor:Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong.'
+            'runs:Runs of all jobs.'
+            'logs:Print what a run said. It is read from the journal, also while the database is away; where there is none, the answer says where to look.'
+            'locks:Show who holds which lock now.'
+            'schedule:When each dealership is synced next.'
             'audit:Show what people changed, newest first.'
-            'completion:Print the completion script of a shell.'
-            'man:Print the manual page - jobsync man | man -l -.'
-            'demo:Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins.'
-            'adopt:Bring the original product’s data - dealerships, credentials, vehicles, documents, logs, settings; ids are kept. It may be repeated - until a dealership’s first sync it brings what has changed there since. Exit 3 - something was left, each with its reason; 1 - an id is here already and was not brought from there, so nothing was. Example - jobsync adopt --from postgresql -//reader@db.example/shop --dry-run'
-            'db:The database’s schema.'
+            'report:Write one self-contained HTML page. Runs, durations, dealerships, the SRI, failures.'
+            'metrics:Print metrics in Prometheus’ text format. With -o for node_exporter’s textfile collector.'
+            'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
             'dealership:Dealerships - whom we sync, and when.'
             'credentials:EasyCars credentials of dealerships.'
-            'settings:Settings in the database; an UPDATE in SQL works as well.'
             'holds:What syncs hold back until a person decides.'
-            'stock:Vehicles - what changed, what was refused, fields to keep, vehicles to keep off.'
-            'tenant:Tenants - taxpayers of Ecuador whose documents are followed.'
+            'stock:Vehicles - changes, refusals, fields and cars to keep.'
+            'tenant:Taxpayers of Ecuador whose documents are followed.'
             'invoice:Fiscal documents and what the SRI said of them.'
             'sri:The SRI, Ecuador’s tax authority.'
             'ride:The printed form (RIDE) of a document.'
-            'runs:Runs of all jobs.'
-            'schedule:When each dealership is synced next.'
+            'storage:The folder of RIDE files, and whose files they are.'
+            'settings:Settings in the database. An UPDATE in SQL works too.'
+            'db:The database’s schema.'
+            'adopt:Bring in the data of the original product. Dealerships, credentials, vehicles, documents, logs, settings; ids are kept. It may be repeated - until a dealership’s first sync it brings what has changed there since. Exit 3 - something was left, each with its reason; 1 - an id is here already and was not brought from there, so nothing was.'
             'units:The systemd files of this host.'
             'cron:Hosts without systemd.'
+            'demo:Play two nights and a morning against stand-ins. A private Postgres is started for it and stopped.'
             'sandbox:Stand-ins for the outside services.'
+            'completion:Print the completion script of a shell.'
+            'man:Print the manual page - jobsync man | man -l -.'
             '--version:Print the version.'
+            '-V:Print the version.'
+            '--quiet:Less log - warnings and errors alone.'
+            '-q:Less log - warnings and errors alone.'
+            '--verbose:More log - all, as JOBSYNC_LOG_LEVEL=debug.'
+            '-v:More log - all, as JOBSYNC_LOG_LEVEL=debug.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock-sync') found=(
@@ -71,7 +87,56 @@ _jobsync() {
             '--access-key:Only this one, due or not (repeatable).'
             '--scheduled:Only what is due; what timers pass.'
             '--force:Render anew what has its file already.'
+            '--missing:Render again those whose file is missing or altered.'
             '--limit:At most so many documents.'
+            '--wait:Wait so long for a run that holds the lock.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync status') found=(
+            '--watch:Show it again and again until interrupted.'
+            '--every:With --watch.'
+            '--window:How far rates and failures look back, such as 24h or 1d12h.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync health') found=(
+            '--act:Also open, send and close alerts, and delete what is past its retention.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync doctor') found=(
+            '--offline:Do not try to reach EasyCars and the SRI.'
+            '--all:Check every RIDE file, not only the latest.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync runs') found=(
+            'list:List the latest runs, newest first.'
+            'prune:Delete what is past its retention now; the health timer does the same, bit by bit. After Ctrl-C it says how much went; the rest goes next time.'
+            'show:Show one run with its items.'
+            'retry:Run again, by hand and at once, exactly the items of a run that failed. Exit codes are those of the job. 0 where nothing failed; 75 while the run is still at work.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync runs list') found=(
+            '--job:Only runs of this job.'
+            '--status:Only runs that ended so (repeatable).'
+            '--failed:Only runs that failed, crashed or needed attention.'
+            '--since:An instant, a date, or a span such as 12h or 1d6h.'
+            '--limit:At most so many.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync runs prune') found=(
+            '--dry-run:Count what would go, by table, and write nothing.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync runs show') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync runs retry') found=(
             '--wait:Wait so long for a run that holds the lock.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
@@ -84,21 +149,16 @@ _jobsync() {
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync status') found=(
-            '--watch:Show it again and again until interrupted.'
-            '--every:With --watch.'
-            '--window:How far rates and failures look back, such as 24h or 7d.'
+        ('jobsync schedule') found=(
+            'show:Show each dealership’s next slot, in its own time zone, and what keeps it from running.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync schedule show') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync health') found=(
-            '--act:Also open, send and close alerts, and delete what is past its retention.'
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync doctor') found=(
-            '--offline:Do not try to reach EasyCars and the SRI.'
-            '--all:Check every RIDE file, not only the latest.'
+        ('jobsync audit') found=(
+            '--limit:At most this many.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -116,43 +176,6 @@ _jobsync() {
         ) ;;
         ('jobsync alert') found=(
             '--unit:The unit that failed.'
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync audit') found=(
-            '--limit:At most this many.'
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync completion') found=(
-            'bash:'
-            'zsh:'
-            'fish:'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync man') found=(
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync demo') found=(
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync adopt') found=(
-            '--from:The original product’s database, which is only read - postgresql -//…; keep its password in ~/.pgpass.'
-            '--from-schema:The schema of its tables.'
-            '--dry-run:Say what would be brought, and write nothing.'
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync db') found=(
-            'upgrade:Create or upgrade the tables; safe to run twice, and two at once.'
-            'status:Say which schema the database has; exit 78 if it is not this version’s.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync db upgrade') found=(
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync db status') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -190,7 +213,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync dealership pause') found=(
-            '--until:Instant (2026-12-24T18 -00+11 -00), date, or span (12h, 3d).'
+            '--until:Instant (2026-12-24T18 -00+11 -00), date, or span (12h, 1d6h, 2w).'
             '--reason:Why; schedule show tells it.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
@@ -226,24 +249,6 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync credentials rotate-key') found=(
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync settings') found=(
-            'list:List every setting with its value, default and range.'
-            'get:Print one setting.'
-            'set:Change one setting; it takes effect at the next tick.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync settings list') found=(
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync settings get') found=(
-            '--json:One JSON document on standard output.'
-            '--help:Show this message and exit.'
-        ) ;;
-        ('jobsync settings set') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
@@ -289,7 +294,7 @@ _jobsync() {
         ) ;;
         ('jobsync stock changes') found=(
             '--run:Only what this run changed; its first characters do.'
-            '--since:An instant, a date, or a span such as 12h.'
+            '--since:An instant, a date, or a span such as 12h or 1d6h.'
             '--dealership:Only of this dealership.'
             '--limit:At most this many.'
             '--json:One JSON document on standard output.'
@@ -348,7 +353,7 @@ _jobsync() {
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync invoice') found=(
-            'import:Take documents in from XML files - bare, or inside what the SRI answered. Each belongs to the tenant that its key names. Running it twice changes nothing.'
+            'import:Take documents in from XML files - bare, or inside what the SRI answered. Each belongs to the tenant that its key names. Running it twice changes nothing. After Ctrl-C it says what went in.'
             'list:List documents, newest first.'
             'show:Show one document and its story - each ask and each answer.'
             'recheck:Make a document pending and due at once - the next tick asks the SRI. For a document that was corrected, submitted again, or settled with the SRI.'
@@ -401,40 +406,56 @@ _jobsync() {
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync runs') found=(
-            'list:List the latest runs, newest first.'
-            'prune:Delete what is past its retention now; the health timer does the same, bit by bit.'
-            'show:Show one run with its items.'
+        ('jobsync storage') found=(
+            'claim:Mark the storage as this database’s - a new one, or one that was restored without its marker. generate-ride marks a storage by itself as long as no row names a file. Asks where another database has marked it.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync runs list') found=(
-            '--job:Only runs of this job.'
-            '--status:Only runs that ended so (repeatable).'
-            '--failed:Only runs that failed, crashed or needed attention.'
-            '--since:An instant, a date, or a span such as 12h.'
-            '--limit:At most so many.'
+        ('jobsync storage claim') found=(
+            '--yes:Do not ask; needed without a terminal.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync runs prune') found=(
+        ('jobsync settings') found=(
+            'list:List every setting with its value, default and range.'
+            'get:Print one setting.'
+            'set:Change one setting; it takes effect at the next tick.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync settings list') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync runs show') found=(
+        ('jobsync settings get') found=(
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync schedule') found=(
-            'show:Show each dealership’s next slot, in its own time zone, and what keeps it from running.'
+        ('jobsync settings set') found=(
+            '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
-        ('jobsync schedule show') found=(
+        ('jobsync db') found=(
+            'upgrade:Create or upgrade the tables; safe to run twice, and two at once.'
+            'status:Say which schema the database has; exit 78 if it is not this version’s.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync db upgrade') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync db status') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync adopt') found=(
+            '--from:The original product’s database, which is only read - postgresql -//…; keep its password in ~/.pgpass.'
+            '--from-schema:The schema of its tables.'
+            '--dry-run:Say what would be brought, and write nothing.'
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync units') found=(
             'show:Print the files that install would write.'
-            'install:Write the files that differ, create user and folders, reload systemd.'
+            'install:Write the files that differ, remove what is configured no more, create user and folders, reload systemd.'
             'uninstall:Disable the timers and remove the files; user, state, configuration and secrets stay.'
             'diff:Show what install would change; exit 1 if that is anything.'
             '--help:Show this message and exit.'
@@ -474,6 +495,9 @@ _jobsync() {
         ('jobsync cron run') found=(
             '--help:Show this message and exit.'
         ) ;;
+        ('jobsync demo') found=(
+            '--help:Show this message and exit.'
+        ) ;;
         ('jobsync sandbox') found=(
             'serve:Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there.'
             'seed:Fill a test database with the dealerships, tenants and documents that `sandbox serve` knows; all or nothing. A database that holds dealerships or tenants is refused.'
@@ -502,8 +526,68 @@ _jobsync() {
             '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
+        ('jobsync completion') found=(
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync man') found=(
+            '--help:Show this message and exit.'
+        ) ;;
     esac
-    _describe 'jobsync' found || _files
+    [[ -n $skip ]] && found=() || before=$n
+    case "$at $before" in
+        ('jobsync stock-sync '--dealership) asked='dealership' choices=() ;;
+        ('jobsync check-authorizations '--tenant) asked='tenant' choices=() ;;
+        ('jobsync generate-ride '--tenant) asked='tenant' choices=() ;;
+        ('jobsync runs list '--job) asked='' choices=(stock-sync check-authorizations generate-ride) ;;
+        ('jobsync runs list '--status) asked='' choices=(running succeeded partial held failed cancelled timed_out lock_lost crashed) ;;
+        ('jobsync runs show '0) asked='run' choices=() ;;
+        ('jobsync runs retry '0) asked='run' choices=() ;;
+        ('jobsync logs '0) asked='run' choices=() ;;
+        ('jobsync dealership set '0) asked='dealership' choices=() ;;
+        ('jobsync dealership show '0) asked='dealership' choices=() ;;
+        ('jobsync dealership pause '0) asked='dealership' choices=() ;;
+        ('jobsync dealership resume '0) asked='dealership' choices=() ;;
+        ('jobsync dealership schedule '0) asked='dealership' choices=() ;;
+        ('jobsync credentials set '0) asked='dealership' choices=() ;;
+        ('jobsync credentials delete '0) asked='dealership' choices=() ;;
+        ('jobsync credentials test '0) asked='dealership' choices=() ;;
+        ('jobsync holds show '0) asked='hold' choices=() ;;
+        ('jobsync holds approve '0) asked='hold' choices=() ;;
+        ('jobsync holds reject '0) asked='hold' choices=() ;;
+        ('jobsync stock history '0) asked='dealership' choices=() ;;
+        ('jobsync stock changes '--run) asked='run' choices=() ;;
+        ('jobsync stock changes '--dealership) asked='dealership' choices=() ;;
+        ('jobsync stock refused '0) asked='dealership' choices=() ;;
+        ('jobsync stock lock '0) asked='dealership' choices=() ;;
+        ('jobsync stock lock '[2-9]) asked='' choices=(vin make model badge series year body colour interior_colour price special_price is_drive_away odometer odometer_unit condition stock_type stock_status status title description short_description registration registration_state fuel_type transmission drive_train engine_capacity doors seats yard_code video_link features images) ;;
+        ('jobsync stock unlock '0) asked='dealership' choices=() ;;
+        ('jobsync stock unlock '[2-9]) asked='' choices=(vin make model badge series year body colour interior_colour price special_price is_drive_away odometer odometer_unit condition stock_type stock_status status title description short_description registration registration_state fuel_type transmission drive_train engine_capacity doors seats yard_code video_link features images) ;;
+        ('jobsync stock exclude '0) asked='dealership' choices=() ;;
+        ('jobsync stock include '0) asked='dealership' choices=() ;;
+        ('jobsync tenant add '--environment) asked='' choices=(test production) ;;
+        ('jobsync tenant show '0) asked='tenant' choices=() ;;
+        ('jobsync tenant pause '0) asked='tenant' choices=() ;;
+        ('jobsync tenant resume '0) asked='tenant' choices=() ;;
+        ('jobsync invoice import '--tenant) asked='tenant' choices=() ;;
+        ('jobsync invoice list '--status) asked='' choices=(pending_authorization authorized rejected needs_attention cancelled) ;;
+        ('jobsync invoice list '--tenant) asked='tenant' choices=() ;;
+        ('jobsync settings get '0) asked='' choices=(easycar_sync_enabled easycar_sync_cron easycar_sync_timezone easycar_sync_concurrency easycar_retry_minutes easycar_status_map easycar_removal_limit_percent easycar_removal_limit_floor easycar_removal_grace_days sri_check_enabled sri_check_interval_s sri_call_delay_ms sri_check_concurrency ride_enabled ride_interval_s ride_delay_ms ride_attach_xml alert_after_failures alert_run_minutes alert_queue_length alert_silence_hours alert_reminder_hours runs_retention_days items_retention_days events_retention_days) ;;
+        ('jobsync settings set '0) asked='' choices=(easycar_sync_enabled easycar_sync_cron easycar_sync_timezone easycar_sync_concurrency easycar_retry_minutes easycar_status_map easycar_removal_limit_percent easycar_removal_limit_floor easycar_removal_grace_days sri_check_enabled sri_check_interval_s sri_call_delay_ms sri_check_concurrency ride_enabled ride_interval_s ride_delay_ms ride_attach_xml alert_after_failures alert_run_minutes alert_queue_length alert_silence_hours alert_reminder_hours runs_retention_days items_retention_days events_retention_days) ;;
+        ('jobsync units show '0) asked='' choices=(jobsync-alert@.service jobsync-check-authorizations.service jobsync-check-authorizations.timer jobsync-generate-ride.service jobsync-generate-ride.timer jobsync-health.service jobsync-health.timer jobsync-metrics.service jobsync-metrics.timer jobsync-now@.service jobsync-report.service jobsync-report.timer jobsync-stock-sync.service jobsync-stock-sync.timer) ;;
+        ('jobsync cron run '0) asked='' choices=(stock-sync check-authorizations generate-ride) ;;
+        ('jobsync completion '0) asked='' choices=(bash zsh fish) ;;
+    esac
+    if [[ -n $asked && ${words[CURRENT]} != -* ]]; then
+        for word in "${(@f)$(jobsync values $asked 2>/dev/null </dev/null)}"; do
+            [[ -n $word ]] && values+=("${word%%$'\t'*}:${word#*$'\t'}")
+        done
+    fi
+    if (( $#values )); then
+        _describe "$asked" values
+    else
+        found+=($choices)
+        _describe 'jobsync' found || _files
+    fi
 }
 if [[ $funcstack[1] == _jobsync ]]; then
     _jobsync "$@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from jobsync import logs
 from jobsync.db import embedded, migrate, system_settings
 from jobsync.db.engine import Database, connect
 from jobsync.logs import configure_logs
+from jobsync.masking import forget_secrets
 from jobsync.wiring import Tools
 
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -35,6 +36,29 @@ settings.register_profile(
 settings.load_profile("jobsync")
 
 
+_MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own there
+_ROOM = 4 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Have the tests' folders in memory where there is room: a database is 450 files, and each second test wants one.
+
+    They are gone at the end; --basetemp=FOLDER keeps them, elsewhere.
+    """
+    if config.option.basetemp is not None or hasattr(config, "workerinput") or not _MEMORY.is_dir():
+        return
+    for left in _MEMORY.glob("jobsync-tests-*"):  # by a run that was killed
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    there = os.statvfs(_MEMORY)
+    if there.f_bavail * there.f_frsize < _ROOM or there.f_flag & os.ST_NOEXEC or not os.access(_MEMORY, os.W_OK):
+        return
+    folder = _MEMORY / f"jobsync-tests-{os.getpid()}"
+    config.option.basetemp = str(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def interruptible() -> None:
     """Programs that tests start can be interrupted, also where a shell runs the tests in its background."""
@@ -51,13 +75,13 @@ def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_log() -> Iterator[None]:
     """
     No test's log goes on to where an earlier one's went, which may be closed by now; what is said once, is anew, and
     an earlier test's secrets mask no word of this one.
     """
     system_settings._reported.clear()
-    monkeypatch.setattr(logs, "_secrets", logs._secrets)  # put back at the end
+    forget_secrets()
     yield
     configure_logs()
 

@@ -50,6 +50,8 @@ def _commands(tree: Command) -> list[str]:
         ]
         lines += ["", f"## {' '.join(command.path[1:])}", "", f"    {' '.join([*command.path, *arguments])}", ""]
         lines.append(_plain(command.help))
+        for example in command.examples:
+            lines += ["", f"Example: `{example}`"]
         told = [
             (_names(option), _plain(option.help)) for option in (*command.arguments, *command.options) if option.help
         ]
@@ -115,9 +117,9 @@ def _causes() -> list[str]:
         "",
         NOTE,
         "",
-        "An alert is known by its kind, its subject and its cause. Words in capitals stand for what it is about. At once:",
-        "no retry mends it, so it is told when it is first seen; what one host meets of the others is told after",
-        "`alert_after_failures` times in a row.",
+        "An alert is known by its kind, its subject and its cause. Words in capitals stand for what it is about.",
+        "At once: no retry mends it, so it is told when it is first seen; what one host meets of the others is told",
+        "after `alert_after_failures` times in a row.",
         "",
         *_table(("cause", "kind", "meaning", "remedy", ""), rows),
     ]

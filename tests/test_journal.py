@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from jobsync import journal as module
-from jobsync import logs
 from jobsync.journal import MESSAGE_IDS, Journal, is_journal, to_fields
-from jobsync.logs import configure_logs, get_logger, register_secret
+from jobsync.logs import configure_logs, get_logger
+from jobsync.masking import register_secret
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the journal is Linux's")
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
@@ -79,7 +79,6 @@ def heard(listener: socket.socket) -> Heard:
 @pytest.fixture
 def logging(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The process's log leads to the listener."""
-    monkeypatch.setattr(logs, "_secrets", set())
     monkeypatch.setattr(module, "SOCKET", listener.getsockname())
     found = os.fstat(2)
     monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")

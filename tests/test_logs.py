@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from jobsync import logs
-from jobsync.logs import configure_logs, get_logger, register_secret, visible, visible_lines
+from jobsync.logs import configure_logs, get_logger, visible, visible_lines
+from jobsync.masking import register_secret
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No secret of another test, and the usual log afterwards."""
-    monkeypatch.setattr(logs, "_secrets", frozenset())
+def fresh() -> Iterator[None]:
+    """The usual log afterwards."""
     yield
     configure_logs()
 
@@ -100,25 +100,19 @@ def test_secret_that_begins_with_another_is_masked_whole() -> None:
 
 def test_secret_that_becomes_known_while_another_is_looked_for() -> None:
     """Threads learn secrets (a decrypted password, a token) while others write lines: neither disturbs the other."""
-
-    class Meanwhile(str):
-        __slots__ = ()
-
-        def __contains__(self, part: object) -> bool:
-            register_secret(f"{part} and another")
-            return str(part) in str.__str__(self)
-
     register_secret("hunter2")
     register_secret("swordfish")
 
-    assert visible(Meanwhile("hunter2 met swordfish")) == "••• met •••"
+    def learn() -> None:
+        for number in range(300):
+            register_secret(f"s{number:02}" if number < 100 else f"hunter{number}-and-more")
 
+    learning = threading.Thread(target=learn)
+    learning.start()
+    shown = {visible("hunter2 met swordfish") for _ in range(300)}
+    learning.join()
 
-def test_very_short_secret_is_not_masked() -> None:
-    """A secret of three letters would mask half of every sentence."""
-    register_secret("car")
-
-    assert visible("a car") == "a car"
+    assert shown == {"••• met •••"}
 
 
 def test_lines_keep_their_indentation() -> None:
@@ -218,3 +212,24 @@ def test_http_libraries_are_silent(name: str, stream: io.StringIO, capfd: pytest
 
     assert "hunter2" not in stream.getvalue() + "".join(capfd.readouterr())
     assert not logger.isEnabledFor(logging.ERROR)
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", []), ("warning", ["warning"]), ("error", ["error"])])
+def test_what_a_library_logs_is_an_event(
+    level: str, shown: list[str], stream: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """From a warning on, in one line without traceback and secrets; not as Python by itself would write it."""
+    register_secret("hunter2")
+    try:
+        raise ValueError("hunter2 is lost")
+    except ValueError:
+        logging.getLogger("sqlalchemy.pool.impl.QueuePool").log(
+            logging.getLevelNamesMapping()[level.upper()], "Exception during %s", "reset", exc_info=True
+        )
+    written = [json.loads(text) for text in stream.getvalue().splitlines()]
+
+    assert shown == [event["level"] for event in written]
+    for event in written:
+        assert ("library.said", "sqlalchemy.pool.impl.QueuePool") == (event["event"], event["library"])
+        assert ("Exception during reset", "ValueError: ••• is lost") == (event["text"], event["error"])
+    assert "" == "".join(capfd.readouterr())

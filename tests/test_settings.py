@@ -29,6 +29,8 @@ VARIABLES = [
     ("JOBSYNC_SRI_URL", "https://h:8443", "sri_url", "https://h:8443"),
     ("JOBSYNC_PROXY", "http://u:p@proxy:3128", "proxy", "http://u:p@proxy:3128"),
     ("JOBSYNC_STORAGE", "/srv/rides", "storage", Path("/srv/rides")),
+    ("JOBSYNC_REPORT_FILE", "/srv/r/r.html", "report_file", Path("/srv/r/r.html")),
+    ("JOBSYNC_METRICS_FILE", "/srv/m/m.prom", "metrics_file", Path("/srv/m/m.prom")),
     ("JOBSYNC_LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("JOBSYNC_LOG_FORMAT", "json", "log_format", "json"),
     ("JOBSYNC_SMTP_URL", "smtps://u:p@h:465", "smtp_url", "smtps://u:p@h:465"),
@@ -221,7 +223,16 @@ def test_unreadable_credential_is_named(sources: dict[str, str]) -> None:
         load_settings(sources)
 
 
-@pytest.mark.parametrize(("name", "value"), [("JOBSYNC_DATABASE_URL", "embedded:pg"), ("JOBSYNC_STORAGE", "rides")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JOBSYNC_DATABASE_URL", "embedded:pg"),
+        ("JOBSYNC_STORAGE", "rides"),
+        ("JOBSYNC_REPORT_FILE", "report.html"),
+        ("JOBSYNC_REPORT_FILE", "/report.html"),
+        ("JOBSYNC_METRICS_FILE", "/srv/metrics/"),
+    ],
+)
 def test_folders_must_be_absolute(name: str, value: str) -> None:
     """Where the data lies must not depend on where the command was typed."""
     with pytest.raises(ConfigurationProblem, match="absolute"):

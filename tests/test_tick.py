@@ -67,14 +67,29 @@ def test_idle_tick_is_stamped(tick: Tick, connection: psycopg.Connection[tuple[o
     assert connection.execute("SELECT count(*) FROM run_locks").fetchall() == [(0,)]
 
 
-def test_switched_off_goes_the_ordinary_way(tick: Tick, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """A job that is switched off says so, at a tick too."""
+def test_a_tick_of_a_job_that_is_switched_off_says_so_once_while_work_is_due(
+    tick: Tick, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """The first tick with work goes the ordinary way; what it has said, the next one does not import anything for."""
+    connection.execute("UPDATE system_settings SET value = 'false' WHERE key = 'sri_check_enabled'")
+    connection.execute("INSERT INTO tenants (ruc, name) VALUES ('1790012345001', 'T')")
+    connection.execute("INSERT INTO invoices (tenant_id, access_key) VALUES (1, lpad('1', 49, '0'))")
+
+    first, second = (tick("check-authorizations", "--scheduled") for _ in range(2))
+
+    assert (0, 1) == (first.returncode, first.stderr.count("globally disabled"))
+    assert (0, "\n", "") == (second.returncode, second.stdout, second.stderr)
+
+
+def test_a_tick_of_a_job_that_is_switched_off_is_idle_when_nothing_is_due(
+    tick: Tick, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """Nothing is kept from being done: nothing is said, and nothing that costs is imported."""
     connection.execute("UPDATE system_settings SET value = 'false' WHERE key = 'easycar_sync_enabled'")
 
     ran = tick()
 
-    assert ran.returncode == 0
-    assert "globally disabled" in ran.stderr
+    assert (0, "\n", "") == (ran.returncode, ran.stdout, ran.stderr)
 
 
 @pytest.mark.parametrize(

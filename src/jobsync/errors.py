@@ -64,11 +64,11 @@ class JobsyncError(Exception):
     """
 
     exit_code: ExitCode = ExitCode.FAILED
-    cause: Cause | None = None  # of the closed list, where it may become an alert
+    alert_cause: Cause | None = None  # of the closed list, where it may become an alert
 
     def __init__(self, text: str = "", *, cause: Cause | None = None) -> None:
         super().__init__(text)
-        self.cause = cause or self.cause
+        self.alert_cause = cause or self.alert_cause
 
 
 class UsageProblem(JobsyncError):

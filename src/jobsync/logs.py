@@ -7,43 +7,28 @@ import logging
 import os
 import re
 import sys
-import threading
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
-from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
-from urllib.parse import quote, quote_plus
+
+from jobsync.masking import UNPRINTABLE, mask_secrets
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from jobsync.journal import Journal
 
-# Control characters (C0, DEL, C1), line and paragraph separators, direction marks and overrides, lone surrogates:
-# each could forge a line, colour a terminal or break an encoder.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-_MASK = "•••"
-_secrets: frozenset[str] = frozenset()  # replaced, never changed: other threads may be looking through it
-_secrets_lock = threading.Lock()
+_UNPRINTABLE = re.compile(f"[{UNPRINTABLE}]")
 _journal: Journal | None = None
 _progress_on: TextIO | None = None  # the terminal where a hand run's progress stands, in a line of its own
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
 
 
-def register_secret(text: str) -> None:
-    """From now on `visible` masks `text`; one of under 6 characters would mask half of every sentence: ignored."""
-    global _secrets
-    if len(text) >= 6:
-        # a vendor may quote back what it was sent, in the form that it was sent in
-        forms = {text, quote(text, safe=""), quote_plus(text), escape(text), json.dumps(text)[1:-1]}
-        with _secrets_lock:
-            _secrets = _secrets | forms
+_MOST = 2000
 
 
-def visible(text: object, *, most: int = 2000) -> str:
+def visible(text: object, *, most: int = _MOST) -> str:
     """
     Return text from a vendor, a file or a database in a form that is safe to show anywhere.
 
@@ -53,21 +38,21 @@ def visible(text: object, *, most: int = 2000) -> str:
     >>> visible("sold\\x1b[31m\\n\\tout")
     'sold [31m out'
     """
-    shown = " ".join(_UNPRINTABLE.sub(" ", _masked(str(text))).split())
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+    return _cleaned(mask_secrets(str(text)[: _READ_TIMES * most]), most)
+
+
+_READ_TIMES = 20  # of what is shown at most: text that is all blanks, or a whole page, is not looked through to its end
 
 
 def visible_lines(text: str) -> str:
     """Return text of several lines, such as a traceback: each line made visible, its indentation kept."""
-    lines = _masked(text).splitlines()
-    return "\n".join(" " * (len(line) - len(line.lstrip(" "))) + visible(line) for line in lines)
+    lines = mask_secrets(text).splitlines()
+    return "\n".join(" " * (len(line) - len(line.lstrip(" "))) + _cleaned(line, _MOST) for line in lines)
 
 
-def _masked(text: str) -> str:
-    found = [secret for secret in _secrets if secret in text]
-    for secret in sorted(found, key=len, reverse=True):  # one may be the beginning of another
-        text = text.replace(secret, _MASK)
-    return text
+def _cleaned(masked: str, most: int) -> str:
+    shown = " ".join(_UNPRINTABLE.sub(" ", masked).split())
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -136,6 +121,7 @@ def configure_logs(
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
     for noisy in ("httpx", "httpcore", "waitress"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    logging.getLogger().addHandler(_of_libraries)  # which is added once
 
     def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if event.get("event") in without:
@@ -285,6 +271,19 @@ class _Lines:
             return
 
     debug = info = warning = error = critical = msg
+
+
+class _OfLibraries(logging.Handler):
+    """Makes one event of what a library logs: Python itself would write it as it is, with secrets and tracebacks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = record.exc_info[1] if record.exc_info else None
+        error = None if cause is None else f"{type(cause).__name__}: {cause}"
+        say = get_logger().error if record.levelno >= logging.ERROR else get_logger().warning
+        say("library.said", library=record.name, text=record.getMessage(), error=error)
+
+
+_of_libraries = _OfLibraries(logging.WARNING)
 
 
 def get_logger() -> FilteringBoundLogger:

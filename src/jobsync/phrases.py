@@ -6,19 +6,48 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-_SPAN = re.compile(r"(\d{1,5})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+SPANS = "90m, 1h30m, 3d or 2w"  # what parse_span takes, for messages and helps
+_SPAN = re.compile(
+    r"(?:(?P<weeks>\d{1,4})w)? *(?:(?P<days>\d{1,5})d)? *(?:(?P<hours>\d{1,5})h)? *(?:(?P<minutes>\d{1,5})m)?"
+    r" *(?:(?P<seconds>\d{1,5})s)?",
+    re.ASCII,
+)
 
 
 def parse_span(words: str) -> timedelta | None:
     """
-    Return a span of minutes, hours or days; None if the words are none.
+    Return a span of weeks, days, hours, minutes and seconds, the larger first; None if the words are none.
 
-    >>> parse_span("90m"), parse_span(" 3d "), parse_span("3 days")
-    (datetime.timedelta(seconds=5400), datetime.timedelta(days=3), None)
+    >>> parse_span("90m"), parse_span(" 1h30m "), parse_span("2w 3d") == timedelta(days=17)
+    (datetime.timedelta(seconds=5400), datetime.timedelta(seconds=5400), True)
+    >>> parse_span("3 days"), parse_span("30m1h"), parse_span("")
+    (None, None, None)
     """
-    found = _SPAN.fullmatch(words.strip())
-    return timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+    found = _SPAN.fullmatch(words.strip().lower())
+    parts = {unit: int(digits) for unit, digits in found.groupdict().items() if digits} if found else {}
+    return timedelta(**parts) if parts else None
+
+
+def parse_when(words: str, *, now: datetime, zone: str = "UTC", past: bool) -> datetime | None:
+    """
+    Return an instant that a person typed: ISO 8601, a date, or a span before or after now; None if it is none.
+
+    Args:
+        zone: what the words mean where they name no offset.
+        past: a span counts back from now, else forth.
+    """
+    if (length := parse_span(words)) is not None:
+        return now - length if past else now + length
+    try:
+        then = datetime.fromisoformat(words.strip())
+    except ValueError:
+        return None
+    return then if then.tzinfo else then.replace(tzinfo=ZoneInfo(zone))
+
+
+def misread(option: str, words: str) -> str:
+    """Return the sentence about an instant that is none, with all that is accepted."""
+    return f"{option}: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24 or a span such as {SPANS}"
 
 
 def span(seconds: float) -> str:

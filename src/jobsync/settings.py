@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import grp
 import os
+import pwd
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from jobsync import schema_name
@@ -18,8 +23,10 @@ from jobsync.proxies import read_proxies
 CONFIG_FILE = "/etc/jobsync/config.toml"
 # Where the units' secrets lie; a command typed by the service's user or by root reads them there itself.
 CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
+# The user that the units run as, and its group.
+SERVICE = "jobsync"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
-_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
 _NAMES = (
     "JOBSYNC_DATABASE_URL",
@@ -31,6 +38,8 @@ _NAMES = (
     "JOBSYNC_SRI_URL",
     "JOBSYNC_PROXY",
     "JOBSYNC_STORAGE",
+    "JOBSYNC_REPORT_FILE",
+    "JOBSYNC_METRICS_FILE",
     "JOBSYNC_LOG_LEVEL",
     "JOBSYNC_LOG_FORMAT",
     "JOBSYNC_SMTP_URL",
@@ -39,6 +48,8 @@ _NAMES = (
     "JOBSYNC_ALERT_URLS",
     "JOBSYNC_PING_URL",
 )
+# Where a timer writes, if they are set; nothing else may be written in the file's folder by the unit of that timer.
+_FILES = ("JOBSYNC_REPORT_FILE", "JOBSYNC_METRICS_FILE")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
 _ALERT_NAMES = (
     "JOBSYNC_SMTP_URL",
@@ -73,6 +84,8 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     storage: Path | None = None
+    report_file: Path | None = None
+    metrics_file: Path | None = None
     log_level: str = "info"
     log_format: str = "auto"
     smtp_url: str | None = field(default=None, repr=False)
@@ -81,6 +94,18 @@ class Settings:
     alert_urls: str | None = field(default=None, repr=False)
     ping_url: str | None = field(default=None, repr=False)
     under_systemd: bool = False
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """By which ways people are told of what needs one."""
+        told = {
+            "mail": self.smtp_url and self.alert_to,
+            "webhook": self.alert_webhook,
+            "ping": self.ping_url,
+        }
+        services = enumerate(filter(None, re.split(r"[\s,]+", self.alert_urls or "")), 1)
+        named = (f"{url.partition('://')[0].lower()} #{number}" for number, url in services)
+        return (*(name for name, where in told.items() if where), *named)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -172,7 +197,9 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         proxy=proxy,
         proxies=read_proxies(environ, proxy),
         storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
-        log_level=choice_of("JOBSYNC_LOG_LEVEL", _LOG_LEVELS, "info"),
+        report_file=Path(raw["JOBSYNC_REPORT_FILE"]) if "JOBSYNC_REPORT_FILE" in raw else None,
+        metrics_file=Path(raw["JOBSYNC_METRICS_FILE"]) if "JOBSYNC_METRICS_FILE" in raw else None,
+        log_level=choice_of("JOBSYNC_LOG_LEVEL", LOG_LEVELS, "info"),
         log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
         smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
         alert_to=raw.get("JOBSYNC_ALERT_TO"),
@@ -204,8 +231,12 @@ def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tup
         try:
             if folder or os.access(credential, os.R_OK):
                 found[name] = (credential.read_text(encoding="utf-8").strip(), credential)
+            elif not environ.get(name) and _rights_of(credential):
+                problems.append(f"{name}: {why_closed(credential)}")
         except FileNotFoundError:
             pass
+        except PermissionError:
+            problems.append(f"{name}: {why_closed(credential)}")
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}: credential file {credential} cannot be read ({type(error).__name__})")
         if environ.get(name):
@@ -227,12 +258,15 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
     if not named and not os.access(path, os.R_OK):
         elsewhere = environ.get("JOBSYNC_DATABASE_URL") or environ.get("CREDENTIALS_DIRECTORY")
         if not elsewhere and _is_closed(path):  # not to be taken for a machine without one, which has its own database
-            problems.append(f"{path}: you may not read it; as the service's user: runuser -u jobsync -- jobsync …")
+            problems.append(why_closed(path))
         return  # the system's file is optional
     import tomllib
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except PermissionError:
+        problems.append(why_closed(path))
+        return
     except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         problems.append(f"{path}: cannot be read as TOML ({error})")
         return
@@ -254,6 +288,75 @@ def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
     )
     if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
         problems.append("JOBSYNC_STORAGE: expected an absolute path")
+    for name in _FILES:
+        path = Path(raw.get(name, "/srv/file"))
+        if not path.is_absolute() or path.parent == Path("/") or raw.get(name, "").endswith("/"):
+            problems.append(f"{name}: expected the absolute path of a file, in a folder below /")
+
+
+def closed_place(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return where a setting that was not found may stand all the same, for this user may not look there."""
+    folder = Path(environ.get("CREDENTIALS_DIRECTORY") or CREDENTIALS_FOLDER)
+    for path in (Path(environ.get("JOBSYNC_CONFIG") or CONFIG_FILE), folder / name.lower()):
+        if not os.access(path, os.R_OK) and _is_closed(path):
+            return f"{name} is not in the environment, and perhaps here: {why_closed(path)}"
+    return None
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Whose a file is, and its mode, as `ls -l` and `chmod` have them."""
+
+    owner: str
+    group: str
+    mode: int
+
+    def __str__(self) -> str:
+        """Return them as they are said."""
+        return f"{self.owner}:{self.group}, mode {self.mode:04o}"
+
+    @property
+    def open_to_service(self) -> bool:
+        """Whether the service's user may read it, which is alone in its group."""
+        by_group = self.group == SERVICE and self.mode & stat.S_IRGRP
+        return bool(self.owner == SERVICE or by_group or self.mode & stat.S_IROTH)
+
+
+def read_rights(path: Path) -> Rights:
+    """Return the rights of a file; raises OSError where it is not there, or its folder is closed."""
+    found = path.stat()
+    owner, group = _name_of(pwd.getpwuid, found.st_uid), _name_of(grp.getgrgid, found.st_gid)
+    return Rights(owner, group, stat.S_IMODE(found.st_mode))
+
+
+def _name_of(find: Callable[[int], tuple[Any, ...]], number: int) -> str:
+    try:
+        return str(find(number)[0])
+    except KeyError:
+        return str(number)
+
+
+def _rights_of(path: Path) -> Rights | None:
+    try:
+        return read_rights(path)
+    except OSError:
+        return None
+
+
+def why_closed(path: Path) -> str:
+    """Return why this user may not read a file of the service, and what mends it: rights, or another user."""
+    user, rights = _name_of(pwd.getpwuid, os.geteuid()), _rights_of(path)
+    if rights is not None and not rights.open_to_service:
+        return f"{path} is there ({rights}), and {user} may not read it; as root: {to_open(path)}"
+    shut = next((each for each in path.parents[::-1] if not os.access(each, os.X_OK)), None)
+    if user == SERVICE and shut is not None:
+        return f"{path}: {user} may not look into {shut}; as root: {to_open(shut, mode=0o750)}"
+    return f"{path}: you may not read it; as the service's user: runuser -u {SERVICE} -- jobsync …"
+
+
+def to_open(path: Path, *, mode: int = 0o640) -> str:
+    """Return what root types to let the service read a file, or look into a folder."""
+    return f"chown root:{SERVICE} {shlex.quote(str(path))} && chmod {mode:04o} {shlex.quote(str(path))}"
 
 
 def _is_closed(path: Path) -> bool:

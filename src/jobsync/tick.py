@@ -11,12 +11,8 @@ from jobsync.jobs import BY_NAME, GENERATE_RIDE
 
 # Then the ordinary way asks, and finds out whether the server is slow or silent.
 _ANSWER_WITHIN_S = 6.5  # its lock_timeout and a little
-# False only if nothing is due and the switch is plainly on: a run that is switched off says so in the ordinary way.
-_QUESTION = (
-    "SELECT jobsync_tick('{job}') OR NOT coalesce((SELECT lower(btrim(value)) IN ('true', '1', 'on', 'yes')"
-    " FROM system_settings WHERE key = '{switch}'), true), (SELECT version_num FROM jobsync_schema_version)"
-)
-SCHEMA = "0011"
+_QUESTION = "SELECT jobsync_tick('{job}'), (SELECT version_num FROM jobsync_schema_version)"
+SCHEMA = "0016"
 _SEVERAL_HOSTS = (",", "%2C", "%2c")  # perhaps in the password: asking for the primary does no harm there
 _KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
 
@@ -40,7 +36,7 @@ def nothing_is_due(arguments: list[str]) -> bool:
 
         # one transaction; the ordinary way says who keeps it waiting
         settings = f"{use_schema(schema)}; SET LOCAL lock_timeout = '5s'; "
-        question = settings + _QUESTION.format(job=job.name, switch=job.switch)
+        question = settings + _QUESTION.format(job=job.name)
         answer = libpq.ask_row(url, question, parameters=_parameters(url), within_s=_ANSWER_WITHIN_S)
         return answer == (b"f", SCHEMA.encode())
     except (OSError, AttributeError, ValueError):

@@ -7,14 +7,19 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobsync.db.engine import LOCK_WITHIN_S, Database, passwords_in
-from jobsync.logs import configure_logs, register_secret
+from jobsync.errors import ConfigurationProblem
+from jobsync.logs import configure_logs
+from jobsync.masking import register_secret
 from jobsync.proxies import secrets_of
-from jobsync.settings import Settings, load_alert_settings, load_settings
+from jobsync.settings import Settings, closed_place, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from psycopg import Connection
     from sqlalchemy import Engine
 
     from jobsync.db.system_settings import SystemSettings
@@ -116,6 +121,14 @@ class Tools:
         return read_waker(embedded=self.settings.database_url is None)
 
     @cached_property
+    def timers_on(self) -> frozenset[str]:
+        """The jobs (and `health`) whose timer is active on this host."""
+        from jobsync.jobs import BY_NAME
+        from jobsync.watch.timers import read_timers_on
+
+        return read_timers_on(self.waker, (*BY_NAME, "health"))
+
+    @cached_property
     def database(self) -> Database:
         """The database, started first if it is the embedded one, whose schema keeps itself up to date."""
         settings = self.settings
@@ -171,10 +184,13 @@ class Tools:
 
     @property
     def cipher(self) -> Cipher:
-        """Raises ConfigurationProblem where no key is set."""
+        """Raises ConfigurationProblem where no key is set, or perhaps one that this user may not see."""
         from jobsync.easycars.credentials import require_cipher
 
-        return require_cipher(self.settings.encryption_key, self.settings.encryption_key_previous)
+        key = self.settings.encryption_key
+        if key is None and (closed := closed_place("JOBSYNC_ENCRYPTION_KEY", self.environ)):
+            raise ConfigurationProblem(closed)
+        return require_cipher(key, self.settings.encryption_key_previous)
 
     def easycars(self, pause: Callable[[float], bool], *, connections: int) -> EasyCarsClient:
         """Return a client for the EasyCars API; `pause` ends with the run."""
@@ -230,7 +246,6 @@ class Tools:
         Raises:
             ConfigurationProblem: the database is a named one, and the storage is not.
         """
-        from jobsync.errors import ConfigurationProblem
         from jobsync.ride.files import Storage
 
         settings = self.settings
@@ -238,7 +253,9 @@ class Tools:
             return Storage(settings.storage)
         if settings.database_url is not None:
             raise ConfigurationProblem(
-                "JOBSYNC_STORAGE is not set: with a database of its own name jobsync must be told where RIDE files lie"
+                closed_place("JOBSYNC_STORAGE", self.environ)
+                or "JOBSYNC_STORAGE is not set: with a database of its own name jobsync must be told where RIDE files"
+                " lie"
             )
         from jobsync.db import embedded
 
@@ -251,6 +268,7 @@ class Tools:
         access_keys: tuple[str, ...],
         tenants: tuple[str, ...],
         force: bool,
+        missing: bool,
         limit: int | None,
         every: bool,
     ) -> GenerateRide:
@@ -265,6 +283,7 @@ class Tools:
             access_keys=access_keys,
             tenants=tenants,
             force=force,
+            missing=missing,
             limit=limit,
             every=every,
         )
@@ -290,6 +309,13 @@ class Tools:
             scheduled=scheduled,
             concurrency=workers,
         )
+
+    @staticmethod
+    def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
+        """Keep each slice's own log of a closed run's unfinished items; any job's run may be the one that closes it."""
+        from jobsync.easycars.store import log_unfinished
+
+        log_unfinished(connection, run_id)
 
     def close(self) -> None:
         """Give everything back; the embedded server goes with its last user."""

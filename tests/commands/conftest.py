@@ -7,19 +7,12 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from jobsync import logs
 from jobsync.easycars import registry
 from jobsync.easycars.credentials import Cipher, parse_credentials
 from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
 from tests.commands.support import CREDENTIALS, Cli, Feed, contents
 from tests.conftest import TEST_KEY, url_of
-
-
-@pytest.fixture(autouse=True)
-def no_secrets_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test's credentials were is no secret in the next."""
-    monkeypatch.setattr(logs, "_secrets", set())
 
 
 @pytest.fixture

@@ -160,6 +160,43 @@ def test_what_is_no_answer_counts_against_the_host(
     assert rows("SELECT faults_in_a_row, opened_at IS NOT NULL, open_cause FROM vendor_hosts") == [(5, True, "faults")]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        inserted("<![CDATA[ nested ]]>"),
+        inserted("< ", before="AUTORIZADO<"),
+        inserted("<b>", before="</ns2:"),
+        lambda _: documents.answer("1").partition(b"<soap:Body>")[0] + b"<soap:Body/></soap:Envelope>",
+    ],
+    ids=["nested CDATA", "bare <", "mismatched tags", "empty Body"],
+)
+def test_a_document_whose_answers_stay_unusable_needs_a_person(
+    cli: Cli,  # noqa: F811
+    sri: Sri,  # noqa: F811
+    rows: Rows,
+    pending: Any,  # noqa: F811
+    answer: Answer,
+) -> None:
+    """A fault for a day, then needs_attention, which health names; the host's circuit stays closed."""
+    pending(make_key(1))
+    sri.default = answer
+    first = cli("check-authorizations", "--json").json["items"][0]
+    rows(
+        "INSERT INTO sri_events (tenant_id, invoice_id, at, kind, code)"
+        " SELECT tenant_id, invoice_id, now() - n * interval '6 hours 1 minute', kind, code"
+        " FROM sri_events, generate_series(1, 4) n WHERE kind = 'fault' RETURNING 1"
+    )
+    rows("UPDATE invoices SET next_check_at = now() RETURNING 1")
+
+    ran = cli("check-authorizations", "--json")
+
+    assert ("fault", "malformed") == (first["status"], first["reason"])
+    assert (0, "needs_attention") == (ran.code, ran.json["items"][0]["status"])
+    assert [("needs_attention", "malformed")] == rows("SELECT status, status_reason FROM invoices")
+    assert "needs attention" in cli("health").out.replace("need ", "needs ")
+    assert [(0, None)] == rows("SELECT faults_in_a_row, opened_at FROM vendor_hosts")
+
+
 def test_forbidden_characters_from_answer_to_paper(
     cli: Cli,  # noqa: F811
     sri: Sri,  # noqa: F811

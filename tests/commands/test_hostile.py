@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobsync.logs import register_secret, visible
+from jobsync.logs import visible
+from jobsync.masking import register_secret
 from tests.commands.support import Cli, Feed, until
 
 Rows = Callable[[str], list[Any]]

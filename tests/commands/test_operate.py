@@ -306,11 +306,11 @@ def make_due(cli: Cli, rows: Rows) -> None:
     rows("UPDATE sync_schedule SET next_at = now() - interval '1 minute' RETURNING 1")
 
 
-@pytest.mark.parametrize(("answer", "code", "told"), [(cars("A"), 0, "/p"), (envelope(7, message="no"), 1, "/p/fail")])
+@pytest.mark.parametrize(("answer", "code", "told"), [(cars("A"), 0, "/p/0"), (envelope(7, message="no"), 1, "/p/1")])
 def test_a_scheduled_run_that_had_work_is_announced(
     answer: Any, code: int, told: str, cli: Cli, feed: Feed, add: Add, rows: Rows
 ) -> None:
-    """Start, then how it went, with the run's id; the idle tick after it says nothing."""
+    """Start, then its exit code, with the run's id and its summary; the idle tick after it says nothing."""
     add("Good", "G")
     feed.answers = {"G": answer}
     make_due(cli, rows)
@@ -322,6 +322,7 @@ def test_a_scheduled_run_that_had_work_is_announced(
     assert code == ran.code
     assert ["/p/start", told] == hook.paths
     assert all(path.endswith(f"rid={ran.json['run_id']}") for path, _ in hook.got)
+    assert hook.got[1][1].decode().startswith(f"{ran.json['status']}: 1 dealerships, ")
 
 
 def test_hand_runs_and_dry_runs_ping_nobody(cli: Cli, feed: Feed, add: Add) -> None:

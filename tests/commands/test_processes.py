@@ -343,7 +343,8 @@ def test_a_stale_writer_writes_nothing(
     assert name in ran.json["error"]
     assert ("lock_lost", 70) == last_run(rows)
     assert [] == rows("SELECT 1 FROM vehicles")
-    assert [] == rows("SELECT 1 FROM easycar_sync_logs")
+    [(status, [why])] = rows("SELECT status, error_messages FROM easycar_sync_logs")
+    assert ("Failed", True) == (status, "lock_lost" in why and name in why)
     assert ["N"] == feed.asked
 
 
@@ -366,6 +367,8 @@ def test_a_lost_lock_connection_ends_the_run_before_any_write(
     assert ["N"] == feed.asked
     [item] = rows("SELECT status, error FROM job_items")
     assert ("failed", "unfinished when the run ended as lock_lost") == item
+    [(dealership, status, [why])] = rows("SELECT dealership_id, status, error_messages FROM easycar_sync_logs")
+    assert (north, "Failed", True) == (dealership, status, "lock connection is gone" in why)
     assert "lock_lost" in [event.get("status") for event in events(ran.err)]
 
 
@@ -385,6 +388,8 @@ def test_ending_every_connection_under_a_run_loses_nothing(
     assert "Traceback" not in ran.err
     assert 0 == cli("stock-sync").code
     assert [(3,)] == rows("SELECT count(*) FROM vehicles")
+    logged = rows("SELECT dealership_id, status FROM easycar_sync_logs ORDER BY dealership_id, status")
+    assert [(north, "Failed"), (north, "Success"), (south, "Success")] == logged
 
 
 # --- the server itself goes ------------------------------------------------------------------------------------------

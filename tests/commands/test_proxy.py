@@ -222,7 +222,7 @@ def test_webhook_and_ping_take_the_proxy(ready: Cli, authority: Authority, conne
         assert ready("check-authorizations", "--scheduled").code == 69
 
     assert proxy.asked[0] == f"http://{HOOK}/services/token-token-token"
-    assert any(url.startswith(f"http://{HOOK}/ping-token-token/fail?rid=") for url in proxy.asked)
+    assert any(url.startswith(f"http://{HOOK}/ping-token-token/69?rid=") for url in proxy.asked)
 
 
 def test_the_demonstration_needs_no_proxy(cli: Cli, authority: Authority) -> None:

@@ -277,7 +277,7 @@ def test_change_in_sql_counts_at_the_next_tick(
 
 
 def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
-    scheduled: Tick, clock: Clock, add: Add, feed: Feed, connection: Connection
+    scheduled: Tick, clock: Clock, add: Add, feed: Feed, connection: Connection, cli: Cli
 ) -> None:
     """
     A dealership that answers 503 is tried at its slot and 5, 15 and 45 minutes later and not after; one with wrong
@@ -287,6 +287,7 @@ def test_only_a_transient_failure_is_retried_at_5_15_and_45_minutes(
     feed.answers["DOWN"] = ("503 Service Unavailable", b"down")
     add("Wrong", "WRONG")
     feed.answers["WRONG"] = b'{"Code": 1, "ErrorMessage": "no"}'
+    cli("credentials", "rotate-key", "--unbound")  # what is bound to its dealership has no copies
     connection.execute("INSERT INTO dealerships (name) SELECT 'Up ' || n FROM generate_series(1, 198) n")
     connection.execute(
         "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
@@ -617,3 +618,23 @@ def test_a_scheduled_dry_run_says_that_nothing_is_due(cli: Cli, add: Add) -> Non
     assert 0 == ran.code
     assert "no dealership is due: jobsync schedule show has the next slots\n" in ran.out
     assert "is eligible" not in ran.out
+
+
+def test_a_tick_of_a_job_that_is_switched_off_says_so_once_a_slot(
+    cli: Cli, feed: Feed, add: Add, rows: Rows, connection: Connection
+) -> None:
+    """The slot stays open all the same; the next one, of whichever dealership, is told again."""
+    add("A", "A")
+    assert cli("stock-sync", "--scheduled").code == 0
+    due_now(connection)
+    assert cli("settings", "set", "easycar_sync_enabled", "false").code == 0
+
+    said = [cli("stock-sync", "--scheduled").err.count("globally disabled") for _ in range(3)]
+    [(until, next_night)] = rows("SELECT disabled_quiet_until, now() + interval '25 hours' FROM jobs")
+    connection.execute("UPDATE jobs SET disabled_quiet_until = disabled_quiet_until - interval '25 hours'")
+    said += [cli("stock-sync", "--scheduled").err.count("globally disabled") for _ in range(2)]
+
+    assert [1, 0, 0, 1, 0] == said
+    assert until < next_night
+    assert [] == feed.asked
+    assert [(True,)] == rows("SELECT next_at <= now() FROM sync_schedule")

@@ -1,10 +1,15 @@
-"""What shells and man are given: every command in it, no program started to ask, nothing that a shell would run."""
+"""What shells and man are given: every command in it, values in time, and nothing that a shell would run."""
 
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from jobsync.cli.completion import RENDER
@@ -25,8 +30,8 @@ HOSTILE = Command(
 )
 
 
-def complete(*words: str) -> list[str]:
-    """Ask the script for bash, as bash does."""
+def complete(*words: str, path: str = "") -> list[str]:
+    """Ask the script for bash, as bash does; with a program `jobsync` on its path, its answers too."""
     script = (
         RENDER["bash"](read_tree())
         + f"""
@@ -36,9 +41,9 @@ _jobsync
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     )
-    ran = subprocess.run(["/bin/bash", "--norc", "-c", script], capture_output=True, text=True, env={"PATH": ""})
+    ran = subprocess.run(["/bin/bash", "--norc", "-c", script], capture_output=True, text=True, env={"PATH": path})
     assert ran.stderr == ""
-    return ran.stdout.split()
+    return ran.stdout.split("\n")[:-1]
 
 
 @pytest.mark.parametrize(
@@ -50,11 +55,95 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (("jobsync", "units", "install", "--root", ""), set()),
         (("jobsync", "completion", "z"), {"zsh"}),
         (("jobsync", "nonsense", "x"), set()),
+        (("jobsync", "-q", "run"), {"runs"}),
+        (("jobsync", "settings", "set", "easycar_sync_c"), {"easycar_sync_cron", "easycar_sync_concurrency"}),
+        (("jobsync", "settings", "set", "easycar_sync_cron", "e"), set()),
+        (("jobsync", "runs", "list", "--limit", "3", "--job", "s"), {"stock-sync"}),
+        (("jobsync", "runs", "list", "--status", "s"), {"succeeded"}),
+        (("jobsync", "invoice", "list", "--status", "r"), {"rejected"}),
+        (("jobsync", "stock", "lock", "1", "p"), set()),
+        (("jobsync", "stock", "lock", "1", "A1", "vin", "pri"), {"price"}),
     ],
 )
 def test_bash_completes(words: tuple[str, ...], found: set[str]) -> None:
-    """Commands of the group, options of the command; after an option with a value, file names."""
-    assert set(complete(*words)) == found
+    """Commands of the group, options of the command, the words of its place; else file names."""
+    assert set(complete(*words)) - {""} == found
+
+
+@pytest.fixture
+def answering(tmp_path: Path) -> Path:
+    """A folder with a program that answers what `jobsync values` would."""
+    program = tmp_path / "jobsync"
+    program.write_text("#!/bin/bash\nprintf '1\\tBilby $(touch owned) `id`\\n12\\tWattle\\n2\\t*\\n'\n")
+    program.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("dealership", "show", ""), ["1  Bilby $(touch owned) `id`", "12  Wattle", "2  *"]),
+        (("stock-sync", "--dealership", "1"), ["1  Bilby $(touch owned) `id`", "12  Wattle"]),
+        (("stock-sync", "--dealership", "12"), ["12"]),
+        (("dealership", "show", "--j"), ["--json"]),
+        (("tenant", "add", "1"), [""]),
+    ],
+)
+def test_bash_offers_what_the_database_has(answering: Path, words: tuple[str, ...], found: list[str]) -> None:
+    """Several with their names, which no shell reads as its own words; one alone as it is typed."""
+    assert complete("jobsync", *words, path=str(answering)) == found
+    assert not (answering / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("dealership", "1\tBilby [31m Creek\n"),
+        ("tenant", "1790012345001\tAndina\n"),
+        ("run", "aaaaaaaa\tstock-sync partial 2026-11-22 07:34Z\n"),
+        ("hold", "1\tremovals of Bilby [31m Creek\n"),
+        ("alert", "storage\tgenerate-ride\n"),
+        ("nonsense", ""),
+    ],
+)
+def test_values_are_those_of_the_database(
+    cli: Cli, connection: psycopg.Connection[object], kind: str, found: str
+) -> None:
+    """A line each, with what it is behind a tab; what a name holds cannot act on a terminal."""
+    for statement in (
+        "INSERT INTO dealerships (name) VALUES (E'Bilby\x1b[31m\nCreek')",
+        "INSERT INTO tenants (ruc, name) VALUES ('1790012345001', 'Andina')",
+        (
+            "INSERT INTO job_runs (id, job, trigger, host, pid, version, status, started_at) VALUES"
+            " ('aaaaaaaa-0000-4000-8000-000000000000', 'stock-sync', 'timer', 'h', 1, '0', 'partial',"
+            " '2026-11-22 07:34Z')"
+        ),
+        (
+            "INSERT INTO holds (dealership_id, stock_numbers, listed_before, listed_now, reason)"
+            " VALUES (1, '{A}', 2, 1, 'limit')"
+        ),
+        "INSERT INTO alerts (kind, subject) VALUES ('storage', 'generate-ride')",
+    ):
+        connection.execute(statement.encode())
+
+    assert (cli("values", kind).out, cli("values", kind).err) == (found, "")
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql://x@127.0.0.1:{server.getsockname()[1]}/x"
+
+
+@pytest.mark.parametrize("url", ["{silent}", "postgresql://x@127.0.0.1:1/x", "nonsense", ""])
+def test_values_are_silent_and_in_time(lookup: Cli, silent: str, url: str, tmp_path: Path) -> None:
+    """Whatever is wrong, a person in the middle of typing reads nothing of it, and waits for less than a second."""
+    began = time.monotonic()
+    ran = lookup("values", "dealership", JOBSYNC_DATABASE_URL=url.format(silent=silent), HOME=str(tmp_path))
+
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

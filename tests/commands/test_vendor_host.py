@@ -34,6 +34,7 @@ def many(cli: Cli, feed: Feed, add: Callable[..., int], connection: Connection) 
 
     def make(number: int) -> None:
         first = add("Yard 1", "EC1")
+        assert cli("credentials", "rotate-key", "--unbound").code == 0  # what is bound to its dealership has no copies
         connection.execute(
             "WITH d AS (INSERT INTO dealerships (name) SELECT 'Yard ' || n FROM generate_series(2, %s) n RETURNING id)"
             " INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -51,6 +53,10 @@ class Freezer:
     def thaw(self) -> None:
         """Everything passes again."""
         self._set("pass")
+
+    def move(self, url: str) -> None:
+        """From now on new connections go to another server; those that are open stay where they are."""
+        self._server = {**self._server, **conninfo_to_dict(url)}
 
     def close(self) -> None:
         """End it all."""
@@ -144,7 +150,7 @@ def serving(programs: Path, data: Path, *settings: str, environ: dict[str, str] 
                 time.sleep(0.1)
         yield url
     finally:
-        running.terminate()
+        running.send_signal(signal.SIGINT)  # without waiting for whoever is connected
         running.wait(20)
         log.close()
 
@@ -203,10 +209,56 @@ class Pair:
 
 @contextmanager
 def pair_of_servers(folder: Path) -> Iterator[Pair]:
-    """Run a primary and a standby that follows it."""
+    """Run a primary and a standby that follows it, in two folders of these names."""
     programs = system_programs()
     new_cluster(programs, folder / "primary")
     with serving(programs, folder / "primary") as primary:
         copied(programs, primary, folder / "standby")
         with serving(programs, folder / "standby") as standby:
             yield Pair(place(primary), place(standby))
+
+
+def commit_on_both(url: str) -> None:
+    """Make a primary's commits wait until its standby has them too."""
+    with psycopg.connect(url, autocommit=True) as primary:
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        primary.execute("SELECT pg_reload_conf()")
+        _until(primary, "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+
+
+def cut_off(url: str) -> None:
+    """End a standby's replication: what its primary commits from now on it never gets."""
+    with psycopg.connect(url, autocommit=True) as standby:
+        standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        standby.execute("SELECT pg_reload_conf()")
+        _until(standby, "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_stat_wal_receiver)")
+
+
+def crash(data: Path) -> None:
+    """End a server at once, as a power cut would: no checkpoint, no word to its clients."""
+    pid = int((data / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGQUIT)
+    deadline = time.monotonic() + 10
+    while (data / "postmaster.pid").exists() and _runs(pid):
+        assert time.monotonic() < deadline, f"server {pid} does not end"
+        time.sleep(0.02)
+
+
+def promote(url: str) -> None:
+    """Make a standby a primary, and return once it takes writes."""
+    with psycopg.connect(url, autocommit=True) as standby:
+        standby.execute("SELECT pg_promote()")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _until(connection: psycopg.Connection[Any], question: LiteralString) -> None:
+    deadline = time.monotonic() + 20
+    while not connection.execute(question).fetchall():
+        assert time.monotonic() < deadline, question
+        time.sleep(0.02)

@@ -35,6 +35,13 @@ def test_every_job_has_its_line_and_checks_have_two() -> None:
     assert ["sleep 30" in line for line in lines()] == [False, False, True, False, False]
 
 
+def test_files_that_are_configured_have_lines_too() -> None:
+    """Report and metrics, every five minutes."""
+    text = render_crontab(Installation(executable=PROGRAM, report_file=Path("/srv/r"), metrics_file=Path("/srv/m")))
+
+    assert ["health", "report", "metrics"] == re.findall(r"(?m)^[*]/5 .* cron run (\S+)$", text)
+
+
 def test_every_line_is_inert_under_systemd() -> None:
     """Where systemd runs, nothing behind the first test of a line is reached."""
     assert all("jobsync  test -d /run/systemd/system || " in line for line in lines())

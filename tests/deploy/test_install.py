@@ -55,7 +55,7 @@ def test_first_install_writes_every_file(units: Cli, root: Path) -> None:
     shown = json.loads(units("units", "show", "--root", str(root), *PROGRAM, "--json").out)
 
     assert shown == {f"/{path.relative_to(root)}": path.read_text() for path in root.rglob("*") if path.is_file()}
-    assert len(shown) == 12
+    assert len(shown) == 13
 
 
 def test_second_install_writes_nothing(units: Cli, root: Path) -> None:
@@ -290,6 +290,54 @@ def test_timer_of_rides_goes_with_the_storage(units: Cli, root: Path, monkeypatc
 
     assert enabled[0] - enabled[1] == {"jobsync-generate-ride.timer"}
     assert len(enabled[1]) == 3
+
+
+@pytest.mark.parametrize("name", ["report", "metrics"])
+def test_a_file_that_is_written_no_more_loses_its_units(units: Cli, root: Path, name: str) -> None:
+    """With the setting units diff is clean; without it they are a difference, and installing removes them."""
+    setting = {f"JOBSYNC_{name.upper()}_FILE": f"/srv/{name}/page"}
+    arguments = ("--root", str(root), *PROGRAM)
+    ours = [root / UNITS / f"jobsync-{name}.{kind}" for kind in ("service", "timer")]
+    assert units("units", "install", *arguments, **setting).code == 0
+    before = [path.is_file() for path in ours]
+
+    codes = [units("units", "diff", *arguments, **setting).code, units("units", "diff", *arguments).code]
+    out = install(units, root)
+
+    assert ([True, True], [0, 1]) == (before, codes)
+    assert [line.split()[1] for line in out.splitlines() if f"jobsync-{name}." in line] == ["removed", "removed"]
+    assert not any(path.exists() for path in ours)
+    assert units("units", "diff", *arguments).code == 0
+
+
+def test_uninstall_needs_no_setting_to_take_them_away(units: Cli, root: Path) -> None:
+    """Report and metrics units are ours whatever is configured now."""
+    files = {"JOBSYNC_REPORT_FILE": "/srv/r/r.html", "JOBSYNC_METRICS_FILE": "/srv/m/m.prom"}
+    assert units("units", "install", "--root", str(root), *PROGRAM, **files).code == 0
+
+    assert units("units", "uninstall", "--yes", "--root", str(root)).code == 0
+    assert [] == list((root / UNITS).glob("jobsync-*"))
+
+
+@pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_new_timer_joins_those_that_are_on(
+    units: Cli, root: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool
+) -> None:
+    """On a host that is at work the new setting is enough; one that was switched off stays off; it leaves with it."""
+    monkeypatch.undo()
+    wants = root / UNITS / "timers.target.wants"
+    arguments = ("units", "install", "--root", str(root), *PROGRAM)
+    assert units(*arguments, *(["--enable"] if enabled else [])).code == 0
+    (wants / "jobsync-health.timer").unlink(missing_ok=True)
+
+    found = []
+    for setting in ({"JOBSYNC_REPORT_FILE": "/srv/r/r.html"}, {}):
+        assert units(*arguments, **setting).code == 0
+        found.append({path.name for path in wants.iterdir()} if wants.exists() else set())
+
+    first = {"jobsync-stock-sync.timer", "jobsync-check-authorizations.timer"}
+    assert found == ([first | {"jobsync-report.timer"}, first] if enabled else [set(), set()])
 
 
 def test_unit_unknown_to_this_version_is_named_and_left(units: Cli, root: Path) -> None:

@@ -195,6 +195,39 @@ def test_all_is_installed_as_the_configuration_says(machine: Machine) -> None:
     }
 
 
+@pytest.mark.parametrize("words", ["status", "runs list", "dealership show 1", "doctor --offline", "db status"])
+def test_what_root_reads_is_read_as_the_service(machine: Machine, words: str) -> None:
+    """Peer authentication knows no role `root`: no reading command needs another word than its own."""
+    document = json.loads(machine.run(JOBSYNC, *words.split(), "--json", check=False))
+
+    assert "error" not in document
+
+
+def test_what_root_may_not_change_says_the_line_to_type(machine: Machine) -> None:
+    """The very arguments, which work as they are printed; the audit has the person behind sudo."""
+    refused = machine.run(JOBSYNC, "dealership", "set", "1", "--name", "Dealer 1's", "--json", check=False)
+    [line] = re.findall(r"as the service's user: (.*)", refused.splitlines()[0])
+    typed = machine.run("env", "PATH=/opt/jobsync/bin:/usr/sbin:/usr/bin:/bin", "SUDO_USER=ana", "sh", "-c", line)
+
+    assert (78, "Dealer 1's") == (json.loads(refused.partition("\n")[2])["exit_code"], json.loads(typed)["name"])
+    assert [["ana"]] == machine.sql("SELECT actor FROM audit ORDER BY id DESC LIMIT 1")
+    machine.jobsync("dealership", "set", "1", "--name", "Dealer 1")
+
+
+def test_a_key_that_the_service_cannot_read_is_named_and_opened(machine: Machine) -> None:
+    """The way root writes files: said with the line that mends it, seen by diff, corrected and told by install."""
+    key = "/etc/jobsync/credentials/jobsync_encryption_key"
+    machine.run("chown", "root:root", key)
+    machine.run("chmod", "600", key)
+
+    said = machine.jobsync("credentials", "test", "1", check=False)
+    assert f"{key} is there (root:root, mode 0600), and jobsync may not read it; as root: chown root:jobsync" in said
+    change = f"{key}: root:root, mode 0600 -> root:jobsync, mode 0640\n"
+    assert change == machine.run(JOBSYNC, "units", "diff", check=False)
+    assert change in machine.run(JOBSYNC, "units", "install")
+    assert "" == machine.run(JOBSYNC, "units", "diff")
+
+
 def test_a_changed_schedule_in_sql_starts_a_sync(machine: Machine) -> None:
     """A sync runs at the minute that an UPDATE has named, by its timer, inside the sandbox; its status was shown."""
     _sync_next_minute(machine)
@@ -227,6 +260,11 @@ def test_no_line_is_there_twice(machine: Machine) -> None:
 def test_logs_of_a_run_are_those_of_the_journal(machine: Machine) -> None:
     """`jobsync logs RUN` prints the very entries of the run."""
     run_id = _runs(machine, "stock-sync")[0][0]
+    closed = machine.jobsync("logs", run_id[:8], check=False)
+    assert "usermod -aG systemd-journal jobsync" in closed
+    assert "run.finished" in machine.run(JOBSYNC, "logs", run_id[:8])
+    away = machine.run("env", "JOBSYNC_DATABASE_URL=postgresql://127.0.0.1:1/x", JOBSYNC, "logs", run_id[:8])
+    assert "run.finished" in away
     machine.run("usermod", "-a", "-G", "systemd-journal", "jobsync")
     document = json.loads(machine.jobsync("logs", run_id[:8], "--json"))
     assert document["entries"][-1]["fields"]["JOBSYNC_EVENT"] == "run.finished"
@@ -260,6 +298,19 @@ def test_a_hand_run_beside_the_timer_ends_with_75(machine: Machine) -> None:
         assert "timer" in said
         assert _is_active(machine, "jobsync-stock-sync.service")
     machine.until(lambda: not _is_active(machine, "jobsync-stock-sync.service"))
+
+
+def test_a_job_is_run_now_in_its_sandbox(machine: Machine) -> None:
+    """Each of the three, due or not, as a run by hand; any other name is refused, and the journal names the three."""
+    for job in ("stock-sync", "check-authorizations", "generate-ride"):
+        machine.run("systemctl", "start", "--wait", f"jobsync-now@{job}")
+        assert _runs(machine, job)[0][1:] == ["manual", "succeeded", 0]
+    refused = machine.run("systemctl", "start", "jobsync-now@doctor", check=False)
+    said = [entry["MESSAGE"] for entry in machine.journal("_SYSTEMD_UNIT=jobsync-now@doctor.service")]
+    machine.run("systemctl", "reset-failed")
+
+    assert "jobsync-now@doctor.service failed" in refused
+    assert said == ["no job doctor, expected stock-sync, check-authorizations or generate-ride"]
 
 
 def test_a_stopped_run_is_ended_by_the_watchdog(machine: Machine) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,61 @@ def test_health_acts_every_five_minutes() -> None:
 
     assert "ExecStart=/opt/jobsync/bin/jobsync health --act\n" in files[f"{UNITS_FOLDER}/jobsync-health.service"]
     assert "OnCalendar=*:0/5:40\n" in files[f"{UNITS_FOLDER}/jobsync-health.timer"]
+
+
+@pytest.mark.parametrize(("name", "file"), [("report", "/srv/a $b 5%/r.html"), ("metrics", "/var/lib/m/jobsync.prom")])
+def test_a_file_that_is_configured_is_written_every_five_minutes(tmp_path: Path, name: str, file: str) -> None:
+    """Its folder, and no other, is writable; the database is all that it talks to; its failure is told."""
+    environ = {"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_PING_URL": "https://h/p"}
+    files = render_units(read({**environ, f"JOBSYNC_{name.upper()}_FILE": file}, tmp_path))
+    lines = files[f"{UNITS_FOLDER}/jobsync-{name}.service"].splitlines()
+    quoted = file.replace("%", "%%")
+    folder = str(Path(quoted).parent)
+
+    assert re.search("(?m)^OnCalendar=[*]:./5", files[f"{UNITS_FOLDER}/jobsync-{name}.timer"])
+    assert [quoted.replace("$", "$$")] == [
+        text.partition(" -o ")[2].strip('"') for text in values(lines, "ExecStart") if f" {name} -o " in text
+    ]
+    assert [folder] == [text.strip('"') for text in values(lines, "ReadWritePaths")]
+    assert ["yes"] == values(lines, "PrivateNetwork")
+    assert ["jobsync-alert@%n.service"] == values(lines, "OnFailure")
+    assert [] == values(lines, "LoadCredential")
+
+
+@pytest.mark.parametrize("name", ["report", "metrics"])
+def test_a_file_that_is_not_configured_has_no_units(name: str) -> None:
+    """Nothing is written, so nothing wakes up for it."""
+    assert not [path for path in render_units(Installation(executable=PROGRAM)) if name in path]
+
+
+def test_a_hand_run_in_the_sandbox(tmp_path: Path) -> None:
+    """It is a run by hand of the job that it names, with all that any of the three needs, and nobody is told of it."""
+    environ = {
+        "JOBSYNC_DATABASE_URL": SOCKET,
+        "JOBSYNC_STORAGE": "/srv/rides",
+        "JOBSYNC_ENCRYPTION_KEY": TEST_KEY,
+        "JOBSYNC_SMTP_URL": "smtp://h",
+        "JOBSYNC_ALERT_TO": "a@h",
+    }
+    lines = service(environ, tmp_path, "now@")
+
+    assert ["/opt/jobsync/bin/jobsync %i"] == values(lines, "ExecStart")
+    assert ["/srv/rides"] == values(lines, "ReadWritePaths")
+    assert ["jobsync_encryption_key"] == [text.partition(":")[0] for text in values(lines, "LoadCredential")]
+    assert set(values(service(environ, tmp_path, "stock-sync"), "ProtectSystem")) == set(values(lines, "ProtectSystem"))
+    assert ([], ["75"]) == (values(lines, "OnFailure"), values(lines, "SuccessExitStatus"))
+
+
+@pytest.mark.parametrize(("name", "code"), [*((job, 0) for job in JOBS), ("doctor", 2), ("-c", 2), ("$(id)", 2)])
+def test_a_hand_run_of_anything_else_is_refused(tmp_path: Path, name: str, code: int) -> None:
+    """What looks first lets the three jobs pass, and names them to whoever meant another."""
+    text = render_units(read({"JOBSYNC_DATABASE_URL": SOCKET}, tmp_path))[f"{UNITS_FOLDER}/jobsync-now@.service"]
+    [command] = re.findall(r"(?ms)^ExecStartPre=(.*?) %i$", text)
+    first = shlex.split(command.replace("\\\n", " ").replace("$$", "$"))
+    ran = subprocess.run([*first, name], capture_output=True, text=True, check=False)
+
+    assert code == ran.returncode
+    assert ran.stderr == ("" if code == 0 else f"no job {name}, expected {', '.join(JOBS[:2])} or {JOBS[2]}\n")
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -267,6 +324,8 @@ def test_storage_is_writable_for_rides_alone(tmp_path: Path, storage: str | None
         ({"JOBSYNC_DATABASE_URL": "embedded:/srv/pg"}, "JOBSYNC_DATABASE_URL"),
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/home/me/rides"}, "/home/me/rides lies below /home"),
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "rides"}, "expected an absolute path"),
+        ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_REPORT_FILE": "/root/r.html"}, "/root/r.html lies below /root"),
+        ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_METRICS_FILE": "/tmp/m"}, "/tmp/m lies below /tmp"),  # noqa: S108
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_STORAGE": "/srv/a\nb"}, "holds a control character"),
         ({"JOBSYNC_DATABASE_URL": "postgresql:///d?host=/tmp"}, "/tmp lies below /tmp"),  # noqa: S108
         ({"JOBSYNC_DATABASE_URL": SOCKET, "JOBSYNC_ALERT_TO": "a\nExecStart=/bin/sh"}, "JOBSYNC_ALERT_TO"),
@@ -307,7 +366,7 @@ def test_exported_sandbox_is_refused(tmp_path: Path, name: str, url: str, refuse
         assert read(environ, tmp_path).environment[name] == url
 
 
-@pytest.mark.parametrize("job", ["stock-sync", "check-authorizations", "generate-ride", "health", "alert@"])
+@pytest.mark.parametrize("job", ["stock-sync", "check-authorizations", "generate-ride", "health", "alert@", "now@"])
 def test_every_unit_names_the_schema(tmp_path: Path, job: str) -> None:
     """Also where the file names it: a tick with nothing to do reads no file."""
     (tmp_path / "etc/jobsync").mkdir(parents=True)

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason=
 
 CONFIGURATIONS = {
     "socket": {"JOBSYNC_DATABASE_URL": "postgresql:///jobsync", "JOBSYNC_STORAGE": "/srv/a %b"},
-    "TCP": {"JOBSYNC_DATABASE_URL": "postgresql://u:pw@10.0.0.5/d", "JOBSYNC_STORAGE": "/srv/rides"},
+    "TCP": {
+        "JOBSYNC_DATABASE_URL": "postgresql://u:pw@10.0.0.5/d",
+        "JOBSYNC_STORAGE": "/srv/rides",
+        "JOBSYNC_REPORT_FILE": "/srv/a $b %c/r.html",
+        "JOBSYNC_METRICS_FILE": "/srv/m/m.prom",
+    },
     "name": {"JOBSYNC_DATABASE_URL": "postgresql://u:pw@db.example/d", "JOBSYNC_PING_URL": "https://h/p"},
 }
 
@@ -41,12 +46,13 @@ def analyze(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_verify_has_no_complaint(folder: Path) -> None:
     """Every unit can be loaded, and each directive is known."""
     names = sorted(path.name for path in folder.glob("jobsync-*"))
-    (folder / "jobsync-alert@x.service").write_text((folder / "jobsync-alert@.service").read_text())
+    for name in ("alert", "now"):
+        (folder / f"jobsync-{name}@x.service").write_text((folder / f"jobsync-{name}@.service").read_text())
     files = [str(folder / name.replace("@.", "@x.")) for name in names]
     ran = analyze("verify", "--man=no", *files, folder=folder)
     ours = [line for line in ran.stderr.splitlines() if "jobsync" in line]
 
-    assert len(files) == 9
+    assert len(files) == (14 if "jobsync-report.timer" in names else 10)
     assert (ran.returncode, ours) == (0, [])
 
 

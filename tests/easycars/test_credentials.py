@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from jobsync.easycars.credentials import Cipher, CredentialsUnreadable, parse_credentials, require_cipher
+from jobsync.easycars.credentials import (
+    Cipher,
+    CredentialsUnreadable,
+    Place,
+    is_bound,
+    parse_credentials,
+    require_cipher,
+)
 from jobsync.errors import ConfigurationProblem, UsageProblem
 
 KEY = base64.b64decode("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
@@ -95,6 +102,52 @@ def test_wrong_key_names_the_variable() -> None:
     """The operator learns which key is meant."""
     with pytest.raises(CredentialsUnreadable, match="JOBSYNC_ENCRYPTION_KEY"):
         Cipher(OTHER_KEY).decrypt(STORED)
+
+
+# --- bound to its place ----------------------------------------------------------------------------------------------
+
+
+HERE = Place(17, "client_id")
+
+
+@pytest.mark.parametrize("text", ["", "EC000000", "päss wörd 🚗", "x" * 10_000])
+def test_what_is_bound_opens_in_its_place(text: str) -> None:
+    """A round trip, and it says of itself that it is bound."""
+    stored = Cipher(KEY).encrypt(text, HERE)
+
+    assert (text, True) == (Cipher(OTHER_KEY, previous=KEY).decrypt(stored, HERE), is_bound(stored))
+
+
+@pytest.mark.parametrize("place", [Place(1, "client_id"), Place(17, "client_secret"), Place(171, "client_id"), None])
+def test_what_is_bound_opens_nowhere_else(place: Place | None) -> None:
+    """Another dealership, another field, none: unreadable, as with another key."""
+    stored = Cipher(KEY).encrypt("EC000000", HERE)
+
+    with pytest.raises(CredentialsUnreadable, match="copied"):
+        Cipher(KEY).decrypt(stored, place)
+
+
+def test_the_mark_cannot_be_taken_off_or_put_on() -> None:
+    """A bound one without its mark and an unbound one with it are both unreadable."""
+    stored = Cipher(KEY).encrypt("EC000000", HERE)
+
+    assert not Cipher(KEY).opens(stored.removeprefix("v2:"), HERE)
+    assert not Cipher(KEY).opens("v2:" + STORED, HERE)
+
+
+def test_what_is_bound_to_nothing_opens_in_any_place() -> None:
+    """Ciphertexts of the replaced system carry over as they are."""
+    assert ("EC000000", False) == (Cipher(KEY).decrypt(STORED, HERE), is_bound(STORED))
+
+
+@pytest.mark.parametrize("stored", ["v2:not base64!", "v2:" + STORED, STORED[:-4]])
+def test_an_unreadable_one_names_dealership_field_and_remedy(stored: str) -> None:
+    """Who meets it knows where it is and what to type."""
+    with pytest.raises(CredentialsUnreadable) as raised:
+        Cipher(KEY).decrypt(stored, HERE)
+
+    assert "client_id of dealership 17" in str(raised.value)
+    assert "jobsync credentials set 17" in str(raised.value)
 
 
 def test_no_key_is_a_configuration_problem() -> None:

@@ -14,15 +14,21 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from jobsync.db.engine import Database
 from jobsync.easycars import store
 from jobsync.easycars.holds import BLOCKED_MOST
 from jobsync.easycars.job import plan_and
 from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, StockPlan
 from jobsync.easycars.parse import fingerprint, parse_item
 from jobsync.easycars.plan import plan_stock, sort_feed
+from jobsync.errors import ExitCode
+from jobsync.runner import record
+from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
+from jobsync.runner.record import RunIdentity
 from tests.conftest import url_of
 from tests.easycars.memory import DAY, FIRST_NIGHT, Dealer, feed, item, numbered
 from tests.easycars.test_plan import random_night
+from tests.runner.support import on, session
 
 RUN = UUID("00000000-0000-4000-8000-000000000001")
 FULL = item(
@@ -711,3 +717,75 @@ def test_rejection_lapses_when_its_set_comes_back(stored: Stored) -> None:
     again = stored.night([])
 
     assert (len(rejected.holds), len(again.holds)) == (0, 1)
+
+
+# --- a run that ended before its dealerships were through ------------------------------------------------------------
+
+
+def begun(connection: psycopg.Connection[Any], *dealerships: int) -> UUID:
+    """Open a run of stock sync that has begun these dealerships."""
+    who = RunIdentity(uuid4(), "stock-sync", "timer", "host", 1, None)
+    record.open_run(connection, who)
+    for number in dealerships:
+        record.begin_item(connection, who.run_id, str(number), f"Yard {number}", 1)
+    return who.run_id
+
+
+def logged(connection: psycopg.Connection[Any]) -> list[Any]:
+    """Return the log: dealership, status, reasons."""
+    return connection.execute("SELECT dealership_id, status, error_messages FROM easycar_sync_logs").fetchall()
+
+
+def end(connection: psycopg.Connection[Any], run_id: UUID, *items: ItemResult, error: str | None = None) -> bool:
+    """Close the run as one that lost its lock."""
+    report = Report("stock-sync", RunStatus.LOCK_LOST, ExitCode.LOCK_LOST, run_id, items=items, error=error)
+    return record.close_run(on(connection), report, counts_for_streak=True, unfinished=store.log_unfinished)[1]
+
+
+def test_a_lost_lock_leaves_a_line_in_the_log(stored: Stored) -> None:
+    """A dealership begun and not finished has a Failed line, with the reason for which its run ended."""
+    end(stored.connection, begun(stored.connection, stored.id), error="the lock connection is gone")
+
+    why = "unfinished when the run ended as lock_lost: the lock connection is gone"
+    assert [(stored.id, "Failed", [why])] == logged(stored.connection)
+
+
+def test_an_item_that_could_not_be_recorded_says_why_itself(stored: Stored) -> None:
+    """What its own work came to, which only the run knows, is the reason."""
+    failed = ItemResult(str(stored.id), "Yard", ItemStatus.FAILED, reason="database", error="the server went away")
+    end(stored.connection, begun(stored.connection, stored.id), failed)
+
+    [(_, status, [why])] = logged(stored.connection)
+    assert ("Failed", True) == (status, why.endswith(": the server went away"))
+
+
+def test_the_line_comes_once_whoever_closes_the_run(stored: Stored, database: Database) -> None:
+    """Taken for dead by another's run first, closed by itself afterwards: one line."""
+    run_id = begun(stored.connection, stored.id)
+    locks = session(database)
+    record.bury_crashed(on(stored.connection), locks, store.log_unfinished)
+    locks.close()
+
+    assert end(stored.connection, run_id)
+    assert [(stored.id, "Failed", ["the process died while working on it"])] == logged(stored.connection)
+
+
+def test_a_dealership_that_was_finished_gets_no_second_line(stored: Stored) -> None:
+    """Only what was begun and not finished is added; what is deleted meanwhile is nobody's."""
+    run_id = begun(stored.connection, stored.id, 4711)
+    store.write_log(stored.connection, stored.id, run_id=run_id, status="Success", duration_ms=5, counts={})
+    end(stored.connection, run_id)
+
+    assert [(stored.id, "Success", [])] == logged(stored.connection)
+
+
+def test_a_log_that_the_host_refuses_does_not_keep_the_verdict_back(stored: Stored) -> None:
+    """A trigger of the host's on the log raises: the run is closed all the same."""
+    run_id = begun(stored.connection, stored.id)
+    stored.connection.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no logs today'; END$$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON easycar_sync_logs FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    assert end(stored.connection, run_id)
+    assert [("lock_lost",)] == stored.all("SELECT status FROM job_runs")

@@ -13,7 +13,7 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.errors import Unavailable
-from jobsync.logs import register_secret
+from jobsync.masking import register_secret
 from jobsync.runner import lock
 from jobsync.runner.items import Attempt, Item, ItemFailure
 from jobsync.runner.job import ItemResult, ItemStatus, Report

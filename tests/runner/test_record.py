@@ -14,7 +14,7 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.errors import ConfigurationProblem, ExitCode
-from jobsync.logs import register_secret
+from jobsync.masking import register_secret
 from jobsync.runner import record
 from jobsync.runner.job import ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, run_lock_name

@@ -401,7 +401,7 @@ def test_reception_with_little_in_it(inside: str) -> None:
         (b'{"estado": "AUTORIZADO"}', 200, "application/json", FaultKind.UNREADABLE),
         (b"<ok/>", 200, "text/xml", FaultKind.UNREADABLE),
         (b"<definitions xmlns='http://schemas.xmlsoap.org/wsdl/'/>", 200, "text/xml", FaultKind.UNREADABLE),
-        (envelope(""), 200, "text/xml", FaultKind.UNREADABLE),
+        (envelope(""), 200, "text/xml", FaultKind.MALFORMED),
         (document().encode(), 200, "text/xml", FaultKind.UNREADABLE),
         (b"<?xml version='1.0'?>", 200, "text/xml", FaultKind.BROKEN),
         (b"<?xml version='1.0'", 200, "text/xml", FaultKind.BROKEN),

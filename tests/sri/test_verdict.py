@@ -12,6 +12,7 @@ import pytest
 
 from jobsync.sri import verdict
 from jobsync.sri.model import (
+    UNUSABLE,
     Answer,
     Authorization,
     DocumentStatus,
@@ -31,6 +32,7 @@ from jobsync.sri.verdict import (
     SRI_WINDOW,
     back_off,
     judge,
+    judge_unusable,
 )
 from tests.sri.answers import KEY, OTHER_KEY
 
@@ -366,6 +368,36 @@ def test_faults_say_nothing_about_the_document(kind: FaultKind) -> None:
     assert (found.outcome, found.reason, found.advice) == (Outcome.FAULT, kind.value, "words")
     assert (found.empty_since, found.empty_count, found.authorization) == (NOW - HOUR, 3, None)
     assert found.next_check_in == back_off(history, NOW)
+
+
+@pytest.mark.parametrize(
+    ("lasting", "count", "outcome"),
+    [
+        (23.9, 40, Outcome.FAULT),
+        (24, 4, Outcome.FAULT),
+        (24, 5, Outcome.NEEDS_ATTENTION),
+        (400, 50, Outcome.NEEDS_ATTENTION),
+    ],
+)
+@pytest.mark.parametrize("kind", sorted(UNUSABLE))
+def test_unusable_answers_that_go_on_for_a_day_need_a_person(
+    kind: FaultKind, lasting: float, count: int, outcome: Outcome
+) -> None:
+    """Twenty-four hours and five answers, as with empty ones; then the document is asked about every six hours."""
+    fault = judge(Fault(kind, "words"), NEW, NOW)
+    found = judge_unusable(fault, NEW, NOW, since=NOW - lasting * HOUR, count=count)
+
+    assert (found.outcome, found.reason, "words" in (found.advice or "")) == (outcome, kind.value, True)
+    assert (found.next_check_in == 6 * HOUR) == (outcome is Outcome.NEEDS_ATTENTION) != found.status_stays
+
+
+def test_unusable_answers_leave_attention_as_it_is() -> None:
+    """A document that needs a person goes on towards the end of its thirty days."""
+    old = replace(NEW, status=DocumentStatus.NEEDS_ATTENTION, attention_since=NOW - timedelta(days=31))
+    fault = judge(Fault(FaultKind.MALFORMED, "words"), old, NOW)
+
+    assert judge_unusable(fault, old, NOW, since=NOW - timedelta(days=31), count=100) == fault
+    assert fault.next_check_in is None
 
 
 def test_unknown_state_is_named() -> None:

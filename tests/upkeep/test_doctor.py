@@ -14,9 +14,12 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
+from jobsync.easycars.credentials import Place
 from jobsync.easycars.upkeep import check_key
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.ride import upkeep
+from jobsync.ride.files import Storage
+from jobsync.ride.store import read_database_id
 from jobsync.ride.upkeep import check_storage
 from jobsync.settings import Settings, load_settings
 from jobsync.upkeep import doctor
@@ -147,12 +150,12 @@ def test_the_key_is_tried_on_every_credential(
     """Whose credentials cannot be read is named."""
     number = add_dealership(connection)
 
-    def decrypt(_stored: str) -> None:
+    def decrypt(_stored: str, _place: Place) -> None:
         if not readable:
             raise JobsyncError("wrong key")
 
     with database.engine().connect() as opened:
-        [found] = check_key(opened, decrypt)
+        found = next(check_key(opened, decrypt))
 
     assert level == found.level
     assert readable or f"dealership {number}" in found.text
@@ -172,16 +175,47 @@ def test_a_previous_key_is_a_warning_while_it_is_set(
     """What to do first, and that it can go then: an old key that stays is a second one to lose."""
     add_dealership(connection)
 
-    def current(_stored: str) -> None:
+    def current(_stored: str, _place: Place) -> None:
         if needed:
             raise JobsyncError("wrong key")
 
     with database.engine().connect() as opened:
-        found = list(check_key(opened, lambda _stored: None, current))
+        first, *_, last = check_key(opened, lambda _stored, _place: None, current)
 
-    assert [("encryption key", "ok"), ("previous key", "warning")] == levels(found)
-    assert words in found[1].text
-    assert what in (found[1].what_to_do or "")
+    assert [("encryption key", "ok"), ("previous key", "warning")] == levels([first, last])
+    assert words in last.text
+    assert what in (last.what_to_do or "")
+
+
+def test_credentials_that_are_bound_to_nothing_are_counted(database: Database, connection: Connection) -> None:
+    """Those of the program that was replaced, until they are bound, which needs no other key."""
+    bound, unbound = add_dealership(connection), add_dealership(connection)
+    connection.execute("UPDATE easycar_credentials SET account_secret_encrypted = 'v2:x'")
+    connection.execute(
+        "UPDATE easycar_credentials SET client_id_encrypted = 'v2:x', client_secret_encrypted = 'v2:x',"
+        " account_number_encrypted = 'v2:x' WHERE dealership_id = %s",
+        [bound],
+    )
+    with database.engine().connect() as opened:
+        _, found = check_key(opened, lambda _stored, _place: None)
+
+    assert ("warning", "1 credential ") == (found.level, found.text[: len("1 credential ")])
+    assert f"dealership {unbound}" in found.text
+    assert "jobsync credentials rotate-key" in (found.what_to_do or "")
+
+
+def test_the_field_that_cannot_be_read_is_named(database: Database, connection: Connection) -> None:
+    """One field of four, such as one that was copied from elsewhere."""
+    number = add_dealership(connection)
+
+    def decrypt(_stored: str, place: Place) -> None:
+        if place.field == "client_secret":
+            raise JobsyncError("not its own")
+
+    with database.engine().connect() as opened:
+        [found] = check_key(opened, decrypt)
+
+    assert ("problem", True) == (found.level, f"dealership {number} (client_secret)" in found.text)
 
 
 def test_no_key_with_credentials_is_a_problem(database: Database, connection: Connection) -> None:
@@ -207,7 +241,7 @@ def test_files_missing_altered_and_outside(database: Database, connection: Conne
     assert [("storage", "ok"), ("RIDE files", "problem"), ("RIDE files", "problem")] == levels(found)
     assert found[1].text.startswith("2 files missing")
     assert found[2].text.startswith("2 files altered")
-    assert "--force" in (found[1].what_to_do or "")
+    assert "jobsync generate-ride --missing" in (found[1].what_to_do or "")
 
 
 def test_files_are_sampled_unless_all_are_asked_for(
@@ -220,6 +254,8 @@ def test_files_are_sampled_unless_all_are_asked_for(
         connection, add_tenant(connection), 11, "authorized", ride_path="gone", ride_sha256="", ride_generated_at="now"
     )
     engine = database.engine()
+    with connection.transaction():
+        Storage(tmp_path).mark(read_database_id(connection))
 
     assert "5 files missing" in list(check_storage(tmp_path, engine, every=False))[1].text
     assert "11 files missing" in list(check_storage(tmp_path, engine, every=True))[1].text

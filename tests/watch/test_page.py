@@ -16,11 +16,13 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.watch.health import judge_health
-from jobsync.watch.views.charts import Series, draw_bars, draw_lines, nice_top
+from jobsync.watch.model import Series, Severity
+from jobsync.watch.views.charts import draw_bars, draw_lines, nice_top
 from jobsync.watch.views.page import read_history, render_report
 from tests.watch.support import (
     HOSTILE,
     NOW,
+    WATCHED,
     add_dealership,
     add_invoices,
     add_run,
@@ -37,7 +39,7 @@ def page_of(database: Database) -> str:
     """Return the page at NOW over 30 days."""
     with database.engine().connect() as connection:
         seen = look(connection, now=NOW, window=timedelta(days=30))
-        history = read_history(connection, now=NOW, since=seen.since)
+        history = read_history(connection, WATCHED, now=NOW, since=seen.since)
     return render_report(seen, history, judge_health(seen))
 
 
@@ -195,3 +197,31 @@ def test_in_a_browser_at_the_width_of_a_phone(database: Database, connection: Co
 
     assert [] == re.findall(r".*CONSOLE.*", done.stderr)
     assert (390, [], []) == (found["width"], found["wide"], found["requests"])
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        (("Success", "Success"), Severity.OK),
+        (("Held", "Success"), Severity.ATTENTION),
+        (("Success", "Held"), Severity.ATTENTION),
+        (("Failed", "Success"), Severity.ATTENTION),
+        (("PartialSuccess",), Severity.ATTENTION),
+        (("Success", "Failed"), Severity.BAD),
+    ],
+)
+def test_a_square_is_green_only_if_all_of_its_day_was(
+    database: Database, connection: Connection, statuses: tuple[str, ...], expected: Severity
+) -> None:
+    """A hold or a failure is seen also on a day that had a success."""
+    number = add_dealership(connection)
+    connection.execute("DELETE FROM easycar_sync_logs")
+    for at, status in enumerate(statuses):
+        connection.execute(
+            "INSERT INTO easycar_sync_logs (dealership_id, status, started_at, synced_at) VALUES (%s, %s, %s, %s)",
+            [number, status, NOW, NOW - timedelta(minutes=10 - at)],
+        )
+    with database.engine().connect() as opened:
+        history = read_history(opened, WATCHED, now=NOW, since=NOW - timedelta(days=3))
+
+    assert {NOW.date(): expected} == history.sections["dealerships"].squares[number]

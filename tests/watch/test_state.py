@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -14,11 +14,13 @@ import pytest
 from jobsync.db.engine import Database
 from jobsync.easycars.watch import Standing, dealership_statuses, facts_of
 from jobsync.runner.lock import lock_key
+from jobsync.sri.watch import what_limits
 from jobsync.watch.health import Health, judge_health
-from jobsync.watch.model import Snapshot, State
-from jobsync.watch.state import job_status, service_levels
+from jobsync.watch.model import JobFacts, JobStatus, Queue, Snapshot, State
+from jobsync.watch.state import job_status, limit_of, service_levels
 from jobsync.watch.timers import Waker
-from jobsync.watch.views.json_ import headline
+from jobsync.watch.views.json_ import as_json, headline
+from jobsync.watch.views.screen import screen
 from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant, look, set_job
 
 Connection = psycopg.Connection[Any]
@@ -744,3 +746,114 @@ def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connec
     add_run(connection, status="failed", exit_code=1, error="HTTP 500")
 
     assert [5, 1, 1] == [group.times for group in seen().failures]
+
+
+def test_one_web_page_is_not_easycars_down(seen: Seen, connection: Connection) -> None:
+    """A retry run of the one that fails, while others were synced minutes before, says nothing of the vendor."""
+    for name in ("Northside", "Southside"):
+        add_dealership(connection, name)
+    add_dealership(connection, "Westside", failed="the answer is a web page")
+    run = add_run(connection, status="failed", exit_code=69)
+    connection.execute("UPDATE easycar_sync_logs SET run_id = %s WHERE status = 'Failed'", [run])
+    set_job(connection)
+
+    assert State.UPSTREAM_DOWN is not state(seen())[0]
+
+
+def test_easycars_is_down_over_all_runs(seen: Seen, connection: Connection) -> None:
+    """Each dealership asked lately, each in a run of its own, had no answer; an older one does not count."""
+    add_dealership(connection, "Eastside")
+    connection.execute("UPDATE easycar_sync_logs SET synced_at = %s", [NOW - 9 * HOUR])
+    for name in ("Northside", "Southside"):
+        number = add_dealership(connection, name, failed="no answer within 60 s")
+        run = add_run(connection, status="failed", exit_code=69)
+        connection.execute("UPDATE easycar_sync_logs SET run_id = %s WHERE dealership_id = %s", [run, number])
+    set_job(connection)
+
+    assert State.UPSTREAM_DOWN is state(seen())[0]
+
+
+def test_what_was_held_is_no_success_and_no_silence(seen: Seen, connection: Connection) -> None:
+    """The last success stays the one before; nobody is called silent whose syncs get through."""
+    number = add_dealership(connection, success=NOW - 9 * 24 * HOUR)
+    connection.execute("UPDATE easycar_sync_logs SET status = 'Held' WHERE dealership_id = %s", [number])
+    set_job(connection)
+    add_run(connection, status="held", exit_code=3)
+    [found] = dealership_statuses(seen())
+
+    assert NOW - 9 * 24 * HOUR == found.facts.last_success_at
+    assert [] == kinds(judge_health(seen()))
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "concurrency", "p50_ms", "expected"),
+    [
+        (500, 8, 8.0, "sri_call_delay_ms 250"),  # the pace
+        (100, 8, 640.0, "sri_call_delay_ms 80"),  # the pace, hardly
+        (0, 8, 640.0, "sri_check_concurrency 16"),  # the answers
+        (50, 8, 9000.0, "sri_check_concurrency 16"),
+        (50, 40, 9000.0, "sri_check_concurrency 64"),
+        (50, 64, 9000.0, "nothing here"),
+        (500, 8, None, "jobsync status"),
+    ],
+)
+def test_what_limits_the_queue_is_what_is_to_be_changed(
+    delay_ms: int, concurrency: int, p50_ms: float | None, expected: str
+) -> None:
+    """Calls in flight do not help where calls wait for their pace; a pace does not where answers are slow."""
+    assert expected in what_limits(delay_ms, concurrency, p50_ms)[1]
+
+
+@pytest.mark.parametrize("state", [*State])
+def test_a_job_that_takes_nothing_is_what_limits_its_queue(state: State) -> None:
+    """Switched off, no timer, a lock, a vendor away: their remedy stands, not that of a slow queue."""
+    status = JobStatus(cast("JobFacts", None), state, "why", "its own remedy")
+    halted = (State.OFF, State.TIMER_OFF, State.BLOCKED, State.STUCK, State.TOO_OFTEN, State.UPSTREAM_DOWN)
+    expected = "its own remedy" if state in halted else "faster"
+
+    assert expected == limit_of(status, Queue("due", "slow", "faster"))[1]
+
+
+def test_a_full_storage_is_one_problem(seen: Seen, connection: Connection) -> None:
+    """However many documents wait for it: that they do has no cure of its own."""
+    add_invoices(connection, add_tenant(connection), 300, "authorized", ride_next_at=NOW - HOUR)
+    set_job(connection, "generate-ride")
+    add_run(connection, "generate-ride", "held", exit_code=3, error="storage_full: storage /srv/rides: it is full")
+    verdict = judge_health(seen())
+
+    assert [("generate-ride", "storage")] == kinds(verdict)
+    assert verdict.problems[0].what_to_do.startswith("df -h /srv/rides; ")
+
+
+def test_nobody_will_be_told_stands_first(database: Database, connection: Connection) -> None:
+    """Where no way to tell people is set, the first line says so, and how to set one."""
+    with database.engine(connections=1).connect() as opened:
+        untold, told = (look(opened, now=NOW, channels=channels) for channels in ((), ("mail",)))
+    first = next(screen(untold, judge_health(untold)))[1]
+
+    assert first.startswith("nobody will be told")
+    assert not any("nobody will be told" in text for _, text in screen(told, judge_health(told)))
+    assert ((), ("mail",)) == (as_json(untold, judge_health(untold))["channels"], told.channels)
+
+
+def test_a_timer_that_is_on_is_not_called_for(database: Database, connection: Connection) -> None:
+    """Enabled seconds ago, it has not acted yet: nothing says that nobody watches, or to enable it."""
+    add_dealership(connection)
+    names = frozenset({"stock-sync", "check-authorizations", "generate-ride", "health"})
+    with database.engine(connections=1).connect() as opened:
+        found = look(opened, now=NOW, timers_on=names, channels=("mail",))
+    text = "\n".join(line for _, line in screen(found, judge_health(found)))
+
+    assert "enable --now" not in text
+    assert "nobody watches" not in text
+    assert judge_health(found).notes == ()
+
+
+def test_a_paused_tenant_is_on_the_screen(seen: Seen, connection: Connection) -> None:
+    """With until when, and how it is resumed."""
+    add_tenant(connection)
+    connection.execute("UPDATE tenants SET paused_until = %s", [NOW + HOUR])
+    text = "\n".join(line for _, line in screen(seen(), judge_health(seen())))
+
+    assert "paused until 2026-11-20 04:00Z" in text
+    assert "jobsync tenant resume 1790012345001" in text

@@ -20,7 +20,7 @@ from jobsync.watch.health import judge_health
 from jobsync.watch.model import Snapshot
 from jobsync.watch.views.page import read_history, render_report
 from tests.conftest import url_of
-from tests.watch.support import look
+from tests.watch.support import WATCHED, look
 
 # tables whose size grows without end: no question of the status screen may read one from end to end
 GROWING = ("job_runs", "job_items", "sri_events", "easycar_sync_logs", "invoices", "vehicle_changes")
@@ -86,10 +86,10 @@ def test_the_whole_report_over_a_long_history(long_history: str) -> None:
     event.listen(engine, "before_cursor_execute", lambda *_: statements.append(1))
     with engine.connect() as connection:
         seen = look(connection, window=timedelta(days=30))
-        history = read_history(connection, now=seen.now, since=seen.since)
+        history = read_history(connection, WATCHED, now=seen.now, since=seen.since)
     database.close()
     page = render_report(seen, history, judge_health(seen))
 
     assert len(statements) <= 25
     assert len(page) < 400_000
-    assert 31 == len(history.days)
+    assert 31 == len(history.days.days)

@@ -12,7 +12,7 @@ from jobsync.db.audit import write_audit
 from jobsync.db.tables import dealerships as dealerships_table
 from jobsync.db.tables import easycar_credentials
 from jobsync.db.tables import vehicles as vehicles_table
-from jobsync.easycars.credentials import CredentialsUnreadable
+from jobsync.easycars.credentials import places_of
 from jobsync.errors import ConfigurationProblem, JobsyncError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class _Adoption:
         if not wanted:
             return
         key = cipher()
-        unreadable = [number for number, values in wanted.items() if not _opens(key, values)]
+        unreadable = [number for number, values in wanted.items() if not _opens(key, number, values)]
         if len(unreadable) == len(wanted):
             raise ConfigurationProblem(
                 f"nothing was brought: the key opens none of the original's credentials ({len(wanted)} tried); set"
@@ -324,10 +324,5 @@ _PLURAL = {
 }
 
 
-def _opens(cipher: Cipher, values: Row) -> bool:
-    try:
-        for name in ("client_id", "client_secret", "account_number", "account_secret"):
-            cipher.decrypt(values[f"{name}_encrypted"])
-    except CredentialsUnreadable:
-        return False
-    return True
+def _opens(cipher: Cipher, dealership_id: int, values: Row) -> bool:
+    return all(cipher.opens(values[place.column], place) for place in places_of(dealership_id))

@@ -192,7 +192,9 @@ def _opened(
         return open_database()
     except JobsyncError as error:
         left_s = SECOND_LOOK_S - (time.monotonic() - began)
-        if left_s <= 0 or (error.cause is not None and error.cause.lasts):  # a silent one was waited for longer
+        if left_s <= 0 or (
+            error.alert_cause is not None and error.alert_cause.lasts
+        ):  # a silent one was waited for longer
             raise
         wait(left_s)
         return open_database()

@@ -20,7 +20,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_befo
 from jobsync.alerts.message import Message
 from jobsync.alerts.post import NotSent, within
 from jobsync.errors import ConfigurationProblem
-from jobsync.logs import register_secret, visible
+from jobsync.logs import visible
+from jobsync.masking import register_secret
 
 # RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
 MAIL_ANSWER_S = 30.0

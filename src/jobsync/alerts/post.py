@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from jobsync import __version__
 from jobsync.errors import ConfigurationProblem, JobsyncError
-from jobsync.logs import register_secret, visible
+from jobsync.logs import visible
+from jobsync.masking import register_secret
 
 if TYPE_CHECKING:
     from jobsync.alerts.message import Message

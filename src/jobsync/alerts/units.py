@@ -197,7 +197,7 @@ def _cause_of(failure: UnitFailure, record: Record) -> Cause | None:
 
 def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Look:
     """Return what a database that cannot be used shows: whatever is looked at before that is well."""
-    cause = error.cause or (
+    cause = error.alert_cause or (
         Cause.CONFIGURATION_WRONG if error.exit_code is ExitCode.CONFIGURATION else Cause.DATABASE_UNREACHABLE
     )
     words = str(error).removeprefix("database: ").removeprefix("configuration: ")

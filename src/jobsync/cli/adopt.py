@@ -14,7 +14,8 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_facts, print_lines, print_table, say, show
 from jobsync.db.engine import passwords_in, translated
 from jobsync.errors import ExitCode
-from jobsync.logs import complain, register_secret, visible
+from jobsync.logs import complain, visible
+from jobsync.masking import register_secret
 
 
 def adopt(
@@ -33,11 +34,12 @@ def adopt(
     as_json: Json = False,
 ) -> None:
     """
-    Bring the original product's data: dealerships, credentials, vehicles, documents, logs, settings; ids are kept.
+    Bring in the data of the original product.
+
+    Dealerships, credentials, vehicles, documents, logs, settings; ids are kept.
 
     It may be repeated: until a dealership's first sync it brings what has changed there since. Exit 3: something was
     left, each with its reason; 1: an id is here already and was not brought from there, so nothing was.
-    Example: jobsync adopt --from postgresql://reader@db.example/shop --dry-run
     """
     for password in passwords_in(url):
         register_secret(password)

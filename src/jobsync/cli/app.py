@@ -8,45 +8,61 @@ import typer
 
 from jobsync import __version__
 from jobsync.cli.lazy import Place, lazy_root
+from jobsync.commands import as_epilog
+from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
+from jobsync.settings import LOG_LEVELS
 from jobsync.wiring import Tools
+
+_BY_HAND, _STATE = "Run a job now", "What is wrong, what ran, who is told"
+_CARS, _INVOICES = "Dealerships and their stock", "Tenants and their documents"
+_SETUP, _SHELL = "Configuration and installation", "To try, and to learn"
 
 # In the order in which help lists them; a command's file is imported when it is called.
 COMMANDS = {
-    STOCK_SYNC.name: Place("jobsync.cli.jobs", "stock_sync"),
-    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.jobs", "check_authorizations"),
-    GENERATE_RIDE.name: Place("jobsync.cli.jobs", "generate_ride"),
-    "logs": Place("jobsync.cli.logs", "logs"),
-    "locks": Place("jobsync.cli.runs", "locks"),
-    "status": Place("jobsync.cli.status", "status"),
-    "health": Place("jobsync.cli.health", "health"),
-    "doctor": Place("jobsync.cli.doctor", "doctor"),
-    "report": Place("jobsync.cli.report", "report"),
-    "metrics": Place("jobsync.cli.report", "metrics"),
-    "alert": Place("jobsync.cli.health", "alert"),
-    "alerts": Place("jobsync.cli.alerts", "app"),
-    "audit": Place("jobsync.cli.audit", "audit"),
-    "completion": Place("jobsync.cli.completion", "completion"),
-    "man": Place("jobsync.cli.manual", "man"),
-    "demo": Place("jobsync.sandbox.demo", "demo"),
-    "adopt": Place("jobsync.cli.adopt", "adopt"),
-    "db": Place("jobsync.cli.database", "app"),
-    "dealership": Place("jobsync.cli.dealership", "app"),
-    "credentials": Place("jobsync.cli.credentials", "app"),
-    "settings": Place("jobsync.cli.settings", "app"),
-    "holds": Place("jobsync.cli.holds", "app"),
+    STOCK_SYNC.name: Place("jobsync.cli.jobs", "stock_sync", panel=_BY_HAND),
+    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.jobs", "check_authorizations", panel=_BY_HAND),
+    GENERATE_RIDE.name: Place("jobsync.cli.jobs", "generate_ride", panel=_BY_HAND),
+    "status": Place("jobsync.cli.status", "status", panel=_STATE),
+    "health": Place("jobsync.cli.health", "health", panel=_STATE),
+    "doctor": Place("jobsync.cli.doctor", "doctor", panel=_STATE),
+    "runs": Place("jobsync.cli.runs", "app", panel=_STATE),
+    "logs": Place("jobsync.cli.logs", "logs", panel=_STATE),
+    "locks": Place("jobsync.cli.runs", "locks", panel=_STATE),
+    "schedule": Place("jobsync.cli.schedule", "app", panel=_STATE),
+    "audit": Place("jobsync.cli.audit", "audit", panel=_STATE),
+    "report": Place("jobsync.cli.report", "report", panel=_STATE),
+    "metrics": Place("jobsync.cli.metrics", "metrics", panel=_STATE),
+    "alerts": Place("jobsync.cli.alerts", "app", panel=_STATE),
+    "alert": Place("jobsync.cli.health", "alert", panel=_STATE),
+    "dealership": Place("jobsync.cli.dealership", "app", panel=_CARS),
+    "credentials": Place("jobsync.cli.credentials", "app", panel=_CARS),
+    "holds": Place("jobsync.cli.holds", "app", panel=_CARS),
     "removals": Place("jobsync.cli.holds", "app", hidden=True),  # the name of old
-    "stock": Place("jobsync.cli.stock", "app"),
-    "tenant": Place("jobsync.cli.tenant", "app"),
-    "invoice": Place("jobsync.cli.invoice", "app"),
-    "sri": Place("jobsync.cli.sri", "app"),
-    "ride": Place("jobsync.cli.ride", "app"),
-    "runs": Place("jobsync.cli.runs", "app"),
-    "schedule": Place("jobsync.cli.schedule", "app"),
-    "units": Place("jobsync.cli.units", "app"),
-    "cron": Place("jobsync.cli.cron", "app"),
-    "sandbox": Place("jobsync.sandbox.commands", "app"),
+    "stock": Place("jobsync.cli.stock", "app", panel=_CARS),
+    "tenant": Place("jobsync.cli.tenant", "app", panel=_INVOICES),
+    "invoice": Place("jobsync.cli.invoice", "app", panel=_INVOICES),
+    "sri": Place("jobsync.cli.sri", "app", panel=_INVOICES),
+    "ride": Place("jobsync.cli.ride", "app", panel=_INVOICES),
+    "storage": Place("jobsync.cli.storage", "app", panel=_INVOICES),
+    "settings": Place("jobsync.cli.settings", "app", panel=_SETUP),
+    "db": Place("jobsync.cli.database", "app", panel=_SETUP),
+    "adopt": Place("jobsync.cli.adopt", "adopt", panel=_SETUP),
+    "units": Place("jobsync.cli.units", "app", panel=_SETUP),
+    "cron": Place("jobsync.cli.cron", "app", panel=_SETUP),
+    "demo": Place("jobsync.sandbox.demo", "demo", panel=_SHELL),
+    "sandbox": Place("jobsync.sandbox.commands", "app", panel=_SHELL),
+    "completion": Place("jobsync.cli.completion", "completion", panel=_SHELL),
+    "values": Place("jobsync.cli.completion", "values", hidden=True),  # what the scripts ask
+    "man": Place("jobsync.cli.manual", "man", panel=_SHELL),
 }
+
+_EXAMPLES = (
+    "jobsync status                        what is wrong, and what to do",
+    "jobsync stock-sync --dealership 17    one dealership now",
+    "jobsync runs list -h                  how a command is used",
+    "jobsync man | man -l -                all of it",
+)
 
 app = typer.Typer(
     name="jobsync",
@@ -56,6 +72,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=as_epilog(_EXAMPLES),
 )
 
 
@@ -69,20 +87,25 @@ def _print_version(value: bool) -> None:
 def root(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001 - its callback does the work
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Less log: warnings and errors alone.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="More log: all, as JOBSYNC_LOG_LEVEL=debug.")
     ] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
-    from jobsync.logs import configure_logs, register_secret
+    from jobsync.logs import configure_logs
+    from jobsync.masking import register_secret
 
+    if quiet and verbose:
+        raise UsageProblem("-q asks for less log and -v for more: give one of them")
     tools = context.obj if isinstance(context.obj, Tools) else Tools()
     context.obj = tools
     context.call_on_close(tools.close)
-    configure_logs(
-        tools.environ.get("JOBSYNC_LOG_LEVEL", "info")
-        if tools.environ.get("JOBSYNC_LOG_LEVEL", "info").lower() in ("debug", "info", "warning", "error", "critical")
-        else "info",
-        tools.environ.get("JOBSYNC_LOG_FORMAT", "auto"),
-    )
+    if quiet or verbose:
+        tools.environ["JOBSYNC_LOG_LEVEL"] = "warning" if quiet else "debug"
+    level = tools.environ.get("JOBSYNC_LOG_LEVEL", "info")
+    configure_logs(level if level.lower() in LOG_LEVELS else "info", tools.environ.get("JOBSYNC_LOG_FORMAT", "auto"))
     for name in ("JOBSYNC_ENCRYPTION_KEY", "JOBSYNC_ENCRYPTION_KEY_PREVIOUS", "EASYCARS_ENCRYPTION_KEY"):
         register_secret(tools.environ.get(name, ""))

@@ -34,14 +34,22 @@ def set_(
             ' environment is "Test" or "Production", every value a text in quotes.',
         ),
     ] = False,
+    key_lost: Annotated[
+        bool,
+        typer.Option("--key-lost", help="Store them though the key decrypts no other dealership's: theirs is lost."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Store credentials, replacing all that was there; an omitted yard code clears the old one."""
     cipher = tools_of(context).cipher
     with transaction(context) as connection:
         name = registry.require_dealership(connection, dealership_id)
+        if not key_lost:  # before anybody types four secrets
+            registry.require_key_of_others(connection, dealership_id, cipher)
     credentials = parse_credentials(_read_stdin() if from_stdin else _ask())
     with transaction(context) as connection:
+        if not key_lost:
+            registry.require_key_of_others(connection, dealership_id, cipher)
         registry.set_credentials(connection, dealership_id, credentials, cipher)
         sharers = registry.find_sharers(connection, cipher, dealership_id)
     document = {
@@ -108,12 +116,24 @@ def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = F
 
 
 @app.command("rotate-key")
-def rotate_key(context: typer.Context, as_json: Json = False) -> None:
-    """Encrypt all stored credentials with the current key, all or nothing."""
+def rotate_key(
+    context: typer.Context,
+    unbound: Annotated[
+        bool,
+        typer.Option("--unbound", help="In the layout of the program that jobsync replaces, for the way back to it."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Encrypt all stored credentials with the current key, each bound to its dealership and field, all or nothing.
+
+    With the key left as it is, it binds those that are not bound yet.
+    """
     cipher = tools_of(context).cipher
     with transaction(context) as connection:
-        number = registry.rotate_key(connection, cipher)
-    words = f"{number} dealerships' credentials are now encrypted with JOBSYNC_ENCRYPTION_KEY"
+        number = registry.rotate_key(connection, cipher, bound=not unbound)
+    how = "bound to nothing, as the original program reads them" if unbound else "bound to their dealership and field"
+    words = f"{number} dealerships' credentials are now encrypted with JOBSYNC_ENCRYPTION_KEY, {how}"
     show({"rotated": number}, as_json=as_json, otherwise=lambda: say(words))
 
 

@@ -18,7 +18,7 @@ from jobsync.cli.output import write
 from jobsync.deploy import cron
 from jobsync.deploy.cron import render_crontab
 from jobsync.deploy.installation import read_installation
-from jobsync.errors import UsageProblem
+from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.logs import visible
 from jobsync.wiring import Tools
 
@@ -47,18 +47,28 @@ def run_(
     job: Annotated[str, typer.Argument(metavar="JOB", help="As cron show names it.", show_default=False)],
 ) -> None:
     """Do one tick of a job as cron wants it: silent when all is well, one report when not."""
-    if job not in cron.COMMANDS:
-        raise UsageProblem(f"no job {job}; expected one of {', '.join(cron.COMMANDS)}")
+    if job not in (*cron.COMMANDS, *cron.FILES):
+        raise UsageProblem(f"no job {job}; expected one of {', '.join((*cron.COMMANDS, *cron.FILES))}")
     tools = tools_of(context)
+    arguments = cron.COMMANDS.get(job) or _writing(job, tools)
     within = Tools({**tools.environ, "JOBSYNC_LOG_FORMAT": "json"})
     with _caught() as said:
-        code = invoke(context.find_root().command, cron.COMMANDS[job], within)
+        code = invoke(context.find_root().command, arguments, within)
     memory = cron.Memory(tools.environ, job)
     if cron.is_silent(job, code):
         memory.forget()
     elif memory.is_news(code):
         write(_report(job, code, said.getvalue()))
     raise typer.Exit(code)
+
+
+def _writing(name: str, tools: Tools) -> tuple[str, str, str]:
+    file = cron.file_of(name, tools.settings)
+    if file is None:
+        raise ConfigurationProblem(
+            f"JOBSYNC_{name.upper()}_FILE is not set; jobsync cron show has the lines without it"
+        )
+    return name, "-o", str(file)
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def pause(
     dealership_id: DealershipId,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 3d)."),
+        typer.Option("--until", metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 1d6h, 2w)."),
     ] = None,
     reason: Annotated[
         str | None,

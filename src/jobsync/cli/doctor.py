@@ -11,11 +11,11 @@ import typer
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import say, show, write
 from jobsync.db.engine import translated
-from jobsync.deploy.install import SYSTEM, FileState, compare
+from jobsync.deploy.install import SYSTEM, compare
 from jobsync.deploy.installation import read_installation
 from jobsync.easycars import upkeep as easycars
 from jobsync.easycars.client import ADDRESSES as EASYCARS
-from jobsync.easycars.credentials import Cipher
+from jobsync.easycars.credentials import Cipher, Place
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.ride.upkeep import check_storage
@@ -39,7 +39,7 @@ def doctor(
     every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check configuration, database, key, hosts, files and timers; exit 0 if nothing is wrong."""
+    """Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong."""
     found = list(_check(tools_of(context), offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
@@ -81,9 +81,9 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
 
 
 def _changed_units(tools: Tools) -> list[str]:
-    """Return what `units install` would write; a drop-in is the administrator's own, and no difference."""
+    """Return what `units install` would write or remove; a drop-in is the administrator's own, and no difference."""
     files = compare(read_installation(tools.environ, root=SYSTEM), SYSTEM)
-    return [file.path for file in files if file.state in (FileState.DIFFERS, FileState.MISSING)]
+    return [file.path for file in files if file.would_change]
 
 
 def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
@@ -106,14 +106,14 @@ def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[
         return ()
 
 
-def _decrypter(tools: Tools) -> Callable[[str], object] | None:
+def _decrypter(tools: Tools) -> Callable[[str, Place], object] | None:
     try:
         return tools.cipher.decrypt
     except ConfigurationProblem:
         return None
 
 
-def _current(settings: Settings) -> Callable[[str], object] | None:
+def _current(settings: Settings) -> Callable[[str, Place], object] | None:
     """Return what decrypts with the current key alone, None where no previous one is set beside it."""
     key, previous = settings.encryption_key, settings.encryption_key_previous
     return Cipher(key).decrypt if key and previous else None

@@ -37,9 +37,16 @@ def health(
     if act:
         _act(tools_of(context), as_json=as_json)
         return
+    tools = tools_of(context)
     try:
         with transaction(context) as connection:
-            seen = read_snapshot(connection, tools_of(context).watched, waker=tools_of(context).waker)
+            seen = read_snapshot(
+                connection,
+                tools.watched,
+                waker=tools.waker,
+                timers_on=tools.timers_on,
+                channels=tools.settings.channels,
+            )
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}

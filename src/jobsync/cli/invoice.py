@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.options import Json, group, holds, transaction
-from jobsync.cli.output import print_facts, print_json, print_table, replace_file, say, show
+from jobsync.cli.options import Json, group, holds, tools_of, transaction
+from jobsync.cli.output import OF_DOCUMENT, print_facts, print_json, print_table, replace_file, say, show
 from jobsync.errors import ExitCode, UsageProblem
-from jobsync.logs import complain, visible
+from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
+from jobsync.phrases import many
+from jobsync.runner.signals import stop_noted
 from jobsync.sri import registry
 from jobsync.sri.import_ import Taken, find_files, take_in
 from jobsync.sri.model import DocumentStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Connection
 
 app = group("Fiscal documents and what the SRI said of them.")
 AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.", show_default=False)]
@@ -45,7 +40,7 @@ def import_(
     """
     Take documents in from XML files: bare, or inside what the SRI answered.
 
-    Each belongs to the tenant that its key names. Running it twice changes nothing.
+    Each belongs to the tenant that its key names. Running it twice changes nothing. After Ctrl-C it says what went in.
     """
     with transaction(context) as connection:
         if tenant is not None:
@@ -57,7 +52,7 @@ def import_(
 
     def told(entry: Taken) -> None:
         counts[entry.status] += 1
-        step()
+        show_progress(f"{counts.total()}/{len(files)} files")
         if as_json:
             items.append({name: value for name, value in vars(entry).items() if value is not None})
         elif entry.unknown_ruc is not None:
@@ -66,61 +61,46 @@ def import_(
             refuse(entry.file, entry)
 
     def refuse(what: str, entry: Taken) -> None:
-        complain(f"jobsync: {_visible(what)}: {_visible(entry.reason)}")
+        complain(f"jobsync: {visible(what)}: {visible(entry.reason)}")
 
-    with _progress(len(files), as_json=as_json) as step:
-        if dry_run:
-            with _rolled_back(context) as connection:
-                take_in(files, transaction=lambda: nullcontext(connection), tenant=tenant, told=told)
-        else:
-            take_in(files, transaction=lambda: transaction(context), tenant=tenant, told=told)
-        if files and not dry_run:
-            with transaction(context) as connection:
-                registry.record_import(connection, [str(path) for path in paths], dict(counts))
+    configure_hand_run(tools_of(context).environ)
+    try:
+        take_in(
+            files,
+            transaction=lambda: transaction(context),
+            tenant=tenant,
+            told=told,
+            stop=lambda: stop_noted() is not None,
+            dry_run=dry_run,
+        )
+    finally:
+        end_progress()
+    if counts and not dry_run:
+        with transaction(context) as connection:
+            registry.record_import(connection, [str(path) for path in paths], dict(counts))
     for entry, *others in of_nobody.values():
         refuse(f"{len(others) + 1} files" if others else entry.file, entry)
-    refused = counts["refused"]
-    code = ExitCode.DONE if not refused else ExitCode.FAILED if refused == len(files) else ExitCode.NEEDS_ATTENTION
+    left = len(files) - counts.total()
+    code = _code(counts, left)
     if as_json:
-        print_json({"counts": {name: counts[name] for name in _COUNTED}, "items": items, "exit_code": int(code)})
+        told_of = {"counts": {name: counts[name] for name in _COUNTED}, "items": items, "remaining": left}
+        print_json({**told_of, "exit_code": int(code)})
     elif not files:
         say("no XML file there")
     else:
-        say(
-            ("nothing was written; " if dry_run else "")
-            + f"{len(files)} file{'' if len(files) == 1 else 's'}: "
-            + ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name])
-        )
+        first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
+        done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
+        say(f"{first}{many(counts.total(), 'file')}: {done}")
     raise typer.Exit(int(code))
 
 
-@contextmanager
-def _rolled_back(context: typer.Context) -> Iterator[Connection]:
-    """Open one transaction that leaves nothing; one for all files, so that a second copy of a document is seen."""
-    with transaction(context) as connection, connection.begin_nested() as inside:
-        yield connection
-        inside.rollback()
-
-
-def _visible(text: object) -> str:
-    return visible(text)
-
-
-def _progress(total: int, *, as_json: bool) -> AbstractContextManager[Any]:
-    """Return a context whose value advances a bar by one, on a terminal and for more than a handful of files."""
-    if as_json or total < 200 or not sys.stderr.isatty():
-        return nullcontext(lambda: None)
-
-    @contextmanager
-    def bar() -> Any:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("importing", total=total)
-            yield lambda: progress.advance(task)
-
-    return bar()
+def _code(counts: Counter[str], left: int) -> ExitCode:
+    """Return the verdict; files are left only where somebody broke it off."""
+    if left:
+        return ExitCode.INTERRUPTED
+    if not counts["refused"]:
+        return ExitCode.DONE
+    return ExitCode.FAILED if counts["refused"] == counts.total() else ExitCode.NEEDS_ATTENTION
 
 
 @app.command("list")
@@ -217,7 +197,7 @@ def export(
         if content is not None:
             target = to / f"{key.strip()}_{name.removesuffix('_xml')}.xml"
             try:
-                replace_file(target, content)
+                replace_file(target, content, most=OF_DOCUMENT)
             except OSError as error:
                 raise UsageProblem(f"{target}: cannot be written ({error.strerror})") from None
             written.append(str(target))

@@ -40,7 +40,8 @@ def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
     if lost:
         complain(f"jobsync: standard output cannot be written ({lost}); what is there is not whole")
         # a job's exit code is the run's verdict, which its row keeps; a lost table is only said, unlike a document
-        if code == 0 and arguments[:1] and (as_json or arguments[0] not in BY_NAME):
+        called = next((word for word in arguments if not word.startswith("-")), None)
+        if code == 0 and called and (as_json or called not in BY_NAME):
             return int(ExitCode.FAILED)
     return code
 

@@ -7,6 +7,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +17,7 @@ from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import print_json, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
-from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC, Job
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemStatus, Report, RunStatus
 
@@ -45,6 +47,8 @@ AccessKeys = Annotated[
     typer.Option("--access-key", metavar="KEY", help="Only this one, due or not (repeatable).", show_default=False),
 ]
 
+_DISABLED_SAID_EVERY = timedelta(hours=1)
+
 
 def stock_sync(
     context: typer.Context,
@@ -66,7 +70,7 @@ def stock_sync(
     as_json: Json = False,
 ) -> None:
     """
-    Bring each dealership's EasyCars stock into Postgres.
+    Bring dealerships' EasyCars stock into Postgres.
 
     Without options: that of every dealership which is neither paused nor switched off, now.
     """
@@ -78,7 +82,13 @@ def stock_sync(
         if scheduled and named:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --dealership")
         return _run_stock_sync(
-            tools, named=named, scheduled=scheduled, dry_run=dry_run, concurrency=concurrency, wait_s=wait
+            tools,
+            named=named,
+            scheduled=scheduled,
+            tick=scheduled and not (as_json or dry_run),
+            dry_run=dry_run,
+            concurrency=concurrency,
+            wait_s=wait,
         )
 
     report = _reported(STOCK_SYNC.name, do, tools, scheduled=scheduled, as_json=as_json)
@@ -98,7 +108,7 @@ def check_authorizations(
     as_json: Json = False,
 ) -> None:
     """
-    Ask the SRI whether documents that wait are authorized.
+    Ask the SRI whether documents are authorized.
 
     Without options: about every document whose next check is due.
     """
@@ -110,7 +120,14 @@ def check_authorizations(
         if scheduled and keys:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key")
         return _run_check_authorizations(
-            tools, keys=keys, tenants=tenants, scheduled=scheduled, limit=limit, dry_run=dry_run, wait_s=wait
+            tools,
+            keys=keys,
+            tenants=tenants,
+            scheduled=scheduled,
+            tick=scheduled and not (as_json or dry_run),
+            limit=limit,
+            dry_run=dry_run,
+            wait_s=wait,
         )
 
     report = _reported(CHECK_AUTHORIZATIONS.name, do, tools, scheduled=scheduled, as_json=as_json)
@@ -125,12 +142,15 @@ def generate_ride(
     access_key: AccessKeys = None,
     scheduled: Scheduled = False,
     force: Annotated[bool, typer.Option("--force", help="Render anew what has its file already.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Render again those whose file is missing or altered.")
+    ] = False,
     limit: Limit = None,
     wait: Wait = 0.0,
     as_json: Json = False,
 ) -> None:
     """
-    Render the printed form (RIDE, PDF) of authorized documents.
+    Render the RIDE (PDF) of authorized documents.
 
     Without options: of every one that is due, which means new or to be tried again.
     """
@@ -139,12 +159,22 @@ def generate_ride(
 
     def do() -> Report:
         _require_seconds(wait)
-        if scheduled and (keys or force):
-            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key or --force")
+        if scheduled and (keys or force or missing):
+            raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key, --force or --missing")
+        if force and missing:
+            raise UsageProblem("--force renders anew whatever is there, --missing what is not: one of the two")
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
         return _run_generate_ride(
-            tools, keys=keys, tenants=tenants, scheduled=scheduled, force=force, limit=limit, wait_s=wait
+            tools,
+            keys=keys,
+            tenants=tenants,
+            scheduled=scheduled,
+            tick=scheduled and not as_json,
+            force=force,
+            missing=missing,
+            limit=limit,
+            wait_s=wait,
         )
 
     report = _reported(GENERATE_RIDE.name, do, tools, scheduled=scheduled, as_json=as_json)
@@ -159,33 +189,42 @@ def _run_generate_ride(
     keys: tuple[str, ...],
     tenants: tuple[str, ...],
     scheduled: bool,
+    tick: bool,
     force: bool,
+    missing: bool,
     limit: int | None,
     wait_s: float,
 ) -> Report:
     from jobsync.db.system_settings import read_system_settings
     from jobsync.ride import job
-    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
+    from jobsync.runner.run import Request, idle_report, run_job
 
     tools.storage  # noqa: B018 - a missing setting is named before anything else
     with _asking(tools) as connection:
         settings = read_system_settings(connection)
         work = tools.generate_ride(
-            settings, access_keys=keys, tenants=tenants, force=force, limit=limit, every=not scheduled
+            settings,
+            access_keys=keys,
+            tenants=tenants,
+            force=force,
+            missing=missing,
+            limit=limit,
+            every=not scheduled,
         )
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(GENERATE_RIDE.switch):
-            return disabled_report(GENERATE_RIDE.name)
+            return _disabled(connection, GENERATE_RIDE, partial(job.is_due, connection), tick=tick)
         if scheduled and not job.is_due(connection):
             return idle_report(GENERATE_RIDE.name)
     tools.job_engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         GENERATE_RIDE,
         Request(scheduled=scheduled, wait_s=wait_s),
-        work,
+        ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=job.AT_ONCE + 2,
     )
 
@@ -221,12 +260,13 @@ def _run_check_authorizations(
     keys: tuple[str, ...],
     tenants: tuple[str, ...],
     scheduled: bool,
+    tick: bool,
     limit: int | None,
     dry_run: bool,
     wait_s: float,
 ) -> Report:
     from jobsync.db.system_settings import read_system_settings
-    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
+    from jobsync.runner.run import Request, idle_report, run_job
     from jobsync.sri import job
 
     with _asking(tools) as connection:
@@ -235,7 +275,7 @@ def _run_check_authorizations(
         job.require_known(connection, work)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(CHECK_AUTHORIZATIONS.switch):
-            return disabled_report(CHECK_AUTHORIZATIONS.name)
+            return _disabled(connection, CHECK_AUTHORIZATIONS, partial(job.is_due, connection), tick=tick)
         if scheduled and not dry_run and not job.is_due(connection):
             return idle_report(CHECK_AUTHORIZATIONS.name)
     if dry_run:
@@ -244,9 +284,10 @@ def _run_check_authorizations(
     return run_job(
         CHECK_AUTHORIZATIONS,
         Request(scheduled=scheduled, wait_s=wait_s),
-        work,
+        ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=min(2 * work.concurrency + 2, _CONNECTIONS_MOST),
     )
 
@@ -268,6 +309,25 @@ def _asking(tools: Tools) -> Iterator[Connection[Any]]:
         yield connection
 
 
+def _disabled(
+    connection: Connection[Any],
+    job: Job,
+    is_due: Callable[[], bool],
+    again_at: Callable[[datetime], datetime] = lambda now: now + _DISABLED_SAID_EVERY,
+    *,
+    tick: bool,
+) -> Report:
+    """Return the report of a job that is switched off; a tick says so if its work is due, and not again before long."""
+    from jobsync.runner.record import say_disabled_again_at
+    from jobsync.runner.run import database_now, disabled_report
+
+    if tick and not is_due():
+        return disabled_report(job.name, quiet=True)
+    if tick:
+        say_disabled_again_at(connection, job.name, again_at(database_now(connection)))
+    return disabled_report(job.name)
+
+
 def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
     if scheduled and tools.settings.database_is_default:
         get_logger().warning(
@@ -278,18 +338,31 @@ def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
 
 
 def _run_stock_sync(
-    tools: Tools, *, named: tuple[int, ...], scheduled: bool, dry_run: bool, concurrency: int | None, wait_s: float
+    tools: Tools,
+    *,
+    named: tuple[int, ...],
+    scheduled: bool,
+    tick: bool,
+    dry_run: bool,
+    concurrency: int | None,
+    wait_s: float,
 ) -> Report:
     from jobsync.db.system_settings import read_system_settings
     from jobsync.easycars import job
-    from jobsync.runner.run import Request, disabled_report, idle_report, run_job
+    from jobsync.runner.run import Request, idle_report, run_job
 
     with _asking(tools) as connection:
         job.require_known(connection, named)
         settings = read_system_settings(connection)
         _warn_of_private_database(tools, scheduled=scheduled)
         if not settings.switch(STOCK_SYNC.switch):
-            return disabled_report(STOCK_SYNC.name)
+            return _disabled(
+                connection,
+                STOCK_SYNC,
+                partial(job.is_due, connection, tools.easycars_hosts),
+                partial(job.next_slot_of_any, connection),
+                tick=tick,
+            )
         if scheduled and not dry_run and not job.is_due(connection, tools.easycars_hosts):
             return idle_report(STOCK_SYNC.name)
         if not scheduled:
@@ -306,6 +379,7 @@ def _run_stock_sync(
         ping_start(tools, work),
         database=tools.database,
         environ=tools.environ,
+        unfinished=tools.log_unfinished,
         connections=work.at_once + 2,
     )
 

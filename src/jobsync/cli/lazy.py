@@ -12,14 +12,21 @@ import typer
 from typer.main import get_command
 
 from jobsync.cli.options import Group
+from jobsync.commands import as_epilog, examples_of
 
 
 class Place(NamedTuple):
-    """Where a command is: a function, or a group of commands, of a module."""
+    """
+    Where a command is: a function, or a group of commands, of a module.
+
+    Args:
+        panel: the heading under which the root's help lists it.
+    """
 
     module: str
     name: str
     hidden: bool = False
+    panel: str = "More"
 
 
 class Commands(Mapping[str, Any]):
@@ -51,7 +58,15 @@ def load(name: str, place: Place) -> Any:
         holder.command(name, hidden=place.hidden)(found)
         holder.callback()(_nothing)  # one command alone would else be no group
     group: Any = get_command(holder)
+    _give_examples(group.commands[name], (name,))
     return group.commands[name]
+
+
+def _give_examples(command: Any, path: tuple[str, ...]) -> None:
+    children = getattr(command, "commands", {})
+    command.epilog = as_epilog(examples_of(path, children))
+    for name, child in children.items():
+        _give_examples(child, (*path, name))
 
 
 def summary_of(place: Place) -> str:
@@ -89,7 +104,11 @@ def lazy_root(places: Mapping[str, Place]) -> type[Group]:
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's name for it
             shown = {name: place for name, place in places.items() if not place.hidden}
+            width = max(map(len, shown))  # one for all panels, so that their columns stand below each other
             with formatter.section("Commands"):
-                formatter.write_dl([(name, summary_of(place)) for name, place in shown.items()])
+                for panel in dict.fromkeys(place.panel for place in shown.values()):
+                    with formatter.section(panel):
+                        rows = [(name, summary_of(place)) for name, place in shown.items() if place.panel == panel]
+                        formatter.write_dl([(name.ljust(width), summary) for name, summary in rows])
 
     return Root

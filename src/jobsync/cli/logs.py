@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from jobsync.cli.options import Json, transaction
+from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write
-from jobsync.errors import JobsyncError, Unavailable
+from jobsync.deploy.account import account_of_server
+from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.hostname import host_name
+from jobsync.logs import complain, visible
 from jobsync.upkeep import run_log as journal
 from jobsync.upkeep import runs
 
@@ -23,34 +26,61 @@ def logs(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Print what a run said, from the journal; where there is none, say where to look."""
-    row = _find(context, run)
-    run_id = row["run_id"] if row is not None else UUID(run)
-    entries = journal.read_entries(run_id)
+    """
+    Print what a run said.
+
+    It is read from the journal, also while the database is away; where there is none, the answer says where to look.
+    """
+    row: dict[str, Any] | None = None
+    away: JobsyncError | None = None
+    try:
+        row = _ask_database(context, run)
+    except UsageProblem:
+        raise
+    except JobsyncError as error:
+        away = error
+    run_id = UUID(str(row["run_id"])) if row is not None else _find_in_journal(run, away)
+    entries = _read(run_id, row)
     where = None
     if not entries:
         where = journal.where_to_look(row, this_host=host_name(), readable=entries is not None)
+    if where is not None and away is not None:
+        complain(f"jobsync: {where}")
+        raise away
     document = {"run_id": run_id, "where": where, "entries": [vars(entry) for entry in entries or []]}
     show(document, as_json=as_json, otherwise=lambda: _tell(entries or [], where))
 
 
-def _find(context: typer.Context, run: str) -> dict[str, Any] | None:
-    """Return the run's row; None if the database is away and the id is whole, so that the journal can be asked."""
+def _ask_database(context: typer.Context, run: str) -> dict[str, Any]:
+    """Return the run's row; root, who can read every journal, is the units' user for as long as this takes."""
+    account = account_of_server(tools_of(context).environ)
+    with account.lent() if account else nullcontext(), transaction(context) as connection:
+        return runs.show_run(connection, run)
+
+
+def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
+    """
+    Return the run that an id or its beginning means without a database.
+
+    Raises:
+        UsageProblem: several of this journal begin so.
+        JobsyncError: none does, and `away` is why nobody else can be asked.
+    """
+    found = [whole] if (whole := journal.as_run_id(run)) else journal.find_runs(run)
+    if not found and away is not None:
+        raise away
+    if len(found) != 1:
+        raise UsageProblem(f"{visible(run, most=80)} is the beginning of {', '.join(map(str, found[:5]))}")
+    return found[0]
+
+
+def _read(run_id: UUID, row: dict[str, Any] | None) -> list[Entry] | None:
     try:
-        with transaction(context) as connection:
-            return runs.show_run(connection, run)
-    except JobsyncError as error:
-        if not isinstance(error, Unavailable) or not _is_whole(run):
+        return journal.read_entries(run_id)
+    except journal.JournalClosed:
+        if row is None or journal.speaks_to_journal(row, of=host_name()):
             raise
-        return None
-
-
-def _is_whole(run: str) -> bool:
-    try:
-        UUID(run)
-    except ValueError:
-        return False
-    return True
+        return None  # it would not be there either
 
 
 def _tell(entries: list[Entry], where: str | None) -> None:

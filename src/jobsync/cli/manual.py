@@ -26,9 +26,13 @@ ENVIRONMENT = (
     ("JOBSYNC_PROXY", "proxy for both vendors, alerts and ping; replaces HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"),
     ("NO_PROXY", "hosts asked without a proxy, commas between; exempts from JOBSYNC_PROXY too"),
     ("JOBSYNC_STORAGE", "root folder of the RIDE files"),
+    ("JOBSYNC_REPORT_FILE, JOBSYNC_METRICS_FILE", "where a timer each writes them every five minutes"),
     (
         "JOBSYNC_LOG_LEVEL",
-        "debug, info, warning, error or critical; unset: info, and warning for a job typed at a terminal",
+        (
+            "debug, info, warning, error or critical; unset: info, and warning for a job typed at a terminal;"
+            " -q (warning) and -v (debug) win over it"
+        ),
     ),
     ("JOBSYNC_LOG_FORMAT", "auto (journal, terminal or JSON lines), json or console"),
     ("JOBSYNC_SMTP_URL, JOBSYNC_ALERT_TO, JOBSYNC_ALERT_WEBHOOK", "where alerts go"),
@@ -69,12 +73,13 @@ def render_man(tree: Command) -> str:
         f"jobsync \\- {_escaped(tree.help[0].lower() + tree.help[1:].rstrip('.'))}",
         ".SH SYNOPSIS",
         ".B jobsync",
-        r"[\fB\-\-version\fR] [\fB\-\-help\fR] \fICOMMAND\fR [\fIARGUMENT\fR ...]",
+        r"[\fB\-V\fR] [\fB\-h\fR] [\fB\-q\fR|\fB\-v\fR] \fICOMMAND\fR [\fIARGUMENT\fR ...]",
         ".SH DESCRIPTION",
         "systemd wakes each job, Postgres says what is due, one process does one run and exits.",
         "Every reading command takes",
         r".B \-\-json",
         "for exactly one JSON document on standard output.",
+        *_options(tree),
         ".SH COMMANDS",
     ]
     for command in leaves:
@@ -98,10 +103,15 @@ def _command(command: Command) -> list[str]:
         name = rf"\fI{_escaped(argument.names[0])}\fR" + (" ..." if argument.repeats else "")
         usage.append(name if argument.required else f"[{name}]")
     lines = [".SS", " ".join(usage), _escaped(command.help)]
-    for option in [*command.arguments, *command.options]:
-        if option.help:
-            lines += [".TP", _names(option), _escaped(option.help)]
+    lines += _options(command)
+    for example in command.examples:
+        lines += [".PP", "Example:", f".B {_escaped(example)}"]
     return lines
+
+
+def _options(command: Command) -> list[str]:
+    told = [option for option in (*command.arguments, *command.options) if option.help]
+    return [line for option in told for line in (".TP", _names(option), _escaped(option.help))]
 
 
 def _names(option: Option) -> str:

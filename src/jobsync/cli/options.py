@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 from jobsync.errors import UsageProblem
-from jobsync.phrases import parse_span
+from jobsync.logs import visible
+from jobsync.phrases import misread, parse_when
 from jobsync.wiring import Tools
 
 if TYPE_CHECKING:
@@ -71,16 +72,10 @@ def instant(words: str, connection: Connection) -> datetime:
     """
     from jobsync.db.statements import read_now
 
-    span = parse_span(words)
-    if span is not None:
-        return read_now(connection) - span
-    try:
-        start = datetime.fromisoformat(words.strip())
-    except ValueError:
-        raise UsageProblem(
-            f"--since: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24, 12h or 3d"
-        ) from None
-    return start if start.tzinfo else start.replace(tzinfo=UTC)
+    start = parse_when(words, now=read_now(connection), past=True)
+    if start is None:
+        raise UsageProblem(misread("--since", visible(words, most=80)))
+    return start
 
 
 class Group(typer.core.TyperGroup):

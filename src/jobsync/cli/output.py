@@ -37,7 +37,7 @@ def to_json(value: object) -> Any:
 
 
 # What JSON may hold as it is, but a terminal or an encoder should not meet.
-_TO_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_TO_ESCAPE = re.compile("[\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def print_json(document: object) -> None:
@@ -70,20 +70,35 @@ def write(text: str) -> None:
         close_quietly(out)
 
 
+OF_DOCUMENT = 0o640  # at most: it names a customer and what they bought
+
+
 class CannotWrite(JobsyncError):
     """The file that was asked for cannot be written."""
 
 
-def replace_file(target: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Write a file beside its place and move it there, so that no half one ever has its name; raises OSError."""
+def replace_file(target: Path, data: bytes, *, mode: int | None = None, most: int = 0o644) -> None:
+    """
+    Write a file beside its place and move it there, so that no half one ever has its name.
+
+    Args:
+        mode: the file's permissions exactly, whatever the umask; None: as many of `most` as the umask, and a file
+            that is replaced, allow.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     draft = target.with_name(f".jobsync.{os.getpid()}.new")  # the name itself may be as long as names can be
+    with suppress(OSError):
+        most &= target.stat().st_mode
     try:
-        with draft.open("wb") as file:
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, most | 0o200), "wb") as file:  # noqa: PTH123
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if mode is not None:
-            draft.chmod(mode)
         draft.replace(target)
     except BaseException:
         with suppress(OSError):
@@ -91,12 +106,12 @@ def replace_file(target: Path, data: bytes, *, mode: int | None = None) -> None:
         raise
 
 
-def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+def write_file(path: Path, data: bytes, *, mode: int | None = None, most: int = 0o644) -> None:
     """
     Write a whole file or none, by renaming a finished one into place; a device or a pipe is written to, a link stays.
 
     Args:
-        mode: the file's permissions, None: as usual.
+        mode, most: as for `replace_file`.
 
     Raises:
         UsageProblem: the path is a folder's.
@@ -108,10 +123,18 @@ def write_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        replace_file(path.resolve(), data, mode=mode)
+        replace_file(path.resolve(), data, mode=mode, most=most)
     except (OSError, RuntimeError) as error:  # the latter where links lead in a circle
         why = getattr(error, "strerror", None) or str(error)
         raise CannotWrite(f"cannot write {visible(path, most=300)}: {visible(why)}") from None
+
+
+def write_page(path: Path | None, text: str, *, mode: int) -> None:
+    """Write a text to a file with these permissions, whole or not at all, or to standard output (None or -)."""
+    if path is None or str(path) == "-":
+        write(text)
+    else:
+        write_file(path, text.encode(errors="replace"), mode=mode)
 
 
 def take_loss() -> str | None:
@@ -142,7 +165,8 @@ def cell(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, dict):
-        return " ".join(f"{name}={cell(part)}" for name, part in value.items() if part not in (None, 0)) or "-"
+        parts = [f"{visible(name, most=80)}={cell(part)}" for name, part in value.items() if part not in (None, 0)]
+        return " ".join(parts) or "-"
     if isinstance(value, list | tuple):
         shown = ", ".join(cell(part) for part in value[:12])
         return f"{shown} and {len(value) - 12} more" if len(value) > 12 else shown

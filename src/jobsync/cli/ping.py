@@ -1,4 +1,4 @@
-"""The dead-man ping of scheduled runs that had work: it says how they went, and changes nothing of it."""
+"""The dead-man ping of scheduled runs that had work: that they began, and how they ended; it changes nothing."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from jobsync.alerts.post import Ping
 from jobsync.errors import JobsyncError
-from jobsync.logs import get_logger, visible
-from jobsync.runner.job import ItemResult, Report, RunStatus
+from jobsync.logs import get_logger
+from jobsync.runner.job import ItemResult, Report
 
 if TYPE_CHECKING:
     from jobsync.runner.run import Run
     from jobsync.wiring import Tools
 
 Work = Callable[["Run"], list[ItemResult]]
-_FAIL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.LOCK_LOST)
 
 
 def ping_start(tools: Tools, work: Work) -> Work:
-    """Return the work with a start signal before it; for the long job, whose hang is noticed that way."""
+    """Return the work with a start signal before it: a run that hangs is noticed, and how long each took."""
 
     def started(run: Run) -> list[ItemResult]:
         if run.request.scheduled:
@@ -30,19 +29,12 @@ def ping_start(tools: Tools, work: Work) -> Work:
 
 
 def ping_end(tools: Tools, report: Report, *, scheduled: bool) -> None:
-    """Tell how a scheduled run ended; idle ticks, skips, dry runs and hand runs tell nothing."""
+    """Tell with which exit code a scheduled run ended; idle ticks, skips, dry runs and hand runs tell nothing."""
     if not scheduled or report.run_id is None:
         return
-    signal = "fail" if report.status in _FAIL else "success"
-    counts = ", ".join(f"{number} {word}" for word, number in report.counts.as_json().items())
-    error = f"\n{visible(report.error)}" if report.error else ""
-    _tell(
-        tools,
-        report.job,
-        signal,
-        run=str(report.run_id),
-        text=f"{report.status}, exit {int(report.exit_code)}: {counts}{error}",
-    )
+    error = f"; {report.error}" if report.error else ""
+    text = f"{report.status}: {report.summary}{error}"
+    _tell(tools, report.job, str(int(report.exit_code)), run=str(report.run_id), text=text)
 
 
 def ping_health(tools: Tools, *, healthy: bool, text: str) -> None:

@@ -1,4 +1,4 @@
-"""jobsync report, jobsync metrics: the same facts for a browser and for Prometheus."""
+"""jobsync report: how the last weeks went, as one page for a browser."""
 
 from __future__ import annotations
 
@@ -9,53 +9,42 @@ from typing import Annotated
 import typer
 
 from jobsync.cli.options import Json, tools_of, transaction
-from jobsync.cli.output import say, show, write, write_file
-from jobsync.errors import JobsyncError
+from jobsync.cli.output import say, show, write_page
+from jobsync.errors import UsageProblem
 from jobsync.watch.health import judge_health
 from jobsync.watch.snapshot import read_snapshot
-from jobsync.watch.views.metrics import render_away, render_metrics
-from jobsync.watch.views.page import read_history, render_report
+from jobsync.watch.views.page import find_row, read_history, render_report
 
-Output = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Write here, whole or not at all; - or nothing: stdout."),
-]
+_MODE = 0o640  # names and errors are not for everybody on this host
 
 
 def report(
     context: typer.Context,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The HTML file; - for stdout.")],
     days: Annotated[int, typer.Option("--days", min=1, max=400, metavar="N", help="How far back.")] = 30,
+    dealership: Annotated[
+        int | None, typer.Option("--dealership", metavar="ID", help="Of this one alone.", show_default=False)
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="RUC", help="Of this one alone.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page: runs, durations, dealerships, the SRI, failures."""
+    """Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told."""
+    if dealership is not None and tenant is not None:
+        raise UsageProblem("--dealership and --tenant: a page is about one of them")
+    tools = tools_of(context)
     with transaction(context) as connection:
-        seen = read_snapshot(
-            connection, tools_of(context).watched, window=timedelta(days=days), waker=tools_of(context).waker
-        )
-        history = read_history(connection, now=seen.now, since=seen.since)
+        seen = read_snapshot(connection, tools.watched, window=timedelta(days=days), waker=tools.waker)
+        about = None
+        if dealership is not None:
+            about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")
+        elif tenant is not None:
+            about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
+        history = read_history(connection, tools.watched, now=seen.now, since=seen.since, about=about)
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
-    page = render_report(seen, history, verdict)
-    _write(output, page)
+    page = render_report(seen, history, verdict, about=about)
+    write_page(output, page, mode=_MODE)
     if str(output) != "-":
         document = {"file": str(output), "bytes": len(page.encode())}
         show(document, as_json=as_json, otherwise=lambda: say(f"{output}: {len(page.encode()) // 1024} kB"))
-
-
-def metrics(context: typer.Context, output: Output = None) -> None:
-    """Print metrics in Prometheus' text format, or write them for node_exporter's textfile collector."""
-    try:
-        with transaction(context) as connection:
-            seen = read_snapshot(connection, tools_of(context).watched)
-    except JobsyncError:
-        _write(output, render_away())  # old numbers would look like today's
-        raise
-    verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
-    _write(output, render_metrics(seen, verdict))
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is None or str(path) == "-":
-        write(text)
-    else:
-        write_file(path, text.encode(errors="replace"), mode=0o644)  # node_exporter reads it as another user

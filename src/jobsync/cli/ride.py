@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobsync.cli.options import Json, group, holds
-from jobsync.cli.output import say, show, write_file
+from jobsync.cli.output import OF_DOCUMENT, say, show, write_file
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.read import read_document
 from jobsync.logs import complain, visible
@@ -55,7 +55,7 @@ def render(
     document = read_document(opened.document)
     stamp = _stamp(opened)
     rendered = render_document(document, stamp, logo=picture, attach_xml=raw if attach_xml else None)
-    write_file(output, rendered.data)
+    write_file(output, rendered.data, most=OF_DOCUMENT)
     for warning in rendered.warnings:
         complain(f"jobsync: warning: {visible(warning)}")
     report = {

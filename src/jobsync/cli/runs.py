@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from jobsync.cli.jobs import Wait, check_authorizations, generate_ride, stock_sync
 from jobsync.cli.options import Json, group, instant, tools_of, transaction
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
-from jobsync.errors import ExitCode, UsageProblem
-from jobsync.jobs import BY_NAME
-from jobsync.logs import complain, visible, visible_lines
+from jobsync.errors import ExitCode, JobsyncError, UsageProblem
+from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, STOCK_SYNC
+from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible, visible_lines
 from jobsync.phrases import stamp
-from jobsync.runner.job import RunStatus
+from jobsync.runner.job import Report, RunStatus
+from jobsync.runner.signals import stop_noted
 from jobsync.upkeep import runs
-from jobsync.upkeep.prune import prune
+from jobsync.upkeep.prune import count_old, prune
 
 app = group("Runs of all jobs.")
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)]
 
 
 @app.command("list")
@@ -39,7 +42,9 @@ def list_(
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
+        typer.Option(
+            "--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.", show_default=False
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
     as_json: Json = False,
@@ -107,33 +112,61 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
 
 
 @app.command("prune")
-def prune_(context: typer.Context, as_json: Json = False) -> None:
-    """Delete what is past its retention now; the health timer does the same, bit by bit."""
+def prune_(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would go, by table, and write nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """
+    Delete what is past its retention now; the health timer does the same, bit by bit.
+
+    After Ctrl-C it says how much went; the rest goes next time.
+    """
+    tools = tools_of(context)
     with transaction(context) as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
-    gone = prune(tools_of(context).engine, settings, tools_of(context).retention, now=now, told=kept.append)
-    if any(gone.values()):
+    stopped = False
+
+    def stop(gone: Mapping[str, int]) -> bool:
+        nonlocal stopped
+        show_progress(f"{sum(gone.values())} rows deleted")
+        stopped = stop_noted() is not None
+        return stopped
+
+    configure_hand_run(tools.environ)
+    try:
+        if dry_run:
+            gone = count_old(
+                tools.engine, settings, tools.retention, now=now, told=lambda table: show_progress(f"counting {table}")
+            )
+        else:
+            gone = prune(tools.engine, settings, tools.retention, now=now, told=kept.append, stop=stop)
+    finally:
+        end_progress()
+    some = {table: number for table, number in gone.items() if number}
+    if some and not dry_run:
         with transaction(context) as connection:
-            write_audit(connection, "runs.prune", None, {table: number for table, number in gone.items() if number})
-    done = ", ".join(f"{number} of {table}" for table, number in gone.items() if number)
-    show(
-        {"deleted": gone, "kept": kept},
-        as_json=as_json,
-        otherwise=lambda: say(
-            f"deleted {done}" if done else "nothing is past its retention" if not kept else "nothing could be deleted"
-        ),
+            write_audit(connection, "runs.prune", None, some)
+    done = ", ".join(f"{number} of {table}" for table, number in some.items())
+    nothing = (
+        "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"
     )
-    for words in kept:
-        complain(f"jobsync: {words}")
-    if kept:
-        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
+    words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}" if done else nothing
+    document = {"would_delete" if dry_run else "deleted": gone, "kept": kept, "interrupted": stopped}
+    show(document, as_json=as_json, otherwise=lambda: say(f"interrupted: {words}" if stopped else words))
+    for sentence in kept:
+        complain(f"jobsync: {sentence}")
+    if stopped or kept:
+        raise typer.Exit(int(ExitCode.INTERRUPTED if stopped else ExitCode.NEEDS_ATTENTION))
 
 
 @app.command("show")
 def show_(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)],
+    run: RunName,
     as_json: Json = False,
 ) -> None:
     """Show one run with its items."""
@@ -152,6 +185,42 @@ def show_(
             write("\n" + visible_lines(row["traceback"]) + "\n")
 
     show(row, as_json=as_json, otherwise=tell)
+
+
+class StillRunning(JobsyncError):
+    """What failed in a run is known when it has ended."""
+
+    exit_code = ExitCode.LOCKED
+
+
+@app.command()
+def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json = False) -> None:
+    """
+    Run again, by hand and at once, exactly the items of a run that failed.
+
+    Exit codes are those of the job. 0 where nothing failed; 75 while the run is still at work.
+    """
+    with transaction(context) as connection:
+        row = runs.show_run(connection, run)
+        job, name = row["job"], str(row["run_id"])
+        if row["status"] == RunStatus.RUNNING:
+            raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
+        keys, gone = runs.read_retriable(connection, row)
+        if keys:
+            write_audit(connection, "runs.retry", name, {"job": job, "items": len(keys), "first": keys[:20]})
+    for key in gone:
+        complain(f"jobsync: {visible(key, most=80)} is gone or cancelled, and is left out")
+    if not keys:
+        nothing = Report(job, RunStatus.SUCCEEDED, ExitCode.DONE)
+        told = vars(nothing) | {"counts": nothing.counts.as_json()}
+        told = {name: told[name] for name in ("run_id", "job", "status", "exit_code", "counts", "items")}
+        show(told, as_json=as_json, otherwise=lambda: say(f"no item failed in run {name}; nothing was done"))
+    elif job == STOCK_SYNC.name:
+        stock_sync(context, dealership=[int(key) for key in keys], wait=wait, as_json=as_json)
+    elif job == CHECK_AUTHORIZATIONS.name:
+        check_authorizations(context, access_key=keys, wait=wait, as_json=as_json)
+    else:  # a file that was lost, and could not be made again then, is one of what failed
+        generate_ride(context, access_key=keys, missing=True, wait=wait, as_json=as_json)
 
 
 def locks(context: typer.Context, as_json: Json = False) -> None:

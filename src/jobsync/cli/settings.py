@@ -12,7 +12,7 @@ from jobsync.db.system_settings import check_setting, list_settings, require_set
 from jobsync.errors import ExitCode
 from jobsync.logs import complain
 
-app = group("Settings in the database; an UPDATE in SQL works as well.")
+app = group("Settings in the database. An UPDATE in SQL works too.")
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Its name; settings list shows all.", show_default=False)]
 
 

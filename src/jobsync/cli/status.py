@@ -14,7 +14,7 @@ from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.db.engine import translated
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
-from jobsync.phrases import parse_span
+from jobsync.phrases import SPANS, parse_span
 from jobsync.watch.health import judge_health
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.json_ import as_json as document
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from jobsync.wiring import Tools
 
 Window = Annotated[
-    str, typer.Option("--window", metavar="SPAN", help="How far rates and failures look back, such as 24h or 7d.")
+    str, typer.Option("--window", metavar="SPAN", help="How far rates and failures look back, such as 24h or 1d12h.")
 ]
 
 
 def parse_window(words: str) -> timedelta:
     """
-    Return a span such as 90m, 24h or 7d.
+    Return a span such as 90m or 1h30m.
 
     Raises:
         UsageProblem: it is none.
     """
     span = parse_span(words)
     if not span:
-        raise UsageProblem(f"--window: {visible(words, most=40)!r} is not understood, expected 90m, 24h or 7d")
+        raise UsageProblem(f"--window: {visible(words, most=40)!r} is not understood, expected {SPANS}")
     return span
 
 
@@ -50,7 +50,7 @@ def status(
     window: Window = "7d",
     as_json: Json = False,
 ) -> None:
-    """Show every job, dealership and tenant: what is wrong, why, and what to do."""
+    """Show what is wrong, why, and what to do. Every job, dealership and tenant is in it."""
     tools = tools_of(context)
     span = parse_window(window)
     if watch and as_json:
@@ -76,7 +76,14 @@ def status(
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     with translated(), tools.engine.connect() as connection:
-        seen = read_snapshot(connection, tools.watched, window=window, waker=tools.waker)
+        seen = read_snapshot(
+            connection,
+            tools.watched,
+            window=window,
+            waker=tools.waker,
+            timers_on=tools.timers_on,
+            channels=tools.settings.channels,
+        )
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 

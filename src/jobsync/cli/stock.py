@@ -12,7 +12,7 @@ from jobsync.cli.options import DealershipId, Json, group, instant, transaction
 from jobsync.cli.output import print_table, say, show
 from jobsync.easycars import registry
 
-app = group("Vehicles: what changed, what was refused, fields to keep, vehicles to keep off.")
+app = group("Vehicles: changes, refusals, fields and cars to keep.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
 
 
@@ -48,7 +48,9 @@ def changes(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h.", show_default=False),
+        typer.Option(
+            "--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.", show_default=False
+        ),
     ] = None,
     dealership: Annotated[
         int | None, typer.Option("--dealership", metavar="ID", help="Only of this dealership.", show_default=False)

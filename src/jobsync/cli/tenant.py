@@ -16,7 +16,7 @@ from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.paper.pdf import UnusablePicture, read_picture
 from jobsync.sri import registry
 
-app = group("Tenants: taxpayers of Ecuador whose documents are followed.")
+app = group("Taxpayers of Ecuador whose documents are followed.")
 Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.", show_default=False)]
 
 

@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, get_args, get_type_hints
 
+from jobsync.commands import examples_of
+from jobsync.db.system_settings import CATALOGUE
+from jobsync.deploy.units import NAMES
+from jobsync.easycars.model import FEED_COLUMNS
+from jobsync.jobs import BY_NAME
+from jobsync.runner.job import RunStatus
+from jobsync.sri.model import DocumentStatus
+
 
 @dataclass(frozen=True)
 class Option:
@@ -18,25 +26,29 @@ class Option:
         names: with their dashes; an argument has its metavar only.
         value: what follows it, None for a flag.
         repeats: it may be given several times.
+        choices: the words that it may be, as far as the program knows them.
+        asked: what else it may be, as jobsync values calls it.
     """
 
     names: tuple[str, ...]
     help: str
     value: str | None = None
     choices: tuple[str, ...] = ()
+    asked: str = ""
     required: bool = False
     repeats: bool = False
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command, or a group of them; `path` begins with the program's name."""
+    """One command, or a group of them; `path` begins with the program's name, and so do its `examples`."""
 
     path: tuple[str, ...]
     help: str
     options: tuple[Option, ...] = ()
     arguments: tuple[Option, ...] = ()
     commands: tuple[Command, ...] = ()
+    examples: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,7 +75,7 @@ def _read(command: Any, path: tuple[str, ...]) -> Command:
     for parameter in command.params:
         if getattr(parameter, "hidden", False):
             continue
-        option = _option(parameter, choices=_choices(types.get(parameter.name)))
+        option = _option(parameter, path, choices=_choices(types.get(parameter.name)))
         (arguments if parameter.param_type_name == "argument" else options).append(option)
     children = getattr(command, "commands", {})
     return Command(
@@ -72,6 +84,7 @@ def _read(command: Any, path: tuple[str, ...]) -> Command:
         options=tuple(options),
         arguments=tuple(arguments),
         commands=tuple(_read(child, (*path, name)) for name, child in children.items() if not child.hidden),
+        examples=tuple(examples_of(path[1:])) if len(path) > 1 else (),
     )
 
 
@@ -89,14 +102,40 @@ def _choices(annotation: Any) -> tuple[str, ...]:
     return next(filter(None, map(_choices, get_args(annotation))), ())
 
 
-def _option(parameter: Any, *, choices: tuple[str, ...]) -> Option:
+# What completes an option or argument, by its metavar, or first by its command and metavar.
+_WORDS = {
+    "JOB": tuple(BY_NAME),
+    "FIELD": tuple(FEED_COLUMNS),
+    "test|production": ("test", "production"),
+    "runs list STATUS": tuple(s for s in RunStatus if s not in (RunStatus.DISABLED, RunStatus.SKIPPED)),  # have no row
+    "invoice list S": tuple(DocumentStatus),
+    "settings get KEY": tuple(CATALOGUE),
+    "settings set KEY": tuple(CATALOGUE),
+    "units show NAME": sorted(NAMES),
+}
+_ASKED = {
+    "ID": "dealership",
+    "RUC": "tenant",
+    "RUN": "run",
+    "KIND": "alert",
+    "holds show ID": "hold",
+    "holds approve ID": "hold",
+    "holds reject ID": "hold",
+    "tenant add RUC": "",
+}
+
+
+def _option(parameter: Any, path: tuple[str, ...], *, choices: tuple[str, ...]) -> Option:
     is_argument = parameter.param_type_name == "argument"
     metavar = parameter.metavar or ("|".join(choices) if choices else parameter.name.upper())
+    noun = metavar.strip("[].")
+    of_command = " ".join((*path[1:], noun))
     return Option(
-        names=(metavar.strip("[]"),) if is_argument else (*parameter.opts, *parameter.secondary_opts),
+        names=(noun,) if is_argument else (*parameter.opts, *parameter.secondary_opts),
         help=" ".join((getattr(parameter, "help", None) or "").split()),
         value=None if is_argument or getattr(parameter, "is_flag", False) else metavar,
-        choices=choices,
+        choices=choices or tuple(map(str, _WORDS.get(of_command) or _WORDS.get(noun, ()))),
+        asked=_ASKED.get(of_command, _ASKED.get(noun, "")),
         required=parameter.required,
         repeats=bool(getattr(parameter, "multiple", False)) or parameter.nargs == -1,
     )

@@ -13,6 +13,7 @@ from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
 from jobsync.deploy.units import render_units
 from jobsync.errors import ExitCode, UsageProblem
+from jobsync.settings import to_open
 
 if TYPE_CHECKING:
     from jobsync.deploy.installation import Installation
@@ -60,9 +61,10 @@ def install(
     root: Root = _SYSTEM,
     executable: Executable = None,
 ) -> None:
-    """Write the files that differ, create user and folders, reload systemd."""
+    """Write the files that differ, remove what is configured no more, create user and folders, reload systemd."""
     root = root.absolute()
     installation = _installation(context, root, executable)
+    wrong = disk.find_wrong_rights(root)
     files = disk.install(installation, root)
     done = {
         disk.FileState.MISSING: "written",
@@ -70,13 +72,20 @@ def install(
         disk.FileState.SAME: "unchanged",
         disk.FileState.DROP_IN: "yours",
         disk.FileState.UNKNOWN: "unknown to this version; jobsync units diff says how to remove it",
+        disk.FileState.SURPLUS: "removed",
     }
-    print_table(["file", ""], [[file.path, done[file.state]] for file in files])
-    disk.create_user_and_folders(root)
+    print_table(["file", ""], [[file.path, done[file.state]] for file in files if file.state in done])
+    disk.create_user_and_folders(installation, root)
+    left = {each.path for each in disk.find_wrong_rights(root)}
+    for each in wrong:
+        stays = f"{each.path}: {each.found}, which the service cannot use; as root: {to_open(Path(each.path))}"
+        say(stays if each.path in left else str(each))
     disk.reload(root)
     if enable:
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
+    elif joined := disk.join_timers(installation, files, root):
+        say(f"enabled, as the others are: {', '.join(joined)}")
     if installation.storage is None:
         say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
 
@@ -112,8 +121,7 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
                 say(f"{file.path}: {file.state} (a secret: not shown)")
 
     show([vars(file) for file in files], as_json=as_json, otherwise=tell)
-    counts = disk.count_states(files)
-    if counts[disk.FileState.DIFFERS] or counts[disk.FileState.MISSING]:
+    if any(file.would_change for file in files):
         raise typer.Exit(int(ExitCode.FAILED))
 
 

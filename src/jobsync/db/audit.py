@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import pwd
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsync.hostname import host_name
@@ -13,15 +16,35 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def actor() -> str:
-    """Return the operating system's user, by number where it has no name."""
-    import os
+_NO_LOGIN = 2**32 - 1  # what the kernel says of a process that nobody logged in for, such as a service
 
+
+def actor() -> str:
+    """
+    Return the person who types this: of sudo, else who logged in, else this process's user; by number without a name.
+
+    Whoever became the service's user through root is the person all the same; root is named where no other is known.
+    """
+    names = [name for name in (os.environ.get("SUDO_USER"), _login_name()) if name]
     try:
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
+        name = next((name for name in names if name != "root"), None) or next(iter(names), None) or getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
     return name.encode(errors="replace").decode()  # it may hold any byte
+
+
+def _login_name() -> str | None:
+    """Return who logged in: the kernel keeps it through su, sudo and runuser; a terminal may know it, too."""
+    try:
+        uid = int(Path("/proc/self/loginuid").read_text())
+        if uid != _NO_LOGIN:
+            return pwd.getpwuid(uid).pw_name
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return os.getlogin()
+    except OSError:
+        return None
 
 
 def write_audit(

@@ -40,19 +40,34 @@ _READ_ONLY_SERVER = ("the server is", "ALTER SYSTEM RESET default_transaction_re
 class Standby(Unavailable):
     """The server only repeats another's writes. It may be promoted."""
 
-    cause = Cause.DATABASE_STANDBY
+    alert_cause = Cause.DATABASE_STANDBY
 
 
 class ReadOnly(ConfigurationProblem):
     """A server, a database or a role was set so that nothing can be written."""
 
-    cause = Cause.DATABASE_READ_ONLY
+    alert_cause = Cause.DATABASE_READ_ONLY
+
+
+class LoginRefused(ConfigurationProblem):
+    """
+    The server knows no such role, or not as this user of the host.
+
+    Args:
+        advice: what else is said of it, the same for each of this process; the command line knows who typed what.
+    """
+
+    advice = ""
+
+    def __str__(self) -> str:
+        """Return the sentence with the advice."""
+        return super().__str__() + self.advice
 
 
 class NoRoom(Unavailable):
     """The server has no room for one more connection: a role's limit, max_connections, a pooler's."""
 
-    cause = Cause.DATABASE_NO_ROOM
+    alert_cause = Cause.DATABASE_NO_ROOM
 
 
 class PoolerRefusal(NoRoom):
@@ -69,7 +84,9 @@ def meaning_of(code: str, text: str) -> JobsyncError:
     """
     meaning = _REFUSALS.get(code) or _REFUSALS.get(code[:2])
     if meaning is not None:
-        return ConfigurationProblem(f"database: {meaning} ({code}): {text}", cause=Cause.DATABASE_LOGIN_REFUSED)
+        return (LoginRefused if code.startswith("28") else ConfigurationProblem)(
+            f"database: {meaning} ({code}): {text}", cause=Cause.DATABASE_LOGIN_REFUSED
+        )
     if code.startswith(_POOLERS):
         return PoolerRefusal(f"database: refused by a pooler ({code}): {text}")
     return (NoRoom if code == _FULL else Unavailable)(f"database: {text} ({code})")

@@ -21,6 +21,7 @@ from jobsync.logs import visible
 if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from jobsync.db import silence
 
@@ -298,9 +299,11 @@ def make_engine(
         max_overflow=0,
         pool_timeout=pool.ROOM_WITHIN_S,
         pool_use_lifo=True,
+        pool_reset_on_return=None,  # _take_back does it
         use_native_hstore=False,
     )
     event.listen(engine, "checkout", _refuse_dead)
+    event.listen(engine, "reset", _take_back)
 
     def begin(connection: Connection) -> None:
         """Say what holds for each transaction, of jobs and of commands: all of them begin here."""
@@ -400,6 +403,20 @@ def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: o
 
     if not _lives(connection):
         raise DisconnectionError
+
+
+def _take_back(connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _state: object) -> None:
+    """
+    Roll back what returns to SQLAlchemy's pool, and have the pool close and replace what cannot be rolled back.
+
+    The pool's own rollback would log the traceback of a connection that broke, which its user has been told already.
+    """
+    import psycopg
+
+    try:
+        connection.rollback()
+    except psycopg.Error as error:
+        record.invalidate(error)
 
 
 def _lives(connection: psycopg.Connection[Any]) -> bool:

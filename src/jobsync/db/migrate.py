@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Engine
 
-HEAD = "0011"
+HEAD = "0016"
 # Its own lock, taken for the length of the migrating transaction; see runner/lock.py for the hashed names of jobs.
 _UPGRADE_LOCK = 0x6A6F_6273_796E_63  # "jobsync"
 # Whoever calls them sees what we see, whatever search_path is theirs. Those that read no table need none.

@@ -491,6 +491,8 @@ jobs = Table(
     _number("consecutive_failures"),
     _number("consecutive_skips"),
     _text("skipped_by", required=False),
+    # while the job is switched off: a tick whose work is due says so again from then on
+    _instant("disabled_quiet_until"),
 )
 
 job_runs = Table(
@@ -598,6 +600,14 @@ adopted = Table(
     Column("source_id", Text, primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
     _now("adopted_at"),
+)
+
+# Which database this is: one row, made once. The marker in the storage of RIDE files names it.
+database_identity = Table(
+    "database_identity",
+    metadata,
+    Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True, server_default=text("true")),
+    Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
 )
 
 # --- what is due -----------------------------------------------------------------------------------------------------

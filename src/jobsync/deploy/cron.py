@@ -11,16 +11,18 @@ from pathlib import Path
 from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.errors import ExitCode
 from jobsync.jobs import JOBS, Job
-from jobsync.settings import CREDENTIALS_FOLDER
+from jobsync.settings import CREDENTIALS_FOLDER, Settings
 
 HEALTH = "health"
 REMINDER_S = 24 * 3600
 
 # job: what its run is asked for
 COMMANDS = {**{job.name: job.scheduled for job in JOBS}, HEALTH: (HEALTH, "--act")}
+FILES = ("report", "metrics")  # written where the setting of that name says
 _CALM = {
     **{job.name: job.calm for job in JOBS},
     HEALTH: (ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION),  # it has told by itself what is not well
+    **dict.fromkeys(FILES, ()),
 }
 
 
@@ -43,7 +45,8 @@ def render_crontab(installation: Installation) -> str:
         f"# {name} is a secret: put it into {CREDENTIALS_FOLDER}/{name.lower()}, readable by the user jobsync alone\n"
         for name in installation.secrets
     )
-    unless = "test -d /run/systemd/system ||"
+    unless, end = "test -d /run/systemd/system ||", "\n"
+    others = [HEALTH, *(name for name in FILES if file_of(name, installation))]
     return f"""\
 # jobsync without systemd. Where systemd runs, each line does nothing: the timers are at work there.
 # Silent when all is well, when nothing is due and when another run holds the lock; a failure is told once, as mail.
@@ -53,8 +56,12 @@ MAILTO=root
 # a tick with nothing to do reads no other file than these secrets
 CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
 {settings}{"".join(_render_lines(job, f"jobsync  {unless}", command) for job in JOBS)}\
-*/5 * * * *  jobsync  {unless} exec {command} {HEALTH}
-"""
+{"".join(f"*/5 * * * *  jobsync  {unless} exec {command} {name}{end}" for name in others)}"""
+
+
+def file_of(name: str, configured: Installation | Settings) -> Path | None:
+    """Return where `report` or `metrics` is written to, None if nobody has said."""
+    return {"report": configured.report_file, "metrics": configured.metrics_file}[name]
 
 
 def _render_lines(job: Job, before: str, command: str) -> str:

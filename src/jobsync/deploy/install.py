@@ -7,17 +7,16 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from jobsync.deploy.installation import Installation, below
-from jobsync.deploy.units import SYSUSERS, TIMERS, TMPFILES, UNITS_FOLDER, render_units
+from jobsync.deploy.units import NAMES, SYSUSERS, TMPFILES, UNITS_FOLDER, render_units, timers_of
 from jobsync.errors import JobsyncError
-from jobsync.jobs import GENERATE_RIDE
 from jobsync.logs import visible
-from jobsync.settings import CREDENTIALS_FOLDER
+from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, SERVICE, Rights, read_rights
 
 SYSTEM = Path("/")
 _RUNNING = Path("/run/systemd/system")
@@ -43,8 +42,10 @@ class FileState(StrEnum):
     SAME = "same"
     DIFFERS = "differs"
     MISSING = "missing"
+    RIGHTS = "rights"
     DROP_IN = "drop-in"
     UNKNOWN = "unknown"
+    SURPLUS = "surplus"
 
 
 @dataclass(frozen=True)
@@ -61,31 +62,62 @@ class Compared:
     state: FileState
     diff: str = ""
 
+    @property
+    def would_change(self) -> bool:
+        """Whether installing would write or remove it, or let the service read it."""
+        return self.state in (FileState.DIFFERS, FileState.MISSING, FileState.SURPLUS, FileState.RIGHTS)
+
 
 def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     """
     Return every file with its state, last the administrator's drop-ins and units that are unknown to this version.
 
-    Those two are not ours to change, and no difference.
+    Those two are not ours to change, and no difference. Ours that the configuration asks for no more are surplus.
     """
-    found = [_compare(path, text, root) for path, text in render_units(installation).items()]
+    wanted = render_units(installation)
+    found = [_compare(path, text, root) for path, text in wanted.items()]
+    found += [
+        _compare(path, "", root, FileState.SURPLUS) for path in _look_up(root, *sorted(NAMES)) if path not in wanted
+    ]
     found += [_compare_link(path, target, root) for path, target in _links(installation, root).items()]
     for name, secret in installation.secrets.items():
         path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
         before = _read(below(root, path))
         state = FileState.MISSING if before is None else FileState.SAME
         found.append(Compared(path, state if before in (None, secret + "\n") else FileState.DIFFERS))
+    found += [Compared(each.path, FileState.RIGHTS, f"{each}\n") for each in find_wrong_rights(root)]
     found += [Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")]
     return [*found, *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root))]
 
 
+@dataclass(frozen=True)
+class WrongRights:
+    """A file of the configuration that the service's user cannot read, or that more than it can."""
+
+    path: str
+    found: Rights
+
+    def __str__(self) -> str:
+        """Return what installing would change."""
+        return f"{self.path}: {self.found} -> root:{SERVICE}, mode 0640"
+
+
+def find_wrong_rights(root: Path = SYSTEM) -> list[WrongRights]:
+    """Return the files that systemd-tmpfiles corrects; below another root it does so when that system starts."""
+    if root != SYSTEM:
+        return []
+    right = Rights("root", SERVICE, 0o640)
+    paths = (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*")))
+    found = {path: read_rights(path) for path in paths if path.is_file()}
+    return [WrongRights(str(path), rights) for path, rights in found.items() if rights != right]
+
+
 def find_unknown(root: Path = SYSTEM) -> list[str]:
     """Return the units that are named like ours and are none of this version: the administrator's, or left over."""
-    ours = render_units(Installation(executable=Path("/none")))
-    return [path for path in _look_up(root, "jobsync-*.service", "jobsync-*.timer") if path not in ours]
+    return [path for path in _look_up(root, "jobsync-*.service", "jobsync-*.timer") if Path(path).name not in NAMES]
 
 
-def _compare(path: str, text: str, root: Path) -> Compared:
+def _compare(path: str, text: str, root: Path, state: FileState = FileState.DIFFERS) -> Compared:
     before = _read(below(root, path))
     if before == text:
         return Compared(path, FileState.SAME)
@@ -93,9 +125,9 @@ def _compare(path: str, text: str, root: Path) -> Compared:
         (before or "").splitlines(keepends=True),
         text.splitlines(keepends=True),
         "/dev/null" if before is None else path,
-        path,
+        "/dev/null" if state is FileState.SURPLUS else path,
     )
-    return Compared(path, FileState.MISSING if before is None else FileState.DIFFERS, "".join(lines))
+    return Compared(path, FileState.MISSING if before is None else state, "".join(lines))
 
 
 def _read(path: Path) -> str | None:
@@ -154,7 +186,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
                 " unset the variable, or change that file by hand"
             )
     changed = {file.path for file in before if file.state in (FileState.DIFFERS, FileState.MISSING)}
-    _require_writable([below(root, path) for path in changed])
+    surplus = [file.path for file in before if file.state is FileState.SURPLUS]
+    _require_writable([below(root, path) for path in (*changed, *surplus)])
     if changed and root == SYSTEM:
         _require_program(installation.executable)
     # secrets first: a unit that is there finds what it loads
@@ -168,6 +201,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     for path, target in _links(installation, root).items():
         if path in changed:
             _replace(below(root, path), Path(target))
+    _disable(root, [Path(path).name for path in surplus if path.endswith(".timer")])
+    _remove(root, surplus)
     return before
 
 
@@ -231,16 +266,21 @@ def uninstall(root: Path = SYSTEM) -> list[str]:
     What is not ours to take away stays: the user, the state, the configuration, the secrets, and drop-ins.
     """
     paths = _installed(root)
+    _remove(root, paths)
+    return paths
+
+
+def _remove(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
         try:
             below(root, path).unlink()
         except OSError as error:
             raise InstallProblem(f"{below(root, path)} cannot be removed: {error.strerror}") from error
-    return paths
 
 
 def _installed(root: Path) -> list[str]:
-    ours = render_units(Installation(executable=Path("/none")))
+    others = [path for path in render_units(Installation(executable=Path("/none"))) if Path(path).name not in NAMES]
+    ours = [*(f"{UNITS_FOLDER}/{name}" for name in sorted(NAMES)), *others]
     paths = [path for path in ours if below(root, path).is_file() or below(root, path).is_symlink()]
     return paths + [path for shared, path in _SHARED.items() if _target(below(root, path)).endswith(f"/{shared}")]
 
@@ -253,11 +293,19 @@ def is_running() -> bool:
     return _RUNNING.is_dir()
 
 
-def create_user_and_folders(root: Path = SYSTEM) -> None:
-    """Let systemd's own tools do what sysusers.d and tmpfiles.d say, where these tools are; not below another root."""
+def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> None:
+    """
+    Let systemd's own tools do what sysusers.d and tmpfiles.d say, where these tools are; not below another root.
+
+    A folder for the report or the metrics is made if it is missing; one that is there is somebody else's too, as
+    tmpfiles.d would not respect.
+    """
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)
+        for file, mode in ((installation.report_file, "0750"), (installation.metrics_file, "0755")):
+            if file is not None and not file.parent.exists():
+                _run_if_there("install", "-d", "-o", "jobsync", "-g", "jobsync", "-m", mode, str(file.parent))
 
 
 def reload(root: Path = SYSTEM) -> None:
@@ -272,16 +320,32 @@ def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
     """
     Enable the timers of all that is configured, and start them where systemd runs this very root.
 
-    Without a storage every tick of generate-ride would end with 78: its timer is taken out, should it be in.
+    One that is not, but was, is taken out.
     """
-    off = [] if installation.storage else [f"jobsync-{GENERATE_RIDE.name}.timer"]
-    on = [name for name in TIMERS if name not in off]
+    on = timers_of(installation)
+    _enable(root, on)
+    _disable(root, [name for name in _timers(root) if name not in on])
+
+
+def join_timers(installation: Installation, before: Iterable[Compared], root: Path = SYSTEM) -> list[str]:
+    """
+    Enable the timers that an installation has written for the first time, if others are on; returns their names.
+
+    Those that an administrator has switched off stay off.
+    """
+    missing = {Path(file.path).name for file in before if file.state is FileState.MISSING}
+    new = [name for name in timers_of(installation) if name in missing]
+    wants = below(root, f"{UNITS_FOLDER}/timers.target.wants")
+    if not new or not any((wants / name).is_symlink() for name in NAMES):
+        return []
+    _enable(root, new)
+    return new
+
+
+def _enable(root: Path, timers: Sequence[str]) -> None:
     if root == SYSTEM and not is_running():
         raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")
-    where = "--now" if root == SYSTEM else f"--root={root}"
-    _run_if_there("systemctl", "enable", where, *on)
-    if off:
-        _run_if_there("systemctl", "disable", where, *off)
+    _run_if_there("systemctl", "enable", "--now" if root == SYSTEM else f"--root={root}", *timers)
 
 
 def disable_timers(root: Path = SYSTEM) -> None:
@@ -292,12 +356,21 @@ def disable_timers(root: Path = SYSTEM) -> None:
         InstallProblem: the folder of units cannot be written; nothing was stopped.
     """
     _require_writable([below(root, path) for path in _installed(root)])
-    there = [name for name in TIMERS if below(root, f"{UNITS_FOLDER}/{name}").exists()]
-    if there and root != SYSTEM:
-        _run_if_there("systemctl", "disable", f"--root={root}", *there)
-    elif there and is_running():
-        _run_if_there("systemctl", "disable", "--now", *there)
+    _disable(root, _timers(root))
+    if root == SYSTEM and is_running():
         _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
+
+
+def _timers(root: Path) -> list[str]:
+    """Return the timers of ours that are installed."""
+    return [Path(path).name for path in _look_up(root, "jobsync-*.timer") if Path(path).name in NAMES]
+
+
+def _disable(root: Path, timers: Sequence[str]) -> None:
+    if timers and root != SYSTEM:
+        _run_if_there("systemctl", "disable", f"--root={root}", *timers)
+    elif timers and is_running():
+        _run_if_there("systemctl", "disable", "--now", *timers)
 
 
 def _run_if_there(program: str, *arguments: str) -> None:
@@ -306,9 +379,3 @@ def _run_if_there(program: str, *arguments: str) -> None:
     ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     if ran.returncode != 0:
         raise InstallProblem(f"{program} {' '.join(arguments)} refused: {visible(ran.stderr or ran.returncode)}")
-
-
-def count_states(files: Iterable[Compared]) -> Mapping[FileState, int]:
-    """Return how many files are in each state."""
-    states = [file.state for file in files]
-    return {state: states.count(state) for state in FileState}

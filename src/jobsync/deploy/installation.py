@@ -44,6 +44,7 @@ class Installation:
         local_database: the database's server runs on this host.
         pings: each run reports to an address on the network.
         storage: where RIDE files go, None if nobody has said.
+        report_file: which file a timer writes the report to, None for no timer; `metrics_file` likewise.
     """
 
     executable: Path
@@ -55,6 +56,8 @@ class Installation:
     local_database: bool = True
     pings: bool = False
     storage: Path | None = None
+    report_file: Path | None = None
+    metrics_file: Path | None = None
 
 
 def read_installation(
@@ -101,8 +104,9 @@ def read_installation(
         problems.append(
             f"the program: {visible(program)}: systemd starts none with a quote, a backslash or a $ in its path"
         )
-    if known.storage is not None:
-        _require_seen(problems, "JOBSYNC_STORAGE", known.storage, sandboxed=sandboxed)
+    for name in ("storage", "report_file", "metrics_file"):
+        if (path := getattr(known, name)) is not None:
+            _require_seen(problems, f"JOBSYNC_{name.upper()}", path, sandboxed=sandboxed)
     sockets = [Path(folder) for _, folders in hosts for folder in folders]
     _require_seen(problems, "the database's socket", *sockets, sandboxed=sandboxed)
     plain, secret = _sort_out(texts, problems)
@@ -129,6 +133,8 @@ def read_installation(
         local_database=all(host in ("localhost", "127.0.0.1", "::1") for host in tcp),
         pings=known.ping_url is not None,
         storage=known.storage,
+        report_file=known.report_file,
+        metrics_file=known.metrics_file,
     )
 
 

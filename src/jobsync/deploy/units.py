@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.deploy.message_catalog import CATALOG, render_catalog
-from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC, Job
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, JOBS, STOCK_SYNC, Job
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER
 
 UNITS_FOLDER = "/etc/systemd/system"
@@ -24,11 +26,15 @@ class _Service:
     What one service has of its own.
 
     Args:
-        arguments: of the command, after the program's name.
+        arguments: of the command, after the program's name; the file that it writes comes behind them.
         calendar: when its timer starts it, None for one that is started by others.
         accuracy: how late it may be started, with the reason.
         settings: names of the settings that it may see.
         network: it talks to somebody beside the database.
+        alerts: its failure is told; not of a run that a person started, who sees how it ended.
+        rides: it writes RIDE files.
+        file: the setting that names the file that it writes; without one there is no such service.
+        before: what is looked at before it starts.
         limits: directives of the [Service] section, with their reasons.
     """
 
@@ -43,6 +49,19 @@ class _Service:
 AccuracySec=1s"""
     why: str = ""
     network: bool = True
+    alerts: bool = True
+    rides: bool = False
+    file: str | None = None
+    before: str = ""
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The names of its unit files."""
+        return (f"jobsync-{self.name}.service", *([f"jobsync-{self.name}.timer"] if self.calendar else []))
+
+    def written(self, installation: Installation) -> Path | None:
+        """Return the file that it writes; one that is not configured is not installed."""
+        return getattr(installation, self.file) if self.file else None
 
 
 def _calendar(job: Job) -> str:
@@ -55,18 +74,27 @@ def _calm(job: Job) -> str:
 
 
 _JOB = (*_DATABASE, "JOBSYNC_PING_URL", "JOBSYNC_PROXY", *_EVERYWHERE)
+_STOCK_SYNC = (
+    *_JOB,
+    "JOBSYNC_ENCRYPTION_KEY",
+    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
+    "JOBSYNC_EASYCARS_URL",
+)
+_WRITING = """\
+RuntimeMaxSec=4min
+TimeoutStopSec=30s
+Nice=10
+MemoryMax=512M
+"""
+_KNOWN = [job.name for job in JOBS]
+_HAND_RUN_OF = f"{', '.join(_KNOWN[:-1])} or {_KNOWN[-1]}"
 
 _SERVICES = (
     _Service(
         name=STOCK_SYNC.name,
         description="stock sync",
         arguments=" ".join(STOCK_SYNC.scheduled),
-        settings=(
-            *_JOB,
-            "JOBSYNC_ENCRYPTION_KEY",
-            "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
-            "JOBSYNC_EASYCARS_URL",
-        ),
+        settings=_STOCK_SYNC,
         calendar=_calendar(STOCK_SYNC),
         why="ask every minute whether a dealership is due",
         limits=f"""\
@@ -113,6 +141,7 @@ MemoryMax=384M
         calendar=_calendar(GENERATE_RIDE),
         why="ask every minute whether a RIDE is missing; at :15, when the other two do not start",
         network=False,
+        rides=True,
         limits=f"""\
 # 75: another run holds the lock; 3: some failed, or the storage did, and the next tick tries again
 {_calm(GENERATE_RIDE)}
@@ -144,10 +173,56 @@ MemoryMax=256M
 """,
     ),
     _Service(
+        name="report",
+        description="report for a browser",
+        arguments="report -o",
+        settings=(*_DATABASE, *_EVERYWHERE),
+        calendar="*:2/5:40",
+        why="write the report every five minutes",
+        network=False,
+        file="report_file",
+        limits=_WRITING,
+    ),
+    _Service(
+        name="metrics",
+        description="metrics for Prometheus",
+        arguments="metrics -o",
+        settings=(*_DATABASE, *_EVERYWHERE),
+        calendar="*:2/5:50",
+        why="write the metrics every five minutes",
+        network=False,
+        file="metrics_file",
+        limits=_WRITING,
+    ),
+    _Service(
+        name="now@",
+        description="%i by hand",
+        arguments="%i",  # not %I: unescaping turns a dash of the name into a slash
+        settings=(*_STOCK_SYNC, "JOBSYNC_SRI_URL", "JOBSYNC_STORAGE"),
+        alerts=False,
+        rides=True,
+        before=f"""\
+# any other command would run here too
+ExecStartPre=/bin/sh -c 'case "$$0" in {"|".join(_KNOWN)}) ;; \\
+    *) echo "no job $$0, expected {_HAND_RUN_OF}" >&2; exit 2;; esac' %i
+""",
+        limits="""\
+# another run holds the lock
+SuccessExitStatus=75
+# a run of stock-sync stops starting dealerships after 60 min by itself
+RuntimeMaxSec=90min
+WatchdogSec=15min
+TimeoutStopSec=5min
+Nice=10
+MemoryMax=1G
+""",
+    ),
+    _Service(
         name="alert@",
         description="tell that %i failed",
         arguments="alert --unit %i",  # not %I: unescaping turns a dash of the name into a slash
         settings=(*_DATABASE, *_ALERTS, *_EVERYWHERE),
+        alerts=False,
         limits="""\
 # not everybody was told, or the database is away: it said so, health tries again, and the unit that failed is the other
 SuccessExitStatus=3 69 78
@@ -159,7 +234,26 @@ MemoryMax=256M
     ),
 )
 
-TIMERS = tuple(f"jobsync-{service.name}.timer" for service in _SERVICES if service.calendar)
+# Every unit that this version may write, whatever is configured.
+NAMES = frozenset(name for service in _SERVICES for name in service.units)
+
+
+def _wanted(installation: Installation) -> Iterator[_Service]:
+    return (each for each in _SERVICES if each.file is None or each.written(installation))
+
+
+def timers_of(installation: Installation) -> list[str]:
+    """
+    Return the timers that are to be on.
+
+    Without a storage every tick of generate-ride would end with 78.
+    """
+    return [
+        f"jobsync-{service.name}.timer"
+        for service in _wanted(installation)
+        if service.calendar and (service.name != GENERATE_RIDE.name or installation.storage)
+    ]
+
 
 _SANDBOX = """\
 # sandbox: nothing of the host but the network and what is named above
@@ -207,7 +301,7 @@ def render_units(installation: Installation) -> dict[str, str]:
     True
     """
     files = {}
-    for service in _SERVICES:
+    for service in _wanted(installation):
         files[f"{UNITS_FOLDER}/jobsync-{service.name}.service"] = _render_service(service, installation)
         if service.calendar:
             files[f"{UNITS_FOLDER}/jobsync-{service.name}.timer"] = _render_timer(service)
@@ -242,16 +336,18 @@ def _render_unit(service: _Service, installation: Installation) -> str:
         *(["Wants=network-online.target"] if network else []),
         f"After={' '.join(after)}",
     ]
-    if _extra_storage(service, installation):
-        lines.append(f"RequiresMountsFor={_quoted(str(installation.storage))}")
+    folders = _writable(service, installation)
+    lines += [f"RequiresMountsFor={_quoted(str(folder))}" for folder in folders]
     lines += ["# started by its timer and by hand: never refuse a start", "StartLimitIntervalSec=0"]
-    if service.calendar:
+    if service.alerts:
         lines.append("OnFailure=jobsync-alert@%n.service")
     return "\n".join(lines)
 
 
 def _render_start(service: _Service, installation: Installation) -> str:
-    command = _quoted(str(installation.executable))
+    command = f"{_quoted(str(installation.executable))} {service.arguments}"
+    if file := service.written(installation):
+        command += f" {_quoted(str(file)).replace('$', '$$')}"  # in a command a $ begins a variable's name
     return f"""\
 [Service]
 # exec, not oneshot (would ignore the time limits), not notify (an exit before READY=1 would count as a failure)
@@ -260,7 +356,7 @@ Type=exec
 NotifyAccess=main
 User=jobsync
 Group=jobsync
-ExecStart={command} {service.arguments}
+{service.before}ExecStart={command}
 # the next tick is the retry
 Restart=no
 KillMode=mixed"""
@@ -287,11 +383,11 @@ def _render_configuration(service: _Service, installation: Installation) -> str:
 
 def _render_files(service: _Service, installation: Installation) -> str:
     lines = ["# files"]
-    if service.name in (GENERATE_RIDE.name, "health", "alert@"):
+    if service.rides or service.name in ("health", "alert@"):
         lines += [f"StateDirectory={STATE_FOLDER.name}", "StateDirectoryMode=0750"]
-    if _extra_storage(service, installation):
-        lines.append(f"ReadWritePaths={_quoted(str(installation.storage))}")
-    if service.name == GENERATE_RIDE.name:
+    folders = _writable(service, installation)
+    lines += [f"ReadWritePaths={_quoted(str(folder))}" for folder in folders]
+    if service.rides:
         lines += ["# who is to read the RIDE files joins the group jobsync", "UMask=0027"]
     else:
         lines.append("UMask=0077")
@@ -302,7 +398,7 @@ def _render_network(service: _Service, installation: Installation) -> str:
     if not _needs_network(service, installation):
         return "# the database's unix socket is all it talks to\nPrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX"
     lines = ["RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"]
-    if not service.network and not installation.pings and installation.database_hosts:
+    if not service.network and not _pings(service, installation) and installation.database_hosts:
         lines += [
             "# the database is all it talks to",
             "IPAddressDeny=any",
@@ -312,13 +408,20 @@ def _render_network(service: _Service, installation: Installation) -> str:
 
 
 def _needs_network(service: _Service, installation: Installation) -> bool:
-    return service.network or installation.pings or not installation.sockets_only
+    return service.network or _pings(service, installation) or not installation.sockets_only
 
 
-def _extra_storage(service: _Service, installation: Installation) -> bool:
-    """Whether the service writes to a storage that is not below its state folder."""
-    storage = installation.storage
-    return service.name == GENERATE_RIDE.name and storage is not None and not storage.is_relative_to(STATE_FOLDER)
+def _pings(service: _Service, installation: Installation) -> bool:
+    return installation.pings and "JOBSYNC_PING_URL" in service.settings
+
+
+def _writable(service: _Service, installation: Installation) -> list[Path]:
+    """Return the folders that the service writes to, besides its state folder."""
+    file, storage = service.written(installation), installation.storage if service.rides else None
+    return [
+        *([storage] if storage and not storage.is_relative_to(STATE_FOLDER) else []),
+        *([file.parent] if file else []),
+    ]
 
 
 def _render_timer(service: _Service) -> str:

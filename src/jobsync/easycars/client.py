@@ -18,7 +18,8 @@ from jobsync.easycars.parse import UnreadableAnswer, parse_envelope
 from jobsync.errors import JobsyncError
 from jobsync.hosts.circuit import LONGEST_REST_S, Change, HostLine, merged
 from jobsync.http import Answer, HttpClient, NoAnswer
-from jobsync.logs import get_logger, register_secret, visible
+from jobsync.logs import get_logger, visible
+from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jobsync.errors import ConfigurationProblem, ExitCode, UsageProblem
-from jobsync.logs import register_secret
+from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
 
 ENVIRONMENTS = ("Test", "Production")
@@ -18,6 +18,7 @@ _TAG = 16
 # name in the JSON form -> most characters (limits of the system that was replaced)
 _REQUIRED = {"client_id": 200, "client_secret": 200, "account_number": 100, "account_secret": 100}
 _YARD_MOST = 50
+_BOUND = "v2:"  # no character of base64's: what the replaced system stored can never begin so
 
 
 class CredentialsUnreadable(ItemFailure):
@@ -87,9 +88,41 @@ def parse_credentials(document: object) -> Credentials:
     return Credentials(**texts, yard_code=yard)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a secret is stored: a ciphertext that is bound to one place opens at no other."""
+
+    dealership_id: int
+    field: str
+
+    @property
+    def column(self) -> str:
+        """The column of `easycar_credentials`."""
+        return f"{self.field}_encrypted"
+
+    @property
+    def associated_data(self) -> bytes:
+        """What the ciphertext is bound to."""
+        return f"easycar_credentials/{self.dealership_id}/{self.column}".encode()
+
+    def __str__(self) -> str:
+        return f"the stored {self.field} of dealership {self.dealership_id}"
+
+
+def places_of(dealership_id: int) -> tuple[Place, ...]:
+    """Return where a dealership's four secrets are stored, in the order of its columns."""
+    return tuple(Place(dealership_id, name) for name in _REQUIRED)
+
+
+def is_bound(stored: str) -> bool:
+    """Whether a ciphertext is bound to its place; one that the replaced system stored is not."""
+    return stored.startswith(_BOUND)
+
+
 class Cipher:
     """
-    AES-256-GCM as the replaced system stored it: base64(nonce | tag | ciphertext), no associated data.
+    AES-256-GCM as the replaced system stored it, base64(nonce | tag | ciphertext), with no associated data; or with a
+    mark before it, and then with the place that it is bound to as associated data.
 
     Args:
         key: 32 bytes, encrypts and decrypts.
@@ -102,35 +135,51 @@ class Cipher:
         self._aead = AESGCM(key)
         self._older = [AESGCM(previous)] if previous else []
 
-    def encrypt(self, text: str) -> str:
-        """Encrypt under a fresh random nonce."""
+    def encrypt(self, text: str, place: Place | None = None) -> str:
+        """Encrypt under a fresh random nonce, bound to the place; without one as the replaced system did."""
         nonce = os.urandom(_NONCE)
-        sealed = self._aead.encrypt(nonce, text.encode(), None)
-        return base64.b64encode(nonce + sealed[-_TAG:] + sealed[:-_TAG]).decode()
+        sealed = self._aead.encrypt(nonce, text.encode(), place.associated_data if place else None)
+        return (_BOUND if place else "") + base64.b64encode(nonce + sealed[-_TAG:] + sealed[:-_TAG]).decode()
 
-    def decrypt(self, stored: str) -> str:
+    def decrypt(self, stored: str, place: Place | None = None) -> str:
         """
         Decrypt what `encrypt` or the replaced system stored.
 
+        Args:
+            place: where it was found; only what is bound to nothing opens without.
+
         Raises:
-            CredentialsUnreadable: wrong key, or damaged text.
+            CredentialsUnreadable: wrong key, damaged text, or one that belongs elsewhere.
         """
         from cryptography.exceptions import InvalidTag
 
+        what = str(place) if place else "a stored secret"
+        again = "set them again: jobsync credentials set " + (str(place.dealership_id) if place else "ID")
+        bound = is_bound(stored)
         try:
-            raw = base64.b64decode(stored, validate=True)
+            raw = base64.b64decode(stored.removeprefix(_BOUND), validate=True)
         except (binascii.Error, ValueError):
-            raise CredentialsUnreadable("stored credentials are damaged (not base64); set them again") from None
+            raise CredentialsUnreadable(f"{what} is damaged (not base64); {again}") from None
         nonce, tag, sealed = raw[:_NONCE], raw[_NONCE : _NONCE + _TAG], raw[_NONCE + _TAG :]
+        associated = place.associated_data if bound and place else None
         for aead in (self._aead, *self._older):
             try:
-                return aead.decrypt(nonce, sealed + tag, None).decode()
+                return aead.decrypt(nonce, sealed + tag, associated).decode()
             except (InvalidTag, ValueError):
                 continue
+        copied = ", or it was copied there from another dealership or field" if bound else ""
         raise CredentialsUnreadable(
-            "stored credentials cannot be decrypted with this JOBSYNC_ENCRYPTION_KEY; use the key they were stored"
-            " with, or set them again"
+            f"{what} cannot be decrypted: it was stored with another JOBSYNC_ENCRYPTION_KEY{copied}; use the key that"
+            f" the credentials were stored with, or {again}"
         )
+
+    def opens(self, stored: str, place: Place) -> bool:
+        """Whether it can be decrypted there."""
+        try:
+            self.decrypt(stored, place)
+        except CredentialsUnreadable:
+            return False
+        return True
 
 
 def require_cipher(key: bytes | None, previous: bytes | None) -> Cipher:

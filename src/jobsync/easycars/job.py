@@ -7,15 +7,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobsync.cron import next_slot, resolve
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
-from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
+from jobsync.easycars.credentials import Cipher, Credentials, Place, places_of
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
@@ -77,7 +78,6 @@ class StockSync:
     def __call__(self, run: Run) -> list[ItemResult]:
         """Sync what is due; returns a result for each dealership, the ineligible ones as skipped."""
         with run.writing(run.own_fences) as connection:
-            store.log_crashed(connection)
             keep_last_good(connection, self.settings)
             claim_hosts(connection, self.hosts)
             known = read_hosts(connection, self.hosts.values())
@@ -158,6 +158,13 @@ def is_due(connection: Connection[Any], hosts: Mapping[str, str]) -> bool:
     refresh_schedules(connection, database_now(connection))
     rests = resting(hosts, read_hosts(connection, hosts.values()))
     return bool(choose(connection, (), scheduled=True, resting=rests)[0])
+
+
+def next_slot_of_any(connection: Connection[Any], now: datetime) -> datetime:
+    """Return the first slot after now of the dealerships that take part, a day later if none does."""
+    found = store.read_schedules(connection, taking_part=True)
+    rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
+    return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
 
 
 def require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
@@ -241,13 +248,7 @@ def require_key(connection: Connection[Any], cipher: Cipher) -> None:
         ConfigurationProblem: it decrypts none of them.
     """
     secrets = store.read_account_secrets(connection)
-    for secret in secrets:
-        try:
-            cipher.decrypt(secret)
-        except CredentialsUnreadable:
-            continue
-        return
-    if secrets:
+    if secrets and not any(cipher.opens(stored, Place(number, "account_secret")) for number, stored in secrets):
         raise ConfigurationProblem(
             f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they were"
             " stored with, or set them again: jobsync credentials set ID"
@@ -363,7 +364,7 @@ class _Work:
                 errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
                 warnings=plan.warnings,
             )
-            store.end_attempt(connection, dealership_id)
+            store.end_attempt(connection, dealership_id, success=plan.status is ItemStatus.SUCCESS)
             result = _result(attempt.item, plan)
             attempt.record(connection, result)
             return plan, result
@@ -487,9 +488,11 @@ def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | No
         raise ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
-    client_id, client_secret, account_number, account_secret = (cipher.decrypt(text) for text in stored[:4])
-    yard_code = (stored[5] or "").strip() or None  # as an item's is read: it may have been stored by SQL
-    return Credentials(client_id, client_secret, account_number, account_secret, stored[4], yard_code)
+    *sealed, environment, yard = stored
+    places = places_of(dealership_id)
+    secrets = {place.field: cipher.decrypt(text, place) for place, text in zip(places, sealed, strict=True)}
+    yard_code = (yard or "").strip() or None  # as an item's is read: it may have been stored by SQL
+    return Credentials(**secrets, environment=environment, yard_code=yard_code)
 
 
 @dataclass(frozen=True)

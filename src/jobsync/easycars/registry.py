@@ -25,12 +25,13 @@ from jobsync.db.tables import (
     vehicles,
 )
 from jobsync.easycars import store
-from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable
+from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable, places_of
 from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, UsageProblem
-from jobsync.phrases import parse_span
+from jobsync.logs import visible
+from jobsync.phrases import misread, parse_when
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -194,18 +195,38 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
 # --- credentials -----------------------------------------------------------------------------------------------------
 
 
+def require_key_of_others(connection: Connection, dealership_id: int, cipher: Cipher) -> None:
+    """
+    Look before credentials are stored whether the key is that of the other dealerships'; keeps other writers of
+    credentials waiting until the transaction ends, so that a rotation of the key cannot come in between.
+
+    Raises:
+        ConfigurationProblem: it decrypts none of them, nor does the previous key.
+    """
+    _lock_credentials(connection)
+    others = [row for row in _read_secrets(connection) if row[0] != dealership_id]
+    if others and not any(_opened(cipher, number, stored) for number, *stored in others):
+        raise ConfigurationProblem(
+            f"nothing was stored: JOBSYNC_ENCRYPTION_KEY decrypts none of the other dealerships' credentials"
+            f" ({len(others)}); perhaps it is that from before a rotation. Use the key that they were stored with, or"
+            " set JOBSYNC_ENCRYPTION_KEY_PREVIOUS to it if this one is to follow it; if that key is lost: jobsync"
+            f" credentials set {dealership_id} --key-lost"
+        )
+
+
 def set_credentials(connection: Connection, dealership_id: int, credentials: Credentials, cipher: Cipher) -> None:
     """Store credentials in place of whatever was there; an omitted yard code clears the old one."""
     require_dealership(connection, dealership_id)
+    sealed = {
+        easycar_credentials.c[place.column]: cipher.encrypt(getattr(credentials, place.field), place)
+        for place in places_of(dealership_id)
+    }
     connection.execute(
         upsert(
             easycar_credentials.c.dealership_id,
             {
                 easycar_credentials.c.dealership_id: dealership_id,
-                easycar_credentials.c.client_id_encrypted: cipher.encrypt(credentials.client_id),
-                easycar_credentials.c.client_secret_encrypted: cipher.encrypt(credentials.client_secret),
-                easycar_credentials.c.account_number_encrypted: cipher.encrypt(credentials.account_number),
-                easycar_credentials.c.account_secret_encrypted: cipher.encrypt(credentials.account_secret),
+                **sealed,
                 easycar_credentials.c.environment: credentials.environment,
                 easycar_credentials.c.yard_code: credentials.yard_code,
                 easycar_credentials.c.is_active: True,
@@ -235,10 +256,12 @@ def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
     ).all()
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for dealership_id, name, environment, client, account, yard in rows:
+        of = {place.field: place for place in places_of(dealership_id)}
         try:
-            key = (environment, cipher.decrypt(client), cipher.decrypt(account), yard_key(yard) if yard else "")
+            named = [cipher.decrypt(client, of["client_id"]), cipher.decrypt(account, of["account_number"])]
         except CredentialsUnreadable:
             continue
+        key = (environment, *named, yard_key(yard) if yard else "")
         groups.setdefault(key, []).append({"dealership_id": dealership_id, "name": name})
     return [group for group in groups.values() if len(group) > 1]
 
@@ -615,7 +638,7 @@ def zone_of(connection: Connection, dealership_id: int) -> str:
 
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
     """
-    Return the end of a pause: an ISO instant, a date, or a span such as 12h or 3d from now; None if it has none.
+    Return the end of a pause: an ISO instant, a date, or a span from now; None if it has none.
 
     What names no offset is meant in the dealership's own zone.
 
@@ -623,19 +646,11 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
         UsageProblem: it is none of these, or already past.
     """
     now = read_now(connection)
-    span = parse_span(words)
-    if span is not None:
-        return now + span
-    try:
-        end = datetime.fromisoformat(words.strip())
-    except ValueError:
-        raise UsageProblem(
-            f"--until: {words!r} is not understood, expected 2026-12-24T18:00+11:00, 2026-12-24, 12h or 3d"
-        ) from None
+    end = parse_when(words, now=now, zone=zone_of(connection, dealership_id), past=False)
+    if end is None:
+        raise UsageProblem(misread("--until", visible(words, most=80)))
     if end.year >= 9000:
         return None
-    if end.tzinfo is None:
-        end = end.replace(tzinfo=ZoneInfo(zone_of(connection, dealership_id)))
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
     return end
@@ -701,44 +716,51 @@ def _origin(rule: Rule, wanted: str, *, own: str | None, common: str) -> str:
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
-_SECRETS = (
-    easycar_credentials.c.client_id_encrypted,
-    easycar_credentials.c.client_secret_encrypted,
-    easycar_credentials.c.account_number_encrypted,
-    easycar_credentials.c.account_secret_encrypted,
-)
+
+def _lock_credentials(connection: Connection) -> None:
+    connection.execute(text("LOCK TABLE easycar_credentials IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def rotate_key(connection: Connection, cipher: Cipher) -> int:
+def _read_secrets(connection: Connection) -> Sequence[Any]:
+    """Return every dealership's id and four ciphertexts."""
+    table = easycar_credentials
+    secrets = [table.c[place.column] for place in places_of(0)]
+    return connection.execute(select(table.c.dealership_id, *secrets).order_by(table.c.dealership_id)).all()
+
+
+def _opened(cipher: Cipher, dealership_id: int, stored: Sequence[str]) -> bool:
+    return any(cipher.opens(value, place) for place, value in zip(places_of(dealership_id), stored, strict=True))
+
+
+def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) -> int:
     """
     Encrypt every stored credential with the current key, all or nothing; returns how many.
+
+    Args:
+        bound: to its dealership and field; else in the layout of the system that was replaced.
 
     Raises:
         ConfigurationProblem: some can be read with neither key; nothing was changed.
     """
-    rows = connection.execute(
-        select(easycar_credentials.c.dealership_id, *_SECRETS)
-        .order_by(easycar_credentials.c.dealership_id)
-        .with_for_update()
-    ).all()
+    _lock_credentials(connection)
+    table, rows = easycar_credentials, _read_secrets(connection)
     unreadable = []
     for dealership_id, *stored in rows:
         try:
-            sealed = [cipher.encrypt(cipher.decrypt(value)) for value in stored]
-        except CredentialsUnreadable:
-            unreadable.append(str(dealership_id))
+            values = {
+                table.c[place.column]: cipher.encrypt(cipher.decrypt(value, place), place if bound else None)
+                for place, value in zip(places_of(dealership_id), stored, strict=True)
+            }
+        except CredentialsUnreadable as problem:
+            unreadable.append((dealership_id, problem))
             continue
-        values = {
-            **dict(zip(_SECRETS, sealed, strict=True)),
-            easycar_credentials.c.key_version: easycar_credentials.c.key_version + 1,
-            easycar_credentials.c.updated_at: func.now(),
-        }
-        this = easycar_credentials.c.dealership_id == dealership_id
-        connection.execute(update(easycar_credentials).where(this).values(values))
+        raised = {table.c.key_version: table.c.key_version + 1, table.c.updated_at: func.now()}
+        connection.execute(update(table).where(table.c.dealership_id == dealership_id).values({**values, **raised}))
     if unreadable:
         raise ConfigurationProblem(
-            f"credentials of dealership {', '.join(unreadable)} can be read with neither JOBSYNC_ENCRYPTION_KEY nor"
-            " JOBSYNC_ENCRYPTION_KEY_PREVIOUS; nothing was changed (set or delete them first)"
+            f"credentials of dealership {', '.join(str(number) for number, _ in unreadable)} can be read with neither"
+            " JOBSYNC_ENCRYPTION_KEY nor JOBSYNC_ENCRYPTION_KEY_PREVIOUS; nothing was changed (set or delete them"
+            f" first). The first of them: {unreadable[0][1]}"
         )
-    write_audit(connection, "credentials.rotate_key", None, {"credentials": len(rows)})
+    write_audit(connection, "credentials.rotate_key", None, {"credentials": len(rows), "bound": bound})
     return len(rows)

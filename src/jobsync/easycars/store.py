@@ -36,10 +36,8 @@ from jobsync.easycars.model import (
 from jobsync.easycars.parse import fingerprint, refuse_car
 from jobsync.easycars.plan import left_warnings, spell
 from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
-from jobsync.logs import visible
+from jobsync.logs import get_logger, visible
 from jobsync.runner.items import ItemFailure
-from jobsync.runner.lock import lock_key
-from jobsync.schema_name import schema_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -110,10 +108,11 @@ def count_users(connection: Connection[Any]) -> dict[str, int]:
     )
 
 
-def read_account_secrets(connection: Connection[Any]) -> list[str]:
-    """Return the account secrets in use, as stored."""
-    rows = connection.execute("SELECT account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id")
-    return [row[0] for row in rows]
+def read_account_secrets(connection: Connection[Any]) -> list[tuple[int, str]]:
+    """Return the account secrets in use, as stored, each with its dealership."""
+    return connection.execute(
+        "SELECT dealership_id, account_secret_encrypted FROM easycar_credentials WHERE is_active ORDER BY id"
+    ).fetchall()
 
 
 StoredCredentials = tuple[str, ...]
@@ -131,14 +130,15 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredC
     ).fetchone()
 
 
-def read_schedules(connection: Connection[Any]) -> list[Schedule]:
-    """Return the schedule of every dealership, as wanted and as last computed."""
+def read_schedules(connection: Connection[Any], *, taking_part: bool = False) -> list[Schedule]:
+    """Return the schedule of every dealership, or of those that take part, as wanted and as last computed."""
     rows = connection.execute(
         """
         SELECT dealership_id, wanted_cron, wanted_timezone, common_cron, common_timezone, cron, timezone, seen,
                next_at, slot_started_at, clock_ahead, attempted_ahead
-        FROM dealership_schedules ORDER BY dealership_id
-        """
+        FROM dealership_schedules WHERE why_not IS NULL OR NOT %s ORDER BY dealership_id
+        """,
+        [taking_part],
     ).fetchall()
     return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
 
@@ -243,11 +243,12 @@ def take_back(connection: Connection[Any], dealership_id: int, before: StoredAtt
     )
 
 
-def end_attempt(connection: Connection[Any], dealership_id: int) -> None:
-    """Forget the attempts: this one got through."""
+def end_attempt(connection: Connection[Any], dealership_id: int, *, success: bool) -> None:
+    """Forget the attempts: this one got through; it is a success if nothing was held or left out."""
     connection.execute(
-        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL, last_success_at = now() WHERE dealership_id = %s",
-        [dealership_id],
+        "UPDATE sync_schedule SET attempt = 0, retry_at = NULL,"
+        " last_success_at = CASE WHEN %s THEN now() ELSE last_success_at END WHERE dealership_id = %s",
+        [success, dealership_id],
     )
 
 
@@ -1043,16 +1044,32 @@ COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped
 ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 
-def log_crashed(connection: Connection[Any]) -> None:
-    """Give each dealership at which a process died its line in the log, so that the history has no hole."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("stock-sync:log-crashed", schema_of(connection))])
-    connection.execute(
-        """
-        INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)
-        SELECT d.id, i.run_id, 'Failed', i.started_at, jsonb_build_array(i.error)
-        FROM job_items i JOIN job_runs r ON r.id = i.run_id AND r.job = 'stock-sync'
-        JOIN dealerships d ON d.id::text = i.item_key
-        WHERE i.status = 'crashed'
-          AND NOT EXISTS (SELECT 1 FROM easycar_sync_logs l WHERE l.run_id = i.run_id AND l.dealership_id = d.id)
-        """
-    )
+def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
+    """
+    Give each dealership that a run began and did not finish its line in the log, so that the history has no hole.
+
+    Whoever closes the run calls this, in the transaction that does: its row is locked, so no line comes twice. A line
+    that the host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
+    """
+    import psycopg
+
+    try:
+        with connection.transaction():
+            connection.execute(
+                """
+                INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, error_messages)
+                SELECT d.id, i.run_id, 'Failed', i.started_at, jsonb_build_array(
+                    CASE i.status WHEN 'failed' THEN concat_ws(': ', i.error, r.error) ELSE i.error END)
+                FROM job_items i JOIN job_runs r ON r.id = i.run_id AND r.job = 'stock-sync'
+                JOIN dealerships d ON d.id::text = i.item_key
+                WHERE i.run_id = %s AND i.status IN ('failed', 'crashed')
+                  AND NOT EXISTS (
+                      SELECT 1 FROM easycar_sync_logs l WHERE l.run_id = i.run_id AND l.dealership_id = d.id)
+                FOR KEY SHARE OF d
+                """,
+                [run_id],
+            )
+    except psycopg.Error as error:
+        if (words := refusal_of(error)) is None:
+            raise
+        get_logger().warning("stock_sync.log_refused", unfinished_run=str(run_id), error=words)

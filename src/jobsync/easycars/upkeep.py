@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, not_, or_, select, text
 
 from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
+from jobsync.easycars.credentials import Place, is_bound, places_of
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, LOCKED, Finding, Rule, ok, oldest, problem, some, walk, warning
+from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, Rule, ok, oldest, problem, some, walk, warning
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,11 +27,11 @@ RULES = (
         easycar_sync_logs,
         "runs_retention_days",
         text(
-            "SELECT l.id FROM dealerships d CROSS JOIN LATERAL ("
+            "SELECT old.id FROM dealerships d CROSS JOIN LATERAL ("
             "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
             f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
-            " JOIN easycar_sync_logs l ON l.dealership_id = d.id AND l.sync_type = 'stock' AND l.synced_at < :before"
-            f" AND l.synced_at < kept.synced_at{LOCKED} OF l SKIP LOCKED"
+            " JOIN easycar_sync_logs old ON old.dealership_id = d.id AND old.sync_type = 'stock'"
+            f" AND old.synced_at < :before AND old.synced_at < kept.synced_at{OF_BATCH}"
         ),
     ),
     walk(
@@ -54,23 +55,18 @@ RULES = (
 
 def check_key(
     connection: Connection,
-    decrypt: Callable[[str], object] | None,
-    current: Callable[[str], object] | None = None,
+    decrypt: Callable[[str, Place], object] | None,
+    current: Callable[[str, Place], object] | None = None,
 ) -> Iterator[Finding]:
     """
-    Can every stored credential be read with the key that is set?
+    Can every stored credential be read with the key that is set, and only where it belongs?
 
     Args:
         decrypt: with every key that is set; None where there is none.
         current: with the current key only; None where no previous one is set.
     """
     stored = easycar_credentials.c
-    sealed = (
-        stored.client_id_encrypted,
-        stored.client_secret_encrypted,
-        stored.account_number_encrypted,
-        stored.account_secret_encrypted,
-    )
+    sealed = [stored[place.column] for place in places_of(0)]
     rows = connection.execute(select(stored.dealership_id, *sealed).order_by(stored.dealership_id)).all()
     if decrypt is None:
         if rows:
@@ -84,10 +80,20 @@ def check_key(
     unreadable = _unreadable(rows, decrypt)
     if unreadable:
         words = f"it does not decrypt the credentials of dealership {some(unreadable)}"
-        what = "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key"
+        what = (
+            "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key;"
+            " what was copied there from another dealership or field: jobsync credentials set ID"
+        )
         yield problem("encryption key", words, what, ExitCode.CONFIGURATION)
         return
     yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+    unbound = [str(number) for number, *texts in rows if not all(map(is_bound, texts))]
+    if unbound:
+        words = (
+            f"{many(len(unbound), 'credential')} not bound to dealership and field, so that a copy elsewhere would be"
+            f" used unnoticed: dealership {some(unbound)}"
+        )
+        yield warning("bound credentials", words, "jobsync credentials rotate-key, with the key left as it is")
     if current is None:
         return
     if old := _unreadable(rows, current):
@@ -114,15 +120,18 @@ def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Fi
         yield ok("accounts", "no two dealerships have the same client, account and yard")
 
 
-def _unreadable(rows: Sequence[Any], decrypt: Callable[[str], object]) -> list[str]:
-    """Return the dealerships with credentials that cannot be decrypted."""
+def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) -> list[str]:
+    """Return the dealerships with credentials that cannot be decrypted, with the fields where it is not all four."""
     found = []
     for dealership_id, *stored in rows:
-        try:
-            for value in stored:
-                decrypt(value)
-        except JobsyncError:
-            found.append(str(dealership_id))
+        bad = []
+        for place, value in zip(places_of(dealership_id), stored, strict=True):
+            try:
+                decrypt(value, place)
+            except JobsyncError:
+                bad.append(place.field)
+        if bad:
+            found.append(f"{dealership_id} ({', '.join(bad)})" if len(bad) < len(stored) else str(dealership_id))
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -23,14 +23,35 @@ from jobsync.cron import (
     text_of_cron,
     text_of_zone,
 )
+from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
-from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
 from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, pause_end, stamp
-from jobsync.watch.model import About, JobFacts, JobStatus, Level, Problem, Snapshot, State, Work, by_hand
+from jobsync.watch.model import (
+    About,
+    Column,
+    Days,
+    JobFacts,
+    JobStatus,
+    Level,
+    Metric,
+    Moment,
+    Past,
+    Problem,
+    Row,
+    Section,
+    Severity,
+    Snapshot,
+    State,
+    Unit,
+    Work,
+    by_hand,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,6 +72,7 @@ CAUSES = {
 ABOUT = About(
     STOCK_SYNC.name,
     unused="no dealership has credentials",
+    blocked="paused, off or without credentials",
     first_steps="jobsync dealership add NAME, then jobsync credentials set ID",
     checks={
         "credentials": "does EasyCars take the credentials of every dealership?",
@@ -101,6 +123,7 @@ class DealershipFacts:
         holds: what waits for a person.
         kept: what stays as it is, because a person rejected the change.
         error: the first error of the last sync that failed; `reason` its code.
+        is_unanswered: the last sync failed, in a run in which nobody had an answer.
     """
 
     id: int
@@ -124,6 +147,7 @@ class DealershipFacts:
     failures: int
     error: str | None
     reason: str | None
+    is_unanswered: bool
     holds: tuple[HeldFacts, ...]
     is_empty: bool
     kept: tuple[HeldFacts, ...]
@@ -165,6 +189,7 @@ def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: 
     )
 
 
+_LATELY = timedelta(hours=2)  # a slot with all its retries, as they are set by default
 _BEHIND = """
     SELECT count(*) FROM easycar_credentials c JOIN dealership_schedules e USING (dealership_id)
     WHERE c.environment = ANY(environments) AND e.why_not IS NULL
@@ -180,7 +205,7 @@ _DEALERSHIPS = """
            h.last_success_at,
            nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
            h.cron AS last_cron, h.timezone AS last_zone,
-           greatest(coalesce(h.last_success_at, h.first_seen_at, c.created_at),
+           greatest(coalesce(greatest(h.last_success_at, g.through_at), h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
            CASE WHEN l.status = 'Failed' THEN (
@@ -191,6 +216,8 @@ _DEALERSHIPS = """
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
            CASE WHEN l.status = 'Failed' THEN (SELECT i.reason FROM job_items i
                WHERE i.run_id = l.run_id AND i.item_key = CAST(d.id AS text)) END AS reason,
+           coalesce(l.status = 'Failed' AND coalesce((SELECT r.exit_code FROM job_runs r WHERE r.id = l.run_id), 69)
+               = 69, false) AS is_unanswered,
            coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
@@ -213,6 +240,12 @@ _DEALERSHIPS = """
         SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
         WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
     ) l ON true
+    -- what was held or partial is no success, and no silence either
+    LEFT JOIN LATERAL (
+        SELECT synced_at AS through_at FROM easycar_sync_logs
+        WHERE dealership_id = d.id AND sync_type = 'stock' AND status IN ('PartialSuccess', 'Held')
+        AND synced_at > coalesce(h.last_success_at, '-infinity') ORDER BY synced_at DESC LIMIT 1
+    ) g ON true
     ORDER BY d.id
 """
 
@@ -386,15 +419,6 @@ def what_of_held(found: DealershipFacts) -> str:
     return how_to_decide(found.id, [(hold.id, hold.kind, hold.reason) for hold in found.holds])
 
 
-def held_vehicles(seen: Snapshot) -> dict[str, int]:
-    """Return of how many vehicles something waits for a person, by kind of hold."""
-    held = dict.fromkeys(HELD, 0)
-    for found in facts_of(seen).dealerships:
-        for hold in found.holds:
-            held[hold.kind] += hold.vehicles
-    return held
-
-
 def _what_failed(found: DealershipFacts) -> str:
     run = f"jobsync runs show {str(found.last_run_id)[:8]}; " if found.last_run_id else ""
     return f"{run}jobsync credentials test {found.id}"
@@ -427,11 +451,24 @@ def _upstream(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         )
         return JobStatus(job, State.UPSTREAM_DOWN, f"EasyCars does not answer: {names_of(hosts)}", what)
     run = job.last_run
-    if run and run.exit_code == ExitCode.UNAVAILABLE:
-        why = f"EasyCars did not answer for any dealership in run {str(run.run_id)[:8]}{by_hand(run)}"
-        what = f"{_tried_again(seen, job)}; jobsync doctor tests the way there"
-        return JobStatus(job, State.UPSTREAM_DOWN, why + seen.reason(run), what, seen.fingerprint(run))
-    return None
+    if run is None or run.exit_code != ExitCode.UNAVAILABLE or not _is_silent_for_all(seen):
+        return None
+    why = f"EasyCars did not answer for any dealership that was asked lately, last in run {str(run.run_id)[:8]}"
+    what = f"{_tried_again(seen, job)}; jobsync doctor tests the way there"
+    return JobStatus(job, State.UPSTREAM_DOWN, why + by_hand(run) + seen.reason(run), what, seen.fingerprint(run))
+
+
+def _is_silent_for_all(seen: Snapshot) -> bool:
+    """
+    Whether none of the dealerships that were asked lately, in whichever run, had an answer.
+
+    One alone, while others take part, says nothing of the vendor; where only one does, its run is all that is known.
+    """
+    ready = [found for found in facts_of(seen).dealerships if found.why_not is None]
+    if len(ready) == 1:
+        return True
+    asked = [found for found in ready if found.last_synced_at and seen.now - found.last_synced_at < _LATELY]
+    return len(asked) > 1 and all(found.is_unanswered for found in asked)
 
 
 def _tried_again(seen: Snapshot, job: JobFacts) -> str:
@@ -535,6 +572,10 @@ def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Pro
             )
 
 
+def queue(_seen: Snapshot, _job: JobFacts) -> None:
+    """Return none: a slot has as many dealerships as there are."""
+
+
 def notes(seen: Snapshot) -> Iterator[str]:
     """Return what is worth knowing of dealerships and hosts, and needs nobody now."""
     statuses = dealership_statuses(seen)
@@ -561,3 +602,127 @@ def pauses(seen: Snapshot) -> Iterator[str]:
 def levels(_seen: Snapshot) -> Iterator[Level]:
     """Return no promise: nobody was promised anything but a clean run."""
     yield from ()
+
+
+# --- what every view draws --------------------------------------------------------------------------------------------
+
+_SEVERITY = {
+    Standing.SILENT: Severity.BAD,
+    Standing.FAILING: Severity.BAD,
+    Standing.HELD: Severity.ATTENTION,
+    Standing.RETRYING: Severity.ATTENTION,
+    Standing.PARTIAL: Severity.ATTENTION,
+    Standing.WARNED: Severity.ATTENTION,
+    Standing.PAUSED: Severity.PAUSED,
+    Standing.OFF: Severity.UNUSED,
+    Standing.NO_CREDENTIALS: Severity.UNUSED,
+}
+_LABELS = {"dealership": "id", "name": "name"}
+_COLUMNS = columns_of(
+    DealershipFacts,
+    Column(
+        "last_success_at",
+        Unit.INSTANT,
+        "success",
+        metric=Metric("dealership_last_success_timestamp_seconds", "When a dealership's sync last succeeded.", _LABELS),
+    ),
+    Column(
+        "failures",
+        Unit.COUNT,
+        metric=Metric("dealership_failures", "Failed syncs since the last success.", _LABELS),
+    ),
+)
+_HELD = (
+    Column("kind"),
+    Column(
+        "vehicles",
+        Unit.COUNT,
+        metric=Metric(
+            "held_vehicles", "Vehicles of which something waits for a person, by kind of hold.", {"kind": "kind"}
+        ),
+    ),
+)
+
+
+def sections(seen: Snapshot) -> Iterator[Section]:
+    """Return the dealerships, and for machines EasyCars' hosts and how many vehicles are held."""
+    statuses = dealership_statuses(seen)
+    counts = [(sum(1 for found in statuses if found.standing is standing), standing) for standing in Standing]
+    yield Section(
+        "dealerships",
+        _COLUMNS,
+        tuple(_row(status) for status in statuses),
+        title="Dealerships",
+        summary=", ".join(f"{number} {standing}" for number, standing in counts if number),
+        state="standing",
+        states=tuple(Standing),
+        listing="jobsync dealership list",
+    )
+    yield section_of("easycars.hosts", facts_of(seen).hosts)
+    held = dict.fromkeys(HELD, 0)
+    for status in statuses:
+        for hold in status.facts.holds:
+            held[hold.kind] += hold.vehicles
+    rows = (Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
+    yield Section("easycars.held", _HELD, tuple(rows))
+
+
+def _row(status: DealershipStatus) -> Row:
+    found = status.facts
+    return Row(
+        found.id,
+        f"{found.id} {found.name}",
+        {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
+        _SEVERITY.get(status.standing, Severity.OK),
+        str(status.standing),
+        status.why,
+        status.what_to_do,
+        f"dealership {found.id}",
+    )
+
+
+# A day went well if every sync of it did, and badly if its last one failed.
+_SYNCS = """
+    SELECT l.dealership_id, (l.synced_at AT TIME ZONE 'UTC')::date AS day,
+           CASE WHEN bool_and(l.status = 'Success') THEN 'ok'
+                WHEN (array_agg(l.status ORDER BY l.synced_at DESC, l.id DESC))[1] = 'Failed' THEN 'bad'
+                ELSE 'attention' END AS severity
+    FROM dealerships d CROSS JOIN LATERAL (
+        SELECT id, dealership_id, synced_at, status FROM easycar_sync_logs s WHERE s.dealership_id = d.id
+        AND s.sync_type = 'stock' AND s.synced_at BETWEEN :since AND :now) l
+    GROUP BY 1, 2
+"""
+
+
+def past(connection: Connection, days: Days) -> Mapping[str, Past]:
+    """Return how each dealership's days went."""
+    squares: dict[object, dict[date, Severity]] = {}
+    for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
+        squares.setdefault(row["dealership_id"], {})[row["day"]] = Severity(row["severity"])
+    return {"dealerships": Past(squares)}
+
+
+_SYNCS_LATELY = """
+    SELECT synced_at, status, run_id, items_processed AS received, created, updated, unchanged, revived, refused,
+           skipped, removed, held, error_messages, warnings
+    FROM easycar_sync_logs WHERE dealership_id = :id AND sync_type = 'stock' AND synced_at BETWEEN :since AND :now
+    ORDER BY synced_at DESC LIMIT 60
+"""
+_OUTCOMES = {
+    "Success": ("success", Severity.OK),
+    "PartialSuccess": ("partial", Severity.ATTENTION),
+    "Held": ("held", Severity.ATTENTION),
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return a dealership's last syncs, with what each changed and what it complained of."""
+    if section != "dealerships":
+        return
+    found = rows_of(connection, text(_SYNCS_LATELY), {"id": row.key, "since": days.since, "now": days.now})
+    for sync in found:
+        at, status, run_id = sync.pop("synced_at"), sync.pop("status"), sync.pop("run_id")
+        said = [*as_lines(sync.pop("error_messages")), *as_lines(sync.pop("warnings"))]
+        numbers = ", ".join(f"{number:,} {name}" for name, number in sync.items() if number) or "nothing received"
+        state, severity = _OUTCOMES.get(status, ("failed", Severity.BAD))
+        yield Moment(at, state, severity, "; ".join([numbers, *said[:5]]), run_id=run_id)

@@ -13,7 +13,7 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.hosts.circuit import LONGEST_REST_S
 from jobsync.phrases import ago, stamp
-from jobsync.watch.model import Problem
+from jobsync.watch.model import Column, Metric, Problem, Row, Section, Severity, Unit, columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -132,3 +132,27 @@ def notes_of(hosts: Sequence[HostFacts], now: datetime, noun: str) -> Iterator[s
 def names_of(hosts: Sequence[HostFacts]) -> str:
     """Return each host and since when it does not answer."""
     return ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
+
+
+_COLUMNS = (
+    *columns_of(HostFacts),
+    Column(
+        "is_open",
+        Unit.COUNT,
+        metric=Metric("circuit_open", "Whether a vendor's host is given a rest.", {"vendor": "vendor", "host": "host"}),
+    ),
+)
+
+
+def section_of(name: str, hosts: Sequence[HostFacts]) -> Section:
+    """Return the hosts as a section for machines: people are told of them by the job that asks there."""
+    rows = (
+        Row(
+            host.host,
+            host.host,
+            {**vars(host), "is_open": host.opened_at is not None},
+            Severity.BAD if host.opened_at is not None and host.behind else Severity.OK,
+        )
+        for host in hosts
+    )
+    return Section(name, _COLUMNS, tuple(rows))

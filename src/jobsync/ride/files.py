@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Set
+import shlex
+import stat
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from jobsync.errors import ExitCode, JobsyncError
+
+RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
 
 _UNFINISHED = ".unfinished"  # beside the tenants' folders: the same file system, so that a rename is all or nothing
 _UNFINISHED_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+\.pdf")
@@ -19,16 +24,58 @@ _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
 
 
+MARKER = ".jobsync-database"  # in the root: the id of the database whose files lie there
+CLAIM = "jobsync storage claim"
+
+# What can be wrong with a storage as a whole, and what a person can do; ROOT stands for its folder.
+REMEDIES = {
+    "storage_full": "df -h ROOT; make room there, or a larger disk; each tick tries again",
+    "storage_read_only": "findmnt -T ROOT; dmesg; mount it to be written to; each tick tries again",
+    "storage_broken": "jobsync doctor (lines storage, disk); dmesg of this host or of the file server;"
+    " each tick tries again",
+    "storage_unmarked": "is it mounted on this host? mount it; if it is new, or its files are lost:"
+    f" {CLAIM}; then jobsync generate-ride --missing",
+    "storage_of_another": "JOBSYNC_STORAGE and JOBSYNC_DATABASE_URL do not belong together: correct the wrong one;"
+    f" if the folder is to be this database's: {CLAIM}",
+    "storage_marker": f"ls -l ROOT/{MARKER} shows what it is, its owner and mode; {CLAIM} writes it anew",
+}
+
+
+def remedy_of(cause: str, root: str) -> str:
+    """
+    Return what a person can do about a storage.
+
+    >>> remedy_of("storage_full", "/srv/rides")
+    'df -h /srv/rides; make room there, or a larger disk; each tick tries again'
+    """
+    return REMEDIES.get(cause, REMEDIES["storage_broken"]).replace("ROOT", shlex.quote(root))
+
+
 class StorageFault(JobsyncError):
-    """The storage itself is full, read-only or broken; no document is to blame."""
+    """
+    The storage itself is full, read-only, broken or not the one of this database; no document is to blame.
+
+    Args:
+        cause: one of REMEDIES.
+    """
 
     exit_code = ExitCode.NEEDS_ATTENTION
+
+    def __init__(self, text: str, *, cause: str = "storage_broken") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class PlaceFault(StorageFault):
     """One place below the root cannot be used, for example a folder of somebody else; the rest of it can."""
 
 
+_WORDS = {
+    errno.ENOSPC: ("it is full", "storage_full"),
+    errno.EDQUOT: ("its quota is used up", "storage_full"),
+    errno.EROFS: ("it is read-only", "storage_read_only"),
+}
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})  # some network file systems
 _OF_THE_WHOLE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 )
@@ -64,6 +111,122 @@ class Storage:
             raise PlaceFault(f"storage {self.root}: {relative} would lie outside of it")
         return path
 
+    def read_marker(self) -> UUID | None:
+        """
+        Return the id of the database whose files lie here, None where no marker is.
+
+        Raises:
+            StorageFault: what stands in the marker's place is none, or cannot be read.
+        """
+        try:
+            marker = os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                text = os.read(marker, 200) if stat.S_ISREG(os.fstat(marker).st_mode) else b""
+            finally:
+                os.close(marker)
+            return UUID(text.decode().split()[0])
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (*_OF_THE_WHOLE, errno.ENOTDIR):
+                raise self._fault(error) from None
+            why = "it is a link" if error.errno == errno.ELOOP else error.strerror
+            words = f"storage {self.root}: its marker {MARKER} cannot be read ({why})"
+            raise StorageFault(words, cause="storage_marker") from None
+        except (ValueError, IndexError):
+            words = f"storage {self.root}: what stands at {MARKER} is no marker: no file with a database's id in it"
+            raise StorageFault(words, cause="storage_marker") from None
+
+    def is_marked(self, database_id: UUID) -> bool:
+        """
+        Whether the marker is there and names this database; False where there is none.
+
+        Raises:
+            StorageFault: it names another, or cannot be read.
+        """
+        found = self.read_marker()
+        if found not in (None, database_id):
+            words = f"storage {self.root}: its files are those of another database ({found}, this one is {database_id})"
+            raise StorageFault(words, cause="storage_of_another")
+        return found is not None
+
+    def require_marker(self, database_id: UUID) -> None:
+        """
+        Make sure that this is the database's storage; asked before each file, since a mount may go in mid-run.
+
+        Raises:
+            StorageFault: the marker is absent, names another database, or cannot be read.
+        """
+        if not self.is_marked(database_id):
+            words = f"storage {self.root}: it has no marker ({MARKER}): it is not mounted, or another folder"
+            raise StorageFault(words, cause="storage_unmarked")
+
+    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> None:
+        """
+        Make sure of a storage without a marker that it may be this database's: no row names a file, or one of the files
+        that rows name lies there as it was written. So is the storage of an installation that is older than markers.
+
+        Args:
+            files: paths and hashes of the newest files that rows name.
+
+        Raises:
+            StorageFault: none of them does.
+        """
+        if files and all(self.state_of(*file) for file in files):
+            self.require_marker(database_id)
+
+    def mark(self, database_id: UUID, *, anew: bool = False) -> None:
+        """
+        Write the marker, whole or not at all.
+
+        Args:
+            anew: also over one that is there; otherwise whoever was first has it.
+
+        Raises:
+            StorageFault: it cannot be written, or another database's is there.
+        """
+        marker, draft = self.root / MARKER, self.root / f"{MARKER}.{uuid4()}.new"
+        words = f"{database_id}\nThe RIDE files in this folder are those of the jobsync database with this id.\n"
+        with self._faults():
+            _make_folders(self.root)
+            if anew and marker.is_dir() and not marker.is_symlink():
+                raise StorageFault(f"storage {self.root}: {MARKER} is a folder; remove it", cause="storage_marker")
+            _write_new(draft, words.encode())
+            try:
+                if anew:
+                    draft.replace(marker)
+                else:
+                    _place_first(draft, marker)
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync_folder(self.root)
+        self.require_marker(database_id)
+
+    def state_of(self, path: str, sha256: str | None) -> str | None:
+        """
+        Return `missing` or `altered`, None if the file is as it was written; a path out of the root is altered.
+
+        Raises:
+            StorageFault: the storage as a whole cannot be read.
+        """
+        try:
+            file = (self.root / path).resolve()
+            if not file.is_relative_to(self.root.resolve()):
+                return "altered"
+            if not file.is_file():  # a pipe would be waited for
+                return "altered" if file.exists() else "missing"
+            with file.open("rb") as stream:
+                same = hashlib.file_digest(stream, "sha256").hexdigest() == (sha256 or "").lower()
+            return None if same else "altered"
+        except (FileNotFoundError, NotADirectoryError):
+            return "missing"
+        except OSError as error:
+            if error.errno in _OF_THE_WHOLE:
+                raise self._fault(error) from None
+            return "altered"
+        except (RuntimeError, ValueError):  # links in a circle; a path that no system takes
+            return "altered"
+
     def write(self, run_id: UUID, access_key: str, data: bytes) -> Path:
         """
         Write a file that is not in its place yet, and make sure that it is on the disk.
@@ -78,16 +241,7 @@ class Storage:
         with self._faults():
             _make_folders(folder)
             path.unlink(missing_ok=True)
-            try:
-                # exclusive: what somebody puts there meanwhile, a link for example, is not written through
-                with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:  # noqa: PTH123
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-            except OSError:
-                with suppress(OSError):
-                    path.unlink()
-                raise
+            _write_new(path, data)
         return path
 
     def place(self, unfinished: Path, relative: str) -> None:
@@ -103,11 +257,7 @@ class Storage:
             made = _make_folders(target.parent)
             unfinished.replace(target)
             for folder in (target.parent, *(parent.parent for parent in made)):
-                handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
+                _sync_folder(folder)
 
     def drop(self, unfinished: Path) -> None:
         """Remove a written file that will not be placed."""
@@ -144,9 +294,46 @@ class Storage:
             if relative is not None and error.errno not in _OF_THE_WHOLE:
                 why = error.strerror or type(error).__name__
                 raise PlaceFault(f"storage {self.root}: {relative} cannot be written ({why})") from None
-            words = {errno.ENOSPC: "it is full", errno.EDQUOT: "its quota is used up", errno.EROFS: "it is read-only"}
-            why = words.get(error.errno or 0, error.strerror or type(error).__name__)
-            raise StorageFault(f"storage {self.root}: {why}") from None
+            raise self._fault(error) from None
+
+    def _fault(self, error: OSError) -> StorageFault:
+        why, cause = _WORDS.get(error.errno or 0, (error.strerror or type(error).__name__, "storage_broken"))
+        return StorageFault(f"storage {self.root}: {why}", cause=cause)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, and make sure that it is on the disk."""
+    try:
+        # exclusive: what somebody puts there meanwhile, a link for example, is not written through
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:  # noqa: PTH123
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _place_first(draft: Path, place: Path) -> None:
+    """Give a written file a name that nothing has; what has it already stays."""
+    try:
+        os.link(draft, place)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not os.path.lexists(place):
+            draft.replace(place)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

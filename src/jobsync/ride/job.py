@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.read import read_document
 from jobsync.jobs import GENERATE_RIDE
-from jobsync.logs import get_logger, visible
+from jobsync.logs import get_logger, show_progress, visible
 from jobsync.ride import store
-from jobsync.ride.files import PlaceFault, Storage, StorageFault
+from jobsync.ride.files import RECOGNIZED_BY, PlaceFault, Storage, StorageFault
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.store import DueRide, Source
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
 # Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
 MOST_AT_ONCE = 5000
+# Printed documents whose files are looked at between two questions to the database.
+LOOKED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class GenerateRide:
         access_keys: rendered now, due or not; empty means what is due.
         tenants: RUCs; only theirs; empty means all.
         force: render anew what has its file already.
+        missing: render again those whose row names a file that is not there, or not as it was written.
         limit: documents rendered at most; None means no limit of its own.
         every: all that are due by now, however many; otherwise as many as are read at once.
     """
@@ -54,11 +57,17 @@ class GenerateRide:
     access_keys: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     force: bool = False
+    missing: bool = False
     limit: int | None = None
     every: bool = False
 
     def __call__(self, run: Run) -> list[ItemResult]:
         """Render what is due; returns a result for each document that was begun."""
+        try:
+            database_id = self._require_storage(run)
+            lost = self._find_lost(run) if self.missing else ()
+        except StorageFault as fault:
+            return self._held(run, fault)
 
         def ended(run_ids: Set[UUID]) -> Set[UUID]:
             with run.transaction() as connection:
@@ -70,14 +79,14 @@ class GenerateRide:
             with run.writing(run.own_fences) as connection:
                 store.forget(connection, access_keys=self.access_keys, tenants=self.tenants)
         with run.transaction() as connection:
-            chosen = choose(connection, self)
+            chosen = choose(connection, self, lost)
         run.eligible = chosen.total
         taken = len(chosen.rides) + len(chosen.later)
         get_logger().info("generate_ride.found", eligible=chosen.total, taken=taken)
-        work = _Work(self, pause=run.pause)
+        work = _Work(self, run, database_id)
         results: list[ItemResult] = []
-        for rides in _pages(chosen, run):
-            if run.must_stop() or work.is_broken:
+        for rides in self._pages(chosen, run):
+            if run.must_stop():
                 break
             work.take(rides)
             items = [
@@ -87,6 +96,74 @@ class GenerateRide:
             finished = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
             results.extend(work.named(result) for result in finished)
         return [*results, *chosen.left_out]
+
+    def _pages(self, chosen: Chosen, run: Run) -> Iterator[Sequence[DueRide]]:
+        """
+        Yield what to render, a part at a time, so that memory holds one. The numbers were read once, so a document that
+        is to be tried again meanwhile is not taken twice.
+        """
+        yield chosen.rides
+        read = store.read_printed_of if self.missing else store.read_due_of
+        for start in range(0, len(chosen.later), MOST_AT_ONCE):
+            with run.transaction() as connection:
+                rides = read(connection, chosen.later[start : start + MOST_AT_ONCE])
+            yield rides
+
+    def _require_storage(self, run: Run) -> UUID:
+        """
+        Make sure that the storage is this database's, and mark one that nobody has used yet; returns the database's id.
+
+        Raises:
+            StorageFault: it is not, or it cannot be told.
+        """
+        with run.transaction() as connection:
+            database_id = store.read_database_id(connection)
+        if self.storage.is_marked(database_id):
+            return database_id
+        with run.transaction() as connection:
+            files = store.read_files(connection, most=RECOGNIZED_BY)
+        self.storage.recognize(database_id, files)
+        self.storage.mark(database_id)
+        get_logger().info("generate_ride.storage_marked", storage=str(self.storage.root), database_id=str(database_id))
+        return database_id
+
+    def _find_lost(self, run: Run) -> array[int]:
+        """Return the numbers of printed documents whose file is missing or altered, newest first."""
+        lost, below, seen = array("q"), 1 << 62, 0
+        while not run.must_stop():
+            with run.transaction() as connection:
+                page = store.read_printed(
+                    connection, below=below, most=LOOKED_AT_ONCE, access_keys=self.access_keys, tenants=self.tenants
+                )
+            if not page:
+                break
+            for number, _key, path, sha256 in page:
+                if run.must_stop():
+                    break
+                if self.storage.state_of(path, sha256):
+                    lost.append(number)
+            seen, below = seen + len(page), page[-1][0]
+            show_progress(f"{seen} files looked at, {len(lost)} missing or altered")
+        return lost
+
+    def _held(self, run: Run, fault: StorageFault) -> list[ItemResult]:
+        """Stop before anything is begun: what is due remains, the first of it says why."""
+        with run.transaction() as connection:
+            chosen = choose(connection, self)
+        run.eligible = chosen.total
+        hold(run, fault)
+        return [_held_item(ride.access_key, ride.tenant_ruc, fault) for ride in chosen.rides[:1]]
+
+
+def hold(run: Run, fault: StorageFault) -> None:
+    """Stop the run, in words that begin with the cause, by which screens and alerts know it."""
+    get_logger().error("generate_ride.storage", cause=fault.cause, error=str(fault))
+    run.hold(f"{fault.cause}: {visible(fault)}")
+
+
+def _held_item(key: str, tenant_ruc: str, fault: StorageFault) -> ItemResult:
+    details = {"tenant_ruc": tenant_ruc}
+    return ItemResult(key, key, ItemStatus.HELD, reason="storage", error=visible(fault), details=details)
 
 
 @dataclass(frozen=True)
@@ -106,31 +183,25 @@ class Chosen:
     later: Sequence[int] = ()
 
 
-def _pages(chosen: Chosen, run: Run) -> Iterator[Sequence[DueRide]]:
-    """
-    Yield what to render, a part at a time, so that memory holds one. The numbers were read once, so a document that is
-    to be tried again meanwhile is not taken twice.
-    """
-    yield chosen.rides
-    for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with run.transaction() as connection:
-            rides = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
-        yield rides
-
-
 def _about(ride: DueRide) -> dict[str, object]:
     return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
 
 
-def choose(connection: Connection[Any], job: GenerateRide) -> Chosen:
+def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] = ()) -> Chosen:
     """
     Return what to render, tenants in fair turns.
+
+    Args:
+        lost: numbers of printed documents whose file was looked for and is missing or altered.
 
     Raises:
         UsageProblem: a named tenant or document does not exist.
     """
     if unknown := store.unknown_tenants(connection, job.tenants):
         raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
+    if not job.access_keys and job.missing:
+        ids = lost[: job.limit]
+        return Chosen(store.read_printed_of(connection, ids[:MOST_AT_ONCE]), [], len(lost), ids[MOST_AT_ONCE:])
     if not job.access_keys and job.every:
         ids = store.read_due_ids(connection, tenants=job.tenants)
         total, ids = len(ids), ids[: job.limit]
@@ -143,11 +214,11 @@ def choose(connection: Connection[Any], job: GenerateRide) -> Chosen:
     known = {ride.access_key for ride in found}
     if unknown := [key for key in job.access_keys if key not in known]:
         raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
-    chosen, left_out = [], []
+    chosen, left_out, again = [], [], frozenset(lost)
     for ride in found:
         if job.tenants and ride.tenant_ruc not in job.tenants:
             raise UsageProblem(f"document {ride.access_key} is of tenant {ride.tenant_ruc}, not of the one named")
-        if ride.authorized and (job.force or not ride.generated):
+        if ride.authorized and (job.force or not ride.generated or ride.id in again):
             chosen.append(ride)
             continue
         reason = "already_rendered" if ride.authorized else "not_authorized"
@@ -197,35 +268,28 @@ def is_due(connection: Connection[Any]) -> bool:
 class _Work:
     """RIDE rendering's side of runner.items.Work."""
 
-    def __init__(self, job: GenerateRide, *, pause: Callable[[float], bool]) -> None:
+    def __init__(self, job: GenerateRide, run: Run, database_id: UUID) -> None:
         self._job = job
+        self._run = run
+        self._database_id = database_id
         self._rides: dict[str, DueRide] = {}
-        self._pause = pause
         self._delay_s = job.settings.number("ride_delay_ms") / 1000
         self._attach = job.settings.switch("ride_attach_xml")
         self._logos: dict[str, Logo | None] = {}
-        self._broken = threading.Event()
         self._begun_at: float | None = None
 
     def take(self, rides: Sequence[DueRide]) -> None:
         """Turn to these documents."""
         self._rides = {ride.access_key: ride for ride in rides}
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether the storage has failed, so that nothing more is begun."""
-        return self._broken.is_set()
-
     def gate(self, _item: Item) -> bool:
-        """Keep the distance between two documents; nothing more is begun once the storage is broken."""
-        if self._broken.is_set():
-            return False
+        """Keep the distance between two documents."""
         if self._begun_at is not None:
             wait_s = self._begun_at + self._delay_s - time.monotonic()
-            if wait_s > 0 and not self._pause(wait_s):
+            if wait_s > 0 and not self._run.pause(wait_s):
                 return False
         self._begun_at = time.monotonic()
-        return not self._broken.is_set()
+        return not self._run.must_stop()
 
     def named(self, result: ItemResult) -> ItemResult:
         """Return the result with the tenant's RUC, which one that ended early lacks."""
@@ -268,6 +332,7 @@ class _Work:
         if rendered.warnings:
             details["warnings"] = list(rendered.warnings)
         result = ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
+        storage.require_marker(self._database_id)
         unfinished = storage.write(run_id, ride.access_key, rendered.data)
         try:
             with attempt.writing() as connection:
@@ -283,12 +348,11 @@ class _Work:
     def _hold(self, attempt: Attempt, ride: DueRide, fault: StorageFault) -> ItemResult:
         """Stop the run if the storage is broken; what only has no place of its own waits ever longer, as a failure."""
         one_place = isinstance(fault, PlaceFault)
-        if not one_place:
-            self._broken.set()
-        get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
-        result = ItemResult(
-            attempt.item.key, attempt.item.label, ItemStatus.HELD, reason="storage", error=visible(fault)
-        )
+        if one_place:
+            get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
+        else:
+            hold(self._run, fault)
+        result = _held_item(ride.access_key, ride.tenant_ruc, fault)
         with attempt.writing() as connection:
             if one_place:
                 store.write_failed(connection, ride, visible(fault), parked=False)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 if TYPE_CHECKING:
     import psycopg
@@ -102,6 +103,60 @@ def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) 
     return [found[key] for key in access_keys if key in found]
 
 
+def read_database_id(connection: psycopg.Connection[Any]) -> UUID:
+    """Return which database this is; a row that somebody deleted is made anew."""
+    read = "SELECT id FROM database_identity"
+    row = connection.execute(read).fetchone()
+    if row is None:
+        connection.execute("INSERT INTO database_identity DEFAULT VALUES ON CONFLICT DO NOTHING")
+        row = connection.execute(read).fetchone()
+    assert row is not None  # noqa: S101 - just made
+    found: UUID = row[0]
+    return found
+
+
+def read_files(connection: psycopg.Connection[Any], *, most: int) -> list[tuple[str, str | None]]:
+    """Return the path and hash of the files that rows name, of the newest documents."""
+    return connection.execute(
+        "SELECT ride_path, ride_sha256 FROM invoices WHERE ride_path IS NOT NULL ORDER BY id DESC LIMIT %s", [most]
+    ).fetchall()
+
+
+_PRINTED = (
+    "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
+)
+_OF_THESE = (
+    "(%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
+    " AND (%(tenants)s::text[] IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE ruc = ANY(%(tenants)s)))"
+)
+
+
+def read_printed(
+    connection: psycopg.Connection[Any],
+    *,
+    below: int,
+    most: int,
+    access_keys: Sequence[str] = (),
+    tenants: Sequence[str] = (),
+) -> list[tuple[int, str, str, str | None]]:
+    """Return number, access key, path and hash of printed documents with smaller numbers than `below`, newest first."""
+    return connection.execute(
+        "SELECT i.id, i.access_key, i.ride_path, i.ride_sha256 FROM invoices i"
+        f" WHERE i.id < %(below)s AND {_PRINTED} AND {_OF_THESE} ORDER BY i.id DESC LIMIT %(most)s".encode(),
+        {"below": below, "most": most, "keys": list(access_keys) or None, "tenants": list(tenants) or None},
+    ).fetchall()
+
+
+def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
+    """Return those of these documents that are printed still, in the order of the numbers."""
+    statement = (
+        f"{_RIDE}, false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
+        f" WHERE i.id = ANY(%(ids)s) AND {_PRINTED}"
+    )
+    found = {row["id"]: _ride(row) for row in _rows(connection, statement, {"ids": list(ids)})}
+    return [found[number] for number in ids if number in found]
+
+
 def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) -> list[str]:
     """Return those RUCs that no tenant has."""
     known = {ruc for (ruc,) in connection.execute("SELECT ruc FROM tenants WHERE ruc = ANY(%s)", [list(rucs)])}
@@ -116,9 +171,7 @@ def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], t
     """
     return connection.execute(
         "UPDATE invoices i SET ride_generated_at = NULL, ride_attempts = 0, ride_next_at = now(), ride_error = NULL"
-        " FROM tenants t WHERE t.id = i.tenant_id AND i.status = 'authorized' AND i.deleted_at IS NULL"
-        " AND (%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
-        " AND (%(tenants)s::text[] IS NULL OR t.ruc = ANY(%(tenants)s))",
+        f" WHERE i.status = 'authorized' AND i.deleted_at IS NULL AND {_OF_THESE}".encode(),
         {"keys": list(access_keys) or None, "tenants": list(tenants) or None},
     ).rowcount
 
@@ -128,8 +181,10 @@ def begin_attempt(connection: psycopg.Connection[Any], ride: DueRide) -> int | N
     Count the attempt and set the next time, before it starts.
 
     Should the process die in it, the row says so. Returns the attempt's number, None if the document does not want a
-    printed form any more.
+    printed form any more. One that is printed and only gets its file back is charged nothing.
     """
+    if ride.generated:
+        return 1 if read_printed_of(connection, [ride.id]) else None
     row = connection.execute(
         f"UPDATE invoices i SET ride_attempts = ride_attempts + 1, ride_next_at = {_NEXT_TRY},"
         " ride_error = 'the attempt was begun and never ended: the process died, or is still at it'"
@@ -157,11 +212,24 @@ def read_source(connection: psycopg.Connection[Any], ride: DueRide) -> Source:
 
 
 def write_rendered(connection: psycopg.Connection[Any], ride: DueRide, *, path: str, sha256: str) -> bool:
-    """Record the file; False if the document does not want it any more, and then nothing is written."""
+    """
+    Record the file; False if the document does not want it any more, and then nothing is written.
+
+    The row of a document that gets its file back, the same byte for byte, stays as it is.
+    """
+    if ride.generated:
+        known = connection.execute(
+            f"SELECT ride_path, ride_sha256 FROM invoices i WHERE i.id = %s AND i.tenant_id = %s AND {_PRINTED}"
+            " FOR NO KEY UPDATE",
+            [ride.id, ride.tenant_id],
+        ).fetchone()
+        if known == (path, sha256) or known is None:
+            return known is not None
+    wanted = _PRINTED if ride.generated else _WANTED
     return bool(
         connection.execute(
             "UPDATE invoices i SET ride_path = %s, ride_sha256 = %s, ride_generated_at = now(), ride_error = NULL,"
-            f" ride_next_at = NULL, updated_at = now() WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED}",
+            f" ride_next_at = NULL, updated_at = now() WHERE i.id = %s AND i.tenant_id = %s AND {wanted}",
             [path, sha256, ride.id, ride.tenant_id],
         ).rowcount
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
-from jobsync.db.engine import translated
-from jobsync.db.statements import rows_of
+from jobsync.db.engine import driver, translated
 from jobsync.phrases import many
+from jobsync.ride import store
+from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault, remedy_of
 from jobsync.upkeep.model import Finding, ok, problem, some, warning
 
 if TYPE_CHECKING:
@@ -49,57 +47,52 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     else:
         yield ok("storage", f"{root} can be written")
     if engine is not None:
-        yield from _files(engine, root, every=every)
+        try:
+            _require_marker(engine, Storage(root))
+            yield from _files(engine, Storage(root), every=every)
+        except StorageFault as fault:
+            yield problem("storage", str(fault), remedy_of(fault.cause, str(root)))
 
 
-def _files(engine: Engine, root: Path, *, every: bool) -> Iterator[Finding]:
-    missing: list[str] = []
-    altered: list[str] = []
+def _require_marker(engine: Engine, storage: Storage) -> None:
+    """
+    Make sure, as a run does, that these are the files of this database; a storage that nobody has used is anybody's.
+
+    Raises:
+        StorageFault: they are not, or it cannot be told.
+    """
+    with translated(), engine.connect() as connection:
+        database_id = store.read_database_id(driver(connection))
+        files = store.read_files(driver(connection), most=RECOGNIZED_BY)
+    if not storage.is_marked(database_id):
+        storage.recognize(database_id, files)
+
+
+def _files(engine: Engine, storage: Storage, *, every: bool) -> Iterator[Finding]:
+    lost: dict[str, list[str]] = {"missing": [], "altered": []}
     seen = 0
-    for row in _drawn(engine, None if every else SAMPLE):
+    for _number, key, path, sha256 in _printed(engine, None if every else SAMPLE):
         seen += 1
-        state = _state_of(root, row["ride_path"], row["ride_sha256"])
-        if state:
-            (missing if state == "missing" else altered).append(row["access_key"])
-    what = "jobsync generate-ride --force --access-key KEY draws it again; or restore the folder"
-    for words, keys in (("missing", missing), ("altered", altered)):
+        if state := storage.state_of(path, sha256):
+            lost[state].append(key)
+    for words, keys in lost.items():
         if keys:
+            what = "jobsync generate-ride --missing renders them again; or restore the folder"
             yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {some(keys)}", what)
-    if not missing and not altered:
+    if not any(lost.values()):
         kind = "all" if every else "the latest"
         yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")
 
 
-def _drawn(engine: Engine, most: int | None) -> Iterator[dict[str, Any]]:
-    """Return drawn documents, newest first, a page in each short transaction."""
+def _printed(engine: Engine, most: int | None) -> Iterator[tuple[int, str, str, str | None]]:
+    """Return printed documents, newest first, a page in each short transaction."""
     below, left = 1 << 62, most
     while left is None or left > 0:
         with translated(), engine.connect() as connection:
-            rows = rows_of(
-                connection,
-                text(
-                    "SELECT id, access_key, ride_path, ride_sha256 FROM invoices WHERE id < :below"
-                    " AND ride_path IS NOT NULL AND ride_generated_at IS NOT NULL AND deleted_at IS NULL"
-                    " ORDER BY id DESC LIMIT :page"
-                ),
-                {"below": below, "page": _PAGE if left is None else min(_PAGE, left)},
-            )
+            page = _PAGE if left is None else min(_PAGE, left)
+            rows = store.read_printed(driver(connection), below=below, most=page)
         if not rows:
             return
         yield from rows
-        below = rows[-1]["id"]
+        below = rows[-1][0]
         left = None if left is None else left - len(rows)
-
-
-def _state_of(root: Path, path: str, sha256: str | None) -> str | None:
-    """Return `missing` or `altered`, None if the file is as it was written; a path out of the root is altered."""
-    try:
-        file = (root / path).resolve()
-        if not file.is_relative_to(root.resolve()):
-            return "altered"
-        with file.open("rb") as stream:
-            return None if hashlib.file_digest(stream, "sha256").hexdigest() == (sha256 or "").lower() else "altered"
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    except (OSError, ValueError):
-        return "altered"

@@ -13,7 +13,31 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
+from jobsync.ride.files import REMEDIES, remedy_of
+from jobsync.watch.model import (
+    AGE,
+    QUEUE,
+    About,
+    Column,
+    Days,
+    JobFacts,
+    JobStatus,
+    Level,
+    Metric,
+    Moment,
+    Past,
+    Problem,
+    Queue,
+    Row,
+    RunFacts,
+    Section,
+    Severity,
+    Snapshot,
+    State,
+    Unit,
+    Work,
+    chart_of_ages,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,8 +47,8 @@ if TYPE_CHECKING:
 ABOUT = About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
-    checks={QUEUE: "", "storage": "can RIDE files be written?", "ride": "can every RIDE be drawn?"},
-    queue=Queue("without their RIDE", "ride_delay_ms"),
+    blocked="of tenants that are paused or inactive",
+    checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
 )
 _PARKED_WITHIN = timedelta(days=30)
 
@@ -87,16 +111,36 @@ def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: A
     return Work(in_use=known or bool(due), due=due)
 
 
-def is_storage_held(job: JobFacts) -> bool:
-    """Whether the last run stopped because the storage itself is full, read-only or broken."""
-    return job.last_run is not None and job.last_run.status == "held"
+@dataclass(frozen=True)
+class StorageHold:
+    """The last run stopped because of the storage itself: the cause is one of REMEDIES."""
+
+    cause: str
+    text: str
+    run: RunFacts
+
+    @property
+    def what_to_do(self) -> str:
+        """The remedy of the cause, for the folder that the text begins with."""
+        root = self.text.removeprefix("storage ").partition(": ")[0] if self.cause in REMEDIES else ""
+        return remedy_of(self.cause, root)
+
+
+def storage_hold(job: JobFacts) -> StorageHold | None:
+    """Return why the last run stopped, if the storage itself was the reason; its error begins with the cause."""
+    run = job.last_run
+    if run is None or run.status != "held":
+        return None
+    cause, _, words = (run.error or "").partition(": ")
+    text = words if cause in REMEDIES else run.error or "the storage of RIDE files could not be written"
+    return StorageHold(cause, text, run)
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
     """Return the state that only the storage and refused RIDEs tell."""
-    if is_storage_held(job):
-        why = "the storage of RIDE files could not be written: the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, "jobsync doctor (lines storage, disk); each tick tries again")
+    if hold := storage_hold(job):
+        why = f"{hold.text}; the last run stopped, no document was charged an attempt"
+        return JobStatus(job, State.ATTENTION, why, hold.what_to_do)
     if parked := sum(found.parked for found in facts_of(seen).parked.values()):
         what = "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY"
         return JobStatus(job, State.ATTENTION, f"{many(parked, 'document')} cannot be drawn", what)
@@ -108,14 +152,14 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
-    if is_storage_held(job) and job.last_run is not None:
-        run = str(job.last_run.run_id)[:8]
+    if hold := storage_hold(job):
+        run = str(hold.run.run_id)[:8]
         yield Problem(
             ABOUT.job,
             "storage",
-            f"generate-ride: the storage could not be written, run {run} stopped; no document was charged an attempt",
-            Cause.STORAGE_UNWRITABLE.do(),
-            job.last_run.started_at,
+            f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
+            hold.what_to_do,
+            hold.run.started_at,
             cause=Cause.STORAGE_UNWRITABLE,
         )
     for found in facts_of(seen).parked.values():
@@ -123,9 +167,24 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             f"tenant {found.ruc}",
             "ride",
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
-            Cause.RIDE_REFUSED.do(KEY=found.key),
+            _what_of(found),
             cause=Cause.RIDE_REFUSED,
         )
+
+
+def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
+    """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
+    if storage_hold(job):
+        return None
+    delay_ms = seen.settings.number("ride_delay_ms")
+    if not delay_ms:
+        return Queue("without their RIDE", "this host draws as fast as it can", "jobsync runs list shows how fast")
+    why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
+    return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
+
+
+def _what_of(found: Parked) -> str:
+    return Cause.RIDE_REFUSED.do(KEY=found.key)
 
 
 def notes(_seen: Snapshot) -> Iterator[str]:
@@ -139,3 +198,40 @@ pauses = notes
 def levels(_seen: Snapshot) -> Iterator[Level]:
     """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
     yield from ()
+
+
+# --- what every view draws --------------------------------------------------------------------------------------------
+
+_DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state.", {"tenant": "ruc"}
+_COLUMNS = (
+    Column("ride_waiting", Unit.COUNT, metric=Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
+    Column("ride_parked", Unit.COUNT, "RIDE refused", "RIDEs refused", Metric(*_DOCUMENTS, {"state": "ride_refused"})),
+    Column("ride_parked_key"),
+    Column("ride_error"),
+)
+
+
+def sections(seen: Snapshot) -> Iterator[Section]:
+    """Return what is known of tenants' RIDEs, beside what is known of their documents."""
+    facts = facts_of(seen)
+    yield Section("tenants", _COLUMNS, tuple(_row(facts, tenant_id) for tenant_id in facts.waiting))
+
+
+def _row(facts: RideFacts, tenant_id: int) -> Row:
+    waiting, parked = {"ride_waiting": facts.waiting[tenant_id]}, facts.parked.get(tenant_id)
+    if parked is None:
+        return Row(tenant_id, "", waiting)
+    told = {"ride_parked": parked.parked, "ride_parked_key": parked.key, "ride_error": parked.error}
+    return Row(tenant_id, "", {**waiting, **told}, Severity.ATTENTION, "needs a person", parked.error, _what_of(parked))
+
+
+def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
+    """Return how long RIDEs wait."""
+    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
+    charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
+    return {"tenants": Past(charts=charts)}
+
+
+def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:
+    """Return nothing: what happened to a tenant's documents is told with what the SRI says of them."""
+    return iter(())

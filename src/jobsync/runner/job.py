@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from jobsync.errors import ExitCode
+from jobsync.jobs import BY_NAME
 
 
 class ItemStatus(StrEnum):
@@ -94,6 +95,18 @@ class Report:
     error: str | None = None
     duration_s: float = 0.0
 
+    @property
+    def summary(self) -> str:
+        """How many items of which outcome, and how long it took: a line for the log and the ping."""
+        known = BY_NAME.get(self.job)
+        words = {"eligible": known.noun if known else "items"}
+        parts = [
+            f"{number} {words.get(word, word)}"
+            for word, number in self.counts.as_json().items()
+            if number or word in ("eligible", "succeeded")
+        ]
+        return ", ".join([*parts, f"{self.duration_s:.1f} s"])
+
 
 def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:
     """Count by outcome; what is eligible and has no result is remaining."""
@@ -120,20 +133,22 @@ def judge_run(
     cancelled: bool = False,
     interrupted: bool = False,
     timed_out: bool = False,
+    held: bool = False,
 ) -> tuple[RunStatus, ExitCode]:
     """
     Return the verdict over a run's items.
 
     Precedence: lock_lost > cancelled > timed_out > failed > partial > held > succeeded. A run failed only if nothing
     in it went through; failures beside anything that did make it partial. A cancelled run is well, but one that a
-    person broke off (`interrupted`) must not let a shell go on to what was to follow it.
+    person broke off (`interrupted`) must not let a shell go on to what was to follow it. `held`: what every item needs
+    could not be used.
 
     >>> judge_run([])
     (<RunStatus.SUCCEEDED: 'succeeded'>, <ExitCode.DONE: 0>)
     """
     results = list(results)
     failed = [result for result in results if result.status is ItemStatus.FAILED]
-    statuses = {result.status for result in results}
+    statuses = {result.status for result in results} | ({ItemStatus.HELD} if held else set())
     named_skipped = any(
         result.named and result.status is ItemStatus.SKIPPED and not result.unreachable for result in results
     )

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,6 +25,12 @@ CLOSE_FOR_S = 10.0
 
 # Opens a transaction that commits at the end of its block.
 Begin = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
+# Told of a run that left items begun and not finished, in the transaction that closes it.
+Unfinished = Callable[["psycopg.Connection[Any]", UUID], None]
+
+
+def tell_nobody(connection: psycopg.Connection[Any], run_id: UUID) -> None:
+    """Nothing but the run's own rows says what was left unfinished."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,11 @@ def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
     """Stamp a tick of the job and ask the one function of the database that says whether anything is due."""
     row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
     return bool(row and row[0])
+
+
+def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_at: datetime) -> None:
+    """A tick has said that the job is switched off: until then others with work keep quiet."""
+    connection.execute("UPDATE jobs SET disabled_quiet_until = %s WHERE name = %s", [again_at, job])
 
 
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:
@@ -175,7 +187,7 @@ def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -
     return {row[0] for row in rows.fetchall()}
 
 
-def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
+def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell_nobody) -> list[UUID]:
     """
     Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
 
@@ -192,7 +204,7 @@ def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
             continue
         try:
             with begin() as connection:
-                buried = _bury(connection, run_id)
+                buried = _bury(connection, run_id, unfinished)
         finally:
             locks.unlock(name)
         if buried:
@@ -201,7 +213,7 @@ def bury_crashed(begin: Begin, locks: LockSession) -> list[UUID]:
     return dead
 
 
-def _bury(connection: psycopg.Connection[Any], run_id: UUID) -> bool:
+def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinished) -> bool:
     import psycopg
 
     try:
@@ -213,11 +225,13 @@ def _bury(connection: psycopg.Connection[Any], run_id: UUID) -> bool:
                 " WHERE id = %s AND status = 'running' RETURNING job, trigger",
                 [run_id],
             ).fetchone()
-            connection.execute(
+            left = connection.execute(
                 "UPDATE job_items SET status = 'crashed', error = 'the process died while working on it'"
                 " WHERE run_id = %s AND status = 'running'",
                 [run_id],
-            )
+            ).rowcount
+            if closed and left:
+                unfinished(connection, run_id)
             if closed:
                 connection.execute(
                     "UPDATE jobs SET last_status = 'crashed', last_finished_at = now(),"
@@ -244,6 +258,7 @@ def close_run(
     whole_job: bool = True,
     counts_for_streak: bool,
     held: bool = False,
+    unfinished: Unfinished = tell_nobody,
 ) -> tuple[Report, bool]:
     """
     Write the verdict by compare-and-set, trying for ten seconds.
@@ -269,6 +284,7 @@ def close_run(
                 traceback=traceback,
                 whole_job=whole_job,
                 counts_for_streak=counts_for_streak,
+                unfinished=unfinished,
             )
 
     trying = Retrying(
@@ -302,6 +318,7 @@ def _write_verdict(
     traceback: str | None,
     whole_job: bool,
     counts_for_streak: bool,
+    unfinished: Unfinished,
 ) -> tuple[Report, bool]:
     row = connection.execute(
         "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
@@ -316,10 +333,18 @@ def _write_verdict(
             report.run_id,
         ],
     ).fetchone()
-    connection.execute(
-        "UPDATE job_items SET status = %s, error = %s WHERE run_id = %s AND status = 'running'",
-        [str(ItemStatus.FAILED), f"unfinished when the run ended as {report.status}", report.run_id],
-    )
+    left = connection.execute(
+        "UPDATE job_items SET status = %s, error = concat_ws(': ', %s::text, %s::jsonb ->> item_key)"
+        " WHERE run_id = %s AND status = 'running'",
+        [
+            str(ItemStatus.FAILED),
+            f"unfinished when the run ended as {report.status}",
+            json.dumps({item.key: item.error for item in report.items if item.error and item.reason != "lock_lost"}),
+            report.run_id,
+        ],
+    ).rowcount
+    if row and left and report.run_id:
+        unfinished(connection, report.run_id)
     if row and whole_job:
         _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
     return report, row is not None
@@ -335,17 +360,19 @@ def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_fo
     nothing_done = (
         report.counts.eligible > 0 and report.counts.succeeded + report.counts.partial + report.counts.held == 0
     )
-    # a run that only tried what is known to be down has neither failed nor succeeded
+    # a run that only tried what is known to be down has neither failed nor succeeded; what was held or left out ends a
+    # row of failures, and is no success
     good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD) and not nothing_done
     bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
     connection.execute(
         "UPDATE jobs SET last_finished_at = now(), last_status = %(status)s,"
-        " last_success_at = CASE WHEN %(good)s THEN now() ELSE last_success_at END,"
+        " last_success_at = CASE WHEN %(success)s THEN now() ELSE last_success_at END,"
         " consecutive_failures = CASE WHEN NOT %(streak)s THEN consecutive_failures WHEN %(good)s THEN 0"
         " WHEN %(bad)s THEN consecutive_failures + 1 ELSE consecutive_failures END WHERE name = %(job)s",
         {
             "status": str(report.status),
             "good": good,
+            "success": good and report.status is RunStatus.SUCCEEDED,
             "bad": bad and not counted,
             "streak": counts_for_streak,
             "job": report.job,

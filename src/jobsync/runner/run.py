@@ -88,6 +88,7 @@ class Run:
         self.cancelled = False
         self.interrupted = False
         self.why_lost: str | None = None
+        self.why_held: str | None = None
 
     # --- stopping ------------------------------------------------------------------------------------------------
 
@@ -106,6 +107,11 @@ class Run:
         self.why_lost = self.why_lost or why
         self._wake.set()
 
+    def hold(self, why: str) -> None:
+        """What every item needs cannot be used: nothing more is started, and no item is to blame."""
+        self.why_held = self.why_held or why
+        self._wake.set()
+
     @property
     def timed_out(self) -> bool:
         """Whether the job's deadline has passed."""
@@ -119,7 +125,8 @@ class Run:
 
     def must_stop(self) -> bool:
         """Whether no further item may be started."""
-        return self.cancelled or self.why_lost is not None or self.timed_out or self.budget_spent
+        stopped = self.cancelled or self.why_lost is not None or self.why_held is not None
+        return stopped or self.timed_out or self.budget_spent
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond the run's end; returns whether the whole time has passed and the run goes on."""
@@ -209,6 +216,7 @@ def run_job(
     database: Database,
     environ: Mapping[str, str],
     connections: int = 4,
+    unfinished: record.Unfinished = record.tell_nobody,
 ) -> Report:
     """
     Do one run and return its verdict; never raises for what happens inside the work.
@@ -216,6 +224,7 @@ def run_job(
     Args:
         work: gets the run, sets `run.eligible`, returns the items' results.
         connections: work connections the run may open.
+        unfinished: told of every run that is closed here, this one or one found dead, if it left items unfinished.
 
     Raises:
         Unavailable, ConfigurationProblem: the run could not even begin; no row was opened. Nor is one for a run that
@@ -249,7 +258,7 @@ def run_job(
             return _report_skip(run, taken)
         if not locks.try_lock(run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
-        record.bury_crashed(run.transaction, locks)
+        record.bury_crashed(run.transaction, locks, unfinished)
         with run.transaction() as connection:
             record.open_run(connection, who, holds_job=not run.request.named_locks)
         report = _work(run, work, started)
@@ -261,9 +270,10 @@ def run_job(
             whole_job=not run.request.named_locks,
             counts_for_streak=run.streak,
             held=True,
+            unfinished=unfinished,
         )
-        _say(report, spec, recorded=recorded)
-        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {_summary(report, spec)}")
+        _say(report, recorded=recorded)
+        notify_systemd(environ, "STOPPING=1", f"STATUS={report.status}: {report.summary}")
         return report
 
 
@@ -274,9 +284,10 @@ def _trigger(request: Request, environ: Mapping[str, str]) -> str:
     return "timer" if "INVOCATION_ID" in environ else "cron"
 
 
-def disabled_report(job: str) -> Report:
-    """Return what a run says whose job is switched off; no row is opened."""
-    get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
+def disabled_report(job: str, *, quiet: bool = False) -> Report:
+    """Return what a run says whose job is switched off, or keeps quiet of; no row is opened."""
+    if not quiet:
+        get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
 
 
@@ -350,8 +361,9 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> 
         cancelled=run.cancelled,
         interrupted=run.interrupted,
         timed_out=run.timed_out and unfinished,
+        held=run.why_held is not None,
     )
-    return _make_report(run, status, code, results, run.why_lost, started)
+    return _make_report(run, status, code, results, run.why_lost or run.why_held, started)
 
 
 def _broken_off(run: Run, code: ExitCode) -> tuple[RunStatus, ExitCode]:
@@ -376,24 +388,14 @@ def _make_report(
     )
 
 
-def _summary(report: Report, spec: Job) -> str:
-    counts = report.counts
-    parts = [f"{counts.eligible} {spec.noun}", f"{counts.succeeded} succeeded"]
-    parts += [f"{number} {word}" for word, number in counts.as_json().items() if number and word not in _SAID]
-    return ", ".join([*parts, f"{report.duration_s:.1f} s"])
-
-
-_SAID = ("eligible", "succeeded")
-
-
-def _say(report: Report, spec: Job, *, recorded: bool) -> None:
+def _say(report: Report, *, recorded: bool) -> None:
     level = "info" if report.exit_code is ExitCode.DONE else "warning"
     fields: dict[str, Any] = {
         "status": str(report.status),
         "exit_code": int(report.exit_code),
         **report.counts.as_json(),
         "duration_s": round(report.duration_s, 3),
-        "summary": _summary(report, spec),
+        "summary": report.summary,
     }
     if report.error:
         fields["error"] = report.error

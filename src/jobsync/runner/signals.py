@@ -18,15 +18,25 @@ def note_stops(arguments: list[str]) -> None:
     Let SIGTERM and SIGINT no longer end this process where the arguments ask for a run, which looks at `stop_noted`
     when it begins, and listens by itself from then on. A dry run is not one: nothing of it is left, so it just ends.
 
+    Nor does SIGINT end a command that commits part by part, and looks at `stop_noted` after each: it says what it did.
+
     An interrupt that came as an exception could be lost in the middle of an import. Whoever presses Ctrl-C twice does
     not want to wait: the second one is that exception.
     """
-    words = arguments[2:] if arguments[:2] == ["cron", "run"] else arguments
-    # other commands than the jobs end at once by a signal, as any program does
-    if words[:1] and words[0] in BY_NAME and "--dry-run" not in words:
-        signal.signal(signal.SIGTERM, _note)
+    words = arguments
+    while words and words[0].startswith("-"):  # the root's own
+        words = words[1:]
+    words = words[2:] if words[:2] == ["cron", "run"] else words
+    is_run = bool(words) and (words[0] in BY_NAME or words[:2] == ["runs", "retry"])
+    # other commands than these end at once by a signal, as any program does
+    if "--dry-run" not in words and (is_run or words[:2] in _IN_PARTS):
+        if is_run:
+            signal.signal(signal.SIGTERM, _note)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _note)
+
+
+_IN_PARTS = (["invoice", "import"], ["runs", "prune"])
 
 
 def _note(number: int, _frame: FrameType | None) -> None:

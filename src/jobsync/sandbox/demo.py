@@ -75,7 +75,7 @@ class DemoFailed(JobsyncError):
 
 
 def demo(context: typer.Context) -> None:
-    """Play two nights of stock sync and a morning of documents, on a private Postgres and two stand-ins."""
+    """Play two nights and a morning against stand-ins. A private Postgres is started for it and stopped."""
     service = EasyCarsSandbox(default_scenario())
     documents, pages = cast(), pages_folder()
     write(_INTRO)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -109,6 +110,8 @@ def take_in(
     transaction: Callable[[], AbstractContextManager[Connection]],
     tenant: str | None = None,
     told: Callable[[Taken], None],
+    stop: Callable[[], bool] = lambda: False,
+    dry_run: bool = False,
 ) -> None:
     """
     Import files, a transaction for each hundred; one that cannot go in stops no other.
@@ -116,19 +119,25 @@ def take_in(
     Args:
         tenant: RUC; files of others are refused.
         told: called for each file, in their order, once it is committed.
+        stop: asked before each file; True leaves it and all after the last commit.
+        dry_run: only say what would become of each: nothing is written or locked.
     """
+    bring = _Trial() if dry_run else _write
     batch: list[Incoming | Taken] = []
     for path in files:
+        if stop():
+            return
         batch.append(_read(path, tenant))
         if len(batch) >= _BATCH:
-            _commit(batch, transaction, told)
+            _commit(batch, transaction, bring, told)
             batch = []
-    _commit(batch, transaction, told)
+    _commit(batch, transaction, bring, told)
 
 
 def _commit(
     batch: Sequence[Incoming | Taken],
     transaction: Callable[[], AbstractContextManager[Connection]],
+    bring: Callable[[Connection, Incoming], Taken],
     told: Callable[[Taken], None],
 ) -> None:
     if not batch:
@@ -138,7 +147,7 @@ def _commit(
     with transaction() as connection:
         # In the order of their keys: two imports of the same documents would else wait for each other.
         for at, entry in sorted(readable, key=lambda pair: pair[1].key.text):
-            done[at] = _write(connection, entry)
+            done[at] = bring(connection, entry)
     for taken in done.values():
         assert isinstance(taken, Taken)  # noqa: S101 - what could be read has been written
         told(taken)
@@ -192,58 +201,98 @@ def _authorization(said: Authorization | None, key: AccessKey) -> Authorization 
     return said
 
 
+@dataclass(frozen=True)
+class There:
+    """A document that is here already; of the XML that is kept of it the SHA-256."""
+
+    id: int
+    tenant_id: int
+    status: str
+    deleted: bool
+    submitted: bytes | None
+    authorized: bytes | None
+
+
 def _write(connection: Connection, incoming: Incoming) -> Taken:
     raw = driver(connection)
+    tenant_id = _tenant(raw, incoming)
+    if isinstance(tenant_id, Taken):
+        return tenant_id
     key = incoming.key.text
-    tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
-    if tenant is None:
-        where = " --environment test" if incoming.key.environment == "test" else ""
-        ruc, name = incoming.key.ruc, shlex.quote(incoming.summary.issuer_name or "NAME")
-        words = f"no tenant has the RUC {ruc}; add it: jobsync tenant add {ruc} {name}{where}"
-        return Taken(incoming.file, "refused", key, words, unknown_ruc=ruc)
     inserted = raw.execute(
         "INSERT INTO invoices (tenant_id, access_key, submitted_at) VALUES (%s, %s, now())"
         " ON CONFLICT (access_key) DO NOTHING RETURNING id, submitted_at",
-        [tenant[0], key],
+        [tenant_id, key],
     ).fetchone()
     if inserted:
-        _fill(raw, inserted[0], tenant[0], incoming, kind="imported")
+        _fill(raw, inserted[0], tenant_id, incoming, kind="imported")
         return Taken(incoming.file, "imported", key)
-    there = raw.execute(
-        "SELECT i.id, i.tenant_id, i.status, i.deleted_at IS NOT NULL, d.submitted_xml, d.authorized_xml"
-        " FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.access_key = %s"
-        " FOR UPDATE OF i",
-        [key],
-    ).fetchone()
+    there = _find(raw, key, lock=True)
     if there is None:
         return Taken(incoming.file, "refused", key, "its row was deleted this very moment; import it again")
-    return _replace(raw, tenant[0], incoming, *there)
+    taken = _judge(incoming, tenant_id, there)
+    if taken.status == "replaced":
+        _fill(raw, there.id, tenant_id, incoming, kind="replaced")
+    return taken
 
 
-def _replace(
-    raw: Any,
-    tenant_id: int,
-    incoming: Incoming,
-    invoice_id: int,
-    owner_id: int,
-    status: str,
-    deleted: bool,
-    submitted_xml: bytes | None,
-    authorized_xml: bytes | None,
-) -> Taken:
+class _Trial:
+    """What `_write` would do, without doing it; remembers what earlier files would have left."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, There] = {}
+
+    def __call__(self, connection: Connection, incoming: Incoming) -> Taken:
+        raw = driver(connection)
+        tenant_id = _tenant(raw, incoming)
+        if isinstance(tenant_id, Taken):
+            return tenant_id
+        key, said = incoming.key.text, incoming.authorization is not None
+        there = self._left.get(key) or _find(raw, key, lock=False)
+        taken = _judge(incoming, tenant_id, there) if there else Taken(incoming.file, "imported", key)
+        if taken.status in ("imported", "replaced"):
+            document = hashlib.sha256(incoming.document).digest()
+            status = DocumentStatus.AUTHORIZED if said else DocumentStatus.PENDING
+            submitted = (there.submitted if there else None) if said else document
+            self._left[key] = There(0, tenant_id, status, False, submitted, document if said else None)
+        return taken
+
+
+def _tenant(raw: Any, incoming: Incoming) -> int | Taken:
+    """Return the number of the tenant that the key names, or the refusal where there is none."""
+    tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
+    if tenant is not None:
+        return int(tenant[0])
+    where = " --environment test" if incoming.key.environment == "test" else ""
+    ruc, name = incoming.key.ruc, shlex.quote(incoming.summary.issuer_name or "NAME")
+    words = f"no tenant has the RUC {ruc}; add it: jobsync tenant add {ruc} {name}{where}"
+    return Taken(incoming.file, "refused", incoming.key.text, words, unknown_ruc=ruc)
+
+
+def _find(raw: Any, key: str, *, lock: bool) -> There | None:
+    row = raw.execute(
+        "SELECT i.id, i.tenant_id, i.status, i.deleted_at IS NOT NULL, sha256(d.submitted_xml),"
+        " sha256(d.authorized_xml) FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id"
+        " WHERE i.access_key = %s"
+        f"{' FOR UPDATE OF i' if lock else ''}".encode(),
+        [key],
+    ).fetchone()
+    return There(*row) if row else None
+
+
+def _judge(incoming: Incoming, tenant_id: int, there: There) -> Taken:
+    """Return what becomes of a file whose document is here already."""
     file, key = incoming.file, incoming.key.text
-    known = {bytes(xml) for xml in (submitted_xml, authorized_xml) if xml is not None}
-    waiting = status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
+    waiting = there.status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
     news = incoming.authorization is not None and waiting
-    if owner_id != tenant_id:
+    if there.tenant_id != tenant_id:
         return Taken(file, "refused", key, "a document with this access key belongs to another tenant")
-    if deleted:
+    if there.deleted:
         return Taken(file, "refused", key, "the document was deleted here")
-    if incoming.document in known and not news:
+    if hashlib.sha256(incoming.document).digest() in (there.submitted, there.authorized) and not news:
         return Taken(file, "unchanged", key)
     if not waiting:
-        return Taken(file, "refused", key, f"the document is {status} here, with other content")
-    _fill(raw, invoice_id, tenant_id, incoming, kind="replaced")
+        return Taken(file, "refused", key, f"the document is {there.status} here, with other content")
     return Taken(file, "replaced", key)
 
 

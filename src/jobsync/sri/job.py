@@ -28,9 +28,9 @@ from jobsync.runner.run import Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
-from jobsync.sri.model import DocumentStatus, Fault, Outcome, Verdict
+from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, Outcome, Verdict
 from jobsync.sri.store import DueDocument, Event, Found
-from jobsync.sri.verdict import back_off, judge
+from jobsync.sri.verdict import back_off, judge, judge_unusable
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -299,7 +299,7 @@ class _Work:
         key, host = self._keys[document.access_key], self._host(document.access_key)
         assert host is not None  # noqa: S101 - every key that can be asked about has one
         asked = ask(self._job.client, key, self._hosts[host])
-        verdict = judge(asked.answer, document.history, self._chosen.clock)
+        verdict = self._judge(attempt, document, asked)
         change = self._hosts[host].end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
         probed = change is not None and change.probed
@@ -324,6 +324,15 @@ class _Work:
                 "check_authorizations.circuit", host=host, open=change.open, too_often=change.too_often or None
             )
         return result
+
+    def _judge(self, attempt: Attempt, document: DueDocument, asked: Asked) -> Verdict:
+        now = self._chosen.clock
+        verdict = judge(asked.answer, document.history, now)
+        if verdict.outcome is not Outcome.FAULT or verdict.reason not in UNUSABLE:
+            return verdict
+        with attempt.run.transaction() as connection:
+            since, count = store.read_unusable(connection, document.id, sorted(UNUSABLE))
+        return judge_unusable(verdict, document.history, now, since=since or now, count=count + 1)
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         document = self._documents[attempt.item.key]

@@ -162,6 +162,10 @@ _UNREACHABLE = frozenset(
 )
 
 
+# A complete answer, of which nothing can be made for the document that was asked for.
+UNUSABLE = frozenset({FaultKind.OTHER_KEY, FaultKind.MALFORMED, FaultKind.TOO_MANY_PARTS, FaultKind.UNKNOWN_STATE})
+
+
 @dataclass(frozen=True)
 class History:
     """

@@ -419,8 +419,8 @@ def _parse_parts(root: etree._Element, nodes: Sequence[etree._Element]) -> Answe
     if not authorizations and not wrappers:
         if _local(root) == "html":
             return _firewall("")
-        # an envelope with something in it is the service's own: it answers, and something is wrong inside
-        kind = FaultKind.MALFORMED if _local(root) == "envelope" and len(nodes) > 2 else FaultKind.UNREADABLE
+        # a closed envelope is the service's own, an empty one too: it answers, and something is wrong inside
+        kind = FaultKind.MALFORMED if _local(root) == "envelope" else FaultKind.UNREADABLE
         return Fault(kind, f"the answer is XML of another kind: {visible(_spelled(root), most=60)}")
     whole = set(authorizations)
     beside = [node for node in wrappers if node not in whole]

@@ -21,6 +21,7 @@ _AGAIN = "Nothing: it says nothing about the document, which is asked for again 
 _CONNECTION = _AGAIN + " If it lasts: jobsync doctor"
 _WRONG_KEY = "Nobody was asked. Correct the key in the document's row, then: jobsync invoice recheck KEY"
 _STORY = "Its story, with the SRI's own words: jobsync invoice show KEY"
+_LASTING = f"After 24 hours of such answers it needs attention. {_STORY}"
 _PRINT = "jobsync generate-ride --access-key KEY --force"
 
 WORDS: Mapping[str, Word] = {
@@ -81,18 +82,18 @@ WORDS: Mapping[str, Word] = {
     "firewall": Word("A firewall or maintenance page answered instead of the SRI.", _CONNECTION),
     "soap_server": Word("The SRI's service answered that it has a fault of its own.", _CONNECTION),
     "soap_client": Word("The SRI blames our request.", "This is a fault of jobsync, or of JOBSYNC_SRI_URL: report it."),
-    "other_key": Word("The SRI answered about another document than was asked for.", _AGAIN),
+    "other_key": Word("The SRI answered about another document than was asked for.", f"{_AGAIN} {_LASTING}"),
     "unknown_state": Word(
-        "The SRI names a state that is not known here.", f"{_AGAIN} If it lasts, report it. {_STORY}"
+        "The SRI names a state that is not known here.", f"{_AGAIN} If it lasts, report it. {_LASTING}"
     ),
     "malformed": Word(
         "The SRI's answer is complete, and something in it cannot be read; it does not count as an outage.",
-        f"{_AGAIN} {_STORY}",
+        f"{_AGAIN} {_LASTING}",
     ),
     "too_many_parts": Word(
         "The SRI's answer has more authorizations or messages than any that makes sense; it does not count as an"
         " outage.",
-        f"{_AGAIN} {_STORY}",
+        f"{_AGAIN} {_LASTING}",
     ),
     "unreadable": Word(
         "Of a check: what came is no answer of the SRI's service. Of a printed form: the stored XML cannot be read.",

@@ -199,6 +199,23 @@ def write_last_start(connection: psycopg.Connection[Any], host: str, *, idle: ti
     )
 
 
+def read_unusable(
+    connection: psycopg.Connection[Any], invoice_id: int, kinds: Sequence[str]
+) -> tuple[datetime | None, int]:
+    """
+    Return since when, and how often, a document's asks in a row ended in one of these kinds of fault.
+
+    Other faults in between count for nothing; any other answer, and whatever a person did with it, begins anew.
+    """
+    row = connection.execute(
+        "SELECT min(at), count(*) FROM sri_events WHERE invoice_id = %(id)s AND kind = 'fault'"
+        " AND code = ANY(%(kinds)s) AND at > coalesce((SELECT max(at) FROM sri_events WHERE invoice_id = %(id)s"
+        " AND kind NOT IN ('fault', 'warning', 'message', 'discarded')), '-infinity')",
+        {"id": invoice_id, "kinds": list(kinds)},
+    ).fetchone()
+    return row or (None, 0)
+
+
 def write_waiting(
     connection: psycopg.Connection[Any],
     document: DueDocument,

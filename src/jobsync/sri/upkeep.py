@@ -19,8 +19,7 @@ RULES = (
         select(sri_events.c.id)
         .where(sri_events.c.at < BEFORE, AFTER.is_not(None))
         .order_by(sri_events.c.at)
-        .limit(BATCH_SIZE)
-        .with_for_update(skip_locked=True),
+        .limit(BATCH_SIZE),
     ),
 )
 

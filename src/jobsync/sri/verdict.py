@@ -382,6 +382,28 @@ def _fault(
     )
 
 
+def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: datetime, count: int) -> Verdict:
+    """
+    Decide what it means that complete answers go on saying nothing usable: after a day, and five of them, it is no
+    passing fault, and a person looks.
+
+    Args:
+        verdict: the fault that the latest of them is.
+        since: when the first of these answers in a row came.
+        count: how many there were, with the latest.
+    """
+    if history.status == DocumentStatus.NEEDS_ATTENTION or now - since < SRI_WINDOW or count < EMPTY_ANSWERS_LEAST:
+        return verdict
+    return replace(
+        verdict,
+        outcome=Outcome.NEEDS_ATTENTION,
+        advice=f"The SRI has answered for a day, and nothing could be made of it: {verdict.advice}. Look at its answer"
+        " (jobsync invoice show), or the document up in the SRI's portal.",
+        next_check_in=_attention_check(history, now),
+        status_stays=False,
+    )
+
+
 def _attention_check(history: History, now: datetime) -> timedelta | None:
     since = history.attention_since if history.status == DocumentStatus.NEEDS_ATTENTION else None
     return ATTENTION_EVERY if now - (since or now) < ATTENTION_FOR else None

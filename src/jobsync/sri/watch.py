@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -12,24 +12,61 @@ from sqlalchemy import text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
-from jobsync.hosts.watch import ASKED, CIRCUIT, TOO_OFTEN, HostFacts, names_of, notes_of, problems_of, read_hosts
+from jobsync.db.system_settings import CATALOGUE
+from jobsync.hosts.watch import (
+    ASKED,
+    CIRCUIT,
+    TOO_OFTEN,
+    HostFacts,
+    names_of,
+    notes_of,
+    problems_of,
+    read_hosts,
+    section_of,
+)
 from jobsync.jobs import CHECK_AUTHORIZATIONS
-from jobsync.phrases import many, span, stamp
+from jobsync.phrases import ago, many, pause_end, span, stamp
 from jobsync.sri.model import ADDRESSES
-from jobsync.watch.model import QUEUE, About, JobFacts, JobStatus, Level, Problem, Queue, Snapshot, State, Work
+from jobsync.watch.model import (
+    AGE,
+    QUEUE,
+    About,
+    Chart,
+    Column,
+    Days,
+    JobFacts,
+    JobStatus,
+    Level,
+    Metric,
+    Moment,
+    Past,
+    Problem,
+    Queue,
+    Row,
+    Section,
+    Series,
+    Severity,
+    Snapshot,
+    State,
+    Unit,
+    Work,
+    chart_of_ages,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from jobsync.db.system_settings import SystemSettings
+    from jobsync.db.system_settings import Number, SystemSettings
 
 ABOUT = About(
     CHECK_AUTHORIZATIONS.name,
     unused="there is no tenant",
+    blocked="of tenants that are paused or inactive",
     first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
     checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},
-    queue=Queue("to be asked about", "sri_check_concurrency"),
 )
+_CONCURRENCY_MOST = cast("Number", CATALOGUE["sri_check_concurrency"]).most
 AUTHORIZED_WITHIN = timedelta(minutes=5)
 RENDERED_WITHIN = timedelta(minutes=2)
 
@@ -42,6 +79,7 @@ class TenantFacts:
     Args:
         paused_until: None while it is paused: until it is resumed.
         oldest_due_at: the longest time that a due document of it waits.
+        asked_test, asked_production: open documents that will be asked about, by whose host their key names.
     """
 
     id: int
@@ -57,6 +95,8 @@ class TenantFacts:
     oldest_due_at: datetime | None
     attention_since: datetime | None
     attention_key: str | None
+    asked_test: int
+    asked_production: int
 
     @property
     def takes_part(self) -> bool:
@@ -116,10 +156,12 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
     """Return what the tables say."""
     within = {"now": now, "since": since}
     [ahead] = rows_of(connection, text(_TOO_FAR_AHEAD), within)
-    names = {environment: urlsplit(url).netloc for environment, url in ADDRESSES.items()}
+    tenants = tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now}))
     return SriFacts(
-        tenants=tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now})),
-        hosts=read_hosts(connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **names),
+        tenants=tenants,
+        hosts=read_hosts(
+            connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **_behind(tenants)
+        ),
         asks=tuple(
             AsksFacts(row["outcome"] or "all", row["asks"], *(row["ms"] or (None, None)))
             for row in rows_of(connection, text(_ASKS), within)
@@ -128,6 +170,16 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
         service=_service(connection, now, since),
         too_far_ahead=ahead["number"],
     )
+
+
+def _behind(tenants: Sequence[TenantFacts]) -> dict[str, object]:
+    """Return the names of the SRI's two hosts, and how many documents each will be asked about."""
+    ready = [found for found in tenants if found.takes_part]
+    return {
+        **{environment: urlsplit(url).netloc for environment, url in ADDRESSES.items()},
+        "asked_test": sum(found.asked_test for found in ready),
+        "asked_production": sum(found.asked_production for found in ready),
+    }
 
 
 def work_of(facts: SriFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
@@ -152,13 +204,17 @@ _TENANTS = """
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
            o.pending, o.needs_attention, rejected.rejected,
            coalesce(due.due, 0) AS due, due.oldest_due_at,
-           o.attention_since, o.attention_key
+           o.attention_since, o.attention_key, o.asked_test, o.asked_production
     FROM tenants t
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE status = 'pending_authorization') AS pending,
                count(*) FILTER (WHERE status = 'needs_attention') AS needs_attention,
                min(coalesce(attention_since, updated_at)) FILTER (WHERE status = 'needs_attention') AS attention_since,
-               min(access_key) FILTER (WHERE status = 'needs_attention') AS attention_key
+               min(access_key) FILTER (WHERE status = 'needs_attention') AS attention_key,
+               -- a key's 24th digit says whose host is asked: 1 test, 2 production
+               count(*) FILTER (WHERE next_check_at IS NOT NULL AND substr(access_key, 24, 1) = '1') AS asked_test,
+               count(*) FILTER (WHERE next_check_at IS NOT NULL AND substr(access_key, 24, 1) <> '1')
+                   AS asked_production
         FROM invoices i WHERE i.tenant_id = t.id AND i.status IN ('pending_authorization', 'needs_attention')
           AND i.deleted_at IS NULL
     ) o
@@ -170,12 +226,10 @@ _TENANTS = """
     LEFT JOIN due ON due.tenant_id = t.id
     ORDER BY t.id
 """
-# A key's 24th digit says whose host is asked: 1 test, 2 production; another host stands in for both.
+# Another host stands in for both of the SRI's.
 _BEHIND = """
-    SELECT count(*) FROM invoices i JOIN tenants t ON t.id = i.tenant_id
-    WHERE i.status IN ('pending_authorization', 'needs_attention') AND i.next_check_at IS NOT NULL
-      AND i.deleted_at IS NULL AND t.is_active AND (t.paused_until IS NULL OR t.paused_until <= :now)
-      AND substr(i.access_key, 24, 1) <> CASE host WHEN :production THEN '1' WHEN :test THEN '2' ELSE '' END
+    CASE WHEN host = :production THEN 0 ELSE CAST(:asked_test AS bigint) END
+    + CASE WHEN host = :test THEN 0 ELSE CAST(:asked_production AS bigint) END
 """
 # Those that are due have no event yet; the attempt writes it.
 _TOO_FAR_AHEAD = """
@@ -269,10 +323,47 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
                 f"tenant {tenant.ruc}",
                 "documents",
                 f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
-                Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key),
+                _what_of(tenant),
                 tenant.attention_since,
                 cause=Cause.DOCUMENTS_WAIT,
             )
+
+
+def _what_of(tenant: TenantFacts) -> str:
+    return Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key)
+
+
+def queue(seen: Snapshot, _job: JobFacts) -> Queue:
+    """Return the documents to be asked about."""
+    number = seen.settings.number
+    p50_ms = next((asks.p50_ms for asks in facts_of(seen).asks if asks.outcome == "all"), None)
+    return Queue(
+        "to be asked about", *what_limits(number("sri_call_delay_ms"), number("sri_check_concurrency"), p50_ms)
+    )
+
+
+def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[str, str]:
+    """
+    Return what limits the calls while the job runs, and what makes it faster.
+
+    Args:
+        delay_ms: between the starts of two calls.
+        concurrency: calls in flight.
+        p50_ms: half of the answers take no longer; None if none was measured.
+
+    >>> what_limits(500, 8, 8.0)
+    ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
+    """
+    if p50_ms is None:
+        return "no answer of the SRI is known", "jobsync status says whether it runs and what it met"
+    apart_ms = p50_ms / concurrency
+    if delay_ms >= apart_ms:
+        why = f"calls start {delay_ms} ms apart, {1000 / max(1, delay_ms):.3g} a second at most"
+        return why, f"jobsync settings set sri_call_delay_ms {max(delay_ms // 2, round(apart_ms))}"
+    why = f"half of the answers take {p50_ms:.0f} ms or more, {concurrency} at once"
+    if concurrency >= _CONCURRENCY_MOST:
+        return why, "nothing here makes the SRI answer sooner; the queue is worked off in its order"
+    return why, f"jobsync settings set sri_check_concurrency {min(2 * concurrency, _CONCURRENCY_MOST)}"
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
@@ -305,3 +396,144 @@ def levels(seen: Snapshot) -> Iterator[Level]:
     yield Level("authorized within 5 min of submission", *service.authorized, timely=True)
     yield Level("PDF within 2 min of authorization", *service.rendered, timely=True)
     yield Level("neither rejected nor waiting for a person", *service.undisturbed)
+
+
+# --- what every view draws --------------------------------------------------------------------------------------------
+
+_DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state."
+_STANDINGS = ("needs a person", "takes no part", "fine")
+
+
+def _count(name: str, noun: str, nouns: str | None = None) -> Column:
+    metric = Metric(*_DOCUMENTS, {"tenant": "ruc"}, {"state": name})
+    return Column(name, Unit.COUNT, noun, nouns or noun, metric)
+
+
+_TENANT_COLUMNS = columns_of(
+    TenantFacts,
+    _count("needs_attention", "needs a person", "need a person"),
+    Column("due", Unit.COUNT, "due", "due"),
+    _count("pending", "pending"),
+    _count("rejected", "rejected"),
+)
+_OUTCOME = {"outcome": "outcome"}
+_SHARES = {
+    "p50_ms": Metric("sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer.", _OUTCOME),
+    "p95_ms": Metric("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer.", _OUTCOME),
+}
+_ASKS_COLUMNS = columns_of(
+    AsksFacts, *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items())
+)
+
+
+def sections(seen: Snapshot) -> Iterator[Section]:
+    """Return the tenants with their documents, and for machines the SRI's hosts and answers."""
+    facts = facts_of(seen)
+    rejected = sum(found.rejected for found in facts.tenants)
+    attention = many(sum(found.needs_attention for found in facts.tenants), "needs a person", "need a person")
+    notes = ["rejected: for the issuer to correct; jobsync invoice list --status rejected"] if rejected else []
+    for asks in facts.asks:
+        if asks.outcome == "all":
+            timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
+            notes.append(f"the SRI answered {asks.asks} times, {timing}")
+    yield Section(
+        "tenants",
+        _TENANT_COLUMNS,
+        tuple(
+            _row(seen, found)
+            for found in sorted(facts.tenants, key=lambda t: (-t.needs_attention, -t.due, -t.pending, t.id))
+        ),
+        title="Tenants",
+        summary=f"{sum(found.pending for found in facts.tenants)} pending, {attention}, {rejected} rejected",
+        state="standing",
+        states=_STANDINGS,
+        notes=tuple(notes),
+        listing="jobsync tenant list",
+    )
+    yield section_of("sri.hosts", facts.hosts)
+    yield Section("sri.asks", _ASKS_COLUMNS, tuple(Row(asks.outcome, asks.outcome, vars(asks)) for asks in facts.asks))
+
+
+def _row(seen: Snapshot, found: TenantFacts) -> Row:
+    whys, severity, state, what = [], Severity.OK, "fine", None
+    if not found.takes_part:
+        severity, state = Severity.PAUSED, "takes no part"
+        whys.append(f"paused {pause_end(found.paused_until)}" if found.paused else "inactive")
+        what = f"jobsync tenant resume {found.ruc}" if found.is_active else None
+    if found.due:
+        whys.append(f"the oldest due {ago(seen.now, found.oldest_due_at)}")
+    if found.needs_attention:
+        severity, state, what = Severity.ATTENTION, "needs a person", _what_of(found)
+    name, why = f"{found.ruc} {found.name}", ", ".join(whys) or None
+    return Row(found.id, name, vars(found), severity, state, why, what, f"tenant {found.ruc}")
+
+
+_OUTCOMES = {
+    "authorized": "clean",
+    "pending": "waiting",
+    "rejected": "attention",
+    "needs_attention": "held",
+    "fault": "failed",
+}
+_STATES = ("pending_authorization", "authorized", "rejected", "needs_attention", "cancelled")
+_ASKS_A_DAY = """
+    SELECT (at AT TIME ZONE 'UTC')::date AS day, kind, count(*) AS asks FROM sri_events
+    WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY 1, 2
+"""
+_WAITS_A_DAY = """
+    SELECT (at AT TIME ZONE 'UTC')::date AS day,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms FROM sri_events
+    WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY 1
+"""
+
+
+def past(connection: Connection, days: Days) -> Mapping[str, Past]:
+    """Return the SRI's answers by day, and how long due documents wait."""
+    within = {"now": days.now, "since": days.since}
+    states = rows_of(connection, text("SELECT status, count(*) AS documents FROM invoices GROUP BY status"))
+    known = {row["status"]: row["documents"] for row in states}
+    asks = {(row["day"], row["kind"]): row["asks"] for row in rows_of(connection, text(_ASKS_A_DAY), within)}
+    waits: dict[date, list[float]] = {row["day"]: row["ms"] for row in rows_of(connection, text(_WAITS_A_DAY), within)}
+    charts = []
+    if asks:
+        bars = (
+            Series(kind.replace("_", " "), css, [asks.get((day, kind)) for day in days.days])
+            for kind, css in _OUTCOMES.items()
+            if any(kind == found for _, found in asks)
+        )
+        lines = (
+            Series(words, css, [waits[day][at] if day in waits else None for day in days.days])
+            for at, (css, words) in enumerate((("p50", "half within"), ("p95", "95 % within")))
+        )
+        charts = [
+            Chart("answers of the SRI a day", days.labels, tuple(bars)),
+            Chart("time the SRI takes to answer", days.labels, tuple(lines), unit=" ms", lines=True),
+        ]
+    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_documents GROUP BY 1"))
+    charts += chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
+    totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
+    return {"tenants": Past(totals=totals, charts=tuple(charts))}
+
+
+_LATELY = """
+    SELECT access_key, document_type, series_number, status, status_reason, ride_error, updated_at FROM invoices
+    WHERE tenant_id = :id AND deleted_at IS NULL AND updated_at BETWEEN :since AND :now
+    ORDER BY updated_at DESC LIMIT 60
+"""
+_STATUS = {
+    "authorized": Severity.OK,
+    "pending_authorization": Severity.UNUSED,
+    "rejected": Severity.ATTENTION,
+    "needs_attention": Severity.BAD,
+}
+
+
+def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+    """Return the documents of a tenant about which something was learnt last."""
+    if section != "tenants":
+        return
+    for found in rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now}):
+        kind = " ".join(filter(None, (found["document_type"], found["series_number"])))
+        why = "; ".join(filter(None, (kind, found["status_reason"], found["ride_error"])))
+        severity = _STATUS.get(found["status"], Severity.UNUSED)
+        yield Moment(found["updated_at"], found["status"].replace("_", " "), severity, why, found["access_key"])

@@ -327,6 +327,10 @@ def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
 # --- this host -------------------------------------------------------------------------------------------------------
 
 
+# what else frees something, by what lies there
+_ROOM = {"system": "; journalctl --vacuum-size=500M", "database": "; jobsync runs prune"}
+
+
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
     """Is there room?"""
     told: set[int] = set()
@@ -340,7 +344,7 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
         told.add(device)
         free = shutil.disk_usage(place).free
         words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
-        what = f"df -h {place}; journalctl --vacuum-size=500M; jobsync runs prune"
+        what = f"df -h {place}{_ROOM.get(name, '')}"
         if free < _FREE_PROBLEM:
             yield problem("disk", words, what)
         elif free < _FREE_WARNING:

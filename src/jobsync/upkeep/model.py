@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Table, bindparam, func, select
+from sqlalchemy import BigInteger, Column, DateTime, Integer, Select, Table, bindparam, func, select, text
 
 from jobsync.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Executable, Select, Subquery
+    from sqlalchemy import ColumnElement, Executable, Subquery, TextClause
 
 
 class Level(StrEnum):
@@ -62,7 +62,7 @@ def some(names: Sequence[str]) -> str:
 BEFORE = bindparam("before", type_=DateTime(timezone=True))
 AFTER = bindparam("after", type_=BigInteger)
 BATCH_SIZE: Any = bindparam("batch", type_=Integer)
-LOCKED = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch FOR UPDATE"
+OF_BATCH = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Rule:
     One table's retention.
 
     Args:
-        find: selects the next batch of ids older than :before, locked; rows that somebody else has locked are left.
+        find: selects the next batch of ids older than :before; a text calls the table that they are of `old`.
         most: rows of one transaction at most.
         walked: the column of the instant, for a table that is walked along its primary key: a batch ends at an id, not
             at the first row that stays.
@@ -79,20 +79,28 @@ class Rule:
 
     table: Table
     setting: str
-    find: Executable
+    find: Select[Any] | TextClause
     most: int = 1_000_000
     walked: Column[Any] | None = None
 
+    @property
+    def find_locked(self) -> Executable:
+        """The same, locked; rows that somebody else has locked are left."""
+        if isinstance(self.find, Select):
+            return self.find.with_for_update(skip_locked=True)
+        return text(f"{self.find.text} FOR UPDATE OF old SKIP LOCKED")
+
+    @property
+    def count(self) -> Executable:
+        """Counts the batch."""
+        if isinstance(self.find, Select):
+            return select(func.count()).select_from(self.find.subquery())
+        return text(f"SELECT count(*) FROM ({self.find.text}) found")
+
 
 def oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
-    """Select ids in their order, locked: they grow with time, so no further index is needed."""
-    return (
-        select(table.c.id)
-        .where(table.c.id > AFTER, *wanted)
-        .order_by(table.c.id)
-        .limit(BATCH_SIZE)
-        .with_for_update(skip_locked=True)
-    )
+    """Select ids in their order: they grow with time, so no further index is needed."""
+    return select(table.c.id).where(table.c.id > AFTER, *wanted).order_by(table.c.id).limit(BATCH_SIZE)
 
 
 def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> Rule:

@@ -8,7 +8,7 @@ audit, which grows no faster than people type.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,14 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import job_items, job_runs
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, LOCKED, Rule, few, walk
+from jobsync.upkeep.model import BEFORE, OF_BATCH, Rule, few, walk
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
 BATCH = 5000
 _BELOW_ALL = -(2**63)
+_ALL = 2**31 - 1
 _ORDER = ("items_retention_days", "events_retention_days", "runs_retention_days")  # most rows first
 
 
@@ -39,8 +40,8 @@ RULES = (
         text(
             "WITH RECURSIVE names AS ((SELECT job FROM job_runs ORDER BY job LIMIT 1) UNION ALL SELECT (SELECT r.job"
             " FROM job_runs r WHERE r.job > names.job ORDER BY r.job LIMIT 1) FROM names WHERE names.job IS NOT NULL)"
-            " SELECT r.id FROM job_runs r WHERE r.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
-            f" AND r.started_at < :before AND r.status <> 'running'{LOCKED} SKIP LOCKED"
+            " SELECT old.id FROM job_runs old WHERE old.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
+            f" AND old.started_at < :before AND old.status <> 'running'{OF_BATCH}"
         ),
         most=500,  # their items go with them
     ),
@@ -57,6 +58,7 @@ def prune(
     within_s: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     told: Callable[[str], object] = lambda sentence: get_logger().warning("prune.rows_kept", message=sentence),
+    stop: Callable[[Mapping[str, int]], bool] = lambda _gone: False,
 ) -> dict[str, int]:
     """
     Delete what is past its retention; returns how many rows went, by table.
@@ -66,6 +68,7 @@ def prune(
         batch: rows of one transaction.
         within_s: stop after this long; what is left goes next time. None: all of it.
         told: gets a sentence about rows that the database does not let go.
+        stop: asked after each batch with what went so far; True leaves the rest.
     """
     end = None if within_s is None else clock() + within_s
     rules = sorted(rules, key=lambda rule: _ORDER.index(rule.setting))
@@ -79,12 +82,34 @@ def prune(
             span = Span(before, now, thorough=within_s is None)
             for number in _batches(engine, rule, span, min(batch, rule.most), kept):
                 gone[rule.table.name] += number
-                if end is not None and clock() >= end:
+                if stop(gone) or (end is not None and clock() >= end):
                     return gone
         return gone
     finally:
         for sentence in kept.sentences():
             told(sentence)
+
+
+def count_old(
+    engine: Engine, settings: SystemSettings, rules: Sequence[Rule], *, now: datetime, told: Callable[[str], object]
+) -> dict[str, int]:
+    """
+    Return how many rows are past their retention, by table; nothing is written or locked.
+
+    Args:
+        told: gets the name of each table before its rows are counted.
+    """
+    old = {rule.table.name: 0 for rule in rules}
+    for rule in rules:
+        before = cutoff(settings, rule, now)
+        if before is None:
+            continue
+        told(rule.table.name)
+        with translated(), engine.begin() as connection:
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+            parameters = {"before": before, "after": _BELOW_ALL, "batch": _ALL}
+            old[rule.table.name] += connection.execute(rule.count, parameters).scalar_one()
+    return old
 
 
 @dataclass(frozen=True)
@@ -170,7 +195,7 @@ def _find(
     """Return the ids of the next batch, locked; `stuck` are those that were refused before."""
     parameters = {"before": before, "after": after, "batch": batch + len(stuck)}
     refused = set(stuck)
-    found = [row[0] for row in connection.execute(rule.find, parameters)]
+    found = [row[0] for row in connection.execute(rule.find_locked, parameters)]
     return [id_ for id_ in found if id_ not in refused][:batch]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -11,8 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible, visible_lines
 
+# What journalctl says, in every language, of entries that this user may not see: of all, or of those of services.
+_CLOSED = (b"insufficient permissions", b"not seeing messages")
 _LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 
 
@@ -31,17 +36,70 @@ class Entry:
     fields: Mapping[str, str]
 
 
+class JournalClosed(ConfigurationProblem):
+    """This host has a journal, and this user may not read what services said."""
+
+
 def read_entries(run_id: UUID) -> list[Entry] | None:
-    """Return the run's entries, oldest first; None where no journal can be read."""
+    """
+    Return the run's entries, oldest first; None where no journal can be read.
+
+    Raises:
+        JournalClosed: there are none that this user may see.
+    """
+    ran = _ask(f"JOBSYNC_RUN_ID={run_id}", "-o", "json", "--all")
+    entries = [entry for line in (ran.stdout if ran else b"").splitlines() if (entry := _parse(line)) is not None]
+    if not entries:
+        _require_open(ran)
+    return entries if entries or (ran is not None and ran.returncode == 0) else None
+
+
+def find_runs(beginning: str) -> list[UUID]:
+    """
+    Return the runs of which the journal has entries, by the beginning of their ids.
+
+    Raises:
+        JournalClosed: there are none that this user may see.
+    """
+    ran = _ask("-F", "JOBSYNC_RUN_ID")
+    lines = ran.stdout.decode(errors="replace").split() if ran else []
+    found = sorted(run for line in lines if line.startswith(beginning.lower()) and (run := as_run_id(line)))
+    if not found:
+        _require_open(ran)
+    return found
+
+
+def as_run_id(text: str) -> UUID | None:
+    """Return a whole run id, None for what is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _ask(*arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+    """Return what journalctl answers, None where there is none."""
     if shutil.which("journalctl") is None:
         return None
-    command = ["journalctl", f"JOBSYNC_RUN_ID={run_id}", "-o", "json", "--all", "--no-pager", "--quiet"]
     try:
-        ran = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        ran = subprocess.run(["journalctl", *arguments, "--no-pager"], capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    entries = [entry for line in ran.stdout.splitlines() if (entry := _parse(line)) is not None]
-    return entries if entries or ran.returncode == 0 else None
+    return ran
+
+
+def _require_open(ran: subprocess.CompletedProcess[bytes] | None) -> None:
+    """Raises JournalClosed where nothing was found because it could not be seen."""
+    if ran is None or not any(words in ran.stderr for words in _CLOSED):
+        return
+    try:
+        user = visible(pwd.getpwuid(os.geteuid()).pw_name)
+    except KeyError:
+        user = str(os.geteuid())
+    raise JournalClosed(
+        f"the journal of this host cannot be read by {user}, who is in neither of the groups systemd-journal and adm:"
+        f" ask as root, or allow it for good, as root: usermod -aG systemd-journal {user}"
+    )
 
 
 def _parse(line: bytes) -> Entry | None:
@@ -66,6 +124,11 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return _text(value[0]) if value else ""
     return "" if value is None else str(value)
+
+
+def speaks_to_journal(run: Mapping[str, Any], *, of: str) -> bool:
+    """Whether what a run said went to the journal of this host."""
+    return run["trigger"] not in ("manual", "cron") and bool(run["host"] == of)
 
 
 def where_to_look(run: Mapping[str, Any] | None, *, this_host: str, readable: bool) -> str:

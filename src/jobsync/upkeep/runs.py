@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,8 +12,9 @@ from sqlalchemy import Double, Numeric, Text, cast, extract, func, select
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_lines
 from jobsync.db.statements import rows_of
-from jobsync.db.tables import easycar_sync_logs, job_items, job_runs, run_locks
+from jobsync.db.tables import dealerships, easycar_sync_logs, invoices, job_items, job_runs, run_locks
 from jobsync.errors import UsageProblem
+from jobsync.jobs import STOCK_SYNC
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
 
@@ -117,6 +118,25 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
         for item in run["items"]:
             item["status"] = "crashed" if item["status"] == "running" else item["status"]
     return run
+
+
+def read_retriable(connection: Connection, run: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """
+    Return the keys of the items of a run that failed, or were begun and never ended; and those of them that no run can
+    take any more, since the dealership or document is gone.
+
+    Args:
+        run: as `show_run` returns it.
+    """
+    failed = [item["item_key"] for item in run["items"] if item["status"] in ("failed", "crashed", "running")]
+    if run["job"] == STOCK_SYNC.name:
+        known = select(cast(dealerships.c.id, Text)).where(cast(dealerships.c.id, Text).in_(failed))
+    else:
+        known = select(invoices.c.access_key).where(
+            invoices.c.access_key.in_(failed), invoices.c.deleted_at.is_(None), invoices.c.status != "cancelled"
+        )
+    there = set(connection.execute(known).scalars())
+    return [key for key in failed if key in there], [key for key in failed if key not in there]
 
 
 def _warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]:

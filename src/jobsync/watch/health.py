@@ -12,12 +12,24 @@ from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_val
 from jobsync.errors import ExitCode
 from jobsync.phrases import ago, percent, span, stamp
 from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
-from jobsync.watch.state import is_timer_silent, job_status, missing_ticks, run_limit, service_levels
-from jobsync.watch.timers import how_to_wake
+from jobsync.watch.state import (
+    is_timer_silent,
+    job_status,
+    limit_of,
+    missing_ticks,
+    run_limit,
+    service_levels,
+    wake_advice,
+)
 
 # A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
 _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
+NOBODY_TOLD = "nobody will be told of anything: no mail, webhook, ping or alert URL is set"
+HOW_TO_TELL = (
+    "JOBSYNC_SMTP_URL with JOBSYNC_ALERT_TO, JOBSYNC_ALERT_WEBHOOK, JOBSYNC_ALERT_URLS or JOBSYNC_PING_URL, for the"
+    " units in /etc/jobsync/config.toml"
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
                 facts.kind.name,
                 "tick",
                 f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
-                f"{how_to_wake(seen.waker, facts.kind.name)}; or its host is down; not wanted any more:"
+                f"{wake_advice(seen, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
                 facts.last_tick_at,
                 cause=Cause.TIMER_SILENT,
@@ -153,20 +165,15 @@ def _reason(facts: JobFacts) -> str:
 def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator[Problem]:
     limit = seen.settings.number("alert_queue_length")
     for each in seen.watched:
-        name, queue = each.ABOUT.job, each.ABOUT.queue
+        name = each.ABOUT.job
         facts = seen.job(name)
         most = limit * _RELIEF if (name, QUEUE) in open_kinds else limit
-        if queue and facts.enabled and facts.due > most:
+        queue = each.queue(seen, facts) if facts.enabled and facts.due > most else None
+        if queue:
             since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
-            yield Problem(
-                name,
-                QUEUE,
-                f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}",
-                "jobsync status says whether it runs and the SRI answers; faster: jobsync settings set"
-                f" {queue.faster} N",
-                facts.oldest_due_at,
-                cause=Cause.QUEUE_LONG,
-            )
+            why, what = limit_of(job_status(seen, facts), queue)
+            text = f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}; {why}"
+            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
 
 
 def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
@@ -194,8 +201,10 @@ def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
 
 
 def is_unwatched(seen: Snapshot) -> bool:
-    """Whether the health timer, which tells people, has not acted lately."""
-    return seen.watched_at is None or seen.now - seen.watched_at > _WATCH_LEAST
+    """Whether the health timer, which tells people, has not acted lately; one that is on may act for the first time."""
+    if seen.watched_at is None:
+        return WATCH not in seen.timers_on
+    return seen.now - seen.watched_at > _WATCH_LEAST
 
 
 def _unwatched(seen: Snapshot) -> str:
@@ -205,12 +214,14 @@ def _unwatched(seen: Snapshot) -> str:
 
 def _notes(seen: Snapshot) -> Iterator[str]:
     """What is worth knowing, and needs nobody now."""
+    if seen.channels == ():
+        yield f"{NOBODY_TOLD}: {HOW_TO_TELL}"
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
-        yield f"nobody is told of anything: {_unwatched(seen)}; {how_to_wake(seen.waker, WATCH)}"
+        yield f"nobody is told of anything: {_unwatched(seen)}; {wake_advice(seen, WATCH)}"
     for facts in seen.jobs:
         if not facts.enabled:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
-        elif facts.in_use and facts.last_tick_at is None:
+        elif facts.in_use and facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
             yield f"no timer has ever woken {facts.kind.name}"
     for each in seen.watched:
         yield from each.notes(seen)

@@ -6,9 +6,9 @@ Whoever judges, draws or tells knows these and no slice; a slice's `watch.py` kn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -157,7 +157,8 @@ class Snapshot:
 
     Args:
         watched_at: when the health timer last acted.
-        waker: what wakes the jobs on the host that looks.
+        waker: what wakes the jobs on the host that looks; `timers_on` are the jobs whose timer is active there.
+        channels: by which ways people are told, as far as the host that looks is configured; None where nobody asked.
         watched: the slices, in their order; `parts` is what each has read, by the name of its job.
     """
 
@@ -170,6 +171,8 @@ class Snapshot:
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
     waker: Waker = Waker.UNITS
+    timers_on: frozenset[str] = frozenset()
+    channels: tuple[str, ...] | None = None
     watched: tuple[Watched, ...] = ()
     parts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -295,10 +298,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue that may become too long: what its documents wait for, and how it gets shorter."""
+    """
+    A queue that may become too long.
+
+    Args:
+        words: what its documents wait for.
+        limit: what keeps it from getting shorter faster while its job runs; `what_to_do` the next step.
+    """
 
     words: str
-    faster: str
+    limit: str
+    what_to_do: str
 
 
 @dataclass(frozen=True)
@@ -310,20 +320,202 @@ class About:
         job: its name.
         unused: why it is not in use, and the first steps.
         checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
-        queue: None if no queue of it can be too long.
         whole: words for a success of the job as a whole, where runs may be for named items only.
         item: what one of its items is called, if each is a subject of its own.
         causes: what the codes of failed items mean.
+        blocked: why items of it are eligible for nothing.
     """
 
     job: str
     unused: str
+    blocked: str
     first_steps: str | None = None
     checks: Mapping[str, str] = field(default_factory=dict)
-    queue: Queue | None = None
     whole: str = ""
     item: str | None = None
     causes: Mapping[str, Cause] = field(default_factory=dict)
+
+
+class Severity(StrEnum):
+    """How a row stands; those that need a person first."""
+
+    BAD = "bad"
+    ATTENTION = "attention"
+    PAUSED = "paused"  # somebody took it out for a time: shown, and needs nobody
+    OK = "ok"
+    UNUSED = "unused"  # it takes no part
+
+
+class Unit(StrEnum):
+    """What a column holds."""
+
+    TEXT = "text"
+    COUNT = "count"
+    INSTANT = "instant"
+    MILLISECONDS = "milliseconds"
+    OTHER = "other"  # for JSON only
+
+
+@dataclass(frozen=True)
+class Metric:
+    """
+    A column as Prometheus sees it: a gauge with a sample for each row.
+
+    Args:
+        name: without the program's prefix; columns of the same name are one metric, told apart by `labels`.
+        row_labels: the labels that tell the rows apart, each with the name of the column that holds its value.
+    """
+
+    name: str
+    words: str
+    row_labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    One column of a section.
+
+    Args:
+        name: its key in JSON.
+        noun: what a person calls it: a count's noun, an instant's event; without one it is for machines only.
+        nouns: the noun of several.
+    """
+
+    name: str
+    unit: Unit = Unit.TEXT
+    noun: str = ""
+    nouns: str | None = None
+    metric: Metric | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One thing of a section.
+
+    Args:
+        key: tells it from the others of its section, whichever slice speaks of it.
+        name: what a person reads, with what it is called in a command.
+        cells: a value for each column, by name.
+        state: how it stands, in a word or two.
+        subject: that of the problems about it.
+    """
+
+    key: object
+    name: str
+    cells: Mapping[str, Any]
+    severity: Severity = Severity.OK
+    state: str = ""
+    why: str | None = None
+    what_to_do: str | None = None
+    subject: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    One table, as every view draws it.
+
+    Args:
+        name: where it stands in JSON, dots between its parts; sections of one name are one: what a further slice
+            knows of the same rows.
+        title: its heading; without one it is for machines only.
+        summary: all rows in a few words.
+        state: the key of the rows' state in JSON; without one the rows have no state there.
+        states: every state that a row may be in: how many are in each is a metric.
+        notes: what is to be known beside the rows.
+        listing: the command that lists all of them.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    title: str = ""
+    summary: str = ""
+    state: str = ""
+    states: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    listing: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One row of values, one for each label of the chart; None where there is none. `css` is a class of the page."""
+
+    name: str
+    css: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Bars on each other, or lines beside each other, over the same labels."""
+
+    title: str
+    labels: Sequence[str]
+    series: tuple[Series, ...]
+    unit: str = ""
+    lines: bool = False
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days of a page, in UTC, between two instants of the database's clock."""
+
+    since: datetime
+    now: datetime
+    days: tuple[date, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """Return each day as a chart names it."""
+        return [f"{day:%d %b}" for day in self.days]
+
+
+@dataclass(frozen=True)
+class Past:
+    """
+    What a page tells of a section beyond one look.
+
+    Args:
+        squares: how each day went, by the row's key; a day without anything has none.
+        totals: name and number, of everything that is kept.
+    """
+
+    squares: Mapping[object, Mapping[date, Severity]] = field(default_factory=dict)
+    totals: tuple[tuple[str, int], ...] = ()
+    charts: tuple[Chart, ...] = ()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One thing that happened to a row: when, how it ended, in a few words; `name` is what of the row it is about."""
+
+    at: datetime
+    state: str
+    severity: Severity
+    text: str = ""
+    name: str = ""
+    run_id: UUID | None = None
+
+
+_AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
+# in SQL: in which of these a row of a view of what is due lies
+AGE = "width_bucket(extract(epoch FROM now() - due_since)::float8, ARRAY[60, 300, 1800, 7200, 86400]::float8[])"
+
+
+def chart_of_ages(title: str, counts: Mapping[int, int]) -> tuple[Chart, ...]:
+    """Return how long the rows of a view wait, of how many are in each AGE; nothing if none waits."""
+    bars = Series("documents", "waiting", [counts.get(at, 0) for at in range(len(_AGES))])
+    return (Chart(title, _AGES, (bars,)),) if counts else ()
+
+
+def columns_of(facts: type, *told: Column) -> tuple[Column, ...]:
+    """Return a column for each field of a frozen type; `told` are those that are more than a key in JSON."""
+    known = {column.name: column for column in told}
+    return tuple(known.get(found.name) or Column(found.name, Unit.OTHER) for found in fields(facts))
 
 
 class Watched(Protocol):
@@ -343,6 +535,9 @@ class Watched(Protocol):
     def problems(self, seen: Snapshot, /) -> Iterator[Problem]:
         """Return what needs a person, in the order of `ABOUT.checks`; other kinds are health's own."""
 
+    def queue(self, seen: Snapshot, job: JobFacts, /) -> Queue | None:
+        """Return its queue; None if none can be too long, or another problem says already why it does not move."""
+
     def notes(self, seen: Snapshot, /) -> Iterator[str]:
         """Return what is worth knowing, and needs nobody now."""
 
@@ -351,6 +546,15 @@ class Watched(Protocol):
 
     def levels(self, seen: Snapshot, /) -> Iterator[Level]:
         """Return the promises of the window."""
+
+    def sections(self, seen: Snapshot, /) -> Iterator[Section]:
+        """Return the tables of what it knows, each in the order in which its rows are told."""
+
+    def past(self, connection: Connection, days: Days, /) -> Mapping[str, Past]:
+        """Return what a page tells of earlier days, by name of the section: a fixed number of statements."""
+
+    def lately(self, connection: Connection, section: str, row: Row, days: Days, /) -> Iterator[Moment]:
+        """Return what happened to one row of a section of its, the latest first: one statement, bounded."""
 
 
 def by_hand(run: RunFacts | None) -> str:

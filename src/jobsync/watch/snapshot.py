@@ -53,6 +53,8 @@ def read_snapshot(
     now: datetime | None = None,
     window: timedelta = WINDOW,
     waker: Waker = Waker.UNITS,
+    timers_on: frozenset[str] = frozenset(),
+    channels: tuple[str, ...] | None = None,
 ) -> Snapshot:
     """
     Read everything an operator asks about.
@@ -61,7 +63,8 @@ def read_snapshot(
         watched: the slices, in the order in which they are told.
         now: another instant than the database's clock, for tests.
         window: how far rates, durations and failures look back.
-        waker: what wakes the jobs on this host, for advice that works here.
+        waker, timers_on: what wakes the jobs on this host, for advice that works here.
+        channels: by which ways people are told.
     """
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
@@ -78,6 +81,8 @@ def read_snapshot(
         alerts=_alerts(connection),
         watched_at=connection.execute(select(jobs.c.last_tick_at).where(jobs.c.name == WATCH)).scalar_one_or_none(),
         waker=waker,
+        timers_on=timers_on,
+        channels=channels,
         watched=tuple(watched),
         parts=parts,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, span
-from jobsync.watch.model import About, JobFacts, JobStatus, Level, Snapshot, State, by_hand
+from jobsync.watch.model import About, JobFacts, JobStatus, Level, Queue, Snapshot, State, by_hand
 from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
@@ -32,9 +32,16 @@ def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
 def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
     """Return the words for a silent timer; where none is installed, a person may have been the only one to tick."""
     words = f"one is expected every {facts.kind.beat_s} s"
+    if facts.kind.name in seen.timers_on:
+        return f"{words}; its timer is on, so its service ends before it asks"
     if seen.waker in (Waker.UNITS, Waker.CRON):
         return words
     return f"{words}; no timer is installed on this host, and --scheduled typed by hand counts as a tick"
+
+
+def wake_advice(seen: Snapshot, name: str) -> str:
+    """Return the commands that let the host that looks wake a job (or `health`) again."""
+    return how_to_wake(seen.waker, name, is_on=name in seen.timers_on)
 
 
 def about(seen: Snapshot, name: str) -> About:
@@ -88,11 +95,11 @@ def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if not facts.in_use:
         return None
-    what = how_to_wake(seen.waker, facts.kind.name)
+    what, is_on = wake_advice(seen, facts.kind.name), facts.kind.name in seen.timers_on
     if is_timer_silent(facts, seen.now):
         why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
         return JobStatus(facts, State.TIMER_OFF, why, what)
-    if facts.last_tick_at is None and facts.last_run is None:
+    if facts.last_tick_at is None and facts.last_run is None and not is_on:
         return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)
     oldest = facts.oldest_due_at
     if facts.last_tick_at is None and oldest and (seen.now - oldest).total_seconds() > _SILENT_LEAST_S:
@@ -173,6 +180,17 @@ def _in_a_row(seen: Snapshot, facts: JobFacts) -> str:
         who = "a run by hand" if by_hand(good) else "a retry"
         return f"{words}; {who} {how} {when}: the job can work, the next scheduled run shows whether it is over"
     return f"{words}; a run by hand {how} {when}, scheduled ones still fail" if by_hand(good) else words
+
+
+# in these a job takes nothing, or next to nothing, from its queue
+_HALTED = (State.OFF, State.TIMER_OFF, State.BLOCKED, State.STUCK, State.TOO_OFTEN, State.UPSTREAM_DOWN)
+
+
+def limit_of(status: JobStatus, queue: Queue) -> tuple[str, str]:
+    """Return what limits a queue, and the next step: what halts its job, else what makes it slow while it runs."""
+    if status.state in _HALTED:
+        return f"{status.state}: {status.why}", status.what_to_do or queue.what_to_do
+    return queue.limit, queue.what_to_do
 
 
 def service_levels(seen: Snapshot) -> list[Level]:

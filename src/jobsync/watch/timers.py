@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -40,13 +42,30 @@ def read_waker(*, embedded: bool, systemd: Path = SYSTEMD, units: Path = UNITS, 
     return Waker.SYSTEMD if runs else Waker.ABSENT
 
 
-def how_to_wake(waker: Waker, name: str) -> str:
+def read_timers_on(waker: Waker, names: Sequence[str]) -> frozenset[str]:
+    """Return the jobs whose timer is active on this host; none where systemd cannot be asked."""
+    if waker is not Waker.UNITS:
+        return frozenset()
+    command = ["systemctl", "is-active", *(f"jobsync-{name}.timer" for name in names)]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.split()
+    except (OSError, subprocess.TimeoutExpired):
+        return frozenset()
+    return frozenset(name for name, state in zip(names, said, strict=False) if state == "active")
+
+
+def how_to_wake(waker: Waker, name: str, *, is_on: bool = False) -> str:
     """
     Return the commands that let this host wake a job (or `health`) again.
+
+    Args:
+        is_on: its timer is active, so it is its service that fails.
 
     >>> how_to_wake(Waker.NOBODY, "stock-sync")
     'by hand: jobsync stock-sync; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…'
     """
+    if is_on:
+        return f"systemctl status jobsync-{name}.service; journalctl -u jobsync-{name}.service -n 50"
     if waker is Waker.UNITS:
         return f"systemctl status jobsync-{name}.timer; systemctl enable --now jobsync-{name}.timer"
     if waker is Waker.CRON:

@@ -1,22 +1,36 @@
-"""Small charts as inline SVG: numbers in, markup out; colours come from the page's classes, texts are escaped."""
+"""Small charts as inline SVG: numbers in, places on the paper out; `templates/chart.svg` draws them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
+
+from jobsync.watch.model import Chart, Series
+from jobsync.watch.views.templates import render
 
 WIDTH, HEIGHT = 480, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 4, 10, 22
+_BAR_MOST, _STEP_MOST = 36, 72  # a few bars do not spread over the whole width
 
 
 @dataclass(frozen=True)
-class Series:
-    """One row of values, one for each label of the chart; None where there is none. `css` is a class of the page."""
+class Mark:
+    """
+    What stands over one label: pieces of a bar (x, y, width, height) or a point of a line (x, y); `words` tell of it.
+    """
 
-    name: str
-    css: str
-    values: Sequence[float | None]
+    words: str
+    pieces: Sequence[tuple[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Lines across with their words (y, text), labels below (x, anchor, text)."""
+
+    across: Sequence[tuple[float, str]]
+    below: Sequence[tuple[float, str, str]]
 
 
 def nice_top(value: float) -> float:
@@ -37,98 +51,84 @@ def nice_top(value: float) -> float:
     return int(top) if top == int(top) else round(top, 6)
 
 
-def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str) -> str:
-    """Return stacked bars, one for each label."""
+def draw(chart: Chart) -> Markup:
+    """Return a chart as markup."""
+    drawn = draw_lines if chart.lines else draw_bars
+    return drawn(chart.labels, chart.series, title=chart.title, unit=chart.unit)
+
+
+def draw_bars(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> Markup:
+    """Return bars with their series on each other; what is hovered over says the numbers."""
     totals = [sum(each.values[at] or 0 for each in series) for at in range(len(labels))]
     top = max(2, nice_top(max(totals, default=0)))  # there is no half a run
-    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
-    width = max(1.0, step * 0.78)
-    parts = []
+    step = _step(labels)
+    width = min(_BAR_MOST, max(1.0, step * 0.78))
+    bars = []
     for at, label in enumerate(labels):
-        x, y = _LEFT + at * step + (step - width) / 2, float(HEIGHT - _BOTTOM)
-        told = [f"{each.name} {_short(each.values[at] or 0)}" for each in series if each.values[at]]
-        pieces = []
+        told = [f"{each.name} {short(each.values[at] or 0)}{unit}" for each in series if each.values[at]]
+        pieces: list[tuple[str, Sequence[float]]] = []
+        y = float(HEIGHT - _BOTTOM)
         for each in series:
-            value = each.values[at] or 0
-            if value <= 0:
-                continue
-            height = max(1.5, value / top * (HEIGHT - _TOP - _BOTTOM))
-            y -= height
-            pieces.append(
-                f'<rect class="{each.css}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
-            )
+            if (value := each.values[at] or 0) > 0:
+                height = max(1.5, value / top * (HEIGHT - _TOP - _BOTTOM))
+                y -= height
+                pieces.append((each.css, (_LEFT + at * step + (step - width) / 2, y, width, height)))
         if pieces:
-            parts.append(f"<g><title>{escape(label)}: {escape(', '.join(told))}</title>{''.join(pieces)}</g>")
-    return _frame(labels, top, "".join(parts), title=title)
+            bars.append(Mark(f"{label}: {', '.join(told)}", pieces))
+    return render("chart.svg", title=title, frame=_frame(labels, top, unit), bars=bars, lines=(), points=())
 
 
-def draw_lines(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> str:
+def draw_lines(labels: Sequence[str], series: Sequence[Series], *, title: str, unit: str = "") -> Markup:
     """Return one line for each series; a missing value interrupts its line."""
     values = [value for each in series for value in each.values if value is not None]
     top = nice_top(max(values, default=0))
-    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
-    parts = []
+    step = _step(labels)
+    lines: list[tuple[str, Sequence[tuple[float, float]]]] = []
+    points = []
     for each in series:
-        pieces: list[list[str]] = [[]]
-        dots = []
-        for at, value in enumerate(each.values):
+        piece: list[tuple[float, float]] = []
+        for at, value in enumerate([*each.values, None]):
             if value is None:
-                pieces.append([])
+                lines += [(each.css, piece)] if len(piece) > 1 else []
+                piece = []
                 continue
-            x = _LEFT + (at + 0.5) * step
-            y = HEIGHT - _BOTTOM - value / top * (HEIGHT - _TOP - _BOTTOM)
-            pieces[-1].append(f"{x:.1f},{y:.1f}")
-            words = f"{labels[at]}: {each.name} {_short(value)}{unit}"
-            dots.append(
-                f'<circle class="{each.css}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"><title>{escape(words)}</title></circle>'
-            )
-        parts += [
-            f'<polyline class="line {each.css}" points="{" ".join(piece)}"/>' for piece in pieces if len(piece) > 1
-        ]
-        parts += dots
-    return _frame(labels, top, "".join(parts), title=title, unit=unit)
+            x, y = _LEFT + (at + 0.5) * step, HEIGHT - _BOTTOM - value / top * (HEIGHT - _TOP - _BOTTOM)
+            piece.append((x, y))
+            points.append(Mark(f"{labels[at]}: {each.name} {short(value)}{unit}", [(each.css, (x, y))]))
+    return render("chart.svg", title=title, frame=_frame(labels, top, unit), bars=(), lines=lines, points=points)
 
 
-def draw_strip(classes: Sequence[str | None], *, title: str) -> str:
+def draw_strip(classes: Sequence[str | None], *, title: str) -> Markup:
     """Return a row of small squares, one for each day; None is a day without anything."""
     size, step = 9, 11
-    width = len(classes) * step - (step - size)
-    squares: dict[str, list[str]] = {}
+    squares: dict[str, list[int]] = {}
     for at, css in enumerate(classes):
-        squares.setdefault(css or "none", []).append(f"M{at * step} 0h{size}v{size}h-{size}z")
-    paths = "".join(f'<path class="{css}" d="{"".join(parts)}"/>' for css, parts in squares.items())
-    return (
-        f'<svg class="strip" viewBox="0 0 {width} {size}" width="{width}" height="{size}" role="img">'
-        f"<title>{escape(title)}</title>{paths}</svg>"
-    )
+        squares.setdefault(css or "none", []).append(at * step)
+    return render("strip.svg", title=title, squares=squares, size=size, width=len(classes) * step - (step - size))
 
 
-def _frame(labels: Sequence[str], top: float, inside: str, *, title: str, unit: str = "") -> str:
-    lines = []
-    for share in (0, 0.5, 1):
-        y = HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
-        lines.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        lines.append(
-            f'<text x="{_LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{_short(top * share)}{escape(unit)}</text>'
-        )
-    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
-    shown = max(1, -(-len(labels) // 6))
-    for at in range(0, len(labels), shown):
-        x, anchor = _LEFT + (at + 0.5) * step, "middle"
-        if x > WIDTH - 30:
-            x, anchor = WIDTH - _RIGHT, "end"
-        lines.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(labels[at])}</text>')
-    return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(lines)}{inside}</svg>"
-    )
+def _step(labels: Sequence[str]) -> float:
+    """Return how far labels stand apart."""
+    return min((WIDTH - _LEFT - _RIGHT) / max(1, len(labels)), _STEP_MOST)
 
 
-def _short(value: float) -> str:
+def _frame(labels: Sequence[str], top: float, unit: str) -> Frame:
+    across = [(HEIGHT - _BOTTOM - part * (HEIGHT - _TOP - _BOTTOM), short(top * part) + unit) for part in (0, 0.5, 1)]
+    return Frame(across, list(_below(labels)))
+
+
+def _below(labels: Sequence[str]) -> Iterator[tuple[float, str, str]]:
+    step = _step(labels)
+    for at in range(0, len(labels), max(1, -(-len(labels) // 6))):
+        x = _LEFT + (at + 0.5) * step
+        yield (WIDTH - _RIGHT, "end", labels[at]) if x > WIDTH - 30 else (x, "middle", labels[at])
+
+
+def short(value: float) -> str:
     """
     Return a number in few signs.
 
-    >>> [_short(v) for v in (0, 0.25, 12.5, 1500, 2000000)]
+    >>> [short(v) for v in (0, 0.25, 12.5, 1500, 2000000)]
     ['0', '0.25', '12.5', '1.5k', '2M']
     """
     for size, name in ((1_000_000, "M"), (1000, "k")):

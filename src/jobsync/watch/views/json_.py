@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from jobsync.easycars import watch as easycars
-from jobsync.easycars.watch import DealershipStatus, dealership_statuses
 from jobsync.phrases import many
-from jobsync.sri import watch as sri
 from jobsync.watch.health import Health
-from jobsync.watch.model import CALM, JobStatus, Level, Snapshot
+from jobsync.watch.model import CALM, JobStatus, Level, Row, Section, Snapshot
+from jobsync.watch.sections import sections_of
 from jobsync.watch.state import job_statuses, service_levels
-from jobsync.watch.views.tenants import tenants_of
 
 ALL_WELL = "all is well"
 
@@ -32,17 +30,12 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         "checked_at": seen.now,
         "database": seen.database,
         "watched_at": seen.watched_at,
+        "channels": seen.channels,
         "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
         "status": "attention" if health.problems else "ok",
         "problems": [vars(problem) for problem in health.problems],
         "jobs": [_job_json(status) for status in job_statuses(seen)],
-        "dealerships": [_dealership_json(status) for status in dealership_statuses(seen)],
-        "tenants": [vars(found) for found in tenants_of(seen)],
-        "easycars": {"hosts": [vars(host) for host in easycars.facts_of(seen).hosts]},
-        "sri": {
-            "hosts": [vars(host) for host in sri.facts_of(seen).hosts],
-            "asks": [vars(asks) for asks in sri.facts_of(seen).asks],
-        },
+        **_sections_json(sections_of(seen)),
         "service_levels": [
             {**_told(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
         ],
@@ -99,12 +92,26 @@ def _job_json(status: JobStatus) -> dict[str, Any]:
     }
 
 
-def _dealership_json(status: DealershipStatus) -> dict[str, Any]:
+def _sections_json(sections: Sequence[Section]) -> dict[str, Any]:
+    """Return the rows of each section under its name; a dot in it leads one object deeper."""
+    document: dict[str, Any] = {}
+    for section in sections:
+        *outer, name = section.name.split(".")
+        inner = document
+        for each in outer:
+            inner = inner.setdefault(each, {})
+        inner[name] = [_row_json(section, row) for row in section.rows]
+    return document
+
+
+def _row_json(section: Section, row: Row) -> dict[str, Any]:
+    told = {column.name: row.cells[column.name] for column in section.columns}
+    if not section.state:
+        return told
     return {
-        **vars(status.facts),
-        "holds": [vars(hold) for hold in status.facts.holds],
-        "kept": [vars(hold) for hold in status.facts.kept],
-        "standing": str(status.standing),
-        "why": status.why,
-        "what_to_do": status.what_to_do,
+        **told,
+        section.state: row.state,
+        "severity": str(row.severity),
+        "why": row.why,
+        "what_to_do": row.what_to_do,
     }

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jobsync import __version__
-from jobsync.easycars.watch import Standing, dealership_statuses
 from jobsync.logs import visible
-from jobsync.phrases import ago, many, pause_end, percent, span, stamp
-from jobsync.sri import watch as sri
-from jobsync.watch.health import Health, is_unwatched
-from jobsync.watch.model import CALM, WATCH, JobFacts, JobStatus, Snapshot, State, by_hand
-from jobsync.watch.state import about, job_statuses, service_levels
-from jobsync.watch.timers import how_to_wake
+from jobsync.phrases import ago, many, percent, span, stamp
+from jobsync.watch.health import HOW_TO_TELL, NOBODY_TOLD, Health, is_unwatched
+from jobsync.watch.model import CALM, WATCH, JobFacts, JobStatus, Row, Section, Severity, Snapshot, State, Unit, by_hand
+from jobsync.watch.sections import sections_of
+from jobsync.watch.state import about, job_statuses, service_levels, wake_advice
 from jobsync.watch.views.json_ import ALL_WELL, headline
-from jobsync.watch.views.tenants import Tenant, tenants_of
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
 _FAILURES_MOST = 4
@@ -46,14 +43,18 @@ def fold(line: Line, width: int) -> Iterator[Line]:
 
 def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
+    if seen.channels == ():
+        yield BAD, NOBODY_TOLD
+        yield HEAD, f"  do     set {HOW_TO_TELL}"
     words = headline(seen, verdict)
     style = BAD if verdict.problems else GOOD if words == ALL_WELL else WARN
     yield DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
     yield style, f"{words}: jobsync health" if verdict.problems else words
-    yield from _nowhere_else(seen, verdict)
+    sections = [section for section in sections_of(seen) if section.title and section.rows]
+    yield from _nowhere_else(sections, verdict)
     yield from _jobs(seen)
-    yield from _dealerships(seen)
-    yield from _tenants(seen)
+    for section in sections:
+        yield from _section(section)
     yield from _levels(seen)
     yield from _failures(seen)
     yield from _watch(seen)
@@ -62,10 +63,14 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
 _HOMELESS = ("settings", "unit", "prune", "mail")  # kinds of problems that none of the sections below is about
 
 
-def _nowhere_else(seen: Snapshot, verdict: Health) -> Iterator[Line]:
-    """What needs a person and is neither a job's, a dealership's nor a tenant's."""
-    below = {f"dealership {each.facts.id}" for each in dealership_statuses(seen) if each.standing is Standing.WARNED}
-    found = [each for each in verdict.problems if each.kind in _HOMELESS and each.subject not in below]
+def _nowhere_else(sections: Sequence[Section], verdict: Health) -> Iterator[Line]:
+    """What needs a person, and neither a job nor a row below says."""
+    below = {row.subject: row.what_to_do or "" for section in sections for row in section.rows}
+    found = [
+        each
+        for each in verdict.problems
+        if each.kind in _HOMELESS and each.what_to_do not in below.get(each.subject, "")
+    ]
     if found:
         yield PLAIN, ""
     for each in found[:_TROUBLED_MOST]:
@@ -81,13 +86,15 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
         return
     told = sum(1 for alert in seen.alerts if alert.notified_at)
     acted = f"the health timer acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
+    if seen.watched_at is None and WATCH in seen.timers_on:
+        acted = "the health timer is on, and has not acted yet"
     yield PLAIN, ""
     style = BAD if is_unwatched(seen) else WARN if seen.alerts else DIM
     spared = [alert.silenced_until for alert in seen.alerts if alert.silenced_until and alert.silenced_until > seen.now]
     silenced = f", {len(spared)} silenced until {stamp(max(spared))} at the latest" if spared else ""
     yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told{silenced}; {acted}"
     if is_unwatched(seen):
-        yield HEAD, f"  do     {how_to_wake(seen.waker, WATCH)}"
+        yield HEAD, f"  do     {wake_advice(seen, WATCH)}"
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
@@ -142,7 +149,7 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     if facts.waiting:
         parts.append(f"{facts.waiting} waiting")
     if facts.blocked:
-        parts.append(f"{facts.blocked} paused, off or without credentials")
+        parts.append(f"{facts.blocked} {about(seen, facts.kind.name).blocked}")
     if facts.next_at:
         parts.append(
             f"next {'retry' if facts.next_is_retry else 'slot'} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}"
@@ -153,73 +160,36 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
 # --- the rest of the screen ------------------------------------------------------------------------------------------
 
 
-def _dealerships(seen: Snapshot) -> Iterator[Line]:
-    statuses = dealership_statuses(seen)
-    if not statuses:
-        return
-    counts = {standing: sum(1 for found in statuses if found.standing is standing) for standing in Standing}
+_ROW_STYLES = {Severity.BAD: BAD, Severity.ATTENTION: WARN, Severity.PAUSED: WARN}
+
+
+def _section(section: Section) -> Iterator[Line]:
     yield PLAIN, ""
-    summary = ", ".join(f"{number} {standing}" for standing, number in counts.items() if number)
-    yield HEAD, f"dealerships  {len(statuses)}: {summary}"
-    told = (Standing.PARTIAL, Standing.WARNED, Standing.PAUSED)
-    calm = (Standing.FINE, Standing.NEW, Standing.OFF, Standing.NO_CREDENTIALS, *told)
-    troubled = [found for found in statuses if found.standing not in calm]
-    others = [found for found in statuses if found.standing in told]
-    rows = (troubled + others)[:_TROUBLED_MOST]
-    advised: set[tuple[Standing, str]] = set()
-    for found in rows:
-        name = visible(f"{found.facts.id} {found.facts.name}", most=40)
-        style = BAD if found.standing in (Standing.SILENT, Standing.FAILING) else WARN
-        yield (
-            style,
-            f"  {name.ljust(28)}  {str(found.standing).ljust(9)}  {visible(found.why or '', most=200)}".rstrip(),
-        )
-        kind = found.standing, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", found.what_to_do or "")
-        if found.what_to_do and kind not in advised:  # the others differ in their number only
+    yield HEAD, f"{section.title.lower().ljust(12)} {len(section.rows)}: {section.summary}"
+    told = [row for row in section.rows if row.severity in _ROW_STYLES]
+    rows = told[:_TROUBLED_MOST]
+    names = [visible(row.name, most=44) for row in rows]
+    wide = max(map(len, names), default=0), max((len(row.state) for row in rows), default=0)
+    advised: set[tuple[str, str]] = set()
+    for row, name in zip(rows, names, strict=True):
+        words = visible(", ".join(_words(section, row)), most=200)
+        yield _ROW_STYLES[row.severity], f"  {name.ljust(wide[0])}  {row.state.ljust(wide[1])}  {words}".rstrip()
+        kind = row.state, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", row.what_to_do or "")
+        if row.what_to_do and kind not in advised:  # the others differ in their number only
             advised.add(kind)
-            yield HEAD, f"{''.ljust(_INDENT)}do     {visible(found.what_to_do, most=200)}"
-    more = len(troubled) + len(others) - len(rows)
-    if more > 0:
-        yield DIM, f"  ... and {more} more: jobsync status --json, jobsync dealership list"
+            yield HEAD, f"{''.ljust(_INDENT)}do     {visible(row.what_to_do, most=200)}"
+    if len(told) > len(rows):
+        yield DIM, f"  ... and {len(told) - len(rows)} more: jobsync status --json, {section.listing}"
+    yield from ((PLAIN, f"  {note}") for note in section.notes)
 
 
-def _tenants(seen: Snapshot) -> Iterator[Line]:
-    tenants = tenants_of(seen)
-    if not tenants:
-        return
-    pending = sum(found.pending for found in tenants)
-    rejected = sum(found.rejected for found in tenants)
-    attention = many(sum(found.needs_attention for found in tenants), "needs a person", "need a person")
-    yield PLAIN, ""
-    yield HEAD, f"tenants      {len(tenants)}: {pending} pending, {attention}, {rejected} rejected"
-    told = [found for found in tenants if found.needs_attention or found.ride_parked]
-    told += [found for found in tenants if not found.takes_part and found not in told]
-    for found in told[:_TROUBLED_MOST]:
-        name = visible(f"{found.ruc} {found.name}", most=44)
-        yield WARN, f"  {name.ljust(44)}  {', '.join(_of_tenant(seen, found))}"
-    if len(told) > _TROUBLED_MOST:
-        yield DIM, f"  ... and {len(told) - _TROUBLED_MOST} more: jobsync tenant list"
-    if rejected:
-        yield DIM, "  rejected: for the issuer to correct; jobsync invoice list --status rejected"
-    for asks in sri.facts_of(seen).asks:
-        if asks.outcome == "all":
-            timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
-            yield PLAIN, f"  the SRI answered {asks.asks} times, {timing}"
-
-
-def _of_tenant(seen: Snapshot, found: Tenant) -> Iterator[str]:
-    if not found.takes_part:
-        yield f"paused {pause_end(found.paused_until)}" if found.paused else "inactive"
-    if found.needs_attention:
-        yield f"{many(found.needs_attention, 'needs', 'need')} a person"
-    if found.ride_parked:
-        yield f"{many(found.ride_parked, 'RIDE')} refused"
-    if found.due:
-        yield f"{found.due} due, oldest {ago(seen.now, found.oldest_due_at)}"
-    if found.pending:
-        yield f"{found.pending} pending"
-    if found.rejected:
-        yield f"{found.rejected} rejected"
+def _words(section: Section, row: Row) -> Iterator[str]:
+    """What is counted of a row, then why it stands as it does."""
+    for column in section.columns:
+        if column.unit is Unit.COUNT and column.noun and row.cells[column.name]:
+            yield many(row.cells[column.name], column.noun, column.nouns)
+    if row.why:
+        yield row.why
 
 
 def _levels(seen: Snapshot) -> Iterator[Line]:

@@ -1,0 +1,33 @@
+"""jobsync metrics: the facts of status for Prometheus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobsync.cli.options import tools_of, transaction
+from jobsync.cli.output import write_page
+from jobsync.errors import JobsyncError
+from jobsync.watch.health import judge_health
+from jobsync.watch.snapshot import read_snapshot
+from jobsync.watch.views.metrics import render_away, render_metrics
+
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write here, whole or not at all; - or nothing: stdout."),
+]
+_MODE = 0o644  # node_exporter reads it as another user
+
+
+def metrics(context: typer.Context, output: Output = None) -> None:
+    """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
+    try:
+        with transaction(context) as connection:
+            seen = read_snapshot(connection, tools_of(context).watched)
+    except JobsyncError:
+        write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
+        raise
+    verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+    write_page(output, render_metrics(seen, verdict), mode=_MODE)

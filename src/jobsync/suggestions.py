@@ -1,0 +1,52 @@
+"""What a shell may offer where a value is typed, from the database through libpq alone: a person waits at each key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from jobsync import libpq
+from jobsync.logs import visible
+from jobsync.schema_name import use_schema
+from jobsync.settings import load_settings
+
+_MOST = 200
+# Each asks for a value and what it is, in the order in which they are offered.
+QUESTIONS = {
+    "dealership": "SELECT id::text AS value, name AS about FROM dealerships ORDER BY id",
+    "tenant": "SELECT ruc AS value, name AS about FROM tenants ORDER BY name",
+    "run": (
+        "SELECT left(id::text, 8) AS value, concat_ws(' ', job, status, to_char(started_at AT TIME ZONE 'UTC',"
+        " 'YYYY-MM-DD HH24:MI\"Z\"')) AS about FROM job_runs ORDER BY started_at DESC LIMIT 30"
+    ),
+    "hold": (
+        "SELECT h.id::text AS value, concat_ws(' ', h.kind, 'of', d.name) AS about"
+        " FROM holds h JOIN dealerships d ON d.id = h.dealership_id"
+        " WHERE h.status IN ('pending', 'approved') AND h.applied_at IS NULL ORDER BY h.id DESC"
+    ),
+    "alert": (
+        "SELECT kind AS value, string_agg(DISTINCT subject, ', ') AS about FROM alerts"
+        " WHERE closed_at IS NULL GROUP BY kind ORDER BY kind"
+    ),
+}
+
+
+def suggest(kind: str, environ: Mapping[str, str], *, within_s: float) -> list[tuple[str, str]]:
+    """
+    Return values of a kind, each with what it is; none where the database is a private one, or does not answer in time.
+
+    Raises:
+        JobsyncError, OSError, AttributeError, ValueError: nothing can be asked.
+    """
+    settings = load_settings(environ)
+    if settings.database_url is None:
+        return []
+    question = (
+        f"{use_schema(settings.database_schema)}; SET LOCAL statement_timeout = '{within_s}s';"
+        " SELECT coalesce(json_agg(json_build_array(value, coalesce(about, ''))), '[]')::text, ''"
+        f" FROM (SELECT * FROM ({QUESTIONS[kind]}) AS every LIMIT {_MOST}) AS found"
+    )
+    parameters = {"application_name": "jobsync:completion", "client_encoding": "UTF8"}
+    row = libpq.ask_row(settings.database_url, question, parameters=parameters, within_s=within_s)
+    pairs = json.loads(row[0]) if row else []
+    return [(visible(value, most=80), visible(about, most=60)) for value, about in pairs]

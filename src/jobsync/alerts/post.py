@@ -128,9 +128,10 @@ def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url:
 @dataclass(frozen=True)
 class Ping:
     """
-    The dead-man switch: somebody outside is told that a run went well, and raises the alarm when nothing comes.
+    The dead-man switch: somebody outside is told how each run went, and raises the alarm when nothing comes.
 
-    The address is used in the manner of healthchecks.io: as it stands for a success, with `/start` and `/fail` else.
+    The address is used in the manner of healthchecks.io: with `/start`, with the exit code of what ended, or, of what
+    has none, as it stands for a success and with `/fail` else.
     `{job}` in it is replaced by the job's name, so that each job can have a switch of its own.
     """
 
@@ -140,7 +141,7 @@ class Ping:
 
     def tell(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
         """
-        Send one signal: `start`, `success` or `fail`.
+        Send one signal: `start`, an exit code, `success` or `fail`, with a text of which 5000 characters are kept.
 
         Raises:
             NotSent: nobody took it; the run's verdict and exit code stand.
@@ -154,11 +155,11 @@ def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> 
     """
     Return where a signal goes.
 
-    >>> ping_address("https://ping.example/k/{job}?create=1", "stock-sync", "fail", run="r1")
-    'https://ping.example/k/stock-sync/fail?create=1&rid=r1'
+    >>> ping_address("https://ping.example/k/{job}?create=1", "stock-sync", "3", run="r1")
+    'https://ping.example/k/stock-sync/3?create=1&rid=r1'
     """
     parts = urlsplit(url.replace("{job}", quote(job, safe="")).replace("%7Bjob%7D", quote(job, safe="")))
-    path = parts.path.rstrip("/") + {"start": "/start", "fail": "/fail"}.get(signal, "")
+    path = parts.path.rstrip("/") + ("" if signal == "success" else f"/{signal}")
     query = "&".join(filter(None, (parts.query, f"rid={quote(run, safe='')}" if run else "")))
     return parts._replace(path=path, query=query, fragment="").geturl()
 
@@ -186,4 +187,4 @@ def hide_secrets(settings: Settings) -> None:
             pieces = [*parts.path.split("/"), *(value for values in parse_qs(parts.query).values() for value in values)]
             for piece in pieces:
                 if len(piece) >= 12:
-                    register_secret(piece)
+                    register_secret(piece, whole=True)

@@ -87,7 +87,10 @@ def test_only_the_stand_ins_use_their_extra() -> None:
     ("file", "wanted"),
     [
         ("constraints.txt", declared() | declared("embedded") | names(_PROJECT["dependency-groups"]["build"])),
-        ("constraints-dev.txt", declared("embedded", "sandbox", "notify") | names(_PROJECT["dependency-groups"]["dev"])),
+        (
+            "constraints-dev.txt",
+            declared("embedded", "sandbox", "notify") | names(_PROJECT["dependency-groups"]["dev"]),
+        ),
     ],
 )
 def test_all_that_is_declared_is_pinned(file: str, wanted: set[str]) -> None:

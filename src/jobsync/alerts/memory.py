@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 from sqlalchemy import delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from jobsync.alerts.local_file import LocalFile, open_file
-from jobsync.alerts.model import Alert, Book
+from jobsync.alerts.model import Alert, Book, Silence, as_plain
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import translated
 from jobsync.db.jsonb import as_object
@@ -99,7 +98,9 @@ def _read_tables(connection: Connection) -> Book:
         bare = {**columns, "seen_at": row["opened_at"], "told": {}}
         for alert in [*Book.read([whole], [], {}).alerts.values(), *Book.read([bare], [], {}).alerts.values()][:1]:
             found[alert.key] = _as_noticed(alert, row["notified_at"])
-    return replace(Book.read([], rows_of(connection, select(alert_silences)), {}), alerts=found)
+    rows = rows_of(connection, select(alert_silences).order_by(alert_silences.c.id))
+    silences = [{each.name: row[each.name] for each in fields(Silence)} for row in rows]
+    return replace(Book.read([], silences, {}), alerts=found)
 
 
 def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
@@ -114,7 +115,7 @@ def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
 
 def _write_row(connection: Connection, alert: Alert) -> None:
     """Write one alert: into its open row, else as a new one."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(alert))
+    plain = as_plain(alert)
     said = [*alert.told.values(), *alert.reminded.values()]
     values = {
         **{name: getattr(alert, name) for name in ("opened_at", "silenced_until", "closed_at")},
@@ -165,9 +166,9 @@ class FileMemory:
         self._file.write(
             {
                 "handed_in": self.handed_in,
-                "limits": book.limits,
-                "silences": list(book.silences),
-                "alerts": list(book.alerts.values()),
+                "limits": as_plain(book.limits),
+                "silences": [as_plain(silence) for silence in book.silences],
+                "alerts": [as_plain(alert) for alert in book.alerts.values()],
             }
         )
 

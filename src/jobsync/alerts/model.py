@@ -245,6 +245,12 @@ class Book:
         return replace(self, alerts={**self.alerts, alert.key: alert})
 
 
+def as_plain(kept: Alert | Silence | Limits) -> dict[str, Any]:
+    """Return what is kept as JSON has it; instants of another class than the plain one too."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(kept, enc_hook=lambda each: each.isoformat()))
+    return plain
+
+
 def _converted(kept: Any, kind: type[Any]) -> Any:
     try:
         return msgspec.convert(kept, kind, strict=False)

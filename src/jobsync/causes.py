@@ -331,7 +331,7 @@ class Cause(StrEnum):
         "documents_wait",
         Kind.DOCUMENTS,
         "documents of a tenant need a person",
-        "what to do: jobsync invoice show KEY; all: jobsync invoice list --status needs_attention",
+        "jobsync invoice show KEY (it has the next step); all: jobsync invoice list --status needs_attention",
     )
     SETTING_UNREADABLE = (
         "setting_unreadable",

@@ -61,8 +61,8 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a sandbox -d 'Stand-ins for th
 complete -c jobsync -n '__jobsync_at jobsync' -f -a completion -d 'Print the completion script of a shell.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a man -d 'Print the manual page: jobsync man | man -l -.'
 complete -c jobsync -n '__jobsync_at jobsync' -l version -s V -d 'Print the version.' # -V
-complete -c jobsync -n '__jobsync_at jobsync' -l quiet -s q -d 'Less log: warnings and errors alone.' # -q
-complete -c jobsync -n '__jobsync_at jobsync' -l verbose -s v -d 'More log: all, as JOBSYNC_LOG_LEVEL=debug.' # -v
+complete -c jobsync -n '__jobsync_at jobsync' -l quiet -s q -d 'Less log, as JOBSYNC_LOG_LEVEL=warning.' # -q
+complete -c jobsync -n '__jobsync_at jobsync' -l verbose -s v -d 'More log, as JOBSYNC_LOG_LEVEL=debug.' # -v
 complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l dealership -r -f -a '(__jobsync_values dealership)' -d 'Only this one, even if paused (repeatable).'
 complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l scheduled -d 'Only what is due; what timers pass.'
 complete -c jobsync -n '__jobsync_at "jobsync stock-sync"' -l dry-run -d 'Show what would change; write nothing.'

@@ -58,10 +58,10 @@ _jobsync() {
             'man:Print the manual page - jobsync man | man -l -.'
             '--version:Print the version.'
             '-V:Print the version.'
-            '--quiet:Less log - warnings and errors alone.'
-            '-q:Less log - warnings and errors alone.'
-            '--verbose:More log - all, as JOBSYNC_LOG_LEVEL=debug.'
-            '-v:More log - all, as JOBSYNC_LOG_LEVEL=debug.'
+            '--quiet:Less log, as JOBSYNC_LOG_LEVEL=warning.'
+            '-q:Less log, as JOBSYNC_LOG_LEVEL=warning.'
+            '--verbose:More log, as JOBSYNC_LOG_LEVEL=debug.'
+            '-v:More log, as JOBSYNC_LOG_LEVEL=debug.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync stock-sync') found=(

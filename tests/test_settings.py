@@ -216,6 +216,46 @@ def test_closed_system_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert load_settings({"JOBSYNC_DATABASE_URL": "postgresql:///d"}).database_url == "postgresql:///d"
 
 
+@pytest.mark.parametrize(
+    ("mode", "group", "said"),
+    [
+        (0o600, "root", "is there (root:root, mode 0600), and root may not read it; as root: chown root:jobsync {0}"),
+        (0o640, "jobsync", "{0}: you may not read it; as the service's user: runuser -u jobsync"),
+    ],
+)
+def test_closed_credential_is_never_not_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int, group: str, said: str
+) -> None:
+    """The way root writes a key: whose it is, its mode and the line that opens it; or whom the file is open to."""
+    key = tmp_path / "jobsync_encryption_key"
+    key.write_text(KEY)
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    monkeypatch.setattr(module, "read_rights", lambda path: path.stat() and module.Rights("root", group, mode))
+
+    with pytest.raises(ConfigurationProblem, match="configuration: JOBSYNC_ENCRYPTION_KEY: ") as raised:
+        load_settings({"JOBSYNC_DATABASE_URL": "postgresql:///d"})
+    assert said.format(key) in str(raised.value)
+    assert load_settings({"JOBSYNC_ENCRYPTION_KEY": KEY, "JOBSYNC_DATABASE_URL": "postgresql:///d"}).encryption_key
+
+
+def test_place_where_nobody_may_look_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder that is closed to this user may hold what was not found; where all can be read, it is not set."""
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path))
+    assert module.closed_place("JOBSYNC_STORAGE", {}) is None
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    monkeypatch.setattr(Path, "stat", _closed)
+
+    said = module.closed_place("JOBSYNC_STORAGE", {})
+    assert said is not None
+    assert "JOBSYNC_STORAGE is not in the environment, and perhaps here: " in said
+    assert "runuser -u jobsync" in said
+
+
+def _closed(path: Path) -> os.stat_result:
+    raise PermissionError(path)
+
+
 def test_unreadable_credential_is_named(sources: dict[str, str]) -> None:
     """A credential that cannot be read is an error, not an unset variable."""
     (Path(sources["CREDENTIALS_DIRECTORY"]) / "jobsync_smtp_url").mkdir()

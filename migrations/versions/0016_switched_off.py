@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0016"
-down_revision = "0012"
+down_revision = "0015"
 
 STATEMENTS = (
     "ALTER TABLE jobs ADD COLUMN disabled_quiet_until TIMESTAMP WITH TIME ZONE",

@@ -36,7 +36,7 @@ class Cause(StrEnum):
     Args:
         kind: the question of health that finds it, or what a host meets by itself.
         meaning: one sentence.
-        remedy: what to type or do. Words in capitals (ID, RUN, UNIT, KEY, JOB, SETTING) stand for what it is about.
+        remedy: what to type or do. Words in capitals (ID, RUN, UNIT, KEY, JOB, SETTING, ROOT) stand for the subject.
         lasts: no retry mends it, so it is told when it is first seen; the others after so many failures in a row.
     """
 
@@ -314,11 +314,49 @@ class Cause(StrEnum):
         "more documents are due than alert_queue_length",
         "what limits it: jobsync status",
     )
+    STORAGE_FULL = (
+        "storage_full",
+        Kind.STORAGE,
+        "there is no room left where RIDE files lie, or the quota is used up",
+        "df -h ROOT; make room there, or a larger disk; each tick tries again",
+    )
+    STORAGE_READ_ONLY = (
+        "storage_read_only",
+        Kind.STORAGE,
+        "the file system of RIDE files is read-only",
+        "findmnt -T ROOT; dmesg; mount it to be written to; each tick tries again",
+    )
     STORAGE_UNWRITABLE = (
         "storage_unwritable",
         Kind.STORAGE,
-        "RIDE files cannot be written: full, read-only, not mounted, or broken",
+        "RIDE files cannot be written: no right to, no folder, or a broken disk",
         "jobsync doctor (lines storage, disk); each tick tries again",
+    )
+    STORAGE_UNMARKED = (
+        "storage_unmarked",
+        Kind.STORAGE,
+        "the storage of RIDE files has no marker, though the database knows of files: it is not mounted, or another",
+        (
+            "mount it on each host that renders; only if it is new, or its files are lost: jobsync storage claim; then"
+            " jobsync generate-ride --missing"
+        ),
+    )
+    STORAGE_OF_ANOTHER = (
+        "storage_of_another",
+        Kind.STORAGE,
+        "the storage of RIDE files is marked as another database's",
+        (
+            "JOBSYNC_STORAGE and JOBSYNC_DATABASE_URL do not belong together: correct the wrong one; only if the folder"
+            " is to be this database's: jobsync storage claim"
+        ),
+        True,
+    )
+    STORAGE_MARKER = (
+        "storage_marker",
+        Kind.STORAGE,
+        "what stands in the place of the storage's marker is none, or cannot be read",
+        "ls -l ROOT/.jobsync-database shows what it is, its owner and mode; anew: jobsync storage claim",
+        True,
     )
     RIDE_REFUSED = (
         "ride_refused",

@@ -60,10 +60,13 @@ class Cli:
         return Ran(code, captured.out, captured.err)
 
 
-def command(environ: Mapping[str, str], *arguments: str, stdin: str | None = None) -> subprocess.Popen[str]:
-    """Start a command as a process of its own."""
+def command(
+    environ: Mapping[str, str], *arguments: str, stdin: str | None = None, before: str | None = None
+) -> subprocess.Popen[str]:
+    """Start a command as a process of its own; `before` is Python that it runs first, to shorten its waits."""
+    program = ["-m", "jobsync"] if before is None else ["-c", f"{before}\nfrom jobsync.__main__ import main\nmain()"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobsync", *arguments],
+        [sys.executable, *program, *arguments],
         env=dict(environ),
         stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 from PIL import Image
 
+from jobsync.sri import import_
 from tests.commands.support import Cli, Rows, command, finish, until
 from tests.sri import documents
 from tests.sri.documents import OTHER_RUC, RUC, invoice, make_key
@@ -202,6 +205,70 @@ def test_import_tried_out_says_what_it_would_do_and_writes_nothing(cli: Cli, row
     assert tried.json == done.json
     assert (tried.code, tried.json["counts"]) == (3, {"imported": 120, "replaced": 0, "unchanged": 1, "refused": 1})
     assert cli("invoice", "import", str(tmp_path), "--dry-run").out.startswith("nothing was written; 122 files: ")
+
+
+def test_trying_an_import_out_waits_for_nobody_and_holds_nobody_up(
+    cli: Cli, tmp_path: Path, connection: psycopg.Connection[object], database_url: str
+) -> None:
+    """Rows that another has locked are judged as they are; statuses follow one another as in the real import."""
+    files = [invoice(KEY), invoice(KEY, customer="OTRA"), said(invoice(KEY, customer="OTRA")), said(invoice(KEY))]
+    for number, content in enumerate(files):
+        (tmp_path / f"{number}.xml").write_bytes(content)
+    connection.execute("INSERT INTO invoices (tenant_id, access_key) SELECT id, %s FROM tenants", [KEY])
+    sequence = "SELECT last_value FROM invoices_id_seq"
+    before = connection.execute(sequence).fetchone()
+
+    with psycopg.connect(database_url) as holder:
+        holder.execute("SELECT FROM invoices FOR UPDATE")
+        tried = cli("invoice", "import", str(tmp_path), "--dry-run", "--json")
+    after = connection.execute(sequence).fetchone()
+    done = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert [item["status"] for item in tried.json["items"]] == ["replaced", "replaced", "replaced", "refused"]
+    assert tried.json == done.json
+    assert before == after
+
+
+def test_an_import_that_is_broken_off_says_what_went_in(
+    cli: Cli, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C: 130, the files of whole parts, how many are left; the next import does the rest."""
+    for number in range(25):
+        (tmp_path / f"{number:02d}.xml").write_bytes(invoice(make_key(number)))
+    monkeypatch.setattr(import_, "_BATCH", 10)
+    looks = iter(range(1000))
+    monkeypatch.setattr("jobsync.cli.invoice.stop_noted", lambda: signal.SIGINT if next(looks) >= 15 else None)
+
+    ran = cli("invoice", "import", str(tmp_path), "--json")
+    monkeypatch.undo()
+    rest = cli("invoice", "import", str(tmp_path), "--json")
+
+    assert (ran.code, ran.json["counts"]["imported"], ran.json["remaining"]) == (130, 10, 15)
+    assert (rest.code, rest.json["counts"]["imported"], rest.json["counts"]["unchanged"]) == (0, 15, 10)
+    assert rows("SELECT details->>'imported' FROM audit WHERE action = 'invoice.import' ORDER BY id") == [
+        ("10",),
+        ("15",),
+    ]
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_exported_files_are_for_their_owner_and_group_at_most(cli: Cli, tmp_path: Path, umask: int) -> None:
+    """They name a customer and what was bought; one that was closer stays so when it is written anew."""
+    (tmp_path / "a.xml").write_bytes(documents.authorized(KEY))
+    assert cli("invoice", "import", str(tmp_path / "a.xml")).code == 0
+    (tmp_path / "to").mkdir()
+    before = os.umask(umask)
+    try:
+        assert cli("invoice", "export", KEY, "--to", str(tmp_path / "to")).code == 0
+        files = sorted((tmp_path / "to").iterdir())
+        modes = {file.stat().st_mode & 0o777 for file in files}
+        files[0].chmod(0o600)
+        assert cli("invoice", "export", KEY, "--to", str(tmp_path / "to")).code == 0
+    finally:
+        os.umask(before)
+
+    assert (len(files), modes) == (2, {0o640 & ~umask})
+    assert files[0].stat().st_mode & 0o777 == 0o600
 
 
 def test_same_document_twice_in_one_import(cli: Cli, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from jobsync.easycars.credentials import Cipher
 from jobsync.sandbox.documents import invent_documents
-from tests.adopt.tables import make
-from tests.commands.support import Feed, car
+from tests.adopt.tables import KEY, make
+from tests.commands.support import CREDENTIALS, Feed, car
 from tests.pages import Block, Shell, read_page
 
 PAGE = read_page("from-hangfire.md")
@@ -116,11 +119,18 @@ def test_the_mirror_keeps_both_tables_alike(shell: Shell, feed: Feed, ask: Ask) 
     """What a sync writes is in the old table; what the application writes is in ours, and a sync respects it."""
     feed.answers["EC000003"] = [car("A10", Price=18000), car("A11"), car("A13"), car("A14"), car("N1")]
     ask("CREATE TABLE enquiry (vehicle_id integer REFERENCES vehicle); INSERT INTO enquiry VALUES (10), (40)")
+    ask(  # of the application's own: it names its tables as they are found in its connections
+        "CREATE TABLE priced (vehicle_id integer, price numeric);"
+        " CREATE FUNCTION note_price() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN INSERT INTO priced VALUES (NEW.id, NEW.price); RETURN NULL; END$$;"
+        " CREATE TRIGGER note AFTER UPDATE OF price ON vehicle FOR EACH ROW EXECUTE FUNCTION note_price()"
+    )
     run(shell, REHEARSE, READERS, MIRROR)
     sync = Block("sh", "jobsync stock-sync --dealership 3")
 
     assert [0] == shell(sync)
     assert [(18000,)] == ask("SELECT price::int FROM vehicle WHERE id = 10")
+    assert [(18000,)] == ask("SELECT price::int FROM priced WHERE vehicle_id = 10")
     assert [(1_000_000_000, "EasyCars", "active")] == ask(
         "SELECT id, data_source, status FROM vehicle WHERE easycars_stock_number = 'N1'"
     )
@@ -161,6 +171,22 @@ def test_the_way_back(shell: Shell, feed: Feed, ask: Ask, sections: list[str]) -
     )
     assert [(6,)] == ask("SELECT count(*) FROM vehicle", role="website")
     ask("UPDATE vehicle SET price = 5 WHERE id = 10")
+
+
+def test_credentials_set_here_are_the_old_programs_again(shell: Shell, ask: Ask) -> None:
+    """After the way back each is under the old key and bound to nothing, with its nonce beside it."""
+    shell(Block("sh", 'jobsync db upgrade\njobsync adopt --from "$ORIGINAL"'))
+    document = json.dumps({**CREDENTIALS, "account_number": "EC999999", "yard_code": "Y9"})
+    assert [0] == shell(Block("sh", f"printf %s '{document}' | jobsync credentials set 8 --from-stdin"))
+    run(shell, BACK)
+
+    rows = ask(
+        "SELECT dealership_id, account_number_encrypted, encryption_iv, yard_code FROM dealership_easycars_credentials"
+        " ORDER BY dealership_id"
+    )
+    read = [(number, Cipher(KEY).decrypt(account), yard) for number, account, _, yard in rows]
+    assert [(3, "EC000003", None), (8, "EC999999", "Y9")] == read
+    assert all(base64.b64decode(account)[:12] == base64.b64decode(iv) for _, account, iv, _ in rows)
 
 
 def test_documents_go_in_and_come_back(shell: Shell, ask: Ask) -> None:

@@ -205,6 +205,20 @@ def test_no_cure_by_policy_where_rows_are_copied(work: Cli, owner: Connection) -
     assert (78, False) == (said.code, "CREATE POLICY" in said.err)
 
 
+def test_an_owner_whose_own_tables_are_forced_is_told_everywhere(work: Cli, owner: Connection, empty_url: str) -> None:
+    """FORCE ROW LEVEL SECURITY binds the owner too; without it a policy for others does not concern it."""
+    owner.execute("ALTER TABLE jobsync.invoices ENABLE ROW LEVEL SECURITY")
+    url = empty_url.replace("//jobsync@", "//jobsync_owner@")
+    free = work("status", JOBSYNC_DATABASE_URL=url)
+    owner.execute("ALTER TABLE jobsync.invoices FORCE ROW LEVEL SECURITY")
+    commands = ("status", "health", "check-authorizations --scheduled", "check-authorizations", "doctor --offline")
+    said = {command: work(*command.split(), JOBSYNC_DATABASE_URL=url) for command in commands}
+
+    assert 0 == free.code
+    assert dict.fromkeys(commands, 78) == {command: one.code for command, one in said.items()}
+    assert all("jobsync_owner" in one.out + one.err for one in said.values())
+
+
 def test_owner_with_forced_security_is_told_before_an_upgrade(work: Cli, owner: Connection, empty_url: str) -> None:
     """A version that is hidden is not taken for a database without tables."""
     owner.execute(

@@ -22,7 +22,17 @@ from jobsync.alerts.local_file import state_folders
 from jobsync.logs import visible
 from jobsync.watch.views.screen import fold
 from tests.commands.support import Add, Cli, Feed, Rows, cars, envelope
-from tests.watch.support import HOSTILE, add_dealership, add_run, free_port, listener, post_office, set_job
+from tests.watch.support import (
+    HOSTILE,
+    add_dealership,
+    add_invoices,
+    add_run,
+    add_tenant,
+    free_port,
+    listener,
+    post_office,
+    set_job,
+)
 
 Connection = psycopg.Connection[Any]
 READING = (["status"], ["health"], ["doctor", "--offline"], ["metrics"], ["report", "-o", "-"], ["runs", "list"])
@@ -511,3 +521,84 @@ def test_a_cron_that_never_comes_is_refused_for_that(cli: Cli, add: Add, argumen
 
     assert 2 == ran.code
     assert "'0 3 31 2 *' cannot be used (it never comes)" in ran.err
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--dealership", "999"), "no dealership 999"),
+        (("--tenant", "1790012345001"), "no tenant 1790012345001"),
+        (("--dealership", "1", "--tenant", "1790012345001"), "one of them"),
+    ],
+)
+def test_a_page_about_nobody_is_refused(
+    arguments: tuple[str, ...], said: str, cli: Cli, connection: Connection, tmp_path: Path
+) -> None:
+    """Exit 2, and no file."""
+    add_dealership(connection)
+    ran = cli("report", "-o", str(tmp_path / "page.html"), *arguments)
+
+    assert (2, True, False) == (ran.code, said in ran.err, (tmp_path / "page.html").exists())
+
+
+def test_a_page_about_one_dealership_tells_of_no_other(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    """Its standing, its syncs and its alerts."""
+    first = add_dealership(connection, "Wanted Motors", failed="the account is not known")
+    add_dealership(connection, "Another Yard", failed="quite another thing")
+    for number, text in ((first, "it is told"), (first + 1, "that is told")):
+        connection.execute(
+            "INSERT INTO alerts (subject, kind, details) VALUES (%s, 'failing', %s)",
+            [f"dealership {number}", json.dumps({"text": text})],
+        )
+    connection.execute("UPDATE easycar_sync_logs SET synced_at = now()")
+    page = tmp_path / "page.html"
+    ran = cli("report", "-o", str(page), "--dealership", str(first))
+    text = page.read_text()
+
+    assert (0, 0o640) == (ran.code, page.stat().st_mode & 0o777)
+    assert all(words in text for words in ("Wanted Motors", "the account is not known", "it is told"))
+    assert not any(words in text for words in ("Another Yard", "quite another thing", "that is told"))
+
+
+def test_a_page_about_one_tenant_tells_of_its_documents(cli: Cli, connection: Connection, tmp_path: Path) -> None:
+    """Those about which something was learnt, and of no other tenant's."""
+    mine = add_tenant(connection, name="Mine S.A.")
+    other = add_tenant(connection, "1790012352001", "Other S.A.")
+    add_invoices(connection, mine, 2)
+    add_invoices(connection, other, 2)
+    connection.execute("UPDATE invoices SET updated_at = now()")
+    keys = [[row[0] for row in connection.execute("SELECT access_key FROM invoices WHERE tenant_id = %s", [tenant])]
+            for tenant in (mine, other)]  # fmt: skip
+    page = tmp_path / "page.html"
+    assert 0 == cli("report", "-o", str(page), "--tenant", "1790012345001").code
+    text = page.read_text()
+
+    assert "Other S.A." not in text
+    assert [2, 0] == [sum(key in text for key in of) for of in keys]
+
+
+def test_prune_tried_out_and_broken_off(
+    cli: Cli, connection: Connection, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--dry-run counts by table and writes nothing; after Ctrl-C (130) what is said to be gone is what went."""
+    for _ in range(3):
+        add_run(connection, began=datetime.now(UTC) - timedelta(days=500))
+        connection.execute("INSERT INTO alerts (subject, kind, closed_at) VALUES ('s', 'k', now() - interval '500 d')")
+    tried, told = cli("runs", "prune", "--dry-run", "--json"), cli("runs", "prune", "--dry-run")
+    before = rows("SELECT (SELECT count(*) FROM job_runs), (SELECT count(*) FROM audit)")
+    monkeypatch.setattr("jobsync.cli.runs.stop_noted", lambda: signal.SIGINT)
+
+    broken = cli("runs", "prune", "--json")
+    monkeypatch.undo()
+    rest = cli("runs", "prune", "--json")
+
+    assert (0, 3, 3) == (tried.code, tried.json["would_delete"]["job_runs"], tried.json["would_delete"]["alerts"])
+    assert told.out.startswith("nothing was written; past retention: ")
+    assert [(3, 0)] == before
+    assert (130, True) == (broken.code, broken.json["interrupted"])
+    assert {"job_runs": 3, "alerts": 3} == {
+        table: broken.json["deleted"][table] + rest.json["deleted"][table] for table in ("job_runs", "alerts")
+    }

@@ -25,8 +25,8 @@ def fill(connection: Connection) -> None:
     _documents(connection)
     _runs(connection)
     connection.execute(
-        "INSERT INTO alerts (kind, subject, cause, text, what_to_do, opened_at, notified_at, told, silenced_until) VALUES"
-        " ('silence', 'dealership 2', 'no_success', 'Southside fails', 'look at it', %s, %s, %s, %s)",
+        "INSERT INTO alerts (kind, subject, cause, text, what_to_do, opened_at, notified_at, told, silenced_until)"
+        " VALUES ('silence', 'dealership 2', 'no_success', 'Southside fails', 'look at it', %s, %s, %s, %s)",
         [NOW - DAY, NOW - DAY, json.dumps({"mail": (NOW - DAY).isoformat()}), NOW + DAY],
     )
     connection.execute(

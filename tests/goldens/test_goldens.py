@@ -82,8 +82,8 @@ READS = {
 # what writes, asks a vendor, or (units) has its golden in systemd/
 NOT_HERE = (
     *("alerts test", "alerts silence", "alerts unsilence"),
-    *("stock-sync", "check-authorizations", "generate-ride", "alert", "db upgrade", "adopt", "runs prune"),
-    "ride render",
+    *("stock-sync", "check-authorizations", "generate-ride", "alert", "db upgrade", "adopt"),
+    *("runs prune", "runs retry", "ride render", "storage claim"),
     *("dealership add", "dealership set", "dealership pause", "dealership resume", "settings set"),
     *("credentials set", "credentials delete", "credentials test", "credentials rotate-key"),
     *("holds approve", "holds reject", "stock lock", "stock unlock", "stock include", "stock exclude"),

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from jobsync.ride.files import MARKER, REMEDIES, Storage, StorageFault
+from jobsync.causes import Cause
+from jobsync.ride.files import MARKER, Storage, StorageFault
 
 OURS, THEIRS = UUID(int=1), UUID(int=2)
 
@@ -48,15 +49,14 @@ IN_ITS_PLACE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("put", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE)
 def test_what_is_no_marker_is_a_fault_of_its_own(storage: Storage, put: Callable[[Path], object]) -> None:
-    """It is never taken for an absent one, nor waited for, nor followed; the cause has a remedy."""
+    """It is never taken for an absent one, nor waited for, nor followed."""
     storage.root.mkdir()
     put(storage.root / MARKER)
 
     with pytest.raises(StorageFault, match=r"marker") as fault:
         storage.is_marked(OURS)
 
-    assert "storage_marker" == fault.value.cause
-    assert REMEDIES[fault.value.cause]
+    assert Cause.STORAGE_MARKER is fault.value.cause
 
 
 def test_whoever_is_first_has_the_storage(storage: Storage) -> None:
@@ -66,7 +66,7 @@ def test_whoever_is_first_has_the_storage(storage: Storage) -> None:
     with pytest.raises(StorageFault, match=rf"another database \({OURS}, this one is {THEIRS}\)") as fault:
         storage.mark(THEIRS)
 
-    assert ("storage_of_another", OURS) == (fault.value.cause, storage.read_marker())
+    assert (Cause.STORAGE_OF_ANOTHER, OURS) == (fault.value.cause, storage.read_marker())
     assert [MARKER] == [path.name for path in storage.root.iterdir()]
 
 

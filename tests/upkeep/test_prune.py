@@ -13,7 +13,7 @@ from jobsync.db.engine import Database
 from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import metadata
 from jobsync.easycars.upkeep import LOGS_KEPT
-from jobsync.upkeep.prune import prune
+from jobsync.upkeep.prune import count_old, prune
 from tests.watch.support import NOW, RETENTION, add_dealership, add_invoices, add_run, add_tenant
 
 Connection = psycopg.Connection[Any]
@@ -212,6 +212,30 @@ def test_killed_in_the_middle_leaves_a_consistent_state(database: Database, conn
     assert 0 == count(connection, "job_runs")
 
 
+def test_what_would_go_is_counted_and_left(database: Database, connection: Connection) -> None:
+    """By table, as many as then go; nothing is written, and nothing that somebody has locked is waited for."""
+    fill(connection)
+    add_run(connection, status="running", began=NOW - 500 * DAY)
+    before = {table: count(connection, table) for table in TABLES}
+
+    with connection.transaction():
+        connection.execute("SELECT id FROM job_runs FOR UPDATE")
+        counted = count_old(database.engine(), DEFAULTS, RETENTION, now=NOW, told=lambda _: None)
+
+    assert before == {table: count(connection, table) for table in TABLES}
+    assert counted == prune(database.engine(), DEFAULTS, RETENTION, now=NOW)
+    assert 7 == counted["job_runs"]
+
+
+def test_a_stop_leaves_the_rest(database: Database, connection: Connection) -> None:
+    """What is told is what went."""
+    fill(connection)
+    gone = prune(database.engine(), DEFAULTS, RETENTION, now=NOW, batch=2, stop=lambda gone: sum(gone.values()) >= 4)
+
+    assert 4 == sum(gone.values())
+    assert 10 == count(connection, "job_items")
+
+
 def test_a_deadline_leaves_the_rest_for_next_time(database: Database, connection: Connection) -> None:
     """The health timer prunes bit by bit."""
     for _ in range(10):
@@ -237,7 +261,7 @@ def test_every_table_that_grows_has_a_rule() -> None:
     """A new table is either pruned, or named here with its reason to stay."""
     stays = {
         "system_settings", "dealerships", "dealership_settings", "sync_schedule", "easycar_credentials", "tenants",
-        "vendor_hosts", "run_locks", "jobs", "database_identity",  # a row a thing
+        "vendor_hosts", "run_locks", "jobs", "database_identity", "run_totals", "item_totals",  # a row a thing
         "vehicles", "easycar_stock_data", "invoices", "invoice_documents",  # the business itself
         "audit", "adopted",  # grow as people type, and once at moving in
     }  # fmt: skip

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from datetime import timedelta
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,72 @@ def test_charts_of_nothing_and_of_gaps() -> None:
     assert 0 == draw_lines(labels, [Series("s", "x", [1, None, 2])], title="t").count("<polyline")
     assert "<svg" in draw_bars([], [], title="t")
     assert 10 == nice_top(9.99)
+
+
+def text_of(markup: str) -> str:
+    """Return what a reader sees, without marks and with single blanks."""
+    return " ".join(unescape(re.sub("<[^>]+>", " ", markup)).split())
+
+
+def test_runs_stand_with_their_items_behind_a_click(database: Database, connection: Connection) -> None:
+    """The latest runs, and in each the worst items first, so many and no more."""
+    run = add_run(connection, status="partial", exit_code=3, error="some failed")
+    for number in range(40):
+        connection.execute(
+            "INSERT INTO job_items (run_id, item_key, label, status, error) VALUES (%s, %s, 'L', %s, %s)",
+            [run, f"item-{number:02}", "failed" if number == 39 else "success", "why it failed" * (number == 39)],
+        )
+    page = page_of(database)
+    part = page[page.index("<h2>Runs") :]
+    summary = text_of(part[part.index("<summary>") : part.index("</summary>")])
+    told = text_of(part[part.index("</summary>") : part.index("</details>")])
+
+    assert "partial" in summary
+    assert told.startswith("some failed item-39 L failed why it failed item-00")
+    assert 25 == told.count("item-")
+    assert f"and 15 more; timer on app1, exit 3: jobsync runs show {str(run)[:8]}" in told
+
+
+def test_days_before_the_first_run_are_not_drawn(database: Database, connection: Connection) -> None:
+    """In the first month a chart has the days that there were; the last two days stand beside it by the hour."""
+    for hours in (1, 30, 70):
+        add_run(connection, began=NOW - timedelta(hours=hours))
+    with database.engine().connect() as opened:
+        history = read_history(opened, WATCHED, now=NOW, since=NOW - timedelta(days=30))
+
+    assert ["17 Nov", "18 Nov", "19 Nov", "20 Nov"] == list(history.by_day.labels) == history.days.labels
+    assert (49, "Wed 03:00", "Fri 03:00") == (
+        len(history.by_hour.labels),
+        history.by_hour.labels[0],
+        history.by_hour.labels[-1],
+    )
+    assert 2 == sum(1 for key in history.by_hour.runs if key[0] == "stock-sync")
+
+
+def test_held_and_partial_runs_are_not_green(database: Database, connection: Connection) -> None:
+    """Green is success alone; red is failure alone."""
+    colours = {"succeeded": "good", "held": "warn", "partial": "warn", "timed_out": "warn", "failed": "bad"}
+    for status in colours:
+        add_run(connection, status=status, exit_code=0 if status == "succeeded" else 3)
+    page = page_of(database)
+    found = re.findall(r'<span class="pill (\w+)">(\w+)</span>', page[page.index("<h2>Runs") :])
+
+    assert colours == {status: css for css, status in found}
+
+
+def test_who_was_told_what_and_when(database: Database, connection: Connection) -> None:
+    """Each alert with the channels, the instants and what was said there; or that nobody was."""
+    told = {"mail": {"opened": "2026-11-20T01:00:00+00:00"}}
+    for subject, details in (("a", {"text": "it fails", "told": told}), ("b", {"text": "it hangs"})):
+        connection.execute(
+            "INSERT INTO alerts (subject, kind, opened_at, details) VALUES (%s, 'unit', %s, %s)",
+            [subject, NOW - timedelta(hours=2), json.dumps(details)],
+        )
+    page = page_of(database)
+    alerts = text_of(page[page.index("<h2>Alerts") :])
+
+    assert "it fails open 2026-11-20 01:00Z , for 2 h mail told 2026-11-20 01:00Z (opened)" in alerts
+    assert "it hangs open 2026-11-20 01:00Z , for 2 h nobody was told" in alerts
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------

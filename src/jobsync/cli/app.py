@@ -89,10 +89,8 @@ def root(
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Less log: warnings and errors alone.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="More log: all, as JOBSYNC_LOG_LEVEL=debug.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Less log, as JOBSYNC_LOG_LEVEL=warning.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="More log, as JOBSYNC_LOG_LEVEL=debug.")] = False,
 ) -> None:
     """Scheduled business jobs as one-shot commands: systemd wakes them, Postgres says what is due."""
     from jobsync.logs import configure_logs

@@ -91,7 +91,7 @@ def import_(
         first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
         done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
         say(f"{first}{many(counts.total(), 'file')}: {done}")
-    raise typer.Exit(int(code))
+    raise typer.Exit(code)  # not its number: 130 alone would mean that nothing was said
 
 
 def _code(counts: Counter[str], left: int) -> ExitCode:

@@ -444,7 +444,8 @@ def _print_rides(report: Report, tools: Tools, *, as_json: bool) -> None:
     items = [item_json(item) for item in report.items]
     if _is_told(report, items, as_json=as_json):
         return
-    _print_items(items, {"status": "status", "why": "reason", "bytes": "bytes", "tenant": "tenant_ruc"})
+    if items or not report.error:
+        _print_items(items, {"status": "status", "why": "reason", "bytes": "bytes", "tenant": "tenant_ruc"})
     if paths := [str(item["path"]) for item in items if item["path"]]:
         number = "1 file below" if len(paths) == 1 else f"{len(paths)} files, such as this one, below"
         say(f"{number} {tools.storage.root}")

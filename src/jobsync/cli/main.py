@@ -36,7 +36,8 @@ def _act_for(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     account = account_of_server(environ)
     if account is None:
         return
-    if only_reads(arguments) and account.sees(Path(__file__)):  # a program below /root could import nothing more
+    # from below /root, of ours or of Python's, nothing more could be imported
+    if only_reads(arguments) and all(account.sees(Path(file)) for file in (__file__, os.__file__)):
         account.become()
     else:
         LoginRefused.advice = f"; as the service's user: {line_to_type(account.name, arguments)}"

@@ -9,7 +9,9 @@ import typer
 
 from jobsync.cli.options import tools_of, transaction
 from jobsync.cli.output import write_page
+from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
+from jobsync.runner.totals import read_totals
 from jobsync.watch.health import judge_health
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.metrics import render_away, render_metrics
@@ -26,8 +28,9 @@ def metrics(context: typer.Context, output: Output = None) -> None:
     try:
         with transaction(context) as connection:
             seen = read_snapshot(connection, tools_of(context).watched)
+            totals = read_totals(driver(connection))
     except JobsyncError:
         write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
         raise
     verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
-    write_page(output, render_metrics(seen, verdict), mode=_MODE)
+    write_page(output, render_metrics(seen, verdict, totals), mode=_MODE)

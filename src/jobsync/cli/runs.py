@@ -160,7 +160,7 @@ def prune_(
     for sentence in kept:
         complain(f"jobsync: {sentence}")
     if stopped or kept:
-        raise typer.Exit(int(ExitCode.INTERRUPTED if stopped else ExitCode.NEEDS_ATTENTION))
+        raise typer.Exit(ExitCode.INTERRUPTED if stopped else ExitCode.NEEDS_ATTENTION)
 
 
 @app.command("show")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from jobsync.causes import Cause
 from jobsync.cli.options import Json, Yes, confirm, group, tools_of, transaction
 from jobsync.cli.output import say, show
 from jobsync.db.audit import write_audit
@@ -32,7 +33,7 @@ def claim(context: typer.Context, yes: Yes = False, as_json: Json = False) -> No
     try:
         before = place.read_marker()
     except StorageFault as fault:
-        if fault.cause != "storage_marker":
+        if fault.cause is not Cause.STORAGE_MARKER:
             raise
         before = None  # no marker, but something in its place
     if before not in (None, database_id):

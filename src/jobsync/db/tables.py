@@ -12,6 +12,7 @@ from sqlalchemy import (
     Computed,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -608,6 +609,24 @@ database_identity = Table(
     metadata,
     Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True, server_default=text("true")),
     Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+)
+
+# What Prometheus counts, for ever: runs that ended, by the upper bound of their length in seconds, and their items.
+run_totals = Table(
+    "run_totals",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("le", Double, primary_key=True),
+    Column("runs", BigInteger, nullable=False, server_default=text("0")),
+    Column("seconds", Double, nullable=False, server_default=text("0")),
+)
+item_totals = Table(
+    "item_totals",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("result", Text, primary_key=True),
+    Column("items", BigInteger, nullable=False, server_default=text("0")),
 )
 
 # --- what is due -----------------------------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ class DealershipFacts:
         why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
         paused_until: None while it is paused: until it is resumed.
         due_since: the next scheduled run takes it; None if it does not.
+        too_far_ahead: it is due because its next time lies further ahead than any that its rule sets.
         next_at: its next slot; None where its cron cannot be read.
         cron, timezone: what the next tick goes by.
         unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
@@ -136,6 +137,7 @@ class DealershipFacts:
     unreadable_cron: str | None
     unreadable_zone: str | None
     due_since: datetime | None
+    too_far_ahead: bool
     next_at: datetime | None
     retry_at: datetime | None
     attempt: int
@@ -186,6 +188,7 @@ def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: 
         oldest_due_at=min(due, default=None),
         next_at=next_at,
         next_is_retry=next_at is not None and all(found.next_at != next_at for found in ready),
+        too_far_ahead=sum(found.too_far_ahead for found in facts.dealerships),
     )
 
 
@@ -198,7 +201,7 @@ _DEALERSHIPS = """
     SELECT d.id, d.name,
            CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
-           due.due_since,
+           due.due_since, coalesce(due.too_far_ahead, false) AS too_far_ahead,
            CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
            h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,

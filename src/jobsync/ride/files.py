@@ -6,13 +6,13 @@ import errno
 import hashlib
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from jobsync.causes import Cause
 from jobsync.errors import ExitCode, JobsyncError
 
 RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
@@ -25,30 +25,6 @@ _FOLDER_MODE = 0o750
 
 
 MARKER = ".jobsync-database"  # in the root: the id of the database whose files lie there
-CLAIM = "jobsync storage claim"
-
-# What can be wrong with a storage as a whole, and what a person can do; ROOT stands for its folder.
-REMEDIES = {
-    "storage_full": "df -h ROOT; make room there, or a larger disk; each tick tries again",
-    "storage_read_only": "findmnt -T ROOT; dmesg; mount it to be written to; each tick tries again",
-    "storage_broken": "jobsync doctor (lines storage, disk); dmesg of this host or of the file server;"
-    " each tick tries again",
-    "storage_unmarked": "is it mounted on this host? mount it; if it is new, or its files are lost:"
-    f" {CLAIM}; then jobsync generate-ride --missing",
-    "storage_of_another": "JOBSYNC_STORAGE and JOBSYNC_DATABASE_URL do not belong together: correct the wrong one;"
-    f" if the folder is to be this database's: {CLAIM}",
-    "storage_marker": f"ls -l ROOT/{MARKER} shows what it is, its owner and mode; {CLAIM} writes it anew",
-}
-
-
-def remedy_of(cause: str, root: str) -> str:
-    """
-    Return what a person can do about a storage.
-
-    >>> remedy_of("storage_full", "/srv/rides")
-    'df -h /srv/rides; make room there, or a larger disk; each tick tries again'
-    """
-    return REMEDIES.get(cause, REMEDIES["storage_broken"]).replace("ROOT", shlex.quote(root))
 
 
 class StorageFault(JobsyncError):
@@ -56,12 +32,12 @@ class StorageFault(JobsyncError):
     The storage itself is full, read-only, broken or not the one of this database; no document is to blame.
 
     Args:
-        cause: one of REMEDIES.
+        cause: one of those of the kind `storage`.
     """
 
     exit_code = ExitCode.NEEDS_ATTENTION
 
-    def __init__(self, text: str, *, cause: str = "storage_broken") -> None:
+    def __init__(self, text: str, *, cause: Cause = Cause.STORAGE_UNWRITABLE) -> None:
         super().__init__(text)
         self.cause = cause
 
@@ -71,9 +47,9 @@ class PlaceFault(StorageFault):
 
 
 _WORDS = {
-    errno.ENOSPC: ("it is full", "storage_full"),
-    errno.EDQUOT: ("its quota is used up", "storage_full"),
-    errno.EROFS: ("it is read-only", "storage_read_only"),
+    errno.ENOSPC: ("it is full", Cause.STORAGE_FULL),
+    errno.EDQUOT: ("its quota is used up", Cause.STORAGE_FULL),
+    errno.EROFS: ("it is read-only", Cause.STORAGE_READ_ONLY),
 }
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})  # some network file systems
 _OF_THE_WHOLE = frozenset(
@@ -132,10 +108,10 @@ class Storage:
                 raise self._fault(error) from None
             why = "it is a link" if error.errno == errno.ELOOP else error.strerror
             words = f"storage {self.root}: its marker {MARKER} cannot be read ({why})"
-            raise StorageFault(words, cause="storage_marker") from None
+            raise StorageFault(words, cause=Cause.STORAGE_MARKER) from None
         except (ValueError, IndexError):
             words = f"storage {self.root}: what stands at {MARKER} is no marker: no file with a database's id in it"
-            raise StorageFault(words, cause="storage_marker") from None
+            raise StorageFault(words, cause=Cause.STORAGE_MARKER) from None
 
     def is_marked(self, database_id: UUID) -> bool:
         """
@@ -147,7 +123,7 @@ class Storage:
         found = self.read_marker()
         if found not in (None, database_id):
             words = f"storage {self.root}: its files are those of another database ({found}, this one is {database_id})"
-            raise StorageFault(words, cause="storage_of_another")
+            raise StorageFault(words, cause=Cause.STORAGE_OF_ANOTHER)
         return found is not None
 
     def require_marker(self, database_id: UUID) -> None:
@@ -159,7 +135,7 @@ class Storage:
         """
         if not self.is_marked(database_id):
             words = f"storage {self.root}: it has no marker ({MARKER}): it is not mounted, or another folder"
-            raise StorageFault(words, cause="storage_unmarked")
+            raise StorageFault(words, cause=Cause.STORAGE_UNMARKED)
 
     def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> None:
         """
@@ -190,7 +166,7 @@ class Storage:
         with self._faults():
             _make_folders(self.root)
             if anew and marker.is_dir() and not marker.is_symlink():
-                raise StorageFault(f"storage {self.root}: {MARKER} is a folder; remove it", cause="storage_marker")
+                raise StorageFault(f"storage {self.root}: {MARKER} is a folder; remove it", cause=Cause.STORAGE_MARKER)
             _write_new(draft, words.encode())
             try:
                 if anew:
@@ -297,7 +273,7 @@ class Storage:
             raise self._fault(error) from None
 
     def _fault(self, error: OSError) -> StorageFault:
-        why, cause = _WORDS.get(error.errno or 0, (error.strerror or type(error).__name__, "storage_broken"))
+        why, cause = _WORDS.get(error.errno or 0, (error.strerror or type(error).__name__, Cause.STORAGE_UNWRITABLE))
         return StorageFault(f"storage {self.root}: {why}", cause=cause)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobsync.db.engine import driver, translated
 from jobsync.phrases import many
 from jobsync.ride import store
-from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault, remedy_of
+from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault
 from jobsync.upkeep.model import Finding, ok, problem, some, warning
 
 if TYPE_CHECKING:
@@ -31,27 +32,30 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     if root is None:
         yield warning("storage", "JOBSYNC_STORAGE is not set", "generate-ride needs it: set the RIDE files' folder")
         return
-    if not root.is_dir() and not named:
-        yield ok("storage", f"{root} is made when the first file is")
+    if not root.is_dir() and named:
+        yield problem("storage", f"{root} is not a folder", f"mount it; a new one: install -d -o jobsync {root}")
         return
     if not root.is_dir():
-        yield problem("storage", f"{root} is not a folder", f"install -d -o jobsync {root}, or mount it")
-        return
+        yield ok("storage", f"{root} is made when the first file is")
+    else:
+        yield _try_to_write(root)
+    if engine is not None:
+        try:
+            _require_marker(engine, Storage(root))
+            yield from _files(engine, Storage(root), every=every)
+        except StorageFault as fault:
+            yield problem("storage", str(fault), fault.cause.do(ROOT=shlex.quote(str(root))))
+
+
+def _try_to_write(root: Path) -> Finding:
     draft = root / f".jobsync-doctor-{os.getpid()}"
     try:
         draft.write_bytes(b"jobsync")
         draft.unlink()
     except OSError as error:
         what = "owner and mode of the folder, ReadWritePaths= of the unit, a full or read-only disk"
-        yield problem("storage", f"{root} cannot be written ({error.strerror})", what)
-    else:
-        yield ok("storage", f"{root} can be written")
-    if engine is not None:
-        try:
-            _require_marker(engine, Storage(root))
-            yield from _files(engine, Storage(root), every=every)
-        except StorageFault as fault:
-            yield problem("storage", str(fault), remedy_of(fault.cause, str(root)))
+        return problem("storage", f"{root} cannot be written ({error.strerror})", what)
+    return ok("storage", f"{root} can be written")
 
 
 def _require_marker(engine: Engine, storage: Storage) -> None:
@@ -61,7 +65,7 @@ def _require_marker(engine: Engine, storage: Storage) -> None:
     Raises:
         StorageFault: they are not, or it cannot be told.
     """
-    with translated(), engine.connect() as connection:
+    with translated(), engine.begin() as connection:  # the schema is named when a transaction begins
         database_id = store.read_database_id(driver(connection))
         files = store.read_files(driver(connection), most=RECOGNIZED_BY)
     if not storage.is_marked(database_id):
@@ -88,7 +92,7 @@ def _printed(engine: Engine, most: int | None) -> Iterator[tuple[int, str, str, 
     """Return printed documents, newest first, a page in each short transaction."""
     below, left = 1 << 62, most
     while left is None or left > 0:
-        with translated(), engine.connect() as connection:
+        with translated(), engine.begin() as connection:  # the schema is named when a transaction begins
             page = _PAGE if left is None else min(_PAGE, left)
             rows = store.read_printed(driver(connection), below=below, most=page)
         if not rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,6 @@ from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.ride.files import REMEDIES, remedy_of
 from jobsync.watch.model import (
     AGE,
     QUEUE,
@@ -70,6 +70,7 @@ class RideFacts:
 
     waiting: Mapping[int, int]
     parked: Mapping[int, Parked]
+    too_far_ahead: int
 
 
 def facts_of(seen: Snapshot) -> RideFacts:
@@ -79,8 +80,11 @@ def facts_of(seen: Snapshot) -> RideFacts:
 
 # What cannot be drawn is found by when its document was authorized: the great mass of these is not looked through.
 _RIDES = """
-    SELECT tenant_id, coalesce(waiting, 0) AS waiting, ruc, name, parked, key, error
-    FROM (SELECT tenant_id, count(*) AS waiting FROM due_rides GROUP BY tenant_id) due
+    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, ruc, name, parked, key, error
+    FROM (
+        SELECT tenant_id, count(*) AS waiting, count(*) FILTER (WHERE too_far_ahead) AS ahead
+        FROM due_rides GROUP BY tenant_id
+    ) due
     FULL JOIN (
         SELECT i.tenant_id, t.ruc, t.name, count(*) AS parked, min(i.access_key) AS key, min(i.ride_error) AS error
         FROM invoices i
@@ -96,34 +100,34 @@ _RIDES = """
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
     """Return what the tables say."""
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
-    waiting, parked = {}, {}
+    waiting, parked, ahead = {}, {}, 0
     for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
         tenant_id = row.pop("tenant_id")
         waiting[tenant_id] = row.pop("waiting")
+        ahead += row.pop("ahead")
         if row["parked"]:
             parked[tenant_id] = Parked(**row)
-    return RideFacts(waiting, parked)
+    return RideFacts(waiting, parked, ahead)
 
 
 def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
     """Return how many RIDEs wait; until one does, or the job has been woken, nobody asks for any."""
     due = sum(facts.waiting.values())
-    return Work(in_use=known or bool(due), due=due)
+    return Work(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
 
 
 @dataclass(frozen=True)
 class StorageHold:
-    """The last run stopped because of the storage itself: the cause is one of REMEDIES."""
+    """The last run stopped because of the storage itself, in words that begin with its folder."""
 
-    cause: str
+    cause: Cause
     text: str
     run: RunFacts
 
     @property
     def what_to_do(self) -> str:
-        """The remedy of the cause, for the folder that the text begins with."""
-        root = self.text.removeprefix("storage ").partition(": ")[0] if self.cause in REMEDIES else ""
-        return remedy_of(self.cause, root)
+        """The remedy of the cause, for this folder."""
+        return self.cause.do(ROOT=shlex.quote(self.text.removeprefix("storage ").partition(": ")[0]))
 
 
 def storage_hold(job: JobFacts) -> StorageHold | None:
@@ -131,9 +135,10 @@ def storage_hold(job: JobFacts) -> StorageHold | None:
     run = job.last_run
     if run is None or run.status != "held":
         return None
-    cause, _, words = (run.error or "").partition(": ")
-    text = words if cause in REMEDIES else run.error or "the storage of RIDE files could not be written"
-    return StorageHold(cause, text, run)
+    error = run.error or "the storage of RIDE files could not be written"
+    code, _, words = error.partition(": ")
+    known: dict[str, Cause] = {cause: cause for cause in Cause if cause.kind == "storage"}
+    return StorageHold(known[code], words, run) if code in known else StorageHold(Cause.STORAGE_UNWRITABLE, error, run)
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
@@ -160,7 +165,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
             hold.what_to_do,
             hold.run.started_at,
-            cause=Cause.STORAGE_UNWRITABLE,
+            cause=hold.cause,
         )
     for found in facts_of(seen).parked.values():
         yield Problem(

@@ -17,6 +17,7 @@ from jobsync.hostname import host_name
 from jobsync.logs import get_logger, visible
 from jobsync.runner.job import ItemResult, ItemStatus, Report, RunStatus
 from jobsync.runner.lock import LockSession, held_names, run_lock_name
+from jobsync.runner.totals import count_run
 
 if TYPE_CHECKING:
     import psycopg
@@ -233,6 +234,7 @@ def _bury(connection: psycopg.Connection[Any], run_id: UUID, unfinished: Unfinis
             if closed and left:
                 unfinished(connection, run_id)
             if closed:
+                count_run(connection, run_id)
                 connection.execute(
                     "UPDATE jobs SET last_status = 'crashed', last_finished_at = now(),"
                     " consecutive_failures = consecutive_failures + %s WHERE name = %s",
@@ -345,6 +347,8 @@ def _write_verdict(
     ).rowcount
     if row and left and report.run_id:
         unfinished(connection, report.run_id)
+    if row and report.run_id and not row[0]:
+        count_run(connection, report.run_id)
     if row and whole_job:
         _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
     return report, row is not None

@@ -13,6 +13,7 @@ from typing import Protocol
 from jobsync.cli.output import write
 from jobsync.errors import JobsyncError
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE
+from jobsync.ride.files import MARKER
 from jobsync.sandbox.documents import Invented, invent_documents, taxpayer_of, write_documents
 from jobsync.sandbox.sri_scenario import Play, SriRule, SriScenario
 
@@ -92,6 +93,7 @@ def pages_folder() -> Path:
         folder.mkdir(exist_ok=True)
         (folder / ".writable").touch()
         (folder / ".writable").unlink()
+        (folder / MARKER).unlink(missing_ok=True)  # that of an earlier demo, whose database is gone
     except OSError:
         return Path(tempfile.mkdtemp(prefix="jobsync-demo-rides-"))
     return folder

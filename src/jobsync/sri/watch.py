@@ -79,6 +79,7 @@ class TenantFacts:
     Args:
         paused_until: None while it is paused: until it is resumed.
         oldest_due_at: the longest time that a due document of it waits.
+        too_far_ahead: documents that are due because their next time lies further ahead than any that the job sets.
         asked_test, asked_production: open documents that will be asked about, by whose host their key names.
     """
 
@@ -93,6 +94,7 @@ class TenantFacts:
     rejected: int
     due: int
     oldest_due_at: datetime | None
+    too_far_ahead: int
     attention_since: datetime | None
     attention_key: str | None
     asked_test: int
@@ -136,15 +138,14 @@ class SriFacts:
     What the tables say of documents and of the SRI.
 
     Args:
-        too_far_ahead: dealerships, documents and RIDEs that are due, or were within the window, because their next time
-            lay further ahead than any that the jobs set: one note for all three.
+        ahead_before: documents and RIDEs attempted within the window because their next time lay too far ahead.
     """
 
     tenants: tuple[TenantFacts, ...]
     hosts: tuple[HostFacts, ...]
     asks: tuple[AsksFacts, ...]
     service: Service
-    too_far_ahead: int
+    ahead_before: int
 
 
 def facts_of(seen: Snapshot) -> SriFacts:
@@ -155,7 +156,7 @@ def facts_of(seen: Snapshot) -> SriFacts:
 def read(connection: Connection, now: datetime, since: datetime, _settings: SystemSettings) -> SriFacts:
     """Return what the tables say."""
     within = {"now": now, "since": since}
-    [ahead] = rows_of(connection, text(_TOO_FAR_AHEAD), within)
+    [ahead] = rows_of(connection, text(_AHEAD_BEFORE), within)
     tenants = tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now}))
     return SriFacts(
         tenants=tenants,
@@ -168,7 +169,7 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
             if row["asks"]
         ),
         service=_service(connection, now, since),
-        too_far_ahead=ahead["number"],
+        ahead_before=ahead["number"],
     )
 
 
@@ -192,18 +193,21 @@ def work_of(facts: SriFacts, now: datetime, *, known: bool) -> Work:  # noqa: AR
         waiting=max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due),
         blocked=sum(found.pending for found in facts.tenants if not found.takes_part),
         oldest_due_at=min((f.oldest_due_at for f in open_tenants if f.oldest_due_at), default=None),
+        too_far_ahead=facts.ahead_before + sum(found.too_far_ahead for found in facts.tenants),
     )
 
 
 # Each number comes from an index: what is authorized, the great mass, is not counted.
 _TENANTS = """
     WITH due AS (
-        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at FROM due_documents GROUP BY tenant_id
+        SELECT tenant_id, count(*) AS due, min(due_since) AS oldest_due_at,
+               count(*) FILTER (WHERE too_far_ahead) AS too_far_ahead
+        FROM due_documents GROUP BY tenant_id
     )
     SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
            o.pending, o.needs_attention, rejected.rejected,
-           coalesce(due.due, 0) AS due, due.oldest_due_at,
+           coalesce(due.due, 0) AS due, due.oldest_due_at, coalesce(due.too_far_ahead, 0) AS too_far_ahead,
            o.attention_since, o.attention_key, o.asked_test, o.asked_production
     FROM tenants t
     CROSS JOIN LATERAL (
@@ -231,12 +235,9 @@ _BEHIND = """
     CASE WHEN host = :production THEN 0 ELSE CAST(:asked_test AS bigint) END
     + CASE WHEN host = :test THEN 0 ELSE CAST(:asked_production AS bigint) END
 """
-# Those that are due have no event yet; the attempt writes it.
-_TOO_FAR_AHEAD = """
-    SELECT (SELECT count(*) FROM due_dealerships WHERE too_far_ahead)
-         + (SELECT count(*) FROM due_documents WHERE too_far_ahead)
-         + (SELECT count(*) FROM due_rides WHERE too_far_ahead)
-         + (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS number
+# Those that are due now have no event yet; the attempt writes it, for a RIDE too.
+_AHEAD_BEFORE = """
+    SELECT count(*) AS number FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead'
 """
 _ASKS = """
     SELECT kind AS outcome, count(*) AS asks,
@@ -370,12 +371,6 @@ def notes(seen: Snapshot) -> Iterator[str]:
     """Return what is worth knowing of hosts and documents, and needs nobody now."""
     facts = facts_of(seen)
     yield from notes_of(facts.hosts, seen.now, "document")
-    if facts.too_far_ahead:
-        yield (
-            f"{many(facts.too_far_ahead, 'dealership, document or RIDE', 'dealerships, documents or RIDEs')} had the"
-            " next time further ahead than any that is set here, and counted as due: a clock was wrong, or something"
-            " else writes the rows"
-        )
     if facts.service.rejected:
         window = span((seen.now - seen.since).total_seconds())
         yield (
@@ -422,7 +417,9 @@ _SHARES = {
     "p95_ms": Metric("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer.", _OUTCOME),
 }
 _ASKS_COLUMNS = columns_of(
-    AsksFacts, *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items())
+    AsksFacts,
+    Column("asks", Unit.COUNT, metric=Metric("sri_answers", "Answers of the SRI within the window.", _OUTCOME)),
+    *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items()),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jobsync.causes import Cause
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
-from jobsync.phrases import ago, percent, span, stamp
+from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
 from jobsync.watch.state import (
     is_timer_silent,
@@ -223,6 +223,12 @@ def _notes(seen: Snapshot) -> Iterator[str]:
             yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
         elif facts.in_use and facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
             yield f"no timer has ever woken {facts.kind.name}"
+    if ahead := sum(facts.too_far_ahead for facts in seen.jobs):
+        items = many(ahead, "dealership, document or RIDE", "dealerships, documents or RIDEs")
+        yield (
+            f"{items} had the next time further ahead than any that is set here, and counted as due: a clock was wrong,"
+            " or something else writes the rows"
+        )
     for each in seen.watched:
         yield from each.notes(seen)
     missed = [level for level in service_levels(seen) if level.met is False]

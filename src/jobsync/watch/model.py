@@ -71,6 +71,8 @@ class JobFacts:
             (paused, switched off, no credentials).
         next_at: when the first of the waiting ones is due.
         next_is_retry: that one is tried again then; otherwise its slot comes.
+        too_far_ahead: items due, or attempted within the window, because their next time lay further ahead than any
+            that is set here.
         last_bad: the last run within the window that did not end clean.
         last_missed: the last scheduled run within the window that failed: the end of a row of failures.
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
@@ -98,6 +100,7 @@ class JobFacts:
     oldest_due_at: datetime | None
     next_at: datetime | None
     next_is_retry: bool = False
+    too_far_ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ class Work:
     oldest_due_at: datetime | None = None
     next_at: datetime | None = None
     next_is_retry: bool = False
+    too_far_ahead: int = 0
 
 
 @dataclass(frozen=True)

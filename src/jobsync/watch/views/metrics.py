@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import accumulate
+from math import inf
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from jobsync import __version__
+from jobsync.jobs import BY_NAME
 from jobsync.logs import visible
+from jobsync.runner.job import RunStatus
+from jobsync.runner.totals import BOUNDS_S, RESULTS, Totals
 from jobsync.watch.health import Health
 from jobsync.watch.model import Metric as Told
 from jobsync.watch.model import Section, Snapshot, Unit
@@ -22,11 +27,12 @@ from jobsync.watch.state import service_levels
 
 Sample = tuple[Mapping[str, object], float | None]
 _FAILURES_MOST = 50
+_LES = (*BOUNDS_S, inf)
 
 
-def render_metrics(seen: Snapshot, health: Health) -> str:
+def render_metrics(seen: Snapshot, health: Health, totals: Totals) -> str:
     """Return every metric; a value that nobody knows is left out."""
-    return _text([*_whole(seen, health), *_jobs(seen), *_sections(seen)])
+    return _text([*_whole(seen, health), *_jobs(seen), *_totals(totals), *_sections(seen)])
 
 
 def render_away() -> str:
@@ -108,10 +114,31 @@ def _jobs(seen: Snapshot) -> Iterator[Metric]:
     yield from each(
         "oldest_due_seconds", "How long the oldest of them waits.", {n: max(0, s) for n, s in waits.items()}
     )
-    yield from each("runs", "Finished runs within the window.", {n: f.numbers.runs for n, f in jobs.items()})
-    clean = {n: f.numbers.clean for n, f in jobs.items()}
-    yield from each("clean_runs", "Those that ended with exit code 0.", clean)
-    yield from each("failed_runs", "Those that failed.", {n: f.numbers.failed for n, f in jobs.items()})
+
+
+_ENDED = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)
+
+
+def _totals(totals: Totals) -> Iterator[Metric]:
+    """What only ever grows, whatever is deleted; each starts at 0, so that the first of its kind is seen to grow."""
+    ended = CounterMetricFamily("jobsync_runs", "Runs that ended, by status.", labels=["job", "status"])
+    items = CounterMetricFamily("jobsync_items", "Items that runs worked on, by result.", labels=["job", "result"])
+    lasted = HistogramMetricFamily(
+        "jobsync_run_duration_seconds", "How long runs took; dead ones aside.", labels=["job"]
+    )
+    for job in BY_NAME:
+        for status in _ENDED:
+            ended.add_metric([job, status], sum(totals.runs.get((job, status, le), (0, 0))[0] for le in _LES))
+        for result in RESULTS:
+            items.add_metric([job, result], totals.items.get((job, result), 0))
+        found = [
+            [totals.runs.get((job, status, le), (0, 0.0)) for status in _ENDED if status is not RunStatus.CRASHED]
+            for le in _LES
+        ]
+        up_to = accumulate(sum(runs for runs, _ in row) for row in found)
+        buckets = [("+Inf" if le == inf else str(le), float(runs)) for le, runs in zip(_LES, up_to, strict=True)]
+        lasted.add_metric([job], buckets, sum(seconds for row in found for _, seconds in row))
+    yield from (ended, items, lasted)
 
 
 def _sections(seen: Snapshot) -> Iterator[Metric]:

@@ -9,9 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
+from sqlalchemy import or_, select
 
 from jobsync import __version__
 from jobsync.db.jsonb import as_counts, as_object
+from jobsync.db.tables import alerts
 from jobsync.errors import UsageProblem
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, many, percent, span, stamp
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _STRIP_DAYS = 30
 _HOURS = 48
+_ALERTS_MOST = 50
 _RUNS_OF_A_JOB, _BAD_RUNS_OF_A_JOB, _ITEMS_OF_A_RUN = 20, 15, 25
 
 
@@ -114,10 +117,6 @@ _RUNS = f"""
          ORDER BY started_at DESC LIMIT {_BAD_RUNS_OF_A_JOB})) r
     ORDER BY r.started_at DESC
 """
-_ALERTS = """
-    SELECT subject, kind, cause, text, opened_at, notified_at, silenced_until, closed_at, told, details FROM alerts
-    WHERE closed_at IS NULL OR closed_at >= :since ORDER BY opened_at DESC LIMIT 50
-"""
 
 
 def read_history(
@@ -142,11 +141,17 @@ def read_history(
         by_hour=_slots(runs, "hour", recent, now),
         sections=read_past(connection, watched, days),
         runs=tuple(map(_with_items, rows_of(connection, _RUNS, jobs=jobs, now=now, since=since))),
-        alerts=tuple(rows_of(connection, _ALERTS, since=since)),
+        alerts=tuple(_read_alerts(connection, since)),
         moments=tuple(
             moment for each in watched if section and row for moment in each.lately(connection, section.name, row, days)
         ),
     )
+
+
+def _read_alerts(connection: Connection, since: datetime) -> list[dict[str, Any]]:
+    open_or_lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= since)
+    told = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
+    return [dict(row) for row in connection.execute(told).mappings()]
 
 
 def _days(first: date, now: datetime) -> tuple[date, ...]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from jobsync.settings import Settings
 
 SERVICE_WITHIN_S = 30.0
+for _name in ("apprise", "urllib3"):  # they log URLs; what is wrong is said here, without
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 
 
 class Channel(Protocol):

@@ -21,7 +21,7 @@ from jobsync.db.engine import translated
 from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
-from jobsync.phrases import many, parse_span, stamp
+from jobsync.phrases import many, misread, parse_when, stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,23 +195,17 @@ def _instant(words: str, now: datetime) -> datetime:
     Raises:
         UsageProblem: it is none of these, or past.
     """
-    span = parse_span(words)
     day = re.fullmatch(r"([a-z]{3})[a-z]*(?: +(\d{1,2}):(\d{2}))?", words.strip().lower())
     try:
-        if span is not None:
-            end = now + span
-        elif day is not None and day[1] in _DAYS:
+        end = parse_when(words, now=now, past=False)
+        if day is not None and day[1] in _DAYS:
             at = now.astimezone(UTC).replace(hour=int(day[2] or 0), minute=int(day[3] or 0), second=0, microsecond=0)
             at += timedelta(days=(_DAYS.index(day[1]) - at.weekday()) % 7)
             end = at if at > now else at + timedelta(days=7)
-        else:
-            end = datetime.fromisoformat(words.strip())
-            end = end if end.tzinfo else end.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        expected = "8h, 3d, mon 08:00 or 2026-12-24T18:00Z"
-        raise UsageProblem(f"--until: {visible(words, most=40)!r} is not understood, expected {expected}") from None
+        end = None
+    if end is None or end.year >= 9000:
+        raise UsageProblem(f"{misread('--until', visible(words, most=40))}, or a day of the week: mon 08:00")
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
-    if end.year >= 9000:
-        raise UsageProblem(f"--until: {end.isoformat()} is too far away")
     return end

@@ -291,7 +291,7 @@ class Cause(StrEnum):
         "decision_waits",
         Kind.HELD,
         "a sync would change so much of a dealership's stock that a person is asked first",
-        "jobsync holds list; jobsync holds show ID; then approve or reject it",
+        "jobsync holds show ID; then: jobsync holds approve ID, or: jobsync holds reject ID",
     )
     HOST_SILENT = (
         "host_silent",

@@ -73,16 +73,16 @@ class TableMemory:
 
     def write(self, book: Book) -> None:
         fresh = [alert for key, alert in book.alerts.items() if alert != self._known.alerts.get(key)]
-        renewed = book.silences != self._known.silences
-        if not fresh and not renewed and self._audit is None:
+        gone, new = ({*self._known.silences} - {*book.silences}, {*book.silences} - {*self._known.silences})
+        if not fresh and not gone and not new and self._audit is None:
             return
         with translated(), self._engine.begin() as connection:
             for alert in fresh:
                 _write_row(connection, alert)
-            if renewed:
-                connection.execute(delete(alert_silences))
-                for silence in book.silences:
-                    connection.execute(insert(alert_silences).values(**{**vars(silence), "causes": silence.causes}))
+            for silence in gone:  # another host may have set one meanwhile
+                connection.execute(delete(alert_silences).where(alert_silences.c.set_at == silence.set_at))
+            for silence in sorted(new, key=lambda each: each.set_at):
+                connection.execute(insert(alert_silences).values(**vars(silence)))
             if self._audit is not None:
                 write_audit(connection, *self._audit)
         self._known, self._audit = book, None
@@ -228,6 +228,12 @@ def merge(noted: Book, kept: Book) -> Book:
         )
     silences = {(each.kind, each.subject, each.set_at): each for each in (*kept.silences, *noted.silences)}
     return replace(kept, alerts=merged, silences=tuple(sorted(silences.values(), key=lambda each: each.set_at)))
+
+
+def look_up(environ: Mapping[str, str], engine: Engine | None) -> Book:
+    """Return what is remembered, for somebody who only looks."""
+    with open_file(environ) as file:
+        return BothMemories(FileMemory(file), TableMemory(engine) if engine is not None else None).read()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 
 from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
-from jobsync.alerts.memory import opened
+from jobsync.alerts.memory import look_up, opened
 from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
 from jobsync.cli.health import usable_channels
@@ -50,8 +50,8 @@ _SHOWN = ("kind", "subject", "cause", "opened_at", "told", "silenced_until", "cl
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List open alerts, and those that ended within the last seven days: since when, why, who was told, what to do."""
     tools = tools_of(context)
-    with opened(tools.environ, _database(tools)) as (memory, _, _):
-        book = memory.read()
+    database = _database(tools)
+    book = look_up(tools.environ, database[1] if database is not None else None)
     listed = sorted(
         (alert for alert in book.alerts.values() if alert.closed_at is None or alert.ripe),
         key=lambda alert: (alert.closed_at is not None, alert.opened_at, alert.key),
@@ -129,7 +129,8 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    show(document, as_json=as_json, otherwise=lambda: say(sentence + _where(database, folder)))
+    sentence += _where(database, folder)
+    show(document, as_json=as_json, otherwise=lambda: say(sentence))
 
 
 @app.command()
@@ -151,7 +152,8 @@ def unsilence(
             memory.write(book)
     document = {"kind": kind, "subject": subject, "lifted": lifted}
     sentence = f"{_named(kind, subject)}: {'no longer silenced' if lifted else 'nothing was silenced'}"
-    show(document, as_json=as_json, otherwise=lambda: say(sentence + _where(database, folder)))
+    sentence += _where(database, folder)
+    show(document, as_json=as_json, otherwise=lambda: say(sentence))
 
 
 def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:
@@ -185,7 +187,9 @@ def _now(database: tuple[Database, Engine] | None) -> datetime:
 def _where(database: tuple[Database, Engine] | None, folder: Path | None) -> str:
     if database is not None:
         return ""
-    return f" (on this host, in {folder}/alerts.json)" if folder else " (nowhere: no state folder can be written)"
+    if folder is None:
+        raise ConfigurationProblem("nothing was kept: no state folder can be written; set STATE_DIRECTORY")
+    return f" (on this host, in {folder}/alerts.json)"
 
 
 def _instant(words: str, now: datetime) -> datetime:

@@ -131,8 +131,12 @@ _jobsync() {
         'jobsync logs '0) words='' asked='run' ;;
         'jobsync report '--dealership) words='' asked='dealership' ;;
         'jobsync report '--tenant) words='' asked='tenant' ;;
-        'jobsync alerts silence '0) words='configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail' asked='alert' ;;
-        'jobsync alerts unsilence '0) words='configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail' asked='alert' ;;
+        'jobsync alerts silence '--subject) words='' asked='subject' ;;
+        'jobsync alerts silence '0) words='configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail' asked='' ;;
+        'jobsync alerts silence '1) words='' asked='subject' ;;
+        'jobsync alerts unsilence '--subject) words='' asked='subject' ;;
+        'jobsync alerts unsilence '0) words='configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail' asked='' ;;
+        'jobsync alerts unsilence '1) words='' asked='subject' ;;
         'jobsync dealership set '0) words='' asked='dealership' ;;
         'jobsync dealership show '0) words='' asked='dealership' ;;
         'jobsync dealership pause '0) words='' asked='dealership' ;;

@@ -577,8 +577,12 @@ _jobsync() {
         ('jobsync logs '0) asked='run' choices=() ;;
         ('jobsync report '--dealership) asked='dealership' choices=() ;;
         ('jobsync report '--tenant) asked='tenant' choices=() ;;
-        ('jobsync alerts silence '0) asked='alert' choices=(configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail) ;;
-        ('jobsync alerts unsilence '0) asked='alert' choices=(configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail) ;;
+        ('jobsync alerts silence '--subject) asked='subject' choices=() ;;
+        ('jobsync alerts silence '0) asked='' choices=(configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail) ;;
+        ('jobsync alerts silence '1) asked='subject' choices=() ;;
+        ('jobsync alerts unsilence '--subject) asked='subject' choices=() ;;
+        ('jobsync alerts unsilence '0) asked='' choices=(configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail) ;;
+        ('jobsync alerts unsilence '1) asked='subject' choices=() ;;
         ('jobsync dealership set '0) asked='dealership' choices=() ;;
         ('jobsync dealership show '0) asked='dealership' choices=() ;;
         ('jobsync dealership pause '0) asked='dealership' choices=() ;;

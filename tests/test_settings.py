@@ -239,6 +239,17 @@ def test_closed_credential_is_never_not_set(
     assert load_settings({"JOBSYNC_ENCRYPTION_KEY": KEY, "JOBSYNC_DATABASE_URL": "postgresql:///d"}).encryption_key
 
 
+def test_a_unit_does_without_what_it_was_not_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """generate-ride needs no key: one that the service cannot read stops hand runs, and stock sync, which needs it."""
+    (tmp_path / "jobsync_encryption_key").write_text(KEY)
+    monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    monkeypatch.setattr(module, "read_rights", lambda _path: module.Rights("root", "root", 0o600))
+    unit = {"JOBSYNC_DATABASE_URL": "postgresql:///d", "INVOCATION_ID": "0" * 32}
+
+    assert load_settings(unit).encryption_key is None
+
+
 def test_place_where_nobody_may_look_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder that is closed to this user may hold what was not found; where all can be read, it is not set."""
     monkeypatch.setattr(module, "CREDENTIALS_FOLDER", str(tmp_path))

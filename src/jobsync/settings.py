@@ -231,7 +231,8 @@ def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tup
         try:
             if folder or os.access(credential, os.R_OK):
                 found[name] = (credential.read_text(encoding="utf-8").strip(), credential)
-            elif not environ.get(name) and _rights_of(credential):
+            elif not environ.get(name) and "INVOCATION_ID" not in environ and _rights_of(credential):
+                # a unit is given what it needs, and what it is not given keeps it from nothing
                 problems.append(f"{name}: {why_closed(credential)}")
         except FileNotFoundError:
             pass

@@ -24,9 +24,9 @@ QUESTIONS = {
         " FROM holds h JOIN dealerships d ON d.id = h.dealership_id"
         " WHERE h.status IN ('pending', 'approved') AND h.applied_at IS NULL ORDER BY h.id DESC"
     ),
-    "alert": (
-        "SELECT kind AS value, string_agg(DISTINCT subject, ', ') AS about FROM alerts"
-        " WHERE closed_at IS NULL GROUP BY kind ORDER BY kind"
+    "subject": (
+        "SELECT subject AS value, string_agg(DISTINCT kind, ', ') AS about FROM alerts"
+        " WHERE closed_at IS NULL GROUP BY subject ORDER BY subject"
     ),
 }
 
@@ -49,4 +49,5 @@ def suggest(kind: str, environ: Mapping[str, str], *, within_s: float) -> list[t
     parameters = {"application_name": "jobsync:completion", "client_encoding": "UTF8"}
     row = libpq.ask_row(settings.database_url, question, parameters=parameters, within_s=within_s)
     pairs = json.loads(row[0]) if row else []
-    return [(visible(value, most=80), visible(about, most=60)) for value, about in pairs]
+    # what holds a blank would be two words in the line
+    return [(value, visible(about, most=60)) for value, about in pairs if value == visible(value) and " " not in value]

@@ -17,8 +17,10 @@ from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, closed_place, load_alert_settings, load_settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from uuid import UUID
 
+    import sqlalchemy
     from psycopg import Connection
     from sqlalchemy import Engine
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from jobsync.sri.client import SriClient
     from jobsync.sri.job import CheckAuthorizations
     from jobsync.upkeep.model import Rule
-    from jobsync.watch.model import Watched
+    from jobsync.watch.model import Snapshot, Watched
     from jobsync.watch.timers import Waker
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
@@ -124,9 +126,23 @@ class Tools:
     def timers_on(self) -> frozenset[str]:
         """The jobs (and `health`) whose timer is active on this host."""
         from jobsync.jobs import BY_NAME
+        from jobsync.watch.model import WATCH
         from jobsync.watch.timers import read_timers_on
 
-        return read_timers_on(self.waker, (*BY_NAME, "health"))
+        return read_timers_on(self.waker, (*BY_NAME, WATCH))
+
+    def look(self, connection: sqlalchemy.Connection, *, window: timedelta | None = None) -> Snapshot:
+        """Return how things stand, with what this host is and is configured for; `window` is how far back, 7 days."""
+        from jobsync.watch.snapshot import WINDOW, read_snapshot
+
+        return read_snapshot(
+            connection,
+            self.watched,
+            window=window or WINDOW,
+            waker=self.waker,
+            timers_on=self.timers_on,
+            channels=self.settings.channels,
+        )
 
     @cached_property
     def database(self) -> Database:

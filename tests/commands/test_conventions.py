@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pwd
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +16,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.main import get_command
 
-from jobsync.cli.app import COMMANDS
+from jobsync.cli.app import COMMANDS, app
 from jobsync.cli.main import line_to_type
 from jobsync.cli.output import cell, print_json
 from jobsync.commands import ABOUT, only_reads
@@ -24,7 +27,6 @@ from jobsync.phrases import parse_span, parse_when
 from tests.commands.support import Cli
 from tests.tree import read_tree
 
-ALL = [command.path[1:] for command in read_tree().walk()]
 LEAVES = [command.path[1:] for command in read_tree().walk() if not command.commands]
 
 
@@ -37,6 +39,17 @@ def test_every_help_has_an_example_that_is_that_command() -> None:
     strange = [path for path in LEAVES if not f"{ABOUT[' '.join(path)].example} ".startswith(f"{' '.join(path)} ")]
 
     assert ([], []) == (without, strange)
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=" ".join)
+def test_every_example_can_be_typed(path: tuple[str, ...]) -> None:
+    """Its options and arguments are those of the command."""
+    command: Any = get_command(app)
+    for word in path:
+        command = command.commands[word]
+    words = itertools.takewhile(lambda word: word not in ("|", "<", ">"), shlex.split(ABOUT[" ".join(path)].example))
+
+    assert command.make_context(path[-1], list(words)[len(path) :]).params is not None
 
 
 @pytest.mark.parametrize("path", [(), ("runs",), ("runs", "list"), ("stock-sync",), ("units", "uninstall")])

@@ -31,7 +31,7 @@ _CHOSEN = {
     "check-authorizations": {"httpx", "sqlalchemy", "structlog", "tenacity", "typer"},
     "generate-ride": {"sqlalchemy", "structlog", "tenacity", "typer"},
 }
-_UNUSED = {"alembic", "pydantic", "rich"}
+_UNUSED = {"alembic", "jinja2", "pydantic", "rich"}
 _NOT_AT_REST = {
     *_UNUSED,
     "fpdf",

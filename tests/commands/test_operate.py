@@ -523,6 +523,31 @@ def test_a_cron_that_never_comes_is_refused_for_that(cli: Cli, add: Add, argumen
     assert "'0 3 31 2 *' cannot be used (it never comes)" in ran.err
 
 
+def test_prune_tried_out_and_broken_off(
+    cli: Cli, connection: Connection, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--dry-run counts by table and writes nothing; after Ctrl-C (130) what is said to be gone is what went."""
+    for _ in range(3):
+        add_run(connection, began=datetime.now(UTC) - timedelta(days=500))
+        connection.execute("INSERT INTO alerts (subject, kind, closed_at) VALUES ('s', 'k', now() - interval '500 d')")
+    tried, told = cli("runs", "prune", "--dry-run", "--json"), cli("runs", "prune", "--dry-run")
+    before = rows("SELECT (SELECT count(*) FROM job_runs), (SELECT count(*) FROM audit)")
+    monkeypatch.setattr("jobsync.cli.runs.stop_noted", lambda: signal.SIGINT)
+
+    broken = cli("runs", "prune", "--json")
+    monkeypatch.undo()
+    rest = cli("runs", "prune", "--json")
+
+    assert (0, True) == (tried.code, tried.json["dry_run"])
+    assert (3, 3) == (tried.json["deleted"]["job_runs"], tried.json["deleted"]["alerts"])
+    assert told.out.startswith("nothing was written; past retention: ")
+    assert [(3, 0)] == before
+    assert (130, True) == (broken.code, broken.json["interrupted"])
+    assert {"job_runs": 3, "alerts": 3} == {
+        table: broken.json["deleted"][table] + rest.json["deleted"][table] for table in ("job_runs", "alerts")
+    }
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 
@@ -577,27 +602,3 @@ def test_a_page_about_one_tenant_tells_of_its_documents(cli: Cli, connection: Co
 
     assert "Other S.A." not in text
     assert [2, 0] == [sum(key in text for key in of) for of in keys]
-
-
-def test_prune_tried_out_and_broken_off(
-    cli: Cli, connection: Connection, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """--dry-run counts by table and writes nothing; after Ctrl-C (130) what is said to be gone is what went."""
-    for _ in range(3):
-        add_run(connection, began=datetime.now(UTC) - timedelta(days=500))
-        connection.execute("INSERT INTO alerts (subject, kind, closed_at) VALUES ('s', 'k', now() - interval '500 d')")
-    tried, told = cli("runs", "prune", "--dry-run", "--json"), cli("runs", "prune", "--dry-run")
-    before = rows("SELECT (SELECT count(*) FROM job_runs), (SELECT count(*) FROM audit)")
-    monkeypatch.setattr("jobsync.cli.runs.stop_noted", lambda: signal.SIGINT)
-
-    broken = cli("runs", "prune", "--json")
-    monkeypatch.undo()
-    rest = cli("runs", "prune", "--json")
-
-    assert (0, 3, 3) == (tried.code, tried.json["would_delete"]["job_runs"], tried.json["would_delete"]["alerts"])
-    assert told.out.startswith("nothing was written; past retention: ")
-    assert [(3, 0)] == before
-    assert (130, True) == (broken.code, broken.json["interrupted"])
-    assert {"job_runs": 3, "alerts": 3} == {
-        table: broken.json["deleted"][table] + rest.json["deleted"][table] for table in ("job_runs", "alerts")
-    }

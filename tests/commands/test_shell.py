@@ -102,7 +102,7 @@ def test_bash_offers_what_the_database_has(answering: Path, words: tuple[str, ..
         ("tenant", "1790012345001\tAndina\n"),
         ("run", "aaaaaaaa\tstock-sync partial 2026-11-22 07:34Z\n"),
         ("hold", "1\tremovals of Bilby [31m Creek\n"),
-        ("alert", "storage\tgenerate-ride\n"),
+        ("subject", "generate-ride\tstorage\n"),
         ("nonsense", ""),
     ],
 )
@@ -122,7 +122,7 @@ def test_values_are_those_of_the_database(
             "INSERT INTO holds (dealership_id, stock_numbers, listed_before, listed_now, reason)"
             " VALUES (1, '{A}', 2, 1, 'limit')"
         ),
-        "INSERT INTO alerts (kind, subject) VALUES ('storage', 'generate-ride')",
+        "INSERT INTO alerts (kind, subject) VALUES ('storage', 'generate-ride'), ('storage', 'two words')",
     ):
         connection.execute(statement.encode())
 

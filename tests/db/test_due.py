@@ -125,22 +125,26 @@ def test_dealership_that_takes_no_part_is_not_due(dealership: Connection, statem
 
 
 @pytest.mark.parametrize(
-    ("switch", "quiet_until", "due"),
+    ("switch", "said_at", "quiet_until", "due"),
     [
-        ("true", "NULL", True),
-        ("true", "now() + interval '1 hour'", True),
-        ("false", "NULL", True),
-        ("false", "now() - interval '1 s'", True),
-        ("false", "now() + interval '1 s'", False),
-        ("maybe", "now() + interval '1 s'", False),
+        ("true", "NULL", "NULL", True),
+        ("true", "now()", "now() + interval '1 hour'", True),
+        ("false", "NULL", "NULL", True),
+        ("false", "now()", "now() - interval '1 s'", True),
+        ("false", "now()", "now() + interval '1 hour'", False),
+        ("false", "now() - interval '2 min'", "now() + interval '1 hour'", True),
+        ("maybe", "now()", "now() + interval '1 hour'", False),
     ],
 )
 def test_a_tick_with_work_goes_on_until_it_is_known_that_the_job_is_switched_off(
-    dealership: Connection, switch: str, quiet_until: str, due: bool
+    dealership: Connection, switch: str, said_at: str, quiet_until: str, due: bool
 ) -> None:
-    """Then it has nothing to say until a slot or an hour later; a switch that is on needs no memory."""
-    dealership.execute("UPDATE sync_schedule SET next_at = now()")
+    """Then it has nothing to say before a later slot has come; a switch that is on needs no memory."""
+    dealership.execute("UPDATE sync_schedule SET next_at = now() - interval '1 min'")
     dealership.execute("UPDATE system_settings SET value = %s WHERE key = 'easycar_sync_enabled'", [switch])
-    dealership.execute(f"INSERT INTO jobs (name, disabled_quiet_until) VALUES ('stock-sync', {quiet_until})".encode())
+    dealership.execute(
+        "INSERT INTO jobs (name, disabled_said_at, disabled_quiet_until)"
+        f" VALUES ('stock-sync', {said_at}, {quiet_until})".encode()
+    )
 
     assert [(due,)] == dealership.execute("SELECT jobsync_tick('stock-sync')").fetchall()

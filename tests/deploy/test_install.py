@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from jobsync.deploy import install as install_
 from jobsync.deploy import installation
+from jobsync.settings import Rights
 from jobsync.watch import timers as wake
 from tests.commands.support import Cli
 from tests.conftest import TEST_KEY
@@ -351,6 +353,27 @@ def test_unit_unknown_to_this_version_is_named_and_left(units: Cli, root: Path) 
     assert (diff.code, own.exists()) == (0, True)
     for said in (diff.out, gone.out):
         assert "systemctl disable --now jobsync-nightly.timer; rm /etc/systemd/system/jobsync-nightly.timer" in said
+
+
+def test_files_that_the_service_cannot_read_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration and each secret, with their rights; below another root they are that system's to correct."""
+    rights = {"config.toml": Rights("root", "root", 0o644), "right": Rights("root", "jobsync", 0o640)}
+    for name in ("config.toml", "right", "closed"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(install_, "CONFIG_FILE", str(tmp_path / "config.toml"))
+    monkeypatch.setattr(install_, "CREDENTIALS_FOLDER", str(tmp_path))
+    monkeypatch.setattr(install_, "read_rights", lambda path: rights.get(path.name) or _refuse(path))
+    (tmp_path / "config.toml").rename(tmp_path / "moved")
+    rights["moved"] = rights["config.toml"]
+
+    assert [str(found) for found in install_.find_wrong_rights()] == [
+        f"{tmp_path}/moved: root:root, mode 0644 -> root:jobsync, mode 0640"
+    ]
+    assert install_.find_wrong_rights(tmp_path) == []
+
+
+def _refuse(path: Path) -> Rights:
+    raise PermissionError(path)
 
 
 def test_uninstall_takes_our_files_and_leaves_the_rest(units: Cli, root: Path) -> None:

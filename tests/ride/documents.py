@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from xml.sax.saxutils import escape, quoteattr
 
-from jobsync.ride.model import Stamp
+from PIL import Image
+
+from jobsync.fiscal.read import read_document
+from jobsync.ride.model import Logo, Stamp
+from jobsync.ride.render import render
 
 RUC = "1793123406001"
 AUTHORIZED = Stamp("AUTORIZADO", None, datetime(2026, 3, 16, 14, 5, 9, tzinfo=UTC))
@@ -514,3 +520,29 @@ def delivery_note(*, recipients: int = 2, goods: int = 3) -> bytes:
     body = tag("destinatarios", *(one(number) for number in range(recipients)))
     more = fields(("Chofer", "Luis Alberto Tipán"), ("Teléfono", "099 812 3344"))
     return document("guiaRemision", "1.1.0", issuer("06"), info, body + more)
+
+
+ALL: dict[str, Callable[[], bytes]] = {
+    "invoice": invoice,
+    "purchase_settlement": purchase_settlement,
+    "credit_note": credit_note,
+    "debit_note": debit_note,
+    "withholding_1": lambda: withholding("1.0.0"),
+    "withholding_2": withholding,
+    "delivery_note": delivery_note,
+}
+
+
+def picture(width: int = 300, height: int = 120, *, kind: str = "PNG", mode: str = "RGBA") -> bytes:
+    """Return a picture file."""
+    target = BytesIO()
+    Image.new(mode, (width, height), 120 if mode == "L" else (20, 90, 60, 128)[: len(mode)]).save(target, kind)
+    return target.getvalue()
+
+
+def digests() -> list[str]:
+    """Return the SHA-256 of each kind of document as printed, and of one that nobody has authorized."""
+    logo = Logo(picture())
+    files = [render(read_document(make()), AUTHORIZED, logo=logo, attach_xml=make()) for make in ALL.values()]
+    files.append(render(read_document(invoice()), Stamp()))
+    return [hashlib.sha256(file.data).hexdigest() for file in files]

@@ -70,7 +70,10 @@ def barcodes(data: bytes, *, dpi: int = 200, page: int = 0) -> list[tuple[str, s
 def code_128(data: bytes, *, dpi: int = 200) -> list[str]:
     """Return the text of each barcode of ours on the first page; four times as quick as to look for every kind."""
     image = pypdfium2.PdfDocument(data)[0].render(scale=dpi / 72, grayscale=True).to_pil()
-    return [found.text for found in zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.Code128)]
+    return [
+        found.text
+        for found in zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.Code128))
+    ]
 
 
 def outside(data: bytes, *, margin_pt: float = 14.0) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -156,3 +157,15 @@ def test_full_disk_is_one_sentence(file: Path, capfd: pytest.CaptureFixture[str]
     code = main.run(["ride", "render", str(file), "-o", "/dev/full"])
 
     assert (code, "cannot write /dev/full: No space left on device" in capfd.readouterr().err) == (1, True)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_the_page_is_for_its_owner_and_group_at_most(file: Path, tmp_path: Path, umask: int) -> None:
+    """It names a customer and what was bought, whatever the umask."""
+    before = os.umask(umask)
+    try:
+        assert main.run(["ride", "render", str(file), "-o", str(tmp_path / "a.pdf")]) == 0
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "a.pdf").stat().st_mode & 0o777 == 0o640 & ~umask

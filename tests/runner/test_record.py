@@ -222,6 +222,32 @@ def test_verdict_is_kept_only_where_the_run_s_lock_is_seen(
     assert expected == run_row(connection, run_id)[:2]
 
 
+def test_each_run_is_counted_once_however_it_ended(connection: Direct, database: Database, open_session: Open) -> None:
+    """A run that was taken for dead, and ended all the same, is no second one."""
+    ended, dead = opened(connection), opened(connection)
+    close(database, verdict(ended))
+    bury_crashed(on(connection), open_session())
+    close(database, verdict(dead))
+    close(database, verdict(ended))
+
+    assert [("crashed", 1), ("succeeded", 1)] == ask(
+        connection, "SELECT status, sum(runs)::int FROM run_totals GROUP BY status ORDER BY status"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(RunStatus.SUCCEEDED, True), (RunStatus.PARTIAL, False), (RunStatus.HELD, False), (RunStatus.FAILED, False)],
+)
+def test_only_a_success_is_the_last_success(
+    connection: Direct, database: Database, status: RunStatus, expected: bool
+) -> None:
+    """What was held or left out ends a row of failures, and is no success."""
+    close(database, verdict(opened(connection), status))
+
+    assert [(expected,)] == ask(connection, "SELECT last_success_at IS NOT NULL FROM jobs WHERE name = 'test-job'")
+
+
 def test_item_left_open_is_failed_with_its_run(connection: Direct, database: Database) -> None:
     """No item of a closed run is still running."""
     run_id = opened(connection)

@@ -325,6 +325,13 @@ def test_timer_that_is_off_on_purpose() -> None:
     assert ["ok"] * 4 == [str(finding.level) for finding in found]
 
 
+def test_timers_of_files_that_are_configured_are_asked_for_too() -> None:
+    """One that is not there is named with the command that makes it."""
+    found = list(doctor.check_timers(Waker.UNITS, run=lambda _c: systemd(), also=["report"]))
+
+    assert (5, "warning", "jobsync-report.timer is not installed") == (len(found), found[-1].level, found[-1].text)
+
+
 @pytest.mark.parametrize(
     ("waker", "level", "advice"),
     [

@@ -259,6 +259,6 @@ def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], re
     if facts is None:
         is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
         return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder
-    succeeded = facts.last_success_at is not None and facts.last_success_at > alert.seen_at
+    succeeded = facts.got_through_at is not None and facts.got_through_at > alert.seen_at
     ticks = facts.last_tick_at is not None and facts.last_tick_at > alert.seen_at
     return succeeded or (alert.run_id is None and ticks and quiet >= _QUIET)

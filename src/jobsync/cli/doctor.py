@@ -11,6 +11,7 @@ import typer
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import say, show, write
 from jobsync.db.engine import translated
+from jobsync.deploy.cron import FILES, file_of
 from jobsync.deploy.install import SYSTEM, compare
 from jobsync.deploy.installation import read_installation
 from jobsync.easycars import upkeep as easycars
@@ -56,7 +57,11 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     settings, findings = ask.check_configuration(lambda: tools.settings)
     yield from findings
     waker = read_waker(embedded=settings is not None and settings.database_url is None)
-    yield from ask.check_timers(waker, renders=settings is None or settings.storage is not None)
+    yield from ask.check_timers(
+        waker,
+        renders=settings is None or settings.storage is not None,
+        also=[name for name in FILES if settings and file_of(name, settings)],
+    )
     if waker is Waker.UNITS:
         yield ask.check_units(lambda: _changed_units(tools))
     yield ask.check_bytecode(Path(__file__).parents[1])

@@ -17,7 +17,6 @@ from jobsync.errors import ExitCode, JobsyncError
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from jobsync.alerts.act import Done
@@ -40,13 +39,7 @@ def health(
     tools = tools_of(context)
     try:
         with transaction(context) as connection:
-            seen = read_snapshot(
-                connection,
-                tools.watched,
-                waker=tools.waker,
-                timers_on=tools.timers_on,
-                channels=tools.settings.channels,
-            )
+            seen = tools.look(connection)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
     open_kinds = {(found.subject, found.kind) for found in seen.alerts}

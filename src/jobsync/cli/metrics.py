@@ -13,7 +13,6 @@ from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
 from jobsync.runner.totals import read_totals
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.metrics import render_away, render_metrics
 
 Output = Annotated[
@@ -27,7 +26,7 @@ def metrics(context: typer.Context, output: Output = None) -> None:
     """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
     try:
         with transaction(context) as connection:
-            seen = read_snapshot(connection, tools_of(context).watched)
+            seen = tools_of(context).look(connection)
             totals = read_totals(driver(connection))
     except JobsyncError:
         write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's

@@ -12,7 +12,6 @@ from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import say, show, write_page
 from jobsync.errors import UsageProblem
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.page import find_row, read_history, render_report
 
 _MODE = 0o640  # names and errors are not for everybody on this host
@@ -35,7 +34,7 @@ def report(
         raise UsageProblem("--dealership and --tenant: a page is about one of them")
     tools = tools_of(context)
     with transaction(context) as connection:
-        seen = read_snapshot(connection, tools.watched, window=timedelta(days=days), waker=tools.waker)
+        seen = tools.look(connection, window=timedelta(days=days))
         about = None
         if dealership is not None:
             about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")

@@ -155,7 +155,7 @@ def prune_(
         "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"
     )
     words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}" if done else nothing
-    document = {"would_delete" if dry_run else "deleted": gone, "kept": kept, "interrupted": stopped}
+    document = {"deleted": gone, "kept": kept, "interrupted": stopped, "dry_run": dry_run}
     show(document, as_json=as_json, otherwise=lambda: say(f"interrupted: {words}" if stopped else words))
     for sentence in kept:
         complain(f"jobsync: {sentence}")

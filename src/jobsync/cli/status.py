@@ -16,7 +16,6 @@ from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import SPANS, parse_span
 from jobsync.watch.health import judge_health
-from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.views.json_ import as_json as document
 from jobsync.watch.views.screen import BAD, DIM, WARN, Line, fold, screen
 
@@ -76,14 +75,7 @@ def status(
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     with translated(), tools.engine.connect() as connection:
-        seen = read_snapshot(
-            connection,
-            tools.watched,
-            window=window,
-            waker=tools.waker,
-            timers_on=tools.timers_on,
-            channels=tools.settings.channels,
-        )
+        seen = tools.look(connection, window=window)
     return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
 
 

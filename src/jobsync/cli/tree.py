@@ -117,7 +117,7 @@ _ASKED = {
     "ID": "dealership",
     "RUC": "tenant",
     "RUN": "run",
-    "KIND": "alert",
+    "SUBJECT": "subject",
     "holds show ID": "hold",
     "holds approve ID": "hold",
     "holds reject ID": "hold",

@@ -492,7 +492,8 @@ jobs = Table(
     _number("consecutive_failures"),
     _number("consecutive_skips"),
     _text("skipped_by", required=False),
-    # while the job is switched off: a tick whose work is due says so again from then on
+    # while the job is switched off: when a tick whose work was due last said so, and from when on one says it again
+    _instant("disabled_said_at"),
     _instant("disabled_quiet_until"),
 )
 

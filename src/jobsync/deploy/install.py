@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -106,10 +107,12 @@ def find_wrong_rights(root: Path = SYSTEM) -> list[WrongRights]:
     """Return the files that systemd-tmpfiles corrects; below another root it does so when that system starts."""
     if root != SYSTEM:
         return []
-    right = Rights("root", SERVICE, 0o640)
-    paths = (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*")))
-    found = {path: read_rights(path) for path in paths if path.is_file()}
-    return [WrongRights(str(path), rights) for path, rights in found.items() if rights != right]
+    found: list[WrongRights] = []
+    for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))):
+        with suppress(OSError):  # a folder that is closed to this user, who can open nothing either
+            if path.is_file() and (rights := read_rights(path)) != Rights("root", SERVICE, 0o640):
+                found.append(WrongRights(str(path), rights))
+    return found
 
 
 def find_unknown(root: Path = SYSTEM) -> list[str]:

@@ -81,6 +81,8 @@ _STOCK_SYNC = (
     "JOBSYNC_EASYCARS_URL",
 )
 _WRITING = """\
+# what it prints is for people who ask; what fails is logged
+StandardOutput=null
 RuntimeMaxSec=4min
 TimeoutStopSec=30s
 Nice=10

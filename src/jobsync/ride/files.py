@@ -168,6 +168,10 @@ class Storage:
             if anew and marker.is_dir() and not marker.is_symlink():
                 raise StorageFault(f"storage {self.root}: {MARKER} is a folder; remove it", cause=Cause.STORAGE_MARKER)
             _write_new(draft, words.encode())
+            if os.geteuid() == 0:  # typed by root: the service's user, whose folder it is, must be able to read it
+                owner = self.root.stat()
+                with suppress(OSError):  # some network file systems take no orders from root
+                    os.chown(draft, owner.st_uid, owner.st_gid)
             try:
                 if anew:
                     draft.replace(marker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ class StorageHold:
     @property
     def what_to_do(self) -> str:
         """The remedy of the cause, for this folder."""
-        return self.cause.do(ROOT=shlex.quote(self.text.removeprefix("storage ").partition(": ")[0]))
+        root = re.match("storage (.+?): ", self.text)
+        return self.cause.do(ROOT=shlex.quote(root[1])) if root else self.cause.remedy
 
 
 def storage_hold(job: JobFacts) -> StorageHold | None:

@@ -64,7 +64,9 @@ def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
 
 def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_at: datetime) -> None:
     """A tick has said that the job is switched off: until then others with work keep quiet."""
-    connection.execute("UPDATE jobs SET disabled_quiet_until = %s WHERE name = %s", [again_at, job])
+    connection.execute(
+        "UPDATE jobs SET disabled_said_at = now(), disabled_quiet_until = %s WHERE name = %s", [again_at, job]
+    )
 
 
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:

@@ -379,12 +379,17 @@ _UNWOKEN = {
 
 
 def check_timers(
-    waker: Waker, *, run: Callable[[Sequence[str]], str] | None = None, renders: bool = True
+    waker: Waker,
+    *,
+    run: Callable[[Sequence[str]], str] | None = None,
+    renders: bool = True,
+    also: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """
     Does anything wake the jobs on this host?
 
     Args:
+        also: what else is configured to be woken.
         renders: RIDE files have a place; where they have none, their timer is left off on purpose.
     """
     if waker is Waker.CRON:
@@ -393,7 +398,7 @@ def check_timers(
     if waker is not Waker.UNITS:
         yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, JOBS[0].name))
         return
-    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health")]
+    names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health", *also)]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
     states = {}
     for block in shown.split("\n\n"):

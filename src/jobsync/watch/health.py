@@ -27,8 +27,8 @@ _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 NOBODY_TOLD = "nobody will be told of anything: no mail, webhook, ping or alert URL is set"
 HOW_TO_TELL = (
-    "JOBSYNC_SMTP_URL with JOBSYNC_ALERT_TO, JOBSYNC_ALERT_WEBHOOK, JOBSYNC_ALERT_URLS or JOBSYNC_PING_URL, for the"
-    " units in /etc/jobsync/config.toml"
+    "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK, JOBSYNC_ALERT_URLS or JOBSYNC_PING_URL; then:"
+    " jobsync alerts test"
 )
 
 

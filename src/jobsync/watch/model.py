@@ -83,6 +83,7 @@ class JobFacts:
     in_use: bool
     last_tick_at: datetime | None
     last_finished_at: datetime | None
+    last_status: str | None
     last_success_at: datetime | None
     consecutive_failures: int
     consecutive_skips: int
@@ -101,6 +102,12 @@ class JobFacts:
     next_at: datetime | None
     next_is_retry: bool = False
     too_far_ahead: int = 0
+
+    @property
+    def got_through_at(self) -> datetime | None:
+        """When a run of the whole job last ended without failing; what was held or left out ends a row of failures."""
+        through = self.last_status in ("succeeded", "partial", "held")
+        return self.last_finished_at if through else self.last_success_at
 
 
 @dataclass(frozen=True)

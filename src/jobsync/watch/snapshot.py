@@ -156,6 +156,7 @@ def _jobs(
                 enabled=settings.switch(kind.switch),
                 last_tick_at=state.get("last_tick_at"),
                 last_finished_at=state.get("last_finished_at"),
+                last_status=state.get("last_status"),
                 last_success_at=state.get("last_success_at"),
                 consecutive_failures=state.get("consecutive_failures", 0),
                 consecutive_skips=state.get("consecutive_skips", 0),

@@ -45,7 +45,7 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     if seen.channels == ():
         yield BAD, NOBODY_TOLD
-        yield HEAD, f"  do     set {HOW_TO_TELL}"
+        yield HEAD, f"  do     {HOW_TO_TELL}"
     words = headline(seen, verdict)
     style = BAD if verdict.problems else GOOD if words == ALL_WELL else WARN
     yield DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"

@@ -68,7 +68,7 @@ def test_an_outage_and_the_next_stop_are_two_problems_and_two_recoveries() -> No
         return alert.cause == Cause.DATABASE_UNREACHABLE
 
     assert ["opened database_unreachable"] == host.look(0 * MINUTE, replace(AWAY, after=1))
-    assert ["closed database_unreachable", "opened schema_older"] == host.look(5 * MINUTE, OLDER, passed=before)
+    assert ["opened schema_older", "closed database_unreachable"] == host.look(5 * MINUTE, OLDER, passed=before)
     assert ["closed schema_older"] == host.look(10 * MINUTE)
 
 

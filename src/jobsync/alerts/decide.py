@@ -178,12 +178,12 @@ def _messages(
     lately = sum(1 for alert in ours if _told_lately(alert, channel, now))
     if lately > TOLD_EACH:
         due = [(alert, phase) for alert, phase in due if phase != OPENED or channel in alert.tries]
-    by_message: dict[str, list[tuple[Alert, str]]] = {}
+    by_message: dict[tuple[str, bool], list[tuple[Alert, str]]] = {}  # what is over is a message of its own
     for alert, phase in due:
         tried = alert.tries.get(channel)
         again = tried.message if tried is not None and tried.phase == phase else ""
-        by_message.setdefault(again, []).append((alert, phase))
-    for again, listed in sorted(by_message.items(), key=lambda each: each[0] != ""):
+        by_message.setdefault((again, phase == CLOSED), []).append((alert, phase))
+    for (again, _), listed in sorted(by_message.items(), key=lambda each: (each[0][0] != "", each[0][1])):
         notes = tuple(Note(alert, phase, alert.said_open(channel)) for alert, phase in listed)
         opened = sum(1 for _, phase in listed if phase == OPENED)
         yield Message(host, now, notes, again or None, is_summary=opened > max(0, TOLD_EACH - lately)), listed

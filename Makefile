@@ -62,7 +62,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --no-config --quiet --universal --p
 constraints: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 	$(LOCK) -o constraints.txt
-	$(LOCK) -c constraints.txt --extra sandbox --group dev -o constraints-dev.txt
+	$(LOCK) -c constraints.txt --extra sandbox --extra notify --group dev -o constraints-dev.txt
 
 clean:
 	rm -rf .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache

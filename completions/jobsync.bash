@@ -9,19 +9,19 @@ _jobsync() {
             continue
         fi
         case "$at $word" in
-        'jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync runs retry' | 'jobsync logs' | 'jobsync locks' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync audit' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync storage' | 'jobsync storage claim' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync adopt' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync demo' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents' | 'jobsync completion' | 'jobsync man')
+        'jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync runs retry' | 'jobsync logs' | 'jobsync locks' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync audit' | 'jobsync report' | 'jobsync metrics' | 'jobsync alerts' | 'jobsync alerts list' | 'jobsync alerts test' | 'jobsync alerts silence' | 'jobsync alerts unsilence' | 'jobsync alert' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync storage' | 'jobsync storage claim' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync adopt' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync demo' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents' | 'jobsync completion' | 'jobsync man')
             at="$at $word"
             continue
             ;;
         esac
         case "$word" in
-        --access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) skip=1 ;;
+        --access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --subject | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) skip=1 ;;
         -*) ;;
         *) n=$((n + 1)) ;;
         esac
     done
     case "$at" in
-        'jobsync') words='stock-sync check-authorizations generate-ride status health doctor runs logs locks schedule audit report metrics alert dealership credentials holds stock tenant invoice sri ride storage settings db adopt units cron demo sandbox completion man --version -V --quiet -q --verbose -v --help' ;;
+        'jobsync') words='stock-sync check-authorizations generate-ride status health doctor runs logs locks schedule audit report metrics alerts alert dealership credentials holds stock tenant invoice sri ride storage settings db adopt units cron demo sandbox completion man --version -V --quiet -q --verbose -v --help' ;;
         'jobsync stock-sync') words='--dealership --scheduled --dry-run --concurrency --wait --json --help' ;;
         'jobsync check-authorizations') words='--tenant --access-key --scheduled --limit --dry-run --wait --json --help' ;;
         'jobsync generate-ride') words='--tenant --access-key --scheduled --force --missing --limit --wait --json --help' ;;
@@ -40,6 +40,11 @@ _jobsync() {
         'jobsync audit') words='--limit --json --help' ;;
         'jobsync report') words='-o --output --days --dealership --tenant --json --help' ;;
         'jobsync metrics') words='-o --output --help' ;;
+        'jobsync alerts') words='list test silence unsilence --help' ;;
+        'jobsync alerts list') words='--json --help' ;;
+        'jobsync alerts test') words='--json --help' ;;
+        'jobsync alerts silence') words='--until --subject --all-causes --json --help' ;;
+        'jobsync alerts unsilence') words='--subject --json --help' ;;
         'jobsync alert') words='--unit --json --help' ;;
         'jobsync dealership') words='add set list show pause resume schedule --help' ;;
         'jobsync dealership add') words='--timezone --email --json --help' ;;
@@ -126,6 +131,12 @@ _jobsync() {
         'jobsync logs '0) words='' asked='run' ;;
         'jobsync report '--dealership) words='' asked='dealership' ;;
         'jobsync report '--tenant) words='' asked='tenant' ;;
+        'jobsync alerts silence '--subject) words='' asked='subject' ;;
+        'jobsync alerts silence '0) words='configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail' asked='' ;;
+        'jobsync alerts silence '1) words='' asked='subject' ;;
+        'jobsync alerts unsilence '--subject) words='' asked='subject' ;;
+        'jobsync alerts unsilence '0) words='configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail' asked='' ;;
+        'jobsync alerts unsilence '1) words='' asked='subject' ;;
         'jobsync dealership set '0) words='' asked='dealership' ;;
         'jobsync dealership show '0) words='' asked='dealership' ;;
         'jobsync dealership pause '0) words='' asked='dealership' ;;

@@ -9,12 +9,12 @@ function __jobsync_at
             continue
         end
         switch "$at $word"
-            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync status' 'jobsync health' 'jobsync doctor' 'jobsync runs' 'jobsync runs list' 'jobsync runs prune' 'jobsync runs show' 'jobsync runs retry' 'jobsync logs' 'jobsync locks' 'jobsync schedule' 'jobsync schedule show' 'jobsync audit' 'jobsync report' 'jobsync metrics' 'jobsync alert' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership set' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync holds' 'jobsync holds list' 'jobsync holds show' 'jobsync holds approve' 'jobsync holds reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock changes' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync stock exclude' 'jobsync stock include' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync storage' 'jobsync storage claim' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync adopt' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync demo' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox seed' 'jobsync sandbox documents' 'jobsync completion' 'jobsync man'
+            case 'jobsync stock-sync' 'jobsync check-authorizations' 'jobsync generate-ride' 'jobsync status' 'jobsync health' 'jobsync doctor' 'jobsync runs' 'jobsync runs list' 'jobsync runs prune' 'jobsync runs show' 'jobsync runs retry' 'jobsync logs' 'jobsync locks' 'jobsync schedule' 'jobsync schedule show' 'jobsync audit' 'jobsync report' 'jobsync metrics' 'jobsync alerts' 'jobsync alerts list' 'jobsync alerts test' 'jobsync alerts silence' 'jobsync alerts unsilence' 'jobsync alert' 'jobsync dealership' 'jobsync dealership add' 'jobsync dealership set' 'jobsync dealership list' 'jobsync dealership show' 'jobsync dealership pause' 'jobsync dealership resume' 'jobsync dealership schedule' 'jobsync credentials' 'jobsync credentials set' 'jobsync credentials delete' 'jobsync credentials test' 'jobsync credentials rotate-key' 'jobsync holds' 'jobsync holds list' 'jobsync holds show' 'jobsync holds approve' 'jobsync holds reject' 'jobsync stock' 'jobsync stock history' 'jobsync stock changes' 'jobsync stock refused' 'jobsync stock lock' 'jobsync stock unlock' 'jobsync stock exclude' 'jobsync stock include' 'jobsync tenant' 'jobsync tenant add' 'jobsync tenant list' 'jobsync tenant show' 'jobsync tenant pause' 'jobsync tenant resume' 'jobsync invoice' 'jobsync invoice import' 'jobsync invoice list' 'jobsync invoice show' 'jobsync invoice recheck' 'jobsync invoice export' 'jobsync sri' 'jobsync sri explain' 'jobsync ride' 'jobsync ride render' 'jobsync storage' 'jobsync storage claim' 'jobsync settings' 'jobsync settings list' 'jobsync settings get' 'jobsync settings set' 'jobsync db' 'jobsync db upgrade' 'jobsync db status' 'jobsync adopt' 'jobsync units' 'jobsync units show' 'jobsync units install' 'jobsync units uninstall' 'jobsync units diff' 'jobsync cron' 'jobsync cron show' 'jobsync cron run' 'jobsync demo' 'jobsync sandbox' 'jobsync sandbox serve' 'jobsync sandbox seed' 'jobsync sandbox documents' 'jobsync completion' 'jobsync man'
                 set at "$at $word"
                 continue
         end
         switch "$word"
-            case --access-key --concurrency --count --days --dealership --documents --email --environment --every --executable --from --from-schema --host --job --limit --logo --name --output --port --reason --root --run --scenario --seed --since --status --stock-number --tenant --timezone --to --unit --until --wait --window -o
+            case --access-key --concurrency --count --days --dealership --documents --email --environment --every --executable --from --from-schema --host --job --limit --logo --name --output --port --reason --root --run --scenario --seed --since --status --stock-number --subject --tenant --timezone --to --unit --until --wait --window -o
                 set skip 1
             case '-*'
             case '*'
@@ -40,7 +40,8 @@ complete -c jobsync -n '__jobsync_at jobsync' -f -a schedule -d 'When each deale
 complete -c jobsync -n '__jobsync_at jobsync' -f -a audit -d 'Show what people changed, newest first.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a report -d 'Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a metrics -d 'Print metrics in Prometheus’ text format. With -o for node_exporter’s textfile collector.'
-complete -c jobsync -n '__jobsync_at jobsync' -f -a alert -d 'Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
+complete -c jobsync -n '__jobsync_at jobsync' -f -a alerts -d 'What is wrong, who was told of it, and what is not to be told for a while.'
+complete -c jobsync -n '__jobsync_at jobsync' -f -a alert -d 'Find out why a unit failed, and tell it once, where no retry mends it or after so many (OnFailure= starts it).'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a dealership -d 'Dealerships: whom we sync, and when.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a credentials -d 'EasyCars credentials of dealerships.'
 complete -c jobsync -n '__jobsync_at jobsync' -f -a holds -d 'What syncs hold back until a person decides.'
@@ -122,6 +123,22 @@ complete -c jobsync -n '__jobsync_at "jobsync report"' -l dealership -r -f -a '(
 complete -c jobsync -n '__jobsync_at "jobsync report"' -l tenant -r -f -a '(__jobsync_values tenant)' -d 'Of this one alone.'
 complete -c jobsync -n '__jobsync_at "jobsync report"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync metrics"' -s o -l output -r -d 'Write here, whole or not at all; - or nothing: stdout.' # -o
+complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a list -d 'List open alerts, and those that ended within the last seven days: since when, why, who was told, what to do.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a test -d 'Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a silence -d 'Tell nobody of what is open now until an instant; what is still open then is told.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts"' -f -a unsilence -d 'Let people be told again; what is open is told at the next look.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts list"' -l json -d 'One JSON document on standard output.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts test"' -l json -d 'One JSON document on standard output.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts silence" 0' -f -a 'configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail'
+complete -c jobsync -n '__jobsync_at "jobsync alerts silence" 1' -f -a '(__jobsync_values subject)'
+complete -c jobsync -n '__jobsync_at "jobsync alerts silence"' -l until -r -d '8h, 3d, mon 08:00 or 2026-12-24T18:00Z.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts silence"' -l subject -r -f -a '(__jobsync_values subject)' -d 'Without KIND: every kind.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts silence"' -l all-causes -d 'New ones too, not only those open now.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts silence"' -l json -d 'One JSON document on standard output.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts unsilence" 0' -f -a 'configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail'
+complete -c jobsync -n '__jobsync_at "jobsync alerts unsilence" 1' -f -a '(__jobsync_values subject)'
+complete -c jobsync -n '__jobsync_at "jobsync alerts unsilence"' -l subject -r -f -a '(__jobsync_values subject)' -d 'Without KIND: every kind.'
+complete -c jobsync -n '__jobsync_at "jobsync alerts unsilence"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync alert"' -l unit -r -d 'The unit that failed.'
 complete -c jobsync -n '__jobsync_at "jobsync alert"' -l json -d 'One JSON document on standard output.'
 complete -c jobsync -n '__jobsync_at "jobsync dealership"' -f -a add -d 'Add a dealership; prints its number.'

@@ -10,13 +10,13 @@ _jobsync() {
             continue
         fi
         case "$at $word" in
-        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync runs retry' | 'jobsync logs' | 'jobsync locks' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync audit' | 'jobsync report' | 'jobsync metrics' | 'jobsync alert' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync storage' | 'jobsync storage claim' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync adopt' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync demo' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents' | 'jobsync completion' | 'jobsync man')
+        ('jobsync stock-sync' | 'jobsync check-authorizations' | 'jobsync generate-ride' | 'jobsync status' | 'jobsync health' | 'jobsync doctor' | 'jobsync runs' | 'jobsync runs list' | 'jobsync runs prune' | 'jobsync runs show' | 'jobsync runs retry' | 'jobsync logs' | 'jobsync locks' | 'jobsync schedule' | 'jobsync schedule show' | 'jobsync audit' | 'jobsync report' | 'jobsync metrics' | 'jobsync alerts' | 'jobsync alerts list' | 'jobsync alerts test' | 'jobsync alerts silence' | 'jobsync alerts unsilence' | 'jobsync alert' | 'jobsync dealership' | 'jobsync dealership add' | 'jobsync dealership set' | 'jobsync dealership list' | 'jobsync dealership show' | 'jobsync dealership pause' | 'jobsync dealership resume' | 'jobsync dealership schedule' | 'jobsync credentials' | 'jobsync credentials set' | 'jobsync credentials delete' | 'jobsync credentials test' | 'jobsync credentials rotate-key' | 'jobsync holds' | 'jobsync holds list' | 'jobsync holds show' | 'jobsync holds approve' | 'jobsync holds reject' | 'jobsync stock' | 'jobsync stock history' | 'jobsync stock changes' | 'jobsync stock refused' | 'jobsync stock lock' | 'jobsync stock unlock' | 'jobsync stock exclude' | 'jobsync stock include' | 'jobsync tenant' | 'jobsync tenant add' | 'jobsync tenant list' | 'jobsync tenant show' | 'jobsync tenant pause' | 'jobsync tenant resume' | 'jobsync invoice' | 'jobsync invoice import' | 'jobsync invoice list' | 'jobsync invoice show' | 'jobsync invoice recheck' | 'jobsync invoice export' | 'jobsync sri' | 'jobsync sri explain' | 'jobsync ride' | 'jobsync ride render' | 'jobsync storage' | 'jobsync storage claim' | 'jobsync settings' | 'jobsync settings list' | 'jobsync settings get' | 'jobsync settings set' | 'jobsync db' | 'jobsync db upgrade' | 'jobsync db status' | 'jobsync adopt' | 'jobsync units' | 'jobsync units show' | 'jobsync units install' | 'jobsync units uninstall' | 'jobsync units diff' | 'jobsync cron' | 'jobsync cron show' | 'jobsync cron run' | 'jobsync demo' | 'jobsync sandbox' | 'jobsync sandbox serve' | 'jobsync sandbox seed' | 'jobsync sandbox documents' | 'jobsync completion' | 'jobsync man')
             at="$at $word"
             continue
             ;;
         esac
         case "$word" in
-        (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) skip=1 ;;
+        (--access-key | --concurrency | --count | --days | --dealership | --documents | --email | --environment | --every | --executable | --from | --from-schema | --host | --job | --limit | --logo | --name | --output | --port | --reason | --root | --run | --scenario | --seed | --since | --status | --stock-number | --subject | --tenant | --timezone | --to | --unit | --until | --wait | --window | -o) skip=1 ;;
         (-*) ;;
         (*) n=n+1 ;;
         esac
@@ -36,7 +36,8 @@ _jobsync() {
             'audit:Show what people changed, newest first.'
             'report:Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told.'
             'metrics:Print metrics in Prometheus’ text format. With -o for node_exporter’s textfile collector.'
-            'alert:Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts).'
+            'alerts:What is wrong, who was told of it, and what is not to be told for a while.'
+            'alert:Find out why a unit failed, and tell it once, where no retry mends it or after so many (OnFailure= starts it).'
             'dealership:Dealerships - whom we sync, and when.'
             'credentials:EasyCars credentials of dealerships.'
             'holds:What syncs hold back until a person decides.'
@@ -174,6 +175,33 @@ _jobsync() {
         ('jobsync metrics') found=(
             '-o:Write here, whole or not at all; - or nothing - stdout.'
             '--output:Write here, whole or not at all; - or nothing - stdout.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync alerts') found=(
+            'list:List open alerts, and those that ended within the last seven days - since when, why, who was told, what to do.'
+            'test:Send a message to every channel, and say what each answered - exit 0 all took it, 1 not all, 78 none is set.'
+            'silence:Tell nobody of what is open now until an instant; what is still open then is told.'
+            'unsilence:Let people be told again; what is open is told at the next look.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync alerts list') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync alerts test') found=(
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync alerts silence') found=(
+            '--until:8h, 3d, mon 08 -00 or 2026-12-24T18 -00Z.'
+            '--subject:Without KIND - every kind.'
+            '--all-causes:New ones too, not only those open now.'
+            '--json:One JSON document on standard output.'
+            '--help:Show this message and exit.'
+        ) ;;
+        ('jobsync alerts unsilence') found=(
+            '--subject:Without KIND - every kind.'
+            '--json:One JSON document on standard output.'
             '--help:Show this message and exit.'
         ) ;;
         ('jobsync alert') found=(
@@ -549,6 +577,12 @@ _jobsync() {
         ('jobsync logs '0) asked='run' choices=() ;;
         ('jobsync report '--dealership) asked='dealership' choices=() ;;
         ('jobsync report '--tenant) asked='tenant' choices=() ;;
+        ('jobsync alerts silence '--subject) asked='subject' choices=() ;;
+        ('jobsync alerts silence '0) asked='' choices=(configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail) ;;
+        ('jobsync alerts silence '1) asked='subject' choices=() ;;
+        ('jobsync alerts unsilence '--subject) asked='subject' choices=() ;;
+        ('jobsync alerts unsilence '0) asked='' choices=(configuration database unit tick skips duration failures credentials silence held circuit queue storage ride documents settings prune mail) ;;
+        ('jobsync alerts unsilence '1) asked='subject' choices=() ;;
         ('jobsync dealership set '0) asked='dealership' choices=() ;;
         ('jobsync dealership show '0) asked='dealership' choices=() ;;
         ('jobsync dealership pause '0) asked='dealership' choices=() ;;

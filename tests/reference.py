@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from jobsync.causes import Cause
 from jobsync.cli.manual import ENVIRONMENT, EXIT_STATUS, FILES
 from jobsync.cli.tree import Command, Option
 from jobsync.db.system_settings import CATALOGUE
@@ -25,6 +26,7 @@ def render_reference(tree: Command) -> dict[str, str]:
         "commands": _commands(tree),
         "settings": _settings(),
         "environment": _environment(),
+        "causes": _causes(),
         "exit-codes": ["# Exit codes", "", NOTE, "", *_table(("code", "meaning"), EXIT_STATUS), "", EXIT_CODES_MORE],
     }
     return {f"docs/reference/{name}.md": "\n".join(lines) + "\n" for name, lines in pages.items()}
@@ -102,6 +104,24 @@ def _environment() -> list[str]:
         *_table(("name", "meaning"), [(f"`{name}`".replace(", ", "`, `"), _plain(text)) for name, text in ENVIRONMENT]),
         "",
         *_table(("file", "holds"), [(f"`{name}`", _plain(text)) for name, text in FILES]),
+    ]
+
+
+def _causes() -> list[str]:
+    rows = [
+        (f"`{cause}`", f"`{cause.kind}`", _plain(cause.meaning), _plain(cause.remedy), "at once" if cause.lasts else "")
+        for cause in Cause
+    ]
+    return [
+        "# Causes of alerts",
+        "",
+        NOTE,
+        "",
+        "An alert is known by its kind, its subject and its cause. Words in capitals stand for what it is about.",
+        "At once: no retry mends it, so it is told when it is first seen; what one host meets of the others is told",
+        "after `alert_after_failures` times in a row.",
+        "",
+        *_table(("cause", "kind", "meaning", "remedy", ""), rows),
     ]
 
 

@@ -62,7 +62,7 @@ def pins(file: str) -> dict[str, str]:
 def test_all_that_is_imported_is_declared() -> None:
     """A package that only comes along with another may stay away with its next version."""
     owners = packages_distributions()
-    known = declared() | declared("embedded", "sandbox")
+    known = declared() | declared("embedded", "sandbox", "notify")
     undeclared = {
         name: path for name, path in imported().items() if not known & {normal(owner) for owner in owners.get(name, ())}
     }
@@ -75,7 +75,7 @@ def test_all_that_is_declared_is_used() -> None:
     owners = packages_distributions()
     used = {normal(owner) for name in imported() for owner in owners.get(name, ())}
 
-    assert set(_NOT_IMPORTED) == (declared() | declared("embedded", "sandbox")) - used
+    assert set(_NOT_IMPORTED) == (declared() | declared("embedded", "sandbox", "notify")) - used
 
 
 def test_only_the_stand_ins_use_their_extra() -> None:
@@ -89,7 +89,10 @@ def test_only_the_stand_ins_use_their_extra() -> None:
     ("file", "wanted"),
     [
         ("constraints.txt", declared() | declared("embedded") | names(_PROJECT["dependency-groups"]["build"])),
-        ("constraints-dev.txt", declared("embedded", "sandbox") | names(_PROJECT["dependency-groups"]["dev"])),
+        (
+            "constraints-dev.txt",
+            declared("embedded", "sandbox", "notify") | names(_PROJECT["dependency-groups"]["dev"]),
+        ),
     ],
 )
 def test_all_that_is_declared_is_pinned(file: str, wanted: set[str]) -> None:

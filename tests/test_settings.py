@@ -36,6 +36,7 @@ VARIABLES = [
     ("JOBSYNC_SMTP_URL", "smtps://u:p@h:465", "smtp_url", "smtps://u:p@h:465"),
     ("JOBSYNC_ALERT_TO", "a@b.example", "alert_to", "a@b.example"),
     ("JOBSYNC_ALERT_WEBHOOK", "https://h/hook", "alert_webhook", "https://h/hook"),
+    ("JOBSYNC_ALERT_URLS", "json://h, slack://a/b/c", "alert_urls", "json://h, slack://a/b/c"),
     ("JOBSYNC_PING_URL", "https://h/ping", "ping_url", "https://h/ping"),
 ]
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobsync.causes import Cause
 
 
 class ExitCode(IntEnum):
@@ -60,6 +64,11 @@ class JobsyncError(Exception):
     """
 
     exit_code: ExitCode = ExitCode.FAILED
+    alert_cause: Cause | None = None  # of the closed list, where it may become an alert
+
+    def __init__(self, text: str = "", *, cause: Cause | None = None) -> None:
+        super().__init__(text)
+        self.alert_cause = cause or self.alert_cause
 
 
 class UsageProblem(JobsyncError):

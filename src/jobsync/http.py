@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import ssl
+import sys
 import threading
 import time
 import zlib
@@ -20,11 +21,14 @@ from typing import Any
 
 import certifi
 import httpcore
-import httpx
 
 from jobsync.errors import ConfigurationProblem, JobsyncError
 from jobsync.logs import visible
 from jobsync.proxies import UNUSABLE, host_of
+
+# Where click is installed (Apprise brings it), httpx would load its own command line for every run, and rich with it.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
 
 _SMALL_BODY = 16 << 20
 _KEPT_S = 60.0  # an idle connection

@@ -57,6 +57,18 @@ def _pattern(host: str) -> str:
     return f"all://{host}" if version == 4 else f"all://[{host}]"
 
 
+def as_environment(rules: Mapping[str, str | None]) -> dict[str, str]:
+    """
+    Return the variables of the environment that say what rules of `read_proxies` say.
+
+    >>> as_environment({"all://": "http://p:3128", "all://*example.com": None})
+    {'http_proxy': 'http://p:3128', 'https_proxy': 'http://p:3128', 'no_proxy': 'example.com'}
+    """
+    exempt = ",".join(host.partition("://")[2].lstrip("*") for host, url in rules.items() if url is None)
+    found = {f"{scheme}_proxy": rules.get(f"{scheme}://") or rules.get("all://") for scheme in ("http", "https")}
+    return {name: text for name, text in (*found.items(), ("no_proxy", exempt)) if text}
+
+
 def exempting(environ: Mapping[str, str], host: str) -> dict[str, str]:
     """
     Return the variable that exempts one more host, for an environment that may exempt others already.

@@ -45,6 +45,7 @@ _NAMES = (
     "JOBSYNC_SMTP_URL",
     "JOBSYNC_ALERT_TO",
     "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_ALERT_URLS",
     "JOBSYNC_PING_URL",
 )
 # Where a timer writes, if they are set; nothing else may be written in the file's folder by the unit of that timer.
@@ -54,6 +55,7 @@ _ALERT_NAMES = (
     "JOBSYNC_SMTP_URL",
     "JOBSYNC_ALERT_TO",
     "JOBSYNC_ALERT_WEBHOOK",
+    "JOBSYNC_ALERT_URLS",
     "JOBSYNC_PING_URL",
     "JOBSYNC_PROXY",
 )
@@ -89,6 +91,7 @@ class Settings:
     smtp_url: str | None = field(default=None, repr=False)
     alert_to: str | None = None
     alert_webhook: str | None = field(default=None, repr=False)
+    alert_urls: str | None = field(default=None, repr=False)
     ping_url: str | None = field(default=None, repr=False)
     under_systemd: bool = False
 
@@ -100,7 +103,9 @@ class Settings:
             "webhook": self.alert_webhook,
             "ping": self.ping_url,
         }
-        return tuple(name for name, where in told.items() if where)
+        services = enumerate(filter(None, re.split(r"[\s,]+", self.alert_urls or "")), 1)
+        named = (f"{url.partition('://')[0].lower()} #{number}" for number, url in services)
+        return (*(name for name, where in told.items() if where), *named)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -199,6 +204,7 @@ def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, st
         smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
         alert_to=raw.get("JOBSYNC_ALERT_TO"),
         alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
+        alert_urls=raw.get("JOBSYNC_ALERT_URLS"),
         ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
         under_systemd="INVOCATION_ID" in environ,
     )

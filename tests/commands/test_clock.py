@@ -60,6 +60,16 @@ def test_a_failure_under_cron_is_told_again_after_a_day(cli: Cli, tmp_path: Path
     assert [True, False, False, True] == said
 
 
+def test_a_failure_under_cron_is_told_by_its_cause(cli: Cli, tmp_path: Path) -> None:
+    """Another cause is told, also with the same exit code; an idle tick in between ends none of them."""
+    away, broken = {"JOBSYNC_DATABASE_URL": NOWHERE}, {"JOBSYNC_ENCRYPTION_KEY": "broken"}
+    other = {"JOBSYNC_SRI_URL": "ftp://x"}
+    cli.environ["STATE_DIRECTORY"] = str(tmp_path)
+    said = [bool(cli("cron", "run", "stock-sync", **each).out) for each in (away, {}, away, broken, other, broken)]
+
+    assert [True, False, False, True, True, False] == said
+
+
 @pytest.mark.parametrize(("after_s", "tokens"), [(30, 1), (120, 2)])
 def test_a_token_is_used_as_long_as_it_lives(
     after_s: int, tokens: int, environ: dict[str, str], add: Add, rows: Rows

@@ -575,8 +575,7 @@ def test_a_page_about_one_dealership_tells_of_no_other(cli: Cli, connection: Con
     add_dealership(connection, "Another Yard", failed="quite another thing")
     for number, text in ((first, "it is told"), (first + 1, "that is told")):
         connection.execute(
-            "INSERT INTO alerts (subject, kind, details) VALUES (%s, 'failing', %s)",
-            [f"dealership {number}", json.dumps({"text": text})],
+            "INSERT INTO alerts (subject, kind, text) VALUES (%s, 'failing', %s)", [f"dealership {number}", text]
         )
     connection.execute("UPDATE easycar_sync_logs SET synced_at = now()")
     page = tmp_path / "page.html"

@@ -7,12 +7,14 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from freezegun import freeze_time
 
-from jobsync.deploy.cron import REMINDER_S, Memory, is_silent, render_crontab
+from jobsync.deploy.cron import Memory, is_silent, render_crontab
 from jobsync.deploy.installation import Installation
 from jobsync.runner.lock import lock_key
 from tests.commands.support import Cli
@@ -102,23 +104,32 @@ def test_what_is_silent(job: str, code: int, silent: bool) -> None:
 
 
 def test_failure_that_lasts_is_told_once_a_day(tmp_path: Path) -> None:
-    """The same failure again is no news before 24 hours are over; another one is, and so is one after a recovery."""
+    """Each cause for itself: no news before 24 hours are over, also if another came between; a recovery ends all."""
     memory = Memory({"STATE_DIRECTORY": str(tmp_path)}, "stock-sync")
-    told = [memory.is_news(69), memory.is_news(69), memory.is_news(1), memory.is_news(1)]
-    old = time.time() - REMINDER_S - 1
-    os.utime(tmp_path / "cron/stock-sync", (old, old))
-    told.append(memory.is_news(1))
+    told = [memory.is_news(cause) for cause in ("69 mail", "69 mail", "78 key", "69 mail", "78 key")]
+    with freeze_time(datetime.now(UTC) + timedelta(hours=25)):
+        told.append(memory.is_news("69 mail"))
     memory.forget()
-    told.append(memory.is_news(1))
+    told.append(memory.is_news("78 key"))
 
-    assert told == [True, False, True, False, True, True]
+    assert told == [True, False, True, False, False, True, True]
+
+
+@pytest.mark.parametrize("text", ["69", "{", "[]", '{"69 mail": "x"}', "\0"])
+def test_a_spoiled_memory_is_none(tmp_path: Path, text: str) -> None:
+    """The failure is told, and the next one finds a memory."""
+    (tmp_path / "cron").mkdir()
+    (tmp_path / "cron" / "stock-sync").write_text(text)
+    memory = Memory({"STATE_DIRECTORY": str(tmp_path)}, "stock-sync")
+
+    assert [memory.is_news("69 mail"), memory.is_news("69 mail")] == [True, False]
 
 
 def test_without_a_place_for_its_memory_every_failure_is_told(tmp_path: Path) -> None:
     """Better twice than never."""
     memory = Memory({"STATE_DIRECTORY": str(tmp_path / "nowhere/at/all")}, "stock-sync")
 
-    assert [memory.is_news(1), memory.is_news(1)] == [True, True]
+    assert [memory.is_news("1"), memory.is_news("1")] == [True, True]
 
 
 # --- a tick ----------------------------------------------------------------------------------------------------------

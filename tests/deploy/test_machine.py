@@ -353,7 +353,7 @@ def test_health_acts_in_its_sandbox(machine: Machine) -> None:
     machine.run("systemctl", "start", "--wait", "jobsync-health.service")
     assert machine.show("jobsync-health.service", "Result")["Result"] == "success"
     assert machine.journal("_SYSTEMD_UNIT=jobsync-health.service", "_TRANSPORT=stdout") == []
-    assert machine.journal("JOBSYNC_EVENT=alert.no_notebook") == []
+    assert machine.journal("JOBSYNC_EVENT=alert.no_file") == []
 
 
 def test_checks_start_every_30_seconds(machine: Machine, stalls: Stalls) -> None:

@@ -25,9 +25,9 @@ def fill(connection: Connection) -> None:
     _documents(connection)
     _runs(connection)
     connection.execute(
-        "INSERT INTO alerts (subject, kind, opened_at, notified_at, details) VALUES ('dealership 2', 'failing', %s, %s,"
-        " %s)",
-        [NOW - DAY, NOW - DAY, json.dumps({"text": "Southside fails", "what_to_do": "look at it", "ripe": True})],
+        "INSERT INTO alerts (kind, subject, cause, text, what_to_do, opened_at, notified_at, told, silenced_until)"
+        " VALUES ('silence', 'dealership 2', 'no_success', 'Southside fails', 'look at it', %s, %s, %s, %s)",
+        [NOW - DAY, NOW - DAY, json.dumps({"mail": (NOW - DAY).isoformat()}), NOW + DAY],
     )
     connection.execute(
         "INSERT INTO audit (at, actor, host, action, subject, details) VALUES (%s, 'ana', 'app1', 'settings.set',"

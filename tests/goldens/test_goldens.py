@@ -54,6 +54,7 @@ READS = {
     "health.json": "health --json",
     "report.html": "report -o -",
     "metrics.prom": "metrics",
+    "alerts_list.json": "alerts list --json",
     "audit.json": "audit --json",
     "db_status.json": "db status --json",
     "dealership_list.json": "dealership list --json",
@@ -80,6 +81,7 @@ READS = {
 }
 # what writes, asks a vendor, or (units) has its golden in systemd/
 NOT_HERE = (
+    *("alerts test", "alerts silence", "alerts unsilence"),
     *("stock-sync", "check-authorizations", "generate-ride", "alert", "db upgrade", "adopt"),
     *("runs prune", "runs retry", "ride render", "storage claim"),
     *("dealership add", "dealership set", "dealership pause", "dealership resume", "settings set"),

@@ -81,8 +81,7 @@ def test_what_health_could_not_do_is_a_warning(database: Database, connection: C
     """Rows that stay and addresses that take no mail, while they last."""
     for subject, kind, words in (("prune on a", "prune", "rows stay"), ("mail on a", "mail", "o•••@h is refused")):
         connection.execute(
-            "INSERT INTO alerts (subject, kind, opened_at, details)"
-            " VALUES (%s, %s, now(), jsonb_build_object('text', %s::text))",
+            "INSERT INTO alerts (subject, kind, opened_at, text) VALUES (%s, %s, now(), %s)",
             [subject, kind, words],
         )
     connection.execute("INSERT INTO alerts (subject, kind, opened_at, closed_at) VALUES ('m', 'mail', now(), now())")

@@ -20,7 +20,8 @@ from typing import Any
 
 import psycopg
 
-from jobsync.alerts.send import Message, NotSent
+from jobsync.alerts.message import Message
+from jobsync.alerts.post import NotSent
 from jobsync.errors import Unavailable
 from jobsync.watch.model import Snapshot
 from jobsync.watch.snapshot import read_snapshot

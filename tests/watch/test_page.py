@@ -212,17 +212,21 @@ def test_held_and_partial_runs_are_not_green(database: Database, connection: Con
 
 def test_who_was_told_what_and_when(database: Database, connection: Connection) -> None:
     """Each alert with the channels, the instants and what was said there; or that nobody was."""
-    told = {"mail": {"opened": "2026-11-20T01:00:00+00:00"}}
-    for subject, details in (("a", {"text": "it fails", "told": told}), ("b", {"text": "it hangs"})):
+    told = json.dumps({"mail": "2026-11-20T01:00:00+00:00"})
+    for subject, text, whom, until in (
+        ("a", "it fails", told, None),
+        ("b", "it hangs", "{}", NOW + timedelta(hours=8)),
+    ):
         connection.execute(
-            "INSERT INTO alerts (subject, kind, opened_at, details) VALUES (%s, 'unit', %s, %s)",
-            [subject, NOW - timedelta(hours=2), json.dumps(details)],
+            "INSERT INTO alerts (kind, subject, text, told, opened_at, silenced_until)"
+            " VALUES ('unit', %s, %s, %s, %s, %s)",
+            [subject, text, whom, NOW - timedelta(hours=2), until],
         )
     page = page_of(database)
     alerts = text_of(page[page.index("<h2>Alerts") :])
 
     assert "it fails open 2026-11-20 01:00Z , for 2 h mail told 2026-11-20 01:00Z (opened)" in alerts
-    assert "it hangs open 2026-11-20 01:00Z , for 2 h nobody was told" in alerts
+    assert "it hangs open 2026-11-20 01:00Z , for 2 h, silenced until 2026-11-20 11:00Z nobody was told" in alerts
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------

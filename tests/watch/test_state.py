@@ -11,6 +11,7 @@ from typing import Any, cast
 import psycopg
 import pytest
 
+from jobsync.causes import Kind
 from jobsync.db.engine import Database
 from jobsync.easycars.watch import Standing, dealership_statuses, facts_of
 from jobsync.runner.lock import lock_key
@@ -730,12 +731,13 @@ def test_who_watches_is_watched(seen: Seen, connection: Connection, minutes: int
 
 
 def test_the_list_of_kinds_in_the_docs_is_the_one_of_the_code(seen: Seen) -> None:
-    """Whoever got a mail, or reads health, finds its word in docs/operations.md; `database` comes without a look."""
+    """Whoever got a mail, or reads health, finds its word in docs/operations.md; the last two come without a look."""
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     table = page[page.index("| kind |") :].split("\n\n")[0].splitlines()[2:]
     listed = [row.split("|")[1].strip().strip("`") for row in table]
 
-    assert [*(check.name for check in judge_health(seen()).checks), "database"] == listed
+    assert [*(check.name for check in judge_health(seen()).checks), "database", "configuration"] == listed
+    assert set(listed) == set(Kind)
 
 
 def test_failures_are_grouped_by_what_is_the_same(seen: Seen, connection: Connection) -> None:

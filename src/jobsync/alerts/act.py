@@ -1,18 +1,29 @@
-"""What the health timer and OnFailure= do, in their order: look, judge, remember, tell, prune."""
+"""What the health timer, OnFailure= and people do about alerts, in their order: look, decide, remember, tell, prune."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from jobsync.alerts import alert
-from jobsync.alerts.local_file import open_notebook
-from jobsync.alerts.send import Channel, NotSent
-from jobsync.causes import Cause
+from sqlalchemy import text
+
+from jobsync.alerts.decide import Letter, Outcome, decide, record
+from jobsync.alerts.memory import opened
+from jobsync.alerts.message import TEST, Message, Note
+from jobsync.alerts.model import Alert, Found, Limits, Look
+from jobsync.alerts.post import NotSent
+from jobsync.alerts.units import (
+    UnitFailure,
+    look_at_failure,
+    look_at_no_database,
+    passed_by_health,
+    read_record,
+    read_successes,
+)
+from jobsync.causes import Cause, Kind
 from jobsync.db.engine import driver, translated
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
@@ -22,30 +33,28 @@ from jobsync.logs import get_logger, visible
 from jobsync.upkeep.model import Rule
 from jobsync.upkeep.prune import prune
 from jobsync.watch.health import Health, judge_health
-from jobsync.watch.model import Check, Problem, Watched
+from jobsync.watch.model import WATCH, Check, Problem, Watched
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.timers import Waker
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
+    from jobsync.alerts.send import Channel
     from jobsync.db.engine import Database
 
 SECOND_LOOK_S = 20.0  # after the first began: a server that restarts is back by then
 _PRUNE_S = 10.0
-_PRUNE_RIPE = 2  # one that fails with the database is told by the next look at the database
-_PRUNE_HELP = "jobsync runs prune says it again; jobsync doctor; until it works the disk fills"
-_MAIL_HELP = "correct JOBSYNC_ALERT_TO, or the mail server"
 
 
 @dataclass(frozen=True)
 class Done:
     """
-    What a duty led to.
+    What was done.
 
     Args:
         health: None if the database did not answer; `database_error` says why.
-        not_sent: what could not be told; it is tried again at the next duty.
+        not_sent: what could not be told; it is tried again the next time.
         refused: addresses that the mail server refuses although it took the mail for others.
     """
 
@@ -56,32 +65,29 @@ class Done:
     pruned: Mapping[str, int] | None = None
 
 
-class _Desk:
-    """Where alerts are told from: the book is open only while it is read and written, never while a server thinks."""
+class _Teller:
+    """Where alerts are told from; what is remembered is held only while it is read and written."""
 
     def __init__(self, channels: Sequence[Channel], environ: Mapping[str, str], host: str) -> None:
-        self._channels = channels
+        self._channels = {channel.name: channel for channel in channels}
         self._environ = environ
         self._host = host
-        self._database: tuple[Database, Engine] | None = None
+        self.database: tuple[Database, Engine] | None = None
         self.not_sent: list[str] = []
         self.refused: list[str] = []
 
-    def use(self, database: tuple[Database, Engine] | None) -> None:
-        """From now on the book is kept in the database too, or no more."""
-        self._database = database
-
-    def tell(self, now: datetime, settings: SystemSettings | None, change: Callable[[alert.Book, bool], None]) -> None:
+    def tell(self, now: datetime, look: Look, limits: Limits | None) -> None:
         """
-        Change the book, and tell every channel what follows from it.
+        Remember a look, and tell every channel what follows from it.
 
         Args:
-            change: gets the book, and whether no other host does the same now.
+            limits: None while the database is away: those that were in force when it last answered.
         """
-        with self._book() as (book, alone):
-            limits = book.limits(settings)
-            change(book, alone)
-            letters = book.prepare(self._channels, now, limits, alone=alone)
+        with opened(self._environ, self.database) as (memory, alone, _):
+            book = memory.read()
+            book = book if limits is None else replace(book, limits=limits)
+            book, letters = decide(book, look, now, host=self._host, channels=tuple(self._channels), alone=alone)
+            memory.write(book)
         if not letters:
             return
         outcomes = list(self._send(letters))
@@ -89,45 +95,46 @@ class _Desk:
             self._record(outcomes, now)
         except JobsyncError as error:  # the file must do
             get_logger().warning("alert.not_recorded", error=visible(error))
-            self.use(None)
+            self.database = None
             self._record(outcomes, now)
 
-    @contextmanager
-    def _book(self) -> Iterator[tuple[alert.Book, bool]]:
-        database, engine = self._database or (None, None)
-        with open_notebook(self._environ) as notebook, alert.only_here(database) as alone:
-            yield alert.Book(notebook, engine, self._host), alone
-
-    def _send(self, letters: Sequence[alert.Letter]) -> Iterator[tuple[alert.Letter, alert.Outcome, Sequence[str]]]:
+    def _send(self, letters: Sequence[Letter]) -> Iterator[tuple[Letter, Outcome, Sequence[str]]]:
         broken = set()
         for letter in letters:
-            name, size = letter.channel.name, len(letter.due)
-            if name in broken:  # it would cost the same time again
-                yield letter, alert.Outcome.NOT_SENT, ()
+            size = len(letter.due)
+            if letter.channel in broken:  # it would cost the same time again
+                yield letter, Outcome.NOT_SENT, ()
                 continue
             try:
-                refused = letter.channel.send(letter.message)
+                refused = self._channels[letter.channel].send(letter.message)
             except NotSent as problem:
-                broken.add(name)
+                broken.add(letter.channel)
                 self.not_sent.append(f"{problem}{'; perhaps it arrived, said again later' if problem.perhaps else ''}")
                 get_logger().error(
-                    "alert.not_sent", channel=name, error=str(problem), alerts=size, perhaps=problem.perhaps
+                    "alert.not_sent", channel=letter.channel, error=str(problem), alerts=size, perhaps=problem.perhaps
                 )
-                yield letter, alert.Outcome.PERHAPS if problem.perhaps else alert.Outcome.NOT_SENT, ()
+                yield letter, Outcome.PERHAPS if problem.perhaps else Outcome.NOT_SENT, ()
                 continue
-            get_logger().warning("alert.sent", channel=name, title=letter.message.title, alerts=size)
+            get_logger().warning("alert.sent", channel=letter.channel, title=letter.message.title, alerts=size)
             for words in refused:
-                get_logger().warning("alert.address_refused", channel=name, error=words)
-            yield letter, alert.Outcome.SENT, refused
+                get_logger().warning("alert.address_refused", channel=letter.channel, error=words)
+            yield letter, Outcome.SENT, refused
 
-    def _record(self, outcomes: Sequence[tuple[alert.Letter, alert.Outcome, Sequence[str]]], now: datetime) -> None:
-        with self._book() as (book, _):
+    def _record(self, outcomes: Sequence[tuple[Letter, Outcome, Sequence[str]]], now: datetime) -> None:
+        with opened(self._environ, self.database) as (memory, alone, _):
+            book = memory.read()
             for letter, outcome, refused in outcomes:
-                book.record(letter, outcome, now)
-                if letter.channel.name == alert.MAIL and outcome is alert.Outcome.SENT:
-                    alert.tell_own(book, alert.MAIL, "; ".join(refused) or None, _MAIL_HELP, now=now)
+                book = record(book, letter, outcome, now)
+                if letter.channel == "mail" and outcome is Outcome.SENT:
+                    look = self.own(Cause.ADDRESS_REFUSED, "; ".join(refused))
+                    book, _ = decide(book, look, now, host=self._host, channels=(), alone=alone)
                     self.refused = list(refused)
-            book.save()
+            memory.write(book)
+
+    def own(self, cause: Cause, trouble: str, *, after: int = 1) -> Look:
+        """Return a look at a trouble of this host's own; an empty one is none."""
+        found = Found.on(self._host, cause, trouble, after=after)
+        return Look((found,) if trouble else (), lambda alert: alert.key == found.key)
 
 
 def do_health(
@@ -138,7 +145,7 @@ def do_health(
     environ: Mapping[str, str],
     *,
     wait: Callable[[float], None],
-    waker: Waker = Waker.UNITS,
+    waker: Callable[[], Waker] = lambda: Waker.UNITS,
     now: datetime | None = None,
 ) -> Done:
     """
@@ -149,123 +156,141 @@ def do_health(
         watched: the slices.
         rules: how long rows stay.
         wait: between two looks at a database that does not answer.
-        waker: what wakes the jobs on this host.
+        waker: what wakes the jobs on this host; asked once the database is open.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
     """
     host = host_name()
-    desk = _Desk(channels, environ, host)
+    teller = _Teller(channels, environ, host)
     try:
-        began = time.monotonic()
-        try:
-            database, engine = open_database()
-        except JobsyncError:
-            left_s = SECOND_LOOK_S - (time.monotonic() - began)
-            if left_s <= 0:  # a silent one was waited for longer than that
-                raise
-            wait(left_s)
-            database, engine = open_database()
+        database, engine = _opened(open_database, wait)
         with translated(), engine.begin() as connection:
-            seen = read_snapshot(connection, watched, now=now, waker=waker)
-            alert.stamp_watch(connection, seen.now)
-        desk.use((database, engine))
-        found: list[tuple[Health, bool]] = []
-
-        def judge(book: alert.Book, alone: bool) -> None:
-            open_kinds = {key for key, entry in book.entries.items() if entry.closed_at is None}
-            health = judge_health(seen, open_kinds=open_kinds)
-            alert.tell_health(book, health, seen, limits=book.limits(seen.settings), host=host, alone=alone)
-            found.append((health, (alert.own_subject(alert.PRUNE, host), alert.PRUNE) in open_kinds))
-
-        desk.tell(seen.now, seen.settings, judge)
+            seen = read_snapshot(connection, watched, now=now, waker=waker())
+            successes = read_successes(connection, seen)
+            _stamp_watch(connection, seen.now)
+        health = judge_health(seen, open_kinds={(alert.subject, alert.kind) for alert in seen.alerts})
+        limits = Limits.of(seen.settings)
+        own = (Kind.UNIT, Kind.PRUNE, Kind.MAIL)
+        found = tuple(Found.of(problem) for problem in health.problems if problem.kind not in own)
+        teller.database = (database, engine)
+        teller.tell(seen.now, Look(found, passed_by_health(seen, successes, host, limits.reminder)), limits)
     except JobsyncError as error:
-        problem = error  # the name of an except clause is gone after it
-        get_logger().error("health.no_database", error=visible(problem))
-        moment = now or datetime.now(UTC)
-        desk.use(None)
-        desk.tell(moment, None, lambda book, _alone: alert.tell_database(book, str(problem), now=moment, host=host))
-        return Done(database_error=problem, not_sent=tuple(desk.not_sent), refused=tuple(desk.refused))
-    health, was_open = found[-1]
-    health, pruned = _prune(desk, engine, health, seen.settings, rules, host=host, was_open=was_open)
-    return Done(health, None, tuple(desk.not_sent), tuple(desk.refused), pruned)
+        get_logger().error("health.no_database", error=visible(error))
+        teller.database = None
+        teller.tell(now or datetime.now(UTC), look_at_no_database(error, host, at_once=True), None)
+        return Done(database_error=error, not_sent=tuple(teller.not_sent), refused=tuple(teller.refused))
+    was_open = any(alert.kind == Kind.PRUNE for alert in seen.alerts)
+    health, pruned = _prune(teller, engine, health, seen.settings, rules, was_open=was_open)
+    return Done(health, None, tuple(teller.not_sent), tuple(teller.refused), pruned)
+
+
+def _opened(
+    open_database: Callable[[], tuple[Database, Engine]], wait: Callable[[float], None]
+) -> tuple[Database, Engine]:
+    """Return the database; one that does not answer is looked at a second time, a little later."""
+    began = time.monotonic()
+    try:
+        return open_database()
+    except JobsyncError as error:
+        left_s = SECOND_LOOK_S - (time.monotonic() - began)
+        if left_s <= 0 or (
+            error.alert_cause is not None and error.alert_cause.lasts
+        ):  # a silent one was waited for longer
+            raise
+        wait(left_s)
+        return open_database()
+
+
+def _stamp_watch(connection: Connection, now: datetime) -> None:
+    """Note that somebody watches: whoever looks can see that alerts are being told at all."""
+    connection.execute(
+        text(
+            "INSERT INTO jobs (name, last_tick_at) VALUES (:name, :now)"
+            " ON CONFLICT (name) DO UPDATE SET last_tick_at = excluded.last_tick_at"
+        ),
+        {"name": WATCH, "now": now},
+    )
 
 
 def _prune(
-    desk: _Desk,
+    teller: _Teller,
     engine: Engine,
     health: Health,
     settings: SystemSettings,
     rules: Sequence[Rule],
     *,
-    host: str,
     was_open: bool,
 ) -> tuple[Health, Mapping[str, int]]:
     """Delete what is past its retention; what keeps us from it is a problem of its own, not the database's."""
-    trouble: str | None = None
     pruned: Mapping[str, int] = {}
     kept: list[str] = []
     try:
         pruned = prune(engine, settings, rules, now=health.now, within_s=_PRUNE_S, told=kept.append)
     except JobsyncError as error:
         kept.append(str(error).removeprefix("database: "))
-    if kept:
-        trouble = f"{host} could not delete old rows: {visible('; '.join(kept), most=300)}"
+    trouble = f"{host_name()} could not delete old rows: {visible('; '.join(kept), most=300)}" if kept else ""
+    if trouble:
         get_logger().error("health.not_pruned", error=visible("; ".join(kept)))
     if any(pruned.values()):
         get_logger().info("health.pruned", **{table: number for table, number in pruned.items() if number})
     if trouble or was_open:
-
-        def note(book: alert.Book, _alone: bool) -> None:
-            alert.tell_own(book, alert.PRUNE, trouble, _PRUNE_HELP, now=health.now, times=_PRUNE_RIPE)
-
+        look = teller.own(Cause.ROWS_NOT_DELETED, trouble, after=2)  # once alone may be the database's
         try:
-            desk.tell(health.now, settings, note)
+            teller.tell(health.now, look, Limits.of(settings))
         except JobsyncError as error:  # the next look says whether it is the database
             get_logger().warning("alert.not_recorded", error=visible(error))
-    return _with_prune(health, trouble, host), pruned
+    return _with_prune(health, teller.own(Cause.ROWS_NOT_DELETED, trouble).found), pruned
 
 
-def _with_prune(health: Health, trouble: str | None, host: str) -> Health:
+def _with_prune(health: Health, found: Sequence[Found]) -> Health:
     """Return the verdict after pruning: before, it knew only how the last time ended."""
-    subject = alert.own_subject(alert.PRUNE, host)
-    now = (Problem(subject, alert.PRUNE, trouble, _PRUNE_HELP, cause=Cause.ROWS_NOT_DELETED),) if trouble else ()
+    cause = Cause.ROWS_NOT_DELETED
+    now = tuple(Problem(each.subject, each.kind, each.text, each.what_to_do, cause=cause) for each in found)
+    subject = f"{cause.kind} of {host_name()}"
 
     def renewed(check: Check) -> Check:
         others = tuple(problem for problem in check.problems if problem.subject != subject)
-        return replace(check, problems=others + now) if check.name == alert.PRUNE else check
+        return replace(check, problems=others + now) if check.name == cause.kind else check
 
     return replace(health, checks=tuple(map(renewed, health.checks)))
 
 
 def do_unit_failure(
-    failure: alert.UnitFailure,
+    failure: UnitFailure,
     open_database: Callable[[], tuple[Database, Engine]],
+    watched: Sequence[Watched],
     channels: Sequence[Channel],
     environ: Mapping[str, str],
     *,
     now: datetime | None = None,
 ) -> Done:
-    """Count one failure of a unit and tell what is due; works without the database."""
-    desk = _Desk(channels, environ, failure.host)
-
-    def count(
-        known: alert.UnitFailure, moment: datetime, settings: SystemSettings | None, success_at: datetime | None
-    ) -> None:
-        def note(book: alert.Book, _alone: bool) -> None:
-            alert.tell_unit(book, known, now=moment, limits=book.limits(settings), success_at=success_at)
-
-        desk.tell(moment, settings, note)
-
+    """Find out why a unit failed, and tell what is due; works without the database."""
+    teller = _Teller(channels, environ, failure.host)
     problem = None
     try:
         database, engine = open_database()
         with translated(), engine.begin() as connection:
-            settings = read_system_settings(driver(connection))
+            limits = Limits.of(read_system_settings(driver(connection)))
             moment = now or read_now(connection)
-            success_at, run_id, error = alert.read_unit_facts(connection, failure.unit, failure.invocation_id)
-        desk.use((database, engine))
-        count(replace(failure, run_id=run_id, error=error), moment, settings, success_at)
+            known = read_record(connection, failure)
+        teller.database = (database, engine)
+        teller.tell(moment, look_at_failure(failure, known, watched), limits)
     except JobsyncError as away:
         problem = away
-        desk.use(None)
-        count(replace(failure, database_error=str(away)), now or datetime.now(UTC), None, None)
-    return Done(database_error=problem, not_sent=tuple(desk.not_sent), refused=tuple(desk.refused))
+        teller.database = None
+        teller.tell(now or datetime.now(UTC), look_at_no_database(away, failure.host, at_once=False), None)
+    return Done(database_error=problem, not_sent=tuple(teller.not_sent), refused=tuple(teller.refused))
+
+
+def send_test(channels: Sequence[Channel], *, now: datetime) -> list[tuple[str, bool, str]]:
+    """Send a message to every channel; returns of each its name, whether all of it was taken, and what it answered."""
+    host = host_name()
+    words = f"a test from {host}: nothing is wrong"
+    alert = Alert("test", f"test of {host}", "test", words, "nothing", now, now)
+    answers = []
+    for channel in channels:
+        try:
+            refused = channel.send(Message(host, now, (Note(alert, TEST),)))
+            answers.append((channel.name, not refused, "; ".join(refused) or "taken"))
+        except NotSent as problem:
+            answers.append((channel.name, False, str(problem)))
+    return answers

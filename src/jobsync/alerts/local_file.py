@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,28 +12,33 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from jobsync.logs import get_logger, visible
 
 _WAIT_S = 15.0  # it is held while it is read and written, and while the database is asked what it knows
-_STEP_S = 0.1
 _MOST_BYTES = 8 << 20
-_MOST_DIGITS = 10  # seconds since 1970 and counts; no date can be reckoned with more
+_UNITS_FOLDER = Path("/var/lib/jobsync")  # where the units keep theirs
 
 
 def state_folders(environ: Mapping[str, str]) -> list[Path]:
     """
-    Return where the notebook may lie, best first.
+    Return where the file may lie, best first.
 
-    `$STATE_DIRECTORY` is what systemd gives a unit; a hand run has its user's state folder. Where neither can be
-    written (a full or read-only disk is a likely night for an alert) memory must do.
+    `$STATE_DIRECTORY` is what systemd gives a unit; the units' user finds the same folder by hand, anybody else has one
+    below his home. Where none can be written (a full or read-only disk is a likely night for an alert) memory must do.
     """
     found = []
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         found.append(Path(given))
     else:
+        with suppress(OSError):
+            if _UNITS_FOLDER.stat().st_uid == os.getuid():
+                found.append(_UNITS_FOLDER)
         home = environ.get("XDG_STATE_HOME") or (
-            f"{environ['HOME']}/.local/state" if environ.get("HOME") else "/var/lib"
+            f"{environ['HOME']}/.local/state" if environ.get("HOME") else str(_UNITS_FOLDER.parent)
         )
         found.append(Path(home) / "jobsync")
     if environ.get("RUNTIME_DIRECTORY"):
@@ -42,10 +46,10 @@ def state_folders(environ: Mapping[str, str]) -> list[Path]:
     # in memory; made by us, closed to others, checked below; one for each folder that it stands in for
     name = blake2b(str(found[0]).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     found.append(Path(f"/dev/shm/jobsync-{os.getuid()}-{name}"))  # noqa: S108
-    return found
+    return list(dict.fromkeys(found))
 
 
-class Notebook:
+class LocalFile:
     """
     The file `alerts.json` of one folder, while its lock is held.
 
@@ -67,65 +71,57 @@ class Notebook:
         """Replace what is noted, whole or not at all; False if it could not be kept."""
         if self.folder is None:
             return False
-        noted = {**noted, "written_at": time.time()}
         path = self.folder / "alerts.json"
         draft = self.folder / "alerts.json.new"
         try:
             draft.unlink(missing_ok=True)  # half of one, or something that is no file
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(noted, file, indent=1, ensure_ascii=True)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode({**noted, "written_at": time.time()}), indent=1))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
         except OSError as error:
-            get_logger().warning("alert.notebook_not_written", path=str(path), error=str(error))
+            get_logger().warning("alert.file_not_written", path=str(path), error=str(error))
             return False
         return True
 
 
 def _written_at(noted: Mapping[str, Any]) -> float:
     at = noted.get("written_at")
-    return float(at) if isinstance(at, int | float) else -1.0 if not noted else 0.0
+    return float(at) if isinstance(at, float) else -1.0 if not noted else 0.0
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "alerts.json"
     try:
-        noted = json.loads(_text_of(path), parse_int=_number, parse_float=_number, parse_constant=_number)
+        noted = msgspec.json.decode(_bytes_of(path))
         if not isinstance(noted, dict):
             raise ValueError("no object")
         return noted
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        get_logger().warning("alert.notebook_unreadable", path=str(path), error=visible(error, most=200))
+        get_logger().warning("alert.file_unreadable", path=str(path), error=visible(error, most=200))
     with suppress(OSError):
         path.replace(path.with_suffix(".unreadable"))
     return {}
 
 
-def _text_of(path: Path) -> str:
-    """Return a file's text; a pipe, which would never end, and what is too large for us are no such file."""
+def _bytes_of(path: Path) -> bytes:
+    """Return what a file holds; a pipe, which would never end, and what is too large for us are no such file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
             raise ValueError("not a regular file of at most 8 MB")
-        return file.read(_MOST_BYTES).decode("utf-8")
-
-
-def _number(text: str) -> float:
-    """Return a number that can be reckoned with; infinity, or one of 400 digits, is damage."""
-    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) or len(text.lstrip("-").partition(".")[0]) > _MOST_DIGITS:
-        raise ValueError("a number that we never wrote")
-    return float(text) if "." in text else int(text)
+        return file.read(_MOST_BYTES)
 
 
 @contextmanager
-def open_notebook(environ: Mapping[str, str]) -> Iterator[Notebook]:
+def open_file(environ: Mapping[str, str]) -> Iterator[LocalFile]:
     """
-    Hold the notebook of this host and user: whoever comes second waits, and then sees what the first has told.
+    Hold the file of this host and user: whoever comes second waits, and then sees what the first has told.
 
     Where somebody holds it all the time (stopped, or hanging), the next folder must do, so that nothing is lost.
     """
@@ -136,29 +132,24 @@ def open_notebook(environ: Mapping[str, str]) -> Iterator[Notebook]:
             continue
         try:
             if not _lock(descriptor):
-                get_logger().warning("alert.notebook_held", path=str(folder), waited_s=_WAIT_S)
+                get_logger().warning("alert.file_held", path=str(folder), waited_s=_WAIT_S)
                 continue
-            yield Notebook(folder, [other for other in folders if other != folder and _is_ours(other)])
+            yield LocalFile(folder, [other for other in folders if other != folder and _is_ours(other)])
         finally:
             os.close(descriptor)
         return
-    get_logger().warning("alert.no_notebook", message="no state folder can be written: set STATE_DIRECTORY")
-    yield Notebook(None, [folder for folder in folders if _is_ours(folder)])
+    get_logger().warning("alert.no_file", message="no state folder can be written: set STATE_DIRECTORY")
+    yield LocalFile(None, [folder for folder in folders if _is_ours(folder)])
 
 
 def _lock(descriptor: int) -> bool:
-    import fcntl
-
-    deadline = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_STEP_S)
-        else:
-            return True
+    trying = Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        stop=stop_after_delay(_WAIT_S),
+        wait=wait_fixed(0.1),
+        retry_error_callback=lambda _: False,
+    )
+    return trying(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB) is not False
 
 
 def _is_ours(folder: Path) -> bool:

@@ -35,6 +35,7 @@ COMMANDS = {
     "audit": Place("jobsync.cli.audit", "audit", panel=_STATE),
     "report": Place("jobsync.cli.report", "report", panel=_STATE),
     "metrics": Place("jobsync.cli.metrics", "metrics", panel=_STATE),
+    "alerts": Place("jobsync.cli.alerts", "app", panel=_STATE),
     "alert": Place("jobsync.cli.health", "alert", panel=_STATE),
     "dealership": Place("jobsync.cli.dealership", "app", panel=_CARS),
     "credentials": Place("jobsync.cli.credentials", "app", panel=_CARS),

@@ -19,7 +19,9 @@ from jobsync.deploy import cron
 from jobsync.deploy.cron import render_crontab
 from jobsync.deploy.installation import read_installation
 from jobsync.errors import ConfigurationProblem, UsageProblem
+from jobsync.jobs import BY_NAME
 from jobsync.logs import visible
+from jobsync.watch.error_kinds import fingerprint
 from jobsync.wiring import Tools
 
 app = group("Hosts without systemd.")
@@ -55,10 +57,12 @@ def run_(
     with _caught() as said:
         code = invoke(context.find_root().command, arguments, within)
     memory = cron.Memory(tools.environ, job)
-    if cron.is_silent(job, code):
-        memory.forget()
-    elif memory.is_news(code):
-        write(_report(job, code, said.getvalue()))
+    events, sentences = _sort(said.getvalue())
+    if not cron.is_silent(job, code):
+        if memory.is_news(_cause(code, events, sentences)):
+            write(_report(job, code, events, sentences))
+    elif job not in BY_NAME or any(event.get("event") == "run.finished" for event in events):
+        memory.forget()  # an idle tick shows nothing
     raise typer.Exit(code)
 
 
@@ -83,9 +87,15 @@ def _caught() -> Iterator[io.StringIO]:
         sys.stdout, sys.stderr = before
 
 
-def _report(job: str, code: int, said: str) -> str:
+def _cause(code: int, events: list[dict[str, Any]], sentences: list[str]) -> str:
+    """Return why a run failed: the codes of what failed, else its errors without what differs each time."""
+    bad = [event for event in events if event.get("level") in ("error", "critical")]
+    why = {str(event.get("reason") or fingerprint(str(event.get("error") or event.get("event")))) for event in bad}
+    return " ".join([str(code), *sorted({*why, *map(fingerprint, sentences)})])
+
+
+def _report(job: str, code: int, events: list[dict[str, Any]], sentences: list[str]) -> str:
     """Return the one report of a run: how it ended, the first errors, where to read on."""
-    events, sentences = _sort(said)
     finished: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "run.finished"), {})
     bad = [event for event in events if event.get("level") in ("error", "critical")]
     lines = [f"jobsync {job}: ended with {code}" + (f", {finished['summary']}" if "summary" in finished else "")]
@@ -97,7 +107,7 @@ def _report(job: str, code: int, said: str) -> str:
         lines.append(f"  and {len(bad) - _ERRORS_SHOWN} more")
     if "run_id" in finished:
         lines.append(f"More: jobsync runs show {finished['run_id']}")
-    lines.append("The same failure is not told again for 24 hours.")
+    lines.append("A failure of the same cause is not told again for 24 hours.")
     return "\n".join(lines) + "\n"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from jobsync.alerts.act import do_health, do_unit_failure
-from jobsync.alerts.alert import UnitFailure
-from jobsync.alerts.send import usable_channels
+from jobsync.alerts.send import NO_CHANNEL, channels_of
+from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
@@ -19,12 +19,8 @@ from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from jobsync.alerts.act import Done
     from jobsync.alerts.send import Channel
-    from jobsync.db.engine import Database
-    from jobsync.settings import Settings
     from jobsync.watch.health import Health
     from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED, look
@@ -61,12 +57,19 @@ def _no_database(error: JobsyncError, *, as_json: bool) -> NoReturn:
 
 
 def _away(error: JobsyncError) -> dict[str, Any]:
+    [found] = look_at_no_database(error, host_name(), at_once=True).found
     return {
         "status": "unavailable",
         "exit_code": int(error.exit_code),
         "error": visible(error),
         "problems": [
-            {"subject": "database", "kind": "database", "text": visible(error), "what_to_do": "jobsync doctor"},
+            {
+                "subject": "database",
+                "kind": found.kind,
+                "cause": found.cause,
+                "text": visible(error),
+                "what_to_do": found.what_to_do,
+            },
         ],
     }
 
@@ -91,15 +94,15 @@ def print_indented(words: str) -> None:
 
 
 def _act(tools: Tools, *, as_json: bool) -> None:
-    channels, wrong = _channels(tools.settings)
+    channels, wrong = usable_channels(tools)
     done = do_health(
-        lambda: _open(tools),
+        lambda: (tools.database, tools.engine),
         WATCHED,
         tools.retention,
         channels,
         tools.environ,
         wait=tools.wait,
-        waker=tools.waker,
+        waker=lambda: tools.waker,
     )
     not_sent = _say_not_sent(done, wrong)
     problems = done.health.problems if done.health else ()
@@ -118,18 +121,15 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     raise typer.Exit(int(verdict.exit_code))
 
 
-def _open(tools: Tools) -> tuple[Database, Engine]:
-    return tools.database, tools.engine
-
-
-def _channels(settings: Settings, problems: Sequence[str] = ()) -> tuple[list[Channel], list[str]]:
-    """Return the ways out that can be used, and what is wrong with the others."""
-    channels, wrong = usable_channels(settings)
+def usable_channels(tools: Tools) -> tuple[list[Channel], list[str]]:
+    """Return the ways out that can be used, whatever else is wrong, and what is wrong with the others."""
+    settings, problems = tools.alert_settings
+    channels, wrong = channels_of(settings)
     wrong = [*problems, *wrong]
     for words in wrong:
         get_logger().error("alert.misconfigured", error=words)
     if not channels and not wrong:
-        get_logger().warning("alert.no_channel", message="nobody is told: set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO")
+        get_logger().warning("alert.no_channel", message=f"nobody is told: {NO_CHANNEL}")
     return channels, wrong
 
 
@@ -151,7 +151,7 @@ def alert(
     unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="The unit that failed.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Tell that a unit failed, after so many failures in a row, once (what OnFailure= starts)."""
+    """Find out why a unit failed, and tell it once, where no retry mends it or after so many (OnFailure= starts it)."""
     tools = tools_of(context)
     environ = tools.environ
     failure = UnitFailure(
@@ -161,8 +161,8 @@ def alert(
         status=environ.get("MONITOR_EXIT_STATUS"),
         invocation_id=environ.get("MONITOR_INVOCATION_ID"),
     )
-    channels, wrong = _channels(*tools.alert_settings)
-    done = do_unit_failure(failure, lambda: _open(tools), channels, environ)
+    channels, wrong = usable_channels(tools)
+    done = do_unit_failure(failure, lambda: (tools.database, tools.engine), WATCHED, channels, environ)
     not_sent = _say_not_sent(done, wrong)
     document = {
         "unit": visible(failure.unit),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jobsync.alerts.send import Ping
+from jobsync.alerts.post import Ping
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger
 from jobsync.runner.job import ItemResult, Report
@@ -39,14 +39,15 @@ def ping_end(tools: Tools, report: Report, *, scheduled: bool) -> None:
 
 def ping_health(tools: Tools, *, healthy: bool, text: str) -> None:
     """Tell that the health timer lives, where each job has a switch of its own; one for all would drown the jobs'."""
-    if "{job}" in (tools.settings.ping_url or ""):
+    if "{job}" in (tools.alert_settings[0].ping_url or ""):
         _tell(tools, "health", "success" if healthy else "fail", run=None, text=text)
 
 
 def _tell(tools: Tools, job: str, signal: str, *, run: str | None, text: str = "") -> None:
-    if not tools.settings.ping_url:
+    settings, _ = tools.alert_settings  # whatever else is wrong
+    if not settings.ping_url:
         return
     try:
-        Ping(tools.settings.ping_url, proxies=tools.settings.proxies).tell(job, signal, run=run, text=text)
+        Ping(settings.ping_url, proxies=settings.proxies).tell(job, signal, run=run, text=text)
     except JobsyncError as error:
         get_logger().warning("ping.not_sent", error=str(error), signal=signal)

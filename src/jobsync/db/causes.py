@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from jobsync.causes import Cause
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
@@ -39,9 +40,13 @@ _READ_ONLY_SERVER = ("the server is", "ALTER SYSTEM RESET default_transaction_re
 class Standby(Unavailable):
     """The server only repeats another's writes. It may be promoted."""
 
+    alert_cause = Cause.DATABASE_STANDBY
+
 
 class ReadOnly(ConfigurationProblem):
     """A server, a database or a role was set so that nothing can be written."""
+
+    alert_cause = Cause.DATABASE_READ_ONLY
 
 
 class LoginRefused(ConfigurationProblem):
@@ -62,6 +67,8 @@ class LoginRefused(ConfigurationProblem):
 class NoRoom(Unavailable):
     """The server has no room for one more connection: a role's limit, max_connections, a pooler's."""
 
+    alert_cause = Cause.DATABASE_NO_ROOM
+
 
 class PoolerRefusal(NoRoom):
     """A pooler refuses a login for a reason of its own: it may have no room, or not know the role or the database."""
@@ -78,7 +85,7 @@ def meaning_of(code: str, text: str) -> JobsyncError:
     meaning = _REFUSALS.get(code) or _REFUSALS.get(code[:2])
     if meaning is not None:
         return (LoginRefused if code.startswith("28") else ConfigurationProblem)(
-            f"database: {meaning} ({code}): {text}"
+            f"database: {meaning} ({code}): {text}", cause=Cause.DATABASE_LOGIN_REFUSED
         )
     if code.startswith(_POOLERS):
         return PoolerRefusal(f"database: refused by a pooler ({code}): {text}")

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from jobsync import libpq, schema_name
+from jobsync.causes import Cause
 from jobsync.db import silence
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
@@ -432,24 +433,29 @@ def problem_of(error: Exception) -> JobsyncError | None:
         where = f" {visible(cause.diag.context, most=200)}" if cause.diag.context else ""
         return Unavailable(
             f"database: another session keeps locked what was to be written{where};"
-            " look for an old xact_start in pg_stat_activity"
+            " look for an old xact_start in pg_stat_activity",
+            cause=Cause.DATABASE_LOCKED,
         )
     if isinstance(cause, errors.InsufficientPrivilege):
         return ConfigurationProblem(
             f"the database role lacks a right: {visible(cause, most=300)} (jobsync reads and writes all of its tables,"
-            " and db upgrade must be run by their owner)"
+            " and db upgrade must be run by their owner)",
+            cause=Cause.DATABASE_RIGHT_MISSING,
         )
     # The version was checked, so the schema had all this once.
     missing = errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction | errors.UndefinedObject
     altered = errors.DatatypeMismatch | errors.WrongObjectType | errors.InvalidColumnReference
     if isinstance(cause, missing | altered):
-        return ConfigurationProblem(f"the schema is damaged: {words}; what is missing: jobsync doctor")
+        return ConfigurationProblem(
+            f"the schema is damaged: {words}; what is missing: jobsync doctor", cause=Cause.SCHEMA_DAMAGED
+        )
     # the others end the session too, but are no OperationalError to psycopg
     gone = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout)
     # what is kept of a statement no longer fits a table that was altered just now; all else was supported before
     replaced = isinstance(cause, errors.FeatureNotSupported)
     if isinstance(cause, gone) or replaced or getattr(error, "connection_invalidated", False):
-        return Unavailable(f"database: {visible(cause, most=500)}")
+        full = Cause.DATABASE_DISK_FULL if isinstance(cause, errors.DiskFull) else None
+        return Unavailable(f"database: {visible(cause, most=500)}", cause=full)
     return None
 
 

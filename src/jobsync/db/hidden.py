@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from jobsync.causes import Cause
 from jobsync.db.tables import metadata
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
@@ -79,5 +80,6 @@ def refuse_hidden(connection: psycopg.Connection[Any]) -> None:
         cures.append(f"as the tables' owner: {'; '.join(policies[:_SHOWN])}{more}")
     raise ConfigurationProblem(
         f"row-level security hides rows of {names} from the role {role}: what it may not see would count as absent;"
-        f" {', or '.join(cures)}"
+        f" {', or '.join(cures)}",
+        cause=Cause.ROWS_HIDDEN,
     )

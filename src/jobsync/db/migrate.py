@@ -16,6 +16,7 @@ from psycopg import errors
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
+from jobsync.causes import Cause
 from jobsync.db.engine import driver
 from jobsync.db.hidden import VERSION_TABLE, hidden_function, refuse_hidden
 from jobsync.errors import ConfigurationProblem
@@ -95,12 +96,17 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
         where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
         elsewhere = _schemas_with_tables(connection)
         hint = f" (or JOBSYNC_DATABASE_SCHEMA: there are some in {elsewhere})" if elsewhere else ""
-        raise ConfigurationProblem(f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}")
+        raise ConfigurationProblem(
+            f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}", cause=Cause.SCHEMA_MISSING
+        )
     if current > HEAD:
         raise ConfigurationProblem(
-            f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too"
+            f"the schema ({current}) is newer than this jobsync ({HEAD}); install the newer jobsync on this host too",
+            cause=Cause.SCHEMA_NEWER,
         )
-    raise ConfigurationProblem(f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade")
+    raise ConfigurationProblem(
+        f"the schema ({current}) is older than this jobsync ({HEAD}); run: jobsync db upgrade", cause=Cause.SCHEMA_OLDER
+    )
 
 
 def _schemas_with_tables(connection: psycopg.Connection[Any]) -> str:

@@ -545,6 +545,7 @@ job_items = Table(
     Column("duration_ms", BigInteger),
     Column("counts", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
     _text("error", required=False),
+    _text("reason", required=False),  # a short stable code of why it failed
     UniqueConstraint("run_id", "item_key"),
 )
 
@@ -568,11 +569,27 @@ alerts = Table(
     _text("subject"),
     _text("kind"),
     _now("opened_at"),
-    _instant("notified_at"),
-    _instant("reminded_at"),
+    _instant("notified_at"),  # when anybody was last told that it is open
     _instant("closed_at"),
     Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
-    Index("alerts_one_open_key", "subject", "kind", unique=True, postgresql_where=text("closed_at IS NULL")),
+    _text("cause", default=""),
+    _text("text", default=""),
+    _text("what_to_do", default=""),
+    Column("told", JSONB, nullable=False, server_default=_EMPTY_OBJECT),  # by channel, when it was first told
+    _instant("silenced_until"),
+    Index("alerts_one_open_key", "kind", "subject", "cause", unique=True, postgresql_where=text("closed_at IS NULL")),
+)
+
+# What people asked to be spared, in the order in which they did; the latest that fits an alert decides. NULL fits any.
+alert_silences = Table(
+    "alert_silences",
+    metadata,
+    _id(),
+    _text("kind", required=False),
+    _text("subject", required=False),
+    Column("causes", JSONB),  # [[kind, subject, cause], ...]
+    Column("until", DateTime(timezone=True), nullable=False),
+    _now("set_at"),
 )
 
 # What `jobsync adopt` brought: from which database, the id that it has there (of a setting its key, of credentials

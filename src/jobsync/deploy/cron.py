@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -74,7 +75,7 @@ def _render_lines(job: Job, before: str, command: str) -> str:
 
 class Memory:
     """
-    The last failure that a job's runs under cron have told: one that lasts is told once a day, not at every tick.
+    The failures that a job's runs under cron have told, by cause: one that lasts is told once a day, not at every tick.
 
     A small file below the state folder; where it cannot be written, each failure is told.
     """
@@ -82,18 +83,23 @@ class Memory:
     def __init__(self, environ: Mapping[str, str], job: str) -> None:
         self._path = Path(environ.get("STATE_DIRECTORY") or STATE_FOLDER) / "cron" / job
 
-    def is_news(self, exit_code: int) -> bool:
-        """Whether a failure with this exit code has not been told in the last 24 hours; from now on it has."""
-        try:
-            told = self._path.read_text(encoding="ascii") == str(exit_code)
-            if told and time.time() - self._path.stat().st_mtime < REMINDER_S:
-                return False
-        except (OSError, ValueError):
-            pass
+    def is_news(self, cause: str) -> bool:
+        """Whether a failure of this cause has not been told in the last 24 hours; from now on it has."""
+        told, now = self._read(), time.time()
+        if 0 <= now - told.get(cause, -1.0) < REMINDER_S:
+            return False
+        kept = {each: at for each, at in told.items() if 0 <= now - at < REMINDER_S}
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
-            self._path.write_text(str(exit_code), encoding="ascii")
+            self._path.write_text(json.dumps({**kept, cause: now}), encoding="utf-8")
         return True
+
+    def _read(self) -> dict[str, float]:
+        try:
+            told = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return {each: at for each, at in told.items() if isinstance(at, float)} if isinstance(told, dict) else {}
 
     def forget(self) -> None:
         """All is well again: the next failure is news."""

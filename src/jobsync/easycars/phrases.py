@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobsync.causes import Cause
 from jobsync.phrases import many
 
 # EasyCars answers a wrong account as it answers one without a vehicle.
@@ -96,6 +97,4 @@ def how_to_decide(dealership_id: int, holds: Sequence[tuple[int, str, str | None
     """
     doubtful = any(reason == "empty_feed" or kind == "foreign_feed" for _, kind, reason in holds)
     first = f"jobsync credentials test {dealership_id}; " if doubtful else ""
-    return first + "; ".join(
-        f"jobsync holds show {number}, then jobsync holds approve (or reject) {number}" for number, _, _ in holds
-    )
+    return first + "; ".join(Cause.DECISION_WAITS.do(ID=number) for number, _, _ in holds)

@@ -54,16 +54,30 @@ from jobsync.watch.model import (
     columns_of,
 )
 
+CREDENTIALS = {
+    "credentials_client": Cause.CREDENTIALS_REFUSED,
+    "credentials_account": Cause.CREDENTIALS_REFUSED,
+    "credentials": Cause.CREDENTIALS_UNREADABLE,
+}
+CAUSES = {
+    **CREDENTIALS,
+    **dict.fromkeys(("unreachable", "html", "empty_answer", "unreadable"), Cause.VENDOR_UNREACHABLE),
+    **dict.fromkeys(("vendor_failed", "vendor_error", "no_list", "token_refused"), Cause.VENDOR_FAILED),
+    "database": Cause.DATABASE_REFUSES,
+}
 ABOUT = About(
     STOCK_SYNC.name,
     unused="no dealership has credentials",
     blocked="paused, off or without credentials",
     first_steps="jobsync dealership add NAME, then jobsync credentials set ID",
     checks={
+        "credentials": "does EasyCars take the credentials of every dealership?",
         "silence": "has every dealership had its success in time?",
         "held": "does anything wait for a person?",
         CIRCUIT: ASKED,
     },
+    item="dealership",
+    causes=CAUSES,
     whole=" of a whole run",  # what was done for named dealerships only says nothing of the job as a whole
 )
 
@@ -105,7 +119,7 @@ class DealershipFacts:
         is_empty: the last sync went well, its feed was empty, and nothing is listed.
         holds: what waits for a person.
         kept: what stays as it is, because a person rejected the change.
-        error: the first error of the last sync that failed.
+        error: the first error of the last sync that failed; `reason` its code.
         is_unanswered: the last sync failed, in a run in which nobody had an answer.
     """
 
@@ -130,6 +144,7 @@ class DealershipFacts:
     last_run_id: UUID | None
     failures: int
     error: str | None
+    reason: str | None
     is_unanswered: bool
     holds: tuple[HeldFacts, ...]
     is_empty: bool
@@ -198,6 +213,8 @@ _DEALERSHIPS = """
                    AND f.synced_at > coalesce(h.last_success_at, '-infinity') AND f.status = 'Failed' LIMIT 1000) few)
                ELSE 0 END AS failures,
            CASE WHEN l.status = 'Failed' THEN l.error_messages->>0 END AS error,
+           CASE WHEN l.status = 'Failed' THEN (SELECT i.reason FROM job_items i
+               WHERE i.run_id = l.run_id AND i.item_key = CAST(d.id AS text)) END AS reason,
            coalesce(l.status = 'Failed' AND coalesce((SELECT r.exit_code FROM job_runs r WHERE r.id = l.run_id), 69)
                = 69, false) AS is_unanswered,
            coalesce(r.pending, '[]') AS holds, coalesce(r.rejected, '[]') AS kept,
@@ -507,6 +524,7 @@ def _paused(job: JobFacts) -> JobStatus | None:
 def problems(seen: Snapshot) -> Iterator[Problem]:
     """Return the dealerships that are silent, held or misconfigured, and hosts that do not answer."""
     facts = facts_of(seen)
+    yield from _refused(seen, facts.dealerships)
     yield from _silence(seen, facts.dealerships)
     yield from _held(facts.dealerships)
     if seen.job(ABOUT.job).enabled:
@@ -514,10 +532,25 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     yield from unreadable_schedules(facts.dealerships)
 
 
+def _refused(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+    """Return what no retry mends: credentials that were refused, or cannot be read, at the last sync."""
+    for found in dealerships:
+        cause = CREDENTIALS.get(found.reason or "")
+        if cause is not None and found.why_not is None and seen.job(ABOUT.job).enabled:
+            yield Problem(
+                f"dealership {found.id}",
+                cause.kind,
+                f"dealership {found.id} {found.name}: {found.error}",
+                cause.do(ID=found.id),
+                found.last_synced_at,
+                cause=cause,
+            )
+
+
 def _silence(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
     for found in dealerships:
         missed = silent_since(seen, found)
-        if missed is not None:
+        if missed is not None and (found.reason or "") not in CREDENTIALS:
             status = dealership_status(seen, found)
             yield Problem(
                 f"dealership {found.id}",

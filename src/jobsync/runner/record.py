@@ -135,13 +135,14 @@ def forget_item(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> 
 def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
     """Record how the item ended."""
     connection.execute(
-        "UPDATE job_items SET status = %s, duration_ms = %s, counts = %s, error = %s"
+        "UPDATE job_items SET status = %s, duration_ms = %s, counts = %s, error = %s, reason = %s"
         " WHERE run_id = %s AND item_key = %s",
         [
             str(result.status),
             duration_ms,
             json.dumps(dict(result.counts)),
             visible(result.error) if result.error else result.reason,
+            result.reason,
             run_id,
             result.key,
         ],
@@ -161,8 +162,8 @@ def keep_failure(
 ) -> None:
     """Record an item that failed, of a job whose items leave no other row."""
     connection.execute(
-        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error)"
-        " VALUES (%s, %s, %s, %s, %s, now() - make_interval(secs => %s), %s, %s)",
+        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error,"
+        " reason) VALUES (%s, %s, %s, %s, %s, now() - make_interval(secs => %s), %s, %s, %s)",
         [
             run_id,
             result.key,
@@ -172,6 +173,7 @@ def keep_failure(
             duration_ms / 1000,
             duration_ms,
             visible(result.error) if result.error else result.reason,
+            result.reason,
         ],
     )
 

@@ -16,7 +16,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from jobsync.alerts.local_file import state_folders
-from jobsync.alerts.send import usable_channels, within
+from jobsync.alerts.post import within
+from jobsync.alerts.send import NO_CHANNEL, channels_of
 from jobsync.db import migrate
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, Database, driver, translated
@@ -65,16 +66,16 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
 
 def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Would anybody hear of a failure?"""
-    channels, wrong = usable_channels(settings)
+    channels, wrong = channels_of(settings)
     for words in wrong:
-        yield problem("alerts", words, "set both, or neither", ExitCode.CONFIGURATION)
+        yield problem("alerts", words, "correct it; whether it works: jobsync alerts test", ExitCode.CONFIGURATION)
     if channels:
         yield ok("alerts", f"sent by {' and '.join(channel.name for channel in channels)}")
     elif not wrong:
         yield warning(
             "alerts",
             "nobody is told of failures",
-            "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK",
+            NO_CHANNEL,
         )
     if settings.ping_url is None:
         yield warning(
@@ -109,13 +110,9 @@ def check_upkeep(connection: Connection) -> Iterator[Finding]:
     names = {"prune": "old rows", "mail": "alerts"}
     for row in rows_of(
         connection,
-        "SELECT kind, subject, details FROM alerts WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id",
+        "SELECT kind, text, what_to_do FROM alerts WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id",
     ):
-        yield warning(
-            names[row["kind"]],
-            str(row["details"].get("text") or row["subject"]),
-            str(row["details"].get("what_to_do") or "jobsync health"),
-        )
+        yield warning(names[row["kind"]], row["text"], row["what_to_do"])
 
 
 def _can_write(folder: Path) -> bool:

@@ -193,15 +193,11 @@ def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
 def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
     """What only the host that met it knows, from its alert."""
     for alert in seen.alerts:
-        if alert.kind == kind and alert.details.get("ripe"):
-            yield Problem(
-                alert.subject,
-                kind,
-                str(alert.details.get("text") or f"{alert.subject} failed"),
-                str(alert.details.get("what_to_do") or "jobsync status"),
-                alert.opened_at,
-                cause=next(cause for cause in Cause if cause.kind == kind),
-            )
+        if alert.kind == kind and alert.details.get("ripe", True):
+            of_kind = [cause for cause in Cause if cause.kind == kind]
+            cause = next((cause for cause in of_kind if cause == alert.cause), of_kind[-1])
+            text, what = alert.text or f"{alert.subject} failed", alert.what_to_do or cause.do()
+            yield Problem(alert.subject, kind, text, what, alert.opened_at, cause=cause)
 
 
 def is_unwatched(seen: Snapshot) -> bool:

@@ -141,12 +141,23 @@ class Failure:
 
 @dataclass(frozen=True)
 class AlertFacts:
-    """One open alert."""
+    """
+    One open alert.
+
+    Args:
+        notified_at: when anybody was last told of it; None if nobody was.
+        silenced_until: nobody is told before; None if nothing holds it back.
+        details: `ripe` is false while it was not seen often enough to be told.
+    """
 
     subject: str
     kind: str
+    cause: str
+    text: str
+    what_to_do: str
     opened_at: datetime
     notified_at: datetime | None
+    silenced_until: datetime | None
     details: Mapping[str, Any]
 
 
@@ -327,6 +338,8 @@ class About:
         unused: why it is not in use, and the first steps.
         checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
         whole: words for a success of the job as a whole, where runs may be for named items only.
+        item: what one of its items is called, if each is a subject of its own.
+        causes: what the codes of failed items mean.
         blocked: why items of it are eligible for nothing.
     """
 
@@ -336,6 +349,8 @@ class About:
     first_steps: str | None = None
     checks: Mapping[str, str] = field(default_factory=dict)
     whole: str = ""
+    item: str | None = None
+    causes: Mapping[str, Cause] = field(default_factory=dict)
 
 
 class Severity(StrEnum):

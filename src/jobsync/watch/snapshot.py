@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -228,7 +229,12 @@ def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[F
 
 
 def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
-    told = (alerts.c.subject, alerts.c.kind, alerts.c.opened_at, alerts.c.notified_at, alerts.c.details)
-    open_ones = select(*told).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.opened_at, alerts.c.id).limit(1000)
+    names = [each.name for each in fields(AlertFacts)]
+    open_ones = (
+        select(*(alerts.c[name] for name in names))
+        .where(alerts.c.closed_at.is_(None))
+        .order_by(alerts.c.opened_at, alerts.c.id)
+        .limit(1000)
+    )
     rows = [dict(row) for row in connection.execute(open_ones).mappings()]
     return tuple(AlertFacts(**{**row, "details": as_object(row["details"])}) for row in rows)

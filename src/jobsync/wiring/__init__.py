@@ -83,8 +83,8 @@ class Tools:
         for proxy in {url for url in settings.proxies.values() if url}:
             for secret in secrets_of(proxy):
                 register_secret(secret)
-        if settings.smtp_url or settings.alert_webhook or settings.ping_url:
-            from jobsync.alerts.send import hide_secrets
+        if settings.smtp_url or settings.alert_webhook or settings.alert_urls or settings.ping_url:
+            from jobsync.alerts.post import hide_secrets
 
             hide_secrets(settings)
 

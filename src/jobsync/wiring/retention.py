@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jobsync.alerts import alert
+from jobsync.alerts import memory
 from jobsync.easycars import upkeep as easycars
 from jobsync.sri import upkeep as sri
 from jobsync.upkeep.model import Rule
 from jobsync.upkeep.prune import RULES
 
-RETENTION: tuple[Rule, ...] = (*RULES, *easycars.RULES, *sri.RULES, *alert.RULES)
+RETENTION: tuple[Rule, ...] = (*RULES, *easycars.RULES, *sri.RULES, *memory.RULES)

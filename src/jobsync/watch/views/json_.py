@@ -41,7 +41,10 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         ],
         "failures": [vars(group) for group in seen.failures],
         "alerts": [
-            {name: getattr(alert, name) for name in ("subject", "kind", "opened_at", "notified_at")}
+            {
+                name: getattr(alert, name)
+                for name in ("subject", "kind", "cause", "opened_at", "notified_at", "silenced_until")
+            }
             for alert in seen.alerts
         ],
     }

@@ -336,16 +336,16 @@ def _numbers(counts: Mapping[str, int]) -> str:
 def _alert(seen: Snapshot, row: Mapping[str, Any]) -> dict[str, Any]:
     details = as_object(row["details"])
     lasted = ((row["closed_at"] or seen.now) - row["opened_at"]).total_seconds()
+    silenced = row["closed_at"] is None and row["silenced_until"] is not None and row["silenced_until"] > seen.now
+    told = {"opened": row["told"], "reminded": details.get("reminded"), "closed": details.get("ended")}
     return {
         **row,
-        "text": row.get("text") or details.get("text") or row["subject"],
-        "lasted": f"{'lasted' if row['closed_at'] else 'for'} {span(max(0, int(lasted)))}",
-        "told": sorted(_telling(as_object(row.get("told") or details.get("told")))),
+        "text": row["text"] or row["subject"],
+        "lasted": f"{'lasted' if row['closed_at'] else 'for'} {span(max(0, int(lasted)))}"
+        + (f", silenced until {stamp(row['silenced_until'])}" if silenced else ""),
+        "told": sorted(
+            (str(at)[:16].replace("T", " ") + "Z", channel, phase)
+            for phase, channels in told.items()
+            for channel, at in as_object(channels).items()
+        ),
     }
-
-
-def _telling(told: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Return when each channel was told of what: instant, channel, phase."""
-    for channel, phases in told.items():
-        for phase, at in (phases if isinstance(phases, dict) else {"opened": phases}).items():
-            yield str(at)[:16].replace("T", " ") + "Z", channel, phase

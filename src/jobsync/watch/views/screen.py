@@ -90,7 +90,9 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
         acted = "the health timer is on, and has not acted yet"
     yield PLAIN, ""
     style = BAD if is_unwatched(seen) else WARN if seen.alerts else DIM
-    yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told; {acted}"
+    spared = [alert.silenced_until for alert in seen.alerts if alert.silenced_until and alert.silenced_until > seen.now]
+    silenced = f", {len(spared)} silenced until {stamp(max(spared))} at the latest" if spared else ""
+    yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told{silenced}; {acted}"
     if is_unwatched(seen):
         yield HEAD, f"  do     {wake_advice(seen, WATCH)}"
 

@@ -1,0 +1,228 @@
+"""The rule of alerting, pure: what is remembered and what is wrong now lead to what is remembered and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from jobsync.alerts.message import TOLD_EACH, Message, Note
+from jobsync.alerts.model import CLOSED, OPENED, REMINDED, Alert, Book, Found, Key, Look, Silence, Try
+from jobsync.causes import Cause
+
+_BACK_WITHIN = timedelta(minutes=30)  # of its end: it is the same alert
+_KEPT = timedelta(days=7)  # what is over
+_AGAIN = timedelta(minutes=10)  # longer than sending takes; what perhaps arrived is said again then, ever more rarely
+_RARER = 3
+_HOUR = timedelta(hours=1)
+_ORDER = {cause.value: place for place, cause in enumerate(Cause)}  # the likelier cause before what it leads to
+
+
+class Outcome(Enum):
+    """What became of a letter."""
+
+    SENT = "sent"
+    NOT_SENT = "not sent"
+    PERHAPS = "perhaps"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message to one channel, and what it tells: the alerts, each with its phase."""
+
+    channel: str
+    message: Message
+    due: tuple[tuple[Key, str], ...]
+
+
+def decide(
+    book: Book, look: Look, now: datetime, *, host: str, channels: Sequence[str], alone: bool = True
+) -> tuple[Book, tuple[Letter, ...]]:
+    """
+    Return what is to be remembered, and what each channel has to be told.
+
+    That it is being told is remembered before it is sent: whoever looks meanwhile leaves it alone for a while, and a
+    process that dies in between tells it once more, under the same Message-ID.
+
+    Args:
+        host: who looks.
+        alone: no other host does the same now; else only what is this host's own is touched and told.
+    """
+    found = [each for each in look.found if alone or each.host is not None]
+    again = {each.key for each in found}
+    alerts = {
+        key: replace(alert, closed_at=now)
+        if alert.closed_at is None and key not in again and (alone or alert.host is not None) and look.passed(alert)
+        else alert
+        for key, alert in book.alerts.items()
+    }
+    for each in found:
+        seen = see(alerts.get(each.key), each, now, book.limits.after_failures if each.after is None else each.after)
+        if seen is not None:
+            alerts[each.key] = seen
+    alerts = {key: alert for key, alert in alerts.items() if alert.closed_at is None or now - alert.closed_at < _KEPT}
+    book = replace(book, alerts=alerts, silences=_in_use(book.silences, now))
+    book = replace(book, alerts={key: _shown(book, alert, now) for key, alert in alerts.items()})
+    letters = []
+    for channel in channels:
+        for message, due in _messages(book, channel, now, host, alone=alone):
+            letters.append(Letter(channel, message, tuple((alert.key, phase) for alert, phase in due)))
+            for alert, phase in due:
+                book = book.with_alert(_sending(book, book.alerts[alert.key], channel, phase, message, now))
+    return book, tuple(letters)
+
+
+def see(known: Alert | None, found: Found, now: datetime, after: int) -> Alert | None:
+    """Return an alert after what was found now: one more of the same, the same once more, or the first."""
+    if known is not None and known.closed_at is not None and not (known.ripe and now - known.closed_at < _BACK_WITHIN):
+        known = None
+    if known is not None and not known.ripe and found.well_at is not None and found.well_at > known.seen_at:
+        known = None
+    if known is None:
+        if not found.opens:
+            return None
+        return Alert(
+            *(found.kind, found.subject, found.cause, found.text, found.what_to_do, now, now),
+            host=found.host,
+            ripe=after <= 1,
+            run_id=found.run_id,
+        )
+    words = (found.text, found.what_to_do)
+    if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
+        return known  # hundreds of them may be open for days: what says nothing new is not written again
+    times = known.times + 1
+    return replace(
+        known,
+        seen_at=now,
+        text=found.text,
+        what_to_do=found.what_to_do,
+        host=found.host,
+        run_id=found.run_id,
+        times=times,
+        ripe=known.ripe or times >= after,
+        back_at=now if known.closed_at is not None else known.back_at,
+        closed_at=None,
+    )
+
+
+def phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | None:
+    """Return what a channel has to be told of an alert now, None if nothing."""
+    phase = _phase_of(book, alert, channel, now)
+    tried = alert.tries.get(channel)
+    longest = max(book.limits.reminder, _AGAIN)  # what was noted by a clock that was wrong holds nobody back for years
+    waits = tried is not None and tried.phase == phase and timedelta() < tried.until - now <= longest
+    return None if waits else phase
+
+
+def _phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | None:
+    held_until = book.held_until(alert)
+    if not alert.ripe or (held_until is not None and held_until > now):
+        return None
+    said, ended = alert.said_open(channel), alert.ended.get(channel)
+    if alert.closed_at is not None:
+        perhaps = channel in alert.tries and alert.tries[channel].phase != CLOSED
+        return CLOSED if (said is not None or perhaps) and (ended is None or (said and ended < said)) else None
+    if said is None:
+        return OPENED
+    if held_until is not None and said < held_until:
+        return REMINDED  # nobody was told for so long that it is still there
+    if ended is not None and ended > said and alert.back_at is not None and now - alert.back_at >= _BACK_WITHIN:
+        return REMINDED  # the last that was said is that it was over
+    return REMINDED if now - said >= book.limits.reminder else None
+
+
+def record(book: Book, letter: Letter, outcome: Outcome, now: datetime) -> Book:
+    """Return what is remembered once it is known what became of a letter."""
+    for key, phase in letter.due:
+        alert = book.alerts.get(key)
+        tried = alert.tries.get(letter.channel) if alert is not None else None
+        if alert is None or outcome is Outcome.PERHAPS:
+            continue
+        tries = {name: each for name, each in alert.tries.items() if name != letter.channel}
+        if outcome is Outcome.SENT:
+            name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[phase]
+            said: dict[str, Any] = {name: {**getattr(alert, name), letter.channel: now}}
+            alert = replace(alert, **said)
+        elif tried is not None and tried.times > 1:  # it did not arrive this time, but perhaps before
+            tries[letter.channel] = replace(tried, until=now, times=tried.times - 1)
+        book = book.with_alert(replace(alert, tries=tries))
+    return book
+
+
+def _sending(book: Book, alert: Alert, channel: str, phase: str, message: Message, now: datetime) -> Alert:
+    known = alert.tries.get(channel)
+    times = known.times + 1 if known is not None and known.message == message.identity else 1
+    until = now + min(_AGAIN * _RARER ** min(times - 1, 9), max(book.limits.reminder, _AGAIN))
+    return replace(alert, tries={**alert.tries, channel: Try(message.identity, phase, until, times)})
+
+
+def _shown(book: Book, alert: Alert, now: datetime) -> Alert:
+    until = book.held_until(alert) if alert.closed_at is None else None
+    until = until if until is not None and until > now else None
+    return alert if until == alert.silenced_until else replace(alert, silenced_until=until)
+
+
+def _messages(
+    book: Book, channel: str, now: datetime, host: str, *, alone: bool
+) -> Iterable[tuple[Message, list[tuple[Alert, str]]]]:
+    """
+    Yield each message with what it tells: what is new first, then what is said again under its old identity.
+
+    Beyond ten openings within an hour all further ones are one summary; those after it wait until the hour is over.
+    """
+    ours = [alert for alert in book.alerts.values() if alert.host == host or (alone and alert.host is None)]
+    due = [(alert, phase) for alert in ours if (phase := phase_of(book, alert, channel, now)) is not None]
+    due.sort(key=lambda each: (_ORDER.get(each[0].cause, len(_ORDER)), each[0].opened_at, each[0].subject))
+    lately = sum(1 for alert in ours if _told_lately(alert, channel, now))
+    if lately > TOLD_EACH:
+        due = [(alert, phase) for alert, phase in due if phase != OPENED or channel in alert.tries]
+    by_message: dict[tuple[str, bool], list[tuple[Alert, str]]] = {}  # what is over is a message of its own
+    for alert, phase in due:
+        tried = alert.tries.get(channel)
+        again = tried.message if tried is not None and tried.phase == phase else ""
+        by_message.setdefault((again, phase == CLOSED), []).append((alert, phase))
+    for (again, _), listed in sorted(by_message.items(), key=lambda each: (each[0][0] != "", each[0][1])):
+        notes = tuple(Note(alert, phase, alert.said_open(channel)) for alert, phase in listed)
+        opened = sum(1 for _, phase in listed if phase == OPENED)
+        yield Message(host, now, notes, again or None, is_summary=opened > max(0, TOLD_EACH - lately)), listed
+
+
+def _told_lately(alert: Alert, channel: str, now: datetime) -> bool:
+    at = alert.told.get(channel)
+    return at is not None and timedelta() <= now - at < _HOUR
+
+
+# --- silences ---------------------------------------------------------------------------------------------------------
+
+
+def silence(
+    book: Book, kind: str | None, subject: str | None, until: datetime, now: datetime, *, all_causes: bool
+) -> tuple[Book, tuple[Alert, ...]]:
+    """Return the book with a silence of what is open now, or of whatever comes, and the open alerts that it holds."""
+    wanted = Silence(kind, subject, until, now)
+    held = tuple(alert for alert in book.alerts.values() if alert.closed_at is None and wanted.fits(alert))
+    if not all_causes:
+        wanted = replace(wanted, causes=tuple(alert.key for alert in held))
+    book = replace(book, silences=(*book.silences, wanted))
+    shown: Mapping[Key, Alert] = {key: _shown(book, alert, now) for key, alert in book.alerts.items()}
+    return replace(book, alerts=shown), held
+
+
+def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tuple[Book, bool]:
+    """Return the book without silences of a kind or a subject, and whether there was any."""
+    lifted = any(
+        each.until > now
+        and (kind is None or each.kind in (None, kind))
+        and (subject is None or each.subject in (None, subject))
+        and not any(later.until == later.set_at and later.covers(each) for later in book.silences[place:])
+        for place, each in enumerate(book.silences)
+    )
+    return (silence(book, kind, subject, now, now, all_causes=True)[0] if lifted else book), lifted
+
+
+def _in_use(silences: Sequence[Silence], now: datetime) -> tuple[Silence, ...]:
+    """Return the silences without those at the beginning that have long ended: they decide nothing any more."""
+    first = next((place for place, each in enumerate(silences) if each.until > now - _KEPT), len(silences))
+    return tuple(silences[first:])

@@ -1,0 +1,251 @@
+"""Mail, through smtplib: who took it, who refused it, and no word of a password."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential, wait_random
+
+from jobsync.alerts.message import Message
+from jobsync.alerts.post import NotSent, within
+from jobsync.errors import ConfigurationProblem
+from jobsync.logs import visible
+from jobsync.masking import register_secret
+
+# RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
+MAIL_ANSWER_S = 30.0
+MAIL_WITHIN_S = 75.0
+_TRIES = 3
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_TLS_WORDS = ("auto", "always", "never")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """
+    One mail server and who gets the mail.
+
+    Args:
+        tls: `auto` uses STARTTLS where it is offered, `always` insists, `never` does without.
+        answer_s: how long the server may think about one answer; some look for viruses before they take a text.
+        deadline_s: how long the whole may take.
+    """
+
+    host: str
+    port: int
+    to: tuple[str, ...]
+    sender: str
+    implicit_tls: bool = False
+    tls: str = "auto"
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    answer_s: float = MAIL_ANSWER_S
+    deadline_s: float = MAIL_WITHIN_S
+    name: str = "mail"
+
+    def send(self, message: Message) -> tuple[str, ...]:
+        """
+        Hand the message to the server; returns the addresses that it refused, masked, while others have the mail.
+
+        A server that is away or busy is tried again in the same deadline.
+
+        Raises:
+            NotSent: it was not taken, or perhaps it was; a second try has the same Message-ID.
+        """
+        ends_at = time.monotonic() + self.deadline_s
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, NotSent) and error.passing),
+            stop=stop_after_attempt(_TRIES) | stop_before_delay(self.deadline_s),
+            wait=wait_exponential(multiplier=0.5, max=2) + wait_random(0, 0.5),
+            reraise=True,
+        )
+        refused = retrying(lambda: self._hand_over(message, ends_at - time.monotonic()))
+        return tuple(
+            f"mail: {self.host} refuses {_masked_address(address)} of JOBSYNC_ALERT_TO: {_answer(*answer)}"
+            for address, answer in refused.items()
+        )
+
+    def _hand_over(self, message: Message, within_s: float) -> Mapping[str, tuple[int, bytes]]:
+        talk = _Talk()
+        try:
+            return within(within_s, lambda: self._deliver(message, talk), give_up=talk.hang_up)
+        except Exception as error:  # noqa: BLE001 - what is no error of the conversation is raised again
+            raise self._not_sent(error, sending=talk.sending) from None
+
+    def _deliver(self, message: Message, talk: _Talk) -> Mapping[str, tuple[int, bytes]]:
+        if self.implicit_tls:
+            talk.server = smtplib.SMTP_SSL(self.host, self.port, timeout=self.answer_s, context=self._context())
+        else:
+            talk.server = smtplib.SMTP(self.host, self.port, timeout=self.answer_s)
+        server = talk.server
+        try:
+            server.ehlo_or_helo_if_needed()
+            secure = self.implicit_tls
+            if not secure and self.tls != "never" and (self.tls == "always" or server.has_extn("starttls")):
+                server.starttls(context=self._context())
+                secure = True
+            if self.user is not None and self.password is not None:
+                if not secure and self.tls != "never" and self.host not in _LOOPBACK:
+                    raise NotSent(f"mail: {self.host} offers no STARTTLS: the password is not sent in the clear")
+                self._log_in(server)
+            talk.sending = True
+            refused = server.send_message(self._written(message), from_addr=self.sender, to_addrs=list(self.to))
+            with suppress(OSError):
+                server.putcmd("QUIT")  # taken is taken: what it says to that is not waited for
+            return refused
+        finally:
+            server.close()
+
+    def _log_in(self, server: smtplib.SMTP) -> None:
+        user, password = self.user or "", self.password or ""
+        plain = b64encode(f"\0{user}\0{password}".encode()).decode()
+        for form in (plain, b64encode(password.encode()).decode()):  # a server may quote what it got
+            register_secret(form.rstrip("="))
+        if f"{user}{password}".isascii():
+            server.login(user, password)
+            return
+        server.ehlo_or_helo_if_needed()
+        code, words = server.docmd("AUTH", f"PLAIN {plain}")  # RFC 4616: UTF-8, which smtplib's own login has not
+        if code not in (235, 503):
+            raise smtplib.SMTPAuthenticationError(code, words)
+
+    def _not_sent(self, error: Exception, *, sending: bool) -> Exception:
+        """Return what the operator is told of an error; a bug stays one."""
+        if isinstance(error, NotSent):
+            return error
+        if isinstance(error, smtplib.SMTPAuthenticationError):  # its words may quote a piece of what it got
+            return NotSent(f"mail: {self.host} refuses user or password of JOBSYNC_SMTP_URL ({error.smtp_code})")
+        if isinstance(error, smtplib.SMTPRecipientsRefused):
+            words = next((f": {_answer(*answer)}" for answer in error.recipients.values()), "")
+            return NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO{words}")
+        if isinstance(error, smtplib.SMTPResponseException):
+            words = _answer(error.smtp_code, error.smtp_error)
+            unclear = sending and not 400 <= error.smtp_code < 600
+            return NotSent(f"mail: {self.host} answers {words}", perhaps=unclear, passing=error.smtp_code == 421)
+        if isinstance(error, UnicodeError):  # its words would quote what cannot be written
+            return NotSent(f"mail: {self.host}: JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent")
+        if isinstance(error, smtplib.SMTPException | OSError | ValueError):
+            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            away = isinstance(error, smtplib.SMTPServerDisconnected | OSError) and not isinstance(error, ssl.SSLError)
+            return NotSent(
+                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{' while it was handed over' * sending}",
+                perhaps=sending,
+                passing=away and not sending,
+            )
+        return error
+
+    def _context(self) -> ssl.SSLContext:
+        if self.host in _LOOPBACK or (self.tls == "auto" and not self.implicit_tls and self.password is None):
+            # better than plain text, which is the alternative; there is no secret in it
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        return ssl.create_default_context()
+
+    def _written(self, message: Message) -> EmailMessage:
+        mail = EmailMessage(policy=SMTP)
+        mail["Subject"] = message.title
+        mail["From"] = self.sender
+        mail["To"] = ", ".join(self.to)
+        mail["Date"] = format_datetime(message.sent_at)
+        mail["Message-ID"] = f"<{message.identity}@jobsync.invalid>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(message.text(), charset="utf-8")
+        return mail
+
+
+@dataclass
+class _Talk:
+    """One conversation with a mail server: `sending` says that the message is being handed over."""
+
+    server: smtplib.SMTP | None = None
+    sending: bool = False
+
+    def hang_up(self) -> None:
+        """End it now, from another thread."""
+        if self.server is not None:
+            self.server.close()
+
+
+def _answer(code: int, words: bytes | str) -> str:
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return visible(f"{code} {text}", most=200)
+
+
+def _masked_address(address: str) -> str:
+    """
+    Return enough of an address for whoever wrote it.
+
+    >>> _masked_address("oncall@example.org")
+    'o•••@example.org'
+    """
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1]}•••@{visible(domain, most=100)}"
+
+
+def parse_mail(url: str, to: str) -> Mail:
+    """
+    Return the mail channel of JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO.
+
+    `smtp[s]://[user:password@]host[:port][?starttls=auto|always|never][&from=address]`; addresses are separated by
+    commas.
+
+    Raises:
+        ConfigurationProblem: naming what is wrong, without the password.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationProblem("JOBSYNC_SMTP_URL: its port is no number") from None
+    query = parse_qs(parts.query)
+    tls = query.get("starttls", ["auto"])[-1].lower()
+    problems = []
+    if not parts.hostname:
+        problems.append("JOBSYNC_SMTP_URL: no host")
+    if tls not in _TLS_WORDS:
+        problems.append("JOBSYNC_SMTP_URL: starttls is one of auto, always, never")
+    addresses = tuple(part.strip() for part in to.split(",") if part.strip())
+    wrong = [address for address in addresses if not _is_address(address)]
+    if wrong or not addresses:
+        problems.append(f"JOBSYNC_ALERT_TO: {visible(', '.join(wrong)) or 'nobody'} is no mail address")
+    sender = query.get("from", [f"jobsync@{_domain()}"])[-1]
+    if not _is_address(sender):
+        problems.append("JOBSYNC_SMTP_URL: from is no mail address")
+    if problems:
+        raise ConfigurationProblem("; ".join(problems))
+    implicit = parts.scheme == "smtps"
+    return Mail(
+        host=parts.hostname or "",
+        port=port or (465 if implicit else 587 if parts.username else 25),
+        to=addresses,
+        sender=sender,
+        implicit_tls=implicit,
+        tls=tls,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password is not None else None,
+    )
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text can stand in a header and an envelope as one address."""
+    name, at, domain = text.rpartition("@")
+    plain = all(sign.isprintable() and sign not in ' ,;:<>()[]"\\' for sign in text)
+    return bool(name and at and domain) and plain and "@" not in name and text.isascii() and len(text) <= 254
+
+
+def _domain() -> str:
+    name = "".join(sign for sign in socket.gethostname() if sign.isascii() and (sign.isalnum() or sign in ".-"))
+    return name if "." in name else f"{name or 'localhost'}.localdomain"

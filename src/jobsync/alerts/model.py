@@ -1,0 +1,268 @@
+"""The nouns of alerting: an alert, who was told of it, what people asked to be spared, and all that is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import msgspec
+
+from jobsync.causes import Cause
+from jobsync.db.system_settings import CATALOGUE
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    from jobsync.db.system_settings import SystemSettings
+    from jobsync.watch.model import Problem
+
+Key: TypeAlias = tuple[str, str, str]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+OPENED, REMINDED, CLOSED = "opened", "reminded", "closed"
+_YEARS = frozenset(range(2000, 9000))  # what a clock may say, and dates can be reckoned with
+
+
+@dataclass(frozen=True)
+class Try:
+    """
+    A message that is on its way, or perhaps arrived: written down before it is sent, and gone once that is known.
+
+    Args:
+        message: its identity; a second try has the same.
+        phase: what it tells.
+        until: nobody tells it before; then it is said again.
+        times: how often it was sent.
+    """
+
+    message: str
+    phase: str
+    until: Instant
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Alert:
+    """
+    One alert, from the first time that it was seen on. Its identity is (kind, subject, cause).
+
+    Args:
+        cause: a code of `jobsync.causes`, or of another version's.
+        host: the host that it is about; None for what every host sees alike.
+        times: how often in a row it was seen.
+        ripe: it was seen often enough to be told.
+        run_id: the run that failed; a unit without one never got to work.
+        told, reminded, ended: by channel, when it was told for the first time, last reminded of, told to be over.
+        tries: by channel, what nobody knows to have arrived.
+        back_at: when it came back, the same alert, soon after it had been over.
+        silenced_until: as the silence that holds it says, for whoever looks.
+    """
+
+    kind: str
+    subject: str
+    cause: str
+    text: str
+    what_to_do: str
+    opened_at: Instant
+    seen_at: Instant
+    host: str | None = None
+    times: int = 1
+    ripe: bool = True
+    run_id: str | None = None
+    told: Mapping[str, Instant] = field(default_factory=dict)
+    reminded: Mapping[str, Instant] = field(default_factory=dict)
+    ended: Mapping[str, Instant] = field(default_factory=dict)
+    tries: Mapping[str, Try] = field(default_factory=dict)
+    back_at: Instant | None = None
+    silenced_until: Instant | None = None
+    closed_at: Instant | None = None
+
+    @property
+    def key(self) -> Key:
+        """The identity."""
+        return self.kind, self.subject, self.cause
+
+    @property
+    def changed_at(self) -> datetime:
+        """When anything of it last changed."""
+        at = [self.seen_at, self.closed_at, *self.told.values(), *self.reminded.values(), *self.ended.values()]
+        return max(filter(None, at))
+
+    def said_open(self, channel: str) -> datetime | None:
+        """Return when a channel was last told that it is open."""
+        return max(filter(None, (self.told.get(channel), self.reminded.get(channel))), default=None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    What is wrong now.
+
+    Args:
+        host: the host that it is about; None for what every host sees alike.
+        after: so often in a row it is seen before it is told; None: `alert_after_failures`.
+        opens: whether it deserves an alert already; one that is open goes on.
+        well_at: when it last went well, as far as anybody knows: a row of failures ends there.
+    """
+
+    kind: str
+    subject: str
+    cause: str
+    text: str
+    what_to_do: str
+    host: str | None = None
+    after: int | None = 1
+    opens: bool = True
+    run_id: str | None = None
+    well_at: datetime | None = None
+
+    @classmethod
+    def of(cls, problem: Problem) -> Found:
+        """Return what health found, made visible."""
+        return cls(
+            kind=str(problem.kind),
+            subject=visible(problem.subject, most=200),
+            cause=str(problem.cause),
+            text=visible(problem.text, most=500),
+            what_to_do=visible(problem.what_to_do, most=500),
+            opens=problem.ripe,
+        )
+
+    @classmethod
+    def on(cls, host: str, cause: Cause, text: str, **more: Any) -> Found:
+        """Return what only one host knows of itself; a cause that no retry mends is told at once."""
+        return cls(
+            **{
+                "kind": str(cause.kind),
+                "subject": visible(f"{cause.kind} of {host}", most=200),
+                "cause": str(cause),
+                "text": visible(text, most=500),
+                "what_to_do": cause.do(),
+                "host": host,
+                "after": 1 if cause.lasts else None,
+                **more,
+            }
+        )
+
+    @property
+    def key(self) -> Key:
+        """The identity of its alert."""
+        return self.kind, self.subject, self.cause
+
+
+def _nothing(_alert: Alert) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Look:
+    """
+    What one look brought to light.
+
+    Args:
+        passed: whether an alert's own check was made now: if it was not found again, it is over.
+    """
+
+    found: tuple[Found, ...] = ()
+    passed: Callable[[Alert], bool] = _nothing
+
+
+@dataclass(frozen=True)
+class Silence:
+    """
+    What somebody asked to be spared until an instant; one whose instant is the one at which it was set ends others.
+
+    Args:
+        kind, subject: None for any.
+        causes: the alerts that were open when it was set; None for whatever comes.
+    """
+
+    kind: str | None
+    subject: str | None
+    until: Instant
+    set_at: Instant
+    causes: tuple[Key, ...] | None = None
+
+    def fits(self, alert: Alert) -> bool:
+        """Whether it is about this alert."""
+        return (
+            self.kind in (None, alert.kind)
+            and self.subject in (None, alert.subject)
+            and (self.causes is None or alert.key in self.causes)
+        )
+
+    def covers(self, other: Silence) -> bool:
+        """Whether whatever another is about, this one is about too."""
+        return self.causes is None and self.kind in (None, other.kind) and self.subject in (None, other.subject)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many failures in a row make an alert, and when an open one is told again."""
+
+    after_failures: Annotated[int, msgspec.Meta(ge=1, le=1000)] = int(CATALOGUE["alert_after_failures"].default)
+    reminder_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = int(CATALOGUE["alert_reminder_hours"].default)
+
+    @classmethod
+    def of(cls, settings: SystemSettings) -> Limits:
+        """Return the limits in force."""
+        return cls(settings.number("alert_after_failures"), settings.number("alert_reminder_hours"))
+
+    @property
+    def reminder(self) -> timedelta:
+        """The time between two reminders."""
+        return timedelta(hours=self.reminder_hours)
+
+
+@dataclass(frozen=True)
+class Book:
+    """All that is remembered: the alert of each identity, silences in the order in which they were set, limits."""
+
+    alerts: Mapping[Key, Alert] = field(default_factory=dict)
+    silences: tuple[Silence, ...] = ()
+    limits: Limits = Limits()
+
+    @classmethod
+    def read(cls, alerts: list[Any], silences: list[Any], limits: Any) -> Book:
+        """Return what was kept; what cannot be read of it is left out."""
+        known = [found for each in alerts if (found := _converted(each, Alert)) is not None]
+        held = [found for each in silences if (found := _converted(each, Silence)) is not None]
+        return cls(
+            {alert.key: alert for alert in known if _is_possible(alert)},
+            tuple(sorted((each for each in held if _is_possible(each)), key=lambda each: each.set_at)),
+            _converted(limits, Limits) or Limits(),
+        )
+
+    def held_until(self, alert: Alert) -> datetime | None:
+        """Return until when the latest silence that is about an alert holds it, or held it before it was lifted."""
+        fitting = [each for each in self.silences if each.fits(alert)]
+        if not fitting or fitting[-1].until > fitting[-1].set_at:
+            return fitting[-1].until if fitting else None
+        return min(fitting[-1].until, fitting[-2].until) if len(fitting) > 1 else None
+
+    def with_alert(self, alert: Alert) -> Book:
+        """Return the book with an alert as it is now."""
+        return replace(self, alerts={**self.alerts, alert.key: alert})
+
+
+def as_plain(kept: Alert | Silence | Limits) -> dict[str, Any]:
+    """Return what is kept as JSON has it; instants of another class than the plain one too."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(kept, enc_hook=lambda each: each.isoformat()))
+    return plain
+
+
+def _converted(kept: Any, kind: type[Any]) -> Any:
+    try:
+        return msgspec.convert(kept, kind, strict=False)
+    except (msgspec.ValidationError, RecursionError, OverflowError):
+        return None
+
+
+def _is_possible(kept: Alert | Silence) -> bool:
+    if isinstance(kept, Silence):
+        return {kept.until.year, kept.set_at.year} <= _YEARS
+    at = [kept.opened_at, kept.seen_at, kept.closed_at, kept.back_at, *(each.until for each in kept.tries.values())]
+    told = [*kept.told.values(), *kept.reminded.values(), *kept.ended.values()]
+    if "\0" in "".join((*kept.key, kept.text, kept.what_to_do)):
+        return False
+    return {instant.year for instant in (*at, *told) if instant is not None} <= _YEARS

@@ -1,0 +1,190 @@
+"""Posts that leave by HTTP, webhook and ping, each with a total deadline; and no secret of an address in an error."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from jobsync import __version__
+from jobsync.errors import ConfigurationProblem, JobsyncError
+from jobsync.logs import visible
+from jobsync.masking import register_secret
+
+if TYPE_CHECKING:
+    from jobsync.alerts.message import Message
+    from jobsync.settings import Settings
+
+T = TypeVar("T")
+
+WEBHOOK_WITHIN_S = 10.0
+PING_WITHIN_S = 5.0
+
+
+class NotSent(JobsyncError):
+    """
+    A message did not get out; it is tried again at the next alert or health run.
+
+    Args:
+        perhaps: the other side had all of it and then did not say: a second try may tell it twice, so it comes later.
+        passing: it certainly did not arrive, and may well in a moment.
+    """
+
+    def __init__(self, text: str, *, perhaps: bool = False, passing: bool = False) -> None:
+        super().__init__(text)
+        self.perhaps = perhaps
+        self.passing = passing
+
+
+def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] = lambda: None) -> T:
+    """
+    Return what `do` returns, or raise TimeoutError after this many seconds, whatever it waits for.
+
+    Args:
+        give_up: called at the deadline to break the wait off; names are resolved by code that knows no deadline.
+    """
+    outcome: list[T] = []
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(do())
+        except BaseException as problem:  # noqa: BLE001 - handed to whoever waits
+            problems.append(problem)
+
+    thread = threading.Thread(target=run, daemon=True, name="jobsync-send")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        give_up()
+        raise TimeoutError(f"no end within {seconds:g} s")
+    if problems:
+        raise problems[0]
+    return outcome[0]
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An address that takes a JSON document by POST."""
+
+    url: str = field(repr=False)
+    deadline_s: float = WEBHOOK_WITHIN_S
+    name: str = "webhook"
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+
+    def send(self, message: Message) -> tuple[str, ...]:
+        """
+        Post the message.
+
+        Raises:
+            NotSent: nobody answered, or not with 2xx.
+        """
+        body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
+        _post(self, body, "application/json; charset=utf-8", name="webhook")
+        return ()
+
+
+def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url: str | None = None) -> None:
+    """Post with one deadline over name, connection and status line; only the host is ever named."""
+    from jobsync.http import HttpClient, NoAnswer  # a run that pings nobody does not pay for httpx
+
+    url, deadline_s = url or to.url, to.deadline_s
+    host = urlsplit(url).hostname or "its host"
+    try:
+        client = HttpClient(connections=1, proxies=to.proxies)
+    except ConfigurationProblem as problem:
+        raise NotSent(f"{name}: {problem}") from None
+    headers = {"Content-Type": content_type, "User-Agent": f"jobsync/{__version__}"}
+    handed_over = threading.Event()
+
+    @contextmanager
+    def sending() -> Iterator[None]:
+        yield
+        handed_over.set()
+
+    def post() -> int:
+        return client.post(
+            url, deadline_s=deadline_s, headers=headers, content=body, sending=sending(), status_only=True
+        ).status
+
+    try:
+        status = within(deadline_s, post)
+    except (NoAnswer, TimeoutError) as error:
+        refused = isinstance(error, NoAnswer) and error.kind in ("redirect", "proxy")
+        raise NotSent(
+            f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set() and not refused
+        ) from None
+    finally:
+        client.close()
+    if not 200 <= status < 300:
+        raise NotSent(f"{name}: {host} answers HTTP {status}")
+
+
+@dataclass(frozen=True)
+class Ping:
+    """
+    The dead-man switch: somebody outside is told how each run went, and raises the alarm when nothing comes.
+
+    The address is used in the manner of healthchecks.io: with `/start`, with the exit code of what ended, or, of what
+    has none, as it stands for a success and with `/fail` else.
+    `{job}` in it is replaced by the job's name, so that each job can have a switch of its own.
+    """
+
+    url: str = field(repr=False)
+    deadline_s: float = PING_WITHIN_S
+    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+
+    def tell(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
+        """
+        Send one signal: `start`, an exit code, `success` or `fail`, with a text of which 5000 characters are kept.
+
+        Raises:
+            NotSent: nobody took it; the run's verdict and exit code stand.
+        """
+        address = ping_address(self.url, job, signal, run=run)
+        body = visible(text, most=5000).encode("utf-8", "replace")
+        _post(self, body, "text/plain; charset=utf-8", name="ping", url=address)
+
+
+def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> str:
+    """
+    Return where a signal goes.
+
+    >>> ping_address("https://ping.example/k/{job}?create=1", "stock-sync", "3", run="r1")
+    'https://ping.example/k/stock-sync/3?create=1&rid=r1'
+    """
+    parts = urlsplit(url.replace("{job}", quote(job, safe="")).replace("%7Bjob%7D", quote(job, safe="")))
+    path = parts.path.rstrip("/") + ("" if signal == "success" else f"/{signal}")
+    query = "&".join(filter(None, (parts.query, f"rid={quote(run, safe='')}" if run else "")))
+    return parts._replace(path=path, query=query, fragment="").geturl()
+
+
+def hide_secrets(settings: Settings) -> None:
+    """Mask, wherever text is made visible, what the alerting addresses hold."""
+    for piece in re.split(r"[\s,/:@?&=]+", settings.alert_urls or ""):
+        # tokens are long or hold digits; a host's name is no secret
+        if len(piece) >= 8 and "." not in piece and (len(piece) >= 12 or re.search("[0-9]", piece)):
+            register_secret(piece)
+            register_secret(unquote(piece))
+    for url in (settings.smtp_url, settings.alert_webhook, settings.ping_url):
+        if not url:
+            continue
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            register_secret(url)
+            continue
+        register_secret(unquote(parts.password or ""))
+        register_secret(parts.password or "")
+        if parts.scheme.startswith("http"):
+            register_secret(url)
+            # tokens are long; short pieces such as "alerts" would be masked in ordinary sentences
+            pieces = [*parts.path.split("/"), *(value for values in parse_qs(parts.query).values() for value in values)]
+            for piece in pieces:
+                if len(piece) >= 12:
+                    register_secret(piece, whole=True)

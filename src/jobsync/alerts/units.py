@@ -1,0 +1,264 @@
+"""Why a unit of systemd failed, by what its run recorded and what systemd says; and when it is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from jobsync.alerts.model import Alert, Found, Look
+from jobsync.causes import BEFORE_TABLES, Cause, Kind
+from jobsync.db.statements import rows_of
+from jobsync.errors import ExitCode, JobsyncError
+from jobsync.jobs import BY_NAME
+from jobsync.logs import visible
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from jobsync.watch.model import About, Snapshot, Watched
+
+_OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
+_QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
+_FORGOTTEN = timedelta(days=7)  # nobody has heard of a host's alert for so long
+_RESULTS = {
+    "watchdog": Cause.UNIT_WATCHDOG,
+    "timeout": Cause.UNIT_TIMED_OUT,
+    "oom-kill": Cause.UNIT_OUT_OF_MEMORY,
+    "signal": Cause.UNIT_KILLED,
+    "core-dump": Cause.UNIT_KILLED,
+    "resources": Cause.UNIT_NOT_STARTED,
+    "protocol": Cause.UNIT_NOT_STARTED,
+    "start-limit-hit": Cause.UNIT_NOT_STARTED,
+}
+_EXITS = {
+    ExitCode.UNAVAILABLE: Cause.UNIT_UNAVAILABLE,
+    ExitCode.LOCK_LOST: Cause.UNIT_LOCK_LOST,
+    ExitCode.CONFIGURATION: Cause.UNIT_CONFIGURATION,
+    **dict.fromkeys(range(200, 246), Cause.UNIT_NOT_STARTED),  # systemd's own, such as 203/EXEC
+}
+_STATUSES = {"lock_lost": Cause.UNIT_LOCK_LOST, "timed_out": Cause.UNIT_TIMED_OUT}
+_CALM = ("partial", "held", "succeeded", "cancelled")  # what of these needs a person, health finds in the tables
+_MEANINGS = {str(int(code)): code.short for code in ExitCode}
+
+
+@dataclass(frozen=True)
+class UnitFailure:
+    """
+    What systemd says of a unit that failed (systemd.exec(5), $MONITOR_…).
+
+    Args:
+        result: $MONITOR_SERVICE_RESULT: exit-code, timeout, watchdog, signal, oom-kill, ...
+        status: $MONITOR_EXIT_STATUS: an exit code or a signal's name.
+    """
+
+    unit: str
+    host: str
+    result: str | None = None
+    status: str | None = None
+    invocation_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What an alert about the unit as a whole is about."""
+        return f"{visible(self.unit, most=120)} on {self.host}"
+
+    @property
+    def how(self) -> str | None:
+        """How it ended, in a few words."""
+        meaning = _MEANINGS.get(self.status or "")
+        if self.result in (None, "", "exit-code"):
+            return f"exit {self.status}{f', {meaning}' if meaning else ''}" if self.status else None
+        return f"{self.result}{f', {self.status}' if self.status else ''}"
+
+
+@dataclass(frozen=True)
+class FailedItem:
+    """An item that failed in a run; `reason` is its code."""
+
+    key: str
+    label: str | None
+    reason: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the database knows of a failed unit: when its job last succeeded, and the run of this invocation."""
+
+    success_at: datetime | None = None
+    run_id: str | None = None
+    status: str | None = None
+    error: str | None = None
+    items: tuple[FailedItem, ...] = field(default=())
+
+
+def job_of(subject: str) -> str | None:
+    """
+    Return the job that a unit's alert is about.
+
+    >>> job_of("jobsync-stock-sync.service on db1")
+    'stock-sync'
+    """
+    name = subject.partition(" on ")[0].removeprefix("jobsync-").partition(".")[0].partition("@")[0]
+    return name if name in BY_NAME else None
+
+
+def read_record(connection: Connection, failure: UnitFailure) -> Record:
+    """Return what is known of the run of this invocation."""
+    named = {"job": job_of(failure.unit) or "", "invocation": failure.invocation_id or ""}
+    success_at = connection.scalar(text("SELECT last_success_at FROM jobs WHERE name = :job"), named)
+    run = rows_of(
+        connection,
+        text(
+            "SELECT id, status, error FROM job_runs WHERE job = :job AND invocation_id = :invocation"
+            " AND started_at > now() - interval '2 days' ORDER BY started_at DESC LIMIT 1"
+        ),
+        named,
+    )
+    if not run:
+        return Record(success_at)
+    items = rows_of(
+        connection,
+        text(
+            "SELECT item_key AS key, label, reason, error FROM job_items WHERE run_id = :run"
+            " AND status IN ('failed', 'crashed') ORDER BY id LIMIT 1000"
+        ),
+        {"run": run[0]["id"]},
+    )
+    failed = tuple(FailedItem(**item) for item in items)
+    return Record(success_at, str(run[0]["id"]), run[0]["status"], run[0]["error"], failed)
+
+
+def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watched]) -> Look:
+    """Return what a failed unit shows, with a database that could be used."""
+    job = job_of(failure.unit)
+    about = next((each.ABOUT for each in watched if each.ABOUT.job == job), None)
+
+    def passed(alert: Alert) -> bool:
+        if alert.host != failure.host:
+            return False
+        succeeded = record.success_at is not None and record.success_at > alert.seen_at
+        return alert.kind in _OF_HOST or (alert.kind == Kind.UNIT and alert.subject == failure.subject and succeeded)
+
+    return Look(tuple(_found(failure, record, about)), passed)
+
+
+def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterator[Found]:
+    run = record.run_id[:8] if record.run_id else None
+    if about is not None and about.item is not None and record.items:
+        for item in record.items:
+            because = about.causes.get(item.reason or "", Cause.ITEM_FAILED)
+            name = f"{about.item} {item.key}"
+            found = Found.on(
+                failure.host,
+                because,
+                f"{name}{f' {item.label}' if item.label else ''}: {item.error or item.reason or 'failed'}",
+                subject=name,
+                what_to_do=because.do(RUN=run, ID=item.key),
+                run_id=record.run_id,
+            )
+            yield found if because.kind is Kind.UNIT else replace(found, host=None)  # health finds it too, on any host
+        return
+    cause = _cause_of(failure, record)
+    if cause is None:
+        return
+    what = cause.do(UNIT=visible(failure.unit, most=120))
+    yield Found.on(
+        failure.host,
+        cause,
+        f"{failure.subject} failed{f' ({failure.how})' if failure.how else ''}"
+        f"{f': {record.error}' if record.error else _first_of(record.items)}",
+        subject=failure.subject,
+        what_to_do=f"jobsync runs show {run}; {what}" if run else what,
+        run_id=record.run_id,
+        well_at=record.success_at,
+    )
+
+
+def _first_of(items: Sequence[FailedItem]) -> str:
+    return f": {items[0].key}: {items[0].error or items[0].reason}" if items else ""
+
+
+def _cause_of(failure: UnitFailure, record: Record) -> Cause | None:
+    """Return why the unit as a whole failed; None if its run says that it did not."""
+    if record.status in _STATUSES:
+        return _STATUSES[record.status]
+    if failure.result in _RESULTS:
+        return _RESULTS[failure.result]
+    if record.status in _CALM:
+        return None
+    status = failure.status or ""
+    return _EXITS.get(int(status), Cause.UNIT_FAILED) if status.isdecimal() and len(status) < 4 else Cause.UNIT_FAILED
+
+
+def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Look:
+    """Return what a database that cannot be used shows: whatever is looked at before that is well."""
+    cause = error.alert_cause or (
+        Cause.CONFIGURATION_WRONG if error.exit_code is ExitCode.CONFIGURATION else Cause.DATABASE_UNREACHABLE
+    )
+    words = str(error).removeprefix("database: ").removeprefix("configuration: ")
+    what = "cannot use its configuration" if cause is Cause.CONFIGURATION_WRONG else "cannot use the database"
+    before = {each.value for each in BEFORE_TABLES[: BEFORE_TABLES.index(cause)]} if cause in BEFORE_TABLES else set()
+    found = Found.on(host, cause, f"{host} {what}: {words}")
+    return Look(
+        (replace(found, after=1) if at_once else found,), lambda alert: alert.host == host and alert.cause in before
+    )
+
+
+def read_successes(connection: Connection, seen: Snapshot) -> dict[str, datetime]:
+    """Return when each item that has an alert of its own last went through, by the alert's subject."""
+    found: dict[str, datetime] = {}
+    for each in seen.watched:
+        prefix = f"{each.ABOUT.item} "
+        keys = [alert.subject.removeprefix(prefix) for alert in seen.alerts if alert.subject.startswith(prefix)]
+        if each.ABOUT.item is None or not keys:
+            continue
+        statement = text(
+            "SELECT i.item_key, max(i.started_at) AS at FROM job_items i JOIN job_runs r ON r.id = i.run_id"
+            " WHERE r.job = :job AND r.started_at > now() - interval '8 days' AND i.item_key = ANY(:keys)"
+            " AND i.status IN ('success', 'partial', 'held') GROUP BY i.item_key"
+        )
+        rows = rows_of(connection, statement, {"job": each.ABOUT.job, "keys": keys})
+        found |= {f"{prefix}{row['item_key']}": row["at"] for row in rows}
+    return found
+
+
+def passed_by_health(
+    seen: Snapshot, successes: Mapping[str, datetime], host: str, reminder: timedelta
+) -> Callable[[Alert], bool]:
+    """
+    Return whether health has made an alert's check: all but those of pruning and mail, which are made after it.
+
+    A run that failed is made good by one that succeeds; a unit that never came to a run is well once ticks come and no
+    failure does. What no host has reported for a week is over too.
+    """
+
+    def passed(alert: Alert) -> bool:
+        if alert.host is None:
+            return True
+        quiet = seen.now - alert.seen_at
+        if alert.host != host:
+            return quiet > _FORGOTTEN
+        if alert.kind == Kind.UNIT:
+            return _is_well(alert, seen, successes, reminder)
+        return alert.kind in _OF_HOST
+
+    return passed
+
+
+def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], reminder: timedelta) -> bool:
+    quiet = seen.now - alert.seen_at
+    if " on " not in alert.subject:
+        success = successes.get(alert.subject)
+        return quiet > _FORGOTTEN or (success is not None and success > alert.seen_at)
+    facts = next((facts for facts in seen.jobs if facts.kind.name == job_of(alert.subject)), None)
+    if facts is None:
+        is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
+        return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder
+    succeeded = facts.got_through_at is not None and facts.got_through_at > alert.seen_at
+    ticks = facts.last_tick_at is not None and facts.last_tick_at > alert.seen_at
+    return succeeded or (alert.run_id is None and ticks and quiet >= _QUIET)

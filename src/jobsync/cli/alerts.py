@@ -1,0 +1,215 @@
+"""jobsync alerts: what is wrong and who was told, whether telling works, and what is not to be told for a while."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobsync.alerts.act import send_test
+from jobsync.alerts.decide import lift, silence
+from jobsync.alerts.memory import look_up, opened
+from jobsync.alerts.send import NO_CHANNEL
+from jobsync.causes import Kind
+from jobsync.cli.health import usable_channels
+from jobsync.cli.options import Json, group, tools_of
+from jobsync.cli.output import print_table, say, show
+from jobsync.db.engine import translated
+from jobsync.db.statements import read_now
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
+from jobsync.logs import complain, visible
+from jobsync.phrases import many, misread, parse_when, stamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from jobsync.alerts.model import Alert
+    from jobsync.db.engine import Database
+    from jobsync.wiring import Tools
+
+app = group("What is wrong, who was told of it, and what is not to be told for a while.")
+KindArgument = Annotated[
+    Kind | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.", show_default=False)
+]
+SubjectArgument = Annotated[
+    str | None, typer.Argument(metavar="SUBJECT", help="As alerts list shows it; all of the kind.", show_default=False)
+]
+SubjectOption = Annotated[
+    str | None, typer.Option("--subject", metavar="SUBJECT", help="Without KIND: every kind.", show_default=False)
+]
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_SHOWN = ("kind", "subject", "cause", "opened_at", "told", "silenced_until", "closed_at", "text", "what_to_do")
+
+
+@app.command("list")
+def list_(context: typer.Context, as_json: Json = False) -> None:
+    """List open alerts, and those that ended within the last seven days: since when, why, who was told, what to do."""
+    tools = tools_of(context)
+    database = _database(tools)
+    book = look_up(tools.environ, database[1] if database is not None else None)
+    listed = sorted(
+        (alert for alert in book.alerts.values() if alert.closed_at is None or alert.ripe),
+        key=lambda alert: (alert.closed_at is not None, alert.opened_at, alert.key),
+    )
+    rows = [
+        {**{name: getattr(alert, name) for name in _SHOWN}, "reminded": alert.reminded, "times": alert.times}
+        for alert in listed
+    ]
+    show(rows, as_json=as_json, otherwise=lambda: _tell(listed))
+
+
+def _tell(listed: Sequence[Alert]) -> None:
+    print_table(
+        ("kind", "subject", "cause", "opened", "state", "text", "what to do"),
+        [
+            (a.kind, a.subject, a.cause, a.opened_at, _state(a), a.text, None if a.closed_at else a.what_to_do)
+            for a in listed
+        ],
+        empty="no alert is open, and none ended within the last seven days",
+    )
+
+
+def _state(alert: Alert) -> str:
+    told = ", ".join(f"{channel} told {stamp(at)}" for channel, at in {**alert.told, **alert.reminded}.items())
+    if alert.closed_at is not None:
+        return f"over {stamp(alert.closed_at)}{f'; {told}' if told else ''}"
+    if alert.silenced_until is not None:
+        return f"silenced until {stamp(alert.silenced_until)}{f'; {told}' if told else ''}"
+    return told or ("nobody told yet" if alert.ripe else f"seen {many(alert.times, 'time')}, told if it goes on")
+
+
+@app.command()
+def test(context: typer.Context, as_json: Json = False) -> None:
+    """Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set."""
+    channels, wrong = usable_channels(tools_of(context))
+    if not channels:
+        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {NO_CHANNEL}")
+    answers = send_test(channels, now=datetime.now(UTC))
+    answers += [(words.partition(":")[0], False, words) for words in wrong]
+    document = [{"channel": name, "sent": sent, "answer": visible(words)} for name, sent, words in answers]
+    rows = [(name, "sent" if sent else "NOT SENT", words) for name, sent, words in answers]
+    show(document, as_json=as_json, otherwise=lambda: print_table(("channel", "", "answer"), rows))
+    raise typer.Exit(int(ExitCode.DONE if all(sent for _, sent, _ in answers) else ExitCode.FAILED))
+
+
+@app.command("silence")
+def silence_(
+    context: typer.Context,
+    until: Annotated[
+        str, typer.Option("--until", metavar="T", help="8h, 3d, mon 08:00 or 2026-12-24T18:00Z.", show_default=False)
+    ],
+    kind: KindArgument = None,
+    subject: SubjectArgument = None,
+    of: SubjectOption = None,
+    all_causes: Annotated[bool, typer.Option("--all-causes", help="New ones too, not only those open now.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell nobody of what is open now until an instant; what is still open then is told."""
+    subject = _wanted(kind, subject, of)
+    tools = tools_of(context)
+    database = _database(tools)
+    now = _now(database)
+    end = _instant(until, now)
+    details = {"kind": kind, "until": end, "all_causes": all_causes}
+    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as (memory, _, folder):
+        book, held = silence(memory.read(), kind, subject, end, now, all_causes=all_causes)
+        if held or all_causes:
+            memory.write(book)
+    document = {**details, "subject": subject, "silenced": [dict(zip(_SHOWN, a.key, strict=False)) for a in held]}
+    sentence = f"{many(len(held), 'open alert')} of {_named(kind, subject)} silenced until {stamp(end)}"
+    if all_causes:
+        sentence += ", and what else comes of it"
+    elif not held:
+        sentence = (
+            f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
+            " what is open: jobsync alerts list"
+        )
+    sentence += _where(database, folder)
+    show(document, as_json=as_json, otherwise=lambda: say(sentence))
+
+
+@app.command()
+def unsilence(
+    context: typer.Context,
+    kind: KindArgument = None,
+    subject: SubjectArgument = None,
+    of: SubjectOption = None,
+    as_json: Json = False,
+) -> None:
+    """Let people be told again; what is open is told at the next look."""
+    subject = _wanted(kind, subject, of)
+    tools = tools_of(context)
+    database = _database(tools)
+    now = _now(database)
+    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):
+        book, lifted = lift(memory.read(), kind, subject, now)
+        if lifted:
+            memory.write(book)
+    document = {"kind": kind, "subject": subject, "lifted": lifted}
+    sentence = f"{_named(kind, subject)}: {'no longer silenced' if lifted else 'nothing was silenced'}"
+    sentence += _where(database, folder)
+    show(document, as_json=as_json, otherwise=lambda: say(sentence))
+
+
+def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:
+    if kind is None and of is None:
+        raise UsageProblem(f"say what: one of the kinds {', '.join(Kind)}, or --subject SUBJECT")
+    if subject is not None and of is not None:
+        raise UsageProblem("SUBJECT and --subject say the same; give one of them")
+    return subject if subject is not None else of
+
+
+def _named(kind: str | None, subject: str | None) -> str:
+    return " ".join(filter(None, (kind or "every kind", f"({subject})" if subject else None)))
+
+
+def _database(tools: Tools) -> tuple[Database, Engine] | None:
+    """Return the database; None, said on standard error, where it cannot be used and this host's file must do."""
+    try:
+        return tools.database, tools.engine
+    except JobsyncError as error:
+        complain(f"jobsync: {visible(error)}; what follows is what this host remembers")
+        return None
+
+
+def _now(database: tuple[Database, Engine] | None) -> datetime:
+    if database is None:
+        return datetime.now(UTC)
+    with translated(), database[1].begin() as connection:
+        return read_now(connection)
+
+
+def _where(database: tuple[Database, Engine] | None, folder: Path | None) -> str:
+    if database is not None:
+        return ""
+    if folder is None:
+        raise ConfigurationProblem("nothing was kept: no state folder can be written; set STATE_DIRECTORY")
+    return f" (on this host, in {folder}/alerts.json)"
+
+
+def _instant(words: str, now: datetime) -> datetime:
+    """
+    Return the instant that is meant: a span from now, the next such day of the week, or ISO; UTC without an offset.
+
+    Raises:
+        UsageProblem: it is none of these, or past.
+    """
+    day = re.fullmatch(r"([a-z]{3})[a-z]*(?: +(\d{1,2}):(\d{2}))?", words.strip().lower())
+    try:
+        end = parse_when(words, now=now, past=False)
+        if day is not None and day[1] in _DAYS:
+            at = now.astimezone(UTC).replace(hour=int(day[2] or 0), minute=int(day[3] or 0), second=0, microsecond=0)
+            at += timedelta(days=(_DAYS.index(day[1]) - at.weekday()) % 7)
+            end = at if at > now else at + timedelta(days=7)
+    except (ValueError, OverflowError):
+        end = None
+    if end is None or end.year >= 9000:
+        raise UsageProblem(f"{misread('--until', visible(words, most=40))}, or a day of the week: mon 08:00")
+    if end <= now:
+        raise UsageProblem(f"--until: {end.isoformat()} is past")
+    return end

@@ -29,13 +29,14 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.hostname import host_name
+from jobsync.jobs import BY_NAME
 from jobsync.logs import get_logger, visible
 from jobsync.upkeep.model import Rule
 from jobsync.upkeep.prune import prune
 from jobsync.watch.health import Health, judge_health
 from jobsync.watch.model import WATCH, Check, Problem, Watched
 from jobsync.watch.snapshot import read_snapshot
-from jobsync.watch.timers import Waker
+from jobsync.watch.timers import Waker, read_timers_on
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -164,7 +165,9 @@ def do_health(
     try:
         database, engine = _opened(open_database, wait)
         with translated(), engine.begin() as connection:
-            seen = read_snapshot(connection, watched, now=now, waker=waker())
+            by = waker()
+            on = read_timers_on(by, (*BY_NAME, WATCH))
+            seen = read_snapshot(connection, watched, now=now, waker=by, timers_on=on)
             successes = read_successes(connection, seen)
             _stamp_watch(connection, seen.now)
         health = judge_health(seen, open_kinds={(alert.subject, alert.kind) for alert in seen.alerts})

@@ -82,7 +82,8 @@ class TableMemory:
             for silence in gone:  # another host may have set one meanwhile
                 connection.execute(delete(alert_silences).where(alert_silences.c.set_at == silence.set_at))
             for silence in sorted(new, key=lambda each: each.set_at):
-                connection.execute(insert(alert_silences).values(**vars(silence)))
+                values = {alert_silences.c[name]: value for name, value in vars(silence).items()}
+                connection.execute(insert(alert_silences).values(values))
             if self._audit is not None:
                 write_audit(connection, *self._audit)
         self._known, self._audit = book, None

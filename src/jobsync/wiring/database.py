@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -37,7 +38,7 @@ def start_embedded(folder: Path, settings: Settings, stack: ExitStack) -> Databa
 def make_engine(database: Database) -> Engine:
     """Return an engine for commands that read and change a little; the schema has been checked."""
     engine = database.engine(connections=2, lock_timeout_s=LOCK_WITHIN_S)
-    with translated(), engine.begin() as connection:
+    with _given_back_if_refused(engine), translated(), engine.begin() as connection:
         check_schema(driver(connection))
     return engine
 
@@ -45,6 +46,16 @@ def make_engine(database: Database) -> Engine:
 def make_job_engine(database: Database) -> Engine:
     """Return an engine for jobs before their run begins; the schema has been checked."""
     engine = database.job_engine()
-    with translated(), transaction(engine) as connection:
+    with _given_back_if_refused(engine), translated(), transaction(engine) as connection:
         check_schema(connection)
     return engine
+
+
+@contextmanager
+def _given_back_if_refused(engine: Engine) -> Iterator[None]:
+    """Close the engine's connections where the block fails: whoever tries again, as `status --watch`, gets new ones."""
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -206,8 +206,7 @@ def silence(
     if not all_causes:
         wanted = replace(wanted, causes=tuple(alert.key for alert in held))
     book = replace(book, silences=(*book.silences, wanted))
-    shown: Mapping[Key, Alert] = {key: _shown(book, alert, now) for key, alert in book.alerts.items()}
-    return replace(book, alerts=shown), held
+    return replace(book, alerts={key: _shown(book, alert, now) for key, alert in book.alerts.items()}), held
 
 
 def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tuple[Book, bool]:

@@ -41,8 +41,6 @@ def state_folders(environ: Mapping[str, str]) -> list[Path]:
             f"{environ['HOME']}/.local/state" if environ.get("HOME") else str(_UNITS_FOLDER.parent)
         )
         found.append(Path(home) / "jobsync")
-    if environ.get("RUNTIME_DIRECTORY"):
-        found.append(Path(environ["RUNTIME_DIRECTORY"].split(":")[0]))
     # in memory; made by us, closed to others, checked below; one for each folder that it stands in for
     name = blake2b(str(found[0]).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     found.append(Path(f"/dev/shm/jobsync-{os.getuid()}-{name}"))  # noqa: S108

@@ -17,13 +17,13 @@ from jobsync.errors import ExitCode, JobsyncError
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
+from jobsync.wiring.watched import WATCHED, look
 
 if TYPE_CHECKING:
     from jobsync.alerts.act import Done
     from jobsync.alerts.send import Channel
     from jobsync.watch.health import Health
     from jobsync.wiring import Tools
-from jobsync.wiring.watched import WATCHED, look
 
 
 def health(

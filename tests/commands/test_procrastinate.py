@@ -28,7 +28,7 @@ def procrastinate(environ: Mapping[str, str], easycars_url: str) -> Iterator[Pro
     def start(host: str, *arguments: str) -> subprocess.Popen[bytes]:
         named = ["unshare", "--uts", "sh", "-c", f'hostname {host}; exec "$@"', "sh"] if os.geteuid() == 0 else []
         command = [*named, str(programs / "procrastinate"), "--app", "stock_tasks.app", *arguments]
-        given = {**environ, "PATH": path, "JOBSYNC_EASYCARS_URL": easycars_url}
+        given = {**environ, "PATH": path, "PYTHONPATH": str(EXAMPLE), "JOBSYNC_EASYCARS_URL": easycars_url}
         started.append(subprocess.Popen(command, env=given, cwd=EXAMPLE, stdout=subprocess.DEVNULL))
         return started[-1]
 
@@ -66,7 +66,7 @@ def test_two_workers_sync_each_dealership_once_and_none_waits_for_another(
     assert [0, 0] == codes
     assert sorted(names) == sorted(feed.asked)
     assert [("Success", 6)] == rows("SELECT status, count(*) FROM easycar_sync_logs GROUP BY 1")
-    assert [("succeeded",)] == rows("SELECT DISTINCT status FROM procrastinate_jobs")
+    assert [("succeeded",)] == rows("SELECT DISTINCT status FROM procrastinate_jobs WHERE queue_name = 'stock-sync'")
     assert [] == rows("SELECT 1 FROM due_dealerships")
     if os.geteuid() == 0:
         assert [("a",), ("b",)] == rows("SELECT DISTINCT host FROM job_runs WHERE status = 'succeeded' ORDER BY 1")

@@ -1198,7 +1198,7 @@ print(some(150) - before)
 def test_printing_is_what_loads_the_engine() -> None:
     """Reading documents and the command line's other nouns do without fpdf2 and Pillow."""
     script = """
-import sys, jobsync.cli.app, jobsync.ride.render, jobsync.fiscal.document
+import sys, jobsync.cli.app, jobsync.fiscal.read, jobsync.wiring, jobsync.wiring.watched, jobsync.ride.upkeep
 print('fpdf' in sys.modules, 'PIL' in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

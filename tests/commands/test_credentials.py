@@ -59,6 +59,28 @@ def test_a_ciphertext_that_was_copied_elsewhere_is_refused(
     assert (78, True) == (doctor.code, f"dealership 2 ({field})" in doctor.out)
 
 
+def test_a_row_that_was_copied_whole_is_used_and_told(cli: Cli, add: Add, rows: Rows, feed: Feed) -> None:
+    """As by an administrator's statement: the item warns, the doctor counts it, and a rotation makes it its own."""
+    add("Northside", "N")
+    feed.answers["N"] = cars("A")
+    rows("INSERT INTO dealerships (name) VALUES ('Southside') RETURNING 1")
+    rows(
+        "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
+        " account_number_encrypted, account_secret_encrypted, environment) SELECT 2, client_id_encrypted,"
+        " client_secret_encrypted, account_number_encrypted, account_secret_encrypted, environment"
+        " FROM easycar_credentials RETURNING 1"
+    )
+
+    item = cli("stock-sync", "--dealership", "2", "--json").json["items"][0]
+    before = cli("doctor", "--offline").out
+    cli("credentials", "rotate-key")
+    after = cli("doctor", "--offline").out
+
+    assert ("success", 1) == (item["status"], item["created"])
+    assert "copied from dealership 1: jobsync credentials set 2" in item["warnings"][0]
+    assert ("by the program before or copied: dealership 2" in before, "copied" in after) == (True, False)
+
+
 def test_rotation_binds_and_unbinds(cli: Cli, add: Add, rows: Rows, feed: Feed) -> None:
     """With the key left as it is, too; unbound ones are counted by the doctor, and work."""
     add("Northside", "N")

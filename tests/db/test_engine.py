@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from jobsync.db import pool
+from jobsync.db import engine as engine_module
 from jobsync.db.engine import Database, connect, driver, passwords_in, transaction, translated
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
 from tests.runner.support import ask, role, terminate, until, with_user
@@ -277,7 +277,7 @@ def test_commit_that_fails_is_told(database: Database, connection: Direct) -> No
 
 def test_exhausted_pool_is_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting in vain for a connection of the pool is an outage, not a bug."""
-    monkeypatch.setattr(pool, "ROOM_WITHIN_S", 0.1)
+    monkeypatch.setattr(engine_module, "ROOM_WITHIN_S", 0.1)
     engine = database.job_engine(connections=1)
     with transaction(engine), pytest.raises(Unavailable, match="free"), transaction(engine):
         pass

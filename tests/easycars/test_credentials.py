@@ -11,8 +11,10 @@ from jobsync.easycars.credentials import (
     Cipher,
     CredentialsUnreadable,
     Place,
-    is_bound,
+    bound_to,
+    copied_from,
     parse_credentials,
+    places_of,
     require_cipher,
 )
 from jobsync.errors import ConfigurationProblem, UsageProblem
@@ -115,7 +117,7 @@ def test_what_is_bound_opens_in_its_place(text: str) -> None:
     """A round trip, and it says of itself that it is bound."""
     stored = Cipher(KEY).encrypt(text, HERE)
 
-    assert (text, True) == (Cipher(OTHER_KEY, previous=KEY).decrypt(stored, HERE), is_bound(stored))
+    assert (text, 17) == (Cipher(OTHER_KEY, previous=KEY).decrypt(stored, HERE), bound_to(stored))
 
 
 @pytest.mark.parametrize("place", [Place(1, "client_id"), Place(17, "client_secret"), Place(171, "client_id"), None])
@@ -131,16 +133,16 @@ def test_the_mark_cannot_be_taken_off_or_put_on() -> None:
     """A bound one without its mark and an unbound one with it are both unreadable."""
     stored = Cipher(KEY).encrypt("EC000000", HERE)
 
-    assert not Cipher(KEY).opens(stored.removeprefix("v2:"), HERE)
-    assert not Cipher(KEY).opens("v2:" + STORED, HERE)
+    assert not Cipher(KEY).opens(stored.removeprefix("v2:17:"), HERE)
+    assert not Cipher(KEY).opens("v2:17:" + STORED, HERE)
 
 
 def test_what_is_bound_to_nothing_opens_in_any_place() -> None:
     """Ciphertexts of the replaced system carry over as they are."""
-    assert ("EC000000", False) == (Cipher(KEY).decrypt(STORED, HERE), is_bound(STORED))
+    assert ("EC000000", None) == (Cipher(KEY).decrypt(STORED, HERE), bound_to(STORED))
 
 
-@pytest.mark.parametrize("stored", ["v2:not base64!", "v2:" + STORED, STORED[:-4]])
+@pytest.mark.parametrize("stored", ["v2:17:not base64!", "v2:17:" + STORED, STORED[:-4]])
 def test_an_unreadable_one_names_dealership_field_and_remedy(stored: str) -> None:
     """Who meets it knows where it is and what to type."""
     with pytest.raises(CredentialsUnreadable) as raised:
@@ -230,3 +232,12 @@ def test_no_secret_in_the_representation() -> None:
     shown = repr(parse_credentials({**GOOD, "yard_code": "100"}))
 
     assert shown == "Credentials(environment='Test', yard_code='100')"
+
+
+def test_only_a_row_that_was_copied_whole_is_anothers() -> None:
+    """Four of one other dealership; its own, a mixture, and what is bound to nothing are not."""
+    of_17 = [Cipher(KEY).encrypt("x", place) for place in places_of(17)]
+    of_18 = [Cipher(KEY).encrypt("x", place) for place in places_of(18)]
+    rows = (of_17, of_18, [*of_17[:3], of_18[3]], [*of_18[:3], STORED], [STORED] * 4)
+
+    assert [None, 18, None, None, None] == [copied_from(17, row) for row in rows]

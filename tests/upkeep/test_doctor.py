@@ -190,10 +190,10 @@ def test_a_previous_key_is_a_warning_while_it_is_set(
 def test_credentials_that_are_bound_to_nothing_are_counted(database: Database, connection: Connection) -> None:
     """Those of the program that was replaced, until they are bound, which needs no other key."""
     bound, unbound = add_dealership(connection), add_dealership(connection)
-    connection.execute("UPDATE easycar_credentials SET account_secret_encrypted = 'v2:x'")
+    connection.execute("UPDATE easycar_credentials SET account_secret_encrypted = 'v2:' || dealership_id || ':x'")
     connection.execute(
-        "UPDATE easycar_credentials SET client_id_encrypted = 'v2:x', client_secret_encrypted = 'v2:x',"
-        " account_number_encrypted = 'v2:x' WHERE dealership_id = %s",
+        "UPDATE easycar_credentials SET client_id_encrypted = 'v2:' || dealership_id || ':x', client_secret_encrypted = 'v2:' || dealership_id || ':x',"
+        " account_number_encrypted = 'v2:' || dealership_id || ':x' WHERE dealership_id = %s",
         [bound],
     )
     with database.engine().connect() as opened:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -21,7 +22,8 @@ _TAG = 16
 # name in the JSON form -> most characters (limits of the system that was replaced)
 _REQUIRED = {"client_id": 200, "client_secret": 200, "account_number": 100, "account_secret": 100}
 _YARD_MOST = 50
-_BOUND = "v2:"  # no character of base64's: what the replaced system stored can never begin so
+# The dealership it is bound to. A colon is no character of base64's: what the replaced system stored never begins so.
+_BOUND = re.compile(r"v2:([0-9]{1,18}):")
 
 
 class CredentialsUnreadable(ItemFailure):
@@ -112,14 +114,27 @@ class Place:
         return f"the stored {self.field} of dealership {self.dealership_id}"
 
 
-def places_of(dealership_id: int) -> tuple[Place, ...]:
-    """Return where a dealership's four secrets are stored, in the order of its columns."""
-    return tuple(Place(dealership_id, name) for name in _REQUIRED)
+def places_of(dealership_id: int, sealed: Sequence[str] = ()) -> tuple[Place, ...]:
+    """
+    Return where a dealership's four secrets are stored, in the order of its columns.
+
+    Args:
+        sealed: the four ciphertexts; a row that was copied whole keeps the places that they are bound to.
+    """
+    home = copied_from(dealership_id, sealed) or dealership_id
+    return tuple(Place(home, name) for name in _REQUIRED)
 
 
-def is_bound(stored: str) -> bool:
-    """Whether a ciphertext is bound to its place; one that the replaced system stored is not."""
-    return stored.startswith(_BOUND)
+def bound_to(stored: str) -> int | None:
+    """Return the dealership that a ciphertext is bound to; one that the replaced system stored is bound to none."""
+    found = _BOUND.match(stored)
+    return int(found[1]) if found else None
+
+
+def copied_from(dealership_id: int, sealed: Sequence[str]) -> int | None:
+    """Return the other dealership whose four ciphertexts these are, copied together; None where they are not."""
+    homes = {bound_to(stored) for stored in sealed}
+    return next(iter(homes)) if len(homes) == 1 and len(sealed) == len(_REQUIRED) and homes != {dealership_id} else None
 
 
 class Cipher:
@@ -140,7 +155,9 @@ class Cipher:
         """Encrypt under a fresh random nonce, bound to the place; without one as the replaced system did."""
         nonce = os.urandom(_NONCE)
         sealed = self._aead.encrypt(nonce, text.encode(), place.associated_data if place else None)
-        return (_BOUND if place else "") + base64.b64encode(nonce + sealed[-_TAG:] + sealed[:-_TAG]).decode()
+        return (f"v2:{place.dealership_id}:" if place else "") + base64.b64encode(
+            nonce + sealed[-_TAG:] + sealed[:-_TAG]
+        ).decode()
 
     def decrypt(self, stored: str, place: Place | None = None) -> str:
         """
@@ -154,9 +171,9 @@ class Cipher:
         """
         what = str(place) if place else "a stored secret"
         again = "set them again: jobsync credentials set " + (str(place.dealership_id) if place else "ID")
-        bound = is_bound(stored)
+        bound = _BOUND.match(stored)
         try:
-            raw = base64.b64decode(stored.removeprefix(_BOUND), validate=True)
+            raw = base64.b64decode(stored[bound.end() if bound else 0 :], validate=True)
         except (binascii.Error, ValueError):
             raise CredentialsUnreadable(f"{what} is damaged (not base64); {again}") from None
         nonce, tag, sealed = raw[:_NONCE], raw[_NONCE : _NONCE + _TAG], raw[_NONCE + _TAG :]

@@ -19,7 +19,7 @@ from jobsync.cron import next_slot, resolve
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
-from jobsync.easycars.credentials import Cipher, Credentials, Place, places_of
+from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, places_of
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
@@ -283,7 +283,9 @@ def _require_key(connection: Connection[Any], cipher: Cipher) -> None:
         ConfigurationProblem: it decrypts none of them.
     """
     secrets = store.read_account_secrets(connection)
-    if secrets and not any(cipher.opens(stored, Place(number, "account_secret")) for number, stored in secrets):
+    if secrets and not any(
+        cipher.opens(stored, Place(bound_to(stored) or number, "account_secret")) for number, stored in secrets
+    ):
         raise ConfigurationProblem(
             f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they were"
             " stored with, or set them again: jobsync credentials set ID"
@@ -302,6 +304,7 @@ class Feed:
 
     envelope: Envelope
     yard_code: str | None
+    copied_from: int | None = None  # the dealership whose credentials somebody copied into this one's row
 
 
 @dataclass(frozen=True)
@@ -360,7 +363,8 @@ class _Work:
             if envelope.size > _SMALL_FEED:
                 attempt.turn.push(asking.pop_all())
         attempt.turn.enter_context(self._writing)
-        return Feed(envelope, credentials.yard_code)
+        *sealed, _, _ = self._stored[item.key] or ("", "")
+        return Feed(envelope, credentials.yard_code, copied_from(dealership_id, sealed))
 
     def _probed(self, attempt: Trial, failure: EasyCarsFailure) -> _Probe:
         """
@@ -498,7 +502,13 @@ def make_plan(
     )
     incoming = blamed.refuse(incoming)
     current, now = store.read_current(connection, dealership_id, listed, for_update=for_update)
-    return blamed.spare(plan_stock(incoming, current, policy, now)), now
+    plan = blamed.spare(plan_stock(incoming, current, policy, now))
+    if feed.copied_from is not None:
+        words = (
+            f"its credentials were copied from dealership {feed.copied_from}: jobsync credentials set {dealership_id}"
+        )
+        plan = replace(plan, warnings=[words, *plan.warnings])
+    return plan, now
 
 
 def plan_and(
@@ -568,7 +578,7 @@ def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | No
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
     *sealed, environment, yard = stored
-    places = places_of(dealership_id)
+    places = places_of(dealership_id, sealed)
     secrets = {place.field: cipher.decrypt(text, place) for place, text in zip(places, sealed, strict=True)}
     yard_code = (yard or "").strip() or None  # as an item's is read: it may have been stored by SQL
     return Credentials(**secrets, environment=environment, yard_code=yard_code)

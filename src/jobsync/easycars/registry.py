@@ -25,7 +25,7 @@ from jobsync.db.tables import (
     vehicles,
 )
 from jobsync.easycars import store
-from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable, places_of
+from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable, Place, bound_to, places_of
 from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import coming_slot
@@ -253,9 +253,9 @@ def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
     ).all()
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for dealership_id, name, environment, client, account, yard in rows:
-        of = {place.field: place for place in places_of(dealership_id)}
+        of = {"client_id": client, "account_number": account}
         try:
-            named = [cipher.decrypt(client, of["client_id"]), cipher.decrypt(account, of["account_number"])]
+            named = [cipher.decrypt(text, Place(bound_to(text) or dealership_id, name)) for name, text in of.items()]
         except CredentialsUnreadable:
             continue
         key = (environment, *named, yard_key(yard) if yard else "")
@@ -726,7 +726,8 @@ def _read_secrets(connection: Connection) -> Sequence[Any]:
 
 
 def _opened(cipher: Cipher, dealership_id: int, stored: Sequence[str]) -> bool:
-    return any(cipher.opens(value, place) for place, value in zip(places_of(dealership_id), stored, strict=True))
+    places = places_of(dealership_id, stored)
+    return any(cipher.opens(value, place) for place, value in zip(places, stored, strict=True))
 
 
 def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) -> int:
@@ -745,8 +746,10 @@ def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) ->
     for dealership_id, *stored in rows:
         try:
             values = {
-                table.c[place.column]: cipher.encrypt(cipher.decrypt(value, place), place if bound else None)
-                for place, value in zip(places_of(dealership_id), stored, strict=True)
+                table.c[own.column]: cipher.encrypt(cipher.decrypt(value, place), own if bound else None)
+                for own, place, value in zip(
+                    places_of(dealership_id), places_of(dealership_id, stored), stored, strict=True
+                )
             }
         except CredentialsUnreadable as problem:
             unreadable.append((dealership_id, problem))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, not_, or_, select, text
 
 from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
-from jobsync.easycars.credentials import Place, is_bound, places_of
+from jobsync.easycars.credentials import Place, bound_to, places_of
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.phrases import many
 from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, Rule, ok, oldest, problem, some, walk, warning
@@ -84,11 +84,11 @@ def check_key(
         yield problem("encryption key", words, what, ExitCode.CONFIGURATION)
         return
     yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
-    unbound = [str(number) for number, *texts in rows if not all(map(is_bound, texts))]
+    unbound = [str(number) for number, *texts in rows if any(bound_to(text) != number for text in texts)]
     if unbound:
         words = (
-            f"{many(len(unbound), 'credential')} not bound to dealership and field, so that a copy elsewhere would be"
-            f" used unnoticed: dealership {some(unbound)}"
+            f"{many(len(unbound), 'credential')} not bound to its own dealership and field: by the program before"
+            f" or copied: dealership {some(unbound)}"
         )
         yield warning("bound credentials", words, "jobsync credentials rotate-key, with the key left as it is")
     if current is None:
@@ -122,7 +122,7 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
     found = []
     for dealership_id, *stored in rows:
         bad = []
-        for place, value in zip(places_of(dealership_id), stored, strict=True):
+        for place, value in zip(places_of(dealership_id, stored), stored, strict=True):
             try:
                 decrypt(value, place)
             except JobsyncError:

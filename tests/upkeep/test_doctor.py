@@ -191,9 +191,10 @@ def test_credentials_that_are_bound_to_nothing_are_counted(database: Database, c
     """Those of the program that was replaced, until they are bound, which needs no other key."""
     bound, unbound = add_dealership(connection), add_dealership(connection)
     connection.execute("UPDATE easycar_credentials SET account_secret_encrypted = 'v2:' || dealership_id || ':x'")
+    sealed = "'v2:' || dealership_id || ':x'"
     connection.execute(
-        "UPDATE easycar_credentials SET client_id_encrypted = 'v2:' || dealership_id || ':x', client_secret_encrypted = 'v2:' || dealership_id || ':x',"
-        " account_number_encrypted = 'v2:' || dealership_id || ':x' WHERE dealership_id = %s",
+        f"UPDATE easycar_credentials SET client_id_encrypted = {sealed}, client_secret_encrypted = {sealed},"
+        f" account_number_encrypted = {sealed} WHERE dealership_id = %s",
         [bound],
     )
     with database.engine().connect() as opened:

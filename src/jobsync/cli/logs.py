@@ -55,7 +55,7 @@ def _ask_database(context: typer.Context, run: str) -> dict[str, Any]:
     """Return the run's row; root, who can read every journal, is the units' user for as long as this takes."""
     account = account_of_server(tools_of(context).environ)
     with account.lent() if account else nullcontext(), transaction(context) as connection:
-        return runs.show_run(connection, run)
+        return runs.read_run(connection, run)
 
 
 def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:

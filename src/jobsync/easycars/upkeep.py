@@ -1,17 +1,27 @@
-"""What keeps stock in order: how long its rows stay, and what the doctor asks of stored credentials."""
+"""What keeps stock in order: how long its rows stay, what the doctor asks of credentials, the items of past runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, not_, or_, select, text
+from sqlalchemy import Connection, Text, and_, cast, func, not_, or_, select, text
 
-from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
+from jobsync.db.jsonb import as_lines
+from jobsync.db.tables import (
+    dealerships,
+    easycar_credentials,
+    easycar_sync_logs,
+    holds,
+    refused_items,
+    vehicle_changes,
+)
 from jobsync.easycars.credentials import Place, is_bound, places_of
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, Rule, ok, oldest, problem, some, walk, warning
+from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, ItemsOfRuns, Rule, ok, oldest, problem, some, walk, warning
 
 LOGS_KEPT = 30
 
@@ -135,3 +145,17 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
 def environments_in_use(connection: Connection) -> set[str]:
     """Return which environments of EasyCars anybody uses: `Test`, `Production`."""
     return set(connection.scalars(select(easycar_credentials.c.environment).where(easycar_credentials.c.is_active)))
+
+
+def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
+    number = cast(dealerships.c.id, Text)
+    return set(connection.scalars(select(number).where(number.in_(keys))))
+
+
+def _read_warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]:
+    logs = easycar_sync_logs.c
+    rows = connection.execute(select(logs.dealership_id, logs.warnings).where(logs.run_id == run_id))
+    return {str(row.dealership_id): as_lines(row.warnings) for row in rows}
+
+
+ITEMS = ItemsOfRuns(STOCK_SYNC.name, _read_there, _read_warnings)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
     from jobsync.easycars.credentials import Cipher
-    from jobsync.upkeep.model import Rule
+    from jobsync.upkeep.model import ItemsOfRuns, Rule
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
@@ -98,9 +98,16 @@ class Tools:
     @property
     def retention(self) -> tuple[Rule, ...]:
         """How long the rows of each table stay."""
-        from jobsync.wiring.retention import RETENTION
+        from jobsync.wiring.upkeep import RETENTION
 
         return RETENTION
+
+    @property
+    def items_of_runs(self) -> Mapping[str, ItemsOfRuns]:
+        """What each slice knows of the items of past runs, by name of its job."""
+        from jobsync.wiring.upkeep import ITEMS_OF_RUNS
+
+        return ITEMS_OF_RUNS
 
     @cached_property
     def waker(self) -> Waker:

@@ -81,6 +81,7 @@ ABOUT = {
     "invoice recheck": About(f"invoice recheck {_KEY}"),
     "invoice export": About(f"invoice export {_KEY} --to ."),
     "ride render": About("ride render invoice.xml -o invoice.pdf --logo logo.png"),
+    "storage claim": About("storage claim --yes"),
     "sri explain": About("sri explain 39"),
     "settings list": About("settings list", reads=True),
     "settings get": About("settings get easycar_sync_cron", reads=True),

@@ -52,7 +52,7 @@ class NoAnswer(JobsyncError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """Status, lower-case header names, and the whole body (none where only the status was asked for)."""
 
     status: int
@@ -108,7 +108,7 @@ class HttpClient:
         content: bytes = b"",
         sending: AbstractContextManager[None] | None = None,
         status_only: bool = False,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """
         Send one POST and read the whole answer.
 
@@ -127,7 +127,7 @@ class HttpClient:
         call = _Call(deadline_s, first_byte_s=first_byte_s, sending=sending)
         with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
             found = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, found, b"" if status_only else self._read(response))
+            return HttpAnswer(response.status_code, found, b"" if status_only else self._read(response))
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
         """

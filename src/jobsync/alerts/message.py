@@ -24,7 +24,7 @@ _PHASES = {  # in the order in which they are told: word in a title, head in a t
 
 
 @dataclass(frozen=True)
-class Note:
+class AlertNote:
     """
     One alert in one phase.
 
@@ -38,7 +38,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Message:
+class AlertMessage:
     """
     What is sent once to one channel.
 
@@ -49,7 +49,7 @@ class Message:
 
     host: str
     sent_at: datetime
-    notes: tuple[Note, ...]
+    notes: tuple[AlertNote, ...]
     repeats: str | None = None
     is_summary: bool = False
 

@@ -94,7 +94,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCause:
     """
     What is wrong now.
 
@@ -117,7 +117,7 @@ class Found:
     well_at: datetime | None = None
 
     @classmethod
-    def of(cls, problem: Problem) -> Found:
+    def of(cls, problem: Problem) -> FoundCause:
         """Return what health found, made visible."""
         return cls(
             kind=str(problem.kind),
@@ -129,7 +129,7 @@ class Found:
         )
 
     @classmethod
-    def on(cls, host: str, cause: Cause, text: str, **more: Any) -> Found:
+    def on(cls, host: str, cause: Cause, text: str, **more: Any) -> FoundCause:
         """Return what only one host knows of itself; a cause that no retry mends is told at once."""
         return cls(
             **{
@@ -163,7 +163,7 @@ class Look:
         passed: whether an alert's own check was made now: if it was not found again, it is over.
     """
 
-    found: tuple[Found, ...] = ()
+    found: tuple[FoundCause, ...] = ()
     passed: Callable[[Alert], bool] = _nothing
 
 

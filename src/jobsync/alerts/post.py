@@ -17,7 +17,7 @@ from jobsync.logs import visible
 from jobsync.masking import register_secret
 
 if TYPE_CHECKING:
-    from jobsync.alerts.message import Message
+    from jobsync.alerts.message import AlertMessage
     from jobsync.settings import Settings
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Webhook:
     name: str = "webhook"
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
-    def send(self, message: Message) -> tuple[str, ...]:
+    def send(self, message: AlertMessage) -> tuple[str, ...]:
         """
         Post the message.
 

@@ -18,7 +18,7 @@ from jobsync.upkeep import run_log as journal
 from jobsync.upkeep import runs
 
 if TYPE_CHECKING:
-    from jobsync.upkeep.run_log import Entry
+    from jobsync.upkeep.run_log import JournalEntry
 
 
 def logs(
@@ -74,7 +74,7 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
     return found[0]
 
 
-def _read(run_id: UUID, row: dict[str, Any] | None) -> list[Entry] | None:
+def _read(run_id: UUID, row: dict[str, Any] | None) -> list[JournalEntry] | None:
     try:
         return journal.read_entries(run_id)
     except journal.JournalClosed:
@@ -83,7 +83,7 @@ def _read(run_id: UUID, row: dict[str, Any] | None) -> list[Entry] | None:
         return None  # it would not be there either
 
 
-def _tell(entries: list[Entry], where: str | None) -> None:
+def _tell(entries: list[JournalEntry], where: str | None) -> None:
     for entry in entries:
         write(f"{entry.at:%Y-%m-%d %H:%M:%S}Z {entry.level:7} {entry.message}\n")
     if where is not None:

@@ -73,7 +73,7 @@ def _render_lines(job: Job, before: str, command: str) -> str:
     return note + "".join(f"* * * * *  {before} {f'{{ sleep {s}; {run}; }}' if s else run}\n" for s in starts)
 
 
-class Memory:
+class CronMemory:
     """
     The failures that a job's runs under cron have told, by cause: one that lasts is told once a day, not at every tick.
 

@@ -21,7 +21,19 @@ from jobsync.easycars.credentials import Place, is_bound, places_of
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, ItemsOfRuns, Rule, ok, oldest, problem, some, walk, warning
+from jobsync.upkeep.model import (
+    BEFORE,
+    OF_BATCH,
+    Finding,
+    ItemsOfRuns,
+    RetentionRule,
+    ok,
+    oldest,
+    problem,
+    some,
+    walk,
+    warning,
+)
 
 LOGS_KEPT = 30
 
@@ -30,7 +42,7 @@ _last_holds = select(func.max(holds.c.id)).group_by(holds.c.dealership_id, holds
 # The last logs of each dealership stay, plans and listings read them; so does the last removal of each vehicle.
 RULES = (
     walk(refused_items.c.created_at, "items_retention_days"),
-    Rule(
+    RetentionRule(
         easycar_sync_logs,
         "runs_retention_days",
         text(
@@ -46,7 +58,7 @@ RULES = (
         "runs_retention_days",
         not_(and_(vehicle_changes.c.field == "status", vehicle_changes.c.new == "removed")),
     ),
-    Rule(
+    RetentionRule(
         holds,
         "runs_retention_days",
         oldest(

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from jobsync.hosts.circuit import LONGEST_REST_S, Change
+from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
     connection.execute("SELECT FROM vendor_hosts WHERE host = %s FOR UPDATE", [host])
 
 
-def write_host(connection: psycopg.Connection[Any], host: str, state: tuple[int, bool, bool], change: Change) -> None:
+def write_host(
+    connection: psycopg.Connection[Any], host: str, state: tuple[int, bool, bool], change: CircuitChange
+) -> None:
     """
     Remember how a host answers; the instant of its first opening stays until it answers again.
 

@@ -39,7 +39,7 @@ class NotAllowed(Exception):
     """The folder, its cluster or this machine does not allow a private server: trying again does not help."""
 
 
-class NotStarted(Exception):
+class ServerNotStarted(Exception):
     """The private server did not start."""
 
 
@@ -114,7 +114,7 @@ def acquire(
             _close(start)
     except OSError as error:
         _close(users)
-        raise NotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
+        raise ServerNotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
     except BaseException:
         _close(users)  # the guardian, if there is one, stops what it has begun
         raise
@@ -176,7 +176,7 @@ def _lock(fd: int, kind: int, folder: Path, deadline: float) -> None:
             fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise NotStarted(
+                raise ServerNotStarted(
                     f"another process has been starting or stopping the PostgreSQL in {folder} for too long: try again"
                 ) from None
             time.sleep(POLL_S)
@@ -206,7 +206,7 @@ def _start(folder: Path, plan: guardian.Plan, deadline: float) -> _Server:
             if report >= 0:
                 _raise_failure(folder, report)
             if time.monotonic() > deadline:
-                raise NotStarted(_with_log(f"the private PostgreSQL in {folder} did not start in time", folder))
+                raise ServerNotStarted(_with_log(f"the private PostgreSQL in {folder} did not start in time", folder))
             time.sleep(POLL_S)
     finally:
         _close(report)
@@ -272,11 +272,11 @@ def _raise_failure(folder: Path, report: int) -> None:
     except BlockingIOError:
         return
     if not said:
-        raise NotStarted(_with_log(f"the guardian of the PostgreSQL in {folder} was killed: try again", folder))
+        raise ServerNotStarted(_with_log(f"the guardian of the PostgreSQL in {folder} was killed: try again", folder))
     failure = json.loads(said)
     if failure["configuration"]:
         raise NotAllowed(failure["text"])
-    raise NotStarted(f"the private PostgreSQL in {folder} did not start: {failure['text']}")
+    raise ServerNotStarted(f"the private PostgreSQL in {folder} did not start: {failure['text']}")
 
 
 def _with_log(text: str, folder: Path) -> str:
@@ -405,7 +405,7 @@ def _accepts(server: _Server, name: str) -> bool:
         return True
     if answer is None or answer.startswith("57P"):  # starting or stopping
         return False
-    raise NotStarted(f"the private PostgreSQL at {server.socket} refuses logins (SQLSTATE {answer})")
+    raise ServerNotStarted(f"the private PostgreSQL at {server.socket} refuses logins (SQLSTATE {answer})")
 
 
 def _log_in(server: _Server, user: str, database: str, query: str = "") -> str | None:

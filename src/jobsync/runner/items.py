@@ -168,7 +168,7 @@ Gate = Callable[[Item], bool]
 
 
 @dataclass(frozen=True)
-class Line:
+class ItemQueue:
     """
     Items that wait for each other and for nobody else.
 
@@ -180,34 +180,32 @@ class Line:
     gate: Gate | None = None
 
 
-def work_lines(
-    run: Run | DryRun, lines: Sequence[Line], work: Work[Any], *, concurrency: int, total: int | None = None
+def work_queues(
+    run: Run | DryRun, queues: Sequence[ItemQueue], work: Work[Any], *, concurrency: int, total: int | None = None
 ) -> list[ItemResult]:
     """
-    Work on several lines at once, `concurrency` items of each; one that stands still holds up no other.
+    Work on several queues at once, `concurrency` items of each; one that stands still holds up no other.
 
     A dry run goes through them one by one.
 
     Args:
         total: how many the run will have worked on in the end, if these are not all.
     """
-    total = sum(len(line.items) for line in lines) if total is None else total
+    total = sum(len(waiting.items) for waiting in queues) if total is None else total
     if isinstance(run, DryRun):
         assert isinstance(work, DryWork)  # noqa: S101 - the jobs that have none take no --dry-run
-        return [result for line in lines for item in line.items if (result := _show(run, line, item, work, total))]
+        return [
+            result for waiting in queues for item in waiting.items if (result := _show(run, waiting, item, work, total))
+        ]
     run.progress.start(total)
-    if len(lines) == 1:
-        return _work_line(run, lines[0], work, concurrency)
-    with ThreadPoolExecutor(max_workers=max(1, len(lines)), thread_name_prefix="jobsync-line") as pool:
+    if len(queues) == 1:
+        return _work_queue(run, queues[0], work, concurrency)
+    with ThreadPoolExecutor(max_workers=max(1, len(queues)), thread_name_prefix="jobsync-queue") as pool:
         asked = [
-            pool.submit(contextvars.copy_context().run, _work_line, run, line, work, concurrency) for line in lines
+            pool.submit(contextvars.copy_context().run, _work_queue, run, waiting, work, concurrency)
+            for waiting in queues
         ]
         return [result for future in asked for result in future.result()]
-
-
-def work_items(run: Run, items: Sequence[Item], work: Work[Any], *, concurrency: int) -> list[ItemResult]:
-    """Work on the items in their order, `concurrency` at once, until all are done or the run must stop."""
-    return work_lines(run, [Line(items)], work, concurrency=concurrency)
 
 
 Ending = Future[ItemResult | None]  # None: it was not started after all
@@ -229,7 +227,7 @@ class _Place:
         self._said.put(None)
 
 
-def _work_line(run: Run, line: Line, work: Work[Any], concurrency: int) -> list[ItemResult]:
+def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
@@ -273,7 +271,7 @@ def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator
             word = said.get_nowait()
 
 
-def _show(run: DryRun, line: Line, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
+def _show(run: DryRun, line: ItemQueue, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
     """Return what the item would come to. None: it would not be started."""
     show_progress(f"{run.shown}/{total} {run.spec.noun}")
     if line.gate is not None and not line.gate(item):

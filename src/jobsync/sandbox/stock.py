@@ -17,7 +17,7 @@ from jobsync.sandbox.scenario import Dealer
 
 
 @dataclass(frozen=True)
-class Entry:
+class StockEntry:
     """One element of StockList as it goes over the wire; `yard` None is sent whatever yard is asked for."""
 
     text: bytes
@@ -90,17 +90,17 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
     return lot
 
 
-def entries_on(dealer: Dealer, night: int) -> list[Entry]:
+def entries_on(dealer: Dealer, night: int) -> list[StockEntry]:
     """Return what a dealer's StockList holds on one night, oddities included (they come last)."""
     plan = dealer.on(night)
     if plan.feed is None:
-        entries = [Entry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
+        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
     else:
-        entries = [Entry(item, _yard_of(item)) for item in plan.feed.items]
+        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.items]
     template = _invent(_rng(dealer, 0), dealer, 0)
     for name in plan.oddities:
         own_yard = None if name in {"wrong_yard", "not_an_object", "missing_fields"} else str(template["YardCode"])
-        entries.extend(Entry(text, own_yard) for text in odd_items(name, template))
+        entries.extend(StockEntry(text, own_yard) for text in odd_items(name, template))
     return entries
 
 

@@ -82,7 +82,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Found:
+class DocumentSummary:
     """What an authorized document tells, for columns that whoever inserted the row left empty."""
 
     document_type: str | None = None
@@ -268,7 +268,7 @@ def write_authorized(
     authorized_at: datetime | None,
     answer: bytes,
     xml: bytes | None,
-    found: Found,
+    found: DocumentSummary,
 ) -> bool:
     """Write an authorization with the answer byte for byte; returns as `write_waiting` does."""
     changed = connection.execute(

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, select
 from jobsync.db.tables import invoices, sri_events, tenants
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.sri.model import DocumentStatus
-from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, ItemsOfRuns, Rule
+from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, ItemsOfRuns, RetentionRule
 
 RULES = (
-    Rule(
+    RetentionRule(
         sri_events,
         "events_retention_days",
         select(sri_events.c.id)

@@ -83,7 +83,7 @@ OF_BATCH = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch"
 
 
 @dataclass(frozen=True)
-class Rule:
+class RetentionRule:
     """
     One table's retention.
 
@@ -120,11 +120,11 @@ def oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
     return select(table.c.id).where(table.c.id > AFTER, *wanted).order_by(table.c.id).limit(BATCH_SIZE)
 
 
-def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> Rule:
+def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> RetentionRule:
     """Return the rule of a table that is walked along its primary key."""
     table = at.table
     end = select(func.max(few(at).c.id)).scalar_subquery()
-    return Rule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
+    return RetentionRule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
 
 
 def few(at: Column[Any]) -> Subquery:

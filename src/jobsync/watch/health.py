@@ -13,6 +13,7 @@ from jobsync.errors import ExitCode
 from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
 from jobsync.watch.state import (
+    end_advice,
     is_timer_silent,
     job_status,
     limit_of,
@@ -135,7 +136,7 @@ def _durations(seen: Snapshot) -> Iterator[Problem]:
                     "duration",
                     f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
                     f" {span(limit.total_seconds())}",
-                    Cause.RUN_TOO_LONG.do(RUN=str(run.run_id)[:8], HOST=run.host, PID=run.pid),
+                    end_advice(run),
                     run.started_at,
                     cause=Cause.RUN_TOO_LONG,
                 )

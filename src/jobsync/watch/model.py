@@ -111,7 +111,7 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkToDo:
     """What a job has to work on; `JobFacts` says what each means."""
 
     in_use: bool
@@ -125,7 +125,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailureKind:
     """One kind of failure within the window."""
 
     fingerprint: str
@@ -178,7 +178,7 @@ class Snapshot:
     database: str
     settings: SystemSettings = field(repr=False)
     jobs: tuple[JobFacts, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailureKind, ...] = ()
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
     waker: Waker = Waker.UNITS
@@ -196,7 +196,7 @@ class Snapshot:
         """How many runs of all jobs within the window were clean, and of how many."""
         return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
 
-    def failure_of(self, run: RunFacts) -> Failure | None:
+    def failure_of(self, run: RunFacts) -> FailureKind | None:
         """Return the kind of failure that a run is the latest of."""
         return next((group for group in self.failures if group.run_id == run.run_id), None)
 
@@ -257,7 +257,7 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
-class Level:
+class ServiceLevel:
     """
     One promise: how many kept it, of how many, and the share that is expected.
 
@@ -543,7 +543,7 @@ class Watched(Protocol):
     def read(self, connection: Connection, now: datetime, since: datetime, settings: SystemSettings, /) -> Any:
         """Return what the slice's tables say, frozen: a fixed number of statements."""
 
-    def work_of(self, facts: Any, now: datetime, /, *, known: bool) -> Work:
+    def work_of(self, facts: Any, now: datetime, /, *, known: bool) -> WorkToDo:
         """Return what there is to do; `known` says whether the job has ever been heard of."""
 
     def job_state(self, seen: Snapshot, job: JobFacts, /) -> JobStatus | None:
@@ -561,7 +561,7 @@ class Watched(Protocol):
     def pauses(self, seen: Snapshot, /) -> Iterator[str]:
         """Return what somebody has paused."""
 
-    def levels(self, seen: Snapshot, /) -> Iterator[Level]:
+    def levels(self, seen: Snapshot, /) -> Iterator[ServiceLevel]:
         """Return the promises of the window."""
 
     def sections(self, seen: Snapshot, /) -> Iterator[Section]:

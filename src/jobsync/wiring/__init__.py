@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
     from jobsync.easycars.credentials import Cipher
-    from jobsync.upkeep.model import ItemsOfRuns, Rule
+    from jobsync.upkeep.model import ItemsOfRuns, RetentionRule
 
 # Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
@@ -96,7 +96,7 @@ class Tools:
             self.pause(seconds)
 
     @property
-    def retention(self) -> tuple[Rule, ...]:
+    def retention(self) -> tuple[RetentionRule, ...]:
         """How long the rows of each table stay."""
         from jobsync.wiring.upkeep import RETENTION
 

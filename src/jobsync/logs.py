@@ -187,7 +187,7 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def _find_journal() -> Journal | None:
-    return Journal() if is_journal(os.environ, 2) else None
+    return Journal() if is_journal(os.environ) else None
 
 
 def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

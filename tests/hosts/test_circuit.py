@@ -241,7 +241,7 @@ def test_only_the_probe_may_ask_an_open_host() -> None:
     line = easycars(is_open=True, faults_in_a_row=6)
     assert line.admit("a")
 
-    assert (line.probes("a"), line.may_ask("a"), line.may_ask("b")) == (True, True, False)
+    assert (line.may_ask("a"), line.may_ask("b")) == (True, False)
     assert not line.may_go_on()
 
 

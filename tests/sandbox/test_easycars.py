@@ -18,7 +18,7 @@ import pytest
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import Behaviour, Client, Dealer, Scenario, ScenarioFeed, ScenarioNight, default_scenario
 from jobsync.sandbox.serve import serve
-from jobsync.sandbox.stock import expected_differences
+from tests.sandbox.differences import expected_differences
 
 CLIENT = Client("client", "client-secret")
 DEALER = Dealer("Test Yard", "EC900001", "account-secret", "client", vehicles=12, yards=("100", "200"))

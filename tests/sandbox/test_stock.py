@@ -10,7 +10,8 @@ import pytest
 from jobsync.sandbox.fields import FIELDS
 from jobsync.sandbox.oddities import HUGE_BYTES, ODDITIES, WRONG_YARD, odd_items, odd_stock_number
 from jobsync.sandbox.scenario import Dealer, ScenarioFeed, ScenarioNight, default_scenario
-from jobsync.sandbox.stock import entries_on, expected_differences, vehicles_on
+from jobsync.sandbox.stock import entries_on, vehicles_on
+from tests.sandbox.differences import expected_differences
 
 DEALER = Dealer("Test Yard", "EC900001", "secret", "client", vehicles=200, yards=("100", "200"))
 

@@ -127,11 +127,6 @@ class HostLine:
             refused = self._open and self._prober != item
         return not refused and self._rest()
 
-    def probes(self, item: str) -> bool:
-        """Whether this item is the one that an open circuit let through."""
-        with self._lock:
-            return self._prober == item
-
     def hold_off(self, seconds: float) -> None:
         """The host does not want to be asked for so long."""
         with self._lock:

@@ -26,7 +26,7 @@ from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
-from jobsync.runner.items import Attempt, Item, ItemFailure, ItemQueue, NoLongerDue, as_json, work_queues
+from jobsync.runner.items import Attempt, Item, ItemFailure, ItemQueue, NoLongerDue, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run
 
@@ -98,9 +98,8 @@ class GenerateRide(JobWork):
         get_logger().info("generate_ride.found", eligible=chosen.total, taken=taken)
         work = _RideWork(self, run, database_id)
         results: list[ItemResult] = []
-        for rides in self._pages(chosen, run):
-            if run.must_stop():
-                break
+        read = store.read_printed_of if self.missing else store.read_due_of
+        for rides in in_pages(run, chosen.rides, chosen.later, read, most=MOST_AT_ONCE):
             work.take(rides)
             items = [
                 Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride))
@@ -109,18 +108,6 @@ class GenerateRide(JobWork):
             finished = work_queues(run, [ItemQueue(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
             results.extend(work.named(result) for result in finished)
         return [*results, *chosen.left_out]
-
-    def _pages(self, chosen: ChosenRides, run: Run) -> Iterator[Sequence[DueRide]]:
-        """
-        Yield what to render, a part at a time, so that memory holds one. The numbers were read once, so a document that
-        is to be tried again meanwhile is not taken twice.
-        """
-        yield chosen.rides
-        read = store.read_printed_of if self.missing else store.read_due_of
-        for start in range(0, len(chosen.later), MOST_AT_ONCE):
-            with run.transaction() as connection:
-                rides = read(connection, chosen.later[start : start + MOST_AT_ONCE])
-            yield rides
 
     def _require_storage(self, run: Run) -> UUID:
         """

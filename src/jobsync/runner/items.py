@@ -130,6 +130,7 @@ class Attempt(Trial):
 
 
 F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Work(Protocol[F]):
@@ -206,6 +207,32 @@ def work_queues(
             for waiting in queues
         ]
         return [result for future in asked for result in future.result()]
+
+
+def in_pages(
+    run: Run | DryRun,
+    first: Sequence[T],
+    later: Sequence[int],
+    read: Callable[[Connection[Any], Sequence[int]], Sequence[T]],
+    *,
+    most: int,
+) -> Iterator[Sequence[T]]:
+    """
+    Yield what to work on, a page at a time, until the run must stop. The numbers were read once, so what becomes due
+    again meanwhile is not taken twice.
+
+    Args:
+        later: the numbers of what comes after `first`; a page has `most` of them.
+        read: returns those of a page that are still to be worked on.
+    """
+    if not run.must_stop():
+        yield first
+    for start in range(0, len(later), most):
+        if run.must_stop():
+            return
+        with run.transaction() as connection:
+            page = read(connection, later[start : start + most])
+        yield page
 
 
 Ending = Future[ItemResult | None]  # None: it was not started after all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from jobsync.hosts.circuit import CircuitChange, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS, Job
 from jobsync.logs import get_logger, visible
-from jobsync.runner.items import Attempt, Item, ItemQueue, NoLongerDue, Trial, as_json, work_queues
+from jobsync.runner.items import Attempt, Item, ItemQueue, NoLongerDue, Trial, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 from jobsync.sri import store
@@ -90,9 +90,7 @@ class CheckAuthorizations(JobWork):
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
         work = _CheckWork(self, chosen, pause=run.pause)
         results: list[ItemResult] = []
-        for documents in pages(chosen, run):
-            if run.must_stop():
-                break
+        for documents in in_pages(run, chosen.documents, chosen.later, store.read_due_of, most=MOST_AT_ONCE):
             work.take(documents)
             ended = work_queues(run, work.lines(), work, concurrency=self.concurrency, total=taken)
             results.extend(work.named(result) for result in ended)
@@ -161,18 +159,6 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> ChosenDocum
         documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
     hosts = read_hosts(connection, {job.client.host("test"), job.client.host("production")})
     return ChosenDocuments(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
-
-
-def pages(chosen: ChosenDocuments, run: Run | DryRun) -> Iterator[Sequence[DueDocument]]:
-    """
-    Yield what to work on, a part at a time, so that memory holds one. The numbers were read once, so a document whose
-    time comes again meanwhile is not taken twice.
-    """
-    yield chosen.documents
-    for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with run.transaction() as connection:
-            documents = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
-        yield documents
 
 
 def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list[DueDocument], list[ItemResult]]:

@@ -179,14 +179,14 @@ class HttpClient:
 
 def _refuse_redirect(response: httpx.Response) -> None:
     """
-    A redirect would carry credentials to where nobody meant them to go; its host is told, its path may be secret.
+    A redirect would carry credentials to another place; its host is told, its path may be secret.
 
     Raises:
         NoAnswer: it is one.
     """
     if not response.has_redirect_location:
         return
-    if response.request.method == "HEAD":  # whoever looks whether a host answers has seen it
+    if response.request.method == "HEAD":  # for a check whether a host answers, a status is enough
         del response.headers["location"]
         return
     try:

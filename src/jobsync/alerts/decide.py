@@ -43,7 +43,7 @@ def decide(
     """
     Return what is to be remembered, and what each channel has to be told.
 
-    That it is being told is remembered before it is sent: whoever looks meanwhile leaves it alone for a while, and a
+    That it is being told is remembered before it is sent: another process leaves it alone for a while, and a
     process that dies in between tells it once more, under the same Message-ID.
 
     Args:
@@ -91,7 +91,7 @@ def see(known: Alert | None, found: FoundCause, now: datetime, after: int) -> Al
         )
     words = (found.text, found.what_to_do)
     if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
-        return known  # hundreds of them may be open for days: what says nothing new is not written again
+        return known  # hundreds of them may be open for days: an alert that has not changed is not written again
     times = known.times + 1
     return replace(
         known,
@@ -111,7 +111,7 @@ def phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | Non
     """Return what a channel has to be told of an alert now, None if nothing."""
     phase = _phase_of(book, alert, channel, now)
     tried = alert.tries.get(channel)
-    longest = max(book.limits.reminder, _AGAIN)  # what was noted by a clock that was wrong holds nobody back for years
+    longest = max(book.limits.reminder, _AGAIN)  # an instant that a wrong clock noted must not delay messages for years
     waits = tried is not None and tried.phase == phase and timedelta() < tried.until - now <= longest
     return None if waits else phase
 
@@ -127,7 +127,7 @@ def _phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | No
     if said is None:
         return OPENED
     if held_until is not None and said < held_until:
-        return REMINDED  # nobody was told for so long that it is still there
+        return REMINDED  # no reminder for so long
     if ended is not None and ended > said and alert.back_at is not None and now - alert.back_at >= _BACK_WITHIN:
         return REMINDED  # the last that was said is that it was over
     return REMINDED if now - said >= book.limits.reminder else None

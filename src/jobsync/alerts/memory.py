@@ -44,7 +44,7 @@ Audit = tuple[str, str | None, Mapping[str, Any]]
 
 
 class Memory(Protocol):
-    """What is known of all alerts, while nobody else changes it."""
+    """What is known of all alerts, while no other process can change it."""
 
     def read(self) -> Book:
         """Return all of it; what is damaged is left out."""

@@ -43,7 +43,7 @@ class AlertMessage:
     What is sent once to one channel.
 
     Args:
-        repeats: the identity of the message that this one says again, because nobody knows whether it arrived.
+        repeats: the identity of the message that this one says again, because it is unknown whether that one arrived.
         is_summary: so much was opened that each is a line.
     """
 

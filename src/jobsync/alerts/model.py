@@ -31,7 +31,7 @@ class Try:
     Args:
         message: its identity; a second try has the same.
         phase: what it tells.
-        until: nobody tells it before; then it is said again.
+        until: it is not sent again before.
         times: how often it was sent.
     """
 
@@ -53,7 +53,7 @@ class Alert:
         ripe: it was seen often enough to be told.
         run_id: the run that failed; a unit without one never got to work.
         told, reminded, ended: by channel, when it was told for the first time, last reminded of, told to be over.
-        tries: by channel, what nobody knows to have arrived.
+        tries: by channel, messages that may or may not have arrived.
         back_at: when it came back, the same alert, soon after it had been over.
         silenced_until: as the silence that holds it says, for whoever looks.
     """

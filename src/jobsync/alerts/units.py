@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
 _QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
-_FORGOTTEN = timedelta(days=7)  # nobody has heard of a host's alert for so long
+_FORGOTTEN = timedelta(days=7)  # a host's alert was not seen for so long
 _RESULTS = {
     "watchdog": Cause.UNIT_WATCHDOG,
     "timeout": Cause.UNIT_TIMED_OUT,

@@ -100,7 +100,7 @@ def lazy_root(places: Mapping[str, CommandPlace]) -> type[Group]:
 
         def __init__(self, **how: Any) -> None:
             super().__init__(**how)
-            self.commands = cast("Any", Commands(places))  # nobody adds to it
+            self.commands = cast("Any", Commands(places))  # it is never added to
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's name for it
             shown = {name: place for name, place in places.items() if not place.hidden}

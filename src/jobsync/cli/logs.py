@@ -64,7 +64,7 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
 
     Raises:
         UsageProblem: several of this journal begin so.
-        JobsyncError: none does, and `away` is why nobody else can be asked.
+        JobsyncError: none does, and the database cannot be asked, because of `away`.
     """
     found = [whole] if (whole := journal.as_run_id(run)) else journal.find_runs(run)
     if not found and away is not None:

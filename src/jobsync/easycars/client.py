@@ -219,7 +219,7 @@ class EasyCarsClient:
         return _read(answer), answer.status
 
     def _token(self, credentials: Credentials, *, stale: str | None) -> str:
-        """Return a token that is not the stale one; whoever comes first asks, the others wait for the answer."""
+        """Return a token that is not the stale one; the first thread asks, the others wait for its answer."""
         with self._tokens_lock:
             slot = self._tokens.setdefault(_pair(credentials), _Token())
         failures = slot.failures
@@ -227,7 +227,7 @@ class EasyCarsClient:
             if slot.refused is not None:
                 raise _heard(slot.refused)
             if slot.failed is not None and slot.failures != failures:
-                raise _heard(slot.failed)  # whoever waited for a request that failed need not wait for one more
+                raise _heard(slot.failed)  # a thread that waited for a request that failed does not wait for another
             if slot.text is not None and slot.text != stale and time.monotonic() < slot.good_until:
                 return slot.text
             try:
@@ -403,7 +403,7 @@ def _judge(envelope: Envelope, status: int) -> None:
             f"EasyCars answers HTTP {status} with JSON that has no Code",
             reason="unreadable",
             unreachable=True,
-            transient=status >= 300,  # a gateway's word: it speaks JSON, too
+            transient=status >= 300,  # a gateway's error; gateways send JSON, too
         )
     raise EasyCarsFailure(
         f"EasyCars reports a failure (Code {envelope.code}): {_said(envelope)}", reason="vendor_failed"

@@ -306,7 +306,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What an open circuit's probe met: the host is as before, which charges nobody."""
+    """What the probe of an open circuit met: the host still fails, and no dealership is charged an attempt."""
 
     failure: EasyCarsFailure
 
@@ -436,7 +436,7 @@ class _SyncWork:
         )
         self._learn(connection, attempt.item)
         if not store.keep_dealership(connection, dealership_id):
-            return  # there is nobody left to keep a log of
+            return  # the dealership is gone, so its log is not kept
         store.write_log(
             connection,
             dealership_id,

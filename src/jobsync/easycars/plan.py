@@ -433,7 +433,7 @@ def _compare(known: VehicleRow, car: Car) -> tuple[Change, bool]:
         # Year, make and model stand before the title; some may be kept, by a lock or for want of a key.
         old, new = values[column], title_of(final) if column == "title" else car.values[column]
         if column == "status" and revived and row.kept_off:
-            new = "excluded"  # whoever keeps it off has not said otherwise
+            new = "excluded"  # the person who excluded it has not included it again
         elif column == "status" and revived and row.locally_sold and not car.says_sold:
             new = "sold"  # it was sold here before it went, and that is still so
         if column in car.absent and not (column == "status" and (revived or _says_otherwise(row, car))):

@@ -66,7 +66,7 @@ class Dealership:
     One dealership as the job sees it.
 
     Args:
-        why_not: why a run that names nobody leaves it out.
+        why_not: why a run without named dealerships leaves it out.
         slot_started_at, retry_at: a scheduled attempt changes one of them.
     """
 
@@ -1054,7 +1054,7 @@ def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
     """
     Give each dealership that a run began and did not finish its line in the log, so that the history has no hole.
 
-    Whoever closes the run calls this, in the transaction that does: its row is locked, so no line comes twice. A line
+    It is called in the transaction that closes the run: its row is locked, so no line comes twice. A line
     that the host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
     """
     try:

@@ -120,7 +120,7 @@ class DealershipFacts:
         holds: what waits for a person.
         kept: what stays as it is, because a person rejected the change.
         error: the first error of the last sync that failed; `reason` its code.
-        is_unanswered: the last sync failed, in a run in which nobody had an answer.
+        is_unanswered: the last sync failed, in a run in which no dealership had an answer.
     """
 
     id: int
@@ -387,7 +387,7 @@ def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
 
 
 def _warned(found: DealershipFacts) -> DealershipStatus | None:
-    """Return what a sync that went well leaves to be looked at; nobody needs to get up for it."""
+    """Return what a sync that went well leaves to be looked at; it is not urgent."""
     whys, whats = [], []
     if schedule := unreadable_schedule(found):
         whys.append(schedule[0])
@@ -594,7 +594,7 @@ def queue(_seen: Snapshot, _job: JobFacts) -> None:
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of dealerships and hosts, and needs nobody now."""
+    """Return what is worth knowing of dealerships and hosts, and needs no person now."""
     statuses = dealership_statuses(seen)
     failing = [found for found in statuses if found.standing in FAILED]
     if failing:
@@ -617,7 +617,7 @@ def pauses(seen: Snapshot) -> Iterator[str]:
 
 
 def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
-    """Return no promise: nobody was promised anything but a clean run."""
+    """Return no promise: the only one is a clean run."""
     yield from ()
 
 

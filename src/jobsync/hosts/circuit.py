@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 OPENS_AFTER = 5  # faults in a row
-LONGEST_REST_S = 3600.0  # a wish for more is taken for a mistake
+LONGEST_REST_S = 3600.0  # a longer Retry-After is taken for a mistake
 REST_MOST_S = 60.0  # a host that wants to rest for longer is left for another run
 _PROBE_MOST_S = 60.0  # far beyond a call's deadline: an ask that never reported its end must not hold the line
 

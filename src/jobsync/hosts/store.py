@@ -47,7 +47,7 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
 
 
 def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
-    """Wait until nobody else writes about the host, to the transaction's end; makes its row."""
+    """Lock the host's row until the transaction ends; make it if there is none."""
     connection.execute("INSERT INTO vendor_hosts (host) VALUES (%s) ON CONFLICT (host) DO NOTHING", [host])
     connection.execute("SELECT FROM vendor_hosts WHERE host = %s FOR UPDATE", [host])
 

@@ -350,7 +350,7 @@ class Guardian:
         try:
             write_whole(state, content, durable=False)
             code = self.wait(server)
-        except OSError:  # nobody could find the server
+        except OSError:  # no client could find the server
             os.kill(server, signal.SIGQUIT)
             self.wait(server)
             raise

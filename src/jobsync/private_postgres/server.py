@@ -2,7 +2,7 @@
 A private PostgreSQL in a folder of the user's: unix socket only, started on demand, gone when its last user is.
 
 Users hold a shared lock on `users.lock`, which the kernel takes back however they end; a guardian process
-(`guardian.py`) owns the server and stops it when nobody holds that lock. Starting is serialised by `start.lock`, and
+(`guardian.py`) owns the server and stops it when that lock is free. Starting is serialised by `start.lock`, and
 whoever takes `guardian.lock` knows that no guardian lives and hands the lock on to the one it starts.
 """
 
@@ -75,7 +75,7 @@ def acquire(
     _account_home: Path | None = None,
 ) -> Lease:
     """
-    Return the use of the private server in `folder`, starting it if nobody has, with its database made.
+    Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 
     Args:
         name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
@@ -125,7 +125,7 @@ def acquire(
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, or make sure that it is ours and nobody else's; change nothing that exists."""
+    """Make the folder, or make sure that it belongs to this user; change nothing that exists."""
     if "\n" in str(folder):
         raise NotAllowed(f"{str(folder)!r} has a line break in its name")
     for part in (*reversed(folder.parents), folder):
@@ -409,7 +409,7 @@ def _accepts(server: _Server, name: str) -> bool:
 
 
 def _log_in(server: _Server, user: str, database: str, query: str = "") -> str | None:
-    """Log in, run a query and leave; return '' if all went well, the SQLSTATE of a refusal, None if nobody is there."""
+    """Log in, run a query and leave; return '' on success, the SQLSTATE of a refusal, None if there is no server."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(10)

@@ -111,7 +111,7 @@ class GenerateRide(JobWork):
 
     def _require_storage(self, run: Run) -> UUID:
         """
-        Make sure that the storage is this database's, and mark one that nobody has used yet; returns the database's id.
+        Make sure that the storage is this database's, and mark one that is not in use yet; returns the database's id.
 
         Raises:
             StorageFault: it is not, or it cannot be told.
@@ -235,7 +235,7 @@ def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] =
                 reason=reason,
                 error=_why_not(ride),
                 details={"tenant_ruc": ride.tenant_ruc},
-                named=not ride.authorized,  # what is there already needs nobody's attention
+                named=not ride.authorized,  # a document that is rendered already needs no attention
             )
         )
     return ChosenRides(chosen, left_out, len(chosen))

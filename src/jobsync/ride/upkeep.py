@@ -26,7 +26,7 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     Can RIDE files be written, and are those that were written still there and unaltered?
 
     Args:
-        root: where they lie; None where nobody has said so.
+        root: where they lie; None where it is not set.
         named: the folder was named, so it is to be there; the default one is made by the first file.
     """
     if root is None:
@@ -60,7 +60,7 @@ def _try_to_write(root: Path) -> Finding:
 
 def _require_marker(engine: Engine, storage: Storage) -> None:
     """
-    Make sure, as a run does, that these are the files of this database; a storage that nobody has used is anybody's.
+    Make sure, as a run does, that these are the files of this database; an unused storage belongs to no database yet.
 
     Raises:
         StorageFault: they are not, or it cannot be told.

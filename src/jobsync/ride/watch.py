@@ -108,7 +108,7 @@ def read(connection: Connection, now: datetime, _since: datetime, _settings: Sys
 
 
 def work_of(facts: RideFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
-    """Return how many RIDEs wait; until one does, or the job has been woken, nobody asks for any."""
+    """Return how many RIDEs wait; until one does, or the job has run, the job is not in use."""
     due = sum(facts.waiting.values())
     return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
 

@@ -29,7 +29,7 @@ class ItemFailure(JobsyncError):
 
     Args:
         reason: a short stable code, for example `credentials`.
-        unreachable: nobody gave a usable answer.
+        unreachable: there was no usable answer.
         transient: the same attempt may succeed a little later.
     """
 
@@ -87,7 +87,7 @@ class Trial:
 
     Args:
         number: which attempt it is, 0 in a dry run.
-        let_next: says that the part which counts as working at once is over: another item may be started meanwhile.
+        let_next: the item no longer counts among those that are worked on at once: another may start.
         turn: left when the item's result is committed, or it has failed.
     """
 
@@ -171,7 +171,7 @@ Gate = Callable[[Item], bool]
 @dataclass(frozen=True)
 class ItemQueue:
     """
-    Items that wait for each other and for nobody else.
+    Items that wait only for each other.
 
     Args:
         gate: asked before each item is started, from one thread; may wait; False leaves the item for another run.
@@ -378,7 +378,7 @@ def _attempt(
 
 
 def _is_committed(connection: Connection[Any], attempt: Attempt) -> bool:
-    """Whether what was to be kept has been, though nobody heard so."""
+    """Whether what was to be kept has been, though the answer to the commit was lost."""
     keeps = attempt.run.spec.keeps_items
     return keeps and not record.is_item_open(connection, attempt.run_id, attempt.item.key)
 

@@ -211,7 +211,7 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _CheckedDocument:
-    """What was found out of a document; no `answer`: its key is wrong, and nobody was asked."""
+    """What was found out of a document; no `answer`: its key is wrong, and the SRI was not asked."""
 
     document: DueDocument
     result: ItemResult
@@ -252,7 +252,7 @@ class _CheckWork:
                 self._unaskable[document.access_key] = error
 
     def lines(self) -> list[ItemQueue]:
-        """Return a line for each host, and one for documents that nobody needs to be asked about."""
+        """Return a line for each host, and one for documents that the SRI is not asked about."""
         by_host: dict[str | None, list[Item]] = {}
         for name, document in self._documents.items():
             about = {"access_key": name, "tenant_id": document.tenant_id, "tenant_ruc": document.tenant_ruc}
@@ -360,7 +360,7 @@ def _admit(line: HostLine, _item: Item) -> bool:
 
 
 def _is_outage(asked: Asked) -> bool:
-    """Whether the ask counts against the host: nobody gave a usable answer, and it is not our doing."""
+    """Whether the ask counts against the host: there was no usable answer, and the cause is not here."""
     return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
 
 
@@ -484,7 +484,7 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
 
 
 def _parked(item: Item, document: DueDocument, error: AccessKeyError) -> ItemResult:
-    """No answer can help a key that is wrong: a person has to look, and nobody is asked."""
+    """No answer can help a key that is wrong: a person has to look, and the SRI is not asked."""
     details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
     return ItemResult(item.key, item.label, ItemStatus.SUCCESS, reason=error.problem, details=details)
 

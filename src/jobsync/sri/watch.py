@@ -118,7 +118,7 @@ class PromisesKept:
 
     Args:
         undisturbed: documents that ended as authorized, of all that the SRI or we decided on.
-        rejected: of the others those that the SRI has refused, and nobody has submitted again since.
+        rejected: of the others those that the SRI has refused, and that were not submitted again since.
     """
 
     authorized: tuple[int, int] = (0, 0)
@@ -363,7 +363,7 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of hosts and documents, and needs nobody now."""
+    """Return what is worth knowing of hosts and documents, and needs no person now."""
     facts = facts_of(seen)
     yield from notes_of(facts.hosts, seen.now, "document")
     if facts.service.rejected:

@@ -71,7 +71,7 @@ def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NE
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are: a line that nobody reads to its end says nothing."""
+    """Return the first names, and how many more there are: longer lines are not read."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 

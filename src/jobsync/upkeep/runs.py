@@ -163,7 +163,7 @@ def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[
         run["counts"] = as_counts(run["counts"])
         if run["status"] == "running" and run["run_id"] not in alive and run["run_id"] in still_open:
             run["status"] = "crashed"
-            run["duration_s"] = None  # when it died nobody knows
+            run["duration_s"] = None  # when it died is unknown
             run["error"] = run["error"] or "the process died without a word; the run's lock is free"
     return runs
 

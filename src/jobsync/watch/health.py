@@ -23,7 +23,7 @@ from jobsync.watch.state import (
     wake_advice,
 )
 
-# A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
+# A queue that has been too long stays so until it is clearly shorter: a load near the limit is told once.
 _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 NOBODY_TOLD = "nobody will be told of anything: no mail, webhook, ping or alert URL is set"
@@ -214,7 +214,7 @@ def _unwatched(seen: Snapshot) -> str:
 
 
 def _notes(seen: Snapshot) -> Iterator[str]:
-    """What is worth knowing, and needs nobody now."""
+    """What is worth knowing, and needs no person now."""
     if seen.channels == ():
         yield f"{NOBODY_TOLD}: {HOW_TO_TELL}"
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):

@@ -1,5 +1,5 @@
 """
-The one place that builds the real world (database, HTTP, waits) for the commands.
+The one place that builds the real tools (database, HTTP, waits) for the commands.
 
 Here is what many commands share; each slice's part has its own file, imported by the commands that need it. Many
 commands need no database: its driver is imported where one is asked for.
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from jobsync.easycars.credentials import Cipher
     from jobsync.upkeep.model import ItemsOfRuns, RetentionRule
 
-# Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
+# Not set by the operator: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
 
 
 class Tools:
     """
-    The world as commands use it; everything is built when it is first asked for.
+    What commands work with; everything is built when it is first asked for.
 
     Args:
         environ: the process's environment.

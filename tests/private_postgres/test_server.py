@@ -33,14 +33,14 @@ NAMELESS = 54321
 USER = """
 import json, sys
 from pathlib import Path
-from jobsync.private_postgres.server import NotAllowed, NotStarted, acquire
+from jobsync.private_postgres.server import NotAllowed, ServerNotStarted, acquire
 
 folder, options = json.loads(sys.argv[1])
 if "_account_home" in options:
     options["_account_home"] = Path(options["_account_home"])
 try:
     lease = acquire(Path(folder), name="jobsync", durable=False, **options)
-except (NotAllowed, NotStarted) as error:
+except (NotAllowed, ServerNotStarted) as error:
     print(json.dumps([type(error).__name__, str(error)]), flush=True)
 else:
     print(json.dumps([lease.url, lease.version]), flush=True)

@@ -63,7 +63,7 @@ def adopt(original: Original, connection: Connection, cipher: Callable[[], Ciphe
         dry_run: only say what would be done.
 
     Raises:
-        Taken: an id exists here and was not brought from this original.
+        IdsTaken: an id exists here and was not brought from this original.
         ConfigurationProblem: no key is set, or it opens none of the credentials.
     """
     if not dry_run:

@@ -84,7 +84,7 @@ def acquire(
 
     Raises:
         NotAllowed: the folder, its cluster or this machine does not allow it.
-        NotStarted: the server did not start (its last log lines are in the message), or not in time.
+        ServerNotStarted: the server did not start (its last log lines are in the message), or not in time.
     """
     deadline = time.monotonic() + _START_WITHIN_S
     folder = Path(os.path.realpath(folder))

@@ -351,7 +351,7 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
     ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
     """
     if p50_ms is None:
-        return "no answer of the SRI is known", "jobsync status says whether it runs and what it met"
+        return "no answer of the SRI is known", Cause.QUEUE_LONG.do()
     apart_ms = p50_ms / concurrency
     if delay_ms >= apart_ms:
         why = f"calls start {delay_ms} ms apart, {1000 / max(1, delay_ms):.3g} a second at most"

@@ -221,14 +221,24 @@ def test_who_watches_knows_no_slice(room: str) -> None:
 
 
 def test_who_watches_asks_no_table_of_a_slice() -> None:
-    """What stands in a slice's tables is read by the slice; here no statement and no advice names one of them."""
-    theirs = re.compile(
-        r"\b(?:FROM|JOIN|UPDATE|INTO) (?:easycar_\w+|dealership\w*|vehicle\w*|holds|refused_items|sync_schedule|tenants"
-        r"|invoice\w*|sri_events|vendor_hosts|due_\w+)|\b(?:sri|ride|easycar)_\w+ N\b"
+    """What stands in a slice's tables is read by the slice; here no statement, import or advice names one of them."""
+    tables = (
+        r"(?:easycar_\w+|dealership\w*|vehicle\w*|holds|refused_items|sync_schedule|tenants|invoice\w*|sri_events"
+        r"|vendor_hosts|due_\w+)"
     )
-    rooms = ("watch", "alerts")
+    theirs = re.compile(rf"\b(?:FROM|JOIN|UPDATE|INTO) {tables}|\b(?:sri|ride|easycar)_\w+ N\b")
+    sources = {name: path.read_text() for name, path in FILES.items() if within(name, "watch", "alerts", "upkeep")}
+    imported = [
+        f"{name} -> {alias.name}"
+        for name, source in sources.items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module == "jobsync.db.tables"
+        for alias in node.names
+        if re.fullmatch(tables, alias.name)
+    ]
 
-    assert [name for name, path in FILES.items() if within(name, *rooms) and theirs.search(path.read_text())] == []
+    assert [name for name, source in sources.items() if theirs.search(source)] == []
+    assert imported == []
 
 
 def test_watch_points_to_nobody_who_asks_it() -> None:

@@ -208,7 +208,7 @@ def test_no_two_kinds_share_an_id() -> None:
 @pytest.mark.parametrize("stream", ["", "1:2", "nonsense"])
 def test_other_streams_are_not_the_journal(stream: str) -> None:
     """Output that was redirected elsewhere stays there."""
-    assert not is_journal({"JOURNAL_STREAM": stream} if stream else {}, 2)
+    assert not is_journal({"JOURNAL_STREAM": stream} if stream else {})
 
 
 @pytest.mark.usefixtures("logging")

@@ -52,7 +52,7 @@ class NoAnswer(JobsyncError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """Status, lower-case header names, and the whole body (none where only the status was asked for)."""
 
     status: int
@@ -108,7 +108,7 @@ class HttpClient:
         content: bytes = b"",
         sending: AbstractContextManager[None] | None = None,
         status_only: bool = False,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """
         Send one POST and read the whole answer.
 
@@ -127,7 +127,7 @@ class HttpClient:
         call = _Call(deadline_s, first_byte_s=first_byte_s, sending=sending)
         with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
             found = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status_code, found, b"" if status_only else self._read(response))
+            return HttpAnswer(response.status_code, found, b"" if status_only else self._read(response))
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
         """
@@ -179,14 +179,14 @@ class HttpClient:
 
 def _refuse_redirect(response: httpx.Response) -> None:
     """
-    A redirect would carry credentials to where nobody meant them to go; its host is told, its path may be secret.
+    A redirect would carry credentials to another place; its host is told, its path may be secret.
 
     Raises:
         NoAnswer: it is one.
     """
     if not response.has_redirect_location:
         return
-    if response.request.method == "HEAD":  # whoever looks whether a host answers has seen it
+    if response.request.method == "HEAD":  # for a check whether a host answers, a status is enough
         del response.headers["location"]
         return
     try:

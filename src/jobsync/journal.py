@@ -53,10 +53,10 @@ MESSAGE_IDS = {
 }
 
 
-def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:
-    """Whether a stream leads to the journal: output that somebody has redirected does not."""
+def is_journal(environ: Mapping[str, str]) -> bool:
+    """Whether standard error leads to the journal: where it is redirected, it does not."""
     try:
-        found = os.fstat(descriptor)
+        found = os.fstat(2)
     except (OSError, ValueError):
         return False
     return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"

@@ -26,7 +26,7 @@ class Refusal:
     Why a server did not let us in.
 
     Args:
-        code: SQLSTATE of the server's answer, None if it gave none (nobody there, silence, a fault of TLS).
+        code: SQLSTATE of the server's answer, None if it gave none (no server, silence, a fault of TLS).
         needs_password: the server asks for a password and none was given.
     """
 

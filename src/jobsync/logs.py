@@ -177,7 +177,7 @@ def show_progress(text: str) -> None:
 
 
 def end_progress() -> None:
-    """Take the line of progress away: from here on the command speaks for itself."""
+    """Take the line of progress away: from here on the command prints."""
     global _progress_on
     show_progress("")
     _progress_on = None
@@ -187,7 +187,7 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def _find_journal() -> Journal | None:
-    return Journal() if is_journal(os.environ, 2) else None
+    return Journal() if is_journal(os.environ) else None
 
 
 def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
@@ -204,7 +204,7 @@ def complain(text: str) -> None:
     """
     Say why a command failed: a line on standard error, an entry of priority err where that is the journal.
 
-    Where nobody can hear it, the exit code still tells: this raises nothing.
+    Where it cannot be written, the exit code is enough: this raises nothing.
     """
     if _journal is None:
         try:

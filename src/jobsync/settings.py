@@ -67,7 +67,7 @@ class Settings:
     What the outside told this process.
 
     `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
-    (None: the user's data folder); `database_is_default` says that nobody named either. Keys are 32 bytes. `proxies`
+    (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`
     are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. Fields
     that may hold a secret stay out of `repr`.
     """

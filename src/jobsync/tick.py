@@ -12,7 +12,7 @@ from jobsync.jobs import BY_NAME, GENERATE_RIDE, STOCK_SYNC
 # Then the ordinary way asks, and finds out whether the server is slow or silent.
 _ANSWER_WITHIN_S = 6.5  # its lock_timeout and a little
 _QUESTION = "SELECT jobsync_tick('{job}'), (SELECT version_num FROM jobsync_schema_version)"
-# Of one dealership, by whoever spreads the work: no tick of the job, so nothing is stamped.
+# Of one dealership, by a program that spreads the work: no tick of the job, so nothing is stamped.
 _OF_ONE = (
     "SELECT NOT EXISTS (SELECT FROM dealerships WHERE id = {number})"
     " OR EXISTS (SELECT FROM due_dealerships WHERE dealership_id = {number})"
@@ -21,7 +21,7 @@ _OF_ONE = (
 )
 SCHEMA = "0016"
 _SEVERAL_HOSTS = (",", "%2C", "%2c")  # perhaps in the password: asking for the primary does no harm there
-_KEY_LENGTH = 44  # base64 of 32 bytes; what has another length is named wrong by the ordinary way
+_KEY_LENGTH = 44  # base64 of 32 bytes; a key of another length is refused by the full program
 
 
 def nothing_is_due(arguments: list[str]) -> bool:

@@ -10,20 +10,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobsync.alerts.decide import Letter, Outcome, decide, lift, phase_of, record, silence
-from jobsync.alerts.model import Alert, Book, Found, Limits, Look, Silence, Try
+from jobsync.alerts.decide import Delivery, OutgoingMessage, decide, lift, phase_of, record, silence
+from jobsync.alerts.model import Alert, Book, FoundCause, Limits, Look, Silence, Try
 from jobsync.causes import Cause
 from tests.watch.support import NOW
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-UNIT = Found.on("here", Cause.UNIT_FAILED, "it failed", subject="jobsync-stock-sync.service on here")
-AWAY = Found.on("here", Cause.DATABASE_UNREACHABLE, "here cannot use the database")
-OLDER = Found.on("here", Cause.SCHEMA_OLDER, "the schema is older")
+UNIT = FoundCause.on("here", Cause.UNIT_FAILED, "it failed", subject="jobsync-stock-sync.service on here")
+AWAY = FoundCause.on("here", Cause.DATABASE_UNREACHABLE, "here cannot use the database")
+OLDER = FoundCause.on("here", Cause.SCHEMA_OLDER, "the schema is older")
 
 
-def circuit(number: int = 1) -> Found:
+def circuit(number: int = 1) -> FoundCause:
     """A problem that every host sees alike."""
-    return Found("circuit", f"host {number}", Cause.HOST_SILENT, f"host {number} does not answer", "wait")
+    return FoundCause("circuit", f"host {number}", Cause.HOST_SILENT, f"host {number} does not answer", "wait")
 
 
 def everything(_alert: Alert) -> bool:
@@ -37,19 +37,21 @@ class Host:
 
     book: Book = field(default_factory=Book)
     channels: tuple[str, ...] = ("mail",)
-    outcome: Outcome = Outcome.SENT
-    letters: list[Letter] = field(default_factory=list)
+    outcome: Delivery = Delivery.SENT
+    outgoing: list[OutgoingMessage] = field(default_factory=list)
 
-    def look(self, at: timedelta, *found: Found, passed: Callable[[Alert], bool] = everything, **how: Any) -> list[str]:
+    def look(
+        self, at: timedelta, *found: FoundCause, passed: Callable[[Alert], bool] = everything, **how: Any
+    ) -> list[str]:
         """Look at an instant after NOW; returns what was told, as phase and cause."""
         now = NOW + at
-        self.book, letters = decide(
+        self.book, outgoing = decide(
             self.book, Look(found, passed), now, **{"host": "here", "channels": self.channels, **how}
         )
-        self.letters += letters
-        for letter in letters:
-            self.book = record(self.book, letter, self.outcome, now)
-        return [f"{note.phase} {note.alert.cause}" for letter in letters for note in letter.message.notes]
+        self.outgoing += outgoing
+        for planned in outgoing:
+            self.book = record(self.book, planned, self.outcome, now)
+        return [f"{note.phase} {note.alert.cause}" for planned in outgoing for note in planned.message.notes]
 
 
 def test_a_unit_that_fails_every_30_s_for_a_day_sends_one_message_and_one_reminder() -> None:
@@ -135,15 +137,15 @@ def test_each_alert_is_reminded_of_by_its_own_clock() -> None:
     told = []
     for hour in range(36):
         found = [circuit(1), *([circuit(2)] if hour >= 8 else [])]
-        told += [(hour, letter.message.notes[0].alert.subject) for letter in _new(host, hour, found)]
+        told += [(hour, planned.message.notes[0].alert.subject) for planned in _new(host, hour, found)]
 
     assert [(0, "host 1"), (8, "host 2"), (24, "host 1"), (32, "host 2")] == told
 
 
-def _new(host: Host, hour: int, found: Sequence[Found]) -> list[Letter]:
-    before = len(host.letters)
+def _new(host: Host, hour: int, found: Sequence[FoundCause]) -> list[OutgoingMessage]:
+    before = len(host.outgoing)
     host.look(hour * HOUR, *found)
-    return host.letters[before:]
+    return host.outgoing[before:]
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------
@@ -157,13 +159,13 @@ def test_beyond_ten_openings_an_hour_one_summary_is_sent() -> None:
     fourteen = list(map(circuit, range(14)))
     host.look(10 * MINUTE, *fourteen)
     host.look(15 * MINUTE, *fourteen, circuit(20))
-    summary = host.letters[-1].message
-    assert (10, True, 5) == (len(host.letters), summary.is_summary, len(summary.notes))
+    summary = host.outgoing[-1].message
+    assert (10, True, 5) == (len(host.outgoing), summary.is_summary, len(summary.notes))
     assert 5 == summary.text().count("PROBLEM: ")
     assert "what to do:" not in summary.text()
 
     assert ["opened host_silent"] == host.look(71 * MINUTE, *fourteen, circuit(20))
-    assert not host.letters[-1].message.is_summary
+    assert not host.outgoing[-1].message.is_summary
 
 
 def test_what_ends_is_told_however_many_began() -> None:
@@ -215,31 +217,31 @@ def test_what_says_nothing_new_is_not_changed() -> None:
 
 def test_what_did_not_get_out_is_said_again_at_the_next_look() -> None:
     """Under the same identity, and never once it did."""
-    host = Host(outcome=Outcome.NOT_SENT)
+    host = Host(outcome=Delivery.NOT_SENT)
     host.look(0 * MINUTE, OLDER)
-    host.outcome = Outcome.SENT
+    host.outcome = Delivery.SENT
     told = [host.look(minute * MINUTE, OLDER) for minute in (1, 2)]
 
     assert [["opened schema_older"], []] == told
-    assert 1 == len({letter.message.identity for letter in host.letters})
+    assert 1 == len({planned.message.identity for planned in host.outgoing})
 
 
 def test_what_perhaps_arrived_is_said_again_ever_more_rarely() -> None:
     """Under one identity; what is new in the meantime does not wait for it."""
-    host = Host(outcome=Outcome.PERHAPS)
+    host = Host(outcome=Delivery.PERHAPS)
     told = [minute for minute in range(0, 24 * 60, 5) if host.look(minute * MINUTE, OLDER)]
     assert [0, 10, 40, 130, 400, 1210] == told
-    assert 1 == len({letter.message.identity for letter in host.letters})
+    assert 1 == len({planned.message.identity for planned in host.outgoing})
 
-    host.outcome = Outcome.SENT
+    host.outcome = Delivery.SENT
     assert ["opened host_silent"] == host.look(24 * HOUR, OLDER, circuit())
 
 
 def test_who_perhaps_read_of_it_reads_of_its_end() -> None:
     """Also if nobody ever knew that the message arrived."""
-    host = Host(outcome=Outcome.PERHAPS)
+    host = Host(outcome=Delivery.PERHAPS)
     host.look(0 * MINUTE, OLDER)
-    host.outcome = Outcome.SENT
+    host.outcome = Delivery.SENT
 
     assert ["closed schema_older"] == host.look(5 * MINUTE)
 
@@ -250,10 +252,10 @@ def test_a_process_that_dies_while_it_sends_tells_twice_at_most() -> None:
     book, [first] = decide(Book(), look, NOW, host="here", channels=("mail",))
     told = []
     for minute in range(1, 60):
-        book, letters = decide(book, look, NOW + minute * MINUTE, host="here", channels=("mail",))
-        for letter in letters:
-            told.append((minute, letter.message.identity))
-            book = record(book, letter, Outcome.SENT, NOW + minute * MINUTE)
+        book, outgoing = decide(book, look, NOW + minute * MINUTE, host="here", channels=("mail",))
+        for planned in outgoing:
+            told.append((minute, planned.message.identity))
+            book = record(book, planned, Delivery.SENT, NOW + minute * MINUTE)
 
     assert [(10, first.message.identity)] == told
 
@@ -265,7 +267,7 @@ def test_each_channel_is_told_for_itself() -> None:
     host.channels = ("mail", "webhook")
 
     assert ["opened schema_older"] == host.look(5 * MINUTE, OLDER)
-    assert "webhook" == host.letters[-1].channel
+    assert "webhook" == host.outgoing[-1].channel
 
 
 def test_two_reminders_are_two_messages() -> None:
@@ -274,7 +276,7 @@ def test_two_reminders_are_two_messages() -> None:
     for day in range(3):
         host.look(day * 24 * HOUR, OLDER)
 
-    assert 3 == len({letter.message.identity for letter in host.letters})
+    assert 3 == len({planned.message.identity for planned in host.outgoing})
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,7 @@ def test_a_silence_of_a_subject_holds_every_kind_of_it() -> None:
     host.book, _ = silence(host.book, None, "host 1", NOW + HOUR, NOW, all_causes=True)
 
     assert ["opened host_silent"] == host.look(0 * MINUTE, circuit(1), circuit(2), other_kind)
-    assert "host 2" == host.letters[0].message.notes[0].alert.subject
+    assert "host 2" == host.outgoing[0].message.notes[0].alert.subject
 
 
 def test_what_is_no_longer_silenced_is_told() -> None:
@@ -334,7 +336,7 @@ def test_what_is_no_longer_silenced_is_told() -> None:
 
     assert lifted
     assert ["reminded host_silent"] == host.look(2 * HOUR, circuit(1), circuit(2))
-    assert "host 1" == host.letters[-1].message.notes[0].alert.subject
+    assert "host 1" == host.outgoing[-1].message.notes[0].alert.subject
     assert lift(host.book, "circuit", None, NOW + 3 * HOUR) == (host.book, False)
 
 
@@ -353,7 +355,7 @@ def test_the_latest_silence_decides() -> None:
 
 def test_what_is_kept_reads_back_as_it_was() -> None:
     """Through JSON, as file and table have it."""
-    host = Host(outcome=Outcome.PERHAPS)
+    host = Host(outcome=Delivery.PERHAPS)
     host.look(0 * MINUTE, OLDER, circuit())
     host.book, _ = silence(host.book, "circuit", None, NOW + HOUR, NOW, all_causes=False)
     kept = msgspec.json.decode(msgspec.json.encode([list(host.book.alerts.values()), host.book.silences]))

@@ -21,7 +21,7 @@ import pytest
 
 from jobsync import logs
 from jobsync.alerts.mail import Mail, parse_mail
-from jobsync.alerts.message import Message, Note
+from jobsync.alerts.message import AlertMessage, AlertNote
 from jobsync.alerts.model import Alert
 from jobsync.alerts.post import NotSent, Ping, Webhook, hide_secrets, ping_address, within
 from jobsync.alerts.send import channels_of, services_of
@@ -30,16 +30,16 @@ from jobsync.settings import Settings
 from tests.watch.support import HOSTILE, NOW, clerk, free_port, listener, post_office
 
 
-def note(text: str = "stock-sync: no tick", phase: str = "opened") -> Note:
+def note(text: str = "stock-sync: no tick", phase: str = "opened") -> AlertNote:
     """One thing to tell."""
     over = NOW if phase == "closed" else None
     alert = Alert("tick", "stock-sync", "timer_silent", text, "systemctl status", NOW, NOW, closed_at=over)
-    return Note(alert, phase)
+    return AlertNote(alert, phase)
 
 
-def message(*notes: Note) -> Message:
+def message(*notes: AlertNote) -> AlertMessage:
     """A message of this host."""
-    return Message("app1", NOW, notes or (note(),))
+    return AlertMessage("app1", NOW, notes or (note(),))
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +15,7 @@ from jobsync.sandbox.serve import serve
 from jobsync.wiring import Tools
 from tests.commands.support import CREDENTIALS, Cli, Feed, contents
 from tests.conftest import TEST_KEY, url_of
+from tests.watch.support import HOSTILE, add_dealership, add_run, set_job
 
 
 @pytest.fixture
@@ -83,3 +86,13 @@ def add(tools: Tools) -> Callable[..., int]:
 def rows(connection: psycopg.Connection[tuple[object, ...]]) -> Callable[[str], list[tuple[object, ...]]]:
     """Ask the test's database."""
     return lambda statement: connection.execute(statement.encode()).fetchall()
+
+
+@pytest.fixture
+def hostile(connection: psycopg.Connection[Any]) -> int:
+    """A dealership that is long silent under the worst of names, with a failed run of the same text."""
+    number = add_dealership(connection, HOSTILE, success=datetime.now(UTC) - timedelta(days=9), failed=HOSTILE)
+    add_run(connection, status="failed", exit_code=1, error=HOSTILE, traceback=f"Traceback\n  {HOSTILE}",
+            began=datetime.now(UTC) - timedelta(hours=1))  # fmt: skip
+    set_job(connection, last_tick_at=datetime.now(UTC), skipped_by=HOSTILE, consecutive_failures=9)
+    return number

@@ -173,3 +173,11 @@ class Feed:
         if isinstance(answer, bytes):
             return [answer]
         return [json.dumps({"StockList": answer, "Code": 0, "ErrorMessage": None}).encode()]
+
+
+def plain(ran: Ran, code: int, *words: str) -> None:
+    """One sentence and the code that was promised."""
+    assert "Traceback" not in ran.err
+    assert code == ran.code, ran.err
+    for word in words:
+        assert word in ran.err + ran.out

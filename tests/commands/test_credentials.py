@@ -1,195 +1,224 @@
-"""Stored credentials: bound to their place, under one key, through rotations and slips."""
+"""jobsync credentials: stored, replaced and deleted, without a secret shown."""
 
 # Expected stands before actual.
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobsync.easycars import registry
-from jobsync.easycars.credentials import Cipher
-from jobsync.errors import ConfigurationProblem
-from jobsync.wiring import Tools
-from tests.commands.support import CREDENTIALS, Add, Cli, Feed, Ran, Rows, cars, envelope, until
-from tests.conftest import TEST_KEY
+from tests.commands.support import Cli, Feed, Rows, cars, contents
 
 
-def stored_credentials(rows: Rows) -> dict[int, list[str]]:
-    """Return each dealership's four ciphertexts."""
-    columns = "client_id_encrypted, client_secret_encrypted, account_number_encrypted, account_secret_encrypted"
-    found = rows(f"SELECT dealership_id, {columns} FROM easycar_credentials ORDER BY dealership_id")
-    return {number: list(texts) for number, *texts in found}
+def item_of(ran: Any) -> Any:
+    """Return the one item of a run."""
+    [item] = ran.json["items"]
+    return item
 
 
-FROM_ANOTHER_ROW = """
-UPDATE easycar_credentials t SET account_secret_encrypted = f.account_secret_encrypted
-FROM easycar_credentials f WHERE t.dealership_id = 2 AND f.dealership_id = 1 RETURNING 1
-"""
-FROM_ANOTHER_COLUMN = """
-UPDATE easycar_credentials SET client_id_encrypted = account_secret_encrypted WHERE dealership_id = 2 RETURNING 1
-"""
+SECRETS = {
+    "client_id": "ident-SECRET-1",
+    "client_secret": "cs-SECRET-2",
+    "account_number": "EC-SECRET-3",
+    "account_secret": "as-SECRET-4",
+}
+DOCUMENT = {**SECRETS, "environment": "Test", "yard_code": "Y1"}
+
+
+@pytest.fixture
+def store(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set credentials from standard input."""
+
+    def store(document: object, dealership: int = 1, *more: str) -> Any:
+        text = document if isinstance(document, str) else json.dumps(document)
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        return cli("credentials", "set", str(dealership), "--from-stdin", *more)
+
+    return store
+
+
+def test_credentials_replace_everything_and_an_omitted_yard_clears_the_old_one(
+    cli: Cli, store: Any, feed: Feed, rows: Rows
+) -> None:
+    """Set once with a yard, inactive since, set again without: active, new account, no yard, sent as stored."""
+    cli("dealership", "add", "Northside")
+    assert 0 == store(DOCUMENT).code
+    assert [("Y1", True)] == rows("SELECT yard_code, is_active FROM easycar_credentials")
+    rows("UPDATE easycar_credentials SET is_active = false RETURNING 1")
+    feed.answers["other"] = cars("A")
+
+    ran = store({**SECRETS, "account_number": "other", "environment": "Production"}, 1, "--json")
+
+    assert (0, {"dealership_id": 1, "environment": "Production", "yard_code": None}) == (ran.code, ran.json)
+    assert [(None, True, "Production")] == rows("SELECT yard_code, is_active, environment FROM easycar_credentials")
+    assert 0 == cli("stock-sync").code
+    assert ["other"] == feed.asked
+
+
+def test_no_secret_is_ever_shown(cli: Cli, store: Any, feed: Feed, database_url: str) -> None:
+    """Not on screen, not in logs at debug, not in any table, not when the vendor echoes it in an error or a feed."""
+    cli("dealership", "add", "Northside")
+    outputs = [store(DOCUMENT), store(DOCUMENT, 1, "--json")]
+    echo = " ".join(SECRETS.values())
+    answer = json.dumps({"Code": 7, "ErrorMessage": f"no {echo}", "StockList": None}).encode()
+    feed.answers[SECRETS["account_number"]] = answer
+    outputs += [cli("stock-sync", *more, JOBSYNC_LOG_LEVEL="debug") for more in ((), ("--json",), ("--dry-run",))]
+    feed.tokens[SECRETS["client_id"]] = json.dumps({"Code": 1, "ErrorMessage": f"no {echo}", "Token": None}).encode()
+    outputs += [cli("stock-sync", JOBSYNC_LOG_FORMAT="console", JOBSYNC_LOG_LEVEL="debug")]
+    for arguments in (
+        ("dealership", "show", "1"),
+        ("dealership", "list"),
+        ("runs", "list"),
+        ("runs", "show", cli("runs", "list", "--json").json[0]["run_id"]),
+    ):
+        outputs += [cli(*arguments), cli(*arguments, "--json")]
+
+    told = "\n".join([ran.out + ran.err for ran in outputs] + [str(rows) for rows in contents(database_url).values()])
+
+    assert "•••" in told
+    for secret in SECRETS.values():
+        assert secret not in told
+
+
+def test_stored_credentials_are_followed_by_what_to_do_next(cli: Cli, store: Any) -> None:
+    """Try them, and sync: the slot that failed for the old ones is over."""
+    cli("dealership", "add", "Northside")
+
+    _, first, then = store(DOCUMENT).out.splitlines()
+
+    assert "next: jobsync credentials test 1" == first
+    assert then.startswith("then: jobsync stock-sync --dealership 1 (after wrong credentials")
+
+
+BAD: list[tuple[object, str]] = [
+    ("", "not JSON"),
+    ("{" + json.dumps(DOCUMENT), "not JSON"),
+    ("[" * 100_000, "not JSON"),
+    ("[]", "one JSON object"),
+    ('"cs-SECRET-2"', "one JSON object"),
+    ({**DOCUMENT, "client_secret": " "}, "client_secret: required"),
+    ({**DOCUMENT, "client_secret": 12345}, "client_secret: expected text, in quotes"),
+    ({**DOCUMENT, "yard_code": 7}, "yard_code: expected text, in quotes"),
+    ({key: value for key, value in DOCUMENT.items() if key != "account_secret"}, "account_secret: required"),
+    ({**DOCUMENT, "environment": "test"}, "environment: expected Test or Production"),
+    ({**DOCUMENT, "yard_code": "y" * 51}, "yard_code: expected text of at most 50"),
+    ({**DOCUMENT, "client_id": "x" * 201}, "client_id: 201 characters, at most 200"),
+    ({**DOCUMENT, "yardcode": "Y1"}, "unknown field yardcode"),
+    ({**DOCUMENT, "yard_code": "Y\x00"}, "yard_code"),
+    ({**DOCUMENT, "client_secret": "cs-SECRET-2\ud800"}, "client_secret"),
+]
+
+
+def test_bad_credentials_are_refused_without_quoting_them(cli: Cli, store: Any, database_url: str) -> None:
+    """Exit 2, the field and what was expected, nothing stored."""
+    cli("dealership", "add", "Northside")
+    before = contents(database_url)
+    for document, words in BAD:
+        ran = store(document, 1, "--json")
+
+        assert (2, 2) == (ran.code, ran.json["exit_code"])
+        assert words in ran.json["error"]
+        assert "SECRET" not in ran.out + ran.err
+    assert before == contents(database_url)
+
+
+def test_credentials_of_an_unknown_dealership_are_refused(store: Any) -> None:
+    """Exit 2."""
+    assert 2 == store(DOCUMENT, 7).code
+
+
+def test_credentials_without_a_key_or_a_terminal_are_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key: 78. No terminal to ask on and no --from-stdin: 2."""
+    cli("dealership", "add", "Northside")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    no_key = cli("credentials", "set", "1", "--from-stdin", "--json", JOBSYNC_ENCRYPTION_KEY="")
+    no_terminal = cli("credentials", "set", "1", "--json")
+
+    assert (78, 2) == (no_key.code, no_terminal.code)
+    assert "--from-stdin" in no_terminal.json["error"]
+
+
+def test_each_answer_is_checked_before_the_next_question(cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip is named and asked again at once: nothing that was typed before is lost, nothing secret is quoted."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    asked = []
+    answers = iter(["id", " ", "secret-one", "x" * 600, "EC1", "secret-two", "Testing", "test", "Y" * 60, "Y1"])
+
+    def prompt(words: str, **_how: object) -> str:
+        asked.append(words.split(maxsplit=1)[0])
+        return next(answers)
+
+    cli("dealership", "add", "Northside")
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("typer.prompt", prompt)
+    ran = cli("credentials", "set", "1")
+
+    names = "ClientID ClientSecret ClientSecret AccountNumber AccountNumber AccountSecret Environment Environment"
+    assert [*names.split(), "YardCode", "YardCode"] == asked
+    assert (0, [("Test", "Y1")]) == (ran.code, rows("SELECT environment, yard_code FROM easycar_credentials"))
+    problems = (
+        "client_secret: required",
+        "account_number: 600",
+        "environment: expected Test or",
+        "yard_code: expected",
+    )
+    assert all(f"jobsync: {problem}" in ran.err for problem in problems), ran.err
+    assert "xxx" not in ran.err
 
 
 @pytest.mark.parametrize(
-    ("statement", "field"), [(FROM_ANOTHER_ROW, "account_secret"), (FROM_ANOTHER_COLUMN, "client_id")]
+    "words", ["credentials delete 1", "units uninstall --root {root}"], ids=["credentials", "units"]
 )
-def test_a_ciphertext_that_was_copied_elsewhere_is_refused(
-    cli: Cli, add: Add, rows: Rows, feed: Feed, statement: str, field: str
+def test_what_destroys_needs_a_yes_without_a_terminal(
+    words: str, cli: Cli, store: Any, rows: Rows, tmp_path: Path
 ) -> None:
-    """Another row's or column's is never used: the dealership fails, nothing is asked, field and remedy are named."""
-    add("Northside", "N")
-    add("Southside", "S", account_secret="another-secret")
-    feed.answers["N"] = feed.answers["S"] = cars("A")
-    rows(statement)
+    """Nobody can be asked: nothing is done, and the message says which option it needs."""
+    cli("dealership", "add", "Northside")
+    store(DOCUMENT)
 
-    ran = cli("stock-sync", "--json")
-    doctor = cli("doctor", "--offline")
+    ran = cli(*words.format(root=tmp_path).split())
 
-    [north, south] = sorted(ran.json["items"], key=lambda item: item["dealership_id"])
-    assert ("success", "failed", "credentials") == (north["status"], south["status"], south["reason"])
-    assert f"{field} of dealership 2" in south["error"]
-    assert "jobsync credentials set 2" in south["error"]
-    assert ["N"] == feed.asked
-    assert (78, True) == (doctor.code, f"dealership 2 ({field})" in doctor.out)
+    assert (2, True) == (ran.code, "--yes" in ran.err)
+    assert [(1,)] == rows("SELECT count(*) FROM easycar_credentials")
 
 
-def test_a_row_that_was_copied_whole_is_used_and_told(cli: Cli, add: Add, rows: Rows, feed: Feed) -> None:
-    """As by an administrator's statement: the item warns, the doctor counts it, and a rotation makes it its own."""
-    add("Northside", "N")
-    feed.answers["N"] = cars("A")
-    rows("INSERT INTO dealerships (name) VALUES ('Southside') RETURNING 1")
-    rows(
-        "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
-        " account_number_encrypted, account_secret_encrypted, environment) SELECT 2, client_id_encrypted,"
-        " client_secret_encrypted, account_number_encrypted, account_secret_encrypted, environment"
-        " FROM easycar_credentials RETURNING 1"
+@pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, 0), ("n", 130, 1)])
+def test_what_destroys_asks_on_a_terminal(
+    answer: str, code: int, left: int, cli: Cli, store: Any, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another answer than yes leaves everything as it is."""
+    cli("dealership", "add", "Northside")
+    store(DOCUMENT)
+    terminal = io.StringIO(f"{answer}\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", terminal)
+
+    assert code == cli("credentials", "delete", "1").code
+    assert [(left,)] == rows("SELECT count(*) FROM easycar_credentials")
+
+
+def test_deleted_credentials_are_gone(cli: Cli, store: Any, rows: Rows) -> None:
+    """The dealership is left out then; a second deletion finds nothing and leaves no audit row."""
+    cli("dealership", "add", "Northside")
+    store(DOCUMENT)
+
+    first = cli("credentials", "delete", "1", "--yes", "--json")
+    second = cli("credentials", "delete", "1", "--yes", "--json")
+
+    assert (0, True, 0, False) == (first.code, first.json["deleted"], second.code, second.json["deleted"])
+    assert "no_credentials" == item_of(cli("stock-sync", "--json"))["reason"]
+    assert [("dealership.add",), ("credentials.set",), ("credentials.delete",)] == rows(
+        "SELECT action FROM audit ORDER BY id"
     )
-
-    item = cli("stock-sync", "--dealership", "2", "--json").json["items"][0]
-    before = cli("doctor", "--offline").out
-    cli("credentials", "rotate-key")
-    after = cli("doctor", "--offline").out
-
-    assert ("success", 1) == (item["status"], item["created"])
-    assert "copied from dealership 1: jobsync credentials set 2" in item["warnings"][0]
-    assert ("by the program before or copied: dealership 2" in before, "copied" in after) == (True, False)
-
-
-def test_rotation_binds_and_unbinds(cli: Cli, add: Add, rows: Rows, feed: Feed) -> None:
-    """With the key left as it is, too; unbound ones are counted by the doctor, and work."""
-    add("Northside", "N")
-    feed.answers["N"] = cars("A")
-    bound = stored_credentials(rows)
-    unbinding = cli("credentials", "rotate-key", "--unbound", "--json")
-    unbound = stored_credentials(rows)
-    doctor = [cli("doctor", "--offline").out]
-    tested = cli("credentials", "test", "1")
-    cli("credentials", "rotate-key")
-    doctor.append(cli("doctor", "--offline").out)
-
-    assert (0, {"rotated": 1}, 0) == (unbinding.code, unbinding.json, tested.code)
-    marks = [{text.startswith("v2:") for text in texts[1]} for texts in (bound, unbound, stored_credentials(rows))]
-    assert [{True}, {False}, {True}] == marks
-    cipher = Cipher(base64.b64decode(TEST_KEY))
-    assert "N" == cipher.decrypt(unbound[1][2])
-    assert ["bound credentials" in out for out in doctor] == [True, False]
-
-
-def test_the_key_from_before_a_rotation_stores_nothing(
-    cli: Cli, add: Add, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """78 with the remedy; stored with the newer key as previous, for a dealership alone, or where the key is lost."""
-    add("Northside", "N")
-    old = cli.environ["JOBSYNC_ENCRYPTION_KEY"]
-    new = "A" * 43 + "="
-    cli("credentials", "rotate-key", JOBSYNC_ENCRYPTION_KEY=new, JOBSYNC_ENCRYPTION_KEY_PREVIOUS=old)
-    cli("dealership", "add", "Southside")
-    before = stored_credentials(rows)
-
-    def store(number: int, *more: str, **keys: str) -> Ran:
-        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(CREDENTIALS)))
-        return cli("credentials", "set", str(number), "--from-stdin", "--json", *more, **keys)
-
-    refused = store(2)
-
-    assert (78, before) == (refused.code, stored_credentials(rows))
-    assert "credentials set 2 --key-lost" in refused.json["error"]
-    assert 0 == store(1).code  # its own are replaced, whatever they were stored with
-    assert 0 == store(1, JOBSYNC_ENCRYPTION_KEY=new).code
-    assert 0 == store(2, JOBSYNC_ENCRYPTION_KEY_PREVIOUS=new).code
-    assert 0 == store(1, "--key-lost", JOBSYNC_ENCRYPTION_KEY="B" * 43 + "=").code
-
-
-def test_credentials_stored_beside_a_rotation_are_refused_or_rotated(
-    cli: Cli, add: Add, rows: Rows, tools: Tools
-) -> None:
-    """Whoever comes second waits for the first and then judges by what it left: no row keeps the old key unnoticed."""
-    add("Northside", "N")
-    cli("dealership", "add", "Southside")
-    old = cli.environ["JOBSYNC_ENCRYPTION_KEY"]
-    new = Cipher(bytes(32), previous=base64.b64decode(old))
-    failed: list[BaseException] = []
-
-    def store() -> None:
-        try:
-            with tools.engine.begin() as connection:
-                registry.require_key_of_others(connection, 2, tools.cipher)
-        except ConfigurationProblem as problem:
-            failed.append(problem)
-
-    storing = threading.Thread(target=store)
-    with tools.engine.begin() as connection:
-        registry.rotate_key(connection, new)
-        storing.start()
-        until(lambda: rows("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'"))
-    storing.join(20)
-
-    assert "decrypts none of the other" in str(failed[0])
-
-
-def test_a_rotation_that_breaks_off_changes_nothing(cli: Cli, add: Add, rows: Rows, connection: Any) -> None:
-    """The database refuses the last of three rows: all are as they were, under the key that they were stored with."""
-    for number in range(3):
-        add(f"Yard {number}", f"EC{number}")
-    before = stored_credentials(rows)
-    connection.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this one'; END$$;"
-        "CREATE TRIGGER refuse BEFORE UPDATE ON easycar_credentials FOR EACH ROW WHEN (NEW.dealership_id = 3)"
-        " EXECUTE FUNCTION refuse()"
+    assert [({"environment": "Test", "yard_code": "Y1"},)] == rows(
+        "SELECT details FROM audit WHERE action = 'credentials.set'"
     )
-
-    ran = cli("credentials", "rotate-key", "--json")
-
-    assert (False, before) == (ran.code == 0, stored_credentials(rows))
-
-
-def test_what_a_vendor_quotes_back_reaches_no_output(cli: Cli, add: Add, rows: Rows, feed: Feed) -> None:
-    """A secret in an error of EasyCars, in any of its forms: not in the log, in JSON, on a screen, nor in a table."""
-    secret = "Wombat-7f3A/x+9=zz"
-    raw = secret.encode()
-    forms = {
-        "upper": secret.upper(),
-        "base64": base64.b64encode(b"N:" + raw).decode(),
-        "hex": raw.hex(),
-        "url": "".join(f"%{byte:02X}" for byte in raw),
-        "wrapped": secret[:9] + "\r\n " + secret[9:],
-        "begun": secret[:12],
-        "short": "N1x",
-    }
-    add("Northside", "N1x", account_secret=secret)
-    feed.answers["N1x"] = envelope(7, message="refused: " + " | ".join(forms.values()))
-    ran = [cli("stock-sync", "--json"), cli("stock-sync"), cli("credentials", "test", "1", "--json")]
-    ran += [cli(*words.split()) for words in ("runs list --json", "status", "health --json", "stock history 1 --json")]
-    said = [text for one in ran for text in (one.out, one.err)]
-    said += [str(rows(f"SELECT * FROM {table}")) for table in ("job_runs", "job_items", "easycar_sync_logs")]
-
-    assert 1 == ran[0].code
-    assert "•••" in ran[0].json["items"][0]["error"]
-    cores = [*forms.values(), secret[9:], forms["base64"][4:24], secret[2:], secret[:9] + " "]
-    assert [] == [core for core in cores for text in said if core.casefold() in text.casefold()]

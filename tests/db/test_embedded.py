@@ -9,7 +9,7 @@ import pytest
 
 from jobsync.db import embedded
 from jobsync.errors import ExitCode
-from jobsync.private_postgres.server import NotStarted
+from jobsync.private_postgres.server import ServerNotStarted
 
 
 def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_what_did_not_start_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
     """The sentence of the room as it is; exit code 69."""
 
     def fail(*_: object, **__: object) -> None:
-        raise NotStarted("the disk is full")
+        raise ServerNotStarted("the disk is full")
 
     monkeypatch.setattr(embedded, "_acquire", fail)
     with pytest.raises(embedded.EmbeddedDown, match="the disk is full") as caught:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from freezegun import freeze_time
 
-from jobsync.deploy.cron import Memory, is_silent, render_crontab
+from jobsync.deploy.cron import CronMemory, is_silent, render_crontab
 from jobsync.deploy.installation import Installation
 from jobsync.runner.lock import lock_key
 from tests.commands.support import Cli
@@ -105,7 +105,7 @@ def test_what_is_silent(job: str, code: int, silent: bool) -> None:
 
 def test_failure_that_lasts_is_told_once_a_day(tmp_path: Path) -> None:
     """Each cause for itself: no news before 24 hours are over, also if another came between; a recovery ends all."""
-    memory = Memory({"STATE_DIRECTORY": str(tmp_path)}, "stock-sync")
+    memory = CronMemory({"STATE_DIRECTORY": str(tmp_path)}, "stock-sync")
     told = [memory.is_news(cause) for cause in ("69 mail", "69 mail", "78 key", "69 mail", "78 key")]
     with freeze_time(datetime.now(UTC) + timedelta(hours=25)):
         told.append(memory.is_news("69 mail"))
@@ -120,14 +120,14 @@ def test_a_spoiled_memory_is_none(tmp_path: Path, text: str) -> None:
     """The failure is told, and the next one finds a memory."""
     (tmp_path / "cron").mkdir()
     (tmp_path / "cron" / "stock-sync").write_text(text)
-    memory = Memory({"STATE_DIRECTORY": str(tmp_path)}, "stock-sync")
+    memory = CronMemory({"STATE_DIRECTORY": str(tmp_path)}, "stock-sync")
 
     assert [memory.is_news("69 mail"), memory.is_news("69 mail")] == [True, False]
 
 
 def test_without_a_place_for_its_memory_every_failure_is_told(tmp_path: Path) -> None:
     """Better twice than never."""
-    memory = Memory({"STATE_DIRECTORY": str(tmp_path / "nowhere/at/all")}, "stock-sync")
+    memory = CronMemory({"STATE_DIRECTORY": str(tmp_path / "nowhere/at/all")}, "stock-sync")
 
     assert [memory.is_news("1"), memory.is_news("1")] == [True, True]
 

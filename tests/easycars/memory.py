@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobsync.easycars.identity import stock_key
-from jobsync.easycars.model import FEED_COLUMNS, Car, Current, HeldSet, Hold, Listed, Policy, Row, StockPlan, Window
+from jobsync.easycars.model import (
+    FEED_COLUMNS,
+    Car,
+    Current,
+    HeldSet,
+    Hold,
+    Listed,
+    Policy,
+    StockPlan,
+    VehicleRow,
+    Window,
+)
 from jobsync.easycars.parse import fingerprint, rules_of, says_sold, status_word
 from jobsync.easycars.plan import plan_stock, sort_feed
 from jobsync.sandbox.fields import blank_vehicle
@@ -53,8 +64,8 @@ class Dealer:
     policy: Policy = field(default_factory=Policy)
     now: datetime = FIRST_NIGHT
     yard: str | None = None
-    rows: dict[str, Row] = field(default_factory=dict)
-    retired: list[Row] = field(default_factory=list)
+    rows: dict[str, VehicleRow] = field(default_factory=dict)
+    retired: list[VehicleRow] = field(default_factory=list)
     other_stock_keys: dict[str, str] = field(default_factory=dict)
     other_vins: dict[str, str] = field(default_factory=dict)
     status_words: frozenset[str] = frozenset()
@@ -158,7 +169,7 @@ class Dealer:
         moved = {change.row.id: self._take(change.row) for change in (*plan.changed, *plan.restated)}
         for car in plan.created:
             assert car.stock_key not in {row.listed.stock_key for row in self.rows.values()}
-            self._put(Row(self._listed(next(self._ids), car), dict(car.values), car.document))
+            self._put(VehicleRow(self._listed(next(self._ids), car), dict(car.values), car.document))
         for change in (*plan.changed, *plan.restated):
             row = moved[change.row.id]
             digest = change.car.content_hash
@@ -169,7 +180,7 @@ class Dealer:
                 content_hash=(fingerprint(digest, locked) if locked else digest) if change.is_whole else None,
                 missing_since=None,
             )
-            self._put(Row(listed, dict(change.values), change.car.document))
+            self._put(VehicleRow(listed, dict(change.values), change.car.document))
         for listed, digest in plan.recognized:
             row = self.rows[listed.stock_number]
             self._put(replace(row, listed=row.listed._replace(content_hash=digest)))
@@ -209,7 +220,7 @@ class Dealer:
                     )
                 )
 
-    def _take(self, listed: Listed) -> Row:
+    def _take(self, listed: Listed) -> VehicleRow:
         """Take a row out, to be put back under the number that it has then."""
         for row in [row for row in self.retired if row.listed.id == listed.id]:
             self.retired.remove(row)
@@ -231,7 +242,7 @@ class Dealer:
             excluded_by=None,
         )
 
-    def _put(self, row: Row) -> None:
+    def _put(self, row: VehicleRow) -> None:
         values = row.values
         said = json.loads(row.document).get("StockStatus", values["stock_status"])
         sold_there = says_sold(status_word(str(said or "")), self.status_map)
@@ -250,4 +261,4 @@ class Dealer:
             and not sold_there,
         )
         assert set(FEED_COLUMNS) <= set(values)
-        self.rows[listed.stock_number] = Row(listed, values, row.document)
+        self.rows[listed.stock_number] = VehicleRow(listed, values, row.document)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from jobsync.hosts.circuit import OPENS_AFTER, Change, HostLine, merged
+from jobsync.hosts.circuit import OPENS_AFTER, CircuitChange, HostLine, merged
 
 
 class Time:
@@ -97,11 +97,11 @@ def test_circuit_opens_after_faults_in_a_row() -> None:
     host = line(Time())
     for _ in range(OPENS_AFTER - 1):
         host.end(unreachable=True)
-    assert host.end(unreachable=False) == Change(0, open=False, probed=False, turned=False)
+    assert host.end(unreachable=False) == CircuitChange(0, open=False, probed=False, turned=False)
 
     changes = [host.end(unreachable=True) for _ in range(OPENS_AFTER)]
 
-    assert changes[-1] == Change(OPENS_AFTER, open=True, probed=False, turned=True)
+    assert changes[-1] == CircuitChange(OPENS_AFTER, open=True, probed=False, turned=True)
     assert not host.admit()
 
 
@@ -109,7 +109,7 @@ def test_faults_of_earlier_runs_count() -> None:
     """A run that does one call a tick opens the circuit as well."""
     change = line(Time(), faults=OPENS_AFTER - 1).end(unreachable=True)
 
-    assert change == Change(OPENS_AFTER, open=True, probed=False, turned=True)
+    assert change == CircuitChange(OPENS_AFTER, open=True, probed=False, turned=True)
 
 
 def test_good_answers_leave_nothing_to_remember() -> None:
@@ -129,7 +129,7 @@ def test_open_circuit_lets_one_probe_through() -> None:
     change = host.end(unreachable=True)
     waiting.join(5)
 
-    assert change == Change(8, open=True, probed=True, turned=False)
+    assert change == CircuitChange(8, open=True, probed=True, turned=False)
     assert second == [False]
 
 
@@ -140,7 +140,7 @@ def test_answered_probe_closes_the_circuit() -> None:
 
     change = host.end(unreachable=False)
 
-    assert change == Change(0, open=False, probed=True, turned=True)
+    assert change == CircuitChange(0, open=False, probed=True, turned=True)
     assert host.admit()
 
 
@@ -183,7 +183,7 @@ def test_host_that_is_asked_too_often_is_left_alone_at_once() -> None:
     change = host.end(unreachable=False, too_often=True)
     under_way = host.end(unreachable=False)
 
-    assert change == Change(0, open=True, probed=False, turned=True, too_often=True)
+    assert change == CircuitChange(0, open=True, probed=False, turned=True, too_often=True)
     assert under_way is None
     assert not host.admit()
 
@@ -241,7 +241,7 @@ def test_only_the_probe_may_ask_an_open_host() -> None:
     line = easycars(is_open=True, faults_in_a_row=6)
     assert line.admit("a")
 
-    assert (line.probes("a"), line.may_ask("a"), line.may_ask("b")) == (True, True, False)
+    assert (line.may_ask("a"), line.may_ask("b")) == (True, False)
     assert not line.may_go_on()
 
 
@@ -251,7 +251,7 @@ def test_a_probe_that_succeeds_lets_the_run_go_on() -> None:
     line.admit("a")
     change = line.end(unreachable=False, item="a")
 
-    assert change == Change(0, open=False, probed=True, turned=True)
+    assert change == CircuitChange(0, open=False, probed=True, turned=True)
     assert (line.admit("b"), line.may_ask("c")) == (True, True)
 
 
@@ -277,8 +277,8 @@ def test_a_host_that_wants_to_rest(seconds: float, asked: bool) -> None:
 
 def test_two_changes_are_remembered_as_one() -> None:
     """What opened and closed again has not turned; a wish to rest is not forgotten."""
-    opened = Change(5, open=True, probed=False, turned=True, not_before_s=30.0)
-    closed = Change(0, open=False, probed=True, turned=True)
+    opened = CircuitChange(5, open=True, probed=False, turned=True, not_before_s=30.0)
+    closed = CircuitChange(0, open=False, probed=True, turned=True)
 
     assert merged(None, opened) == opened
-    assert merged(opened, closed) == Change(0, open=False, probed=True, turned=False, not_before_s=30.0)
+    assert merged(opened, closed) == CircuitChange(0, open=False, probed=True, turned=False, not_before_s=30.0)

@@ -23,7 +23,7 @@ import psycopg
 import pytest
 
 from jobsync.private_postgres import guardian, server
-from jobsync.private_postgres.server import NotAllowed, NotStarted
+from jobsync.private_postgres.server import NotAllowed, ServerNotStarted
 
 acquire = partial(server.acquire, name="jobsync")
 SOURCES = Path(server.__file__).parents[2]
@@ -33,14 +33,14 @@ NAMELESS = 54321
 USER = """
 import json, sys
 from pathlib import Path
-from jobsync.private_postgres.server import NotAllowed, NotStarted, acquire
+from jobsync.private_postgres.server import NotAllowed, ServerNotStarted, acquire
 
 folder, options = json.loads(sys.argv[1])
 if "_account_home" in options:
     options["_account_home"] = Path(options["_account_home"])
 try:
     lease = acquire(Path(folder), name="jobsync", durable=False, **options)
-except (NotAllowed, NotStarted) as error:
+except (NotAllowed, ServerNotStarted) as error:
     print(json.dumps([type(error).__name__, str(error)]), flush=True)
 else:
     print(json.dumps([lease.url, lease.version]), flush=True)
@@ -293,7 +293,7 @@ def test_a_killed_initdb_leaves_nothing_in_the_way(tmp_path: Path, start: Start)
     user = start(folder)
     wait_until((folder / "data.new").exists, "initdb has begun")
     os.kill(guardian_of(folder), signal.SIGKILL)
-    assert user.answer()[0] == "NotStarted"
+    assert user.answer()[0] == "ServerNotStarted"
     with acquire(folder, durable=False) as lease:
         assert query(lease.url, "select 1") == 1
     wait_until_gone(folder)
@@ -315,7 +315,7 @@ def test_a_failed_start_says_why_and_leaves_nothing(folder: Path) -> None:
     """A server that refuses its configuration is quoted, and nothing is left running."""
     with (folder / "data" / "postgresql.conf").open("a") as file:
         file.write("\nnonsense = 'x'\n")
-    with pytest.raises(NotStarted, match=r'unrecognized configuration parameter "nonsense"'):
+    with pytest.raises(ServerNotStarted, match=r'unrecognized configuration parameter "nonsense"'):
         acquire(folder)
     wait_until_gone(folder)
 

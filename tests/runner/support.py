@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from jobsync.db.engine import Database
 from jobsync.errors import Unavailable
 from jobsync.jobs import Job
-from jobsync.runner.items import Attempt, Item, work_items
+from jobsync.runner.items import Attempt, Item, ItemQueue, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.lock import LockSession
 from jobsync.runner.run import Run
@@ -132,7 +132,7 @@ def working(
 
     def over(run: Run) -> list[ItemResult]:
         run.eligible = len(chosen)
-        return [*work_items(run, chosen, work, concurrency=concurrency), *left_out]
+        return [*work_queues(run, [ItemQueue(chosen)], work, concurrency=concurrency), *left_out]
 
     return over
 

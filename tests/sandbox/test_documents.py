@@ -23,7 +23,6 @@ from jobsync.sandbox.documents import (
     is_key,
     make_key,
     taxpayer_of,
-    wrap_authorized,
     write_documents,
 )
 from jobsync.sri.parse import open_file
@@ -43,6 +42,17 @@ VERSIONS = [(code, version) for code, (_, versions) in KINDS.items() for version
 def key_of(code: str, number: int = 1, *, environment: str = "1") -> str:
     """A key of the invented issuer."""
     return make_key(date(2026, 7, 1), code, RUC, number, environment=environment)
+
+
+def wrap_authorized(document: bytes, key: str, at: datetime) -> bytes:
+    """Return a document as people keep it once it is authorized; `at` is aware."""
+    environment = "PRUEBAS" if key[23] == "1" else "PRODUCCIÓN"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        f"<autorizacion><estado>AUTORIZADO</estado><numeroAutorizacion>{key}</numeroAutorizacion>"
+        f"<fechaAutorizacion>{at.isoformat(timespec='seconds')}</fechaAutorizacion><ambiente>{environment}</ambiente>"
+        f"<comprobante><![CDATA[{document.decode()}]]></comprobante><mensajes/></autorizacion>"
+    ).encode()
 
 
 def test_rucs_are_right_and_differ() -> None:

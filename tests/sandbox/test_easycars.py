@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import Behaviour, Client, Dealer, Feed, Night, Scenario, default_scenario
+from jobsync.sandbox.scenario import Behaviour, Client, Dealer, Scenario, ScenarioFeed, ScenarioNight, default_scenario
 from jobsync.sandbox.serve import serve
-from jobsync.sandbox.stock import expected_differences
+from tests.sandbox.differences import expected_differences
 
 CLIENT = Client("client", "client-secret")
 DEALER = Dealer("Test Yard", "EC900001", "account-secret", "client", vehicles=12, yards=("100", "200"))
@@ -168,7 +168,7 @@ def test_yard_code_filters(play: Play) -> None:
 
 def test_wrong_yard_item_ignores_the_filter(play: Play) -> None:
     """The oddity of another yard is sent whatever yard is asked for."""
-    caller = play(dealer=replace(DEALER, nights={1: Night(oddities=("wrong_yard",))}))
+    caller = play(dealer=replace(DEALER, nights={1: ScenarioNight(oddities=("wrong_yard",))}))
 
     assert {item["YardCode"] for item in caller.stock(YardCode="100").values()} == {"100", "ELSEWHERE"}
 
@@ -280,7 +280,7 @@ def test_slow_answers_late(play: Play) -> None:
 
 def test_drip_comes_piece_by_piece(play: Play) -> None:
     """A dripping body arrives in small pieces over time, complete at the end."""
-    feed = Feed(body=b'{"StockList":[],"Code":0,"ErrorMessage":null}')
+    feed = ScenarioFeed(body=b'{"StockList":[],"Code":0,"ErrorMessage":null}')
     caller = play(Behaviour("drip", bytes_per_second=150), dealer=replace(DEALER, feed=feed))
     body = {"AccountNumber": "EC900001", "AccountSecret": "account-secret"}
     bearer = {"Authorization": f"Bearer {caller.token()}"}
@@ -319,7 +319,7 @@ def test_token_requests_misbehave_too(play: Play) -> None:
 
 def test_odd_text_reaches_the_wire(play: Play) -> None:
     """NaN, a lone surrogate's escape and a NUL's escape come through unaltered."""
-    odd = Night(oddities=("nan_price", "lone_surrogate", "nul_character"))
+    odd = ScenarioNight(oddities=("nan_price", "lone_surrogate", "nul_character"))
     content = play(dealer=replace(DEALER, nights={1: odd})).ask().content
 
     assert all(text in content for text in (b'"Price":NaN', rb"\ud83d", rb"\u0000"))

@@ -9,8 +9,9 @@ import pytest
 
 from jobsync.sandbox.fields import FIELDS
 from jobsync.sandbox.oddities import HUGE_BYTES, ODDITIES, WRONG_YARD, odd_items, odd_stock_number
-from jobsync.sandbox.scenario import Dealer, Feed, Night, default_scenario
-from jobsync.sandbox.stock import entries_on, expected_differences, vehicles_on
+from jobsync.sandbox.scenario import Dealer, ScenarioFeed, ScenarioNight, default_scenario
+from jobsync.sandbox.stock import entries_on, vehicles_on
+from tests.sandbox.differences import expected_differences
 
 DEALER = Dealer("Test Yard", "EC900001", "secret", "client", vehicles=200, yards=("100", "200"))
 
@@ -66,7 +67,7 @@ def test_differences_of_one_night_with_itself_are_none() -> None:
 
 def test_a_raw_body_has_no_differences() -> None:
     """What is not a list of items cannot be compared, and that is said."""
-    raw = replace(DEALER, nights={2: Night(feed=Feed(body=b"{}"))})
+    raw = replace(DEALER, nights={2: ScenarioNight(feed=ScenarioFeed(body=b"{}"))})
 
     with pytest.raises(ValueError, match="raw body on night 2"):
         expected_differences(raw, 1, 2)
@@ -91,7 +92,7 @@ def test_demo_dealers_show_every_difference() -> None:
 
 
 def _odd(name: str) -> list[bytes]:
-    night = Night(oddities=(name,))
+    night = ScenarioNight(oddities=(name,))
     entries = entries_on(replace(DEALER, vehicles=3, nights={1: night}), 1)
     return [entry.text for entry in entries[3:]]
 
@@ -149,8 +150,8 @@ def test_missing_fields_are_missing() -> None:
 
 def test_oddities_need_no_stock() -> None:
     """Oddities can be sent by a dealer without vehicles, and by one whose items are written down."""
-    empty = replace(DEALER, vehicles=0, nights={1: Night(oddities=("nan_price",))})
-    listed = replace(empty, feed=Feed(items=(b"{}",)))
+    empty = replace(DEALER, vehicles=0, nights={1: ScenarioNight(oddities=("nan_price",))})
+    listed = replace(empty, feed=ScenarioFeed(items=(b"{}",)))
 
     assert [len(entries_on(dealer, 1)) for dealer in (empty, listed)] == [1, 2]
     assert odd_items("nan_price", vehicles_on(DEALER, 1)[0])

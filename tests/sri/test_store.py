@@ -143,7 +143,7 @@ def test_changed_document_is_neither_begun_nor_written(connection: Connection, a
         empty_count=0,
     )
     authorized = store.write_authorized(
-        connection, document, number="1", authorized_at=None, answer=b"a", xml=None, found=store.Found()
+        connection, document, number="1", authorized_at=None, answer=b"a", xml=None, found=store.DocumentSummary()
     )
 
     assert (begun, waited, authorized) == (None, False, False)

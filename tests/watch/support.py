@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from jobsync.alerts.message import Message
+from jobsync.alerts.message import AlertMessage
 from jobsync.alerts.post import NotSent
 from jobsync.errors import Unavailable
 from jobsync.watch.model import Snapshot
@@ -46,9 +46,9 @@ class Memory:
     broken: bool = False
     perhaps: bool = False
     refused: tuple[str, ...] = ()
-    sent: list[Message] = field(default_factory=list)
+    sent: list[AlertMessage] = field(default_factory=list)
 
-    def send(self, message: Message) -> tuple[str, ...]:
+    def send(self, message: AlertMessage) -> tuple[str, ...]:
         """Keep the message."""
         if self.broken:
             raise NotSent(f"{self.name}: it is broken")

@@ -22,7 +22,7 @@ COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "setti
 _AGAIN = "run jobsync adopt again once it is put right there"
 
 
-class Taken(JobsyncError):
+class IdsTaken(JobsyncError):
     """Ids of the original are here already and are somebody else's; nothing is brought."""
 
     def __init__(self, left: Sequence[Left]) -> None:
@@ -36,7 +36,7 @@ class Taken(JobsyncError):
 
 
 @dataclass
-class Outcome:
+class Adoption:
     """
     What an adoption did, or would do.
 
@@ -53,7 +53,7 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-def adopt(original: Original, connection: Connection, cipher: Callable[[], Cipher], *, dry_run: bool) -> Outcome:
+def adopt(original: Original, connection: Connection, cipher: Callable[[], Cipher], *, dry_run: bool) -> Adoption:
     """
     Bring over what is new or changed in the original since the last time.
 
@@ -63,7 +63,7 @@ def adopt(original: Original, connection: Connection, cipher: Callable[[], Ciphe
         dry_run: only say what would be done.
 
     Raises:
-        Taken: an id exists here and was not brought from this original.
+        IdsTaken: an id exists here and was not brought from this original.
         ConfigurationProblem: no key is set, or it opens none of the credentials.
     """
     if not dry_run:
@@ -77,7 +77,7 @@ def adopt(original: Original, connection: Connection, cipher: Callable[[], Ciphe
 
 class _Adoption:
     def __init__(self, original: Original, connection: Connection, *, dry_run: bool) -> None:
-        self.outcome = Outcome()
+        self.outcome = Adoption()
         self._original, self._connection, self._dry_run = original, connection, dry_run
         self._memory = store.read_memory(connection, original.source)
         self._synced = store.read_synced(connection)
@@ -122,7 +122,7 @@ class _Adoption:
             if not self._knows(what, number)
         ]
         if taken:
-            raise Taken(taken)
+            raise IdsTaken(taken)
 
     def _take(self, what: str, number: int, into: dict[int, Values], rule: Callable[..., Values], *given: Any) -> None:
         try:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from jobsync.alerts.decide import Letter, Outcome, decide, record
+from jobsync.alerts.decide import Delivery, OutgoingMessage, decide, record
 from jobsync.alerts.memory import opened
-from jobsync.alerts.message import TEST, Message, Note
-from jobsync.alerts.model import Alert, Found, Limits, Look
+from jobsync.alerts.message import TEST, AlertMessage, AlertNote
+from jobsync.alerts.model import Alert, FoundCause, Limits, Look
 from jobsync.alerts.post import NotSent
 from jobsync.alerts.units import (
     UnitFailure,
@@ -31,7 +31,7 @@ from jobsync.errors import JobsyncError
 from jobsync.hostname import host_name
 from jobsync.jobs import BY_NAME
 from jobsync.logs import get_logger, visible
-from jobsync.upkeep.model import Rule
+from jobsync.upkeep.model import RetentionRule
 from jobsync.upkeep.prune import prune
 from jobsync.watch.health import Health, judge_health
 from jobsync.watch.model import WATCH, Check, Problem, Watched
@@ -87,11 +87,11 @@ class _Teller:
         with opened(self._environ, self.database) as (memory, alone, _):
             book = memory.read()
             book = book if limits is None else replace(book, limits=limits)
-            book, letters = decide(book, look, now, host=self._host, channels=tuple(self._channels), alone=alone)
+            book, outgoing = decide(book, look, now, host=self._host, channels=tuple(self._channels), alone=alone)
             memory.write(book)
-        if not letters:
+        if not outgoing:
             return
-        outcomes = list(self._send(letters))
+        outcomes = list(self._send(outgoing))
         try:
             self._record(outcomes, now)
         except JobsyncError as error:  # the file must do
@@ -99,34 +99,34 @@ class _Teller:
             self.database = None
             self._record(outcomes, now)
 
-    def _send(self, letters: Sequence[Letter]) -> Iterator[tuple[Letter, Outcome, Sequence[str]]]:
+    def _send(self, outgoing: Sequence[OutgoingMessage]) -> Iterator[tuple[OutgoingMessage, Delivery, Sequence[str]]]:
         broken = set()
-        for letter in letters:
-            size = len(letter.due)
-            if letter.channel in broken:  # it would cost the same time again
-                yield letter, Outcome.NOT_SENT, ()
+        for planned in outgoing:
+            size = len(planned.due)
+            if planned.channel in broken:  # it would cost the same time again
+                yield planned, Delivery.NOT_SENT, ()
                 continue
             try:
-                refused = self._channels[letter.channel].send(letter.message)
+                refused = self._channels[planned.channel].send(planned.message)
             except NotSent as problem:
-                broken.add(letter.channel)
+                broken.add(planned.channel)
                 self.not_sent.append(f"{problem}{'; perhaps it arrived, said again later' if problem.perhaps else ''}")
                 get_logger().error(
-                    "alert.not_sent", channel=letter.channel, error=str(problem), alerts=size, perhaps=problem.perhaps
+                    "alert.not_sent", channel=planned.channel, error=str(problem), alerts=size, perhaps=problem.perhaps
                 )
-                yield letter, Outcome.PERHAPS if problem.perhaps else Outcome.NOT_SENT, ()
+                yield planned, Delivery.PERHAPS if problem.perhaps else Delivery.NOT_SENT, ()
                 continue
-            get_logger().warning("alert.sent", channel=letter.channel, title=letter.message.title, alerts=size)
+            get_logger().warning("alert.sent", channel=planned.channel, title=planned.message.title, alerts=size)
             for words in refused:
-                get_logger().warning("alert.address_refused", channel=letter.channel, error=words)
-            yield letter, Outcome.SENT, refused
+                get_logger().warning("alert.address_refused", channel=planned.channel, error=words)
+            yield planned, Delivery.SENT, refused
 
-    def _record(self, outcomes: Sequence[tuple[Letter, Outcome, Sequence[str]]], now: datetime) -> None:
+    def _record(self, outcomes: Sequence[tuple[OutgoingMessage, Delivery, Sequence[str]]], now: datetime) -> None:
         with opened(self._environ, self.database) as (memory, alone, _):
             book = memory.read()
-            for letter, outcome, refused in outcomes:
-                book = record(book, letter, outcome, now)
-                if letter.channel == "mail" and outcome is Outcome.SENT:
+            for planned, outcome, refused in outcomes:
+                book = record(book, planned, outcome, now)
+                if planned.channel == "mail" and outcome is Delivery.SENT:
                     look = self.own(Cause.ADDRESS_REFUSED, "; ".join(refused))
                     book, _ = decide(book, look, now, host=self._host, channels=(), alone=alone)
                     self.refused = list(refused)
@@ -134,14 +134,14 @@ class _Teller:
 
     def own(self, cause: Cause, trouble: str, *, after: int = 1) -> Look:
         """Return a look at a trouble of this host's own; an empty one is none."""
-        found = Found.on(self._host, cause, trouble, after=after)
+        found = FoundCause.on(self._host, cause, trouble, after=after)
         return Look((found,) if trouble else (), lambda alert: alert.key == found.key)
 
 
 def do_health(
     open_database: Callable[[], tuple[Database, Engine]],
     watched: Sequence[Watched],
-    rules: Sequence[Rule],
+    rules: Sequence[RetentionRule],
     channels: Sequence[Channel],
     environ: Mapping[str, str],
     *,
@@ -173,7 +173,7 @@ def do_health(
         health = judge_health(seen, open_kinds={(alert.subject, alert.kind) for alert in seen.alerts})
         limits = Limits.of(seen.settings)
         own = (Kind.UNIT, Kind.PRUNE, Kind.MAIL)
-        found = tuple(Found.of(problem) for problem in health.problems if problem.kind not in own)
+        found = tuple(FoundCause.of(problem) for problem in health.problems if problem.kind not in own)
         teller.database = (database, engine)
         teller.tell(seen.now, Look(found, passed_by_health(seen, successes, host, limits.reminder)), limits)
     except JobsyncError as error:
@@ -219,7 +219,7 @@ def _prune(
     engine: Engine,
     health: Health,
     settings: SystemSettings,
-    rules: Sequence[Rule],
+    rules: Sequence[RetentionRule],
     *,
     was_open: bool,
 ) -> tuple[Health, Mapping[str, int]]:
@@ -244,7 +244,7 @@ def _prune(
     return _with_prune(health, teller.own(Cause.ROWS_NOT_DELETED, trouble).found), pruned
 
 
-def _with_prune(health: Health, found: Sequence[Found]) -> Health:
+def _with_prune(health: Health, found: Sequence[FoundCause]) -> Health:
     """Return the verdict after pruning: before, it knew only how the last time ended."""
     cause = Cause.ROWS_NOT_DELETED
     now = tuple(Problem(each.subject, each.kind, each.text, each.what_to_do, cause=cause) for each in found)
@@ -292,7 +292,7 @@ def send_test(channels: Sequence[Channel], *, now: datetime) -> list[tuple[str, 
     answers = []
     for channel in channels:
         try:
-            refused = channel.send(Message(host, now, (Note(alert, TEST),)))
+            refused = channel.send(AlertMessage(host, now, (AlertNote(alert, TEST),)))
             answers.append((channel.name, not refused, "; ".join(refused) or "taken"))
         except NotSent as problem:
             answers.append((channel.name, False, str(problem)))

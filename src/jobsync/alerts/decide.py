@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from jobsync.alerts.message import TOLD_EACH, Message, Note
-from jobsync.alerts.model import CLOSED, OPENED, REMINDED, Alert, Book, Found, Key, Look, Silence, Try
+from jobsync.alerts.message import TOLD_EACH, AlertMessage, AlertNote
+from jobsync.alerts.model import CLOSED, OPENED, REMINDED, Alert, Book, FoundCause, Key, Look, Silence, Try
 from jobsync.causes import Cause
 
 _BACK_WITHIN = timedelta(minutes=30)  # of its end: it is the same alert
@@ -20,8 +20,8 @@ _HOUR = timedelta(hours=1)
 _ORDER = {cause.value: place for place, cause in enumerate(Cause)}  # the likelier cause before what it leads to
 
 
-class Outcome(Enum):
-    """What became of a letter."""
+class Delivery(Enum):
+    """What became of a message."""
 
     SENT = "sent"
     NOT_SENT = "not sent"
@@ -29,21 +29,21 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Letter:
+class OutgoingMessage:
     """One message to one channel, and what it tells: the alerts, each with its phase."""
 
     channel: str
-    message: Message
+    message: AlertMessage
     due: tuple[tuple[Key, str], ...]
 
 
 def decide(
     book: Book, look: Look, now: datetime, *, host: str, channels: Sequence[str], alone: bool = True
-) -> tuple[Book, tuple[Letter, ...]]:
+) -> tuple[Book, tuple[OutgoingMessage, ...]]:
     """
     Return what is to be remembered, and what each channel has to be told.
 
-    That it is being told is remembered before it is sent: whoever looks meanwhile leaves it alone for a while, and a
+    That it is being told is remembered before it is sent: another process leaves it alone for a while, and a
     process that dies in between tells it once more, under the same Message-ID.
 
     Args:
@@ -65,16 +65,16 @@ def decide(
     alerts = {key: alert for key, alert in alerts.items() if alert.closed_at is None or now - alert.closed_at < _KEPT}
     book = replace(book, alerts=alerts, silences=_in_use(book.silences, now))
     book = replace(book, alerts={key: _shown(book, alert, now) for key, alert in alerts.items()})
-    letters = []
+    outgoing = []
     for channel in channels:
         for message, due in _messages(book, channel, now, host, alone=alone):
-            letters.append(Letter(channel, message, tuple((alert.key, phase) for alert, phase in due)))
+            outgoing.append(OutgoingMessage(channel, message, tuple((alert.key, phase) for alert, phase in due)))
             for alert, phase in due:
                 book = book.with_alert(_sending(book, book.alerts[alert.key], channel, phase, message, now))
-    return book, tuple(letters)
+    return book, tuple(outgoing)
 
 
-def see(known: Alert | None, found: Found, now: datetime, after: int) -> Alert | None:
+def see(known: Alert | None, found: FoundCause, now: datetime, after: int) -> Alert | None:
     """Return an alert after what was found now: one more of the same, the same once more, or the first."""
     if known is not None and known.closed_at is not None and not (known.ripe and now - known.closed_at < _BACK_WITHIN):
         known = None
@@ -91,7 +91,7 @@ def see(known: Alert | None, found: Found, now: datetime, after: int) -> Alert |
         )
     words = (found.text, found.what_to_do)
     if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
-        return known  # hundreds of them may be open for days: what says nothing new is not written again
+        return known  # hundreds of them may be open for days: an alert that has not changed is not written again
     times = known.times + 1
     return replace(
         known,
@@ -111,7 +111,7 @@ def phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | Non
     """Return what a channel has to be told of an alert now, None if nothing."""
     phase = _phase_of(book, alert, channel, now)
     tried = alert.tries.get(channel)
-    longest = max(book.limits.reminder, _AGAIN)  # what was noted by a clock that was wrong holds nobody back for years
+    longest = max(book.limits.reminder, _AGAIN)  # an instant that a wrong clock noted must not delay messages for years
     waits = tried is not None and tried.phase == phase and timedelta() < tried.until - now <= longest
     return None if waits else phase
 
@@ -127,31 +127,31 @@ def _phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | No
     if said is None:
         return OPENED
     if held_until is not None and said < held_until:
-        return REMINDED  # nobody was told for so long that it is still there
+        return REMINDED  # no reminder for so long
     if ended is not None and ended > said and alert.back_at is not None and now - alert.back_at >= _BACK_WITHIN:
         return REMINDED  # the last that was said is that it was over
     return REMINDED if now - said >= book.limits.reminder else None
 
 
-def record(book: Book, letter: Letter, outcome: Outcome, now: datetime) -> Book:
-    """Return what is remembered once it is known what became of a letter."""
-    for key, phase in letter.due:
+def record(book: Book, planned: OutgoingMessage, outcome: Delivery, now: datetime) -> Book:
+    """Return what is remembered once it is known what became of a message."""
+    for key, phase in planned.due:
         alert = book.alerts.get(key)
-        tried = alert.tries.get(letter.channel) if alert is not None else None
-        if alert is None or outcome is Outcome.PERHAPS:
+        tried = alert.tries.get(planned.channel) if alert is not None else None
+        if alert is None or outcome is Delivery.PERHAPS:
             continue
-        tries = {name: each for name, each in alert.tries.items() if name != letter.channel}
-        if outcome is Outcome.SENT:
+        tries = {name: each for name, each in alert.tries.items() if name != planned.channel}
+        if outcome is Delivery.SENT:
             name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[phase]
-            said: dict[str, Any] = {name: {**getattr(alert, name), letter.channel: now}}
+            said: dict[str, Any] = {name: {**getattr(alert, name), planned.channel: now}}
             alert = replace(alert, **said)
         elif tried is not None and tried.times > 1:  # it did not arrive this time, but perhaps before
-            tries[letter.channel] = replace(tried, until=now, times=tried.times - 1)
+            tries[planned.channel] = replace(tried, until=now, times=tried.times - 1)
         book = book.with_alert(replace(alert, tries=tries))
     return book
 
 
-def _sending(book: Book, alert: Alert, channel: str, phase: str, message: Message, now: datetime) -> Alert:
+def _sending(book: Book, alert: Alert, channel: str, phase: str, message: AlertMessage, now: datetime) -> Alert:
     known = alert.tries.get(channel)
     times = known.times + 1 if known is not None and known.message == message.identity else 1
     until = now + min(_AGAIN * _RARER ** min(times - 1, 9), max(book.limits.reminder, _AGAIN))
@@ -166,7 +166,7 @@ def _shown(book: Book, alert: Alert, now: datetime) -> Alert:
 
 def _messages(
     book: Book, channel: str, now: datetime, host: str, *, alone: bool
-) -> Iterable[tuple[Message, list[tuple[Alert, str]]]]:
+) -> Iterable[tuple[AlertMessage, list[tuple[Alert, str]]]]:
     """
     Yield each message with what it tells: what is new first, then what is said again under its old identity.
 
@@ -184,9 +184,9 @@ def _messages(
         again = tried.message if tried is not None and tried.phase == phase else ""
         by_message.setdefault((again, phase == CLOSED), []).append((alert, phase))
     for (again, _), listed in sorted(by_message.items(), key=lambda each: (each[0][0] != "", each[0][1])):
-        notes = tuple(Note(alert, phase, alert.said_open(channel)) for alert, phase in listed)
+        notes = tuple(AlertNote(alert, phase, alert.said_open(channel)) for alert, phase in listed)
         opened = sum(1 for _, phase in listed if phase == OPENED)
-        yield Message(host, now, notes, again or None, is_summary=opened > max(0, TOLD_EACH - lately)), listed
+        yield AlertMessage(host, now, notes, again or None, is_summary=opened > max(0, TOLD_EACH - lately)), listed
 
 
 def _told_lately(alert: Alert, channel: str, now: datetime) -> bool:

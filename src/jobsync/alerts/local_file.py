@@ -119,7 +119,7 @@ def _bytes_of(path: Path) -> bytes:
 @contextmanager
 def open_file(environ: Mapping[str, str]) -> Iterator[LocalFile]:
     """
-    Hold the file of this host and user: whoever comes second waits, and then sees what the first has told.
+    Hold the file of this host and user: a second process waits, and then sees what the first has told.
 
     Where somebody holds it all the time (stopped, or hanging), the next folder must do, so that nothing is lost.
     """
@@ -151,7 +151,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether the folder is there, and nobody else has put it where everybody may write."""
+    """Whether the folder exists and, in a place where every user may write, belongs to this user."""
     try:
         found = folder.lstat()
     except OSError:

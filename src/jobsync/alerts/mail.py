@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential, wait_random
 
-from jobsync.alerts.message import Message
+from jobsync.alerts.message import AlertMessage
 from jobsync.alerts.post import NotSent, within
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
@@ -54,7 +54,7 @@ class Mail:
     deadline_s: float = MAIL_WITHIN_S
     name: str = "mail"
 
-    def send(self, message: Message) -> tuple[str, ...]:
+    def send(self, message: AlertMessage) -> tuple[str, ...]:
         """
         Hand the message to the server; returns the addresses that it refused, masked, while others have the mail.
 
@@ -76,14 +76,14 @@ class Mail:
             for address, answer in refused.items()
         )
 
-    def _hand_over(self, message: Message, within_s: float) -> Mapping[str, tuple[int, bytes]]:
+    def _hand_over(self, message: AlertMessage, within_s: float) -> Mapping[str, tuple[int, bytes]]:
         talk = _Talk()
         try:
             return within(within_s, lambda: self._deliver(message, talk), give_up=talk.hang_up)
         except Exception as error:  # noqa: BLE001 - what is no error of the conversation is raised again
             raise self._not_sent(error, sending=talk.sending) from None
 
-    def _deliver(self, message: Message, talk: _Talk) -> Mapping[str, tuple[int, bytes]]:
+    def _deliver(self, message: AlertMessage, talk: _Talk) -> Mapping[str, tuple[int, bytes]]:
         if self.implicit_tls:
             talk.server = smtplib.SMTP_SSL(self.host, self.port, timeout=self.answer_s, context=self._context())
         else:
@@ -154,7 +154,7 @@ class Mail:
             return context
         return ssl.create_default_context()
 
-    def _written(self, message: Message) -> EmailMessage:
+    def _written(self, message: AlertMessage) -> EmailMessage:
         mail = EmailMessage(policy=SMTP)
         mail["Subject"] = message.title
         mail["From"] = self.sender

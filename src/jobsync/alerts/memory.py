@@ -28,7 +28,7 @@ from jobsync.db.tables import alert_silences, alerts
 from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.runner.lock import lock_key
-from jobsync.upkeep.model import BEFORE, Rule, oldest
+from jobsync.upkeep.model import BEFORE, RetentionRule, oldest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
 
-RULES = (Rule(alerts, "runs_retention_days", oldest(alerts, alerts.c.closed_at < BEFORE)),)
+RULES = (RetentionRule(alerts, "runs_retention_days", oldest(alerts, alerts.c.closed_at < BEFORE)),)
 _LOCK_WITHIN_S = 15.0
 _COLUMNS = ("kind", "subject", "cause", "text", "what_to_do", "opened_at", "told", "silenced_until", "closed_at")
 Audit = tuple[str, str | None, Mapping[str, Any]]
 
 
 class Memory(Protocol):
-    """What is known of all alerts, while nobody else changes it."""
+    """What is known of all alerts, while no other process can change it."""
 
     def read(self) -> Book:
         """Return all of it; what is damaged is left out."""

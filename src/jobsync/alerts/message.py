@@ -24,7 +24,7 @@ _PHASES = {  # in the order in which they are told: word in a title, head in a t
 
 
 @dataclass(frozen=True)
-class Note:
+class AlertNote:
     """
     One alert in one phase.
 
@@ -38,18 +38,18 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Message:
+class AlertMessage:
     """
     What is sent once to one channel.
 
     Args:
-        repeats: the identity of the message that this one says again, because nobody knows whether it arrived.
+        repeats: the identity of the message that this one says again, because it is unknown whether that one arrived.
         is_summary: so much was opened that each is a line.
     """
 
     host: str
     sent_at: datetime
-    notes: tuple[Note, ...]
+    notes: tuple[AlertNote, ...]
     repeats: str | None = None
     is_summary: bool = False
 

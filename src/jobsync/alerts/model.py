@@ -31,7 +31,7 @@ class Try:
     Args:
         message: its identity; a second try has the same.
         phase: what it tells.
-        until: nobody tells it before; then it is said again.
+        until: it is not sent again before.
         times: how often it was sent.
     """
 
@@ -53,7 +53,7 @@ class Alert:
         ripe: it was seen often enough to be told.
         run_id: the run that failed; a unit without one never got to work.
         told, reminded, ended: by channel, when it was told for the first time, last reminded of, told to be over.
-        tries: by channel, what nobody knows to have arrived.
+        tries: by channel, messages that may or may not have arrived.
         back_at: when it came back, the same alert, soon after it had been over.
         silenced_until: as the silence that holds it says, for whoever looks.
     """
@@ -94,7 +94,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCause:
     """
     What is wrong now.
 
@@ -117,7 +117,7 @@ class Found:
     well_at: datetime | None = None
 
     @classmethod
-    def of(cls, problem: Problem) -> Found:
+    def of(cls, problem: Problem) -> FoundCause:
         """Return what health found, made visible."""
         return cls(
             kind=str(problem.kind),
@@ -129,7 +129,7 @@ class Found:
         )
 
     @classmethod
-    def on(cls, host: str, cause: Cause, text: str, **more: Any) -> Found:
+    def on(cls, host: str, cause: Cause, text: str, **more: Any) -> FoundCause:
         """Return what only one host knows of itself; a cause that no retry mends is told at once."""
         return cls(
             **{
@@ -163,7 +163,7 @@ class Look:
         passed: whether an alert's own check was made now: if it was not found again, it is over.
     """
 
-    found: tuple[Found, ...] = ()
+    found: tuple[FoundCause, ...] = ()
     passed: Callable[[Alert], bool] = _nothing
 
 

@@ -17,7 +17,7 @@ from jobsync.logs import visible
 from jobsync.masking import register_secret
 
 if TYPE_CHECKING:
-    from jobsync.alerts.message import Message
+    from jobsync.alerts.message import AlertMessage
     from jobsync.settings import Settings
 
 T = TypeVar("T")
@@ -77,12 +77,12 @@ class Webhook:
     name: str = "webhook"
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
-    def send(self, message: Message) -> tuple[str, ...]:
+    def send(self, message: AlertMessage) -> tuple[str, ...]:
         """
         Post the message.
 
         Raises:
-            NotSent: nobody answered, or not with 2xx.
+            NotSent: there was no answer, or one without 2xx.
         """
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
         _post(self, body, "application/json; charset=utf-8", name="webhook")
@@ -91,7 +91,7 @@ class Webhook:
 
 def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url: str | None = None) -> None:
     """Post with one deadline over name, connection and status line; only the host is ever named."""
-    from jobsync.http import HttpClient, NoAnswer  # a run that pings nobody does not pay for httpx
+    from jobsync.http import HttpClient, NoAnswer  # a run without a ping does not import httpx
 
     url, deadline_s = url or to.url, to.deadline_s
     host = urlsplit(url).hostname or "its host"
@@ -144,7 +144,7 @@ class Ping:
         Send one signal: `start`, an exit code, `success` or `fail`, with a text of which 5000 characters are kept.
 
         Raises:
-            NotSent: nobody took it; the run's verdict and exit code stand.
+            NotSent: the service did not take it; the run's verdict and exit code stay.
         """
         address = ping_address(self.url, job, signal, run=run)
         body = visible(text, most=5000).encode("utf-8", "replace")

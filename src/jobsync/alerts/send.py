@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsync.alerts.mail import parse_mail
-from jobsync.alerts.message import Message
+from jobsync.alerts.message import AlertMessage
 from jobsync.alerts.post import NotSent, Webhook, within
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
@@ -33,13 +33,13 @@ class Channel(Protocol):
         """Its name in what is remembered."""
         ...
 
-    def send(self, message: Message) -> tuple[str, ...]:
+    def send(self, message: AlertMessage) -> tuple[str, ...]:
         """Send; returns whom it did not reach although others have it; raises NotSent."""
         ...
 
 
 @dataclass(frozen=True)
-class Service:
+class AppriseService:
     """
     One service as Apprise sends to it.
 
@@ -53,7 +53,7 @@ class Service:
     deadline_s: float = SERVICE_WITHIN_S
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
-    def send(self, message: Message) -> tuple[str, ...]:
+    def send(self, message: AlertMessage) -> tuple[str, ...]:
         """
         Send the message.
 
@@ -93,7 +93,7 @@ def _environment(proxies: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[Service]:
+def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseService]:
     """
     Return the channels of JOBSYNC_ALERT_URLS, which Apprise reads: blanks or commas between.
 
@@ -117,7 +117,7 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[Service]:
             " scheme, or something of it is missing (https://appriseit.com)"
         )
     return [
-        Service(plugin, f"{url.partition('://')[0].lower()} #{number}", proxies=proxies)
+        AppriseService(plugin, f"{url.partition('://')[0].lower()} #{number}", proxies=proxies)
         for number, (url, plugin) in enumerate(zip(listed, plugins, strict=True), 1)
     ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from jobsync.alerts.model import Alert, Found, Look
+from jobsync.alerts.model import Alert, FoundCause, Look
 from jobsync.causes import BEFORE_TABLES, Cause, Kind
 from jobsync.db.statements import rows_of
 from jobsync.errors import ExitCode, JobsyncError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
 _QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
-_FORGOTTEN = timedelta(days=7)  # nobody has heard of a host's alert for so long
+_FORGOTTEN = timedelta(days=7)  # a host's alert was not seen for so long
 _RESULTS = {
     "watchdog": Cause.UNIT_WATCHDOG,
     "timeout": Cause.UNIT_TIMED_OUT,
@@ -147,13 +147,13 @@ def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watc
     return Look(tuple(_found(failure, record, about)), passed)
 
 
-def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterator[Found]:
+def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterator[FoundCause]:
     run = record.run_id[:8] if record.run_id else None
     if about is not None and about.item is not None and record.items:
         for item in record.items:
             because = about.causes.get(item.reason or "", Cause.ITEM_FAILED)
             name = f"{about.item} {item.key}"
-            found = Found.on(
+            found = FoundCause.on(
                 failure.host,
                 because,
                 f"{name}{f' {item.label}' if item.label else ''}: {item.error or item.reason or 'failed'}",
@@ -167,7 +167,7 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
     if cause is None:
         return
     what = cause.do(UNIT=visible(failure.unit, most=120))
-    yield Found.on(
+    yield FoundCause.on(
         failure.host,
         cause,
         f"{failure.subject} failed{f' ({failure.how})' if failure.how else ''}"
@@ -203,7 +203,7 @@ def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Loo
     words = str(error).removeprefix("database: ").removeprefix("configuration: ")
     what = "cannot use its configuration" if cause is Cause.CONFIGURATION_WRONG else "cannot use the database"
     before = {each.value for each in BEFORE_TABLES[: BEFORE_TABLES.index(cause)]} if cause in BEFORE_TABLES else set()
-    found = Found.on(host, cause, f"{host} {what}: {words}")
+    found = FoundCause.on(host, cause, f"{host} {what}: {words}")
     return Look(
         (replace(found, after=1) if at_once else found,), lambda alert: alert.host == host and alert.cause in before
     )

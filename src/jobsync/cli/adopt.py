@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.adopt.job import COUNTED, Outcome, Taken
+from jobsync.adopt.job import COUNTED, Adoption, IdsTaken
 from jobsync.adopt.job import adopt as bring
 from jobsync.adopt.original import open_original
 from jobsync.cli.options import Json, tools_of
@@ -45,7 +45,7 @@ def adopt(
         register_secret(password)
     tools = tools_of(context)
     engine = tools.engine
-    outcome, problem = Outcome(), None
+    outcome, problem = Adoption(), None
     try:
         with (
             open_original(url, schema) as original,
@@ -53,7 +53,7 @@ def adopt(
             engine.begin() as connection,
         ):
             outcome = bring(original, connection, lambda: tools.cipher, dry_run=dry_run)
-    except Taken as taken:
+    except IdsTaken as taken:
         outcome.left, problem = [*taken.left], taken
     document: dict[str, Any] = {
         "counts": outcome.counts,
@@ -70,7 +70,7 @@ def adopt(
         raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
 
 
-def _tell(outcome: Outcome, *, brought: bool, dry_run: bool) -> None:
+def _tell(outcome: Adoption, *, brought: bool, dry_run: bool) -> None:
     if brought:
         say("would be brought or changed:" if dry_run else "brought or changed:")
         print_facts({f"  {name}": outcome.counts[name] for name in COUNTED})

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from jobsync import __version__
-from jobsync.cli.lazy import Place, lazy_root
+from jobsync.cli.lazy import CommandPlace, lazy_root
 from jobsync.commands import as_epilog
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
@@ -22,41 +22,41 @@ _SETUP, _SHELL = "Configuration and installation", "To try, and to learn"
 
 # In the order in which help lists them; a command's file is imported when it is called.
 COMMANDS = {
-    STOCK_SYNC.name: Place("jobsync.cli.stock_sync", "stock_sync", panel=_BY_HAND),
-    CHECK_AUTHORIZATIONS.name: Place("jobsync.cli.check_authorizations", "check_authorizations", panel=_BY_HAND),
-    GENERATE_RIDE.name: Place("jobsync.cli.generate_ride", "generate_ride", panel=_BY_HAND),
-    "status": Place("jobsync.cli.status", "status", panel=_STATE),
-    "health": Place("jobsync.cli.health", "health", panel=_STATE),
-    "doctor": Place("jobsync.cli.doctor", "doctor", panel=_STATE),
-    "runs": Place("jobsync.cli.runs", "app", panel=_STATE),
-    "logs": Place("jobsync.cli.logs", "logs", panel=_STATE),
-    "locks": Place("jobsync.cli.runs", "locks", panel=_STATE),
-    "schedule": Place("jobsync.cli.schedule", "app", panel=_STATE),
-    "audit": Place("jobsync.cli.audit", "audit", panel=_STATE),
-    "report": Place("jobsync.cli.report", "report", panel=_STATE),
-    "metrics": Place("jobsync.cli.metrics", "metrics", panel=_STATE),
-    "alerts": Place("jobsync.cli.alerts", "app", panel=_STATE),
-    "alert": Place("jobsync.cli.health", "alert", panel=_STATE),
-    "dealership": Place("jobsync.cli.dealership", "app", panel=_CARS),
-    "credentials": Place("jobsync.cli.credentials", "app", panel=_CARS),
-    "holds": Place("jobsync.cli.holds", "app", panel=_CARS),
-    "removals": Place("jobsync.cli.holds", "app", hidden=True),  # the name of old
-    "stock": Place("jobsync.cli.stock", "app", panel=_CARS),
-    "tenant": Place("jobsync.cli.tenant", "app", panel=_INVOICES),
-    "invoice": Place("jobsync.cli.invoice", "app", panel=_INVOICES),
-    "sri": Place("jobsync.cli.sri", "app", panel=_INVOICES),
-    "ride": Place("jobsync.cli.ride", "app", panel=_INVOICES),
-    "storage": Place("jobsync.cli.storage", "app", panel=_INVOICES),
-    "settings": Place("jobsync.cli.settings", "app", panel=_SETUP),
-    "db": Place("jobsync.cli.database", "app", panel=_SETUP),
-    "adopt": Place("jobsync.cli.adopt", "adopt", panel=_SETUP),
-    "units": Place("jobsync.cli.units", "app", panel=_SETUP),
-    "cron": Place("jobsync.cli.cron", "app", panel=_SETUP),
-    "demo": Place("jobsync.sandbox.demo", "demo", panel=_SHELL),
-    "sandbox": Place("jobsync.sandbox.commands", "app", panel=_SHELL),
-    "completion": Place("jobsync.cli.completion", "completion", panel=_SHELL),
-    "values": Place("jobsync.cli.completion", "values", hidden=True),  # what the scripts ask
-    "man": Place("jobsync.cli.manual", "man", panel=_SHELL),
+    STOCK_SYNC.name: CommandPlace("jobsync.cli.stock_sync", "stock_sync", panel=_BY_HAND),
+    CHECK_AUTHORIZATIONS.name: CommandPlace("jobsync.cli.check_authorizations", "check_authorizations", panel=_BY_HAND),
+    GENERATE_RIDE.name: CommandPlace("jobsync.cli.generate_ride", "generate_ride", panel=_BY_HAND),
+    "status": CommandPlace("jobsync.cli.status", "status", panel=_STATE),
+    "health": CommandPlace("jobsync.cli.health", "health", panel=_STATE),
+    "doctor": CommandPlace("jobsync.cli.doctor", "doctor", panel=_STATE),
+    "runs": CommandPlace("jobsync.cli.runs", "app", panel=_STATE),
+    "logs": CommandPlace("jobsync.cli.logs", "logs", panel=_STATE),
+    "locks": CommandPlace("jobsync.cli.runs", "locks", panel=_STATE),
+    "schedule": CommandPlace("jobsync.cli.schedule", "app", panel=_STATE),
+    "audit": CommandPlace("jobsync.cli.audit", "audit", panel=_STATE),
+    "report": CommandPlace("jobsync.cli.report", "report", panel=_STATE),
+    "metrics": CommandPlace("jobsync.cli.metrics", "metrics", panel=_STATE),
+    "alerts": CommandPlace("jobsync.cli.alerts", "app", panel=_STATE),
+    "alert": CommandPlace("jobsync.cli.health", "alert", panel=_STATE),
+    "dealership": CommandPlace("jobsync.cli.dealership", "app", panel=_CARS),
+    "credentials": CommandPlace("jobsync.cli.credentials", "app", panel=_CARS),
+    "holds": CommandPlace("jobsync.cli.holds", "app", panel=_CARS),
+    "removals": CommandPlace("jobsync.cli.holds", "app", hidden=True),  # the name of old
+    "stock": CommandPlace("jobsync.cli.stock", "app", panel=_CARS),
+    "tenant": CommandPlace("jobsync.cli.tenant", "app", panel=_INVOICES),
+    "invoice": CommandPlace("jobsync.cli.invoice", "app", panel=_INVOICES),
+    "sri": CommandPlace("jobsync.cli.sri", "app", panel=_INVOICES),
+    "ride": CommandPlace("jobsync.cli.ride", "app", panel=_INVOICES),
+    "storage": CommandPlace("jobsync.cli.storage", "app", panel=_INVOICES),
+    "settings": CommandPlace("jobsync.cli.settings", "app", panel=_SETUP),
+    "db": CommandPlace("jobsync.cli.database", "app", panel=_SETUP),
+    "adopt": CommandPlace("jobsync.cli.adopt", "adopt", panel=_SETUP),
+    "units": CommandPlace("jobsync.cli.units", "app", panel=_SETUP),
+    "cron": CommandPlace("jobsync.cli.cron", "app", panel=_SETUP),
+    "demo": CommandPlace("jobsync.sandbox.demo", "demo", panel=_SHELL),
+    "sandbox": CommandPlace("jobsync.sandbox.commands", "app", panel=_SHELL),
+    "completion": CommandPlace("jobsync.cli.completion", "completion", panel=_SHELL),
+    "values": CommandPlace("jobsync.cli.completion", "values", hidden=True),  # what the scripts ask
+    "man": CommandPlace("jobsync.cli.manual", "man", panel=_SHELL),
 }
 
 _EXAMPLES = (

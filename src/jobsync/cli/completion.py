@@ -56,7 +56,7 @@ def values(
             found.extend(suggest(kind, environ, within_s=_ANSWER_WITHIN_S))
 
     if kind in QUESTIONS:
-        asking = threading.Thread(target=ask, daemon=True)  # a name that nobody resolves would keep it for a minute
+        asking = threading.Thread(target=ask, daemon=True)  # a name that does not resolve would keep it for a minute
         asking.start()
         asking.join(_ANSWER_WITHIN_S)
         write("".join(f"{value}\t{about}\n" for value, about in tuple(found)))

@@ -164,7 +164,7 @@ _QUESTIONS = {
 
 
 def _answer(name: str, words: str) -> str:
-    """Ask until the answer can be stored: nobody types four secrets twice for a slip in the fifth."""
+    """Ask until the answer can be stored, so that a slip in the last answer does not cost the others."""
     default = "" if name == "yard_code" else None
     while True:
         answer: str = typer.prompt(

@@ -56,7 +56,7 @@ def run_(
     within = Tools({**tools.environ, "JOBSYNC_LOG_FORMAT": "json"})
     with _caught() as said:
         code = invoke(context.find_root().command, arguments, within)
-    memory = cron.Memory(tools.environ, job)
+    memory = cron.CronMemory(tools.environ, job)
     events, sentences = _sort(said.getvalue())
     if not cron.is_silent(job, code):
         if memory.is_news(_cause(code, events, sentences)):

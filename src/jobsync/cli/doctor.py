@@ -102,7 +102,7 @@ def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: 
 
 
 def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[Mapping[str, Any]]]:
-    """Return the dealerships with one account; without a key nobody can tell, which is said already."""
+    """Return the dealerships with one account; without a key this cannot be told, which another finding says."""
     try:
         return find_shared_accounts(connection, tools.cipher)
     except ConfigurationProblem:
@@ -123,7 +123,7 @@ def _current(settings: Settings) -> Callable[[str, Place], object] | None:
 
 
 def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
-    """Return the services to reach; of the built-in addresses those that anybody uses, all where nobody does yet."""
+    """Return the services to reach; of the built-in addresses those in use, or all if none is in use yet."""
     for vendor, override, addresses in (("EasyCars", settings.easycars_url, EASYCARS), ("SRI", settings.sri_url, SRI)):
         if override:
             yield vendor, override

@@ -32,7 +32,7 @@ def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
 
     Args:
         program: the root command, as Typer makes it of an app, or as a context of one of its commands knows it.
-        tools: the world to use; None means the real one.
+        tools: the tools to use; None means the real ones.
     """
     take_loss()
     code = _invoke(program, arguments, tools)
@@ -59,7 +59,7 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
         return _complain(visible(error), int(error.exit_code), as_json=as_json)
     except typer.Abort:
         return _complain("cancelled", int(ExitCode.INTERRUPTED), as_json=as_json)
-    except BrokenPipeError:  # whoever read our output or our complaints has gone
+    except BrokenPipeError:  # the reader of our output has gone
         close_quietly(sys.stdout)
         close_quietly(sys.stderr)
         return int(ExitCode.FAILED)

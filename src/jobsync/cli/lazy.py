@@ -15,7 +15,7 @@ from jobsync.cli.options import Group
 from jobsync.commands import as_epilog, examples_of
 
 
-class Place(NamedTuple):
+class CommandPlace(NamedTuple):
     """
     Where a command is: a function, or a group of commands, of a module.
 
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 class Commands(Mapping[str, Any]):
     """The commands by name; to ask for one imports its file, to ask for their names imports nothing."""
 
-    def __init__(self, places: Mapping[str, Place]) -> None:
+    def __init__(self, places: Mapping[str, CommandPlace]) -> None:
         self._places = places
         self._loaded: dict[str, Any] = {}
 
@@ -48,7 +48,7 @@ class Commands(Mapping[str, Any]):
         return len(self._places)
 
 
-def load(name: str, place: Place) -> Any:
+def load(name: str, place: CommandPlace) -> Any:
     """Import a command and return it as Typer makes it."""
     found = getattr(import_module(place.module), place.name)
     holder = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
@@ -69,7 +69,7 @@ def _give_examples(command: Any, path: tuple[str, ...]) -> None:
         _give_examples(child, (*path, name))
 
 
-def summary_of(place: Place) -> str:
+def summary_of(place: CommandPlace) -> str:
     """Return the first sentence of a command's help, read from its file: to import them all takes most of a second."""
     spec = find_spec(place.module)
     read = getattr(spec.loader, "get_source", None) if spec else None
@@ -92,7 +92,7 @@ def _nothing() -> None:
     return
 
 
-def lazy_root(places: Mapping[str, Place]) -> type[Group]:
+def lazy_root(places: Mapping[str, CommandPlace]) -> type[Group]:
     """Return the class of a root group that has these commands."""
 
     class Root(Group):
@@ -100,7 +100,7 @@ def lazy_root(places: Mapping[str, Place]) -> type[Group]:
 
         def __init__(self, **how: Any) -> None:
             super().__init__(**how)
-            self.commands = cast("Any", Commands(places))  # nobody adds to it
+            self.commands = cast("Any", Commands(places))  # it is never added to
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's name for it
             shown = {name: place for name, place in places.items() if not place.hidden}

@@ -18,7 +18,7 @@ from jobsync.upkeep import run_log as journal
 from jobsync.upkeep import runs
 
 if TYPE_CHECKING:
-    from jobsync.upkeep.run_log import Entry
+    from jobsync.upkeep.run_log import JournalEntry
 
 
 def logs(
@@ -55,7 +55,7 @@ def _ask_database(context: typer.Context, run: str) -> dict[str, Any]:
     """Return the run's row; root, who can read every journal, is the units' user for as long as this takes."""
     account = account_of_server(tools_of(context).environ)
     with account.lent() if account else nullcontext(), transaction(context) as connection:
-        return runs.show_run(connection, run)
+        return runs.read_run(connection, run)
 
 
 def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
@@ -64,7 +64,7 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
 
     Raises:
         UsageProblem: several of this journal begin so.
-        JobsyncError: none does, and `away` is why nobody else can be asked.
+        JobsyncError: none does, and the database cannot be asked, because of `away`.
     """
     found = [whole] if (whole := journal.as_run_id(run)) else journal.find_runs(run)
     if not found and away is not None:
@@ -74,7 +74,7 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
     return found[0]
 
 
-def _read(run_id: UUID, row: dict[str, Any] | None) -> list[Entry] | None:
+def _read(run_id: UUID, row: dict[str, Any] | None) -> list[JournalEntry] | None:
     try:
         return journal.read_entries(run_id)
     except journal.JournalClosed:
@@ -83,7 +83,7 @@ def _read(run_id: UUID, row: dict[str, Any] | None) -> list[Entry] | None:
         return None  # it would not be there either
 
 
-def _tell(entries: list[Entry], where: str | None) -> None:
+def _tell(entries: list[JournalEntry], where: str | None) -> None:
     for entry in entries:
         write(f"{entry.at:%Y-%m-%d %H:%M:%S}Z {entry.level:7} {entry.message}\n")
     if where is not None:

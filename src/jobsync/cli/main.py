@@ -21,7 +21,7 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
     Run one command and return its exit code.
 
     Args:
-        tools: the world to use; None means the real one, where root on a server may act as the units' user.
+        tools: the tools to use; None means the real ones, where root on a server may act as the units' user.
     """
     if tools is None and os.geteuid() == 0:
         _act_for(arguments, os.environ)

@@ -1,5 +1,5 @@
 """
-What several commands share: the world in the context, the JSON flag, a transaction.
+What several commands share: the tools in the context, the JSON flag, a transaction.
 
 All commands do, help among them; what only those with a database need is imported by the functions that use it.
 """
@@ -44,14 +44,14 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def tools_of(context: typer.Context) -> Tools:
-    """Return the world that the entry point put into the context."""
+    """Return the tools that the entry point put into the context."""
     tools = context.find_root().obj
     assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
     return tools
 
 
 def holds(look: Callable[[], bool]) -> bool:
-    """Return what a look at a path says; False where nobody can look."""
+    """Return what a look at a path says; False where it cannot be looked at."""
     try:
         return look()
     except OSError:

@@ -1,4 +1,4 @@
-"""How commands speak: one JSON document, or aligned text that a terminal's width holds."""
+"""How commands print: one JSON document, or aligned text that a terminal's width holds."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def take_loss() -> str | None:
 
 
 def is_deaf() -> bool:
-    """Whether what is written reaches nobody any more."""
+    """Whether output is lost: its reader has gone, or its disk is full."""
     return bool(_lost)
 
 

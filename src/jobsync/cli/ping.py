@@ -38,7 +38,7 @@ def ping_end(tools: Tools, report: Report, *, scheduled: bool) -> None:
 
 
 def ping_health(tools: Tools, *, healthy: bool, text: str) -> None:
-    """Tell that the health timer lives, where each job has a switch of its own; one for all would drown the jobs'."""
+    """Ping for the health timer, where each job has an address of its own: a common one would hide missing jobs."""
     if "{job}" in (tools.alert_settings[0].ping_url or ""):
         _tell(tools, "health", "success" if healthy else "fail", run=None, text=text)
 

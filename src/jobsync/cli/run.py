@@ -73,7 +73,7 @@ def carry_out(
         tell: tells a person of the items, in the shape of the contract.
     """
     tools = tools_of(context)
-    tick = scheduled and not (as_json or dry_run)  # it speaks through its log lines and its row
+    tick = scheduled and not (as_json or dry_run)  # its log lines and its row are its output
     if not scheduled:
         configure_hand_run(tools.environ)
     try:

@@ -171,7 +171,7 @@ def show_(
 ) -> None:
     """Show one run with its items."""
     with transaction(context) as connection:
-        row = runs.show_run(connection, run)
+        row = runs.show_run(connection, run, tools_of(context).items_of_runs)
 
     def tell() -> None:
         print_facts({name: value for name, value in row.items() if name not in ("items", "traceback")})
@@ -200,12 +200,13 @@ def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json 
 
     Exit codes are those of the job. 0 where nothing failed; 75 while the run is still at work.
     """
+    of_jobs = tools_of(context).items_of_runs
     with transaction(context) as connection:
-        row = runs.show_run(connection, run)
+        row = runs.show_run(connection, run, of_jobs)
         job, name = row["job"], str(row["run_id"])
         if row["status"] == RunStatus.RUNNING:
             raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
-        keys, gone = runs.read_retriable(connection, row)
+        keys, gone = runs.read_retriable(connection, row, of_jobs)
         if keys:
             write_audit(connection, "runs.retry", name, {"job": job, "items": len(keys), "first": keys[:20]})
     for key in gone:

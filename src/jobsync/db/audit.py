@@ -16,7 +16,7 @@ from jobsync.db.statements import rows_of
 from jobsync.db.tables import audit
 from jobsync.hostname import host_name
 
-_NO_LOGIN = 2**32 - 1  # what the kernel says of a process that nobody logged in for, such as a service
+_NO_LOGIN = 2**32 - 1  # the kernel's value for a process without a login, such as a service
 
 
 def actor() -> str:

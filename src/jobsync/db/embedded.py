@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobsync.errors import ConfigurationProblem, Unavailable
-from jobsync.private_postgres.server import Lease, NotAllowed, NotStarted
+from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted
 from jobsync.private_postgres.server import acquire as _acquire
 
 _NAME = "jobsync"  # of the superuser, the database and the folder
@@ -55,5 +55,5 @@ def acquire(folder: Path, *, durable: bool = True) -> Lease:
         return _acquire(folder, name=_NAME, durable=durable)
     except NotAllowed as error:
         raise EmbeddedRefused(f"{error}; {_ELSEWHERE}") from error
-    except NotStarted as error:
+    except ServerNotStarted as error:
         raise EmbeddedDown(str(error)) from error

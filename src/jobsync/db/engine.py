@@ -72,7 +72,7 @@ def connect(
         parameters: further libpq parameters; they win over the URL's, but `options` joins the URL's own.
 
     Raises:
-        Unavailable: nobody answers, or the server does not let us in now.
+        Unavailable: there is no answer, or the server takes no connection now.
         Standby: (with `writes`) the server is one.
         ConfigurationProblem: the URL is not one, or the server says that role, password or database are wrong.
         ReadOnly: (with `writes`) the session was set so that it cannot write.

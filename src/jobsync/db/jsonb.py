@@ -1,4 +1,4 @@
-"""What a jsonb column holds: ours has a known shape, but whoever knows SQL may have put anything there."""
+"""What a jsonb column holds: ours has a known shape, but by SQL anything may have been put there."""
 
 from __future__ import annotations
 

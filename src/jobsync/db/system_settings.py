@@ -20,7 +20,7 @@ _OFF = ("false", "0", "off", "no")
 
 @dataclass(frozen=True)
 class Switch:
-    """On or off; a text that says neither counts as off, since nobody can have meant it to run."""
+    """On or off; a text that is neither counts as off."""
 
     default: bool
     description: str

@@ -462,7 +462,7 @@ vendor_hosts = Table(
     _instant("last_start_at"),
     # why the circuit is open: faults, too_often; NULL while it is closed
     _text("open_cause", required=False),
-    # a Retry-After of its: nobody is asked there before
+    # from its Retry-After: no call goes there before
     _instant("not_before"),
     # of EasyCars, that lead there; empty for the SRI's
     Column("environments", ARRAY(Text), nullable=False, server_default=text("'{}'")),

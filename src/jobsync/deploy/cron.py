@@ -1,4 +1,4 @@
-"""Cron lines for hosts without systemd, and the rule by which a run under cron speaks or is silent."""
+"""Cron lines for hosts without systemd, and the rule by which a run under cron prints or is silent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CALM = {
 
 
 def is_silent(job: str, exit_code: int) -> bool:
-    """Whether a run of the job that ended so has nothing to say to whoever reads cron's mail."""
+    """Whether a run of the job that ended so prints nothing for cron to mail."""
     return exit_code == ExitCode.DONE or exit_code in _CALM[job]
 
 
@@ -61,7 +61,7 @@ CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
 
 
 def file_of(name: str, configured: Installation | Settings) -> Path | None:
-    """Return where `report` or `metrics` is written to, None if nobody has said."""
+    """Return where `report` or `metrics` is written to, None if it is not set."""
     return {"report": configured.report_file, "metrics": configured.metrics_file}[name]
 
 
@@ -73,7 +73,7 @@ def _render_lines(job: Job, before: str, command: str) -> str:
     return note + "".join(f"* * * * *  {before} {f'{{ sleep {s}; {run}; }}' if s else run}\n" for s in starts)
 
 
-class Memory:
+class CronMemory:
     """
     The failures that a job's runs under cron have told, by cause: one that lasts is told once a day, not at every tick.
 

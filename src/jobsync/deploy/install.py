@@ -237,7 +237,7 @@ def _require_program(program: Path) -> None:
 
 def _replace(path: Path, content: str | Path, *, mode: int = 0o644, closed: Path | None = None) -> None:
     """
-    Put a text, or a link to a path, in its place as a whole: nobody ever reads half, or a secret of a wrong mode.
+    Put a text, or a link to a path, in its place as a whole, so that no reader sees half, or a secret of a wrong mode.
 
     Args:
         closed: this folder and those below it, where they have to be made, are for no others.

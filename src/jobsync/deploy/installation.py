@@ -43,7 +43,7 @@ class Installation:
         database_hosts: the database's addresses, as long as all of them are literal ones.
         local_database: the database's server runs on this host.
         pings: each run reports to an address on the network.
-        storage: where RIDE files go, None if nobody has said.
+        storage: where RIDE files go, None if it is not set.
         report_file: which file a timer writes the report to, None for no timer; `metrics_file` likewise.
     """
 

@@ -20,8 +20,8 @@ from jobsync.easycars.credentials import Credentials
 from jobsync.easycars.model import Envelope
 from jobsync.easycars.parse import UnreadableAnswer, parse_envelope
 from jobsync.errors import JobsyncError
-from jobsync.hosts.circuit import LONGEST_REST_S, Change, HostLine, merged
-from jobsync.http import Answer, HttpClient, NoAnswer
+from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange, HostLine, merged
+from jobsync.http import HttpAnswer, HttpClient, NoAnswer
 from jobsync.logs import get_logger, visible
 from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
@@ -107,7 +107,7 @@ class EasyCarsClient:
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._tokens_lock = threading.Lock()
         self._lines: Mapping[str, HostLine] = {}
-        self._changes: dict[str, Change] = {}
+        self._changes: dict[str, CircuitChange] = {}
 
     def use(self, lines: Mapping[str, HostLine]) -> None:
         """From now on ask through these lines, by environment; without one a host is asked whatever it answers."""
@@ -159,7 +159,7 @@ class EasyCarsClient:
         if change is not None:
             self._changes[item] = merged(self._changes.get(item), change)
 
-    def change_of(self, item: str) -> Change | None:
+    def change_of(self, item: str) -> CircuitChange | None:
         """Return what an item's tries changed of its host's circuit; None if nothing."""
         return self._changes.get(item)
 
@@ -219,7 +219,7 @@ class EasyCarsClient:
         return _read(answer), answer.status
 
     def _token(self, credentials: Credentials, *, stale: str | None) -> str:
-        """Return a token that is not the stale one; whoever comes first asks, the others wait for the answer."""
+        """Return a token that is not the stale one; the first thread asks, the others wait for its answer."""
         with self._tokens_lock:
             slot = self._tokens.setdefault(_pair(credentials), _Token())
         failures = slot.failures
@@ -227,7 +227,7 @@ class EasyCarsClient:
             if slot.refused is not None:
                 raise _heard(slot.refused)
             if slot.failed is not None and slot.failures != failures:
-                raise _heard(slot.failed)  # whoever waited for a request that failed need not wait for one more
+                raise _heard(slot.failed)  # a thread that waited for a request that failed does not wait for another
             if slot.text is not None and slot.text != stale and time.monotonic() < slot.good_until:
                 return slot.text
             try:
@@ -259,7 +259,7 @@ class EasyCarsClient:
             slot.good_until = slot.born_at + _life_s(envelope.token) - _TOKEN_MARGIN_S
             return slot.text
 
-    def _post(self, credentials: Credentials, operation: str, **request: Any) -> Answer:
+    def _post(self, credentials: Credentials, operation: str, **request: Any) -> HttpAnswer:
         base = self._base_url or ADDRESSES[credentials.environment]
         try:
             return self._http.post(
@@ -353,7 +353,7 @@ def _wait_s(state: RetryCallState) -> float:
     return float(wait_exponential_jitter(initial=1, max=30, jitter=1)(state))
 
 
-def _read(answer: Answer) -> Envelope:
+def _read(answer: HttpAnswer) -> Envelope:
     """Read the body first and the HTTP status second: the vendor's paper does not say which it uses for errors."""
     try:
         envelope = parse_envelope(answer.body)
@@ -376,7 +376,7 @@ def _busy(status: int) -> bool:
     return status == 429 or status >= 500
 
 
-def _overloaded(answer: Answer) -> EasyCarsFailure:
+def _overloaded(answer: HttpAnswer) -> EasyCarsFailure:
     failure = EasyCarsFailure(
         f"EasyCars answers HTTP {answer.status}", reason="unreachable", unreachable=True, transient=True
     )
@@ -403,7 +403,7 @@ def _judge(envelope: Envelope, status: int) -> None:
             f"EasyCars answers HTTP {status} with JSON that has no Code",
             reason="unreadable",
             unreachable=True,
-            transient=status >= 300,  # a gateway's word: it speaks JSON, too
+            transient=status >= 300,  # a gateway's error; gateways send JSON, too
         )
     raise EasyCarsFailure(
         f"EasyCars reports a failure (Code {envelope.code}): {_said(envelope)}", reason="vendor_failed"
@@ -414,7 +414,7 @@ def _said(envelope: Envelope) -> str:
     return f"“{visible(envelope.message, most=300)}”" if envelope.message else "without an explanation"
 
 
-def _retry_after_s(answer: Answer) -> float | None:
+def _retry_after_s(answer: HttpAnswer) -> float | None:
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)

@@ -268,7 +268,7 @@ class _Judge:
         if night.blocked:
             self._wait_or_ask(fresh)
             return
-        # An empty feed is no second witness: rows in their days of grace wait with the others.
+        # An empty feed confirms nothing: rows in their days of grace wait with the others.
         settled = [row for row in fresh if row.missing_since is not None and self._incoming.received]
         fresh = [row for row in fresh if row.missing_since is None or not self._incoming.received]
         since = self._now - timedelta(days=self._policy.grace_days)

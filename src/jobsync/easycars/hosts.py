@@ -8,10 +8,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.circuit import CircuitChange, HostLine
 from jobsync.hosts.store import HostState, lock_host, write_host
 from jobsync.logs import get_logger
-from jobsync.runner.items import Item, Line
+from jobsync.runner.items import Item, ItemQueue
 
 _SPREAD = 3  # dealerships that must have met the faults before they count as the host's
 _PROBE_MOST_S = 180.0  # a token and a feed, each with its deadline, and what is written of them
@@ -60,12 +60,14 @@ class Hosts:
         }
         self.lines = {environment: lines[host] for environment, host in names.items()}
 
-    def queues(self, items: Sequence[Item]) -> list[Line]:
+    def queues(self, items: Sequence[Item]) -> list[ItemQueue]:
         """Return a queue of items for each host, and one for items that are asked nowhere."""
         by_host: dict[str, list[Item]] = {}
         for item in items:
             by_host.setdefault(self._names.get(item.group or "", ""), []).append(item)
-        return [Line(queued, gate=self.admit if host else None) for host, queued in by_host.items()] or [Line([])]
+        return [ItemQueue(queued, gate=self.admit if host else None) for host, queued in by_host.items()] or [
+            ItemQueue([])
+        ]
 
     def admit(self, item: Item) -> bool:
         """Whether the item may be begun; waits where another's end decides that."""
@@ -74,7 +76,7 @@ class Hosts:
             return True
         return item.group not in self._resting and line.admit(item.key)
 
-    def write(self, connection: Connection[Any], environment: str, change: Change) -> None:
+    def write(self, connection: Connection[Any], environment: str, change: CircuitChange) -> None:
         """Write down what has changed of a host, as it stands now: ends that come together are written in any order."""
         host = self._names[environment]
         lock_host(connection, host)

@@ -38,7 +38,7 @@ from jobsync.runner.items import (
     Trial,
     as_json,
     failure_of,
-    work_lines,
+    work_queues,
 )
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
@@ -150,8 +150,8 @@ class StockSync(JobWork):
         for environment, until in resting(self.hosts, known).items():
             get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         hosts = Hosts(self.hosts, known, users, pause=run.pause)
-        work = _Work(self, self.make_client(run.pause), hosts)
-        return [*work_lines(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
+        work = _SyncWork(self, self.make_client(run.pause), hosts)
+        return [*work_queues(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
 
     @property
     def at_once(self) -> int:
@@ -309,12 +309,12 @@ class Feed:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What an open circuit's probe met: the host is as before, which charges nobody."""
+    """What the probe of an open circuit met: the host still fails, and no dealership is charged an attempt."""
 
     failure: EasyCarsFailure
 
 
-class _Work:
+class _SyncWork:
     """Stock sync's side of runner.items.Work."""
 
     def __init__(self, job: StockSync, client: EasyCarsClient, hosts: Hosts) -> None:
@@ -440,7 +440,7 @@ class _Work:
         )
         self._learn(connection, attempt.item)
         if not store.keep_dealership(connection, dealership_id):
-            return  # there is nobody left to keep a log of
+            return  # the dealership is gone, so its log is not kept
         store.write_log(
             connection,
             dealership_id,

@@ -180,7 +180,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VehicleRow:
     """
     A row of ours in full, read only for items that are not plainly unchanged; removed rows too.
 
@@ -194,9 +194,9 @@ class Row:
 
 
 # Stock keys -> the rows that there are; asked in batches, so that a large dealership never stands in memory whole.
-RowLookup = Callable[[Sequence[str]], Mapping[str, Row]]
+RowLookup = Callable[[Sequence[str]], Mapping[str, VehicleRow]]
 # VINs -> our rows that have them, removed ones too.
-VinLookup = Callable[[Sequence[str]], Sequence[Row]]
+VinLookup = Callable[[Sequence[str]], Sequence[VehicleRow]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -526,7 +526,7 @@ def watched_of(document: str) -> dict[str, Any]:
     """
     Return the documented keys of an item's JSON text that fill no column, for the change history.
 
-    All are None where the text is no item that can be read: whoever knows SQL may have stored anything.
+    All are None where the text is no item that can be read: by SQL anything may have been stored.
     """
     try:
         item = _ITEM.decode(document)

@@ -24,9 +24,9 @@ from jobsync.easycars.model import (
     Policy,
     RawItem,
     Refused,
-    Row,
     Skipped,
     StockPlan,
+    VehicleRow,
 )
 from jobsync.easycars.parse import (
     PLAIN_RULES,
@@ -284,7 +284,7 @@ class _Found:
         if row.missing_since is not None:
             self.returned.append(row)
 
-    def add_car(self, car: Car, known: Row | None) -> None:
+    def add_car(self, car: Car, known: VehicleRow | None) -> None:
         row = known.listed if known is not None else None
         protection = self._protection(car.stock_number, car.stock_key, car.vin, row, car)
         if protection:
@@ -312,7 +312,7 @@ class _Found:
         """Create what is new, or give the row that has its VIN the new number: it is the same vehicle."""
         vins = [vin for car, _ in self._new if (vin := telling_vin(car.vin))]
         named = self._named(set(vins)) if vins else {}
-        holders: dict[str, list[Row]] = {}
+        holders: dict[str, list[VehicleRow]] = {}
         for row in self._current.with_vins(vins) if vins else ():
             holders.setdefault(row.listed.vin or "", []).append(row)
         found = [
@@ -339,7 +339,9 @@ class _Found:
             if (vin := item.vin) in vins and vin
         )
 
-    def _same_vehicle(self, car: Car, vin: str, named: Mapping[str, int], holders: Sequence[Row]) -> Row | None:
+    def _same_vehicle(
+        self, car: Car, vin: str, named: Mapping[str, int], holders: Sequence[VehicleRow]
+    ) -> VehicleRow | None:
         """Return the row that is this vehicle under an earlier number, None if there is none or a doubt."""
         if named[vin] > 1:
             doubt = f"is that of {named[vin]} items of the feed"
@@ -378,7 +380,7 @@ class _Found:
             return Skipped(number, "excluded")
         return None
 
-    def _add_known(self, known: Row, car: Car) -> None:
+    def _add_known(self, known: VehicleRow, car: Car) -> None:
         row = known.listed
         change, held_back = _compare(known, car)
         is_news = bool(change.changes)
@@ -405,7 +407,7 @@ def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
     return bool(telling_vin(ours) and telling_vin(theirs) and ours != theirs)
 
 
-def _renumber(known: Row, car: Car) -> Change:
+def _renumber(known: VehicleRow, car: Car) -> Change:
     """Return the change of a vehicle that has a new stock number; one that was sold or excluded here stays as it is."""
     row = known.listed
     change, _ = _compare(known, car)
@@ -415,12 +417,12 @@ def _renumber(known: Row, car: Car) -> Change:
     return replace(change, changes={**number, **change.changes}, renumbered=True)
 
 
-def _is_restated(known: Row, change: Change) -> bool:
+def _is_restated(known: VehicleRow, change: Change) -> bool:
     """Whether the row's values differ from what they are to be, though that is no news."""
     return bool(known.values["images"] != change.values["images"])
 
 
-def _compare(known: Row, car: Car) -> tuple[Change, bool]:
+def _compare(known: VehicleRow, car: Car) -> tuple[Change, bool]:
     """Return the change that the item asks for, and whether a lock held something of it back."""
     row, values = known.listed, known.values
     revived = row.status == "removed"
@@ -431,7 +433,7 @@ def _compare(known: Row, car: Car) -> tuple[Change, bool]:
         # Year, make and model stand before the title; some may be kept, by a lock or for want of a key.
         old, new = values[column], title_of(final) if column == "title" else car.values[column]
         if column == "status" and revived and row.kept_off:
-            new = "excluded"  # whoever keeps it off has not said otherwise
+            new = "excluded"  # the person who excluded it has not included it again
         elif column == "status" and revived and row.locally_sold and not car.says_sold:
             new = "sold"  # it was sold here before it went, and that is still so
         if column in car.absent and not (column == "status" and (revived or _says_otherwise(row, car))):

@@ -473,7 +473,7 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
     """
     Give an excluded vehicle back to the feed: it is what it was before; the next sync brings what the feed says.
 
-    One that the feed no longer named, or of which nobody knows what it was, comes back when the feed names it.
+    One that the feed no longer named, or whose earlier status is unknown, comes back when the feed names it.
 
     Raises:
         UsageProblem: no such vehicle, or it is not excluded by a person.

@@ -31,8 +31,8 @@ from jobsync.easycars.model import (
     Incoming,
     Listed,
     Refused,
-    Row,
     StockPlan,
+    VehicleRow,
     Window,
 )
 from jobsync.easycars.parse import fingerprint, refuse_car
@@ -66,7 +66,7 @@ class Dealership:
     One dealership as the job sees it.
 
     Args:
-        why_not: why a run that names nobody leaves it out.
+        why_not: why a run without named dealerships leaves it out.
         slot_started_at, retry_at: a scheduled attempt changes one of them.
     """
 
@@ -320,7 +320,7 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
 
 def read_rows(
     connection: Connection[Any], dealership_id: int, stock_keys: Sequence[str], *, for_update: bool
-) -> dict[str, Row]:
+) -> dict[str, VehicleRow]:
     """Return our rows of these stock keys in full, removed ones too; `for_update` keeps other writers out."""
     rows = _read_rows(connection, dealership_id, "v.stock_key = ANY(%s)", stock_keys, for_update=for_update)
     return {row.listed.stock_key: row for row in rows}
@@ -328,7 +328,7 @@ def read_rows(
 
 def read_rows_with_vins(
     connection: Connection[Any], dealership_id: int, vins: Sequence[str], *, for_update: bool
-) -> list[Row]:
+) -> list[VehicleRow]:
     """Return our rows that have these VINs in full, removed ones too; as `read_rows`."""
     # the length is the index's condition: what is longer is no VIN
     condition: LiteralString = "length(v.vin) <= 64 AND v.vin = ANY(%s)"
@@ -342,7 +342,7 @@ def _read_rows(
     wanted: Sequence[Any],
     *,
     for_update: bool,
-) -> list[Row]:
+) -> list[VehicleRow]:
     if not wanted:
         return []
     columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
@@ -360,7 +360,7 @@ def _read_rows(
     ).fetchall()
     count = len(Listed._fields)
     return [
-        Row(Listed._make(row[:count]), dict(zip(FEED_COLUMNS, row[count + 1 :], strict=True)), row[count])
+        VehicleRow(Listed._make(row[:count]), dict(zip(FEED_COLUMNS, row[count + 1 :], strict=True)), row[count])
         for row in rows
     ]
 
@@ -1054,7 +1054,7 @@ def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
     """
     Give each dealership that a run began and did not finish its line in the log, so that the history has no hole.
 
-    Whoever closes the run calls this, in the transaction that does: its row is locked, so no line comes twice. A line
+    It is called in the transaction that closes the run: its row is locked, so no line comes twice. A line
     that the host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
     """
     try:

@@ -1,17 +1,39 @@
-"""What keeps stock in order: how long its rows stay, and what the doctor asks of stored credentials."""
+"""What keeps stock in order: how long its rows stay, what the doctor asks of credentials, the items of past runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, not_, or_, select, text
+from sqlalchemy import Connection, Text, and_, cast, func, not_, or_, select, text
 
-from jobsync.db.tables import easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
+from jobsync.db.jsonb import as_lines
+from jobsync.db.tables import (
+    dealerships,
+    easycar_credentials,
+    easycar_sync_logs,
+    holds,
+    refused_items,
+    vehicle_changes,
+)
 from jobsync.easycars.credentials import Place, bound_to, places_of
 from jobsync.errors import ExitCode, JobsyncError
+from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, OF_BATCH, Finding, Rule, ok, oldest, problem, some, walk, warning
+from jobsync.upkeep.model import (
+    BEFORE,
+    OF_BATCH,
+    Finding,
+    ItemsOfRuns,
+    RetentionRule,
+    ok,
+    oldest,
+    problem,
+    some,
+    walk,
+    warning,
+)
 
 LOGS_KEPT = 30
 
@@ -20,7 +42,7 @@ _last_holds = select(func.max(holds.c.id)).group_by(holds.c.dealership_id, holds
 # The last logs of each dealership stay, plans and listings read them; so does the last removal of each vehicle.
 RULES = (
     walk(refused_items.c.created_at, "items_retention_days"),
-    Rule(
+    RetentionRule(
         easycar_sync_logs,
         "runs_retention_days",
         text(
@@ -36,7 +58,7 @@ RULES = (
         "runs_retention_days",
         not_(and_(vehicle_changes.c.field == "status", vehicle_changes.c.new == "removed")),
     ),
-    Rule(
+    RetentionRule(
         holds,
         "runs_retention_days",
         oldest(
@@ -135,3 +157,17 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
 def environments_in_use(connection: Connection) -> set[str]:
     """Return which environments of EasyCars anybody uses: `Test`, `Production`."""
     return set(connection.scalars(select(easycar_credentials.c.environment).where(easycar_credentials.c.is_active)))
+
+
+def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
+    number = cast(dealerships.c.id, Text)
+    return set(connection.scalars(select(number).where(number.in_(keys))))
+
+
+def _read_warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]:
+    logs = easycar_sync_logs.c
+    rows = connection.execute(select(logs.dealership_id, logs.warnings).where(logs.run_id == run_id))
+    return {str(row.dealership_id): as_lines(row.warnings) for row in rows}
+
+
+ITEMS = ItemsOfRuns(STOCK_SYNC.name, _read_there, _read_warnings)

@@ -38,18 +38,18 @@ from jobsync.watch.model import (
     Days,
     JobFacts,
     JobStatus,
-    Level,
     Metric,
     Moment,
     Past,
     Problem,
     Row,
     Section,
+    ServiceLevel,
     Severity,
     Snapshot,
     State,
     Unit,
-    Work,
+    WorkToDo,
     by_hand,
     columns_of,
 )
@@ -120,7 +120,7 @@ class DealershipFacts:
         holds: what waits for a person.
         kept: what stays as it is, because a person rejected the change.
         error: the first error of the last sync that failed; `reason` its code.
-        is_unanswered: the last sync failed, in a run in which nobody had an answer.
+        is_unanswered: the last sync failed, in a run in which no dealership had an answer.
     """
 
     id: int
@@ -170,13 +170,13 @@ def read(connection: Connection, now: datetime, _since: datetime, settings: Syst
     return StockFacts(read_dealerships(connection, now, settings), hosts)
 
 
-def work_of(facts: StockFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
+def work_of(facts: StockFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many dealerships are due, wait for their slot, or take no part."""
     ready = [found for found in facts.dealerships if found.why_not is None]
     due = [found.due_since for found in ready if found.due_since is not None]
     times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
     next_at = min((time for time in times if time is not None and time > now), default=None)
-    return Work(
+    return WorkToDo(
         in_use=any(found.why_not != "no_credentials" for found in facts.dealerships),
         due=len(due),
         waiting=len(ready) - len(due),
@@ -387,7 +387,7 @@ def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
 
 
 def _warned(found: DealershipFacts) -> DealershipStatus | None:
-    """Return what a sync that went well leaves to be looked at; nobody needs to get up for it."""
+    """Return what a sync that went well leaves to be looked at; it is not urgent."""
     whys, whats = [], []
     if schedule := unreadable_schedule(found):
         whys.append(schedule[0])
@@ -445,10 +445,8 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
 def _upstream(seen: Snapshot, job: JobFacts) -> JobStatus | None:
     hosts = [host for host in facts_of(seen).hosts if host.behind]
     if hosts:
-        what = (
-            "nothing is lost: one dealership a run probes, the rest keeps its slot; jobsync doctor tests the way there"
-        )
-        return JobStatus(job, State.UPSTREAM_DOWN, f"EasyCars does not answer: {names_of(hosts)}", what)
+        why = f"EasyCars does not answer: {names_of(hosts)}"
+        return JobStatus(job, State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
     run = job.last_run
     if run is None or run.exit_code != ExitCode.UNAVAILABLE or not _is_silent_for_all(seen):
         return None
@@ -596,7 +594,7 @@ def queue(_seen: Snapshot, _job: JobFacts) -> None:
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of dealerships and hosts, and needs nobody now."""
+    """Return what is worth knowing of dealerships and hosts, and needs no person now."""
     statuses = dealership_statuses(seen)
     failing = [found for found in statuses if found.standing in FAILED]
     if failing:
@@ -618,8 +616,8 @@ def pauses(seen: Snapshot) -> Iterator[str]:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
 
 
-def levels(_seen: Snapshot) -> Iterator[Level]:
-    """Return no promise: nobody was promised anything but a clean run."""
+def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
+    """Return no promise: the only one is a clean run."""
     yield from ()
 
 

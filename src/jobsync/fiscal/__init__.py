@@ -1,1 +1,1 @@
-"""The fiscal document of Ecuador as such: its key, its nouns, its reader and its code tables. Knows nothing of ours."""
+"""The fiscal document of Ecuador as such: its key, its nouns, its reader and its code tables. It needs no table."""

@@ -79,7 +79,7 @@ class Unknown:
 
 
 class Element:
-    """An element whose children are taken one by one; what nobody takes is unknown."""
+    """An element whose children are taken one by one; what is left is unknown."""
 
     __slots__ = ("_children", "_node", "_opened", "_path", "heads")
 
@@ -162,11 +162,11 @@ class Element:
             yield from holder.each(name)
 
     def unread(self) -> tuple[Unknown, ...]:
-        """Return what nobody took, here and in every element opened from the same root."""
+        """Return what was not taken, here and in every element opened from the same root."""
         return tuple(unknown for element in self._opened for unknown in element.left())
 
     def left(self) -> Iterator[Unknown]:
-        """Iterate over the children that nobody took, but for the signature."""
+        """Iterate over the children that were not taken, but for the signature."""
         for name, nodes in self._children.items():
             for node in nodes:
                 if name != _SIGNATURE:
@@ -180,7 +180,7 @@ def _parse(xml: bytes) -> etree._Element:
     if len(xml) > DOCUMENT_BYTES_MAX:
         raise UnreadableDocument(f"it is larger than {DOCUMENT_BYTES_MAX >> 20} MB")
     parser = etree.XMLParser(
-        # whoever unwrapped the document wrote UTF-8, whatever its declaration says
+        # the document was written as UTF-8 when it was unwrapped, whatever its declaration says
         encoding="utf-8" if _is_utf8(xml) else None,
         resolve_entities=False,
         no_network=True,

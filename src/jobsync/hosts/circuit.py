@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 OPENS_AFTER = 5  # faults in a row
-LONGEST_REST_S = 3600.0  # a wish for more is taken for a mistake
+LONGEST_REST_S = 3600.0  # a longer Retry-After is taken for a mistake
 REST_MOST_S = 60.0  # a host that wants to rest for longer is left for another run
 _PROBE_MOST_S = 60.0  # far beyond a call's deadline: an ask that never reported its end must not hold the line
 
 
 @dataclass(frozen=True)
-class Change:
+class CircuitChange:
     """
     What an ask's end changed in a host's circuit, to be remembered.
 
@@ -36,7 +36,7 @@ class Change:
     not_before_s: float | None = None
 
 
-def merged(before: Change | None, after: Change) -> Change:
+def merged(before: CircuitChange | None, after: CircuitChange) -> CircuitChange:
     """Return what two ends one after the other changed together."""
     if before is None:
         return after
@@ -127,11 +127,6 @@ class HostLine:
             refused = self._open and self._prober != item
         return not refused and self._rest()
 
-    def probes(self, item: str) -> bool:
-        """Whether this item is the one that an open circuit let through."""
-        with self._lock:
-            return self._prober == item
-
     def hold_off(self, seconds: float) -> None:
         """The host does not want to be asked for so long."""
         with self._lock:
@@ -190,7 +185,7 @@ class HostLine:
         with self._lock:
             return self._faults, self._open, self._too_often
 
-    def end(self, *, unreachable: bool, too_often: bool = False, item: str = "") -> Change | None:
+    def end(self, *, unreachable: bool, too_often: bool = False, item: str = "") -> CircuitChange | None:
         """
         Take in how a call ended; returns what is to be remembered of it, None if nothing changed.
 
@@ -213,4 +208,6 @@ class HostLine:
             if before == (self._faults, self._open, self._too_often) and not probed and not asked_to_wait:
                 return None
             not_before_s = self._not_before - self._clock() if asked_to_wait else None
-            return Change(self._faults, self._open, probed, before[1] != self._open, self._too_often, not_before_s)
+            return CircuitChange(
+                self._faults, self._open, probed, before[1] != self._open, self._too_often, not_before_s
+            )

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from jobsync.hosts.circuit import LONGEST_REST_S, Change
+from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
 
 
 def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
-    """Wait until nobody else writes about the host, to the transaction's end; makes its row."""
+    """Lock the host's row until the transaction ends; make it if there is none."""
     connection.execute("INSERT INTO vendor_hosts (host) VALUES (%s) ON CONFLICT (host) DO NOTHING", [host])
     connection.execute("SELECT FROM vendor_hosts WHERE host = %s FOR UPDATE", [host])
 
 
-def write_host(connection: psycopg.Connection[Any], host: str, state: tuple[int, bool, bool], change: Change) -> None:
+def write_host(
+    connection: psycopg.Connection[Any], host: str, state: tuple[int, bool, bool], change: CircuitChange
+) -> None:
     """
     Remember how a host answers; the instant of its first opening stays until it answers again.
 

@@ -27,7 +27,7 @@ class HostFacts:
     One host of a vendor; its circuit is open since `opened_at`.
 
     Args:
-        behind: documents that will be asked about there, or dealerships; without any, nobody probes whether it answers
+        behind: documents that will be asked about there, or dealerships; without any, no call probes whether it answers
             again.
         open_cause: `faults`, or `too_often` if the SRI says that we ask too often.
         vendor: SRI or EasyCars.
@@ -60,7 +60,7 @@ def read_hosts(
     """
     Return a vendor's hosts.
 
-    A host that was not tried for 7 hours is asked by nobody, such as a sandbox that is no more: what waits is asked
+    A host that was not tried for 7 hours is not in use, such as a sandbox that is no more: what waits is asked
     about every 6 hours at least.
 
     Args:

@@ -56,7 +56,7 @@ class Identity(NamedTuple):
     gid: int
 
 
-class Place(NamedTuple):
+class ClusterPlace(NamedTuple):
     """Where the cluster is, by which programs it is run, and as whom."""
 
     home: Path
@@ -207,7 +207,7 @@ class Guardian:
 
     # --- where and as whom --------------------------------------------------------------------------------------
 
-    def settle(self, plan: Plan) -> Place:
+    def settle(self, plan: Plan) -> ClusterPlace:
         """Decide where the cluster is and who runs it; an existing cluster keeps its choice."""
         folder, programs = Path(plan.folder), Path(plan.programs)
         home = cluster_home(folder)
@@ -215,7 +215,7 @@ class Guardian:
             return self.settle_account(plan, home)
         uid = os.geteuid()
         if uid != 0 and has_name(uid):
-            return Place(folder, programs, Identity("same", uid, os.getegid()))
+            return ClusterPlace(folder, programs, Identity("same", uid, os.getegid()))
         why = "user namespaces are switched off"
         if plan.namespaces and sys.platform == "linux":
             entry = unprivileged(65534)
@@ -223,7 +223,7 @@ class Guardian:
                 identity = Identity("namespace", entry.pw_uid, entry.pw_gid)
                 code, said = self.run([str(programs / "postgres"), "--version"], identity, reach=plan.folder)
                 if code == 0:
-                    return Place(folder, programs, identity)
+                    return ClusterPlace(folder, programs, identity)
                 why = said.strip() or f"a user namespace cannot reach {folder if code == 126 else programs}"
             else:
                 why = "the system knows no user but root"
@@ -241,7 +241,7 @@ class Guardian:
             )
         return self.settle_account(plan, None)
 
-    def settle_account(self, plan: Plan, home: Path | None) -> Place:
+    def settle_account(self, plan: Plan, home: Path | None) -> ClusterPlace:
         """Run as an unprivileged account, in a folder of its own outside the user's (root only)."""
         if os.geteuid() != 0:
             raise Failure(f"the data of {plan.folder} belong to another account: run as root", configuration=True)
@@ -282,11 +282,11 @@ class Guardian:
                     "folders to others for passing (and no noexec mount)",
                     configuration=True,
                 )
-        return Place(home, programs, identity)
+        return ClusterPlace(home, programs, identity)
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
-    def create(self, plan: Plan, place: Place, keep: int) -> None:
+    def create(self, plan: Plan, place: ClusterPlace, keep: int) -> None:
         """Make the cluster beside its final place and rename it there: a kill leaves no half cluster."""
         new = place.home / "data.new"
         if new.exists():
@@ -310,7 +310,7 @@ class Guardian:
         sync_folder(place.home)
         sync_folder(Path(plan.folder))
 
-    def serve(self, plan: Plan, place: Place, sockets: Path, keep: int) -> None:
+    def serve(self, plan: Plan, place: ClusterPlace, sockets: Path, keep: int) -> None:
         """Run the server until it is told to stop; raise if it ends by itself."""
         remove_stale_pids(place.data, sockets)
         settings = {
@@ -350,7 +350,7 @@ class Guardian:
         try:
             write_whole(state, content, durable=False)
             code = self.wait(server)
-        except OSError:  # nobody could find the server
+        except OSError:  # no client could find the server
             os.kill(server, signal.SIGQUIT)
             self.wait(server)
             raise
@@ -440,7 +440,7 @@ def copy_programs(programs: Path, base: Path) -> Path:
     return copy / package.name / prefix.name / programs.name
 
 
-def lock_server(place: Place) -> int:
+def lock_server(place: ClusterPlace) -> int:
     """
     Take the lock that every process of the server inherits: who has it knows that no earlier server is left.
 
@@ -491,7 +491,7 @@ def remove_stale_pids(data: Path, sockets: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def socket_folder(place: Place, prefix: str) -> Path:
+def socket_folder(place: ClusterPlace, prefix: str) -> Path:
     """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
     if fits(place.home):
         return place.home

@@ -2,7 +2,7 @@
 A private PostgreSQL in a folder of the user's: unix socket only, started on demand, gone when its last user is.
 
 Users hold a shared lock on `users.lock`, which the kernel takes back however they end; a guardian process
-(`guardian.py`) owns the server and stops it when nobody holds that lock. Starting is serialised by `start.lock`, and
+(`guardian.py`) owns the server and stops it when that lock is free. Starting is serialised by `start.lock`, and
 whoever takes `guardian.lock` knows that no guardian lives and hands the lock on to the one it starts.
 """
 
@@ -39,7 +39,7 @@ class NotAllowed(Exception):
     """The folder, its cluster or this machine does not allow a private server: trying again does not help."""
 
 
-class NotStarted(Exception):
+class ServerNotStarted(Exception):
     """The private server did not start."""
 
 
@@ -75,7 +75,7 @@ def acquire(
     _account_home: Path | None = None,
 ) -> Lease:
     """
-    Return the use of the private server in `folder`, starting it if nobody has, with its database made.
+    Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 
     Args:
         name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
@@ -84,7 +84,7 @@ def acquire(
 
     Raises:
         NotAllowed: the folder, its cluster or this machine does not allow it.
-        NotStarted: the server did not start (its last log lines are in the message), or not in time.
+        ServerNotStarted: the server did not start (its last log lines are in the message), or not in time.
     """
     deadline = time.monotonic() + _START_WITHIN_S
     folder = Path(os.path.realpath(folder))
@@ -114,7 +114,7 @@ def acquire(
             _close(start)
     except OSError as error:
         _close(users)
-        raise NotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
+        raise ServerNotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
     except BaseException:
         _close(users)  # the guardian, if there is one, stops what it has begun
         raise
@@ -125,7 +125,7 @@ def acquire(
 
 
 def _prepare(folder: Path) -> None:
-    """Make the folder, or make sure that it is ours and nobody else's; change nothing that exists."""
+    """Make the folder, or make sure that it belongs to this user; change nothing that exists."""
     if "\n" in str(folder):
         raise NotAllowed(f"{str(folder)!r} has a line break in its name")
     for part in (*reversed(folder.parents), folder):
@@ -176,7 +176,7 @@ def _lock(fd: int, kind: int, folder: Path, deadline: float) -> None:
             fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise NotStarted(
+                raise ServerNotStarted(
                     f"another process has been starting or stopping the PostgreSQL in {folder} for too long: try again"
                 ) from None
             time.sleep(POLL_S)
@@ -206,7 +206,7 @@ def _start(folder: Path, plan: guardian.Plan, deadline: float) -> _Server:
             if report >= 0:
                 _raise_failure(folder, report)
             if time.monotonic() > deadline:
-                raise NotStarted(_with_log(f"the private PostgreSQL in {folder} did not start in time", folder))
+                raise ServerNotStarted(_with_log(f"the private PostgreSQL in {folder} did not start in time", folder))
             time.sleep(POLL_S)
     finally:
         _close(report)
@@ -272,11 +272,11 @@ def _raise_failure(folder: Path, report: int) -> None:
     except BlockingIOError:
         return
     if not said:
-        raise NotStarted(_with_log(f"the guardian of the PostgreSQL in {folder} was killed: try again", folder))
+        raise ServerNotStarted(_with_log(f"the guardian of the PostgreSQL in {folder} was killed: try again", folder))
     failure = json.loads(said)
     if failure["configuration"]:
         raise NotAllowed(failure["text"])
-    raise NotStarted(f"the private PostgreSQL in {folder} did not start: {failure['text']}")
+    raise ServerNotStarted(f"the private PostgreSQL in {folder} did not start: {failure['text']}")
 
 
 def _with_log(text: str, folder: Path) -> str:
@@ -405,11 +405,11 @@ def _accepts(server: _Server, name: str) -> bool:
         return True
     if answer is None or answer.startswith("57P"):  # starting or stopping
         return False
-    raise NotStarted(f"the private PostgreSQL at {server.socket} refuses logins (SQLSTATE {answer})")
+    raise ServerNotStarted(f"the private PostgreSQL at {server.socket} refuses logins (SQLSTATE {answer})")
 
 
 def _log_in(server: _Server, user: str, database: str, query: str = "") -> str | None:
-    """Log in, run a query and leave; return '' if all went well, the SQLSTATE of a refusal, None if nobody is there."""
+    """Log in, run a query and leave; return '' on success, the SQLSTATE of a refusal, None if there is no server."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(10)

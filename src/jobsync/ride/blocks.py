@@ -24,7 +24,7 @@ from jobsync.fiscal.element import Amount
 from jobsync.ride.figures import digits, exact, has_value, money, percent
 from jobsync.ride.model import Stamp
 from jobsync.ride.paper import barcode
-from jobsync.ride.paper.flow import PAD_X, Column, Filled, Flow, Piece, Table
+from jobsync.ride.paper.flow import PAD_X, Filled, Flow, Piece, Table, TableColumn
 from jobsync.ride.paper.sheet import HEIGHT_MM, Ink, Sheet
 
 # The frame, in mm: margins, and the two boxes beside each other.
@@ -479,20 +479,20 @@ def lines_table(
     """Return the table of a document's lines; columns that no line has anything for are left out."""
     subsidized = has_value(subsidy_total) or any(has_value(line.price_without_subsidy) for line in lines)
     columns: list[Filled] = [
-        (Column(codes_called[0], "code"), [line.code for line in lines]),
-        (Column(codes_called[1], "code"), [line.auxiliary_code for line in lines]),
-        (Column("Cantidad", "number"), [digits(line.quantity) for line in lines]),
-        (Column("Unidad", "code"), [line.unit for line in lines]),
-        (Column("Descripción"), [line.description or " " for line in lines]),
-        (Column("Detalle Adicional"), ["\n".join(map(called, line.details)) for line in lines]),
-        (Column("Precio Unitario", "number"), [digits(line.unit_price) for line in lines]),
-        (Column("Subsidio", "number"), [subsidy(line) if subsidized else None for line in lines]),
+        (TableColumn(codes_called[0], "code"), [line.code for line in lines]),
+        (TableColumn(codes_called[1], "code"), [line.auxiliary_code for line in lines]),
+        (TableColumn("Cantidad", "number"), [digits(line.quantity) for line in lines]),
+        (TableColumn("Unidad", "code"), [line.unit for line in lines]),
+        (TableColumn("Descripción"), [line.description or " " for line in lines]),
+        (TableColumn("Detalle Adicional"), ["\n".join(map(called, line.details)) for line in lines]),
+        (TableColumn("Precio Unitario", "number"), [digits(line.unit_price) for line in lines]),
+        (TableColumn("Subsidio", "number"), [subsidy(line) if subsidized else None for line in lines]),
         (
-            Column("Precio sin Subsidio", "number"),
+            TableColumn("Precio sin Subsidio", "number"),
             [digits(line.price_without_subsidy) if subsidized else None for line in lines],
         ),
-        (Column("Descuento", "number"), [money(line.discount) for line in lines]),
-        (Column("Precio Total", "number"), [money(line.total) for line in lines]),
+        (TableColumn("Descuento", "number"), [money(line.discount) for line in lines]),
+        (TableColumn("Precio Total", "number"), [money(line.total) for line in lines]),
     ]
     return table(columns)
 
@@ -646,10 +646,13 @@ def payment_pieces(sheet: Sheet, payments: Sequence[Payment]) -> list[Piece]:
     if not payments:
         return []
     columns: list[Filled] = [
-        (Column("Forma de pago"), [codes.named(codes.PAYMENTS, payment.method) for payment in payments]),
-        (Column("Valor", "number"), [money(payment.total) for payment in payments]),
-        (Column("Plazo", "number"), [digits(Amount(payment.term)) if payment.term else None for payment in payments]),
-        (Column("Tiempo", "code"), [payment.term_unit for payment in payments]),
+        (TableColumn("Forma de pago"), [codes.named(codes.PAYMENTS, payment.method) for payment in payments]),
+        (TableColumn("Valor", "number"), [money(payment.total) for payment in payments]),
+        (
+            TableColumn("Plazo", "number"),
+            [digits(Amount(payment.term)) if payment.term else None for payment in payments],
+        ),
+        (TableColumn("Tiempo", "code"), [payment.term_unit for payment in payments]),
     ]
     return small_table(sheet, columns)
 
@@ -712,19 +715,19 @@ def draw_reimbursements(flow: Flow, reimbursements: Sequence[Reimbursement]) -> 
 
     columns: list[Filled] = [
         (
-            Column("Comprobante", "code"),
+            TableColumn("Comprobante", "code"),
             [codes.named(codes.DOCUMENTS, r.document_code) for r in reimbursements],
         ),
-        (Column("Número", "code"), [r.number for r in reimbursements]),
-        (Column("Fecha Emisión", "code"), [r.issue_date for r in reimbursements]),
-        (Column("Proveedor", "code"), [_supplier(r) for r in reimbursements]),
-        (Column("Número de Autorización"), [r.authorization for r in reimbursements]),
+        (TableColumn("Número", "code"), [r.number for r in reimbursements]),
+        (TableColumn("Fecha Emisión", "code"), [r.issue_date for r in reimbursements]),
+        (TableColumn("Proveedor", "code"), [_supplier(r) for r in reimbursements]),
+        (TableColumn("Número de Autorización"), [r.authorization for r in reimbursements]),
         (
-            Column("Impuesto", "code"),
+            TableColumn("Impuesto", "code"),
             ["\n".join(tax_name(t.code, digits(t.rate)) for t in r.taxes) for r in reimbursements],
         ),
-        (Column("Base Imponible", "number"), [taxes(r, "base") for r in reimbursements]),
-        (Column("Valor Impuesto", "number"), [taxes(r, "amount") for r in reimbursements]),
+        (TableColumn("Base Imponible", "number"), [taxes(r, "base") for r in reimbursements]),
+        (TableColumn("Valor Impuesto", "number"), [taxes(r, "amount") for r in reimbursements]),
     ]
     flow.need(20)
     flow.y += 1.5

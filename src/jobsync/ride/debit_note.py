@@ -16,7 +16,7 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.figures import money
-from jobsync.ride.paper.flow import Column, Filled, Flow, Piece
+from jobsync.ride.paper.flow import Filled, Flow, Piece, TableColumn
 from jobsync.ride.paper.sheet import Sheet
 
 TITLE = "NOTA DE DÉBITO"
@@ -27,9 +27,9 @@ def draw(flow: Flow, document: Document, note: DebitNote) -> None:
     sheet = flow.sheet
     draw_fields(flow, note_rows(document, note))
     columns: list[Filled] = [
-        (Column("Razón de la Modificación"), [charge.reason or " " for charge in note.charges]),
+        (TableColumn("Razón de la Modificación"), [charge.reason or " " for charge in note.charges]),
         (
-            Column("Valor de la Modificación", "number"),
+            TableColumn("Valor de la Modificación", "number"),
             [money(c.amount) for c in note.charges],
         ),
     ]

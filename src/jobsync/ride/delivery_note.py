@@ -14,7 +14,7 @@ from jobsync.ride.blocks import (
     table,
 )
 from jobsync.ride.figures import digits
-from jobsync.ride.paper.flow import Column, Filled, Flow
+from jobsync.ride.paper.flow import Filled, Flow, TableColumn
 
 TITLE = "GUÍA DE REMISIÓN"
 
@@ -82,11 +82,11 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
 
 def _goods_table(flow: Flow, goods: tuple[Good, ...]) -> None:
     columns: list[Filled] = [
-        (Column("Cantidad", "number"), [digits(good.quantity) for good in goods]),
-        (Column("Descripción"), [good.description or " " for good in goods]),
-        (Column("Detalle Adicional"), ["\n".join(map(called, good.details)) for good in goods]),
-        (Column("Código Principal", "code"), [good.code for good in goods]),
-        (Column("Código Auxiliar", "code"), [good.auxiliary_code for good in goods]),
+        (TableColumn("Cantidad", "number"), [digits(good.quantity) for good in goods]),
+        (TableColumn("Descripción"), [good.description or " " for good in goods]),
+        (TableColumn("Detalle Adicional"), ["\n".join(map(called, good.details)) for good in goods]),
+        (TableColumn("Código Principal", "code"), [good.code for good in goods]),
+        (TableColumn("Código Auxiliar", "code"), [good.auxiliary_code for good in goods]),
     ]
     flow.y -= 1
     table(columns).draw(flow)

@@ -52,7 +52,7 @@ def digits(amount: Amount | None) -> str | None:
 
 def percent(rate: str) -> str:
     """
-    Return a rate as it is spoken: without decimals that say nothing.
+    Return a rate without trailing zeros.
 
     >>> percent("15.00"), percent("12"), percent("1.75")
     ('15%', '12%', '1.75%')

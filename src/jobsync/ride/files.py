@@ -156,7 +156,7 @@ class Storage:
         Write the marker, whole or not at all.
 
         Args:
-            anew: also over one that is there; otherwise whoever was first has it.
+            anew: also over one that is there; otherwise the first one stays.
 
         Raises:
             StorageFault: it cannot be written, or another database's is there.

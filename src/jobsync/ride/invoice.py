@@ -23,7 +23,7 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.figures import digits, has_value, money
-from jobsync.ride.paper.flow import Column, Filled, Flow, Piece
+from jobsync.ride.paper.flow import Filled, Flow, Piece, TableColumn
 from jobsync.ride.paper.sheet import Sheet
 
 TITLE = "FACTURA"
@@ -66,10 +66,10 @@ def _notes(sheet: Sheet, document: Document, invoice: Invoice) -> list[Piece]:
         *([Field("Correo Factura Negociable", invoice.negotiable_email)] if invoice.negotiable_email else []),
     ]
     fuel: list[Filled] = [
-        (Column("Retención"), [codes.withheld_tax(tax.code, tax.rate_code) for tax in invoice.fuel_withheld]),
-        (Column("Código", "code"), [tax.rate_code for tax in invoice.fuel_withheld]),
-        (Column("Tarifa", "number"), [digits(tax.rate) for tax in invoice.fuel_withheld]),
-        (Column("Valor", "number"), [money(tax.amount) for tax in invoice.fuel_withheld]),
+        (TableColumn("Retención"), [codes.withheld_tax(tax.code, tax.rate_code) for tax in invoice.fuel_withheld]),
+        (TableColumn("Código", "code"), [tax.rate_code for tax in invoice.fuel_withheld]),
+        (TableColumn("Tarifa", "number"), [digits(tax.rate) for tax in invoice.fuel_withheld]),
+        (TableColumn("Valor", "number"), [money(tax.amount) for tax in invoice.fuel_withheld]),
     ]
     return [
         *payment_pieces(sheet, invoice.payments),

@@ -26,7 +26,7 @@ from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
-from jobsync.runner.items import Attempt, Item, ItemFailure, Line, NoLongerDue, as_json, work_lines
+from jobsync.runner.items import Attempt, Item, ItemFailure, ItemQueue, NoLongerDue, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run
 
@@ -96,35 +96,22 @@ class GenerateRide(JobWork):
         run.eligible = chosen.total
         taken = len(chosen.rides) + len(chosen.later)
         get_logger().info("generate_ride.found", eligible=chosen.total, taken=taken)
-        work = _Work(self, run, database_id)
+        work = _RideWork(self, run, database_id)
         results: list[ItemResult] = []
-        for rides in self._pages(chosen, run):
-            if run.must_stop():
-                break
+        read = store.read_printed_of if self.missing else store.read_due_of
+        for rides in in_pages(run, chosen.rides, chosen.later, read, most=MOST_AT_ONCE):
             work.take(rides)
             items = [
                 Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride))
                 for ride in rides
             ]
-            finished = work_lines(run, [Line(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
+            finished = work_queues(run, [ItemQueue(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
             results.extend(work.named(result) for result in finished)
         return [*results, *chosen.left_out]
 
-    def _pages(self, chosen: Chosen, run: Run) -> Iterator[Sequence[DueRide]]:
-        """
-        Yield what to render, a part at a time, so that memory holds one. The numbers were read once, so a document that
-        is to be tried again meanwhile is not taken twice.
-        """
-        yield chosen.rides
-        read = store.read_printed_of if self.missing else store.read_due_of
-        for start in range(0, len(chosen.later), MOST_AT_ONCE):
-            with run.transaction() as connection:
-                rides = read(connection, chosen.later[start : start + MOST_AT_ONCE])
-            yield rides
-
     def _require_storage(self, run: Run) -> UUID:
         """
-        Make sure that the storage is this database's, and mark one that nobody has used yet; returns the database's id.
+        Make sure that the storage is this database's, and mark one that is not in use yet; returns the database's id.
 
         Raises:
             StorageFault: it is not, or it cannot be told.
@@ -185,7 +172,7 @@ def hold(run: Run, fault: StorageFault) -> None:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenRides:
     """
     What a run works on.
 
@@ -205,7 +192,7 @@ def _about(ride: DueRide) -> dict[str, object]:
     return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
 
 
-def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] = ()) -> Chosen:
+def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] = ()) -> ChosenRides:
     """
     Return what to render, tenants in fair turns.
 
@@ -219,15 +206,15 @@ def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] =
         raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
     if not job.access_keys and job.missing:
         ids = lost[: job.limit]
-        return Chosen(store.read_printed_of(connection, ids[:MOST_AT_ONCE]), [], len(lost), ids[MOST_AT_ONCE:])
+        return ChosenRides(store.read_printed_of(connection, ids[:MOST_AT_ONCE]), [], len(lost), ids[MOST_AT_ONCE:])
     if not job.access_keys and job.every:
         ids = store.read_due_ids(connection, tenants=job.tenants)
         total, ids = len(ids), ids[: job.limit]
-        return Chosen(store.read_due_of(connection, ids[:MOST_AT_ONCE]), [], total, ids[MOST_AT_ONCE:])
+        return ChosenRides(store.read_due_of(connection, ids[:MOST_AT_ONCE]), [], total, ids[MOST_AT_ONCE:])
     if not job.access_keys:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
         rides, total = store.read_due(connection, limit=most, tenants=job.tenants)
-        return Chosen(rides, [], total)
+        return ChosenRides(rides, [], total)
     found = store.read_named(connection, job.access_keys)
     known = {ride.access_key for ride in found}
     if unknown := [key for key in job.access_keys if key not in known]:
@@ -248,10 +235,10 @@ def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] =
                 reason=reason,
                 error=_why_not(ride),
                 details={"tenant_ruc": ride.tenant_ruc},
-                named=not ride.authorized,  # what is there already needs nobody's attention
+                named=not ride.authorized,  # a document that is rendered already needs no attention
             )
         )
-    return Chosen(chosen, left_out, len(chosen))
+    return ChosenRides(chosen, left_out, len(chosen))
 
 
 def _why_not(ride: DueRide) -> str:
@@ -274,7 +261,7 @@ class _NoPlace(ItemFailure):
 
 
 @dataclass(frozen=True)
-class _Page:
+class _DraftPage:
     """A document's printed form, in a file that is not in its place yet."""
 
     rendered: Rendered
@@ -282,7 +269,7 @@ class _Page:
     relative: str
 
 
-class _Work:
+class _RideWork:
     """RIDE rendering's side of runner.items.Work."""
 
     def __init__(self, job: GenerateRide, run: Run, database_id: UUID) -> None:
@@ -319,7 +306,7 @@ class _Work:
             raise NoLongerDue("it was rendered, cancelled or deleted meanwhile")
         return number
 
-    def find(self, attempt: Attempt) -> _Page:
+    def find(self, attempt: Attempt) -> _DraftPage:
         ride, storage = self._rides[attempt.item.key], self._job.storage
         with attempt.run.transaction() as connection:
             source = store.read_source(connection, ride)
@@ -329,9 +316,9 @@ class _Work:
             storage.require_marker(self._database_id)
             unfinished = storage.write(attempt.run_id, ride.access_key, rendered.data)
         attempt.turn.callback(storage.drop, unfinished)  # unless it is in its place by then
-        return _Page(rendered, unfinished, relative)
+        return _DraftPage(rendered, unfinished, relative)
 
-    def keep(self, connection: Connection[Any], attempt: Attempt, found: _Page) -> ItemResult:
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: _DraftPage) -> ItemResult:
         """Row and rename in one transaction, the commit last."""
         ride, rendered = self._rides[attempt.item.key], found.rendered
         sha256 = hashlib.sha256(rendered.data).hexdigest()
@@ -386,7 +373,7 @@ class _Work:
         return self._logos[ride.logo_path]
 
 
-def _tell(attempt: Attempt, ride: DueRide, page: _Page) -> None:
+def _tell(attempt: Attempt, ride: DueRide, page: _DraftPage) -> None:
     get_logger().info(
         "generate_ride.rendered",
         access_key=ride.access_key,

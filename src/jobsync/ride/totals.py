@@ -72,7 +72,7 @@ class Rates:
                     self._of_lines.setdefault((tax.code, tax.rate_code), set()).add(percent(tax.rate.text))
 
     def of(self, tax: Tax) -> str | None:
-        """Return the rate as it is printed: `15%`; None if nobody says it."""
+        """Return the rate as it is printed: `15%`; None if the document does not have it."""
         if tax.rate is not None:
             return percent(tax.rate.text)
         said = self._of_lines.get((tax.code, tax.rate_code), set())

@@ -1,19 +1,21 @@
-"""What the doctor asks of RIDE files: can they be written, and are they there and unaltered?"""
+"""What the doctor asks of RIDE files: can they be written, and are they there unaltered? And the items of past runs."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 
 from jobsync.db.engine import driver, translated
+from jobsync.db.tables import invoices
+from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.ride import store
 from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault
-from jobsync.upkeep.model import Finding, ok, problem, some, warning
+from jobsync.upkeep.model import Finding, ItemsOfRuns, ok, problem, some, warning
 
 SAMPLE = 200
 _PAGE = 1000
@@ -24,7 +26,7 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
     Can RIDE files be written, and are those that were written still there and unaltered?
 
     Args:
-        root: where they lie; None where nobody has said so.
+        root: where they lie; None where it is not set.
         named: the folder was named, so it is to be there; the default one is made by the first file.
     """
     if root is None:
@@ -58,7 +60,7 @@ def _try_to_write(root: Path) -> Finding:
 
 def _require_marker(engine: Engine, storage: Storage) -> None:
     """
-    Make sure, as a run does, that these are the files of this database; a storage that nobody has used is anybody's.
+    Make sure, as a run does, that these are the files of this database; an unused storage belongs to no database yet.
 
     Raises:
         StorageFault: they are not, or it cannot be told.
@@ -98,3 +100,12 @@ def _printed(engine: Engine, most: int | None) -> Iterator[tuple[int, str, str, 
         yield from rows
         below = rows[-1][0]
         left = None if left is None else left - len(rows)
+
+
+def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
+    found = invoices.c
+    wanted = (found.access_key.in_(keys), found.deleted_at.is_(None), found.status != "cancelled")
+    return set(connection.scalars(select(found.access_key).where(*wanted)))
+
+
+ITEMS = ItemsOfRuns(GENERATE_RIDE.name, _read_there)

@@ -24,7 +24,6 @@ from jobsync.watch.model import (
     Days,
     JobFacts,
     JobStatus,
-    Level,
     Metric,
     Moment,
     Past,
@@ -33,11 +32,12 @@ from jobsync.watch.model import (
     Row,
     RunFacts,
     Section,
+    ServiceLevel,
     Severity,
     Snapshot,
     State,
     Unit,
-    Work,
+    WorkToDo,
     chart_of_ages,
 )
 
@@ -107,10 +107,10 @@ def read(connection: Connection, now: datetime, _since: datetime, _settings: Sys
     return RideFacts(waiting, parked, ahead)
 
 
-def work_of(facts: RideFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
-    """Return how many RIDEs wait; until one does, or the job has been woken, nobody asks for any."""
+def work_of(facts: RideFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
+    """Return how many RIDEs wait; until one does, or the job has run, the job is not in use."""
     due = sum(facts.waiting.values())
-    return Work(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
+    return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         why = f"{hold.text}; the last run stopped, no document was charged an attempt"
         return JobStatus(job, State.ATTENTION, why, hold.what_to_do)
     if parked := sum(found.parked for found in facts_of(seen).parked.values()):
-        what = "jobsync invoice show KEY has the reason; then jobsync generate-ride --force --access-key KEY"
-        return JobStatus(job, State.ATTENTION, f"{many(parked, 'document')} cannot be drawn", what)
+        why = f"{many(parked, 'document')} cannot be drawn"
+        return JobStatus(job, State.ATTENTION, why, Cause.RIDE_REFUSED.do())
     return None
 
 
@@ -198,7 +198,7 @@ def notes(_seen: Snapshot) -> Iterator[str]:
 pauses = notes
 
 
-def levels(_seen: Snapshot) -> Iterator[Level]:
+def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
     """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
     yield from ()
 

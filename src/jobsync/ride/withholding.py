@@ -16,7 +16,7 @@ from jobsync.ride.blocks import (
     total_pieces,
 )
 from jobsync.ride.figures import cents, digits, money
-from jobsync.ride.paper.flow import Column, Filled, Flow
+from jobsync.ride.paper.flow import Filled, Flow, TableColumn
 
 TITLE = "COMPROBANTE DE RETENCIÓN"
 
@@ -33,18 +33,18 @@ def draw(flow: Flow, document: Document, withholding: Withholding) -> None:
         ],
     )
     columns: list[Filled] = [
-        (Column("Comprobante"), [_document_name(row) for row in rows]),
-        (Column("Número", "code"), [row.document.number for row in rows]),
-        (Column("Fecha Emisión", "code"), [row.document.issue_date for row in rows]),
-        (Column("Ejercicio Fiscal", "code"), [withholding.fiscal_period for _ in rows]),
+        (TableColumn("Comprobante"), [_document_name(row) for row in rows]),
+        (TableColumn("Número", "code"), [row.document.number for row in rows]),
+        (TableColumn("Fecha Emisión", "code"), [row.document.issue_date for row in rows]),
+        (TableColumn("Ejercicio Fiscal", "code"), [withholding.fiscal_period for _ in rows]),
         (
-            Column("Base Imponible para la Retención", "number"),
+            TableColumn("Base Imponible para la Retención", "number"),
             [money(row.base) for row in rows],
         ),
-        (Column("IMPUESTO", "code"), [codes.withheld_tax(row.tax, row.code) for row in rows]),
-        (Column("Código", "code"), [row.code for row in rows]),
-        (Column("Porcentaje Retención", "number"), [digits(row.percent) for row in rows]),
-        (Column("Valor Retenido", "number"), [money(row.amount) for row in rows]),
+        (TableColumn("IMPUESTO", "code"), [codes.withheld_tax(row.tax, row.code) for row in rows]),
+        (TableColumn("Código", "code"), [row.code for row in rows]),
+        (TableColumn("Porcentaje Retención", "number"), [digits(row.percent) for row in rows]),
+        (TableColumn("Valor Retenido", "number"), [money(row.amount) for row in rows]),
     ]
     right = total_pieces(sheet, _total(withholding))
     left = [

@@ -1,1 +1,1 @@
-"""What every run shares: locks, fence, record, items, progress. It has never heard of a car or an invoice."""
+"""What every run shares: locks, fence, record, items, progress. It knows no car and no invoice."""

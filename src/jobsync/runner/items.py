@@ -29,7 +29,7 @@ class ItemFailure(JobsyncError):
 
     Args:
         reason: a short stable code, for example `credentials`.
-        unreachable: nobody gave a usable answer.
+        unreachable: there was no usable answer.
         transient: the same attempt may succeed a little later.
     """
 
@@ -87,7 +87,7 @@ class Trial:
 
     Args:
         number: which attempt it is, 0 in a dry run.
-        let_next: says that the part which counts as working at once is over: another item may be started meanwhile.
+        let_next: the item no longer counts among those that are worked on at once: another may start.
         turn: left when the item's result is committed, or it has failed.
     """
 
@@ -130,6 +130,7 @@ class Attempt(Trial):
 
 
 F = TypeVar("F")
+T = TypeVar("T")
 
 
 class Work(Protocol[F]):
@@ -168,9 +169,9 @@ Gate = Callable[[Item], bool]
 
 
 @dataclass(frozen=True)
-class Line:
+class ItemQueue:
     """
-    Items that wait for each other and for nobody else.
+    Items that wait only for each other.
 
     Args:
         gate: asked before each item is started, from one thread; may wait; False leaves the item for another run.
@@ -180,34 +181,58 @@ class Line:
     gate: Gate | None = None
 
 
-def work_lines(
-    run: Run | DryRun, lines: Sequence[Line], work: Work[Any], *, concurrency: int, total: int | None = None
+def work_queues(
+    run: Run | DryRun, queues: Sequence[ItemQueue], work: Work[Any], *, concurrency: int, total: int | None = None
 ) -> list[ItemResult]:
     """
-    Work on several lines at once, `concurrency` items of each; one that stands still holds up no other.
+    Work on several queues at once, `concurrency` items of each; one that stands still holds up no other.
 
     A dry run goes through them one by one.
 
     Args:
         total: how many the run will have worked on in the end, if these are not all.
     """
-    total = sum(len(line.items) for line in lines) if total is None else total
+    total = sum(len(waiting.items) for waiting in queues) if total is None else total
     if isinstance(run, DryRun):
         assert isinstance(work, DryWork)  # noqa: S101 - the jobs that have none take no --dry-run
-        return [result for line in lines for item in line.items if (result := _show(run, line, item, work, total))]
+        return [
+            result for waiting in queues for item in waiting.items if (result := _show(run, waiting, item, work, total))
+        ]
     run.progress.start(total)
-    if len(lines) == 1:
-        return _work_line(run, lines[0], work, concurrency)
-    with ThreadPoolExecutor(max_workers=max(1, len(lines)), thread_name_prefix="jobsync-line") as pool:
+    if len(queues) == 1:
+        return _work_queue(run, queues[0], work, concurrency)
+    with ThreadPoolExecutor(max_workers=max(1, len(queues)), thread_name_prefix="jobsync-queue") as pool:
         asked = [
-            pool.submit(contextvars.copy_context().run, _work_line, run, line, work, concurrency) for line in lines
+            pool.submit(contextvars.copy_context().run, _work_queue, run, waiting, work, concurrency)
+            for waiting in queues
         ]
         return [result for future in asked for result in future.result()]
 
 
-def work_items(run: Run, items: Sequence[Item], work: Work[Any], *, concurrency: int) -> list[ItemResult]:
-    """Work on the items in their order, `concurrency` at once, until all are done or the run must stop."""
-    return work_lines(run, [Line(items)], work, concurrency=concurrency)
+def in_pages(
+    run: Run | DryRun,
+    first: Sequence[T],
+    later: Sequence[int],
+    read: Callable[[Connection[Any], Sequence[int]], Sequence[T]],
+    *,
+    most: int,
+) -> Iterator[Sequence[T]]:
+    """
+    Yield what to work on, a page at a time, until the run must stop. The numbers were read once, so what becomes due
+    again meanwhile is not taken twice.
+
+    Args:
+        later: the numbers of what comes after `first`; a page has `most` of them.
+        read: returns those of a page that are still to be worked on.
+    """
+    if not run.must_stop():
+        yield first
+    for start in range(0, len(later), most):
+        if run.must_stop():
+            return
+        with run.transaction() as connection:
+            page = read(connection, later[start : start + most])
+        yield page
 
 
 Ending = Future[ItemResult | None]  # None: it was not started after all
@@ -229,7 +254,7 @@ class _Place:
         self._said.put(None)
 
 
-def _work_line(run: Run, line: Line, work: Work[Any], concurrency: int) -> list[ItemResult]:
+def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
@@ -273,7 +298,7 @@ def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator
             word = said.get_nowait()
 
 
-def _show(run: DryRun, line: Line, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
+def _show(run: DryRun, line: ItemQueue, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
     """Return what the item would come to. None: it would not be started."""
     show_progress(f"{run.shown}/{total} {run.spec.noun}")
     if line.gate is not None and not line.gate(item):
@@ -353,7 +378,7 @@ def _attempt(
 
 
 def _is_committed(connection: Connection[Any], attempt: Attempt) -> bool:
-    """Whether what was to be kept has been, though nobody heard so."""
+    """Whether what was to be kept has been, though the answer to the commit was lost."""
     keeps = attempt.run.spec.keeps_items
     return keeps and not record.is_item_open(connection, attempt.run_id, attempt.item.key)
 

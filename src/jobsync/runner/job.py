@@ -45,7 +45,7 @@ class ItemResult:
 
     Args:
         key: the item's identity in job_items and locks.
-        unreachable: nobody gave a usable answer. It failed for that reason, or was skipped if that is no news: then it
+        unreachable: there was no usable answer. It failed for that reason, or was skipped if that is no news: then it
             was begun all the same, and nobody who asked for it by name needs to look.
         transient: it failed for a reason that may be gone a little later.
         counts: the item's own numbers, by name.

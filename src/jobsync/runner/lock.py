@@ -34,7 +34,7 @@ CHECK_EVERY_S = 10.0
 OLD_WRITER_S = 4.0  # how long to wait for a write that an earlier holder has open
 ROWS_WITHIN_S = 30.0  # what somebody else's transaction keeps locked for longer fails the item; it is tried again
 _IDLE_WRITER = "5min"  # a writer whose host vanished between two statements: the server ends its transaction then
-_PROBE_TURNS = "1122121122112212"  # which session speaks; no rhythm, so that none of the pooler's can hide in it
+_PROBE_TURNS = "1122121122112212"  # which session asks; no rhythm, so that none of the pooler's can hide in it
 _HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 _OURS = (
     "locktype = 'advisory' AND objsubid = 1 AND granted"
@@ -197,7 +197,7 @@ class LockSession:
         if self.lost.is_set():
             raise LockLost(self.why_lost)
         future: Future[T] = Future()
-        with self._closing:  # behind the last job nobody would answer any more
+        with self._closing:  # after the last job no answer would come
             if self._closed:
                 raise LockLost("the lock connection is closed")
             self._jobs.put((job, future))
@@ -380,7 +380,7 @@ def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
 
 
 def read_holders(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[Holder]:
-    """Return who holds each of the locks, in one question; `pid` is None where nobody does."""
+    """Return who holds each of the locks, in one question; `pid` is None where it is free."""
     rows = connection.execute(
         "SELECT wanted.name, r.run_id, r.holder, r.acquired_at, l.pid, a.application_name"
         " FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY AS wanted (name, key, place)"

@@ -17,7 +17,7 @@ LOG_EVERY_S = 300.0
 
 def notify_systemd(environ: Mapping[str, str], *lines: str) -> None:
     """
-    Send state lines to systemd as UTF-8, each of them one line; nothing happens where nobody listens.
+    Send state lines to systemd as UTF-8, each of them one line; nothing happens without a listener.
 
     Source: sd_notify(3): datagrams of newline-separated assignments to $NOTIFY_SOCKET, "@" for the abstract space.
     """

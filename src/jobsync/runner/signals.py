@@ -20,7 +20,7 @@ def note_stops(arguments: list[str]) -> None:
 
     Nor does SIGINT end a command that commits part by part, and looks at `stop_noted` after each: it says what it did.
 
-    An interrupt that came as an exception could be lost in the middle of an import. Whoever presses Ctrl-C twice does
+    An interrupt that came as an exception could be lost in the middle of an import. Who presses Ctrl-C twice does
     not want to wait: the second one is that exception.
     """
     words = arguments

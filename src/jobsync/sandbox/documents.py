@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 from xml.sax.saxutils import escape, quoteattr
@@ -242,16 +242,6 @@ def invent_document(
     body = _head(wishes) + _BODIES[key[8:10]](wishes)
     signature = _signature(rng) if signed else ""
     return f'{_DECLARATION}<{root} id="comprobante" version="{chosen}">{body}{signature}</{root}>'.encode()
-
-
-def wrap_authorized(document: bytes, key: str, at: datetime) -> bytes:
-    """Return a document as people keep it once it is authorized; `at` is aware."""
-    environment = "PRUEBAS" if key[23] == "1" else "PRODUCCIÓN"
-    return (
-        f"{_DECLARATION}<autorizacion><estado>AUTORIZADO</estado><numeroAutorizacion>{key}</numeroAutorizacion>"
-        f"<fechaAutorizacion>{at.isoformat(timespec='seconds')}</fechaAutorizacion><ambiente>{environment}</ambiente>"
-        f"<comprobante><![CDATA[{document.decode()}]]></comprobante><mensajes/></autorizacion>"
-    ).encode()
 
 
 @dataclass(frozen=True)

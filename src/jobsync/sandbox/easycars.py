@@ -60,14 +60,14 @@ class SeenRequest:
 
 
 @dataclass
-class _Token:
+class _IssuedToken:
     client: Client
     expires_at: float
     uses: int = 0
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _StandInAnswer:
     chunks: tuple[bytes, ...]
     status: int = 200
     content_type: str = _JSON
@@ -101,7 +101,7 @@ class EasyCarsSandbox:
         self._night = scenario.night
         self._dealers = {dealer.account_number: dealer for dealer in scenario.dealers}
         self._clients = {client.client_id: client for client in scenario.clients}
-        self._tokens: dict[str, _Token] = {}
+        self._tokens: dict[str, _IssuedToken] = {}
         self._tokens_issued = 0
         self._turns: dict[tuple[str, int], int] = {}
         self._lists: dict[tuple[str, int, str | None], bytes] = {}
@@ -177,7 +177,7 @@ class EasyCarsSandbox:
         return self._start(answer, behaviour, start_response, self._leave)
 
     def _start(
-        self, answer: _Answer, behaviour: Behaviour, start_response: StartResponse, on_close: Callable[[], None]
+        self, answer: _StandInAnswer, behaviour: Behaviour, start_response: StartResponse, on_close: Callable[[], None]
     ) -> Iterable[bytes]:
         length = sum(map(len, answer.chunks))
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(length)), *answer.headers]
@@ -206,7 +206,7 @@ class EasyCarsSandbox:
             return seen, NORMAL, _envelope(1, "Invalid ClientID or ClientSecret.")
         behaviour = self._turn(client.client_id, client.behaviour)
         token = self._issue(client)
-        good = _Answer((b'{"Token":"%b","Code":0,"ErrorMessage":null}' % token.encode(),))
+        good = _StandInAnswer((b'{"Token":"%b","Code":0,"ErrorMessage":null}' % token.encode(),))
         return seen, behaviour, _misbehaving(behaviour, good)
 
     def _stocks(self, seen: SeenRequest, environ: WSGIEnvironment) -> _Turn:
@@ -233,7 +233,7 @@ class EasyCarsSandbox:
             return seen, behaviour, replace(_INVALID_TOKEN, status=status)
         return seen, behaviour, self._stock_answer(dealer, seen.night, yard, behaviour)
 
-    def _stock_answer(self, dealer: Dealer, night: int, yard: str | None, behaviour: Behaviour) -> _Answer:
+    def _stock_answer(self, dealer: Dealer, night: int, yard: str | None, behaviour: Behaviour) -> _StandInAnswer:
         if behaviour.kind == "empty":
             return _listing(b"[]")
         if behaviour.kind == "null_list":
@@ -244,7 +244,7 @@ class EasyCarsSandbox:
             return _misbehaving(behaviour, _listing(b"[]"))
         feed = dealer.on(night).feed
         if feed is not None and feed.body is not None:
-            return _Answer((feed.body,))
+            return _StandInAnswer((feed.body,))
         return _listing(self._list(dealer, night, yard))
 
     def _list(self, dealer: Dealer, night: int, yard: str | None) -> bytes:
@@ -290,10 +290,10 @@ class EasyCarsSandbox:
             token = f"{unsigned}.{_base64url(hmac.digest(key, unsigned.encode(), hashlib.sha256))}"
             now = self._now()
             self._tokens = {text: held for text, held in self._tokens.items() if held.expires_at > now}
-            self._tokens[token] = _Token(client, now + lifetime)
+            self._tokens[token] = _IssuedToken(client, now + lifetime)
         return token
 
-    def _present(self, token: str) -> _Token | None:
+    def _present(self, token: str) -> _IssuedToken | None:
         """Return a copy of what is known about a token that is valid now."""
         with self._lock:
             held = self._tokens.get(token)
@@ -304,7 +304,7 @@ class EasyCarsSandbox:
 
     # Control
 
-    def _control(self, environ: WSGIEnvironment) -> _Answer:
+    def _control(self, environ: WSGIEnvironment) -> _StandInAnswer:
         if environ["REQUEST_METHOD"] == "POST":
             try:
                 asked = msgspec.json.decode(_read_body(environ))["night"]
@@ -325,10 +325,10 @@ class EasyCarsSandbox:
                 for dealer in self.scenario.dealers
             ],
         }
-        return _Answer((json.dumps(state).encode(),))
+        return _StandInAnswer((json.dumps(state).encode(),))
 
 
-_Turn = tuple[SeenRequest, Behaviour, _Answer]
+_Turn = tuple[SeenRequest, Behaviour, _StandInAnswer]
 
 
 def _read_body(environ: WSGIEnvironment) -> bytes:
@@ -353,31 +353,33 @@ def _read_model(body: bytes) -> Mapping[str, str | None] | str:
     return model
 
 
-def _misbehaving(behaviour: Behaviour, good: _Answer) -> _Answer:
+def _misbehaving(behaviour: Behaviour, good: _StandInAnswer) -> _StandInAnswer:
     """Return what a behaviour says in place of any answer, else `good`."""
     if behaviour.kind == "html":
-        return _Answer((_FIREWALL_PAGE,), content_type=_HTML)
+        return _StandInAnswer((_FIREWALL_PAGE,), content_type=_HTML)
     if behaviour.kind == "http_error":
         retry = (("Retry-After", behaviour.retry_after),) if behaviour.retry_after else ()
         page = b"<html><body><h1>Error %d</h1></body></html>" % behaviour.status
-        return _Answer((page,), behaviour.status, _HTML, retry)
+        return _StandInAnswer((page,), behaviour.status, _HTML, retry)
     if behaviour.kind == "garbage":
-        return _Answer((behaviour.raw,))
+        return _StandInAnswer((behaviour.raw,))
     if behaviour.kind == "code":
         return _envelope(behaviour.code, behaviour.message)
     return good
 
 
-def _envelope(code: int, message: str) -> _Answer:
-    return _Answer((json.dumps({"Code": code, "ErrorMessage": message}, separators=(",", ":")).encode(),))
+def _envelope(code: int, message: str) -> _StandInAnswer:
+    return _StandInAnswer((json.dumps({"Code": code, "ErrorMessage": message}, separators=(",", ":")).encode(),))
 
 
-def _listing(items: bytes, code: int = 0, message: str | None = None) -> _Answer:
-    return _Answer((b'{"StockList":', items, b',"Code":%d,"ErrorMessage":%b}' % (code, json.dumps(message).encode())))
+def _listing(items: bytes, code: int = 0, message: str | None = None) -> _StandInAnswer:
+    return _StandInAnswer(
+        (b'{"StockList":', items, b',"Code":%d,"ErrorMessage":%b}' % (code, json.dumps(message).encode()))
+    )
 
 
-def _text(status: int, text: str) -> _Answer:
-    return _Answer((text.encode() + b"\n",), status, "text/plain; charset=utf-8")
+def _text(status: int, text: str) -> _StandInAnswer:
+    return _StandInAnswer((text.encode() + b"\n",), status, "text/plain; charset=utf-8")
 
 
 def _array(items: Iterable[bytes]) -> bytes:

@@ -48,7 +48,7 @@ import msgspec
 
 from jobsync.sandbox.fields import blank_vehicle
 from jobsync.sandbox.oddities import ODDITIES
-from jobsync.sandbox.scenario_file import ScenarioError, Table
+from jobsync.sandbox.scenario_file import ScenarioError, ScenarioTable
 from jobsync.sandbox.sri_scenario import SriScenario, default_sri_scenario, read_sri_scenario
 
 # behaviour -> the parameters that it takes beside `times` (only the first so many requests of a night)
@@ -100,7 +100,7 @@ class Client:
 
 
 @dataclass(frozen=True)
-class Feed:
+class ScenarioFeed:
     """What a dealer sends instead of invented stock: raw JSON items, or a whole body."""
 
     items: tuple[bytes, ...] = ()
@@ -108,12 +108,12 @@ class Feed:
 
 
 @dataclass(frozen=True)
-class Night:
+class ScenarioNight:
     """What is special about one night; None means as on every night."""
 
     behaviour: Behaviour | None = None
     oddities: tuple[str, ...] = ()
-    feed: Feed | None = None
+    feed: ScenarioFeed | None = None
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,14 @@ class Dealer:
     vehicles: int = 30
     yards: tuple[str, ...] = ("100",)
     seed: int = 1
-    feed: Feed | None = None
+    feed: ScenarioFeed | None = None
     behaviour: Behaviour = NORMAL
-    nights: Mapping[int, Night] = field(default_factory=dict)
+    nights: Mapping[int, ScenarioNight] = field(default_factory=dict)
     mistyped: bool = False
 
-    def on(self, night: int) -> Night:
+    def on(self, night: int) -> ScenarioNight:
         """Return what holds on a night, with the dealer's own behaviour and feed where the night says nothing."""
-        plan = self.nights.get(night, Night())
+        plan = self.nights.get(night, ScenarioNight())
         return replace(plan, behaviour=plan.behaviour or self.behaviour, feed=plan.feed or self.feed)
 
 
@@ -196,7 +196,7 @@ def default_scenario() -> Scenario:
         *,
         yards: tuple[str, ...] = ("100",),
         behaviour: Behaviour = NORMAL,
-        nights: Mapping[int, Night] | None = None,
+        nights: Mapping[int, ScenarioNight] | None = None,
         mistyped: bool = False,
     ) -> Dealer:
         return Dealer(
@@ -215,10 +215,10 @@ def default_scenario() -> Scenario:
         clients=(client,),
         dealers=(
             dealer(1, "Bilby Creek Motors", 48, yards=("100", "200")),
-            dealer(2, "Kookaburra 4x4 & Caravans", 32, nights={2: Night(oddities=("duplicate_conflicting",))}),
+            dealer(2, "Kookaburra 4x4 & Caravans", 32, nights={2: ScenarioNight(oddities=("duplicate_conflicting",))}),
             dealer(3, "Wattle Park Prestige", 20, mistyped=True),
             dealer(4, "Harbour Lane Cars", 26, behaviour=Behaviour("html")),
-            dealer(5, "Red Gum Utes", 36, nights={2: Night(behaviour=Behaviour("empty"))}),
+            dealer(5, "Red Gum Utes", 36, nights={2: ScenarioNight(behaviour=Behaviour("empty"))}),
             dealer(6, "Gumleaf Auto Centre", 60, behaviour=Behaviour("http_error", times=1, retry_after="1")),
         ),
     )
@@ -239,13 +239,13 @@ def load_scenario(path: Path) -> Scenario:
         values: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise ScenarioError(f"{path}: is not {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
-    return _read_scenario(Table(path, "", values))
+    return _read_scenario(ScenarioTable(path, "", values))
 
 
-def _read_scenario(table: Table) -> Scenario:
+def _read_scenario(table: ScenarioTable) -> Scenario:
     sri = default_sri_scenario()
     if "sri" in table.values:
-        sri = read_sri_scenario(Table(table.path, "sri", table.values.pop("sri")))
+        sri = read_sri_scenario(ScenarioTable(table.path, "sri", table.values.pop("sri")))
         if not table.values:
             return replace(default_scenario(), sri=sri)
     clients = tuple(_read_client(each) for each in table.tables("clients"))
@@ -267,13 +267,13 @@ def _read_scenario(table: Table) -> Scenario:
     return scenario
 
 
-def _refuse_twins(table: Table, tables: str, key: str, values: tuple[str, ...]) -> None:
+def _refuse_twins(table: ScenarioTable, tables: str, key: str, values: tuple[str, ...]) -> None:
     for index, value in enumerate(values, 1):
         if value in values[: index - 1]:
             raise table.wrong(f"{tables}[{index}].{key}", "one that no other has", value)
 
 
-def _read_client(table: Table) -> Client:
+def _read_client(table: ScenarioTable) -> Client:
     behaviour = _read_behaviour(table, NORMAL) or NORMAL
     if behaviour.kind in _OF_STOCK_ONLY:
         raise table.wrong("behaviour", "one that a token request can have", behaviour.kind)
@@ -282,7 +282,7 @@ def _read_client(table: Table) -> Client:
     return client
 
 
-def _read_dealer(table: Table, clients: tuple[str, ...], seed: int) -> Dealer:
+def _read_dealer(table: ScenarioTable, clients: tuple[str, ...], seed: int) -> Dealer:
     feed = _read_feed(table)  # before `vehicles` is taken
     dealer = Dealer(
         name=table.text("name"),
@@ -306,15 +306,15 @@ def _read_dealer(table: Table, clients: tuple[str, ...], seed: int) -> Dealer:
     return dealer
 
 
-def _read_nights(table: Table) -> Iterator[tuple[int, Night]]:
-    nights = Table(table.path, table.name("nights"), table.values.pop("nights", {}))
+def _read_nights(table: ScenarioTable) -> Iterator[tuple[int, ScenarioNight]]:
+    nights = ScenarioTable(table.path, table.name("nights"), table.values.pop("nights", {}))
     for number, value in nights.values.items():
         if not re.fullmatch("[1-9][0-9]{0,5}", number):
             raise nights.wrong(number, "the number of a night, from 1", number)
-        night = Table(table.path, nights.name(number), value)
+        night = ScenarioTable(table.path, nights.name(number), value)
         yield (
             int(number),
-            Night(
+            ScenarioNight(
                 behaviour=_read_behaviour(night, None),
                 oddities=night.texts("oddities", (), tuple(ODDITIES)),
                 feed=_read_feed(night),
@@ -323,11 +323,11 @@ def _read_nights(table: Table) -> Iterator[tuple[int, Night]]:
         night.done("behaviour", "oddities", "items", "items_file", "body_file")
 
 
-def _read_behaviour(table: Table, default: Behaviour | None) -> Behaviour | None:
+def _read_behaviour(table: ScenarioTable, default: Behaviour | None) -> Behaviour | None:
     value = table.values.pop("behaviour", None)
     if value is None:
         return default
-    given = Table(table.path, table.name("behaviour"), {"kind": value} if isinstance(value, str) else value)
+    given = ScenarioTable(table.path, table.name("behaviour"), {"kind": value} if isinstance(value, str) else value)
     kind = given.one_of("kind", "", tuple(BEHAVIOURS))
     allowed = BEHAVIOURS[kind] if kind == "normal" or kind in _ONCE else ("times", *BEHAVIOURS[kind])
     for key in given.values:
@@ -355,7 +355,7 @@ def _read_behaviour(table: Table, default: Behaviour | None) -> Behaviour | None
     )
 
 
-def _read_hex(table: Table) -> bytes:
+def _read_hex(table: ScenarioTable) -> bytes:
     text = table.text("hex", NORMAL.raw.hex())
     try:
         return bytes.fromhex(text)
@@ -363,7 +363,7 @@ def _read_hex(table: Table) -> bytes:
         raise table.wrong("hex", "pairs of hexadecimal digits", text) from None
 
 
-def _read_feed(table: Table) -> Feed | None:
+def _read_feed(table: ScenarioTable) -> ScenarioFeed | None:
     given = [key for key in ("vehicles", "items", "items_file", "body_file") if key in table.values]
     if len(given) > 1:
         raise ScenarioError(f"{table.path}: {table.name(given[1])}: expected either {' or '.join(given)}, got both")
@@ -371,7 +371,7 @@ def _read_feed(table: Table) -> Feed | None:
         items = table.values.pop("items")
         if not isinstance(items, list):
             raise table.wrong("items", "a list of items", items)
-        return Feed(items=tuple(_completed(table, item) for item in items))
+        return ScenarioFeed(items=tuple(_completed(table, item) for item in items))
     for key in ("items_file", "body_file"):
         if key in table.values:
             name = table.text(key)
@@ -379,18 +379,22 @@ def _read_feed(table: Table) -> Feed | None:
                 content = (table.path.parent / name).read_bytes()
             except OSError as error:
                 raise table.wrong(key, f"a file that can be read ({error.strerror})", name) from error
-            return Feed(body=content) if key == "body_file" else Feed(items=_raw_items(table, key, content))
+            return (
+                ScenarioFeed(body=content)
+                if key == "body_file"
+                else ScenarioFeed(items=_raw_items(table, key, content))
+            )
     return None
 
 
-def _completed(table: Table, item: object) -> bytes:
+def _completed(table: ScenarioTable, item: object) -> bytes:
     try:
         return json.dumps(blank_vehicle() | item if isinstance(item, dict) else item).encode()
     except TypeError:
         raise table.wrong("items", "values that JSON knows", item) from None
 
 
-def _raw_items(table: Table, key: str, content: bytes) -> tuple[bytes, ...]:
+def _raw_items(table: ScenarioTable, key: str, content: bytes) -> tuple[bytes, ...]:
     try:
         return tuple(bytes(item) for item in msgspec.json.decode(content, type=list[msgspec.Raw]))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ class ScenarioError(UsageProblem):
     """A scenario file cannot be played; the text names file and key and says what was expected."""
 
 
-class Table:
+class ScenarioTable:
     """The keys of one table, taken one by one; what is left at the end is unknown."""
 
     def __init__(self, path: Path, key: str, values: object) -> None:
@@ -69,12 +69,12 @@ class Table:
                 raise self.wrong(key, expected, item)
         return tuple(value)
 
-    def tables(self, key: str) -> Iterator[Table]:
+    def tables(self, key: str) -> Iterator[ScenarioTable]:
         value = self.values.pop(key, None)
         if not isinstance(value, list) or not value:
             raise self.wrong(key, "a list of at least one table", value)
         for index, item in enumerate(value, 1):
-            yield Table(self.path, f"{self.name(key)}[{index}]", item)
+            yield ScenarioTable(self.path, f"{self.name(key)}[{index}]", item)
 
     def done(self, *known: str) -> None:
         for key in self.values:

@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobsync.sandbox.scenario_file import ScenarioError, Table
+from jobsync.sandbox.scenario_file import ScenarioError, ScenarioTable
 
 # behaviour -> the parameters that it takes beside `times` (only the first so many asks of a key)
 BEHAVIOURS: Mapping[str, tuple[str, ...]] = {
@@ -158,7 +158,7 @@ def default_sri_scenario() -> SriScenario:
     )
 
 
-def read_sri_scenario(table: Table) -> SriScenario:
+def read_sri_scenario(table: ScenarioTable) -> SriScenario:
     """
     Read the table `sri` of a scenario file.
 
@@ -181,7 +181,7 @@ def read_sri_scenario(table: Table) -> SriScenario:
 _PLAY_KEYS = ("outcome", "codes", "received_s", "in_process_s", "waiting", "oddities", "behaviour")
 
 
-def _read_play(table: Table, default: Play) -> Play:
+def _read_play(table: ScenarioTable, default: Play) -> Play:
     return Play(
         outcome=table.one_of("outcome", default.outcome, OUTCOMES),
         codes=table.texts("codes", default.codes),
@@ -193,7 +193,7 @@ def _read_play(table: Table, default: Play) -> Play:
     )
 
 
-def _read_span(table: Table, key: str, default: tuple[float, float]) -> tuple[float, float]:
+def _read_span(table: ScenarioTable, key: str, default: tuple[float, float]) -> tuple[float, float]:
     value = table.values.get(key)
     if not isinstance(value, list):
         only = table.number(key, -1) if value is not None else None
@@ -205,7 +205,7 @@ def _read_span(table: Table, key: str, default: tuple[float, float]) -> tuple[fl
     return float(numbers[0]), float(numbers[1])
 
 
-def _read_rule(table: Table, default: Play) -> SriRule:
+def _read_rule(table: ScenarioTable, default: Play) -> SriRule:
     keys = table.texts("keys", ())
     for key in keys:
         if len(key) != 49 or not key.isdigit():
@@ -225,7 +225,7 @@ def _read_rule(table: Table, default: Play) -> SriRule:
     return rule
 
 
-def _read_outage(table: Table) -> Outage:
+def _read_outage(table: ScenarioTable) -> Outage:
     start = table.number("from_s", 0)
     end = table.number("to_s", 1e9 - 1)
     if end <= start:
@@ -237,7 +237,7 @@ def _read_outage(table: Table) -> Outage:
     return outage
 
 
-def _read_folder(table: Table) -> Path | None:
+def _read_folder(table: ScenarioTable) -> Path | None:
     if "documents" not in table.values:
         return None
     name = table.text("documents")
@@ -247,11 +247,11 @@ def _read_folder(table: Table) -> Path | None:
     return folder
 
 
-def _read_behaviour(table: Table, default: SriBehaviour) -> SriBehaviour:
+def _read_behaviour(table: ScenarioTable, default: SriBehaviour) -> SriBehaviour:
     value = table.values.pop("behaviour", None)
     if value is None:
         return default
-    given = Table(table.path, table.name("behaviour"), {"kind": value} if isinstance(value, str) else value)
+    given = ScenarioTable(table.path, table.name("behaviour"), {"kind": value} if isinstance(value, str) else value)
     kind = given.one_of("kind", "", tuple(BEHAVIOURS))
     allowed = ("times", *BEHAVIOURS[kind]) if kind != "normal" else ()
     for key in given.values:

@@ -17,49 +17,11 @@ from jobsync.sandbox.scenario import Dealer
 
 
 @dataclass(frozen=True)
-class Entry:
+class StockEntry:
     """One element of StockList as it goes over the wire; `yard` None is sent whatever yard is asked for."""
 
     text: bytes
     yard: str | None
-
-
-@dataclass(frozen=True)
-class Differences:
-    """Stock numbers, sorted, each in one field only: a vehicle that is now marked sold is not also `changed`."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    sold: tuple[str, ...]
-
-
-def expected_differences(dealer: Dealer, night_a: int, night_b: int) -> Differences:
-    """
-    Say how a dealer's stock of `night_b` differs from that of `night_a`.
-
-    Compared is the stock itself: what a behaviour (an empty feed, an outage) hides and what oddities add is left
-    out. `sold` vehicles are listed on both nights and have StockStatus "Sold" on `night_b` only; a vehicle whose
-    sale and disappearance both fall between the nights is `removed`.
-
-    Raises:
-        ValueError: the dealer's answer of one of the nights is a raw body.
-    """
-    before, after = _by_stock_number(dealer, night_a), _by_stock_number(dealer, night_b)
-    differ = {number for number in before.keys() & after.keys() if before[number] != after[number]}
-    sold = {
-        number for number in differ if after[number].get("StockStatus") == "Sold" != before[number].get("StockStatus")
-    }
-    return Differences(
-        added=tuple(sorted(after.keys() - before.keys())),
-        removed=tuple(sorted(before.keys() - after.keys())),
-        changed=tuple(sorted(differ - sold)),
-        sold=tuple(sorted(sold)),
-    )
-
-
-def _by_stock_number(dealer: Dealer, night: int) -> dict[str, Vehicle]:
-    return {str(vehicle.get("StockNumber")): vehicle for vehicle in vehicles_on(dealer, night)}
 
 
 def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
@@ -90,17 +52,17 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
     return lot
 
 
-def entries_on(dealer: Dealer, night: int) -> list[Entry]:
+def entries_on(dealer: Dealer, night: int) -> list[StockEntry]:
     """Return what a dealer's StockList holds on one night, oddities included (they come last)."""
     plan = dealer.on(night)
     if plan.feed is None:
-        entries = [Entry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
+        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
     else:
-        entries = [Entry(item, _yard_of(item)) for item in plan.feed.items]
+        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.items]
     template = _invent(_rng(dealer, 0), dealer, 0)
     for name in plan.oddities:
         own_yard = None if name in {"wrong_yard", "not_an_object", "missing_fields"} else str(template["YardCode"])
-        entries.extend(Entry(text, own_yard) for text in odd_items(name, template))
+        entries.extend(StockEntry(text, own_yard) for text in odd_items(name, template))
     return entries
 
 

@@ -47,12 +47,12 @@ class Taken:
     unknown_ruc: str | None = None
 
 
-class Refused(Exception):
+class FileRefused(Exception):
     """The file does not go in; its text says why. Never leaves this module."""
 
 
 @dataclass(frozen=True)
-class Incoming:
+class IncomingFile:
     """
     One readable file.
 
@@ -122,7 +122,7 @@ def take_in(
         dry_run: only say what would become of each: nothing is written or locked.
     """
     bring = _Trial() if dry_run else _write
-    batch: list[Incoming | Taken] = []
+    batch: list[IncomingFile | Taken] = []
     for path in files:
         if stop():
             return
@@ -134,15 +134,15 @@ def take_in(
 
 
 def _commit(
-    batch: Sequence[Incoming | Taken],
+    batch: Sequence[IncomingFile | Taken],
     transaction: Callable[[], AbstractContextManager[Connection]],
-    bring: Callable[[Connection, Incoming], Taken],
+    bring: Callable[[Connection, IncomingFile], Taken],
     told: Callable[[Taken], None],
 ) -> None:
     if not batch:
         return
     done = dict(enumerate(batch))
-    readable = [(at, entry) for at, entry in done.items() if isinstance(entry, Incoming)]
+    readable = [(at, entry) for at, entry in done.items() if isinstance(entry, IncomingFile)]
     with transaction() as connection:
         # In the order of their keys: two imports of the same documents would else wait for each other.
         for at, entry in sorted(readable, key=lambda pair: pair[1].key.text):
@@ -152,7 +152,7 @@ def _commit(
         told(taken)
 
 
-def _read(path: Path, tenant: str | None) -> Incoming | Taken:
+def _read(path: Path, tenant: str | None) -> IncomingFile | Taken:
     name = str(path)
     key: AccessKey | None = None
     try:
@@ -162,12 +162,14 @@ def _read(path: Path, tenant: str | None) -> Incoming | Taken:
         key = _key(summary.access_key)
         key.require_ruc(summary.issuer_ruc)
         if summary.document_code != key.document_code:
-            raise Refused(f"it is a document of type {summary.document_code}, its key is of type {key.document_code}")
+            raise FileRefused(
+                f"it is a document of type {summary.document_code}, its key is of type {key.document_code}"
+            )
         if tenant is not None and key.ruc != tenant:
-            raise Refused(f"it is of RUC {key.ruc}, expected {tenant}")
+            raise FileRefused(f"it is of RUC {key.ruc}, expected {tenant}")
         said = _authorization(opened.authorization, key)
-        return Incoming(name, raw, opened.document, key, summary, said, opened.mended)
-    except (Refused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
+        return IncomingFile(name, raw, opened.document, key, summary, said, opened.mended)
+    except (FileRefused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
         return Taken(name, "refused", key.text if key else None, str(error))
 
 
@@ -175,19 +177,19 @@ def _key(text: str) -> AccessKey:
     try:
         return parse_access_key(text)
     except AccessKeyError as error:
-        raise Refused(f"infoTributaria/claveAcceso: {error}") from None
+        raise FileRefused(f"infoTributaria/claveAcceso: {error}") from None
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise Refused("it is not a regular file")
+            raise FileRefused("it is not a regular file")
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Refused(f"it cannot be read ({error.strerror or type(error).__name__})") from None
+        raise FileRefused(f"it cannot be read ({error.strerror or type(error).__name__})") from None
     if len(raw) > MOST_BYTES:
-        raise Refused(f"it is larger than {MOST_BYTES >> 20} MB")
+        raise FileRefused(f"it is larger than {MOST_BYTES >> 20} MB")
     return raw
 
 
@@ -196,7 +198,7 @@ def _authorization(said: Authorization | None, key: AccessKey) -> Authorization 
     if said is None or not is_authorized(said.state):
         return None
     if said.number is not None and len(said.number) == len(key.text) and said.number != key.text:
-        raise Refused(f"its authorization number {said.number} is not its access key {key.text}")
+        raise FileRefused(f"its authorization number {said.number} is not its access key {key.text}")
     return said
 
 
@@ -212,7 +214,7 @@ class There:
     authorized: bytes | None
 
 
-def _write(connection: Connection, incoming: Incoming) -> Taken:
+def _write(connection: Connection, incoming: IncomingFile) -> Taken:
     raw = driver(connection)
     tenant_id = _tenant(raw, incoming)
     if isinstance(tenant_id, Taken):
@@ -241,7 +243,7 @@ class _Trial:
     def __init__(self) -> None:
         self._left: dict[str, There] = {}
 
-    def __call__(self, connection: Connection, incoming: Incoming) -> Taken:
+    def __call__(self, connection: Connection, incoming: IncomingFile) -> Taken:
         raw = driver(connection)
         tenant_id = _tenant(raw, incoming)
         if isinstance(tenant_id, Taken):
@@ -257,7 +259,7 @@ class _Trial:
         return taken
 
 
-def _tenant(raw: Any, incoming: Incoming) -> int | Taken:
+def _tenant(raw: Any, incoming: IncomingFile) -> int | Taken:
     """Return the number of the tenant that the key names, or the refusal where there is none."""
     tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
     if tenant is not None:
@@ -279,7 +281,7 @@ def _find(raw: Any, key: str, *, lock: bool) -> There | None:
     return There(*row) if row else None
 
 
-def _judge(incoming: Incoming, tenant_id: int, there: There) -> Taken:
+def _judge(incoming: IncomingFile, tenant_id: int, there: There) -> Taken:
     """Return what becomes of a file whose document is here already."""
     file, key = incoming.file, incoming.key.text
     waiting = there.status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
@@ -295,7 +297,7 @@ def _judge(incoming: Incoming, tenant_id: int, there: There) -> Taken:
     return Taken(file, "replaced", key)
 
 
-def _fill(raw: Any, invoice_id: int, tenant_id: int, incoming: Incoming, *, kind: str) -> None:
+def _fill(raw: Any, invoice_id: int, tenant_id: int, incoming: IncomingFile, *, kind: str) -> None:
     """Write everything a document tells; a submission gets an instant of its own, so that no old verdict counts."""
     summary, key, said = incoming.summary, incoming.key, incoming.authorization
     at: datetime | None = said.authorized_at if said else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,18 +17,18 @@ from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
-from jobsync.hosts.circuit import Change, HostLine
+from jobsync.hosts.circuit import CircuitChange, HostLine
 from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS, Job
 from jobsync.logs import get_logger, visible
-from jobsync.runner.items import Attempt, Item, Line, NoLongerDue, Trial, as_json, work_lines
+from jobsync.runner.items import Attempt, Item, ItemQueue, NoLongerDue, Trial, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
 from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, Outcome, Verdict
-from jobsync.sri.store import DueDocument, Event, Found
+from jobsync.sri.store import DocumentSummary, DueDocument, Event
 from jobsync.sri.verdict import back_off, judge, judge_unusable
 
 _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
@@ -88,13 +88,11 @@ class CheckAuthorizations(JobWork):
         run.eligible = chosen.total + len(chosen.decided)
         taken = len(chosen.documents) + len(chosen.later)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
-        work = _Work(self, chosen, pause=run.pause)
+        work = _CheckWork(self, chosen, pause=run.pause)
         results: list[ItemResult] = []
-        for documents in pages(chosen, run):
-            if run.must_stop():
-                break
+        for documents in in_pages(run, chosen.documents, chosen.later, store.read_due_of, most=MOST_AT_ONCE):
             work.take(documents)
-            ended = work_lines(run, work.lines(), work, concurrency=self.concurrency, total=taken)
+            ended = work_queues(run, work.lines(), work, concurrency=self.concurrency, total=taken)
             results.extend(work.named(result) for result in ended)
         if isinstance(run, Run):
             work.remember_last_calls(run)
@@ -113,7 +111,7 @@ class CheckAuthorizations(JobWork):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenDocuments:
     """
     What a run works on.
 
@@ -138,7 +136,7 @@ class Chosen:
         return self.now + timedelta(seconds=time.monotonic() - self.read_at)
 
 
-def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
+def choose(connection: Connection[Any], job: CheckAuthorizations) -> ChosenDocuments:
     """
     Return what to work on, tenants in fair turns.
 
@@ -160,19 +158,7 @@ def choose(connection: Connection[Any], job: CheckAuthorizations) -> Chosen:
         most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
         documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
     hosts = read_hosts(connection, {job.client.host("test"), job.client.host("production")})
-    return Chosen(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
-
-
-def pages(chosen: Chosen, run: Run | DryRun) -> Iterator[Sequence[DueDocument]]:
-    """
-    Yield what to work on, a part at a time, so that memory holds one. The numbers were read once, so a document whose
-    time comes again meanwhile is not taken twice.
-    """
-    yield chosen.documents
-    for start in range(0, len(chosen.later), MOST_AT_ONCE):
-        with run.transaction() as connection:
-            documents = store.read_due_of(connection, chosen.later[start : start + MOST_AT_ONCE])
-        yield documents
+    return ChosenDocuments(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
 
 
 def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list[DueDocument], list[ItemResult]]:
@@ -220,12 +206,12 @@ class _Answer:
     verdict: Verdict
     asked: Asked
     host: str
-    change: Change | None
+    change: CircuitChange | None
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What was found out of a document; no `answer`: its key is wrong, and nobody was asked."""
+class _CheckedDocument:
+    """What was found out of a document; no `answer`: its key is wrong, and the SRI was not asked."""
 
     document: DueDocument
     result: ItemResult
@@ -233,10 +219,10 @@ class _Found:
     answer: _Answer | None = None
 
 
-class _Work:
+class _CheckWork:
     """Authorization checks' side of runner.items.Work."""
 
-    def __init__(self, job: CheckAuthorizations, chosen: Chosen, *, pause: Callable[[float], bool]) -> None:
+    def __init__(self, job: CheckAuthorizations, chosen: ChosenDocuments, *, pause: Callable[[float], bool]) -> None:
         self._job = job
         self._chosen = chosen
         self._documents: dict[str, DueDocument] = {}
@@ -265,15 +251,15 @@ class _Work:
             except AccessKeyError as error:
                 self._unaskable[document.access_key] = error
 
-    def lines(self) -> list[Line]:
-        """Return a line for each host, and one for documents that nobody needs to be asked about."""
+    def lines(self) -> list[ItemQueue]:
+        """Return a line for each host, and one for documents that the SRI is not asked about."""
         by_host: dict[str | None, list[Item]] = {}
         for name, document in self._documents.items():
             about = {"access_key": name, "tenant_id": document.tenant_id, "tenant_ruc": document.tenant_ruc}
             item = Item(name, name, named=bool(self._job.access_keys), about=about)
             by_host.setdefault(self._host(name), []).append(item)
         return [
-            Line(items, gate=None if host is None else partial(_admit, self._hosts[host]))
+            ItemQueue(items, gate=None if host is None else partial(_admit, self._hosts[host]))
             for host, items in by_host.items()
         ]
 
@@ -306,10 +292,10 @@ class _Work:
             raise NoLongerDue("it was decided, cancelled, deleted or submitted again meanwhile")
         return number
 
-    def find(self, attempt: Trial) -> _Found:
+    def find(self, attempt: Trial) -> _CheckedDocument:
         document = replace(self._documents[attempt.item.key], check_count=attempt.number)
         if (error := self._unaskable.get(document.access_key)) is not None:
-            return _Found(document, _parked(attempt.item, document, error), [_parked_event(error)])
+            return _CheckedDocument(document, _parked(attempt.item, document, error), [_parked_event(error)])
         key, host = self._keys[document.access_key], self._host(document.access_key)
         assert host is not None  # noqa: S101 - every key that can be asked about has one
         line = self._hosts[host]
@@ -321,12 +307,12 @@ class _Work:
         events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
         if document.too_far_ahead:
             events.append(store.warning_event("due_too_far_ahead", None))
-        return _Found(document, result, events, _Answer(verdict, asked, host, change))
+        return _CheckedDocument(document, result, events, _Answer(verdict, asked, host, change))
 
-    def show(self, connection: Connection[Any], item: Item, found: _Found) -> ItemResult:  # noqa: ARG002
+    def show(self, connection: Connection[Any], item: Item, found: _CheckedDocument) -> ItemResult:  # noqa: ARG002
         return found.result
 
-    def keep(self, connection: Connection[Any], attempt: Attempt, found: _Found) -> ItemResult:
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: _CheckedDocument) -> ItemResult:
         document, answer, events = found.document, found.answer, found.events
         if not _write(connection, found):
             events = [*events, Event("discarded", message="the document was changed while the SRI was asked about it")]
@@ -374,11 +360,11 @@ def _admit(line: HostLine, _item: Item) -> bool:
 
 
 def _is_outage(asked: Asked) -> bool:
-    """Whether the ask counts against the host: nobody gave a usable answer, and it is not our doing."""
+    """Whether the ask counts against the host: there was no usable answer, and the cause is not here."""
     return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
 
 
-def _write(connection: Connection[Any], found: _Found) -> bool:
+def _write(connection: Connection[Any], found: _CheckedDocument) -> bool:
     document, answer = found.document, found.answer
     if answer is None:
         return store.write_waiting(
@@ -416,17 +402,17 @@ def _write(connection: Connection[Any], found: _Found) -> bool:
     )
 
 
-def _find(document: DueDocument, xml: bytes | None) -> Found:
+def _find(document: DueDocument, xml: bytes | None) -> DocumentSummary:
     """Read what lists show; what the document does not tell readably stays empty."""
     key = parse_access_key(document.access_key)
-    known = Found(key.document_type, key.series_number, key.issue_date)
+    known = DocumentSummary(key.document_type, key.series_number, key.issue_date)
     if xml is None:
         return known
     try:
         summary = read_summary(xml)
     except UnreadableDocument:
         return known
-    return Found(
+    return DocumentSummary(
         key.document_type, key.series_number, key.issue_date, summary.receiver_name, summary.receiver_id, summary.total
     )
 
@@ -465,7 +451,7 @@ def _first_look(document: DueDocument, key: AccessKey) -> list[Event]:
     return [Event("warning", code="tenant_environment", message=words)]
 
 
-def _circuit_event(host: str, change: Change) -> Event:
+def _circuit_event(host: str, change: CircuitChange) -> Event:
     if change.open and change.too_often:
         words = "the SRI says that we ask too often (code 33); one call a run until an answer comes without it"
         return Event("circuit_opened", code=host, message=words)
@@ -498,7 +484,7 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
 
 
 def _parked(item: Item, document: DueDocument, error: AccessKeyError) -> ItemResult:
-    """No answer can help a key that is wrong: a person has to look, and nobody is asked."""
+    """No answer can help a key that is wrong: a person has to look, and the SRI is not asked."""
     details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
     return ItemResult(item.key, item.label, ItemStatus.SUCCESS, reason=error.problem, details=details)
 
@@ -507,7 +493,7 @@ def _parked_event(error: AccessKeyError) -> Event:
     return Event(Outcome.NEEDS_ATTENTION, code=error.problem, message=str(error))
 
 
-def _say(found: _Found) -> None:
+def _say(found: _CheckedDocument) -> None:
     document, answer = found.document, found.answer
     if answer is None:
         get_logger().warning(

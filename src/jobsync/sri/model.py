@@ -133,7 +133,7 @@ class Fault:
     @property
     def unreachable(self) -> bool:
         """
-        Whether nobody gave a complete answer; such faults in a row open the host's circuit.
+        Whether there was no complete answer; such faults in a row open the host's circuit.
 
         What is wrong inside a complete one is about one document, and the service answers.
         """

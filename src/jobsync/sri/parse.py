@@ -188,7 +188,7 @@ _SUSPECT = re.compile("&(?!(?:amp|lt|gt|quot|apos);)")
 _LITERAL = re.compile(
     r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z))", re.DOTALL
 )  # there "&" means itself
-_REFERENCE_DIGITS_MOST = 20  # leading zeros are allowed; nobody writes more
+_REFERENCE_DIGITS_MOST = 20  # leading zeros are allowed, up to a length that no writer exceeds
 _AMPERSAND = re.compile(r"&(?:(?P<named>(?:amp|lt|gt|quot|apos);)|#(?:(?P<decimal>[0-9]+)|x(?P<hex>[0-9a-fA-F]+));)?")
 
 
@@ -687,7 +687,7 @@ def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
 
     That is the bare document, an `autorizacion` around it, an answer of the service, or a whole SOAP envelope. Of
     several authorizations the annulled one counts, then the authorized one, else the latest. What XML forbids is left
-    out of an answer, which is the SRI's last word; in a bare document it is an error of whoever made it.
+    out of an answer, which is the SRI's final answer; in a bare document it is an error of its issuer.
 
     Args:
         mend_bare: leave it out of a bare document too, for one that the SRI has authorized.

@@ -26,7 +26,7 @@ class DueDocument:
     One document that the SRI is to be asked about.
 
     Args:
-        check_count: how often it was asked about, the ask under way included. Whoever wants it asked about anew sets it
+        check_count: how often it was asked about, the ask under way included. To have it asked about anew, set it
             to 0, and the verdict of an ask under way does not count any more.
         submitted_at: names the submission: a verdict counts only for the one that was asked about.
         waiting_since: `submitted_at`, else when the row was made.
@@ -82,8 +82,8 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What an authorized document tells, for columns that whoever inserted the row left empty."""
+class DocumentSummary:
+    """What an authorized document tells, for columns that are empty in the row as it was inserted."""
 
     document_type: str | None = None
     series_number: str | None = None
@@ -268,7 +268,7 @@ def write_authorized(
     authorized_at: datetime | None,
     answer: bytes,
     xml: bytes | None,
-    found: Found,
+    found: DocumentSummary,
 ) -> bool:
     """Write an authorization with the answer byte for byte; returns as `write_waiting` does."""
     changed = connection.execute(

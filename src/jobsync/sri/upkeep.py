@@ -1,14 +1,18 @@
-"""What keeps the checks' rows in order: how long they stay, and which of the SRI's environments is asked."""
+"""What keeps the checks' rows in order: how long they stay, which environments are asked, the items of past runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, select
 
-from jobsync.db.tables import sri_events, tenants
-from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, Rule
+from jobsync.db.tables import invoices, sri_events, tenants
+from jobsync.jobs import CHECK_AUTHORIZATIONS
+from jobsync.sri.model import DocumentStatus
+from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, ItemsOfRuns, RetentionRule
 
 RULES = (
-    Rule(
+    RetentionRule(
         sri_events,
         "events_retention_days",
         select(sri_events.c.id)
@@ -22,3 +26,12 @@ RULES = (
 def environments_in_use(connection: Connection) -> set[str]:
     """Return which environments of the SRI anybody uses: `test`, `production`."""
     return set(connection.scalars(select(tenants.c.environment).where(tenants.c.is_active)))
+
+
+def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
+    found = invoices.c
+    wanted = (found.access_key.in_(keys), found.deleted_at.is_(None), found.status != DocumentStatus.CANCELLED)
+    return set(connection.scalars(select(found.access_key).where(*wanted)))
+
+
+ITEMS = ItemsOfRuns(CHECK_AUTHORIZATIONS.name, _read_there)

@@ -36,7 +36,6 @@ from jobsync.watch.model import (
     Days,
     JobFacts,
     JobStatus,
-    Level,
     Metric,
     Moment,
     Past,
@@ -45,11 +44,12 @@ from jobsync.watch.model import (
     Row,
     Section,
     Series,
+    ServiceLevel,
     Severity,
     Snapshot,
     State,
     Unit,
-    Work,
+    WorkToDo,
     chart_of_ages,
     columns_of,
 )
@@ -112,13 +112,13 @@ class AsksFacts:
 
 
 @dataclass(frozen=True)
-class Service:
+class PromisesKept:
     """
     What was promised within the window; of each pair the first is how many kept it, the second of how many.
 
     Args:
         undisturbed: documents that ended as authorized, of all that the SRI or we decided on.
-        rejected: of the others those that the SRI has refused, and nobody has submitted again since.
+        rejected: of the others those that the SRI has refused, and that were not submitted again since.
     """
 
     authorized: tuple[int, int] = (0, 0)
@@ -139,7 +139,7 @@ class SriFacts:
     tenants: tuple[TenantFacts, ...]
     hosts: tuple[HostFacts, ...]
     asks: tuple[AsksFacts, ...]
-    service: Service
+    service: PromisesKept
     ahead_before: int
 
 
@@ -178,11 +178,11 @@ def _behind(tenants: Sequence[TenantFacts]) -> dict[str, object]:
     }
 
 
-def work_of(facts: SriFacts, now: datetime, *, known: bool) -> Work:  # noqa: ARG001 - as every slice is asked
+def work_of(facts: SriFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many documents are due, wait, or wait at tenants that take no part."""
     open_tenants = [found for found in facts.tenants if found.takes_part]
     due = sum(found.due for found in open_tenants)
-    return Work(
+    return WorkToDo(
         in_use=bool(facts.tenants),
         due=due,
         waiting=max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due),
@@ -269,13 +269,13 @@ _SERVICE = """
 """
 
 
-def _service(connection: Connection, now: datetime, since: datetime) -> Service:
+def _service(connection: Connection, now: datetime, since: datetime) -> PromisesKept:
     [row] = rows_of(
         connection,
         text(_SERVICE),
         {"now": now, "since": since, "authorized": AUTHORIZED_WITHIN, "rendered": RENDERED_WITHIN},
     )
-    return Service(
+    return PromisesKept(
         authorized=(row["in_time"], row["authorized"] + row["late"]),
         rendered=(row["drawn"], row["to_draw"] if row["any_drawn"] else 0),
         undisturbed=(row["authorized"], row["decided"]),
@@ -295,12 +295,12 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         why = f"the SRI says that we ask too often (code 33): {names_of(scolding)}"
         return JobStatus(job, State.TOO_OFTEN, why, TOO_OFTEN)
     if hosts:
-        what = "nothing is lost: one call a run probes, the rest waits; jobsync doctor tests the way there"
-        return JobStatus(job, State.UPSTREAM_DOWN, f"the SRI does not answer: {names_of(hosts)}", what)
+        why = f"the SRI does not answer: {names_of(hosts)}"
+        return JobStatus(job, State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
     count = sum(tenant.needs_attention for tenant in facts.tenants)
     if count:
-        what = "jobsync invoice list --status needs_attention; jobsync invoice show KEY says what to do"
-        return JobStatus(job, State.ATTENTION, f"{many(count, 'document needs', 'documents need')} a person", what)
+        why = f"{many(count, 'document needs', 'documents need')} a person"
+        return JobStatus(job, State.ATTENTION, why, Cause.DOCUMENTS_WAIT.do())
     if job.in_use and job.blocked and not job.due and not job.waiting:
         why = f"{many(job.blocked, 'document')} wait at paused or inactive tenants"
         return JobStatus(job, State.PAUSED, why, "jobsync tenant list; jobsync tenant resume RUC")
@@ -351,7 +351,7 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
     ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
     """
     if p50_ms is None:
-        return "no answer of the SRI is known", "jobsync status says whether it runs and what it met"
+        return "no answer of the SRI is known", Cause.QUEUE_LONG.do()
     apart_ms = p50_ms / concurrency
     if delay_ms >= apart_ms:
         why = f"calls start {delay_ms} ms apart, {1000 / max(1, delay_ms):.3g} a second at most"
@@ -363,7 +363,7 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
 
 
 def notes(seen: Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of hosts and documents, and needs nobody now."""
+    """Return what is worth knowing of hosts and documents, and needs no person now."""
     facts = facts_of(seen)
     yield from notes_of(facts.hosts, seen.now, "document")
     if facts.service.rejected:
@@ -380,12 +380,12 @@ def pauses(seen: Snapshot) -> Iterator[str]:
         yield f"{many(paused, 'tenant is', 'tenants are')} paused"
 
 
-def levels(seen: Snapshot) -> Iterator[Level]:
+def levels(seen: Snapshot) -> Iterator[ServiceLevel]:
     """Return what was promised of documents."""
     service = facts_of(seen).service
-    yield Level("authorized within 5 min of submission", *service.authorized, timely=True)
-    yield Level("PDF within 2 min of authorization", *service.rendered, timely=True)
-    yield Level("neither rejected nor waiting for a person", *service.undisturbed)
+    yield ServiceLevel("authorized within 5 min of submission", *service.authorized, timely=True)
+    yield ServiceLevel("PDF within 2 min of authorization", *service.rendered, timely=True)
+    yield ServiceLevel("neither rejected nor waiting for a person", *service.undisturbed)
 
 
 # --- what every view draws --------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def check_settings(connection: Connection, watched: Sequence[Watched]) -> Iterat
 
 
 def check_upkeep(connection: Connection) -> Iterator[Finding]:
-    """What health met and nobody else can see: rows that cannot be deleted, addresses that take no mail."""
+    """What only health can find: rows that cannot be deleted, addresses that take no mail."""
     names = {"prune": "old rows", "mail": "alerts"}
     for row in rows_of(
         connection,

@@ -1,16 +1,21 @@
-"""The nouns of upkeep: an answer of the doctor, and the retention of one table; a slice hands in its own of both."""
+"""
+The nouns of upkeep: an answer of the doctor, the retention of one table, the items of past runs. A slice hands in what
+is its own of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     DateTime,
     Executable,
     Integer,
@@ -66,7 +71,7 @@ def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NE
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are: a line that nobody reads to its end says nothing."""
+    """Return the first names, and how many more there are: longer lines are not read."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
@@ -78,7 +83,7 @@ OF_BATCH = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch"
 
 
 @dataclass(frozen=True)
-class Rule:
+class RetentionRule:
     """
     One table's retention.
 
@@ -115,11 +120,11 @@ def oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
     return select(table.c.id).where(table.c.id > AFTER, *wanted).order_by(table.c.id).limit(BATCH_SIZE)
 
 
-def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> Rule:
+def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> RetentionRule:
     """Return the rule of a table that is walked along its primary key."""
     table = at.table
     end = select(func.max(few(at).c.id)).scalar_subquery()
-    return Rule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
+    return RetentionRule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
 
 
 def few(at: Column[Any]) -> Subquery:
@@ -128,3 +133,22 @@ def few(at: Column[Any]) -> Subquery:
     return (
         select(table.c.id, at.label("at")).where(table.c.id > AFTER).order_by(table.c.id).limit(BATCH_SIZE).subquery()
     )
+
+
+def _no_warnings(_connection: Connection, _run_id: UUID) -> Mapping[str, list[str]]:
+    return {}
+
+
+@dataclass(frozen=True)
+class ItemsOfRuns:
+    """
+    What a slice knows of the items of its job's past runs.
+
+    Args:
+        read_there: returns those of the keys that a run can still take.
+        read_warnings: returns what the items of a run warned of, by key.
+    """
+
+    job: str
+    read_there: Callable[[Connection, Sequence[str]], Set[str]]
+    read_warnings: Callable[[Connection, UUID], Mapping[str, list[str]]] = _no_warnings

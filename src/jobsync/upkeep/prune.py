@@ -22,7 +22,7 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import job_items, job_runs
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, OF_BATCH, Rule, few, walk
+from jobsync.upkeep.model import BEFORE, OF_BATCH, RetentionRule, few, walk
 
 BATCH = 5000
 _BELOW_ALL = -(2**63)
@@ -32,7 +32,7 @@ _ORDER = ("items_retention_days", "events_retention_days", "runs_retention_days"
 
 RULES = (
     walk(job_items.c.started_at, "items_retention_days", job_items.c.status != "running"),
-    Rule(
+    RetentionRule(
         job_runs,
         "runs_retention_days",
         # each job's oldest rows, found by the index on job and start; a row a job of the recursion
@@ -50,7 +50,7 @@ RULES = (
 def prune(
     engine: Engine,
     settings: SystemSettings,
-    rules: Sequence[Rule],
+    rules: Sequence[RetentionRule],
     *,
     now: datetime,
     batch: int = BATCH,
@@ -90,7 +90,12 @@ def prune(
 
 
 def count_old(
-    engine: Engine, settings: SystemSettings, rules: Sequence[Rule], *, now: datetime, told: Callable[[str], object]
+    engine: Engine,
+    settings: SystemSettings,
+    rules: Sequence[RetentionRule],
+    *,
+    now: datetime,
+    told: Callable[[str], object],
 ) -> dict[str, int]:
     """
     Return how many rows are past their retention, by table; nothing is written or locked.
@@ -143,7 +148,7 @@ class Kept:
         ]
 
 
-def cutoff(settings: SystemSettings, rule: Rule, now: datetime) -> datetime | None:
+def cutoff(settings: SystemSettings, rule: RetentionRule, now: datetime) -> datetime | None:
     """Return the instant before which a table's rows go, None if that is before all time."""
     try:
         return now - timedelta(days=settings.number(rule.setting))
@@ -151,7 +156,7 @@ def cutoff(settings: SystemSettings, rule: Rule, now: datetime) -> datetime | No
         return None
 
 
-def _batches(engine: Engine, rule: Rule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
+def _batches(engine: Engine, rule: RetentionRule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
     """Delete a batch in each step, each in a transaction of its own; yields how many went."""
     after = _BELOW_ALL
     stuck: list[object] = []
@@ -189,7 +194,7 @@ def _end_of_batch(connection: Connection, walked: Column[Any], after: int, span:
 
 
 def _find(
-    connection: Connection, rule: Rule, before: datetime, after: int, batch: int, stuck: Sequence[object]
+    connection: Connection, rule: RetentionRule, before: datetime, after: int, batch: int, stuck: Sequence[object]
 ) -> list[object]:
     """Return the ids of the next batch, locked; `stuck` are those that were refused before."""
     parameters = {"before": before, "after": after, "batch": batch + len(stuck)}

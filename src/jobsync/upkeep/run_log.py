@@ -22,7 +22,7 @@ _LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """
     One entry.
 
@@ -40,7 +40,7 @@ class JournalClosed(ConfigurationProblem):
     """This host has a journal, and this user may not read what services said."""
 
 
-def read_entries(run_id: UUID) -> list[Entry] | None:
+def read_entries(run_id: UUID) -> list[JournalEntry] | None:
     """
     Return the run's entries, oldest first; None where no journal can be read.
 
@@ -102,7 +102,7 @@ def _require_open(ran: subprocess.CompletedProcess[bytes] | None) -> None:
     )
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> JournalEntry | None:
     try:
         fields = json.loads(line)
         at = datetime.fromtimestamp(int(fields["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
@@ -114,7 +114,7 @@ def _parse(line: bytes) -> Entry | None:
         for name, value in fields.items()
         if name.startswith("JOBSYNC_") or name == "MESSAGE_ID"
     }
-    return Entry(at, level, visible_lines(_text(fields.get("MESSAGE"))), ours)
+    return JournalEntry(at, level, visible_lines(_text(fields.get("MESSAGE"))), ours)
 
 
 def _text(value: Any) -> str:

@@ -10,13 +10,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Double, Numeric, Text, cast, extract, func, select
 
 from jobsync.db.engine import driver
-from jobsync.db.jsonb import as_counts, as_lines
+from jobsync.db.jsonb import as_counts
 from jobsync.db.statements import rows_of
-from jobsync.db.tables import dealerships, easycar_sync_logs, invoices, job_items, job_runs, run_locks
+from jobsync.db.tables import job_items, job_runs, run_locks
 from jobsync.errors import UsageProblem
-from jobsync.jobs import STOCK_SYNC
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
+from jobsync.upkeep.model import ItemsOfRuns
 
 _LASTED = extract("epoch", func.coalesce(job_runs.c.finished_at, func.now()) - job_runs.c.started_at)
 _BEGUN = (
@@ -84,9 +84,9 @@ def find_run(connection: Connection, name: str) -> UUID:
     return run_id
 
 
-def show_run(connection: Connection, name: str) -> dict[str, Any]:
+def read_run(connection: Connection, name: str) -> dict[str, Any]:
     """
-    Return one run with its items.
+    Return one run, without its items.
 
     Args:
         name: the run's id, or as many of its first characters as make it unique.
@@ -96,6 +96,21 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
     """
     this = select(*_BEGUN, job_runs.c.traceback, *_WHERE).where(job_runs.c.id == find_run(connection, name))
     [run] = _tell_dead(connection, rows_of(connection, this))
+    return run
+
+
+def show_run(connection: Connection, name: str, of_jobs: Mapping[str, ItemsOfRuns]) -> dict[str, Any]:
+    """
+    Return one run with its items, and what each of them warned of.
+
+    Args:
+        name: as `read_run` takes it.
+        of_jobs: what each slice knows of its items, by name of the job.
+
+    Raises:
+        UsageProblem: no run, or more than one, has such an id.
+    """
+    run = read_run(connection, name)
     told = (
         job_items.c.item_key,
         job_items.c.label,
@@ -107,7 +122,8 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
         job_items.c.error,
     )
     items = rows_of(connection, select(*told).where(job_items.c.run_id == run["run_id"]).order_by(job_items.c.id))
-    warnings = _warnings(connection, run["run_id"])
+    known = of_jobs.get(run["job"])
+    warnings = known.read_warnings(connection, run["run_id"]) if known else {}
     run["items"] = [
         {**item, "counts": as_counts(item["counts"]), "warnings": warnings.get(item["item_key"], [])} for item in items
     ]
@@ -117,30 +133,24 @@ def show_run(connection: Connection, name: str) -> dict[str, Any]:
     return run
 
 
-def read_retriable(connection: Connection, run: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def read_retriable(
+    connection: Connection, run: Mapping[str, Any], of_jobs: Mapping[str, ItemsOfRuns]
+) -> tuple[list[str], list[str]]:
     """
     Return the keys of the items of a run that failed, or were begun and never ended; and those of them that no run can
     take any more, since the dealership or document is gone.
 
     Args:
         run: as `show_run` returns it.
+
+    Raises:
+        UsageProblem: it is of a job that is not known here.
     """
+    if run["job"] not in of_jobs:
+        raise UsageProblem(f"run {run['run_id']} is of job {run['job']}, which is not known here")
     failed = [item["item_key"] for item in run["items"] if item["status"] in ("failed", "crashed", "running")]
-    if run["job"] == STOCK_SYNC.name:
-        known = select(cast(dealerships.c.id, Text)).where(cast(dealerships.c.id, Text).in_(failed))
-    else:
-        known = select(invoices.c.access_key).where(
-            invoices.c.access_key.in_(failed), invoices.c.deleted_at.is_(None), invoices.c.status != "cancelled"
-        )
-    there = set(connection.execute(known).scalars())
+    there = of_jobs[run["job"]].read_there(connection, failed)
     return [key for key in failed if key in there], [key for key in failed if key not in there]
-
-
-def _warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]:
-    """Return what syncs of the run warned of, by dealership."""
-    logs = easycar_sync_logs.c
-    rows = connection.execute(select(logs.dealership_id, logs.warnings).where(logs.run_id == run_id))
-    return {str(row.dealership_id): as_lines(row.warnings) for row in rows}
 
 
 def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -153,7 +163,7 @@ def _tell_dead(connection: Connection, runs: list[dict[str, Any]]) -> list[dict[
         run["counts"] = as_counts(run["counts"])
         if run["status"] == "running" and run["run_id"] not in alive and run["run_id"] in still_open:
             run["status"] = "crashed"
-            run["duration_s"] = None  # when it died nobody knows
+            run["duration_s"] = None  # when it died is unknown
             run["error"] = run["error"] or "the process died without a word; the run's lock is free"
     return runs
 

@@ -28,7 +28,7 @@ def normalise(error: str) -> str:
     'HTTP 503 from host after # s, run <id>'
     """
     text = " ".join(error.split())[:2000].replace("\ue000", " ")
-    # a letter from the private area stands for each kept number while the others go
+    # a character from the private area stands for each kept number while the others go
     kept: list[str] = []
 
     def keep(found: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from jobsync.errors import ExitCode
 from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
 from jobsync.watch.state import (
+    end_advice,
     is_timer_silent,
     job_status,
     limit_of,
@@ -22,7 +23,7 @@ from jobsync.watch.state import (
     wake_advice,
 )
 
-# A queue that has been too long stays so until it is clearly shorter: else every load near the limit would ring twice.
+# A queue that has been too long stays so until it is clearly shorter: a load near the limit is told once.
 _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 NOBODY_TOLD = "nobody will be told of anything: no mail, webhook, ping or alert URL is set"
@@ -135,7 +136,7 @@ def _durations(seen: Snapshot) -> Iterator[Problem]:
                     "duration",
                     f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
                     f" {span(limit.total_seconds())}",
-                    Cause.RUN_TOO_LONG.do(RUN=str(run.run_id)[:8], HOST=run.host, PID=run.pid),
+                    end_advice(run),
                     run.started_at,
                     cause=Cause.RUN_TOO_LONG,
                 )
@@ -213,7 +214,7 @@ def _unwatched(seen: Snapshot) -> str:
 
 
 def _notes(seen: Snapshot) -> Iterator[str]:
-    """What is worth knowing, and needs nobody now."""
+    """What is worth knowing, and needs no person now."""
     if seen.channels == ():
         yield f"{NOBODY_TOLD}: {HOW_TO_TELL}"
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):

@@ -1,7 +1,7 @@
 """
 The nouns of watching, and what a slice hands in so that it is watched: a module that satisfies `Watched`.
 
-Whoever judges, draws or tells knows these and no slice; a slice's `watch.py` knows these and nobody who asks.
+Judging, drawing and telling know these and no slice; a slice's `watch.py` knows these and none of those rooms.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkToDo:
     """What a job has to work on; `JobFacts` says what each means."""
 
     in_use: bool
@@ -125,7 +125,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailureKind:
     """One kind of failure within the window."""
 
     fingerprint: str
@@ -145,8 +145,8 @@ class AlertFacts:
     One open alert.
 
     Args:
-        notified_at: when anybody was last told of it; None if nobody was.
-        silenced_until: nobody is told before; None if nothing holds it back.
+        notified_at: when it was last told; None if it was not.
+        silenced_until: it is not told before; None if it is not silenced.
         details: `ripe` is false while it was not seen often enough to be told.
     """
 
@@ -169,7 +169,7 @@ class Snapshot:
     Args:
         watched_at: when the health timer last acted.
         waker: what wakes the jobs on the host that looks; `timers_on` are the jobs whose timer is active there.
-        channels: by which ways people are told, as far as the host that looks is configured; None where nobody asked.
+        channels: by which ways people are told, as this host is configured; None where that was not asked.
         watched: the slices, in their order; `parts` is what each has read, by the name of its job.
     """
 
@@ -178,7 +178,7 @@ class Snapshot:
     database: str
     settings: SystemSettings = field(repr=False)
     jobs: tuple[JobFacts, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailureKind, ...] = ()
     alerts: tuple[AlertFacts, ...] = ()
     watched_at: datetime | None = None
     waker: Waker = Waker.UNITS
@@ -196,7 +196,7 @@ class Snapshot:
         """How many runs of all jobs within the window were clean, and of how many."""
         return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
 
-    def failure_of(self, run: RunFacts) -> Failure | None:
+    def failure_of(self, run: RunFacts) -> FailureKind | None:
         """Return the kind of failure that a run is the latest of."""
         return next((group for group in self.failures if group.run_id == run.run_id), None)
 
@@ -230,7 +230,7 @@ class State(StrEnum):
     UNUSED = "not in use"
 
 
-# What nobody needs to get up for.
+# What is not urgent.
 CALM = (State.OFF, State.PAUSED, State.RUNNING, State.DUE, State.IDLE, State.UNUSED)
 
 
@@ -257,7 +257,7 @@ class JobStatus:
 
 
 @dataclass(frozen=True)
-class Level:
+class ServiceLevel:
     """
     One promise: how many kept it, of how many, and the share that is expected.
 
@@ -358,7 +358,7 @@ class Severity(StrEnum):
 
     BAD = "bad"
     ATTENTION = "attention"
-    PAUSED = "paused"  # somebody took it out for a time: shown, and needs nobody
+    PAUSED = "paused"  # somebody took it out for a time: shown, and needs no person
     OK = "ok"
     UNUSED = "unused"  # it takes no part
 
@@ -413,7 +413,7 @@ class Row:
     One thing of a section.
 
     Args:
-        key: tells it from the others of its section, whichever slice speaks of it.
+        key: tells it from the others of its section, whichever slice names it.
         name: what a person reads, with what it is called in a command.
         cells: a value for each column, by name.
         state: how it stands, in a word or two.
@@ -543,8 +543,8 @@ class Watched(Protocol):
     def read(self, connection: Connection, now: datetime, since: datetime, settings: SystemSettings, /) -> Any:
         """Return what the slice's tables say, frozen: a fixed number of statements."""
 
-    def work_of(self, facts: Any, now: datetime, /, *, known: bool) -> Work:
-        """Return what there is to do; `known` says whether the job has ever been heard of."""
+    def work_of(self, facts: Any, now: datetime, /, *, known: bool) -> WorkToDo:
+        """Return what there is to do; `known` says whether the job has ever ticked or run."""
 
     def job_state(self, seen: Snapshot, job: JobFacts, /) -> JobStatus | None:
         """Return the state that only the slice can tell: upstream down, needs attention, all paused."""
@@ -556,12 +556,12 @@ class Watched(Protocol):
         """Return its queue; None if none can be too long, or another problem says already why it does not move."""
 
     def notes(self, seen: Snapshot, /) -> Iterator[str]:
-        """Return what is worth knowing, and needs nobody now."""
+        """Return what is worth knowing, and needs no person now."""
 
     def pauses(self, seen: Snapshot, /) -> Iterator[str]:
         """Return what somebody has paused."""
 
-    def levels(self, seen: Snapshot, /) -> Iterator[Level]:
+    def levels(self, seen: Snapshot, /) -> Iterator[ServiceLevel]:
         """Return the promises of the window."""
 
     def sections(self, seen: Snapshot, /) -> Iterator[Section]:

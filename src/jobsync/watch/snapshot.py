@@ -21,7 +21,7 @@ from jobsync.watch.error_kinds import fingerprint, normalise
 from jobsync.watch.model import (
     WATCH,
     AlertFacts,
-    Failure,
+    FailureKind,
     JobFacts,
     Numbers,
     RunFacts,
@@ -199,15 +199,15 @@ _FAILURES = f"""
 """
 
 
-def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[Failure, ...]:
-    groups: dict[tuple[str, str], Failure] = {}
+def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[FailureKind, ...]:
+    groups: dict[tuple[str, str], FailureKind] = {}
     jobs = list(BY_NAME)
     for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
         pattern = normalise(row["error"])
         key = (row["job"], pattern)
         known = groups.get(key)
         if known is None:  # the latest text comes first
-            groups[key] = Failure(
+            groups[key] = FailureKind(
                 fingerprint=fingerprint(row["error"]),
                 job=row["job"],
                 sample=row["error"],
@@ -224,7 +224,7 @@ def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[F
                 "items": known.items + row["items"],
                 "first_at": min(known.first_at, row["first_at"]),
             }
-            groups[key] = Failure(**{**vars(known), **more})
+            groups[key] = FailureKind(**{**vars(known), **more})
     return tuple(sorted(groups.values(), key=lambda group: (-group.times, group.fingerprint)))
 
 

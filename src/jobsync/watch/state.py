@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from jobsync.causes import Cause
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, span
-from jobsync.watch.model import About, JobFacts, JobStatus, Level, Queue, Snapshot, State, by_hand
+from jobsync.watch.model import About, JobFacts, JobStatus, Queue, RunFacts, ServiceLevel, Snapshot, State, by_hand
 from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
@@ -42,6 +43,11 @@ def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
 def wake_advice(seen: Snapshot, name: str) -> str:
     """Return the commands that let the host that looks wake a job (or `health`) again."""
     return how_to_wake(seen.waker, name, is_on=name in seen.timers_on)
+
+
+def end_advice(run: RunFacts) -> str:
+    """Return the commands that show and end a run that takes too long."""
+    return Cause.RUN_TOO_LONG.do(RUN=str(run.run_id)[:8], HOST=run.host, PID=run.pid)
 
 
 def about(seen: Snapshot, name: str) -> About:
@@ -114,9 +120,7 @@ def _skips(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         return None
     by = str(facts.holder) if facts.holder else facts.skipped_by or "an unknown run"
     why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
-    what = "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it"
-    if not facts.holder:
-        what = "nobody holds the lock now: the next tick runs"
+    what = Cause.LOCK_HELD.do() if facts.holder else "nothing holds the lock now: the next tick runs"
     return JobStatus(facts, State.BLOCKED, why, what)
 
 
@@ -125,12 +129,7 @@ def _stuck(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     for run in facts.running:
         if run.alive and seen.now - run.started_at > limit:
             why = f"{_progress(seen, facts)}; more than {span(limit.total_seconds())}"
-            return JobStatus(
-                facts,
-                State.STUCK,
-                why,
-                f"jobsync runs show {str(run.run_id)[:8]}; on {run.host}: kill {run.pid} lets it end its item",
-            )
+            return JobStatus(facts, State.STUCK, why, end_advice(run))
     return None
 
 
@@ -196,8 +195,8 @@ def limit_of(status: JobStatus, queue: Queue) -> tuple[str, str]:
     return queue.limit, queue.what_to_do
 
 
-def service_levels(seen: Snapshot) -> list[Level]:
+def service_levels(seen: Snapshot) -> list[ServiceLevel]:
     """Return the promises of the window: those about time, then that runs are clean, then what became of the items."""
     found = [level for each in seen.watched for level in each.levels(seen)]
-    clean = Level("runs clean", *seen.runs_clean)
+    clean = ServiceLevel("runs clean", *seen.runs_clean)
     return [*(level for level in found if level.timely), clean, *(level for level in found if not level.timely)]

@@ -1,5 +1,5 @@
 """
-The one place that builds the real world (database, HTTP, waits) for the commands.
+The one place that builds the real tools (database, HTTP, waits) for the commands.
 
 Here is what many commands share; each slice's part has its own file, imported by the commands that need it. Many
 commands need no database: its driver is imported where one is asked for.
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
     from jobsync.easycars.credentials import Cipher
-    from jobsync.upkeep.model import Rule
+    from jobsync.upkeep.model import ItemsOfRuns, RetentionRule
 
-# Read by nobody's choice: systemd, sudo and shells set them, and a host name or a login may hold any byte.
+# Not set by the operator: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
 
 
 class Tools:
     """
-    The world as commands use it; everything is built when it is first asked for.
+    What commands work with; everything is built when it is first asked for.
 
     Args:
         environ: the process's environment.
@@ -96,11 +96,18 @@ class Tools:
             self.pause(seconds)
 
     @property
-    def retention(self) -> tuple[Rule, ...]:
+    def retention(self) -> tuple[RetentionRule, ...]:
         """How long the rows of each table stay."""
-        from jobsync.wiring.retention import RETENTION
+        from jobsync.wiring.upkeep import RETENTION
 
         return RETENTION
+
+    @property
+    def items_of_runs(self) -> Mapping[str, ItemsOfRuns]:
+        """What each slice knows of the items of past runs, by name of its job."""
+        from jobsync.wiring.upkeep import ITEMS_OF_RUNS
+
+        return ITEMS_OF_RUNS
 
     @cached_property
     def waker(self) -> Waker:

@@ -53,7 +53,7 @@ def make_job_engine(database: Database) -> Engine:
 
 @contextmanager
 def _given_back_if_refused(engine: Engine) -> Iterator[None]:
-    """Close the engine's connections where the block fails: whoever tries again, as `status --watch`, gets new ones."""
+    """Close the engine's connections where the block fails: the next try, as of `status --watch`, gets new ones."""
     try:
         yield
     except BaseException:

@@ -122,7 +122,7 @@ def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """
     One column of a table.
 
@@ -146,7 +146,7 @@ class _Laid:
 
     x: float
     width: float
-    column: Column
+    column: TableColumn
     title: list[str]
     fraction: float = 0.0
 
@@ -164,7 +164,7 @@ class _Wish:
         title_least: the same on two lines.
     """
 
-    column: Column
+    column: TableColumn
     texts: Mapping[str, float]
     natural: float
     fraction: float
@@ -173,7 +173,7 @@ class _Wish:
 
 
 Cell = str | None
-Filled = tuple[Column, Sequence[Cell]]
+Filled = tuple[TableColumn, Sequence[Cell]]
 
 
 @dataclass
@@ -185,7 +185,7 @@ class Table:
         rows: one text a column; a text may hold several paragraphs, divided by line feeds.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     rows: Sequence[Sequence[Cell]]
     x: float
     width: float
@@ -356,7 +356,7 @@ class Table:
             self._laid.append(_Laid(x, width, wish.column, title, fraction))
             x += width
 
-    def _wish(self, sheet: Sheet, index: int, column: Column) -> _Wish:
+    def _wish(self, sheet: Sheet, index: int, column: TableColumn) -> _Wish:
         parts = {part for row in self.rows for part in (row[index] or "").split("\n")} - {""}
         texts = {part: sheet.measure(sheet.clean(part), self.ink) for part in parts}
         natural, fraction = max(texts.values(), default=0.0), 0.0

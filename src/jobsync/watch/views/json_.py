@@ -7,7 +7,7 @@ from typing import Any
 
 from jobsync.phrases import many
 from jobsync.watch.health import Health
-from jobsync.watch.model import CALM, JobStatus, Level, Row, Section, Snapshot
+from jobsync.watch.model import CALM, JobStatus, Row, Section, ServiceLevel, Snapshot
 from jobsync.watch.sections import sections_of
 from jobsync.watch.state import job_statuses, service_levels
 
@@ -50,7 +50,7 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
     }
 
 
-def _told(level: Level) -> dict[str, Any]:
+def _told(level: ServiceLevel) -> dict[str, Any]:
     return {name: value for name, value in vars(level).items() if name != "timely"}
 
 

@@ -31,7 +31,7 @@ _LES = (*BOUNDS_S, inf)
 
 
 def render_metrics(seen: Snapshot, health: Health, totals: Totals) -> str:
-    """Return every metric; a value that nobody knows is left out."""
+    """Return every metric; an unknown value is left out."""
     return _text([*_whole(seen, health), *_jobs(seen), *_totals(totals), *_sections(seen)])
 
 

@@ -62,7 +62,7 @@ class Slots:
 
 
 @dataclass(frozen=True)
-class History:
+class PageHistory:
     """
     What a page shows beyond one look.
 
@@ -126,7 +126,7 @@ def read_history(
     now: datetime,
     since: datetime,
     about: tuple[Section, Row] | None = None,
-) -> History:
+) -> PageHistory:
     """Read the days between two instants, and what happened to the one row that it is about: fixed statements."""
     jobs = list(BY_NAME)
     [first] = rows_of(connection, _FIRST_RUN, jobs=jobs)
@@ -135,7 +135,7 @@ def read_history(
     recent = max(known, now - timedelta(hours=_HOURS))
     runs = rows_of(connection, _BY_SLOT, jobs=jobs, now=now, since=since, recent=recent)
     section, row = about or (None, None)
-    return History(
+    return PageHistory(
         days=days,
         by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
@@ -211,7 +211,7 @@ def find_row(seen: Snapshot, subject: str, listing: str) -> tuple[Section, Row]:
 
 
 def render_report(
-    seen: Snapshot, history: History, health: Health, *, about: tuple[Section, Row] | None = None
+    seen: Snapshot, history: PageHistory, health: Health, *, about: tuple[Section, Row] | None = None
 ) -> Markup:
     """Return the whole page, or that about one row of a section."""
     section, row = about or (None, None)
@@ -251,7 +251,7 @@ def render_report(
     )
 
 
-def _job(seen: Snapshot, history: History, status: JobStatus) -> dict[str, Any]:
+def _job(seen: Snapshot, history: PageHistory, status: JobStatus) -> dict[str, Any]:
     facts, numbers = status.facts, status.facts.numbers
     times = [
         ("last tick", ago(seen.now, facts.last_tick_at)),
@@ -276,7 +276,7 @@ _BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "faile
 _LINES = (("p50", "half within"), ("p95", "95 % within"))
 
 
-def _charts(job: str, history: History) -> Iterator[Chart]:
+def _charts(job: str, history: PageHistory) -> Iterator[Chart]:
     """Return how many runs of a job there were by day and by hour, then how long they took; nothing if none was."""
     found = [
         (slots, [slots.runs.get((job, slot), {}) for slot in slots.slots])
@@ -293,7 +293,7 @@ def _charts(job: str, history: History) -> Iterator[Chart]:
         yield Chart(f"seconds a run took, {slots.words}", slots.labels, tuple(lines), unit=" s", lines=True)
 
 
-def _squares(history: History, past: Past, row: Row) -> Markup:
+def _squares(history: PageHistory, past: Past, row: Row) -> Markup:
     """Return a square for each day of a row."""
     first = min((day for known in past.squares.values() for day in known), default=history.days.days[0])
     days = _days(min(first, history.days.days[0]), history.days.now)[-_STRIP_DAYS:]

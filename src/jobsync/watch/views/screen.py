@@ -81,7 +81,7 @@ def _nowhere_else(sections: Sequence[Section], verdict: Health) -> Iterator[Line
 
 
 def _watch(seen: Snapshot) -> Iterator[Line]:
-    """Whether anybody is told of all this."""
+    """Whether there is a channel by which people are told."""
     if not seen.alerts and not any(facts.in_use for facts in seen.jobs):
         return
     told = sum(1 for alert in seen.alerts if alert.notified_at)

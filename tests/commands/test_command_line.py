@@ -1,4 +1,4 @@
-"""What a person expects of any command line: the same words everywhere, examples, spans as people say."""
+"""What a person expects of any command line: the same words everywhere, examples, spans, what only reads."""
 
 # Expected stands before actual.
 
@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import pwd
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,7 +19,6 @@ from jobsync.cli.app import COMMANDS, app
 from jobsync.cli.main import line_to_type
 from jobsync.cli.output import cell, print_json
 from jobsync.commands import ABOUT, only_reads
-from jobsync.db import audit
 from jobsync.phrases import parse_span, parse_when
 from tests.commands.support import Cli
 from tests.tree import read_tree
@@ -198,44 +194,6 @@ def test_what_only_reads(words: str, reads: bool) -> None:
 def test_line_to_type(arguments: list[str], line: str) -> None:
     """What was typed, quoted so that a shell reads it back; no secret is on it."""
     assert f"runuser -u jobsync -- jobsync {line}" == line_to_type("jobsync", arguments)
-
-
-@pytest.mark.parametrize(
-    ("sudo", "login", "actor"),
-    [
-        ("ana", "root", "ana"),
-        ("ana", None, "ana"),
-        ("root", "ana", "ana"),
-        (None, "ana", "ana"),
-        (None, "root", "root"),
-        (None, None, "jobsync"),
-        ("", None, "jobsync"),
-    ],
-)
-def test_audit_keeps_the_person(
-    monkeypatch: pytest.MonkeyPatch, sudo: str | None, login: str | None, actor: str
-) -> None:
-    """Who became the service's user, through sudo or through root; the user itself where nobody logged in."""
-    monkeypatch.delenv("SUDO_USER", raising=False)
-    if sudo is not None:
-        monkeypatch.setenv("SUDO_USER", sudo)
-    monkeypatch.setattr(audit, "_login_name", lambda: login)
-    monkeypatch.setattr("getpass.getuser", lambda: "jobsync")
-
-    assert actor == audit.actor()
-
-
-@pytest.mark.parametrize(("uid", "login"), [("0", pwd.getpwuid(0).pw_name), ("4294967295", None), ("987654321", None)])
-def test_login_is_what_the_kernel_keeps(monkeypatch: pytest.MonkeyPatch, uid: str, login: str | None) -> None:
-    """Through su and runuser; nobody logged in for a service, and a number may have no name."""
-    monkeypatch.setattr(Path, "read_text", lambda _path: f"{uid}")
-    monkeypatch.setattr(os, "getlogin", _nobody)
-
-    assert login == audit._login_name()
-
-
-def _nobody() -> str:
-    raise OSError
 
 
 # --- what a name may hold --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobsync.cli.app import COMMANDS
-from jobsync.cli.lazy import Commands, Place, load, summary_of
+from jobsync.cli.lazy import CommandPlace, Commands, load, summary_of
 
 _WATCHED = """
 import sys
@@ -50,7 +50,7 @@ def test_summary_is_that_of_the_command(name: str) -> None:
 
 def test_names_are_there_without_an_import() -> None:
     """To ask which commands there are imports nothing; a name that is none is none."""
-    commands = Commands({"one": Place("jobsync.no.such.module", "app")})
+    commands = Commands({"one": CommandPlace("jobsync.no.such.module", "app")})
     absent: Any = commands.get("two")
 
     assert (list(commands), len(commands), absent) == (["one"], 1, None)

@@ -1,4 +1,4 @@
-"""Answers with something wrong inside, and codes that the SRI means in another way than they look: whole commands."""
+"""Answers of the SRI with something wrong inside, and codes that mean something else than they seem to."""
 
 from __future__ import annotations
 

@@ -1,0 +1,49 @@
+"""jobsync demo: what it leaves, and the command that it ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobsync.sandbox.demo import command_here
+from jobsync.sandbox.demo_documents import cast, play_documents
+
+# --- the demonstration -----------------------------------------------------------------------------------------------
+
+
+def test_demo_leaves_only_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run needs for itself does not stay in the folder that people open."""
+    chosen = cast()
+
+    class Shows:
+        def command(self, *arguments: str, expect: int = 0) -> None:
+            assert expect == 0
+            if arguments == ("generate-ride",):
+                (tmp_path / "rides" / ".unfinished").mkdir(parents=True)
+                for one in chosen.documents:
+                    (tmp_path / "rides" / f"{one.key}_ride.pdf").touch()
+
+        def ask(self, *arguments: str, stdin: str | None = None) -> object:
+            return arguments, stdin
+
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+
+    play_documents(Shows(), chosen, tmp_path / "submitted", tmp_path / "rides")
+
+    assert [path.name for path in (tmp_path / "rides").iterdir() if not path.name.endswith("_ride.pdf")] == []
+
+
+@pytest.mark.parametrize(("on_path", "shown"), [(True, "jobsync"), (False, ".venv/bin/jobsync")])
+def test_demo_ends_with_a_command_that_can_be_typed(
+    on_path: bool, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `make demo` nothing is on the PATH."""
+    command = tmp_path / ".venv/bin/jobsync"
+    command.parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(command.parent) if on_path else "/nowhere")
+    monkeypatch.setattr("sys.argv", [str(command), "demo"])
+
+    assert shown == command_here()

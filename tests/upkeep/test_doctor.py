@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def test_a_database_away_is_69() -> None:
     engine, found = doctor.check_database(Settings(database_url=url), lambda: Database(url))
 
     assert engine is None
+    assert ["database"] == [finding.name for finding in found]
+    assert found[0].text.startswith("connection failed: ")
     assert ExitCode.UNAVAILABLE is doctor.exit_code_of(found)
 
 
@@ -373,10 +376,11 @@ def test_bytecode(tmp_path: Path) -> None:
     import compileall
 
     (tmp_path / "a.py").write_text("x = 1\n")
-    before = doctor.check_bytecode(tmp_path).level
+    before = doctor.check_bytecode(tmp_path)
     compileall.compile_dir(tmp_path, quiet=1)
 
-    assert ("warning", "ok") == (before, doctor.check_bytecode(tmp_path).level)
+    assert ("warning", "ok") == (before.level, doctor.check_bytecode(tmp_path).level)
+    assert f" {sys.executable} -m compileall " in (before.what_to_do or "")
 
 
 @pytest.mark.parametrize(("free", "level"), [(10 << 30, "ok"), (1 << 30, "warning"), (1 << 20, "problem")])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -143,10 +145,15 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        return None, [*findings, problem("database", visible(error), _remedy(error), error.exit_code)]
+        return None, [*findings, problem("database", _words(error), _remedy(error), error.exit_code)]
     findings += list(_locks(database))
     usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
     return (engine if usable else None), findings
+
+
+def _words(error: JobsyncError) -> str:
+    """Say what is wrong; that it is the database stands before it already."""
+    return visible(error, most=500).removeprefix("database: ")
 
 
 def _remedy(error: JobsyncError) -> str:
@@ -172,7 +179,7 @@ def _server(connection: Connection) -> Iterator[Finding]:
     if row["number"] < _OLDEST_SERVER:
         yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
     elif (why := driver(connection).no_writes) is not None:
-        yield problem("database", visible(why, most=500), _remedy(why), why.exit_code)
+        yield problem("database", _words(why), _remedy(why), why.exit_code)
     else:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
@@ -355,7 +362,9 @@ def check_bytecode(package: Path) -> Finding:
     if not stale:
         return ok("bytecode", "compiled")
     words = f"{len(stale)} of {len(sources)} files are not compiled: every start costs more"
-    return warning("bytecode", words, f"as the owner: python3 -m compileall -q {package}")
+    return warning(
+        "bytecode", words, f"as the owner: {shlex.quote(sys.executable)} -m compileall -q {shlex.quote(str(package))}"
+    )
 
 
 # --- timers ----------------------------------------------------------------------------------------------------------

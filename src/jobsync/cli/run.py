@@ -178,14 +178,22 @@ def _is_told(report: Report, items: Items, *, as_json: bool) -> bool:
 
 def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:
     """Print the run's verdict and its counts, with how many items came to what."""
+    if report.counts.remaining and report.items and all(found.unreachable for found in report.items):
+        say("what remains was not asked about: the host does not answer; jobsync status has since when")
     parts = [f"{number} {word}" for word, number in report.counts.as_json().items() if number or word == "eligible"]
     found = ", ".join(f"{number} {word}" for word, number in sorted(Counter(outcomes).items()))
     say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}{f'; {found}' if found else ''}")
 
 
+def _reason(item: dict[str, Any]) -> str | None:
+    """Return the word why, unless another column has it; a fault's is the network's, and no word of the SRI's."""
+    told = item["status"] == "fault" and item.get("error")
+    return None if told or item.get("reason") == item["status"] else item.get("reason")
+
+
 def print_items(items: Sequence[dict[str, Any]], columns: dict[str, str], *, empty: str = "nothing is due") -> None:
     """Print documents, a row each; what none of them has is left out, and the key stands last, before what is wrong."""
-    told = [{**item, "reason": item.get("reason") if item.get("reason") != item["status"] else None} for item in items]
+    told = [{**item, "reason": _reason(item)} for item in items]
     columns = {**columns, "key": "access_key", "error": "error"}
     shown = {name: field for name, field in columns.items() if any(item.get(field) for item in told)}
     print_table(list(shown), [[item.get(field) or None for field in shown.values()] for item in told], empty=empty)

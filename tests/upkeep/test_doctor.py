@@ -48,6 +48,15 @@ def test_every_configuration_problem_is_a_line() -> None:
     assert ExitCode.CONFIGURATION is doctor.exit_code_of(found)
 
 
+def test_a_variable_that_is_nearly_one_of_ours_is_named() -> None:
+    """One that resembles none is somebody else's."""
+    environ = {"JOBSYNC_DATABASE_URI": "x", "JOBSYNC_STORAGE": "/srv", "JOBSYNC_CI": "1", "JOBSYNC_CONFIG": "/x"}
+    [found] = doctor.check_names(environ)
+
+    assert "warning" == found.level
+    assert ("JOBSYNC_DATABASE_URI" in found.text, "JOBSYNC_DATABASE_URL" in (found.what_to_do or "")) == (True, True)
+
+
 def test_a_database_in_order(database: Database, database_url: str) -> None:
     """Server, clock, schema, rights, locks."""
     engine, found = doctor.check_database(Settings(database_url=database_url), lambda: database)

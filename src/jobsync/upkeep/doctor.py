@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 import shlex
@@ -31,7 +32,7 @@ from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
 from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
-from jobsync.settings import Settings
+from jobsync.settings import NAMES, Settings
 from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
 from jobsync.watch.health import judge_health
 from jobsync.watch.model import Watched
@@ -64,6 +65,14 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
         what = "mend the environment, the credential or /etc/jobsync/config.toml"
         return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
     return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
+
+
+def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Is a variable set whose name is nearly one of ours? Nobody reads it, and its default counts in silence."""
+    for name in sorted(environ):
+        if name.startswith("JOBSYNC_") and name not in NAMES:
+            for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85):
+                yield warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
 
 
 def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -93,7 +93,7 @@ def test_variable_is_read_from_the_file(
 
 def test_every_name_is_tried() -> None:
     """No variable was added without a line in the table above."""
-    assert {row[0] for row in VARIABLES} - {"EASYCARS_ENCRYPTION_KEY"} == set(module._NAMES)
+    assert {row[0] for row in VARIABLES} - {"EASYCARS_ENCRYPTION_KEY"} == set(module.NAMES)
 
 
 def test_a_command_typed_by_hand_reads_the_units_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

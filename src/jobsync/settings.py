@@ -28,7 +28,7 @@ SERVICE = "jobsync"
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _LOG_FORMATS = ("auto", "json", "console")
-_NAMES = (
+NAMES = (
     "JOBSYNC_DATABASE_URL",
     "JOBSYNC_LOCK_DATABASE_URL",
     "JOBSYNC_DATABASE_SCHEMA",
@@ -134,7 +134,7 @@ def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str
     """
     collected: list[str] = []
     raw = {name: text for name, text in _collect(environ, collected).items() if name in _ALERT_NAMES}
-    others = tuple(f"{name}:" for name in _NAMES if name not in _ALERT_NAMES)
+    others = tuple(f"{name}:" for name in NAMES if name not in _ALERT_NAMES)
     problems = [words for words in collected if not words.startswith(others)]  # a file's may be about alerts
     settings = _parse(raw, problems, environ)
     if settings.smtp_url is None and "JOBSYNC_SMTP_URL" in raw:
@@ -226,7 +226,7 @@ def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tup
     for name, text in _from_file(environ, problems):
         found[name] = (text, path)
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    for name in _NAMES:
+    for name in NAMES:
         credential = Path(folder or CREDENTIALS_FOLDER) / name.lower()
         try:
             if folder or os.access(credential, os.R_OK):
@@ -273,7 +273,7 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
         return
     for key, value in table.items():
         name = key.upper() if key.upper().startswith("JOBSYNC_") else f"JOBSYNC_{key.upper()}"
-        if name not in _NAMES:
+        if name not in NAMES:
             problems.append(f"{path}: unknown key {key!r}")
         elif not isinstance(value, str):
             problems.append(f"{path}: {key}: expected text in quotes")

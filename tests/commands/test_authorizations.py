@@ -172,6 +172,9 @@ def test_outage_opens_the_circuit_and_changes_no_document(cli: Cli, sri: Sri, ro
     calls_before_open = len(sri.asked)
     probed = [cli("check-authorizations", "--json") for _ in range(2)]
     calls_while_open = len(sri.asked) - calls_before_open
+    said = cli("check-authorizations").out
+    assert "what remains was not asked about: the host does not answer" in said
+    assert ["status", "tenant", "key", "error"] == said.split("\n")[0].split()
     assert rows("SELECT last_success_at FROM jobs WHERE name = 'check-authorizations'") == [(None,)]
     sri.default = documents.authorized
     recovered = cli("check-authorizations", "--json")
@@ -181,7 +184,7 @@ def test_outage_opens_the_circuit_and_changes_no_document(cli: Cli, sri: Sri, ro
     assert calls_while_open == 2
     assert recovered.code == 0
     rest = rows("SELECT count(*) FROM invoices WHERE status = 'pending_authorization'")[0][0]
-    assert rest == 7  # those that failed wait for their next time
+    assert rest == 8  # those that failed wait for their next time
     assert rows("SELECT DISTINCT status FROM invoices ORDER BY 1") == [("authorized",), ("pending_authorization",)]
     kinds = [kind for (kind,) in rows("SELECT kind FROM sri_events WHERE invoice_id IS NULL ORDER BY id")]
     assert kinds == ["circuit_opened", "circuit_closed"]

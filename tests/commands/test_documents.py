@@ -204,7 +204,9 @@ def test_import_tried_out_says_what_it_would_do_and_writes_nothing(cli: Cli, row
     assert after == before
     assert tried.json == done.json
     assert (tried.code, tried.json["counts"]) == (3, {"imported": 120, "replaced": 0, "unchanged": 1, "refused": 1})
-    assert cli("invoice", "import", str(tmp_path), "--dry-run").out.startswith("nothing was written; 122 files: ")
+    assert cli("invoice", "import", str(tmp_path), "--dry-run").out.startswith(
+        "nothing was written; 122 files would be: "
+    )
 
 
 def test_trying_an_import_out_waits_for_nobody_and_holds_nobody_up(

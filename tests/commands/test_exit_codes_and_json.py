@@ -182,6 +182,7 @@ def test_the_global_switch_stops_every_form(
 
         after = contents(database_url)
         after["jobs"] = before["jobs"]  # a tick may be stamped there
+        assert cli("stock-sync").out.endswith("to switch it on: jobsync settings set easycar_sync_enabled true\n")
         assert (0, "disabled", None, []) == (ran.code, ran.json["status"], ran.json["run_id"], ran.json["items"])
         assert "globally disabled" in ran.err
         assert [] == feed.asked

@@ -145,4 +145,4 @@ def test_logs_are_events_and_never_on_standard_output(cli: Cli, feed: Feed, add:
     assert ("run.finished", "partial", 3, ran.json["run_id"]) == tuple(
         events[-1][key] for key in ("event", "status", "exit_code", "run_id")
     )
-    assert "1 dealerships, 0 succeeded, 1 partial" in events[-1]["summary"]
+    assert "1 dealership, 0 succeeded, 1 partial" in events[-1]["summary"]

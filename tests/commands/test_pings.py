@@ -44,7 +44,7 @@ def test_a_scheduled_run_that_had_work_is_announced(
     assert code == ran.code
     assert ["/p/start", told] == hook.paths
     assert all(path.endswith(f"rid={ran.json['run_id']}") for path, _ in hook.got)
-    assert hook.got[1][1].decode().startswith(f"{ran.json['status']}: 1 dealerships, ")
+    assert hook.got[1][1].decode().startswith(f"{ran.json['status']}: 1 dealership, ")
 
 
 def test_hand_runs_and_dry_runs_ping_nobody(cli: Cli, feed: Feed, add: Add) -> None:

@@ -219,6 +219,7 @@ def test_lost_files_are_rendered_again(printed: Cli, storage: Path, rows: Rows) 
     again = printed("generate-ride", "--missing", "--json")
 
     assert "jobsync generate-ride --missing" in doctor
+    assert printed("generate-ride", "--missing").out.startswith("no file is missing or altered\n")
     assert (ran.code, ran.json["counts"]["eligible"]) == (0, 2)
     assert sorted(item["access_key"] for item in ran.json["items"]) == sorted(KEYS[1:3])
     assert {item["status"] for item in ran.json["items"]} == {"rendered"}

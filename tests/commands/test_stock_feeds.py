@@ -362,7 +362,7 @@ def test_an_empty_feed_with_nothing_listed_is_seen_the_next_morning(cli: Cli, fe
 
     warning = (
         "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
-        " jobsync credentials test ID"
+        f" jobsync credentials test {dealership}"
     )
     assert f"Northside: {warning}" in cli("runs", "show", run).out
     [item] = [item for item in cli("runs", "show", run, "--json").json["items"] if item["label"] == "Northside"]

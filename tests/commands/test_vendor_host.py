@@ -113,6 +113,8 @@ def test_an_outage_costs_a_few_dealerships_a_try(
         assert rows("SELECT count(*) FROM easycar_sync_logs WHERE status = 'Failed'") == [(asked,)]
         assert rows("SELECT opened_at IS NOT NULL FROM vendor_hosts WHERE environments <> '{}'") == [(True,)]
 
+        said = cli("stock-sync", JOBSYNC_EASYCARS_URL=url).out
+        assert "what remains was not asked about: the host does not answer; jobsync status has since when\n" in said
         probe = cli("stock-sync", "--scheduled", "--json", JOBSYNC_EASYCARS_URL=url)
         assert (probe.code, probe.json["counts"]["remaining"]) == (0, 199 - asked)
         assert [item["status"] for item in probe.json["items"]] == ["skipped"]

@@ -180,7 +180,7 @@ def test_failure_is_one_report(cron: Cli, put_pending: Callable[[], None]) -> No
     second = cron("cron", "run", "check-authorizations")
 
     assert (first.code, first.err) == (69, "")
-    assert first.out.startswith("jobsync check-authorizations: ended with 69, 1 documents, 0 succeeded, 1 failed")
+    assert first.out.startswith("jobsync check-authorizations: ended with 69, 1 document, 0 succeeded, 1 failed")
     assert re.search("More: jobsync runs show [0-9a-f-]{36}\n", first.out)
     assert len(first.out.splitlines()) < 12
     assert second.out == ""

@@ -98,6 +98,7 @@ class Dealer:
         blocked = [why is not None for _, why in reversed(self.log)]
         every = {row.listed.stock_key: row for row in self.rows.values()}
         return Current(
+            dealership_id=1,
             listed=self.listed,
             rows=lambda keys: {key: every[key] for key in keys if key in every},
             with_vins=lambda vins: [row for row in (*every.values(), *self.retired) if row.listed.vin in vins],

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def test_every_configuration_problem_is_a_line() -> None:
     assert settings is None
     assert 3 == len(found)
     assert ExitCode.CONFIGURATION is doctor.exit_code_of(found)
+
+
+def test_a_variable_that_is_nearly_one_of_ours_is_named() -> None:
+    """One that resembles none is somebody else's."""
+    environ = {"JOBSYNC_DATABASE_URI": "x", "JOBSYNC_STORAGE": "/srv", "JOBSYNC_CI": "1", "JOBSYNC_CONFIG": "/x"}
+    [found] = doctor.check_names(environ)
+
+    assert "warning" == found.level
+    assert ("JOBSYNC_DATABASE_URI" in found.text, "JOBSYNC_DATABASE_URL" in (found.what_to_do or "")) == (True, True)
 
 
 def test_a_database_in_order(database: Database, database_url: str) -> None:
@@ -98,6 +108,8 @@ def test_a_database_away_is_69() -> None:
     engine, found = doctor.check_database(Settings(database_url=url), lambda: Database(url))
 
     assert engine is None
+    assert ["database"] == [finding.name for finding in found]
+    assert found[0].text.startswith("connection failed: ")
     assert ExitCode.UNAVAILABLE is doctor.exit_code_of(found)
 
 
@@ -374,10 +386,11 @@ def test_bytecode(tmp_path: Path) -> None:
     import compileall
 
     (tmp_path / "a.py").write_text("x = 1\n")
-    before = doctor.check_bytecode(tmp_path).level
+    before = doctor.check_bytecode(tmp_path)
     compileall.compile_dir(tmp_path, quiet=1)
 
-    assert ("warning", "ok") == (before, doctor.check_bytecode(tmp_path).level)
+    assert ("warning", "ok") == (before.level, doctor.check_bytecode(tmp_path).level)
+    assert f" {sys.executable} -m compileall " in (before.what_to_do or "")
 
 
 @pytest.mark.parametrize(("free", "level"), [(10 << 30, "ok"), (1 << 30, "warning"), (1 << 20, "problem")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,6 +100,35 @@ def test_work_that_waits_for_a_timer_that_never_ticked(seen: Seen, connection: C
     assert State.TIMER_OFF is found
     assert "no tick ever came, and 1 due, the first since 6 min" in why
     assert "jobsync-check-authorizations.timer" in what
+
+
+def test_due_work_of_a_job_that_no_timer_wakes(seen: Seen, connection: Connection) -> None:
+    """No tick will come, so none is promised: what wakes it is said."""
+    add_run(connection, "check-authorizations", trigger="manual")
+    set_job(connection, "check-authorizations", last_tick_at=None)
+    add_invoices(connection, add_tenant(connection), 1)
+    found, why, what = state(seen(), "check-authorizations")
+    set_job(connection, "check-authorizations", last_tick_at=NOW - timedelta(seconds=30))
+
+    assert (State.DUE, "1 due, the first since 1 min; no timer has ever woken this job") == (found, why)
+    assert "jobsync-check-authorizations.timer" in what
+    assert (State.DUE, "1 due, the first since 1 min; the next tick takes them", "") == state(
+        seen(), "check-authorizations"
+    )
+
+
+def test_when_the_sri_is_asked_next(seen: Seen, connection: Connection) -> None:
+    """The first of the documents that wait says so; those of a paused tenant are not asked about."""
+    paused = add_tenant(connection, "1790012346001")
+    connection.execute("UPDATE tenants SET paused_until = 'infinity' WHERE id = %s", [paused])
+    tenant = add_tenant(connection)
+    now = datetime.now(UTC)
+    add_invoices(connection, paused, 1, next_check_at=now + timedelta(seconds=300))
+    for seconds in (900, 600, -20):
+        add_invoices(connection, tenant, 1, next_check_at=now + timedelta(seconds=seconds))
+    job = seen().job("check-authorizations")
+
+    assert (1, 2, now + timedelta(seconds=600)) == (job.due, job.waiting, job.next_at)
 
 
 def test_switched_off(seen: Seen, connection: Connection) -> None:

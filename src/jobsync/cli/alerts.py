@@ -86,7 +86,7 @@ def _state(alert: Alert) -> str:
 @app.command()
 def test(context: typer.Context, as_json: Json = False) -> None:
     """Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set."""
-    channels, wrong = usable_channels(tools_of(context))
+    channels, wrong = usable_channels(tools_of(context), is_asked=True)
     if not channels:
         raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {NO_CHANNEL}")
     answers = send_test(channels, now=datetime.now(UTC))

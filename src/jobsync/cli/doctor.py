@@ -67,6 +67,7 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     yield ask.check_bytecode(Path(__file__).parents[1])
     if settings is None:
         return
+    yield from ask.check_names(tools.environ)
     yield from ask.check_alerts(settings, tools.environ)
     engine, findings = ask.check_database(settings, lambda: tools.database)
     yield from findings

@@ -71,7 +71,8 @@ def generate_ride(
 
     def tell(report: Report, items: Items) -> None:
         if items or not report.error:
-            print_items(items, {"status": "status", "why": "reason", "bytes": "bytes", "tenant": "tenant_ruc"})
+            columns = {"status": "status", "why": "reason", "bytes": "bytes", "tenant": "tenant_ruc"}
+            print_items(items, columns, empty="no file is missing or altered" if missing else "nothing is due")
         if paths := [str(item["path"]) for item in items if item["path"]]:
             number = "1 file below" if len(paths) == 1 else f"{len(paths)} files, such as this one, below"
             say(f"{number} {storage_of(tools).root}")

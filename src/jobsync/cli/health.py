@@ -121,14 +121,19 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     raise typer.Exit(int(verdict.exit_code))
 
 
-def usable_channels(tools: Tools) -> tuple[list[Channel], list[str]]:
-    """Return the ways out that can be used, whatever else is wrong, and what is wrong with the others."""
+def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Channel], list[str]]:
+    """
+    Return the ways out that can be used, whatever else is wrong, and what is wrong with the others.
+
+    Args:
+        is_asked: the caller says itself that there is none.
+    """
     settings, problems = tools.alert_settings
     channels, wrong = channels_of(settings)
     wrong = [*problems, *wrong]
     for words in wrong:
         get_logger().error("alert.misconfigured", error=words)
-    if not channels and not wrong:
+    if not channels and not wrong and not is_asked:
         get_logger().warning("alert.no_channel", message=f"nobody is told: {NO_CHANNEL}")
     return channels, wrong
 

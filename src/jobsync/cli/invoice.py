@@ -90,7 +90,7 @@ def import_(
     else:
         first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
         done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
-        say(f"{first}{many(counts.total(), 'file')}: {done}")
+        say(f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {done}")
     raise typer.Exit(code)  # not its number: 130 alone would mean that nothing was said
 
 

@@ -17,7 +17,7 @@ from jobsync.cli.ping import ping_end, ping_start
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError, UsageProblem
-from jobsync.jobs import Job
+from jobsync.jobs import BY_NAME, Job
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemResult, Report, RunStatus
 from jobsync.runner.record import limit_waits, say_disabled_again_at
@@ -171,22 +171,29 @@ def _is_told(report: Report, items: Items, *, as_json: bool) -> bool:
         with suppress(BrokenPipeError):  # the exit code still tells
             complain(f"jobsync: {report.error}")
     if report.status is RunStatus.DISABLED:
-        say(f"{report.job} is globally disabled; nothing was done")
+        switch = f"jobsync settings set {BY_NAME[report.job].switch} true"
+        say(f"{report.job} is globally disabled; nothing was done; to switch it on: {switch}")
     return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)
 
 
 def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:
     """Print the run's verdict and its counts, with how many items came to what."""
+    if report.counts.remaining and report.items and all(found.unreachable for found in report.items):
+        say("what remains was not asked about: the host does not answer; jobsync status has since when")
     parts = [f"{number} {word}" for word, number in report.counts.as_json().items() if number or word == "eligible"]
     found = ", ".join(f"{number} {word}" for word, number in sorted(Counter(outcomes).items()))
     say(f"{'dry run: ' if dry_run else ''}{report.status}: {', '.join(parts)}{f'; {found}' if found else ''}")
 
 
-def print_items(items: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
+def _reason(item: dict[str, Any]) -> str | None:
+    """Return the word why, unless another column has it; a fault's is the network's, and no word of the SRI's."""
+    told = item["status"] == "fault" and item.get("error")
+    return None if told or item.get("reason") == item["status"] else item.get("reason")
+
+
+def print_items(items: Sequence[dict[str, Any]], columns: dict[str, str], *, empty: str = "nothing is due") -> None:
     """Print documents, a row each; what none of them has is left out, and the key stands last, before what is wrong."""
-    told = [{**item, "reason": item.get("reason") if item.get("reason") != item["status"] else None} for item in items]
+    told = [{**item, "reason": _reason(item)} for item in items]
     columns = {**columns, "key": "access_key", "error": "error"}
     shown = {name: field for name, field in columns.items() if any(item.get(field) for item in told)}
-    print_table(
-        list(shown), [[item.get(field) or None for field in shown.values()] for item in told], empty="nothing is due"
-    )
+    print_table(list(shown), [[item.get(field) or None for field in shown.values()] for item in told], empty=empty)

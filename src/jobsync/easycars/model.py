@@ -234,6 +234,7 @@ class Current:
     What we have of one dealership.
 
     Args:
+        dealership_id: its number, for commands that a person is to type.
         listed: our rows that are not removed, by stock key; excluded ones among them.
         rows: looks up full rows, for the items that need them.
         with_vins: looks up our rows by VIN, removed ones too.
@@ -248,6 +249,7 @@ class Current:
         blocked_in_a_row: syncs before this one in which removals were not possible.
     """
 
+    dealership_id: int
     listed: Mapping[str, Listed]
     rows: RowLookup
     with_vins: VinLookup = lambda _vins: ()

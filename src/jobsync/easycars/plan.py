@@ -201,7 +201,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
     if incoming.received == 0 and not night.listed:
         warnings.append(
             "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
-            " jobsync credentials test ID"
+            f" jobsync credentials test {current.dealership_id}"
         )
     return StockPlan(
         received=incoming.received,

@@ -406,6 +406,7 @@ def read_current(
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
     current = Current(
+        dealership_id=dealership_id,
         listed=listed,
         rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
         with_vins=lambda vins: read_rows_with_vins(connection, dealership_id, vins, for_update=for_update),

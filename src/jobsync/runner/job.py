@@ -99,7 +99,8 @@ class Report:
     def summary(self) -> str:
         """How many items of which outcome, and how long it took: a line for the log and the ping."""
         known = BY_NAME.get(self.job)
-        words = {"eligible": known.noun if known else "items"}
+        noun = known.noun if known else "items"
+        words = {"eligible": noun.removesuffix("s") if self.counts.eligible == 1 else noun}
         parts = [
             f"{number} {words.get(word, word)}"
             for word, number in self.counts.as_json().items()

@@ -58,6 +58,7 @@ ABOUT = About(
     CHECK_AUTHORIZATIONS.name,
     unused="there is no tenant",
     blocked="of tenants that are paused or inactive",
+    turn="check",
     first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
     checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},
 )
@@ -75,6 +76,7 @@ class TenantFacts:
         paused_until: None while it is paused: until it is resumed.
         oldest_due_at: the longest time that a due document of it waits.
         too_far_ahead: documents that are due because their next time lies further ahead than any that the job sets.
+        next_at: when the first of its documents that wait is asked about.
         asked_test, asked_production: open documents that will be asked about, by whose host their key names.
     """
 
@@ -92,6 +94,7 @@ class TenantFacts:
     too_far_ahead: int
     attention_since: datetime | None
     attention_key: str | None
+    next_at: datetime | None
     asked_test: int
     asked_production: int
 
@@ -188,6 +191,7 @@ def work_of(facts: SriFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa
         waiting=max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due),
         blocked=sum(found.pending for found in facts.tenants if not found.takes_part),
         oldest_due_at=min((f.oldest_due_at for f in open_tenants if f.oldest_due_at), default=None),
+        next_at=min((found.next_at for found in open_tenants if found.next_at), default=None),
         too_far_ahead=facts.ahead_before + sum(found.too_far_ahead for found in facts.tenants),
     )
 
@@ -203,13 +207,14 @@ _TENANTS = """
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
            o.pending, o.needs_attention, rejected.rejected,
            coalesce(due.due, 0) AS due, due.oldest_due_at, coalesce(due.too_far_ahead, 0) AS too_far_ahead,
-           o.attention_since, o.attention_key, o.asked_test, o.asked_production
+           o.attention_since, o.attention_key, o.next_at, o.asked_test, o.asked_production
     FROM tenants t
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE status = 'pending_authorization') AS pending,
                count(*) FILTER (WHERE status = 'needs_attention') AS needs_attention,
                min(coalesce(attention_since, updated_at)) FILTER (WHERE status = 'needs_attention') AS attention_since,
                min(access_key) FILTER (WHERE status = 'needs_attention') AS attention_key,
+               min(next_check_at) FILTER (WHERE next_check_at > now() AND isfinite(next_check_at)) AS next_at,
                -- a key's 24th digit says whose host is asked: 1 test, 2 production
                count(*) FILTER (WHERE next_check_at IS NOT NULL AND substr(access_key, 24, 1) = '1') AS asked_test,
                count(*) FILTER (WHERE next_check_at IS NOT NULL AND substr(access_key, 24, 1) <> '1')

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
+import shlex
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,7 +32,7 @@ from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
 from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
-from jobsync.settings import Settings
+from jobsync.settings import NAMES, Settings
 from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
 from jobsync.watch.health import judge_health
 from jobsync.watch.model import Watched
@@ -62,6 +65,14 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
         what = "mend the environment, the credential or /etc/jobsync/config.toml"
         return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
     return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
+
+
+def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Is a variable set whose name is nearly one of ours? Nobody reads it, and its default counts in silence."""
+    for name in sorted(environ):
+        if name.startswith("JOBSYNC_") and name not in NAMES:
+            for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85):
+                yield warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
 
 
 def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -143,10 +154,15 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
             if not current:
                 findings += list(_rights(connection))
     except JobsyncError as error:
-        return None, [*findings, problem("database", visible(error), _remedy(error), error.exit_code)]
+        return None, [*findings, problem("database", _words(error), _remedy(error), error.exit_code)]
     findings += list(_locks(database))
     usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
     return (engine if usable else None), findings
+
+
+def _words(error: JobsyncError) -> str:
+    """Say what is wrong; that it is the database stands before it already."""
+    return visible(error, most=500).removeprefix("database: ")
 
 
 def _remedy(error: JobsyncError) -> str:
@@ -172,7 +188,7 @@ def _server(connection: Connection) -> Iterator[Finding]:
     if row["number"] < _OLDEST_SERVER:
         yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
     elif (why := driver(connection).no_writes) is not None:
-        yield problem("database", visible(why, most=500), _remedy(why), why.exit_code)
+        yield problem("database", _words(why), _remedy(why), why.exit_code)
     else:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
@@ -355,7 +371,9 @@ def check_bytecode(package: Path) -> Finding:
     if not stale:
         return ok("bytecode", "compiled")
     words = f"{len(stale)} of {len(sources)} files are not compiled: every start costs more"
-    return warning("bytecode", words, f"as the owner: python3 -m compileall -q {package}")
+    return warning(
+        "bytecode", words, f"as the owner: {shlex.quote(sys.executable)} -m compileall -q {shlex.quote(str(package))}"
+    )
 
 
 # --- timers ----------------------------------------------------------------------------------------------------------

@@ -341,6 +341,7 @@ class About:
         item: what one of its items is called, if each is a subject of its own.
         causes: what the codes of failed items mean.
         blocked: why items of it are eligible for nothing.
+        turn: what comes for the first of its items that wait.
     """
 
     job: str
@@ -349,6 +350,7 @@ class About:
     first_steps: str | None = None
     checks: Mapping[str, str] = field(default_factory=dict)
     whole: str = ""
+    turn: str = "slot"
     item: str | None = None
     causes: Mapping[str, Cause] = field(default_factory=dict)
 

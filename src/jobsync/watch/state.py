@@ -80,7 +80,11 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
             if (facts.oldest_due_at and facts.oldest_due_at < seen.now)
             else ""
         )
-        return JobStatus(facts, State.DUE, f"{facts.due} due{waits}; the next tick takes them")
+        why = f"{facts.due} due{waits}"
+        if facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
+            what = wake_advice(seen, facts.kind.name)
+            return JobStatus(facts, State.DUE, f"{why}; no timer has ever woken this job", what)
+        return JobStatus(facts, State.DUE, f"{why}; the next tick takes them")
     return JobStatus(facts, State.IDLE)
 
 

@@ -11,7 +11,7 @@ from jobsync.watch.model import Chart, Series
 from jobsync.watch.views.templates import render
 
 WIDTH, HEIGHT = 480, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 4, 10, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 4, 10, 22  # left: room for 0.025 s
 _BAR_MOST, _STEP_MOST = 36, 72  # a few bars do not spread over the whole width
 
 

@@ -85,7 +85,7 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     if not seen.alerts and not any(facts.in_use for facts in seen.jobs):
         return
     told = sum(1 for alert in seen.alerts if alert.notified_at)
-    acted = f"the health timer acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
+    acted = f"health --act ran {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
     if seen.watched_at is None and WATCH in seen.timers_on:
         acted = "the health timer is on, and has not acted yet"
     yield PLAIN, ""
@@ -151,9 +151,8 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     if facts.blocked:
         parts.append(f"{facts.blocked} {about(seen, facts.kind.name).blocked}")
     if facts.next_at:
-        parts.append(
-            f"next {'retry' if facts.next_is_retry else 'slot'} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}"
-        )
+        turn = "retry" if facts.next_is_retry else about(seen, facts.kind.name).turn
+        parts.append(f"next {turn} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
     return ", ".join(parts)
 
 
@@ -212,6 +211,6 @@ def _failures(seen: Snapshot) -> Iterator[Line]:
     for group in seen.failures[:_FAILURES_MOST]:
         yield PLAIN, f"  {group.times:>5}x  {group.fingerprint}  {group.job}: {visible(group.sample, most=160)}"
         when = f"last {ago(seen.now, group.last_at)}"
-        yield DIM, f"          {when}; trace and items: jobsync runs show {str(group.run_id)[:8]}"
+        yield DIM, f"          {when}; in full: jobsync runs show {str(group.run_id)[:8]}"
     if len(seen.failures) > _FAILURES_MOST:
         yield DIM, f"  ... and {len(seen.failures) - _FAILURES_MOST} more: jobsync status --json"

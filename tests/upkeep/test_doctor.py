@@ -16,7 +16,7 @@ import pytest
 from jobsync.db.engine import Database
 from jobsync.easycars.credentials import Place
 from jobsync.easycars.upkeep import check_key
-from jobsync.errors import ExitCode, JobsyncError
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.ride import upkeep
 from jobsync.ride.files import Storage
 from jobsync.ride.store import read_database_id
@@ -45,6 +45,17 @@ def test_every_configuration_problem_is_a_line() -> None:
     assert settings is None
     assert 3 == len(found)
     assert ExitCode.CONFIGURATION is doctor.exit_code_of(found)
+
+
+def test_a_mistake_with_a_cure_is_one_line_with_the_cure() -> None:
+    """The command that opens a file is what to do, not another mistake."""
+
+    def refuse() -> Settings:
+        raise ConfigurationProblem("configuration: …", problems=["key: closed; as root: chmod 0640 key", "a; b"])
+
+    found = [(each.text, (each.what_to_do or "")[:8]) for each in doctor.check_configuration(refuse)[1]]
+
+    assert [("key: closed", "as root:"), ("a; b", "mend the")] == found
 
 
 def test_a_database_in_order(database: Database, database_url: str) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -58,10 +59,23 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
     try:
         settings = load()
     except ConfigurationProblem as error:
-        words = str(error).removeprefix("configuration: ").split("; ")
-        what = "mend the environment, the credential or /etc/jobsync/config.toml"
-        return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
+        whole = error.problems or (str(error).removeprefix("configuration: "),)
+        return None, [problem("configuration", *_with_remedy(words), ExitCode.CONFIGURATION) for words in whole]
     return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
+
+
+def _with_remedy(words: str) -> tuple[str, str]:
+    """
+    Return what is wrong, and what mends it: the line to type where the sentence has one.
+
+    >>> _with_remedy("key is there, and jobsync may not read it; as root: chmod 0640 key")
+    ('key is there, and jobsync may not read it', 'as root: chmod 0640 key')
+    """
+    for who in ("as root: ", "as the service's user: "):
+        wrong, found, line = words.partition(f"; {who}")
+        if found:
+            return wrong, who + line
+    return words, "mend the environment, the credential or /etc/jobsync/config.toml"
 
 
 def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -355,7 +369,7 @@ def check_bytecode(package: Path) -> Finding:
     if not stale:
         return ok("bytecode", "compiled")
     words = f"{len(stale)} of {len(sources)} files are not compiled: every start costs more"
-    return warning("bytecode", words, f"as the owner: python3 -m compileall -q {package}")
+    return warning("bytecode", words, f"as the owner: {sys.executable} -m compileall -q {package}")
 
 
 # --- timers ----------------------------------------------------------------------------------------------------------
@@ -427,7 +441,7 @@ def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
     names = some([Path(path).name for path in changed])
     differ = many(len(changed), "installed file differs", "installed files differ")
     words = f"{differ} from what this version and configuration would write: {names}"
-    return warning("units", words, "jobsync units diff shows it; as root: jobsync units install")
+    return warning("units", words, "what: jobsync units diff; as root: jobsync units install")
 
 
 def _run(command: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
-from jobsync.errors import ExitCode, JobsyncError
+from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import judge_health
@@ -53,7 +53,15 @@ def _no_database(error: JobsyncError, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json(_away(error))
         raise typer.Exit(int(error.exit_code))
-    raise error
+    raise with_remedy(error) from None
+
+
+def with_remedy(error: JobsyncError) -> JobsyncError:
+    """Return why nothing can be looked at, with what to do, unless its sentence has that."""
+    if not isinstance(error, Unavailable):
+        return error
+    what = _away(error)["problems"][0]["what_to_do"]
+    return Unavailable(f"{error}; what to do: {what}", cause=error.alert_cause)
 
 
 def _away(error: JobsyncError) -> dict[str, Any]:

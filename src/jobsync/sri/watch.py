@@ -295,7 +295,7 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         why = f"the SRI says that we ask too often (code 33): {names_of(scolding)}"
         return JobStatus(job, State.TOO_OFTEN, why, TOO_OFTEN)
     if hosts:
-        what = "nothing is lost: one call a run probes, the rest waits; jobsync doctor tests the way there"
+        what = "nothing is lost: one call a run probes, the rest waits; the way there: jobsync doctor"
         return JobStatus(job, State.UPSTREAM_DOWN, f"the SRI does not answer: {names_of(hosts)}", what)
     count = sum(tenant.needs_attention for tenant in facts.tenants)
     if count:
@@ -351,7 +351,7 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
     ('calls start 500 ms apart, 2 a second at most', 'jobsync settings set sri_call_delay_ms 250')
     """
     if p50_ms is None:
-        return "no answer of the SRI is known", "jobsync status says whether it runs and what it met"
+        return "no answer of the SRI is known", "whether it runs, and what it met: jobsync status"
     apart_ms = p50_ms / concurrency
     if delay_ms >= apart_ms:
         why = f"calls start {delay_ms} ms apart, {1000 / max(1, delay_ms):.3g} a second at most"

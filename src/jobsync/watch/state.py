@@ -74,7 +74,12 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
             if (facts.oldest_due_at and facts.oldest_due_at < seen.now)
             else ""
         )
-        return JobStatus(facts, State.DUE, f"{facts.due} due{waits}; the next tick takes them")
+        most = seen.settings.number("alert_queue_length")
+        queue = owner.queue(seen, facts) if facts.due > most else None
+        if queue:
+            why = f"{facts.due} due{waits}; more than {most} is a long queue; {queue.limit}"
+            return JobStatus(facts, State.DUE, why, queue.what_to_do)
+        return JobStatus(facts, State.DUE, f"{facts.due} due{waits}; taken from the next tick on")
     return JobStatus(facts, State.IDLE)
 
 
@@ -89,7 +94,7 @@ def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         facts,
         State.OFF,
         f"{key} {words}: every form of this job does nothing",
-        f"jobsync settings set {key} true; jobsync audit says who set it by command, of SQL it knows nothing",
+        f"jobsync settings set {key} true; who set it by command, not by SQL: jobsync audit",
     )
 
 
@@ -114,7 +119,7 @@ def _skips(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         return None
     by = str(facts.holder) if facts.holder else facts.skipped_by or "an unknown run"
     why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
-    what = "jobsync locks shows the holder; if it hangs, stop its process: its locks go with it"
+    what = "the holder: jobsync locks; if it hangs, stop its process: its locks go with it"
     if not facts.holder:
         what = "nobody holds the lock now: the next tick runs"
     return JobStatus(facts, State.BLOCKED, why, what)

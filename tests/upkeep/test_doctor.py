@@ -58,6 +58,15 @@ def test_a_mistake_with_a_cure_is_one_line_with_the_cure() -> None:
     assert [("key: closed", "as root:"), ("a; b", "mend the")] == found
 
 
+@pytest.mark.parametrize(("ping", "words"), [(None, "nobody is told of failures"), ("http://127.0.0.1/p", "only who")])
+def test_without_a_channel_a_ping_tells_that_something_failed(tmp_path: Path, ping: str | None, words: str) -> None:
+    """It is no channel, and not nobody either."""
+    found = next(doctor.check_alerts(Settings(ping_url=ping), {"STATE_DIRECTORY": str(tmp_path)}))
+
+    assert ("warning", words) == (found.level, found.text[: len(words)])
+    assert (found.what_to_do or "").startswith("set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO")
+
+
 def test_a_database_in_order(database: Database, database_url: str) -> None:
     """Server, clock, schema, rights, locks."""
     engine, found = doctor.check_database(Settings(database_url=database_url), lambda: database)

@@ -88,7 +88,11 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
     elif not wrong:
         yield warning(
             "alerts",
-            "nobody is told of failures",
+            (
+                "only whoever watches the dead-man ping learns that something failed, and nobody what"
+                if settings.ping_url
+                else "nobody is told of failures"
+            ),
             NO_CHANNEL,
         )
     if settings.ping_url is None:
@@ -333,7 +337,7 @@ def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
 
 
 # what else frees something, by what lies there
-_ROOM = {"system": "; journalctl --vacuum-size=500M", "database": "; jobsync runs prune"}
+_ROOM = {"system": "journalctl --vacuum-size=500M", "database": "jobsync runs prune"}
 
 
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
@@ -349,7 +353,7 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
         told.add(device)
         free = shutil.disk_usage(place).free
         words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
-        what = f"df -h {place}{_ROOM.get(name, '')}"
+        what = f"df -h {place}; {_ROOM.get(name, 'make room there, or a larger disk')}"
         if free < _FREE_PROBLEM:
             yield problem("disk", words, what)
         elif free < _FREE_WARNING:

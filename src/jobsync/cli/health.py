@@ -16,7 +16,7 @@ from jobsync.cli.ping import ping_health
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.watch.health import judge_health
+from jobsync.watch.health import NOBODY_TOLD, judge_health
 from jobsync.wiring.watched import WATCHED, look
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ def _away(error: JobsyncError) -> dict[str, Any]:
 
 
 def _tell(verdict: Health) -> None:
+    tells_nobody = any(note.startswith(NOBODY_TOLD) for note in verdict.notes)
     for check in verdict.checks:
-        write(f"{'!!' if check.problems else 'ok'}  {check.name.ljust(9)}  {check.asked}\n")
+        well = "--" if check.name == "mail" and tells_nobody else "ok"  # there is none: nothing is well with it
+        write(f"{'!!' if check.problems else well}  {check.name.ljust(9)}  {check.asked}\n")
         for problem in check.problems[:20]:
             write(f"    {visible(problem.text, most=400)}\n")
             print_indented(f"what to do: {problem.what_to_do}")

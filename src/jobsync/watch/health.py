@@ -89,7 +89,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
             "can every setting be read?",
             (*unreadable_values(seen.settings), *_of_kind(of_slices, "settings")),
         ),
-        Check("unit", "did a unit fail again and again?", tuple(_told(seen, "unit"))),
+        Check("unit", "did a unit, or the work on one dealership, fail again and again?", tuple(_told(seen, "unit"))),
         Check("prune", "can old rows be deleted?", tuple(_told(seen, "prune"))),
         Check("mail", "does every address take its mail?", tuple(_told(seen, "mail"))),
     )

@@ -101,7 +101,7 @@ def test_advice_on_an_empty_feed_is_not_left_out_beside_another_question(cli: Cl
     feed.answers |= {"N": cars(*ALL[:4]), "S": []}
     cli("stock-sync")
 
-    assert "jobsync credentials test 2; jobsync holds show 2, then" in cli("status").out
+    assert "jobsync credentials test 2; jobsync holds show 2; then: jobsync holds approve 2" in cli("status").out
 
 
 def test_a_dry_run_that_would_hold_does_not_send_to_an_empty_list(cli: Cli, feed: Feed, add: Add) -> None:

@@ -91,9 +91,22 @@ def test_most_remedies_are_commands() -> None:
     assert without == sql | elsewhere | systems
 
 
-@pytest.mark.parametrize("name", ["rows", "demo"])
-def test_what_health_says_to_type_can_be_typed(name: str) -> None:
-    """Also where a problem words its own next step."""
-    told = [each["what_to_do"] for each in json.loads((GOLDENS / name / "health.json").read_text())["problems"]]
+def advice_in(document: object) -> list[str]:
+    """Return every next step of a document, however deep it stands."""
+    if isinstance(document, list):
+        return [what for each in document for what in advice_in(each)]
+    if not isinstance(document, dict):
+        return []
+    own = [what for name, what in document.items() if name == "what_to_do" and what]
+    return own + [what for each in document.values() for what in advice_in(each)]
 
+
+@pytest.mark.parametrize("name", ["rows", "demo"])
+@pytest.mark.parametrize("screen", ["health", "status"])
+def test_what_a_screen_says_to_type_can_be_typed(name: str, screen: str) -> None:
+    """Also where a problem, a job or a row words its own next step: no word of a sentence is an argument."""
+    text = (GOLDENS / name / f"{screen}.json").read_text()
+    told = advice_in(json.loads(re.sub(r"<run \d+>", "3f2a91b0", text)))
+
+    assert told
     assert [] == [why for what in told for line in commands_in(what) if (why := problem_of(line))]

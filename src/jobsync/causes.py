@@ -375,7 +375,7 @@ class Cause(StrEnum):
         "setting_unreadable",
         Kind.SETTINGS,
         "a setting stored in the database cannot be read, and counts as off, as the last good one, or as its default",
-        "jobsync settings set SETTING VALUE",
+        "what it may be: jobsync settings list; its default: jobsync settings set SETTING VALUE",
         True,
     )
     SCHEDULE_UNREADABLE = (

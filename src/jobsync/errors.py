@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -78,9 +79,18 @@ class UsageProblem(JobsyncError):
 
 
 class ConfigurationProblem(JobsyncError):
-    """Environment, configuration file, schema or server set-up is not usable."""
+    """
+    Environment, configuration file, schema or server set-up is not usable.
+
+    Args:
+        problems: each thing that is wrong, where the text has several.
+    """
 
     exit_code = ExitCode.CONFIGURATION
+
+    def __init__(self, text: str = "", *, problems: Sequence[str] = (), cause: Cause | None = None) -> None:
+        super().__init__(text, cause=cause)
+        self.problems = tuple(problems)
 
 
 class Unavailable(JobsyncError):

@@ -122,7 +122,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     problems: list[str] = []
     settings = _parse(_collect(environ, problems), problems, environ)
     if problems:
-        raise ConfigurationProblem("configuration: " + "; ".join(problems))
+        raise ConfigurationProblem("configuration: " + "; ".join(problems), problems=problems)
     return settings
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from freezegun import freeze_time
 
+from jobsync.db.causes import LoginRefused
 from jobsync.db.migrate import HEAD
 from tests.commands.support import Add, Cli, Feed, Rows, envelope
 from tests.watch.support import Listener, PostOffice, add_dealership, free_port, listener, post_office
@@ -142,6 +143,29 @@ def test_the_list_has_what_was_told_to_whom_and_when(
 
     assert [True, False] == [row["closed_at"] is None for row in cli("alerts", "list", "--json").json]
     assert "mail told" in cli("alerts", "list").out
+
+
+@pytest.mark.parametrize("command", ["status", "health"])
+def test_with_the_database_away_a_look_says_what_to_do(cli: Cli, command: str) -> None:
+    """In the sentence: it is the first thing that is typed at night."""
+    ran = cli(command, JOBSYNC_DATABASE_URL=NOWHERE)
+
+    assert (69, "") == (ran.code, ran.out)
+    assert "; what to do: on its host: systemctl status postgresql; the way there: jobsync doctor" in ran.err
+
+
+@pytest.mark.parametrize("command", ["silence database --until 8h", "unsilence database"])
+def test_root_on_a_server_keeps_no_silence_that_no_unit_reads(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """With the database away, too, the line to type is said, and nothing is kept below root's home."""
+    monkeypatch.setattr(LoginRefused, "advice", f"; as the service's user: runuser -u jobsync -- jobsync {command}")
+    cli.environ["JOBSYNC_DATABASE_URL"] = NOWHERE
+    ran = cli("alerts", *command.split())
+
+    assert ran.code == 78
+    assert ran.err.rstrip().endswith(f"runuser -u jobsync -- jobsync {command}")
+    assert ran.out == ""
 
 
 def test_with_the_database_away_the_list_is_what_this_host_remembers(cli: Cli, office: PostOffice) -> None:

@@ -138,7 +138,7 @@ def test_what_needs_attention_and_is_no_job_stands_on_the_screen(cli: Cli, add: 
 
     assert "1 needs attention" in screen
     assert "settings     the setting easycar_sync_cron cannot be read: '0 26 * * *' cannot be used (Bad hour)" in screen
-    assert "do     jobsync settings set easycar_sync_cron VALUE" in screen
+    assert "its default: jobsync settings set easycar_sync_cron '0 2 * * *'" in screen
     doctor = cli("doctor", "--offline")
     assert 3 == doctor.code
     assert "PROBLEM  settings: the setting easycar_sync_cron cannot be read" in doctor.out

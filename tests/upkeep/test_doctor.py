@@ -17,7 +17,7 @@ import pytest
 from jobsync.db.engine import Database
 from jobsync.easycars.credentials import Place
 from jobsync.easycars.upkeep import check_key
-from jobsync.errors import ExitCode, JobsyncError
+from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
 from jobsync.ride import upkeep
 from jobsync.ride.files import Storage
 from jobsync.ride.store import read_database_id
@@ -55,6 +55,26 @@ def test_a_variable_that_is_nearly_one_of_ours_is_named() -> None:
 
     assert "warning" == found.level
     assert ("JOBSYNC_DATABASE_URI" in found.text, "JOBSYNC_DATABASE_URL" in (found.what_to_do or "")) == (True, True)
+
+
+def test_a_mistake_with_a_cure_is_one_line_with_the_cure() -> None:
+    """The command that opens a file is what to do, not another mistake."""
+
+    def refuse() -> Settings:
+        raise ConfigurationProblem("configuration: …", problems=["key: closed; as root: chmod 0640 key", "a; b"])
+
+    found = [(each.text, (each.what_to_do or "")[:8]) for each in doctor.check_configuration(refuse)[1]]
+
+    assert [("key: closed", "as root:"), ("a; b", "mend the")] == found
+
+
+@pytest.mark.parametrize(("ping", "words"), [(None, "nobody is told of failures"), ("http://127.0.0.1/p", "only who")])
+def test_without_a_channel_a_ping_tells_that_something_failed(tmp_path: Path, ping: str | None, words: str) -> None:
+    """It is no channel, and not nobody either."""
+    found = next(doctor.check_alerts(Settings(ping_url=ping), {"STATE_DIRECTORY": str(tmp_path)}))
+
+    assert ("warning", words) == (found.level, found.text[: len(words)])
+    assert (found.what_to_do or "").startswith("set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO")
 
 
 def test_a_database_in_order(database: Database, database_url: str) -> None:

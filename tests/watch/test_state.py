@@ -18,7 +18,7 @@ from jobsync.runner.lock import lock_key
 from jobsync.sri.watch import what_limits
 from jobsync.watch.health import Health, judge_health
 from jobsync.watch.model import JobFacts, JobStatus, Queue, Snapshot, State
-from jobsync.watch.state import job_status, limit_of, service_levels
+from jobsync.watch.state import job_status, job_statuses, limit_of, service_levels
 from jobsync.watch.timers import Waker
 from jobsync.watch.views.json_ import as_json, headline
 from jobsync.watch.views.screen import screen
@@ -140,7 +140,7 @@ def test_switched_off(seen: Seen, connection: Connection) -> None:
 
     assert State.OFF is found
     assert "easycar_sync_enabled" in why
-    assert "jobsync audit says who set it by command" in what
+    assert "who set it by command, not by SQL: jobsync audit" in what
     assert "SQL" in what
     assert [] == kinds(judge_health(seen()))
 
@@ -329,7 +329,7 @@ def test_easycars_down(seen: Seen, connection: Connection) -> None:
     found, _, what = state(seen())
 
     assert State.UPSTREAM_DOWN is found
-    assert "tried again in 4 min; jobsync doctor tests the way there" == what
+    assert "tried again in 4 min; the way there: jobsync doctor" == what
 
 
 def test_easycars_down_promises_no_retry_that_does_not_come(seen: Seen, connection: Connection) -> None:
@@ -438,6 +438,17 @@ def test_work_is_due(seen: Seen, connection: Connection) -> None:
     add_run(connection)
 
     assert State.DUE is state(seen())[0]
+
+
+def test_a_long_queue_is_not_taken_by_one_tick(seen: Seen, connection: Connection) -> None:
+    """What limits it, and what makes it faster, stand where its job does."""
+    add_invoices(connection, add_tenant(connection), 3)
+    connection.execute("UPDATE system_settings SET value = '2' WHERE key = 'alert_queue_length'")
+    set_job(connection, "check-authorizations")
+    found = next(each for each in job_statuses(seen()) if each.name == "check-authorizations")
+
+    assert (State.DUE, "whether it runs, and what it met: jobsync status") == (found.state, found.what_to_do)
+    assert "; more than 2 is a long queue; no answer of the SRI is known" in (found.why or "")
 
 
 def test_a_dealership_that_no_tick_has_met_is_not_due(seen: Seen, connection: Connection) -> None:
@@ -855,6 +866,20 @@ def test_a_full_storage_is_one_problem(seen: Seen, connection: Connection) -> No
 
     assert [("generate-ride", "storage")] == kinds(verdict)
     assert verdict.problems[0].what_to_do.startswith("df -h /srv/rides; ")
+
+
+def test_a_queue_that_was_told_is_not_over_while_the_storage_is_full(seen: Seen, connection: Connection) -> None:
+    """Nobody is told that it recovered: it is still there, and is said to be halted, with the storage's cure."""
+    add_invoices(connection, add_tenant(connection), 300, "authorized", ride_next_at=NOW - HOUR)
+    set_job(connection, "generate-ride")
+    add_run(connection, "generate-ride", "held", exit_code=3, error="storage_full: storage /srv/rides: it is full")
+    verdict = judge_health(seen(), open_kinds={("generate-ride", "queue")})
+    [still] = [each for each in verdict.problems if each.kind == "queue"]
+
+    assert [("generate-ride", "queue"), ("generate-ride", "storage")] == kinds(verdict)
+    assert "300 documents still wait" in still.text
+    assert "storage /srv/rides: it is full" in still.text
+    assert still.what_to_do.startswith("df -h /srv/rides; ")
 
 
 def test_nobody_will_be_told_stands_first(database: Database, connection: Connection) -> None:

@@ -122,7 +122,11 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseSer
     ]
 
 
-NO_CHANNEL = "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK, or JOBSYNC_ALERT_URLS"
+# a shell's own variables reach no unit
+NO_CHANNEL = (
+    "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK, or JOBSYNC_ALERT_URLS; for units: smtp_url"
+    " and alert_to in /etc/jobsync/config.toml, then as root: jobsync units install"
+)
 
 
 def channels_of(settings: Settings) -> tuple[list[Channel], list[str]]:

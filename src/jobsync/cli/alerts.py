@@ -17,6 +17,7 @@ from jobsync.causes import Kind
 from jobsync.cli.health import usable_channels
 from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import print_table, say, show
+from jobsync.db.causes import LoginRefused
 from jobsync.db.engine import translated
 from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
@@ -112,7 +113,7 @@ def silence_(
     """Tell nobody of what is open now until an instant; what is still open then is told."""
     subject = _wanted(kind, subject, of)
     tools = tools_of(context)
-    database = _database(tools)
+    database = _database(tools, keeps=True)
     now = _now(database)
     end = _instant(until, now)
     details = {"kind": kind, "until": end, "all_causes": all_causes}
@@ -144,7 +145,7 @@ def unsilence(
     """Let people be told again; what is open is told at the next look."""
     subject = _wanted(kind, subject, of)
     tools = tools_of(context)
-    database = _database(tools)
+    database = _database(tools, keeps=True)
     now = _now(database)
     with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):
         book, lifted = lift(memory.read(), kind, subject, now)
@@ -168,11 +169,20 @@ def _named(kind: str | None, subject: str | None) -> str:
     return " ".join(filter(None, (kind or "every kind", f"({subject})" if subject else None)))
 
 
-def _database(tools: Tools) -> tuple[Database, Engine] | None:
-    """Return the database; None, said on standard error, where it cannot be used and this host's file must do."""
+def _database(tools: Tools, *, keeps: bool = False) -> tuple[Database, Engine] | None:
+    """
+    Return the database; None, said on standard error, where it cannot be used and this host's file must do.
+
+    Raises:
+        ConfigurationProblem: something is to be kept for root, whose file no unit reads; it has the line to type.
+    """
     try:
         return tools.database, tools.engine
     except JobsyncError as error:
+        if keeps and LoginRefused.advice:
+            raise (
+                error if isinstance(error, LoginRefused) else ConfigurationProblem(f"{error}{LoginRefused.advice}")
+            ) from None
         complain(f"jobsync: {visible(error)}; what follows is what this host remembers")
         return None
 

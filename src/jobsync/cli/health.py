@@ -13,10 +13,10 @@ from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
-from jobsync.errors import ExitCode, JobsyncError
+from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.watch.health import judge_health
+from jobsync.watch.health import NOBODY_TOLD, judge_health
 from jobsync.wiring.watched import WATCHED, look
 
 if TYPE_CHECKING:
@@ -53,7 +53,15 @@ def _no_database(error: JobsyncError, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json(_away(error))
         raise typer.Exit(int(error.exit_code))
-    raise error
+    raise with_remedy(error) from None
+
+
+def with_remedy(error: JobsyncError) -> JobsyncError:
+    """Return why nothing can be looked at, with what to do, unless its sentence has that."""
+    if not isinstance(error, Unavailable):
+        return error
+    what = _away(error)["problems"][0]["what_to_do"]
+    return Unavailable(f"{error}; what to do: {what}", cause=error.alert_cause)
 
 
 def _away(error: JobsyncError) -> dict[str, Any]:
@@ -75,8 +83,10 @@ def _away(error: JobsyncError) -> dict[str, Any]:
 
 
 def _tell(verdict: Health) -> None:
+    tells_nobody = any(note.startswith(NOBODY_TOLD) for note in verdict.notes)
     for check in verdict.checks:
-        write(f"{'!!' if check.problems else 'ok'}  {check.name.ljust(9)}  {check.asked}\n")
+        well = "--" if check.name == "mail" and tells_nobody else "ok"  # there is none: nothing is well with it
+        write(f"{'!!' if check.problems else well}  {check.name.ljust(9)}  {check.asked}\n")
         for problem in check.problems[:20]:
             write(f"    {visible(problem.text, most=400)}\n")
             print_indented(f"what to do: {problem.what_to_do}")

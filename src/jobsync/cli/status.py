@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from jobsync.cli.health import with_remedy
 from jobsync.cli.options import Json, tools_of
 from jobsync.cli.output import is_deaf, print_json, write
 from jobsync.db.engine import translated
@@ -53,7 +54,10 @@ def status(
     if watch and as_json:
         raise UsageProblem("--json prints one document; it cannot go with --watch")
     if not watch:
-        seen, verdict = _look(tools, span)
+        try:
+            seen, verdict = _look(tools, span)
+        except JobsyncError as error:
+            raise with_remedy(error) from None
         if as_json:
             print_json(document(seen, verdict))
         else:

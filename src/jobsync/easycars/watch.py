@@ -420,7 +420,8 @@ def what_of_held(found: DealershipFacts) -> str:
 
 def _what_failed(found: DealershipFacts) -> str:
     run = f"jobsync runs show {str(found.last_run_id)[:8]}; " if found.last_run_id else ""
-    return f"{run}jobsync credentials test {found.id}"
+    cause = CREDENTIALS.get(found.reason or "")  # what a test alone would not mend
+    return f"{run}{cause.do(ID=found.id) if cause else f'jobsync credentials test {found.id}'}"
 
 
 def _out(found: DealershipFacts) -> DealershipStatus:
@@ -451,7 +452,7 @@ def _upstream(seen: Snapshot, job: JobFacts) -> JobStatus | None:
     if run is None or run.exit_code != ExitCode.UNAVAILABLE or not _is_silent_for_all(seen):
         return None
     why = f"EasyCars did not answer for any dealership that was asked lately, last in run {str(run.run_id)[:8]}"
-    what = f"{_tried_again(seen, job)}; jobsync doctor tests the way there"
+    what = f"{_tried_again(seen, job)}; the way there: jobsync doctor"
     return JobStatus(job, State.UPSTREAM_DOWN, why + by_hand(run) + seen.reason(run), what, seen.fingerprint(run))
 
 
@@ -513,7 +514,7 @@ def _paused(job: JobFacts) -> JobStatus | None:
     if not job.in_use or not job.blocked or job.due or job.waiting:
         return None
     why = f"none of {many(job.blocked, 'dealership')} takes part (paused, switched off, no credentials)"
-    return JobStatus(job, State.PAUSED, why, "jobsync schedule show says why; jobsync dealership resume ID")
+    return JobStatus(job, State.PAUSED, why, "why: jobsync schedule show; jobsync dealership resume ID")
 
 
 # --- what a person is told --------------------------------------------------------------------------------------------

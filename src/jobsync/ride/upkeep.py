@@ -81,7 +81,7 @@ def _files(engine: Engine, storage: Storage, *, every: bool) -> Iterator[Finding
             lost[state].append(key)
     for words, keys in lost.items():
         if keys:
-            what = "jobsync generate-ride --missing renders them again; or restore the folder"
+            what = "to draw them again: jobsync generate-ride --missing; or restore the folder"
             yield problem("RIDE files", f"{many(len(keys), 'file')} {words}: {some(keys)}", what)
     if not any(lost.values()):
         kind = "all" if every else "the latest"

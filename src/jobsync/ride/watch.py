@@ -181,7 +181,7 @@ def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
         return None
     delay_ms = seen.settings.number("ride_delay_ms")
     if not delay_ms:
-        return Queue("without their RIDE", "this host draws as fast as it can", "jobsync runs list shows how fast")
+        return Queue("without their RIDE", "this host draws as fast as it can", "how fast: jobsync runs list")
     why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
     return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
 

@@ -61,9 +61,8 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
     try:
         settings = load()
     except ConfigurationProblem as error:
-        words = str(error).removeprefix("configuration: ").split("; ")
-        what = "mend the environment, the credential or /etc/jobsync/config.toml"
-        return None, [problem("configuration", word, what, ExitCode.CONFIGURATION) for word in words]
+        whole = error.problems or (str(error).removeprefix("configuration: "),)
+        return None, [problem("configuration", *_with_remedy(words), ExitCode.CONFIGURATION) for words in whole]
     return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
 
 
@@ -73,6 +72,20 @@ def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
         if name.startswith("JOBSYNC_") and name not in NAMES:
             for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85):
                 yield warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
+
+
+def _with_remedy(words: str) -> tuple[str, str]:
+    """
+    Return what is wrong, and what mends it: the line to type where the sentence has one.
+
+    >>> _with_remedy("key is there, and jobsync may not read it; as root: chmod 0640 key")
+    ('key is there, and jobsync may not read it', 'as root: chmod 0640 key')
+    """
+    for who in ("as root: ", "as the service's user: "):
+        wrong, found, line = words.partition(f"; {who}")
+        if found:
+            return wrong, who + line
+    return words, "mend the environment, the credential or /etc/jobsync/config.toml"
 
 
 def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -85,7 +98,11 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
     elif not wrong:
         yield warning(
             "alerts",
-            "nobody is told of failures",
+            (
+                "only whoever watches the dead-man ping learns that something failed, and nobody what"
+                if settings.ping_url
+                else "nobody is told of failures"
+            ),
             NO_CHANNEL,
         )
     if settings.ping_url is None:
@@ -335,7 +352,7 @@ def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
 
 
 # what else frees something, by what lies there
-_ROOM = {"system": "; journalctl --vacuum-size=500M", "database": "; jobsync runs prune"}
+_ROOM = {"system": "journalctl --vacuum-size=500M", "database": "jobsync runs prune"}
 
 
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
@@ -351,7 +368,7 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
         told.add(device)
         free = shutil.disk_usage(place).free
         words = f"{free / (1 << 30):.1f} GB free at {place} ({name})"
-        what = f"df -h {place}{_ROOM.get(name, '')}"
+        what = f"df -h {place}; {_ROOM.get(name, 'make room there, or a larger disk')}"
         if free < _FREE_PROBLEM:
             yield problem("disk", words, what)
         elif free < _FREE_WARNING:
@@ -445,7 +462,7 @@ def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
     names = some([Path(path).name for path in changed])
     differ = many(len(changed), "installed file differs", "installed files differ")
     words = f"{differ} from what this version and configuration would write: {names}"
-    return warning("units", words, "jobsync units diff shows it; as root: jobsync units install")
+    return warning("units", words, "what: jobsync units diff; as root: jobsync units install")
 
 
 def _run(command: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,8 +29,9 @@ _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 NOBODY_TOLD = "nobody will be told of anything: no mail, webhook, ping or alert URL is set"
 HOW_TO_TELL = (
-    "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO; or JOBSYNC_ALERT_WEBHOOK, JOBSYNC_ALERT_URLS, JOBSYNC_PING_URL;"
-    " then: jobsync alerts test"
+    "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK, or JOBSYNC_ALERT_URLS; for units: smtp_url"
+    " and alert_to in /etc/jobsync/config.toml, then as root: jobsync units install; whether it works: jobsync alerts"
+    " test"
 )
 
 
@@ -88,7 +90,7 @@ def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()
             "can every setting be read?",
             (*unreadable_values(seen.settings), *_of_kind(of_slices, "settings")),
         ),
-        Check("unit", "did a unit fail again and again?", tuple(_told(seen, "unit"))),
+        Check("unit", "did a unit, or the work on one dealership, fail again and again?", tuple(_told(seen, "unit"))),
         Check("prune", "can old rows be deleted?", tuple(_told(seen, "prune"))),
         Check("mail", "does every address take its mail?", tuple(_told(seen, "mail"))),
     )
@@ -169,11 +171,18 @@ def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator
         name = each.ABOUT.job
         facts = seen.job(name)
         most = limit * _RELIEF if (name, QUEUE) in open_kinds else limit
-        queue = each.queue(seen, facts) if facts.enabled and facts.due > most else None
+        if not facts.enabled or facts.due <= most:
+            continue
+        since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
+        queue = each.queue(seen, facts)
         if queue:
-            since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
             why, what = limit_of(job_status(seen, facts), queue)
             text = f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}; {why}"
+            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
+        elif (name, QUEUE) in open_kinds:  # what halts it has a name of its own; a queue that is there is not over
+            halt = job_status(seen, facts)
+            text = f"{name}: {facts.due} documents still wait{since}; the limit is {limit}; {halt.state}: {halt.why}"
+            what = halt.what_to_do or Cause.QUEUE_LONG.do()
             yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
 
 
@@ -186,7 +195,7 @@ def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
                 key,
                 "settings",
                 f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
-                Cause.SETTING_UNREADABLE.do(SETTING=key),
+                Cause.SETTING_UNREADABLE.do(SETTING=key, VALUE=shlex.quote(kind.spell(str(kind.default)))),
                 cause=Cause.SETTING_UNREADABLE,
             )
 

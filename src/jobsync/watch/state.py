@@ -80,11 +80,16 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
             if (facts.oldest_due_at and facts.oldest_due_at < seen.now)
             else ""
         )
+        most = seen.settings.number("alert_queue_length")
+        queue = owner.queue(seen, facts) if facts.due > most else None
         why = f"{facts.due} due{waits}"
         if facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
             what = wake_advice(seen, facts.kind.name)
             return JobStatus(facts, State.DUE, f"{why}; no timer has ever woken this job", what)
-        return JobStatus(facts, State.DUE, f"{why}; the next tick takes them")
+        if queue:
+            why = f"{why}; more than {most} is a long queue; {queue.limit}"
+            return JobStatus(facts, State.DUE, why, queue.what_to_do)
+        return JobStatus(facts, State.DUE, f"{why}; taken from the next tick on")
     return JobStatus(facts, State.IDLE)
 
 
@@ -99,7 +104,7 @@ def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
         facts,
         State.OFF,
         f"{key} {words}: every form of this job does nothing",
-        f"jobsync settings set {key} true; jobsync audit says who set it by command, of SQL it knows nothing",
+        f"jobsync settings set {key} true; who set it by command, not by SQL: jobsync audit",
     )
 
 

@@ -218,6 +218,24 @@ def test_a_silence_works_while_the_database_is_away_and_afterwards(
 
 
 @pytest.mark.parametrize(
+    "words", [("silence", "queue", "--all-causes", "--until", "8h"), ("unsilence", "queue")], ids=lambda words: words[0]
+)
+def test_a_silence_that_the_table_refuses_is_not_said_to_be_set(
+    cli: Cli, connection: Connection, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """This host's file alone would hold nobody else back, and no audit row would say who asked."""
+    cli.environ["STATE_DIRECTORY"] = str(tmp_path)
+    cli("alerts", "silence", "queue", "--all-causes", "--until", "3d")
+    connection.execute("DO $$ BEGIN CREATE ROLE weak LOGIN; EXCEPTION WHEN duplicate_object THEN END $$")
+    connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
+    weak = cli.environ["JOBSYNC_DATABASE_URL"].replace("jobsync@", "weak@", 1)
+    ran = cli("alerts", *words, JOBSYNC_DATABASE_URL=weak)
+
+    assert (78, "") == (ran.code, ran.out)
+    assert "permission denied" in ran.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["silence", "disk", "--until", "8h"], "configuration"),

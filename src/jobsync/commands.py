@@ -80,6 +80,7 @@ ABOUT = {
     "invoice show": About(f"invoice show {_KEY}", reads=True),
     "invoice recheck": About(f"invoice recheck {_KEY}"),
     "invoice export": About(f"invoice export {_KEY} --to ."),
+    "storage claim": About("storage claim"),
     "ride render": About("ride render invoice.xml -o invoice.pdf --logo logo.png"),
     "sri explain": About("sri explain 39"),
     "settings list": About("settings list", reads=True),

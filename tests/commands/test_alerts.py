@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from freezegun import freeze_time
 
+from jobsync.db.causes import LoginRefused
 from jobsync.db.migrate import HEAD
 from tests.commands.support import Add, Cli, Feed, Rows, envelope
 from tests.watch.support import Listener, PostOffice, add_dealership, free_port, listener, post_office
@@ -153,6 +154,39 @@ def test_with_the_database_away_the_list_is_what_this_host_remembers(cli: Cli, o
     assert ["database_unreachable"] == [alert["cause"] for alert in ran.json]
     assert "what this host remembers" in ran.err
     assert 0 == ran.code
+
+
+# --- root -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("user", "code"), [("absent", 78), (None, 69)], ids=["refused", "away"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"alert --unit {UNIT} --json",
+        "health --act --json",
+        "alerts silence queue --all-causes --until 8h --json",
+        "alerts unsilence queue --json",
+    ],
+    ids=lambda words: "-".join(words.split()[:2]),
+)
+def test_root_tells_nobody_that_the_database_refuses_root(
+    cli: Cli,
+    office: PostOffice,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    user: str | None,
+    code: int,
+) -> None:
+    """No unit would read what it notes, and nothing is wrong with the service: the line to type instead."""
+    monkeypatch.setattr(LoginRefused, "advice", "; as the service's user: runuser -u jobsync -- jobsync …")
+    named = cli.environ["JOBSYNC_DATABASE_URL"]
+    ran = cli(*words.split(), JOBSYNC_DATABASE_URL=named.replace("jobsync@", f"{user}@", 1) if user else NOWHERE)
+
+    assert (code, code) == (ran.code, ran.json["exit_code"])
+    assert 1 == ran.err.count("runuser -u jobsync")
+    assert ([], []) == (office.mails, [*tmp_path.iterdir()])
 
 
 # --- alerts silence ---------------------------------------------------------------------------------------------------

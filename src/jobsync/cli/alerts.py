@@ -14,7 +14,7 @@ from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
 from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
-from jobsync.cli.health import usable_channels
+from jobsync.cli.health import require_units_user, usable_channels
 from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import print_table, say, show
 from jobsync.db.engine import translated
@@ -112,6 +112,7 @@ def silence_(
     """Tell nobody of what is open now until an instant; what is still open then is told."""
     subject = _wanted(kind, subject, of)
     tools = tools_of(context)
+    require_units_user(tools)
     database = _database(tools)
     now = _now(database)
     end = _instant(until, now)
@@ -144,6 +145,7 @@ def unsilence(
     """Let people be told again; what is open is told at the next look."""
     subject = _wanted(kind, subject, of)
     tools = tools_of(context)
+    require_units_user(tools)
     database = _database(tools)
     now = _now(database)
     with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):

@@ -7,6 +7,7 @@ import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,6 +22,7 @@ _TAG = 16
 # name in the JSON form -> most characters (limits of the system that was replaced)
 _REQUIRED = {"client_id": 200, "client_secret": 200, "account_number": 100, "account_secret": 100}
 _YARD_MOST = 50
+_NAME_MOST = 20  # characters of a field's name that somebody mistyped
 _BOUND = "v2:"  # no character of base64's: what the replaced system stored can never begin so
 
 
@@ -82,8 +84,11 @@ def parse_credentials(document: object) -> Credentials:
     known = (*_REQUIRED, "environment", "yard_code")
     problems = [problem for name in known if (problem := find_problem(name, document.get(name)))]
     unknown = sorted(str(key) for key in document if key not in known)
-    if unknown:
-        problems.append(f"unknown field {', '.join(unknown)}")
+    slips = [key for key in unknown if len(key) <= _NAME_MOST and get_close_matches(key.casefold(), known)]
+    if slips:
+        problems.append(f"unknown field {', '.join(slips)}")
+    if len(slips) < len(unknown):  # what is like no name of ours may be a secret in the wrong place
+        problems.append(f"{len(unknown) - len(slips)} unknown and not shown of the fields")
     if problems:
         raise UsageProblem("credentials: " + "; ".join(problems))
     texts = {name: str(document.get(name) or "").strip() for name in known}

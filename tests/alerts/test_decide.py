@@ -350,6 +350,19 @@ def test_the_latest_silence_decides() -> None:
     assert ["reminded schema_older"] == host.look(9 * HOUR, OLDER)
 
 
+def test_a_silence_that_a_clock_ahead_set_is_as_long_as_was_asked() -> None:
+    """It begins when it is first seen, and can be lifted: what lies in the future decides for no year."""
+    host, year = Host(), timedelta(days=365)
+    host.look(0 * MINUTE, OLDER)
+    host.book, _ = silence(host.book, "database", None, NOW + year + 8 * HOUR, NOW + year, all_causes=True)
+    lifted = lift(host.book, "database", None, NOW + MINUTE)[0]
+
+    assert [] == host.look(MINUTE, OLDER)
+    assert ["reminded schema_older"] == host.look(9 * HOUR, OLDER)
+    host.book = lifted
+    assert ["reminded schema_older"] == host.look(2 * MINUTE, OLDER)
+
+
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 

@@ -288,6 +288,7 @@ def test_a_server_may_take_longer_once_it_has_the_whole_text() -> None:
     [
         ({"data": None}, True),
         ({"data": b"nonsense\r\n"}, True),
+        ({"data": b"250 " + b"x" * 9000 + b"\r\n"}, True),
         ({"data_after_s": 3.0}, True),
         ({"data": b"451 later\r\n"}, False),
         ({"data": b"554 never\r\n"}, False),
@@ -308,6 +309,7 @@ def test_what_perhaps_arrived_is_told_from_what_did_not(how: dict[str, Any], per
     ("how", "tries"),
     [
         ({"banner": b"421 busy\r\n"}, 3),
+        ({"rcpt": {b"@": b"421 busy\r\n"}}, 3),
         ({"data": b"451 later\r\n"}, 1),
         ({"data": b"554 never\r\n"}, 1),
         ({"data": None}, 1),
@@ -545,6 +547,17 @@ def test_a_service_gets_title_and_text() -> None:
     assert "[jobsync] problem: stock-sync: no tick" == document["title"]
     assert "what to do: systemctl status" in document["message"]
     assert str(refused.value).startswith("json #1: not taken")
+
+
+def test_a_service_that_is_slow_to_answer_has_it_perhaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apprise waits for seconds only and calls that a failure; taken for one, it would be told at every look."""
+    monkeypatch.setattr("apprise.URLBase.socket_read_timeout", 0.1)
+    with silent_server() as port:
+        [service] = services_of(f"json://127.0.0.1:{port}/notify", {})
+        with pytest.raises(NotSent) as problem:
+            replace(service, deadline_s=0.5).send(message())
+
+    assert problem.value.perhaps
 
 
 def test_a_service_is_reached_by_the_proxy_that_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,20 +154,6 @@ def test_with_the_database_away_a_look_says_what_to_do(cli: Cli, command: str) -
     assert "; what to do: on its host: systemctl status postgresql; the way there: jobsync doctor" in ran.err
 
 
-@pytest.mark.parametrize("command", ["silence database --until 8h", "unsilence database"])
-def test_root_on_a_server_keeps_no_silence_that_no_unit_reads(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    """With the database away, too, the line to type is said, and nothing is kept below root's home."""
-    monkeypatch.setattr(LoginRefused, "advice", f"; as the service's user: runuser -u jobsync -- jobsync {command}")
-    cli.environ["JOBSYNC_DATABASE_URL"] = NOWHERE
-    ran = cli("alerts", *command.split())
-
-    assert ran.code == 78
-    assert ran.err.rstrip().endswith(f"runuser -u jobsync -- jobsync {command}")
-    assert ran.out == ""
-
-
 def test_with_the_database_away_the_list_is_what_this_host_remembers(cli: Cli, office: PostOffice) -> None:
     """And says so."""
     cli.environ["JOBSYNC_DATABASE_URL"] = NOWHERE
@@ -177,6 +163,39 @@ def test_with_the_database_away_the_list_is_what_this_host_remembers(cli: Cli, o
     assert ["database_unreachable"] == [alert["cause"] for alert in ran.json]
     assert "what this host remembers" in ran.err
     assert 0 == ran.code
+
+
+# --- root -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("user", "code"), [("absent", 78), (None, 69)], ids=["refused", "away"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"alert --unit {UNIT} --json",
+        "health --act --json",
+        "alerts silence queue --all-causes --until 8h --json",
+        "alerts unsilence queue --json",
+    ],
+    ids=lambda words: "-".join(words.split()[:2]),
+)
+def test_root_tells_nobody_that_the_database_refuses_root(
+    cli: Cli,
+    office: PostOffice,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    user: str | None,
+    code: int,
+) -> None:
+    """No unit would read what it notes, and nothing is wrong with the service: the line to type instead."""
+    monkeypatch.setattr(LoginRefused, "advice", "; as the service's user: runuser -u jobsync -- jobsync …")
+    named = cli.environ["JOBSYNC_DATABASE_URL"]
+    ran = cli(*words.split(), JOBSYNC_DATABASE_URL=named.replace("jobsync@", f"{user}@", 1) if user else NOWHERE)
+
+    assert (code, code) == (ran.code, ran.json["exit_code"])
+    assert 1 == ran.err.count("runuser -u jobsync")
+    assert ([], []) == (office.mails, [*tmp_path.iterdir()])
 
 
 # --- alerts silence ---------------------------------------------------------------------------------------------------
@@ -239,6 +258,24 @@ def test_a_silence_works_while_the_database_is_away_and_afterwards(
 
     assert 1 == len(told(hook))
     assert [(1,)] == connection.execute("SELECT count(*) FROM alert_silences").fetchall()
+
+
+@pytest.mark.parametrize(
+    "words", [("silence", "queue", "--all-causes", "--until", "8h"), ("unsilence", "queue")], ids=lambda words: words[0]
+)
+def test_a_silence_that_the_table_refuses_is_not_said_to_be_set(
+    cli: Cli, connection: Connection, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """This host's file alone would hold nobody else back, and no audit row would say who asked."""
+    cli.environ["STATE_DIRECTORY"] = str(tmp_path)
+    cli("alerts", "silence", "queue", "--all-causes", "--until", "3d")
+    connection.execute("DO $$ BEGIN CREATE ROLE weak LOGIN; EXCEPTION WHEN duplicate_object THEN END $$")
+    connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO weak")
+    weak = cli.environ["JOBSYNC_DATABASE_URL"].replace("jobsync@", "weak@", 1)
+    ran = cli("alerts", *words, JOBSYNC_DATABASE_URL=weak)
+
+    assert (78, "") == (ran.code, ran.out)
+    assert "permission denied" in ran.err
 
 
 @pytest.mark.parametrize(

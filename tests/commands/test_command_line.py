@@ -66,6 +66,31 @@ def test_root_lists_every_command_under_a_heading(lookup: Cli) -> None:
     assert "More:" not in out
 
 
+def test_a_complaint_has_an_end(lookup: Cli) -> None:
+    """However long what was typed is, screen and document quote a part of it."""
+    ran = lookup("runs", "list", "--json", f"--limit={'7' * 9000}x")
+
+    assert 2 == ran.code
+    assert "is not a whole number" in ran.err
+    assert 2500 > max(len(ran.err), len(ran.out))
+
+
+def test_a_complaint_quotes_no_password(lookup: Cli) -> None:
+    """Of an address that stands where none belongs."""
+    ran = lookup("status", "--json", "postgresql://reader:wombat-secret@db.example/shop")
+
+    assert 2 == ran.code
+    assert "unexpected" in ran.err
+    assert "wombat" not in ran.err + ran.out
+
+
+def test_a_page_and_a_document_do_not_share_standard_output(lookup: Cli) -> None:
+    """--json is one document, whatever else is asked for."""
+    ran = lookup("report", "-o", "-", "--json")
+
+    assert (2, 2) == (ran.code, ran.json["exit_code"])
+
+
 def test_version_is_told_shortly(lookup: Cli) -> None:
     """-V and --version."""
     assert lookup("-V").out == lookup("--version").out

@@ -108,6 +108,7 @@ BAD: list[tuple[object, str]] = [
     ({**DOCUMENT, "yard_code": "y" * 51}, "yard_code: expected text of at most 50"),
     ({**DOCUMENT, "client_id": "x" * 201}, "client_id: 201 characters, at most 200"),
     ({**DOCUMENT, "yardcode": "Y1"}, "unknown field yardcode"),
+    ({**DOCUMENT, "cs-SECRET-2": "client_secret"}, "1 unknown and not shown of the fields"),
     ({**DOCUMENT, "yard_code": "Y\x00"}, "yard_code"),
     ({**DOCUMENT, "client_secret": "cs-SECRET-2\ud800"}, "client_secret"),
 ]

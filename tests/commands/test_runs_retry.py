@@ -132,3 +132,14 @@ def test_documents_that_could_not_be_asked_about(
     assert (0, "check-authorizations") == (retried.code, retried.json["job"])
     assert sorted(keys[2:]) == sorted(sri.asked)
     assert {"authorized"} == {item["status"] for item in retried.json["items"]}
+
+
+def test_a_run_of_a_job_that_is_not_ours_is_no_run_of_another(cli: Cli, connection: Connection, rows: Rows) -> None:
+    """A row of another version's, or of nobody's: its keys are no documents to be printed."""
+    run_id = add_run(connection, job="stock-sync", status="failed")
+    connection.execute("UPDATE job_runs SET job = 'send-mails' WHERE id = %s", [run_id])
+    ran = cli("runs", "retry", str(run_id), "--json")
+
+    assert (2, 2) == (ran.code, ran.json["exit_code"])
+    assert "send-mails" in ran.err
+    assert [(1,)] == rows("SELECT count(*) FROM job_runs")

@@ -63,7 +63,8 @@ def decide(
         if seen is not None:
             alerts[each.key] = seen
     alerts = {key: alert for key, alert in alerts.items() if alert.closed_at is None or now - alert.closed_at < _KEPT}
-    book = replace(book, alerts=alerts, silences=_in_use(book.silences, now))
+    book = _set_by_now(replace(book, alerts=alerts), now)
+    book = replace(book, silences=_in_use(book.silences, now))
     book = replace(book, alerts={key: _shown(book, alert, now) for key, alert in alerts.items()})
     outgoing = []
     for channel in channels:
@@ -201,6 +202,7 @@ def silence(
     book: Book, kind: str | None, subject: str | None, until: datetime, now: datetime, *, all_causes: bool
 ) -> tuple[Book, tuple[Alert, ...]]:
     """Return the book with a silence of what is open now, or of whatever comes, and the open alerts that it holds."""
+    book = _set_by_now(book, now)
     wanted = Silence(kind, subject, until, now)
     held = tuple(alert for alert in book.alerts.values() if alert.closed_at is None and wanted.fits(alert))
     if not all_causes:
@@ -211,6 +213,7 @@ def silence(
 
 def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tuple[Book, bool]:
     """Return the book without silences of a kind or a subject, and whether there was any."""
+    book = _set_by_now(book, now)
     lifted = any(
         each.until > now
         and (kind is None or each.kind in (None, kind))
@@ -219,6 +222,18 @@ def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tu
         for place, each in enumerate(book.silences)
     )
     return (silence(book, kind, subject, now, now, all_causes=True)[0] if lifted else book), lifted
+
+
+def _set_by_now(book: Book, now: datetime) -> Book:
+    """Return the book with each silence that a clock ahead set as one of just now, as long as was asked for."""
+    before = now - timedelta(microseconds=1)
+    if all(each.set_at <= now for each in book.silences):
+        return book
+    held = [
+        each if each.set_at <= now else replace(each, set_at=before, until=before + (each.until - each.set_at))
+        for each in book.silences
+    ]
+    return replace(book, silences=tuple(held))
 
 
 def _in_use(silences: Sequence[Silence], now: datetime) -> tuple[Silence, ...]:

@@ -27,6 +27,7 @@ from jobsync.masking import register_secret
 MAIL_ANSWER_S = 30.0
 MAIL_WITHIN_S = 75.0
 _TRIES = 3
+_BUSY = 421  # instead of any answer; the server hangs up then
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TLS_WORDS = ("auto", "always", "never")
 
@@ -127,12 +128,15 @@ class Mail:
         if isinstance(error, smtplib.SMTPAuthenticationError):  # its words may quote a piece of what it got
             return NotSent(f"mail: {self.host} refuses user or password of JOBSYNC_SMTP_URL ({error.smtp_code})")
         if isinstance(error, smtplib.SMTPRecipientsRefused):
+            if busy := [answer for answer in error.recipients.values() if answer[0] == _BUSY]:
+                return NotSent(f"mail: {self.host} answers {_answer(*busy[0])}", passing=True)
             words = next((f": {_answer(*answer)}" for answer in error.recipients.values()), "")
             return NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO{words}")
         if isinstance(error, smtplib.SMTPResponseException):
             words = _answer(error.smtp_code, error.smtp_error)
-            unclear = sending and not 400 <= error.smtp_code < 600
-            return NotSent(f"mail: {self.host} answers {words}", perhaps=unclear, passing=error.smtp_code == 421)
+            # a code with words that are no bytes is smtplib's own, for an answer that it could not read
+            unclear = sending and (isinstance(error.smtp_error, str) or not 400 <= error.smtp_code < 600)
+            return NotSent(f"mail: {self.host} answers {words}", perhaps=unclear, passing=error.smtp_code == _BUSY)
         if isinstance(error, UnicodeError):  # its words would quote what cannot be written
             return NotSent(f"mail: {self.host}: JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent")
         if isinstance(error, smtplib.SMTPException | OSError | ValueError):

@@ -101,7 +101,7 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseSer
         ConfigurationProblem: Apprise is not installed, or cannot use one of them; none is shown.
     """
     try:
-        from apprise import Apprise
+        from apprise import Apprise, URLBase
         from apprise.utils.parse import parse_urls
     except ImportError:
         raise ConfigurationProblem(
@@ -116,6 +116,9 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseSer
             f"JOBSYNC_ALERT_URLS: {', '.join(wrong)} of {len(listed)} cannot be used: no service of Apprise has that"
             " scheme, or something of it is missing (https://appriseit.com)"
         )
+    for plugin in filter(None, plugins):
+        if plugin.socket_read_timeout == URLBase.socket_read_timeout:  # seconds: what answers later has it nonetheless
+            plugin.socket_read_timeout = SERVICE_WITHIN_S
     return [
         AppriseService(plugin, f"{url.partition('://')[0].lower()} #{number}", proxies=proxies)
         for number, (url, plugin) in enumerate(zip(listed, plugins, strict=True), 1)

@@ -14,10 +14,9 @@ from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
 from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
-from jobsync.cli.health import usable_channels
+from jobsync.cli.health import require_units_user, usable_channels
 from jobsync.cli.options import Json, group, tools_of
 from jobsync.cli.output import print_table, say, show
-from jobsync.db.causes import LoginRefused
 from jobsync.db.engine import translated
 from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
@@ -113,7 +112,8 @@ def silence_(
     """Tell nobody of what is open now until an instant; what is still open then is told."""
     subject = _wanted(kind, subject, of)
     tools = tools_of(context)
-    database = _database(tools, keeps=True)
+    require_units_user(tools)
+    database = _database(tools)
     now = _now(database)
     end = _instant(until, now)
     details = {"kind": kind, "until": end, "all_causes": all_causes}
@@ -145,7 +145,8 @@ def unsilence(
     """Let people be told again; what is open is told at the next look."""
     subject = _wanted(kind, subject, of)
     tools = tools_of(context)
-    database = _database(tools, keeps=True)
+    require_units_user(tools)
+    database = _database(tools)
     now = _now(database)
     with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):
         book, lifted = lift(memory.read(), kind, subject, now)
@@ -169,20 +170,11 @@ def _named(kind: str | None, subject: str | None) -> str:
     return " ".join(filter(None, (kind or "every kind", f"({subject})" if subject else None)))
 
 
-def _database(tools: Tools, *, keeps: bool = False) -> tuple[Database, Engine] | None:
-    """
-    Return the database; None, said on standard error, where it cannot be used and this host's file must do.
-
-    Raises:
-        ConfigurationProblem: something is to be kept for root, whose file no unit reads; it has the line to type.
-    """
+def _database(tools: Tools) -> tuple[Database, Engine] | None:
+    """Return the database; None, said on standard error, where it cannot be used and this host's file must do."""
     try:
         return tools.database, tools.engine
     except JobsyncError as error:
-        if keeps and LoginRefused.advice:
-            raise (
-                error if isinstance(error, LoginRefused) else ConfigurationProblem(f"{error}{LoginRefused.advice}")
-            ) from None
         complain(f"jobsync: {visible(error)}; what follows is what this host remembers")
         return None
 

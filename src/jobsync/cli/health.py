@@ -13,6 +13,7 @@ from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
 from jobsync.cli.ping import ping_health
+from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
@@ -103,7 +104,26 @@ def print_indented(words: str) -> None:
     write(f"      {visible(words)}\n")
 
 
+def require_units_user(tools: Tools) -> None:
+    """
+    Have root on a server whose database cannot be used say the line to type, before anybody is told of it: a refusal of
+    root is none of the service, and what root notes beside the database no unit reads.
+
+    Raises:
+        JobsyncError: what the database said, with the line.
+    """
+    if not LoginRefused.advice:
+        return
+    try:
+        _ = (tools.database, tools.engine)
+    except JobsyncError as error:
+        refused = JobsyncError(str(error).removesuffix(LoginRefused.advice) + LoginRefused.advice)
+        refused.exit_code = error.exit_code
+        raise refused from None
+
+
 def _act(tools: Tools, *, as_json: bool) -> None:
+    require_units_user(tools)
     channels, wrong = usable_channels(tools)
     done = do_health(
         lambda: (tools.database, tools.engine),
@@ -176,6 +196,7 @@ def alert(
         status=environ.get("MONITOR_EXIT_STATUS"),
         invocation_id=environ.get("MONITOR_INVOCATION_ID"),
     )
+    require_units_user(tools)
     channels, wrong = usable_channels(tools)
     done = do_unit_failure(failure, lambda: (tools.database, tools.engine), WATCHED, channels, environ)
     not_sent = _say_not_sent(done, wrong)

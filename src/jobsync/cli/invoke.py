@@ -15,8 +15,10 @@ from jobsync.cli.output import print_json, take_loss
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.jobs import BY_NAME
 from jobsync.logs import close_quietly, complain, visible, visible_lines
+from jobsync.masking import mask_secrets, register_secret
 from jobsync.wiring import Tools
 
+_SENTENCE_MOST = 1000
 _SPENT = {
     errno.EMFILE: "this process may open no more files (ulimit -n, LimitNOFILE=)",
     errno.ENFILE: "this machine can open no more files (sysctl fs.file-max)",
@@ -65,6 +67,7 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
         return int(ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
         if isinstance(error, _CommandLineError):
+            _hide_passwords(arguments)
             return _show(error, as_json=as_json)
         known = _problem_of(error)
         if known is not None:
@@ -87,7 +90,7 @@ class _CommandLineError(Protocol):
 
 
 def _show(error: _CommandLineError, *, as_json: bool) -> int:
-    error.message = _in_words(str(error.message))
+    error.message = mask_secrets(_in_words(str(error.message)))
     try:
         error.show()
     except OSError:  # standard error is full, or its reader has gone
@@ -96,8 +99,20 @@ def _show(error: _CommandLineError, *, as_json: bool) -> int:
     return _complain(None if code else "", code, as_json=as_json, document_text=error.format_message())
 
 
+def _hide_passwords(arguments: Sequence[str]) -> None:
+    """Have no complaint quote the password of an address that stands where none belongs."""
+    for word in arguments:
+        if "://" in word:
+            from jobsync.db.engine import passwords_in  # the driver reads URLs as it does; hardly anybody needs it
+
+            for password in passwords_in(word):
+                register_secret(password)
+
+
 def _in_words(sentence: str) -> str:
-    """Return a complaint of Typer's without the names of Python's types."""
+    """Return a complaint of Typer's without the names of Python's types; it quotes what was typed, however long."""
+    half = _SENTENCE_MOST // 2
+    sentence = sentence if len(sentence) <= _SENTENCE_MOST else f"{sentence[:half]}…{sentence[-half:]}"
     whole = re.sub(r"is not a valid int(eger)?( range)?\b", "is not a whole number", sentence)
     return re.sub(r"is not a valid float( range)?\b", "is not a number", whole)
 

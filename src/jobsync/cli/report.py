@@ -33,6 +33,8 @@ def report(
     """Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told."""
     if dealership is not None and tenant is not None:
         raise UsageProblem("--dealership and --tenant: a page is about one of them")
+    if as_json and str(output) == "-":
+        raise UsageProblem("--json and -o -: standard output has room for one of the two; name a file for the page")
     tools = tools_of(context)
     with transaction(context) as connection:
         seen = look(tools, connection, window=timedelta(days=days))

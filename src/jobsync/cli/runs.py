@@ -204,6 +204,8 @@ def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json 
     with transaction(context) as connection:
         row = runs.show_run(connection, run, of_jobs)
         job, name = row["job"], str(row["run_id"])
+        if job not in BY_NAME:
+            raise UsageProblem(f"run {name} is one of {visible(job, most=60)}, a job that this jobsync does not have")
         if row["status"] == RunStatus.RUNNING:
             raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
         keys, gone = runs.read_retriable(connection, row, of_jobs)

@@ -112,7 +112,7 @@ def test_due_work_of_a_job_that_no_timer_wakes(seen: Seen, connection: Connectio
 
     assert (State.DUE, "1 due, the first since 1 min; no timer has ever woken this job") == (found, why)
     assert "jobsync-check-authorizations.timer" in what
-    assert (State.DUE, "1 due, the first since 1 min; the next tick takes them", "") == state(
+    assert (State.DUE, "1 due, the first since 1 min; taken from the next tick on", "") == state(
         seen(), "check-authorizations"
     )
 
@@ -447,7 +447,7 @@ def test_a_long_queue_is_not_taken_by_one_tick(seen: Seen, connection: Connectio
     set_job(connection, "check-authorizations")
     found = next(each for each in job_statuses(seen()) if each.name == "check-authorizations")
 
-    assert (State.DUE, "whether it runs, and what it met: jobsync status") == (found.state, found.what_to_do)
+    assert (State.DUE, "what limits it: jobsync status") == (found.state, found.what_to_do)
     assert "; more than 2 is a long queue; no answer of the SRI is known" in (found.why or "")
 
 

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,7 +24,7 @@ _REQUIRED = {"client_id": 200, "client_secret": 200, "account_number": 100, "acc
 _YARD_MOST = 50
 # The dealership it is bound to. A colon is no character of base64's: what the replaced system stored never begins so.
 _BOUND = re.compile(r"v2:([0-9]{1,18}):")
-_NAME_MOST = 20  # characters of a field's name that somebody mistyped
+_LIKE_A_NAME = re.compile(r"[A-Za-z_]{1,20}")  # of a field; what is not may be a secret in the place of one
 
 
 class CredentialsUnreadable(ItemFailure):
@@ -86,11 +85,11 @@ def parse_credentials(document: object) -> Credentials:
     known = (*_REQUIRED, "environment", "yard_code")
     problems = [problem for name in known if (problem := find_problem(name, document.get(name)))]
     unknown = sorted(str(key) for key in document if key not in known)
-    slips = [key for key in unknown if len(key) <= _NAME_MOST and get_close_matches(key.casefold(), known)]
-    if slips:
-        problems.append(f"unknown field {', '.join(slips)}")
-    if len(slips) < len(unknown):  # what is like no name of ours may be a secret in the wrong place
-        problems.append(f"{len(unknown) - len(slips)} unknown and not shown of the fields")
+    named = [key for key in unknown if _LIKE_A_NAME.fullmatch(key)]
+    if named:
+        problems.append(f"unknown field {', '.join(named)}")
+    if len(named) < len(unknown):
+        problems.append(f"{len(unknown) - len(named)} unknown and not shown of the fields")
     if problems:
         raise UsageProblem("credentials: " + "; ".join(problems))
     texts = {name: str(document.get(name) or "").strip() for name in known}

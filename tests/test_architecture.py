@@ -270,7 +270,6 @@ def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
     small = (
         "causes",
-        "commands",
         "cron",
         "errors",
         "hostname",
@@ -283,7 +282,6 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
-        "suggestions",
     )
 
     assert wrong(small, others(*small)) == []

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from jobsync import __version__
+from jobsync.cli.command import as_epilog
 from jobsync.cli.lazy import CommandPlace, lazy_root
-from jobsync.commands import as_epilog
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.logs import configure_logs
@@ -60,10 +60,10 @@ COMMANDS = {
 }
 
 _EXAMPLES = (
-    "jobsync status                        what is wrong, and what to do",
-    "jobsync stock-sync --dealership 17    one dealership now",
-    "jobsync runs list -h                  how a command is used",
-    "jobsync man | man -l -                all of it",
+    "status                        what is wrong, and what to do",
+    "stock-sync --dealership 17    one dealership now",
+    "runs list -h                  how a command is used",
+    "man | man -l -                all of it",
 )
 
 app = typer.Typer(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobsync.cli.options import tools_of
+from jobsync.cli.command import command
 from jobsync.cli.output import write
 from jobsync.suggestions import QUESTIONS, suggest
+from jobsync.wiring import Tools
 
 if TYPE_CHECKING:
     from jobsync.cli.tree import Command, Option
@@ -33,9 +34,9 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+@command("completion bash > /etc/bash_completion.d/jobsync")
 def completion(
-    context: typer.Context,
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False)],
+    context: typer.Context, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
 ) -> None:
     """Print the completion script of a shell."""
     from jobsync.cli.tree import read_tree  # brings every command, which `values` is too quick for
@@ -43,17 +44,16 @@ def completion(
     write(RENDER[shell](read_tree(context.find_root().command)))
 
 
+@command("values dealership", reads=True)
 def values(
-    context: typer.Context,
-    kind: Annotated[str, typer.Argument(metavar="WHAT", help="What is typed, such as dealership.", show_default=False)],
+    tools: Tools, kind: Annotated[str, typer.Argument(metavar="WHAT", help="What is typed, such as dealership.")]
 ) -> None:
     """Print what may be typed, a line each with what it is behind a tab. Nothing, in time, where anything is wrong."""
-    environ = tools_of(context).environ
     found: list[tuple[str, str]] = []
 
     def ask() -> None:
         with suppress(Exception):  # somebody is in the middle of typing
-            found.extend(suggest(kind, environ, within_s=_ANSWER_WITHIN_S))
+            found.extend(suggest(kind, tools.environ, within_s=_ANSWER_WITHIN_S))
 
     if kind in QUESTIONS:
         asking = threading.Thread(target=ask, daemon=True)  # a name that does not resolve would keep it for a minute
@@ -220,16 +220,16 @@ def render_fish(tree: Command) -> str:
         "    jobsync values $argv[1] 2>/dev/null </dev/null",
         "end",
     ]
-    for command in tree.walk():
-        path = " ".join(command.path)
+    for each in tree.walk():
+        path = " ".join(each.path)
         at = f"complete -c jobsync -n '__jobsync_at {path}'" if " " not in path else _fish_at(path)
-        lines += [f"{at} -f -a {child.name} -d {_quoted(child.help)}" for child in command.commands]
-        for number, argument in enumerate(command.arguments):
+        lines += [f"{at} -f -a {child.name} -d {_quoted(child.help)}" for child in each.commands]
+        for number, argument in enumerate(each.arguments):
             last = _REPEATED_MOST if argument.repeats else number
             places = " ".join(map(str, range(number, last + 1)))
             if offered := _fish_values(argument):
                 lines.append(f"{_fish_at(path, places)} {offered}")
-        for option in command.options:
+        for option in each.options:
             names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
             value = f" -r {_fish_values(option)}".rstrip() if option.value else ""
             short = "".join(f" # {name}" for name in option.names if not name.startswith("--"))
@@ -256,11 +256,12 @@ def _places(tree: Command) -> Iterator[tuple[str, str, Option]]:
 
     A place is an option that takes a value, or the number of an argument; one that repeats takes all that follow.
     """
-    for command in tree.walk():
-        path = " ".join(command.path)
-        told = [(name, option) for option in command.options for name in option.names]
+    for each in tree.walk():
+        path = " ".join(each.path)
+        told = [(name, option) for option in each.options for name in option.names]
         told += [
-            (f"[{number}-9]" if each.repeats else str(number), each) for number, each in enumerate(command.arguments)
+            (f"[{number}-9]" if argument.repeats else str(number), argument)
+            for number, argument in enumerate(each.arguments)
         ]
         yield from ((path, place, option) for place, option in told if option.choices or option.asked)
 

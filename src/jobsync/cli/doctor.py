@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection, Engine
 
-from jobsync.cli.options import Json, tools_of
-from jobsync.cli.output import say, show, write
+from jobsync.cli.command import command
+from jobsync.cli.output import Answer, say, write
 from jobsync.db.engine import translated
 from jobsync.deploy.cron import FILES, file_of
 from jobsync.deploy.install import SYSTEM, compare
@@ -34,19 +34,18 @@ from jobsync.wiring.ride import storage_of
 from jobsync.wiring.watched import WATCHED
 
 
+@command("doctor --offline", reads=True)
 def doctor(
-    context: typer.Context,
+    tools: Tools,
     offline: Annotated[bool, typer.Option("--offline", help="Do not try to reach EasyCars and the SRI.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong."""
-    found = list(_check(tools_of(context), offline=offline, every=every))
+    found = list(_check(tools, offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
     document = {"status": worst, "exit_code": int(code), "findings": [_shown(finding) for finding in found]}
-    show(document, as_json=as_json, otherwise=lambda: _tell(found))
-    raise typer.Exit(int(code))
+    return Answer(document, lambda: _tell(found), code)
 
 
 def _shown(finding: Finding) -> dict[str, object]:

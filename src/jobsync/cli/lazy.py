@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, cast
 import typer
 from typer.main import get_command
 
-from jobsync.cli.options import Group
-from jobsync.commands import as_epilog, examples_of
+from jobsync.cli.command import Group, group, register
 
 
 class CommandPlace(NamedTuple):
@@ -51,22 +50,12 @@ class Commands(Mapping[str, Any]):
 def load(name: str, place: CommandPlace) -> Any:
     """Import a command and return it as Typer makes it."""
     found = getattr(import_module(place.module), place.name)
-    holder = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
+    holder = group("")
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name, hidden=place.hidden)
     else:
-        holder.command(name, hidden=place.hidden)(found)
-        holder.callback()(_nothing)  # one command alone would else be no group
-    group: Any = get_command(holder)
-    _give_examples(group.commands[name], (name,))
-    return group.commands[name]
-
-
-def _give_examples(command: Any, path: tuple[str, ...]) -> None:
-    children = getattr(command, "commands", {})
-    command.epilog = as_epilog(examples_of(path, children))
-    for name, child in children.items():
-        _give_examples(child, (*path, name))
+        register(holder, found, name, hidden=place.hidden)
+    return cast("Any", get_command(holder)).commands[name]
 
 
 def summary_of(place: CommandPlace) -> str:
@@ -86,10 +75,6 @@ def _first_sentence(text: str) -> str:
     words = text.partition("\n\n")[0].split()
     end = next((number for number, word in enumerate(words, 1) if word.endswith(".")), len(words))
     return " ".join(words[:end])
-
-
-def _nothing() -> None:
-    return
 
 
 def lazy_root(places: Mapping[str, CommandPlace]) -> type[Group]:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,44 @@ from uuid import UUID
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
 from jobsync.phrases import pause_end
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What a command has to say.
+
+    Args:
+        document: what --json prints.
+        tell: prints the same for a person.
+        code: the exit code.
+        complaints: sentences for standard error, whichever form is printed.
+    """
+
+    document: object
+    tell: Callable[[], object]
+    code: int = 0
+    complaints: Sequence[str] = ()
+
+
+def said(document: object, *lines: str, code: int = 0, complaints: Sequence[str] = ()) -> Answer:
+    """Return an answer that is a line or a few for a person."""
+    return Answer(document, lambda: write("".join(f"{visible(line)}\n" for line in lines)), code, complaints)
+
+
+def facts(document: Mapping[str, Any], told: Mapping[str, object] | None = None) -> Answer:
+    """Return an answer of names and values; for a person those of `told`, if they differ."""
+    return Answer(document, lambda: print_facts(document if told is None else told))
+
+
+def table(document: Sequence[Any], columns: Columns, told: Rows | None = None, *, empty: str = "nothing") -> Answer:
+    """Return an answer that is a table; its rows for a person are `told`, if they differ from the document's."""
+    return Answer(document, lambda: print_table(columns, document if told is None else told, empty=empty))
+
+
+# the keys of rows, or headings with their keys
+Columns = Sequence[str] | Mapping[str, str]
+Rows = Iterable[Sequence[object] | Mapping[str, object]]
 
 
 def to_json(value: object) -> Any:
@@ -174,16 +213,16 @@ def cell(value: object) -> str:
     return visible(value, most=200)
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, empty: str = "nothing"
-) -> None:
+def print_table(columns: Columns, rows: Rows, *, title: str | None = None, empty: str = "nothing") -> None:
     """
-    Print rows under their headings; numbers stand to the right.
+    Print rows under their headings; numbers stand to the right. A row has the columns' values in order, or by key.
 
     On a terminal no line is longer than the screen: the last columns, where long texts belong, move below their row as
     `name: value` until the others fit. So an access key stands whole in one line, to be copied with the mouse.
     """
-    texts = [[cell(value) for value in row] for row in rows]
+    keys = columns.values() if isinstance(columns, Mapping) else columns
+    values = ([row[key] for key in keys] if isinstance(row, Mapping) else row for row in rows)
+    texts = [[cell(value) for value in row] for row in values]
     if title:
         write(f"\n{visible(title)}\n")
     if not texts:
@@ -191,19 +230,17 @@ def print_table(
         return
     widths = [max(_cells(text) for text in column) for column in zip(columns, *texts, strict=True)]
     room = room_of_screen()
-    kept = len(columns)
+    heads, kept = list(columns), len(columns)
     while room and kept > 1 and sum(widths[:kept]) + len(_GAP) * (kept - 1) > room:
         kept -= 1
     right = [_numeric(column) for column in zip(*texts, strict=True)]
-    for number, row in enumerate([columns, *texts]):
+    for number, row in enumerate([heads, *texts]):
         places = zip(row[:kept], widths, right, strict=False)
         lines = [_GAP.join(_placed(text, width, to_right) for text, width, to_right in places).rstrip()]
         if number == 0 and room:
             lines.append("─" * (sum(widths[:kept]) + len(_GAP) * (kept - 1)))
         elif number:
-            below = [
-                (name, text) for name, text in zip(columns[kept:], row[kept:], strict=True) if text not in ("", "-")
-            ]
+            below = [(name, text) for name, text in zip(heads[kept:], row[kept:], strict=True) if text not in ("", "-")]
             lines += [f"  {line}" for line in _packed(below, room - 2)]
         write("\n".join(lines) + "\n")
 
@@ -292,11 +329,3 @@ def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
     if "paused_reason" in told and not row["paused"]:
         told["paused_reason"] = None
     return told | {"paused": pause_end(row["paused_until"]) if row["paused"] else False}
-
-
-def show(document: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
-    """Print the document as JSON, or let `otherwise` print it for a person."""
-    if as_json:
-        print_json(document)
-    else:
-        otherwise()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from psycopg import Connection
 
-from jobsync.cli.options import tools_of
-from jobsync.cli.output import print_json, print_table, say
+from jobsync.cli.output import Answer, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
@@ -26,23 +24,12 @@ from jobsync.wiring import Tools
 
 Wait = Annotated[
     float,
-    typer.Option(
-        "--wait", min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False
-    ),
+    typer.Option(min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False),
 ]
 Scheduled = Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many documents.", show_default=False)
-]
-TenantRucs = Annotated[
-    list[str] | None,
-    typer.Option("--tenant", metavar="RUC", help="Only this tenant's (repeatable).", show_default=False),
-]
-AccessKeys = Annotated[
-    list[str] | None,
-    typer.Option("--access-key", metavar="KEY", help="Only this one, due or not (repeatable).", show_default=False),
-]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many documents.")]
+TenantRucs = Annotated[list[str] | None, typer.Option(metavar="RUC", help="Only this tenant's (repeatable).")]
+AccessKeys = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this one, due or not (repeatable).")]
 
 Make = Callable[[SystemSettings], JobWork]
 Items = list[dict[str, Any]]
@@ -53,31 +40,33 @@ def each_once(texts: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.strip() for text in texts or ()))
 
 
-def carry_out(
-    context: typer.Context,
-    job: Job,
-    prepare: Callable[[], Make],
-    item_json: Callable[[ItemResult], dict[str, Any]],
-    tell: Callable[[Report, Items], None],
-    *,
-    scheduled: bool,
-    wait_s: float,
-    as_json: bool,
-    dry_run: bool = False,
-) -> NoReturn:
+class Command(NamedTuple):
     """
-    Do a job's command, and end with its exit code.
+    A job's command.
 
     Args:
         prepare: called before anything is asked; raises UsageProblem or ConfigurationProblem.
-        tell: tells a person of the items, in the shape of the contract.
+        item_json: an item in the shape of the contract.
+        tell: tells a person of the items, in that shape.
     """
-    tools = tools_of(context)
+
+    job: Job
+    prepare: Callable[[], Make]
+    item_json: Callable[[ItemResult], dict[str, Any]]
+    tell: Callable[[Report, Items], None]
+
+
+def carry_out(
+    tools: Tools, command: Command, *, scheduled: bool, wait_s: float, as_json: bool, dry_run: bool = False
+) -> Answer:
+    """Do a job's command."""
+    job = command.job
     tick = scheduled and not (as_json or dry_run)  # its log lines and its row are its output
     if not scheduled:
         configure_hand_run(tools.environ)
     try:
-        report = _run(tools, job, prepare(), scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
+        make = command.prepare()
+        report = _run(tools, job, make, scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
     except JobsyncError as error:
         if not as_json:
             raise
@@ -85,23 +74,30 @@ def carry_out(
     finally:
         end_progress()
     ping_end(tools, report, scheduled=scheduled)
-    if not tick:
-        items = [item_json(item) for item in report.items]
-        if not _is_told(report, items, as_json=as_json):
-            tell(report, items)
-    raise typer.Exit(report.exit_code)
+    if tick:
+        return Answer(None, lambda: None, report.exit_code)
+    items = [command.item_json(item) for item in report.items]
+    return Answer(document_of(report, items), lambda: _tell(report, items, command.tell), report.exit_code)
 
 
-def _run(
-    tools: Tools,
-    job: Job,
-    make: Make,
-    *,
-    scheduled: bool,
-    tick: bool,
-    wait_s: float,
-    dry_run: bool,
-) -> Report:
+def document_of(report: Report, items: Items) -> dict[str, Any]:
+    """Return the one document of a job's command."""
+    told: dict[str, Any] = {"run_id": report.run_id, "job": report.job, "status": str(report.status)}
+    told |= {"exit_code": int(report.exit_code), "counts": report.counts.as_json(), "items": items}
+    return {**told, "error": report.error} if report.error else told
+
+
+def _tell(report: Report, items: Items, tell: Callable[[Report, Items], None]) -> None:
+    if report.error:
+        complain(f"jobsync: {report.error}")
+    if report.status is RunStatus.DISABLED:
+        switch = f"jobsync settings set {BY_NAME[report.job].switch} true"
+        say(f"{report.job} is globally disabled; nothing was done; to switch it on: {switch}")
+    elif report.status is not RunStatus.SKIPPED:
+        tell(report, items)
+
+
+def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wait_s: float, dry_run: bool) -> Report:
     """Do what is to be done: in one transaction it is asked whether anything is, then the run has its own."""
     if not math.isfinite(wait_s):
         raise UsageProblem("--wait: expected a number of seconds")
@@ -150,30 +146,6 @@ def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
             message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
             " say embedded: if that is meant",
         )
-
-
-def _is_told(report: Report, items: Items, *, as_json: bool) -> bool:
-    """Print what every job prints alike; whether that was all."""
-    if as_json:
-        document: dict[str, Any] = {
-            "run_id": report.run_id,
-            "job": report.job,
-            "status": str(report.status),
-            "exit_code": int(report.exit_code),
-            "counts": report.counts.as_json(),
-            "items": items,
-        }
-        if report.error:
-            document["error"] = report.error
-        print_json(document)
-        return True
-    if report.error:
-        with suppress(BrokenPipeError):  # the exit code still tells
-            complain(f"jobsync: {report.error}")
-    if report.status is RunStatus.DISABLED:
-        switch = f"jobsync settings set {BY_NAME[report.job].switch} true"
-        say(f"{report.job} is globally disabled; nothing was done; to switch it on: {switch}")
-    return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)
 
 
 def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:

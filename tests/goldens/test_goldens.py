@@ -128,11 +128,12 @@ def test_rows(
     rows_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     """A look at known rows is the same, byte for byte, but for what a machine adds."""
     clock = f"SELECT '{NOW - YEARS}'::timestamptz AS now, 'jobsync' AS database, set_config('jit', 'off', true)"
     monkeypatch.setattr(snapshot, "_CLOCK", clock)
-    world = World({"JOBSYNC_DATABASE_URL": rows_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
+    world = World({"JOBSYNC_DATABASE_URL": rows_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys, tmp_path)
     given = {"run": RUNS["night"], "key": f"{1000001:049d}", "ruc": "1790012345001"}
 
     compare("rows", name, steady(world.out(READS[name].format(**given))))
@@ -173,9 +174,9 @@ def demo_environ(server_url: str, template: str, tmp_path_factory: pytest.TempPa
         yield environ
 
 
-def test_demo(demo_environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo(demo_environ: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What the demo leaves looks the same, but for times, ids and what hangs on them."""
-    world = World(demo_environ, capsys)
+    world = World(demo_environ, capsys, tmp_path)
     runs = world.json("runs list --json")
     documents = world.json("invoice list --json")
     given = {
@@ -195,10 +196,11 @@ def test_demo(demo_environ: dict[str, str], capsys: pytest.CaptureFixture[str]) 
 
 
 class World:
-    """Runs commands against one environment."""
+    """Runs commands against one environment, with a state folder that knows of no alert of this machine's."""
 
-    def __init__(self, environ: Mapping[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-        self._cli = Cli({"PATH": os.environ["PATH"], "JOBSYNC_LOG_FORMAT": "json", **environ}, capsys)
+    def __init__(self, environ: Mapping[str, str], capsys: pytest.CaptureFixture[str], state: Path) -> None:
+        given = {"PATH": os.environ["PATH"], "JOBSYNC_LOG_FORMAT": "json", "STATE_DIRECTORY": str(state)}
+        self._cli = Cli({**given, **environ}, capsys)
 
     def out(self, words: str) -> str:
         """Return what a command prints; it may find something to complain of, but not fail."""

@@ -10,8 +10,8 @@ import typer
 from jobsync.adopt.job import COUNTED, Adoption, IdsTaken
 from jobsync.adopt.job import adopt as bring
 from jobsync.adopt.original import open_original
-from jobsync.cli.command import command
-from jobsync.cli.output import Answer, print_facts, print_lines, print_table, say
+from jobsync.cli.command import Answer, command
+from jobsync.cli.output import print_facts, print_lines, print_table, say
 from jobsync.db.engine import passwords_in, translated
 from jobsync.errors import ExitCode
 from jobsync.logs import visible

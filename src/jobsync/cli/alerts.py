@@ -5,32 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
+from jobsync.alerts.model import Alert
 from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.cli.health import require_units_user, usable_channels
-from jobsync.cli.output import Answer, said, table
-from jobsync.db.engine import translated
+from jobsync.db.engine import Database, translated
 from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
 from jobsync.phrases import many, misread, parse_when, stamp
 from jobsync.wiring import Tools
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sqlalchemy import Engine
-
-    from jobsync.alerts.model import Alert
-    from jobsync.db.engine import Database
 
 app = group("What is wrong, who was told of it, and what is not to be told for a while.")
 KindArgument = Annotated[Kind | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.")]

@@ -55,7 +55,7 @@ COMMANDS = {
     "demo": CommandPlace("jobsync.sandbox.demo", "demo", panel=_SHELL),
     "sandbox": CommandPlace("jobsync.sandbox.commands", "app", panel=_SHELL),
     "completion": CommandPlace("jobsync.cli.completion", "completion", panel=_SHELL),
-    "values": CommandPlace("jobsync.cli.completion", "values", hidden=True),  # what the scripts ask
+    "values": CommandPlace("jobsync.cli.values", "values", hidden=True),  # what the scripts ask
     "man": CommandPlace("jobsync.cli.manual", "man", panel=_SHELL),
 }
 

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command
-from jobsync.cli.output import Answer, table
+from jobsync.cli.command import Answer, command, table
 from jobsync.db.audit import list_audit
 
 

@@ -7,14 +7,13 @@ from typing import Annotated
 import typer
 
 from jobsync.cli import run
-from jobsync.cli.command import Json, command
-from jobsync.cli.output import Answer
+from jobsync.cli.command import Answer, Json, command
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.runner.job import Report
-from jobsync.sri.job import item_json
+from jobsync.sri.job import CheckAuthorizations, item_json
 from jobsync.wiring import Tools
-from jobsync.wiring import sri as wiring
+from jobsync.wiring.sri import make_client
 
 
 @command("check-authorizations --tenant 1790012345001 --limit 50")
@@ -38,8 +37,8 @@ def check_authorizations(
     def prepare() -> run.Make:
         if scheduled and keys:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key")
-        return lambda settings: wiring.check_authorizations(
-            tools, settings, access_keys=keys, tenants=tenants, limit=limit, every=not scheduled
+        return lambda settings: CheckAuthorizations(
+            make_client(tools, settings), settings, keys, tenants, limit, every=not scheduled
         )
 
     def tell(report: Report, items: run.Items) -> None:

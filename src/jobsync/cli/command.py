@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 import typer.core
 
-from jobsync.cli.output import Answer, print_json
-from jobsync.logs import complain
+from jobsync.cli.output import Columns, Rows, print_facts, print_json, print_table, write
+from jobsync.logs import complain, visible
 from jobsync.wiring import Tools
 
 TO_FILE = ("-o", "--output")  # with either, a command that else reads writes a file
 _EXAMPLES_MOST = 4
 Function = TypeVar("Function", bound=Callable[..., Any])
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What a command has to say.
+
+    Args:
+        document: what --json prints.
+        tell: prints the same for a person.
+        code: the exit code.
+        complaints: sentences for standard error, whichever form is printed.
+    """
+
+    document: object
+    tell: Callable[[], object]
+    code: int = 0
+    complaints: Sequence[str] = ()
+
+
+def said(document: object, *lines: str, code: int = 0, complaints: Sequence[str] = ()) -> Answer:
+    """Return an answer that is a line or a few for a person."""
+    return Answer(document, lambda: write("".join(f"{visible(line)}\n" for line in lines)), code, complaints)
+
+
+def facts(document: Mapping[str, Any], told: Mapping[str, object] | None = None) -> Answer:
+    """Return an answer of names and values; for a person those of `told`, if they differ."""
+    return Answer(document, lambda: print_facts(document if told is None else told))
+
+
+def table(document: Sequence[Any], columns: Columns, told: Rows | None = None, *, empty: str = "nothing") -> Answer:
+    """Return an answer that is a table; its rows for a person are `told`, if they differ from the document's."""
+    return Answer(document, lambda: print_table(columns, document if told is None else told, empty=empty))
 
 
 class Use(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, group, said
 from jobsync.cli.options import DealershipId, Yes, confirm
-from jobsync.cli.output import Answer, print_facts, said, say
+from jobsync.cli.output import print_facts, say
 from jobsync.db.engine import driver
 from jobsync.easycars import registry
 from jobsync.easycars.credentials import find_problem, parse_credentials

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobsync.cli.command import command, group
-from jobsync.cli.output import Answer, print_facts, said
+from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.output import print_facts
 from jobsync.db import migrate
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import LOCK_WITHIN_S, translated

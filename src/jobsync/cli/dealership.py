@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, facts, group, said, table
 from jobsync.cli.options import DealershipId
-from jobsync.cli.output import Answer, excerpts, facts, print_facts, print_lines, print_table, said, table, with_pause
+from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, with_pause
 from jobsync.cron import is_zone, problem_of_cron, text_of_cron
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from jobsync.cli import run
-from jobsync.cli.command import Json, command
-from jobsync.cli.output import Answer, say
+from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.output import say
 from jobsync.errors import UsageProblem
 from jobsync.jobs import GENERATE_RIDE
-from jobsync.ride.job import item_json
+from jobsync.ride.job import GenerateRide, item_json
 from jobsync.runner.job import Report
 from jobsync.wiring import Tools
-from jobsync.wiring import ride as wiring
+from jobsync.wiring.ride import open_document, storage_of
 
 
 @command("generate-ride --missing --tenant 1790012345001")
@@ -45,12 +45,13 @@ def generate_ride(
             raise UsageProblem("--force renders anew whatever is there, --missing what is not: one of the two")
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
-        storage = wiring.storage_of(tools)  # a missing setting is named before anything else
-        return lambda settings: wiring.generate_ride(
-            settings,
+        storage = storage_of(tools)  # a missing setting is named before anything else
+        return lambda settings: GenerateRide(
             storage,
-            access_keys=keys,
-            tenants=tenants,
+            settings,
+            open_document,
+            keys,
+            tenants,
             force=force,
             missing=missing,
             limit=limit,
@@ -63,7 +64,7 @@ def generate_ride(
             run.print_items(items, columns, empty="no file is missing or altered" if missing else "nothing is due")
         if paths := [str(item["path"]) for item in items if item["path"]]:
             number = "1 file below" if len(paths) == 1 else f"{len(paths)} files, such as this one, below"
-            say(f"{number} {wiring.storage_of(tools).root}")
+            say(f"{number} {storage_of(tools).root}")
             say(paths[0])
         run.print_verdict(report, dry_run=False)
 

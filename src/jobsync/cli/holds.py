@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command, group
-from jobsync.cli.output import Answer, print_facts, print_table, said, say
+from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.output import print_facts, print_table, say
 from jobsync.easycars import registry
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD
 from jobsync.phrases import many

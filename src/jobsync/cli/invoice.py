@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Json, command, group
+from jobsync.cli.command import Answer, Json, command, group, said, table
 from jobsync.cli.options import holds
-from jobsync.cli.output import OF_DOCUMENT, Answer, print_facts, print_table, replace_file, said, table
+from jobsync.cli.output import OF_DOCUMENT, print_facts, print_table, replace_file
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
 from jobsync.phrases import many

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections import UserDict
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple, cast
@@ -28,23 +29,14 @@ class CommandPlace(NamedTuple):
     panel: str = "More"
 
 
-class Commands(Mapping[str, Any]):
+class Commands(UserDict[str, Any]):
     """The commands by name; to ask for one imports its file, to ask for their names imports nothing."""
 
-    def __init__(self, places: Mapping[str, CommandPlace]) -> None:
-        self._places = places
-        self._loaded: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = load(name, self._places[name])
-        return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
+        found = self.data[name]
+        if isinstance(found, CommandPlace):
+            found = self.data[name] = load(name, found)
+        return found
 
 
 def load(name: str, place: CommandPlace) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
-from jobsync.cli.command import command
-from jobsync.cli.output import Answer, say, write
+from jobsync.cli.command import Answer, command
+from jobsync.cli.output import say, write
 from jobsync.deploy.account import account_of_server
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.hostname import host_name
@@ -17,9 +17,6 @@ from jobsync.logs import complain, visible
 from jobsync.upkeep import run_log as journal
 from jobsync.upkeep import runs
 from jobsync.wiring import Tools
-
-if TYPE_CHECKING:
-    from jobsync.upkeep.run_log import JournalEntry
 
 
 @command("logs 3f2a")  # reads the journal as root, and the database as the units' user
@@ -74,7 +71,7 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
     return found[0]
 
 
-def _read(run_id: UUID, row: dict[str, Any] | None) -> list[JournalEntry] | None:
+def _read(run_id: UUID, row: dict[str, Any] | None) -> list[journal.JournalEntry] | None:
     try:
         return journal.read_entries(run_id)
     except journal.JournalClosed:
@@ -83,7 +80,7 @@ def _read(run_id: UUID, row: dict[str, Any] | None) -> list[JournalEntry] | None
         return None  # it would not be there either
 
 
-def _tell(entries: list[JournalEntry], where: str | None) -> None:
+def _tell(entries: list[journal.JournalEntry], where: str | None) -> None:
     for entry in entries:
         write(f"{entry.at:%Y-%m-%d %H:%M:%S}Z {entry.level:7} {entry.message}\n")
     if where is not None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from jobsync import __version__
 from jobsync.cli.command import command
 from jobsync.cli.output import write
-from jobsync.cli.tree import read_tree
+from jobsync.cli.tree import Command, Option, read_tree
 from jobsync.errors import ExitCode
-
-if TYPE_CHECKING:
-    from jobsync.cli.tree import Command, Option
 
 EXIT_STATUS = tuple((str(int(code)), code.meaning) for code in ExitCode)
 ENVIRONMENT = (

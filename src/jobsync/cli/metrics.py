@@ -12,7 +12,6 @@ from jobsync.cli.output import write_page
 from jobsync.db.engine import driver
 from jobsync.errors import JobsyncError
 from jobsync.runner.totals import read_totals
-from jobsync.watch.health import judge_health
 from jobsync.watch.views.metrics import render_away, render_metrics
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import look
@@ -31,10 +30,9 @@ def metrics(
     """Print metrics in Prometheus' text format. With -o for node_exporter's textfile collector."""
     try:
         with tools.transaction() as connection:
-            seen = look(tools, connection)
+            seen, verdict = look(tools, connection)
             totals = read_totals(driver(connection))
     except JobsyncError:
         write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
         raise
-    verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     write_page(output, render_metrics(seen, verdict, totals), mode=_MODE)

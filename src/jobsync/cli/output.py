@@ -8,9 +8,8 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,40 +20,6 @@ from uuid import UUID
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
 from jobsync.phrases import pause_end
-
-
-@dataclass(frozen=True)
-class Answer:
-    """
-    What a command has to say.
-
-    Args:
-        document: what --json prints.
-        tell: prints the same for a person.
-        code: the exit code.
-        complaints: sentences for standard error, whichever form is printed.
-    """
-
-    document: object
-    tell: Callable[[], object]
-    code: int = 0
-    complaints: Sequence[str] = ()
-
-
-def said(document: object, *lines: str, code: int = 0, complaints: Sequence[str] = ()) -> Answer:
-    """Return an answer that is a line or a few for a person."""
-    return Answer(document, lambda: write("".join(f"{visible(line)}\n" for line in lines)), code, complaints)
-
-
-def facts(document: Mapping[str, Any], told: Mapping[str, object] | None = None) -> Answer:
-    """Return an answer of names and values; for a person those of `told`, if they differ."""
-    return Answer(document, lambda: print_facts(document if told is None else told))
-
-
-def table(document: Sequence[Any], columns: Columns, told: Rows | None = None, *, empty: str = "nothing") -> Answer:
-    """Return an answer that is a table; its rows for a person are `told`, if they differ from the document's."""
-    return Answer(document, lambda: print_table(columns, document if told is None else told, empty=empty))
-
 
 # the keys of rows, or headings with their keys
 Columns = Sequence[str] | Mapping[str, str]
@@ -281,40 +246,36 @@ def _packed(facts: Iterable[tuple[str, str]], room: int) -> Iterator[str]:
             line = ""
         if _cells(fact) > room:
             yield f"{name}:"
-            yield from (f"  {part}" for part in _wrapped(text, room - 2))
+            yield from _wrapped(text, room, "  ", "  ")
         else:
             line = f"{line}{_GAP}{fact}" if line else fact
     if line:
         yield line
 
 
-def _wrapped(text: str, room: int) -> list[str]:
-    """Return a text in lines that end between words; a word longer than a line is left whole."""
-    return textwrap.wrap(text, max(room, 1), break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, room: int, first: str, others: str) -> list[str]:
+    """Return a text behind its margins in lines that end between words (room 0: one); a long word is left whole."""
+    wrapper = textwrap.TextWrapper(room, break_long_words=False, break_on_hyphens=False)
+    wrapper.initial_indent, wrapper.subsequent_indent = first, others
+    return wrapper.wrap(text) if text and room > len(others) else [first + text]
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print names and values, a line each; on a terminal, long values take several, none of them in mid-word."""
     width, room = max(len(name) for name in facts) + len(_GAP), room_of_screen()
     for name, value in facts.items():
-        text = cell(value)
-        lines = _wrapped(text, room - width) if room and width + _cells(text) > room else [text]
-        if room and max(_cells(line) for line in lines) > room - width:
-            write("".join(f"{line}\n" for line in (name, *(f"  {part}" for part in _wrapped(text, room - 2)))))
-        else:
-            first, *others = lines
-            write(f"{name.ljust(width)}{first}\n" + "".join(f"{' ' * width}{line}\n" for line in others))
+        lines = _wrapped(cell(value), room, name.ljust(width), " " * width)
+        if room and max(map(_cells, lines)) > room:
+            lines = [name, *_wrapped(cell(value), room, "  ", "  ")]
+        write("".join(f"{line}\n" for line in lines))
 
 
 def print_lines(lines: Sequence[str], *, title: str) -> None:
     """Print sentences under a title, nothing where there are none; on a terminal, long ones take several lines."""
-    room = room_of_screen()
     if lines:
         write(f"\n{visible(title)}\n")
     for line in lines:
-        text = visible(line, most=600)
-        parts = _wrapped(text, room - 4) if room else [text]
-        write("  " + "\n    ".join(parts) + "\n")
+        write("\n".join(_wrapped(visible(line, most=600), room_of_screen(), "  ", "    ")) + "\n")
 
 
 def excerpts(texts: Sequence[str]) -> str | None:

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import TO_FILE, Json, command
-from jobsync.cli.output import Answer, said, write_page
+from jobsync.cli.command import TO_FILE, Answer, Json, command, said
+from jobsync.cli.output import write_page
 from jobsync.errors import UsageProblem
-from jobsync.watch.health import judge_health
 from jobsync.watch.views.page import find_row, read_history, render_report
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED, look
@@ -34,14 +33,13 @@ def report(
     if as_json and str(output) == "-":
         raise UsageProblem("--json and -o -: standard output has room for one of the two; name a file for the page")
     with tools.transaction() as connection:
-        seen = look(tools, connection, window=timedelta(days=days))
+        seen, verdict = look(tools, connection, window=timedelta(days=days))
         about = None
         if dealership is not None:
             about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")
         elif tenant is not None:
             about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
         history = read_history(connection, WATCHED, now=seen.now, since=seen.since, about=about)
-    verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
     page = render_report(seen, history, verdict, about=about)
     write_page(output, page, mode=_MODE)
     size = len(page.encode())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, group, said
 from jobsync.cli.options import holds
-from jobsync.cli.output import OF_DOCUMENT, Answer, said, write_file
+from jobsync.cli.output import OF_DOCUMENT, write_file
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.read import read_document
 from jobsync.logs import visible
@@ -18,9 +18,6 @@ from jobsync.phrases import many
 from jobsync.ride.model import Logo, Stamp
 from jobsync.ride.render import render as render_document
 from jobsync.sri.parse import FILE_BYTES_MAX, open_file
-
-if TYPE_CHECKING:
-    from jobsync.sri.model import DocumentFile
 
 app = group("The printed form (RIDE) of a document.")
 
@@ -43,7 +40,8 @@ def render(
         raise UsageProblem(f"{output} is the document itself; expected another name for the PDF")
     opened = open_file(raw)
     document = read_document(opened.document)
-    stamp = _stamp(opened)
+    found = opened.authorization
+    stamp = Stamp(found.state, found.number, found.authorized_at, found.authorized_at_text) if found else Stamp()
     rendered = render_document(document, stamp, logo=picture, attach_xml=raw if attach_xml else None)
     write_file(output, rendered.data, most=OF_DOCUMENT)
     report = {
@@ -58,13 +56,6 @@ def render(
     }
     words = f"{output}: {many(rendered.pages, 'page')}, {len(rendered.data)} bytes"
     return said(report, words, complaints=[f"warning: {visible(warning)}" for warning in rendered.warnings])
-
-
-def _stamp(opened: DocumentFile) -> Stamp:
-    said = opened.authorization
-    if said is None:
-        return Stamp()
-    return Stamp(said.state, said.number, said.authorized_at, said.authorized_at_text)
 
 
 def _read(path: Path) -> bytes:

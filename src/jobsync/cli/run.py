@@ -10,8 +10,9 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from psycopg import Connection
 
-from jobsync.cli.output import Answer, print_table, say
-from jobsync.cli.ping import ping_end, ping_start
+from jobsync.cli.command import Answer
+from jobsync.cli.output import print_table, say
+from jobsync.cli.ping import ping
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import JobsyncError, UsageProblem
@@ -19,7 +20,7 @@ from jobsync.jobs import BY_NAME, Job
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemResult, Report, RunStatus
 from jobsync.runner.record import limit_waits, say_disabled_again_at
-from jobsync.runner.run import JobWork, Request, database_now, disabled_report, idle_report, run_dry, run_job
+from jobsync.runner.run import JobWork, Request, Run, database_now, disabled_report, idle_report, run_dry, run_job
 from jobsync.wiring import Tools
 
 Wait = Annotated[
@@ -31,6 +32,10 @@ Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so 
 TenantRucs = Annotated[list[str] | None, typer.Option(metavar="RUC", help="Only this tenant's (repeatable).")]
 AccessKeys = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this one, due or not (repeatable).")]
 
+_PRIVATE = (
+    "JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user; say embedded: if that is"
+    " meant"
+)
 Make = Callable[[SystemSettings], JobWork]
 Items = list[dict[str, Any]]
 
@@ -73,7 +78,9 @@ def carry_out(
         report = Report(job.name, RunStatus.FAILED, error.exit_code, error=str(error))
     finally:
         end_progress()
-    ping_end(tools, report, scheduled=scheduled)
+    if scheduled and report.run_id is not None:  # idle ticks, skips, dry runs and hand runs tell nothing
+        text = f"{report.status}: {report.summary}" + (f"; {report.error}" if report.error else "")
+        ping(tools, job.name, str(int(report.exit_code)), run=str(report.run_id), text=text)
     if tick:
         return Answer(None, lambda: None, report.exit_code)
     items = [command.item_json(item) for item in report.items]
@@ -107,7 +114,8 @@ def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wai
         settings = read_system_settings(connection)
         work = make(settings)
         work.require_known(connection)
-        _warn_of_private_database(tools, scheduled=scheduled)
+        if scheduled and tools.settings.database_is_default:
+            get_logger().warning("run.private_database", message=_PRIVATE)
         if not settings.switch(job.switch):
             quiet = tick and not work.named_locks and not _says_disabled(connection, job, work)
             return disabled_report(job.name, quiet=quiet)
@@ -119,11 +127,17 @@ def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wai
         work.require_ready(connection)
     if dry_run:
         return run_dry(job, work, engine)
+
+    def begin(run: Run) -> list[ItemResult]:
+        if scheduled:  # a run that hangs is noticed, and how long each took
+            ping(tools, job.name, "start", run=str(run.who.run_id))
+        return work(run)
+
     engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=work.named_locks),
-        ping_start(tools, work),
+        begin,
         database=tools.database,
         environ=tools.environ,
         unfinished=tools.log_unfinished,
@@ -137,15 +151,6 @@ def _says_disabled(connection: Connection[Any], job: Job, work: JobWork) -> bool
         return False
     say_disabled_again_at(connection, job.name, work.told_again_at(connection, database_now(connection)))
     return True
-
-
-def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
-    if scheduled and tools.settings.database_is_default:
-        get_logger().warning(
-            "run.private_database",
-            message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
-            " say embedded: if that is meant",
-        )
 
 
 def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Json, command, group
+from jobsync.cli.command import Answer, Json, command, group, said, table
 from jobsync.cli.options import Since, since_when
-from jobsync.cli.output import Answer, print_facts, print_lines, print_table, room_of_screen, said, table, write
+from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, write
 from jobsync.cli.run import Wait, document_of
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
@@ -52,30 +52,26 @@ def list_(
         rows = runs.list_runs(connection, job=job, limit=limit, statuses=wanted, since=start)
     empty = "no such runs" if job or wanted or since else "no runs yet"
     narrow = 0 < room_of_screen() < _WHOLE_FROM
-    return table(rows, _SHORT if narrow else _WHOLE, map(_told, rows), empty=empty)
+    columns = ["run", "job", "trigger", "status", "exit", "started", "seconds", *_COUNTS, "error"]
+    if narrow:  # what 80 columns hold, a line a run; `runs show` has the rest
+        columns = ["run", "job", "trigger", "status", "started", "succeeded", "error"]
+    return table(rows, columns, [_told(row, narrow=narrow) for row in rows], empty=empty)
 
 
 _COUNTS = ("eligible", "succeeded", "partial", "held", "failed", "skipped")
 _WHOLE_FROM = 140  # columns of a screen
-_WHOLE = {
-    **{name: name for name in ("run", "job", "trigger", "status")},
-    "exit": "exit_code",
-    "started": "started_at",
-    "seconds": "duration_s",
-    **{name: name for name in (*_COUNTS, "error")},
-}
-# what 80 columns hold, a line a run; `runs show` has the rest
-_SHORT = {
-    **{name: name for name in ("run", "job", "trigger", "status", "started")},
-    "succeeded": "of",
-    "error": "error",
-}
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _told(row: dict[str, Any], *, narrow: bool) -> dict[str, Any]:
     counts = {name: row["counts"].get(name) for name in _COUNTS}
-    of = f"{counts['succeeded'] or 0}/{counts['eligible'] or 0}"
-    return {**row, **counts, "run": str(row["run_id"])[:8], "started": stamp(row["started_at"]), "of": of}
+    told = {**row, **counts, "run": str(row["run_id"])[:8], "exit": row["exit_code"], "seconds": row["duration_s"]}
+    if not narrow:
+        return {**told, "started": row["started_at"]}
+    return {
+        **told,
+        "started": stamp(row["started_at"]),
+        "succeeded": f"{counts['succeeded'] or 0}/{counts['eligible'] or 0}",
+    }
 
 
 def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:

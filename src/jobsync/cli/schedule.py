@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command, group
-from jobsync.cli.output import Answer, excerpts, table
+from jobsync.cli.command import Answer, command, group, table
+from jobsync.cli.output import excerpts
 from jobsync.db.engine import driver
 from jobsync.db.system_settings import read_system_settings
 from jobsync.easycars import registry

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command, group
-from jobsync.cli.output import Answer, said, table
+from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.db.stored_settings import list_settings, write_setting
 from jobsync.db.system_settings import check_setting, require_setting
 from jobsync.errors import ExitCode

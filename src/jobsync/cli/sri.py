@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import command, group
-from jobsync.cli.output import Answer, facts
+from jobsync.cli.command import Answer, command, facts, group
 from jobsync.errors import UsageProblem
 from jobsync.sri import catalogue
 from jobsync.sri.catalogue import CLASS_WORDS

@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import Json, command
+from jobsync.cli.command import Answer, Json, command
 from jobsync.cli.health import with_remedy
-from jobsync.cli.output import Answer, is_deaf, write
-from jobsync.db.engine import translated
+from jobsync.cli.output import is_deaf, write
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import SPANS, parse_span
-from jobsync.watch.health import Health, judge_health
+from jobsync.watch.health import Health
 from jobsync.watch.model import Snapshot
 from jobsync.watch.views.json_ import as_json as document
 from jobsync.watch.views.screen import BAD, DIM, WARN, Line, fold, screen
@@ -63,9 +62,8 @@ def _watch(tools: Tools, window: timedelta, every: float) -> None:
 
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
-    with translated(), tools.engine.connect() as connection:
-        seen = look(tools, connection, window=window)
-    return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+    with tools.transaction() as connection:
+        return look(tools, connection, window=window)
 
 
 def _paint(lines: list[Line], *, clear: bool) -> None:

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.cli.options import DealershipId, Since, since_when
-from jobsync.cli.output import Answer, said, table
 from jobsync.easycars import registry
 from jobsync.upkeep.runs import find_run
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from jobsync.cli import run
-from jobsync.cli.command import Json, command
-from jobsync.cli.output import Answer, print_table, say
+from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.output import print_table, say
 from jobsync.easycars.job import item_json
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 from jobsync.errors import ExitCode

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, facts, group, said, table
 from jobsync.cli.options import holds
-from jobsync.cli.output import Answer, facts, said, table, with_pause
+from jobsync.cli.output import with_pause
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.access_key import find_ruc_problem, is_ruc_shaped
 from jobsync.ride.paper import PICTURE_BYTES_MAX

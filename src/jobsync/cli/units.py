@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import command, group
+from jobsync.cli.command import Answer, command, group
 from jobsync.cli.options import Yes, confirm
-from jobsync.cli.output import Answer, print_table, say, write
+from jobsync.cli.output import print_table, say, write
 from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
 from jobsync.deploy.units import render_units

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import command, group
-from jobsync.cli.output import Answer, said
+from jobsync.cli.command import Answer, command, group, said
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents

@@ -102,7 +102,7 @@ def pages_folder() -> Path:
 def play_documents(show: Shows, chosen: Cast, folder: Path, storage: Path) -> None:
     """Import, ask, explain, ask again, print; `folder` takes the files to import."""
     write(_INTRO)
-    for ruc in dict.fromkeys(one.ruc for one in chosen.documents):
+    for ruc in dict.fromkeys(one.key[10:23] for one in chosen.documents):
         show.command("tenant", "add", ruc, taxpayer_of(ruc).name, "--environment", "test")
     show.ask("settings", "set", "sri_call_delay_ms", "100")  # the real SRI gets 500
     show.ask("settings", "set", "ride_delay_ms", "0")

@@ -13,7 +13,7 @@ from jobsync.cli.output import say, show
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
-from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.serve import serve_forever
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def seed_(
     """
     from jobsync.sandbox.seed import seed  # the database's room with it: dear to whoever only serves
 
-    played = load_scenario(scenario) if scenario else default_scenario()
+    played = load_scenario(scenario) if scenario else Scenario()
     _code(environment)
     cipher = tools_of(context).cipher
     with transaction(context) as connection:

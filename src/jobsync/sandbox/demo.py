@@ -26,7 +26,7 @@ from jobsync.jobs import STOCK_SYNC
 from jobsync.proxies import exempting
 from jobsync.sandbox.demo_documents import Cast, cast, pages_folder, play_documents
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import Dealer, Scenario, default_scenario
+from jobsync.sandbox.scenario import Dealer, Scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
 from jobsync.wiring import Tools
@@ -76,7 +76,7 @@ class DemoFailed(JobsyncError):
 
 def demo(context: typer.Context) -> None:
     """Play two nights and a morning against stand-ins. A private Postgres is started for it and stopped."""
-    service = EasyCarsSandbox(default_scenario())
+    service = EasyCarsSandbox(Scenario())
     documents, pages = cast(), pages_folder()
     write(_INTRO)
     with (

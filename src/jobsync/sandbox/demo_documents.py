@@ -15,7 +15,7 @@ from jobsync.errors import JobsyncError
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE
 from jobsync.ride.files import MARKER
 from jobsync.sandbox.documents import Invented, invent_documents, taxpayer_of, write_documents
-from jobsync.sandbox.sri_scenario import Play, SriRule, SriScenario
+from jobsync.sandbox.sri_scenario import SriRule, SriScenario
 
 _INTRO = """
 Documents: two taxpayers, and the tax authority of Ecuador
@@ -79,8 +79,8 @@ def cast() -> Cast:
     scenario = SriScenario(
         latency_ms=120,
         rules=(
-            SriRule(Play(outcome="refused", codes=("39",)), keys=frozenset({refused.key})),
-            SriRule(Play(in_process_s=(_SLOW_S, _SLOW_S)), keys=frozenset({slow.key})),
+            SriRule(outcome="refused", codes=("39",), keys=(refused.key,)),
+            SriRule(in_process_s=_SLOW_S, keys=(slow.key,)),
         ),
     )
     return Cast(documents, refused, slow, scenario)

@@ -217,7 +217,7 @@ def invent_document(
     """
     root, versions = KINDS[key[8:10]]
     document = _Document(key, versions, version, lines, extras)
-    text = _templates().get_template(f"{root}.xml").render(root=root, d=document, signed=signed)
+    text = templates().get_template(f"{root}.xml").render(root=root, d=document, signed=signed)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{_BETWEEN_TAGS.sub("><", text).strip()}'.encode()
 
 
@@ -225,7 +225,8 @@ _BETWEEN_TAGS = re.compile(r">\s+<")
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return what writes the XML of documents and answers; it escapes what is put in."""
     found = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.sri import SriSandbox
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def serve_forever(
     Raises:
         ScenarioError, ServeProblem, NotInstalled: nothing was served.
     """
-    scenario = load_scenario(scenario_path) if scenario_path else default_scenario()
+    scenario = load_scenario(scenario_path) if scenario_path else Scenario()
     app = BothVendors(EasyCarsSandbox(scenario), SriSandbox(scenario.sri))
     stop = threading.Event()
 

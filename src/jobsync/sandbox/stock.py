@@ -13,7 +13,9 @@ import msgspec
 
 from jobsync.sandbox.fields import Vehicle, blank_vehicle
 from jobsync.sandbox.oddities import odd_items
-from jobsync.sandbox.scenario import Dealer
+from jobsync.sandbox.scenario import Body, Dealer, Items
+
+_VEHICLES = 30  # where a dealer does not say how many
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,14 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
         ValueError: the dealer's answer of this night is a raw body.
     """
     feed = dealer.on(night).feed
+    if isinstance(feed, Body):
+        raise ValueError(f"{dealer.name} answers with a raw body on night {night}")
     if feed is not None:
-        if feed.body is not None:
-            raise ValueError(f"{dealer.name} answers with a raw body on night {night}")
-        decoded = [msgspec.json.decode(item) for item in feed.items]
+        decoded = [msgspec.json.decode(item) for item in feed.raws]
         return [item for item in decoded if isinstance(item, dict)]
     rng = _rng(dealer, 1)
-    lot = [_invent(rng, dealer, serial) for serial in range(dealer.vehicles)]
-    serial = dealer.vehicles
+    serial = _VEHICLES if dealer.vehicles is None else dealer.vehicles
+    lot = [_invent(rng, dealer, number) for number in range(serial)]
     for later in range(2, night + 1):
         rng = _rng(dealer, later)
         went = _turn_night(rng, lot)
@@ -55,10 +57,10 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
 def entries_on(dealer: Dealer, night: int) -> list[StockEntry]:
     """Return what a dealer's StockList holds on one night, oddities included (they come last)."""
     plan = dealer.on(night)
-    if plan.feed is None:
-        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
+    if isinstance(plan.feed, Items):
+        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.raws]
     else:
-        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.items]
+        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
     template = _invent(_rng(dealer, 0), dealer, 0)
     for name in plan.oddities:
         own_yard = None if name in {"wrong_yard", "not_an_object", "missing_fields"} else str(template["YardCode"])

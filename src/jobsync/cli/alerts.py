@@ -117,7 +117,7 @@ def silence_(
     now = _now(database)
     end = _instant(until, now)
     details = {"kind": kind, "until": end, "all_causes": all_causes}
-    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as (memory, _, folder):
+    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as memory:
         book, held = silence(memory.read(), kind, subject, end, now, all_causes=all_causes)
         if held or all_causes:
             memory.write(book)
@@ -130,7 +130,7 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    sentence += _where(database, folder)
+    sentence += _where(database, memory.folder)
     show(document, as_json=as_json, otherwise=lambda: say(sentence))
 
 
@@ -148,13 +148,13 @@ def unsilence(
     require_units_user(tools)
     database = _database(tools)
     now = _now(database)
-    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):
+    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as memory:
         book, lifted = lift(memory.read(), kind, subject, now)
         if lifted:
             memory.write(book)
     document = {"kind": kind, "subject": subject, "lifted": lifted}
     sentence = f"{_named(kind, subject)}: {'no longer silenced' if lifted else 'nothing was silenced'}"
-    sentence += _where(database, folder)
+    sentence += _where(database, memory.folder)
     show(document, as_json=as_json, otherwise=lambda: say(sentence))
 
 

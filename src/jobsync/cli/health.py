@@ -44,8 +44,7 @@ def health(
             seen = look(tools, connection)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
-    open_kinds = {(found.subject, found.kind) for found in seen.alerts}
-    verdict = judge_health(seen, open_kinds=open_kinds)
+    verdict = judge_health(seen)
     show(verdict.as_json(), as_json=as_json, otherwise=lambda: _tell(verdict))
     raise typer.Exit(int(verdict.exit_code))
 

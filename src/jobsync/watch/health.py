@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,10 +42,11 @@ class Health:
     now: datetime
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "problems", tuple(problem for check in self.checks for problem in check.problems))
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that the checks found."""
+        return tuple(problem for check in self.checks for problem in check.problems)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -58,7 +59,7 @@ class Health:
             "status": "attention" if self.problems else "ok",
             "exit_code": int(self.exit_code),
             "checked_at": self.now,
-            "problems": [vars(problem) for problem in self.problems],
+            "problems": [problem.as_json() for problem in self.problems],
             "checks": [
                 {"name": check.name, "asked": check.asked, "status": "attention" if check.problems else "ok"}
                 for check in self.checks
@@ -67,16 +68,11 @@ class Health:
         }
 
 
-def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()) -> Health:
-    """
-    Return the verdict.
-
-    Args:
-        open_kinds: (subject, kind) of the alerts that are open: a queue's ends only once it is clearly shorter.
-    """
+def judge_health(seen: Snapshot) -> Health:
+    """Return the verdict."""
     number = seen.settings.number
     of_slices = [problem for each in seen.watched for problem in each.problems(seen)]
-    of_slices += _queues(seen, open_kinds)
+    of_slices += _queues(seen)
     asked = {kind: words for each in seen.watched for kind, words in each.ABOUT.checks.items()}
     asked[QUEUE] = f"more than {number('alert_queue_length')} due?"
     checks = (
@@ -106,7 +102,6 @@ def _ticks(seen: Snapshot) -> Iterator[Problem]:
         if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
             yield Problem(
                 facts.kind.name,
-                "tick",
                 f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
                 f"{wake_advice(seen, facts.kind.name)}; or its host is down; not wanted any more:"
                 f" jobsync settings set {facts.kind.switch} false",
@@ -121,7 +116,6 @@ def _skips(seen: Snapshot) -> Iterator[Problem]:
         if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > long_s:
             yield Problem(
                 facts.kind.name,
-                "skips",
                 f"{facts.kind.name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}",
                 Cause.LOCK_HELD.do(),
                 cause=Cause.LOCK_HELD,
@@ -135,7 +129,6 @@ def _durations(seen: Snapshot) -> Iterator[Problem]:
             if run.alive and seen.now - run.started_at > limit:
                 yield Problem(
                     facts.kind.name,
-                    "duration",
                     f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
                     f" {span(limit.total_seconds())}",
                     end_advice(run),
@@ -151,7 +144,6 @@ def _failures(seen: Snapshot) -> Iterator[Problem]:
             status = job_status(seen, facts)
             yield Problem(
                 facts.kind.name,
-                "failures",
                 f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
                 f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
                 status.what_to_do or Cause.RUNS_FAILING.do(),
@@ -165,25 +157,26 @@ def _reason(facts: JobFacts) -> str:
     return f": {run.error}" if run and run.error else ""
 
 
-def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator[Problem]:
+def _queues(seen: Snapshot) -> Iterator[Problem]:
     limit = seen.settings.number("alert_queue_length")
+    told = {alert.subject for alert in seen.alerts if alert.kind == QUEUE}
     for each in seen.watched:
         name = each.ABOUT.job
         facts = seen.job(name)
-        most = limit * _RELIEF if (name, QUEUE) in open_kinds else limit
+        most = limit * _RELIEF if name in told else limit
         if not facts.enabled or facts.due <= most:
             continue
         since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
-        queue = each.queue(seen, facts)
-        if queue:
+        if queue := each.queue(seen, facts):
+            waits = queue.words
             why, what = limit_of(job_status(seen, facts), queue)
-            text = f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}; {why}"
-            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
-        elif (name, QUEUE) in open_kinds:  # what halts it has a name of its own; a queue that is there is not over
+        elif name in told:  # what halts it has a name of its own; a queue that is there is not over
             halt = job_status(seen, facts)
-            text = f"{name}: {facts.due} documents still wait{since}; the limit is {limit}; {halt.state}: {halt.why}"
-            what = halt.what_to_do or Cause.QUEUE_LONG.do()
-            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
+            waits, why, what = "still wait", f"{halt.state}: {halt.why}", halt.what_to_do or Cause.QUEUE_LONG.do()
+        else:
+            continue
+        text = f"{name}: {facts.due} documents {waits}{since}; the limit is {limit}; {why}"
+        yield Problem(name, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
 
 
 def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
@@ -193,7 +186,6 @@ def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
         if kind is not None and kind.read(value) is None:
             yield Problem(
                 key,
-                "settings",
                 f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
                 Cause.SETTING_UNREADABLE.do(SETTING=key, VALUE=shlex.quote(kind.spell(str(kind.default)))),
                 cause=Cause.SETTING_UNREADABLE,
@@ -207,7 +199,7 @@ def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
             of_kind = [cause for cause in Cause if cause.kind == kind]
             cause = next((cause for cause in of_kind if cause == alert.cause), of_kind[-1])
             text, what = alert.text or f"{alert.subject} failed", alert.what_to_do or cause.do()
-            yield Problem(alert.subject, kind, text, what, alert.opened_at, cause=cause)
+            yield Problem(alert.subject, text, what, alert.opened_at, cause=cause)
 
 
 def is_unwatched(seen: Snapshot) -> bool:

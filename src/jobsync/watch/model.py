@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from jobsync.causes import Cause
+from jobsync.causes import Cause, Kind
 from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
@@ -291,17 +291,37 @@ class Problem:
         subject: what it is about; with `kind` and `cause` the identity of its alert.
         text: what is wrong, one sentence; `what_to_do` the next step.
         since: since when, as far as it is known.
-        ripe: whether it deserves a message already; all of them count for the verdict.
-        cause: of the closed list; its kind is `kind`.
+        ripe: whether it deserves a message already; all of them count for the verdict, and an open alert goes on.
+        host: the host that it is about; None for what every host sees alike.
+        after: so often in a row it is seen before it is told; None: `alert_after_failures`.
+        well_at: when it last went well, as far as anybody knows: a row of failures ends there.
     """
 
     subject: str
-    kind: str
     text: str
     what_to_do: str
     since: datetime | None = None
     ripe: bool = True
     cause: Cause = field(kw_only=True)
+    host: str | None = field(default=None, kw_only=True)
+    after: int | None = field(default=1, kw_only=True)
+    run_id: str | None = field(default=None, kw_only=True)
+    well_at: datetime | None = field(default=None, kw_only=True)
+
+    @property
+    def kind(self) -> Kind:
+        """The question of health that finds it."""
+        return self.cause.kind
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The identity of its alert."""
+        return str(self.kind), self.subject, str(self.cause)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as documents have it."""
+        names = ("subject", "kind", "text", "what_to_do", "since", "ripe", "cause")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         "channels": seen.channels,
         "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
         "status": "attention" if health.problems else "ok",
-        "problems": [vars(problem) for problem in health.problems],
+        "problems": [problem.as_json() for problem in health.problems],
         "jobs": [_job_json(status) for status in job_statuses(seen)],
         **_sections_json(sections_of(seen)),
         "service_levels": [

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from jobsync.alerts.model import Alert, Look, on_host
 from jobsync.causes import BEFORE_TABLES, Cause, Kind
 from jobsync.db.statements import rows_of
@@ -123,8 +121,8 @@ _FAILED = """
 def read_record(connection: Connection, failure: UnitFailure) -> Record:
     """Return what is known of the run of this invocation."""
     named = {"job": job_of(failure.unit) or "", "invocation": failure.invocation_id or ""}
-    [known] = rows_of(connection, text(_RECORD), named)
-    failed = rows_of(connection, text(_FAILED), {"run_id": known["run_id"]})
+    [known] = rows_of(connection, _RECORD, named)
+    failed = rows_of(connection, _FAILED, run_id=known["run_id"])
     return Record(**known, items=tuple(FailedItem(**item) for item in failed))
 
 
@@ -192,6 +190,13 @@ def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Loo
     )
 
 
+_SUCCESSES = """
+    SELECT i.item_key, max(i.started_at) AS at FROM job_items i JOIN job_runs r ON r.id = i.run_id
+    WHERE r.job = :job AND r.started_at > now() - interval '8 days' AND i.item_key = ANY(:keys)
+      AND i.status IN ('success', 'partial', 'held') GROUP BY i.item_key
+"""
+
+
 def read_successes(connection: Connection, seen: Snapshot) -> dict[str, datetime]:
     """Return when each item that has an alert of its own last went through, by the alert's subject."""
     found: dict[str, datetime] = {}
@@ -200,13 +205,8 @@ def read_successes(connection: Connection, seen: Snapshot) -> dict[str, datetime
         keys = [alert.subject.removeprefix(prefix) for alert in seen.alerts if alert.subject.startswith(prefix)]
         if each.ABOUT.item is None or not keys:
             continue
-        statement = text(
-            "SELECT i.item_key, max(i.started_at) AS at FROM job_items i JOIN job_runs r ON r.id = i.run_id"
-            " WHERE r.job = :job AND r.started_at > now() - interval '8 days' AND i.item_key = ANY(:keys)"
-            " AND i.status IN ('success', 'partial', 'held') GROUP BY i.item_key"
-        )
-        rows = rows_of(connection, statement, {"job": each.ABOUT.job, "keys": keys})
-        found |= {f"{prefix}{row['item_key']}": row["at"] for row in rows}
+        for row in rows_of(connection, _SUCCESSES, job=each.ABOUT.job, keys=keys):
+            found[f"{prefix}{row['item_key']}"] = row["at"]
     return found
 
 
@@ -238,7 +238,7 @@ def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], re
     if " on " not in alert.subject:
         success = successes.get(alert.subject)
         return quiet > _FORGOTTEN or (success is not None and success > alert.seen_at)
-    facts = next((facts for facts in seen.jobs if facts.kind.name == job_of(alert.subject)), None)
+    facts = next((facts for facts in seen.jobs if facts.name == job_of(alert.subject)), None)
     if facts is None:
         is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
         return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder

@@ -12,7 +12,6 @@ import typer
 from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
-from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
 from jobsync.cli.health import require_units_user, usable_channels
 from jobsync.cli.options import Json, group, tools_of
@@ -22,6 +21,7 @@ from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
 from jobsync.phrases import many, misread, parse_when, stamp
+from jobsync.watch.health import HOW_TO_SET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:
     """Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set."""
     channels, wrong = usable_channels(tools_of(context), is_asked=True)
     if not channels:
-        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {NO_CHANNEL}")
+        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {HOW_TO_SET}")
     answers = send_test(channels, now=datetime.now(UTC))
     answers += [(words.partition(":")[0], False, words) for words in wrong]
     document = [{"channel": name, "sent": sent, "answer": visible(words)} for name, sent, words in answers]

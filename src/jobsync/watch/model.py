@@ -61,9 +61,9 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class JobFacts:
+class WorkToDo:
     """
-    One job.
+    What a job has to work on.
 
     Args:
         in_use: there is something for it to work on: credentials, tenants, authorized documents.
@@ -73,6 +73,24 @@ class JobFacts:
         next_is_retry: that one is tried again then; otherwise its slot comes.
         too_far_ahead: items due, or attempted within the window, because their next time lay further ahead than any
             that is set here.
+    """
+
+    in_use: bool
+    due: int
+    waiting: int = 0
+    blocked: int = 0
+    oldest_due_at: datetime | None = None
+    next_at: datetime | None = None
+    next_is_retry: bool = False
+    too_far_ahead: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFacts(WorkToDo):
+    """
+    One job.
+
+    Args:
         last_bad: the last run within the window that did not end clean.
         last_missed: the last scheduled run within the window that failed: the end of a row of failures.
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
@@ -80,7 +98,6 @@ class JobFacts:
 
     kind: Job
     enabled: bool
-    in_use: bool
     last_tick_at: datetime | None
     last_finished_at: datetime | None
     last_status: str | None
@@ -95,33 +112,17 @@ class JobFacts:
     last_missed: RunFacts | None
     last_good: RunFacts | None
     numbers: Numbers
-    due: int
-    waiting: int
-    blocked: int
-    oldest_due_at: datetime | None
-    next_at: datetime | None
-    next_is_retry: bool = False
-    too_far_ahead: int = 0
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.kind.name
 
     @property
     def got_through_at(self) -> datetime | None:
         """When a run of the whole job last ended without failing; what was held or left out ends a row of failures."""
         through = self.last_status in ("succeeded", "partial", "held")
         return self.last_finished_at if through else self.last_success_at
-
-
-@dataclass(frozen=True)
-class WorkToDo:
-    """What a job has to work on; `JobFacts` says what each means."""
-
-    in_use: bool
-    due: int
-    waiting: int = 0
-    blocked: int = 0
-    oldest_due_at: datetime | None = None
-    next_at: datetime | None = None
-    next_is_retry: bool = False
-    too_far_ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ class Snapshot:
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
-        return next(job for job in self.jobs if job.kind.name == name)
+        return next(job for job in self.jobs if job.name == name)
 
     @property
     def runs_clean(self) -> tuple[int, int]:
@@ -253,7 +254,7 @@ class JobStatus:
     @property
     def name(self) -> str:
         """The job's name."""
-        return self.facts.kind.name
+        return self.facts.name
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
 def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
     """Return the words for a silent timer; where none is installed, a person may have been the only one to tick."""
     words = f"one is expected every {facts.kind.beat_s} s"
-    if facts.kind.name in seen.timers_on:
+    if facts.name in seen.timers_on:
         return f"{words}; its timer is on, so its service ends before it asks"
     if seen.waker in (Waker.UNITS, Waker.CRON):
         return words
@@ -65,7 +65,7 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
     for judge in (_off, _timer, _skips, _stuck):
         if found := judge(seen, facts):
             return found
-    owner = next(each for each in seen.watched if each.ABOUT.job == facts.kind.name)
+    owner = next(each for each in seen.watched if each.ABOUT.job == facts.name)
     own = owner.job_state(seen, facts)
     both = [found for found in (own, _failing(seen, facts, own)) if found]
     if both:
@@ -83,8 +83,8 @@ def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
         most = seen.settings.number("alert_queue_length")
         queue = owner.queue(seen, facts) if facts.due > most else None
         why = f"{facts.due} due{waits}"
-        if facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
-            what = wake_advice(seen, facts.kind.name)
+        if facts.last_tick_at is None and facts.name not in seen.timers_on:
+            what = wake_advice(seen, facts.name)
             return JobStatus(facts, State.DUE, f"{why}; no timer has ever woken this job", what)
         if queue:
             why = f"{why}; more than {most} is a long queue; {queue.limit}"
@@ -111,7 +111,7 @@ def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
     if not facts.in_use:
         return None
-    what, is_on = wake_advice(seen, facts.kind.name), facts.kind.name in seen.timers_on
+    what, is_on = wake_advice(seen, facts.name), facts.name in seen.timers_on
     if is_timer_silent(facts, seen.now):
         why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
         return JobStatus(facts, State.TIMER_OFF, why, what)
@@ -134,7 +134,7 @@ def _skips(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
 
 
 def _stuck(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    limit = run_limit(seen, facts.kind.name)
+    limit = run_limit(seen, facts.name)
     for run in facts.running:
         if run.alive and seen.now - run.started_at > limit:
             why = f"{_progress(seen, facts)}; more than {span(limit.total_seconds())}"

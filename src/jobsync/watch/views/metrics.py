@@ -91,7 +91,7 @@ def _whole(seen: Snapshot, health: Health) -> Iterator[Metric]:
 
 
 def _jobs(seen: Snapshot) -> Iterator[Metric]:
-    jobs = {facts.kind.name: facts for facts in seen.jobs}
+    jobs = {facts.name: facts for facts in seen.jobs}
 
     def each(name: str, words: str, values: Mapping[str, float | None]) -> Iterator[Metric]:
         return _gauge(f"job_{name}", words, [({"job": job}, value) for job, value in values.items()])

@@ -13,6 +13,7 @@ from sqlalchemy import or_, select
 
 from jobsync import __version__
 from jobsync.db.jsonb import as_counts, as_object
+from jobsync.db.statements import rows_of
 from jobsync.db.tables import alerts
 from jobsync.errors import UsageProblem
 from jobsync.jobs import BY_NAME
@@ -36,7 +37,6 @@ from jobsync.watch.model import (
     Watched,
 )
 from jobsync.watch.sections import read_past, sections_of
-from jobsync.watch.snapshot import rows_of
 from jobsync.watch.state import about, job_statuses, service_levels
 from jobsync.watch.views.charts import draw, draw_strip
 from jobsync.watch.views.json_ import ALL_WELL, headline
@@ -262,7 +262,7 @@ def _job(seen: Snapshot, history: PageHistory, status: JobStatus) -> dict[str, A
     if numbers.p95_s is not None and numbers.p50_s is not None:
         times.append(("duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"))
     if facts.next_at:
-        turn = "retry" if facts.next_is_retry else about(seen, facts.kind.name).turn
+        turn = "retry" if facts.next_is_retry else about(seen, facts.name).turn
         times.append((f"next {turn}", stamp(facts.next_at)))
     unused = status.state is State.UNUSED
     return {

@@ -122,7 +122,7 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
         run = facts.last_run
         length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
         last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
-    whole = about(seen, facts.kind.name).whole
+    whole = about(seen, facts.name).whole
     success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
@@ -149,9 +149,9 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     if facts.waiting:
         parts.append(f"{facts.waiting} waiting")
     if facts.blocked:
-        parts.append(f"{facts.blocked} {about(seen, facts.kind.name).blocked}")
+        parts.append(f"{facts.blocked} {about(seen, facts.name).blocked}")
     if facts.next_at:
-        turn = "retry" if facts.next_is_retry else about(seen, facts.kind.name).turn
+        turn = "retry" if facts.next_is_retry else about(seen, facts.name).turn
         parts.append(f"next {turn} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
     return ", ".join(parts)
 

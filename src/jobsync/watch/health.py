@@ -107,7 +107,7 @@ def _of_job(seen: Snapshot, facts: JobFacts) -> Iterator[Problem]:
         yield Problem(name, text, Cause.LOCK_HELD.do(), cause=Cause.LOCK_HELD)
     for run in facts.running:
         if run.alive and seen.now - run.started_at > limit:
-            works = f"run {str(run.run_id)[:8]} works since {stamp(run.started_at)}"
+            works = f"run {run.short} works since {stamp(run.started_at)}"
             text = f"{name}: {works}, more than {span(limit.total_seconds())}"
             yield Problem(name, text, end_advice(run), run.started_at, cause=Cause.RUN_TOO_LONG)
     if facts.enabled and facts.consecutive_failures >= seen.settings.number("alert_after_failures"):

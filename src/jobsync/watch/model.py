@@ -43,6 +43,11 @@ class RunFacts:
     pid: int
     alive: bool = False
 
+    @property
+    def short(self) -> str:
+        """As much of its id as commands ask for."""
+        return str(self.run_id)[:8]
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -119,6 +124,11 @@ class JobFacts(WorkToDo):
         return self.kind.name
 
     @property
+    def alive(self) -> RunFacts | None:
+        """The run that works now."""
+        return next((run for run in self.running if run.alive), None)
+
+    @property
     def got_through_at(self) -> datetime | None:
         """When a run of the whole job last ended without failing; what was held or left out ends a row of failures."""
         through = self.last_status in ("succeeded", "partial", "held")
@@ -191,6 +201,10 @@ class Snapshot:
     def job(self, name: str) -> JobFacts:
         """Return one job."""
         return next(job for job in self.jobs if job.name == name)
+
+    def owner(self, name: str) -> Watched:
+        """Return the slice whose job it is."""
+        return next(each for each in self.watched if each.ABOUT.job == name)
 
     @property
     def runs_clean(self) -> tuple[int, int]:

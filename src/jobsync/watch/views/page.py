@@ -37,7 +37,7 @@ from jobsync.watch.model import (
     Watched,
 )
 from jobsync.watch.sections import read_past, sections_of
-from jobsync.watch.state import about, job_statuses, service_levels
+from jobsync.watch.state import job_statuses, service_levels
 from jobsync.watch.views.charts import draw, draw_strip
 from jobsync.watch.views.json_ import ALL_WELL, headline
 from jobsync.watch.views.templates import render
@@ -262,7 +262,7 @@ def _job(seen: Snapshot, history: PageHistory, status: JobStatus) -> dict[str, A
     if numbers.p95_s is not None and numbers.p50_s is not None:
         times.append(("duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"))
     if facts.next_at:
-        turn = "retry" if facts.next_is_retry else about(seen, facts.name).turn
+        turn = "retry" if facts.next_is_retry else seen.owner(facts.name).ABOUT.turn
         times.append((f"next {turn}", stamp(facts.next_at)))
     unused = status.state is State.UNUSED
     return {

@@ -12,7 +12,7 @@ from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.watch.health import HOW_TO_TELL, NOBODY_TOLD, Health, is_unwatched
 from jobsync.watch.model import CALM, WATCH, JobFacts, JobStatus, Row, Section, Severity, Snapshot, State, Unit, by_hand
 from jobsync.watch.sections import sections_of
-from jobsync.watch.state import about, job_statuses, service_levels, wake_advice
+from jobsync.watch.state import job_statuses, service_levels, wake_advice
 from jobsync.watch.views.json_ import ALL_WELL, headline
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
@@ -122,7 +122,7 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
         run = facts.last_run
         length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
         last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
-    whole = about(seen, facts.name).whole
+    whole = seen.owner(facts.name).ABOUT.whole
     success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
@@ -136,8 +136,8 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     if found.state is not State.RUNNING:
         for run in facts.running:
             words = "running" if run.alive else "dead, its row still says running"
-            yield PLAIN, f"  now    run {str(run.run_id)[:8]} on {visible(run.host)}, pid {run.pid}: {words}"
-    if facts.holder and not any(run.alive for run in facts.running):
+            yield PLAIN, f"  now    run {run.short} on {visible(run.host)}, pid {run.pid}: {words}"
+    if facts.holder and not facts.alive:
         yield WARN, f"  lock   {visible(facts.holder, most=200)}"
     yield PLAIN, f"  next   {_queue(seen, facts)}"
 
@@ -149,9 +149,9 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     if facts.waiting:
         parts.append(f"{facts.waiting} waiting")
     if facts.blocked:
-        parts.append(f"{facts.blocked} {about(seen, facts.name).blocked}")
+        parts.append(f"{facts.blocked} {seen.owner(facts.name).ABOUT.blocked}")
     if facts.next_at:
-        turn = "retry" if facts.next_is_retry else about(seen, facts.name).turn
+        turn = "retry" if facts.next_is_retry else seen.owner(facts.name).ABOUT.turn
         parts.append(f"next {turn} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
     return ", ".join(parts)
 

@@ -270,6 +270,13 @@ class JobStatus:
         """The job's name."""
         return self.facts.name
 
+    @property
+    def severity(self) -> Severity:
+        """How it stands."""
+        if self.state not in CALM:
+            return Severity.BAD
+        return Severity.UNUSED if self.state in (State.OFF, State.UNUSED) else Severity.OK
+
 
 @dataclass(frozen=True)
 class ServiceLevel:

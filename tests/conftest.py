@@ -151,9 +151,10 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[tuple[object, .
 
 
 @pytest.fixture
-def environ(database_url: str) -> dict[str, str]:
-    """The environment of a command."""
+def environ(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a command, which remembers alerts in a folder of its own."""
     return {
+        "STATE_DIRECTORY": str(tmp_path / "state"),
         "JOBSYNC_DATABASE_URL": database_url,
         "JOBSYNC_ENCRYPTION_KEY": TEST_KEY,
         "JOBSYNC_LOG_FORMAT": "json",

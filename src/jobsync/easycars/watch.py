@@ -538,7 +538,6 @@ def _refused(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator
         if cause is not None and found.why_not is None and seen.job(ABOUT.job).enabled:
             yield Problem(
                 f"dealership {found.id}",
-                cause.kind,
                 f"dealership {found.id} {found.name}: {found.error}",
                 cause.do(ID=found.id),
                 found.last_synced_at,
@@ -553,7 +552,6 @@ def _silence(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator
             status = dealership_status(seen, found)
             yield Problem(
                 f"dealership {found.id}",
-                "silence",
                 f"dealership {found.id} {found.name}: {status.why}",
                 status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id),
                 missed,
@@ -566,7 +564,6 @@ def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
         if found.holds:
             yield Problem(
                 f"dealership {found.id}",
-                "held",
                 f"dealership {found.id} {found.name}: {told_held(found)} since {stamp(found.holds[0].since)}, for a"
                 f" person to decide{why_held(found)}",
                 what_of_held(found),
@@ -583,7 +580,6 @@ def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Pro
             words, what = schedule
             yield Problem(
                 f"dealership {found.id}",
-                "settings",
                 f"dealership {found.id} {found.name}: {words}",
                 what,
                 cause=Cause.SCHEDULE_UNREADABLE,

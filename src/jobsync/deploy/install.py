@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from jobsync.deploy.installation import Installation, below
-from jobsync.deploy.units import NAMES, SYSUSERS, TMPFILES, UNITS_FOLDER, render_units, timers_of
+from jobsync.deploy.installation import UNITS_FOLDER, Installation, below
+from jobsync.deploy.units import NAMES, SYSUSERS, TMPFILES, render_units, timers_of
 from jobsync.errors import JobsyncError
 from jobsync.logs import visible
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, SERVICE, Rights, read_rights

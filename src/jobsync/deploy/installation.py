@@ -15,6 +15,7 @@ from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 
 STATE_FOLDER = Path("/var/lib/jobsync")
+UNITS_FOLDER = "/etc/systemd/system"
 # What ProtectHome= and PrivateTmp= hide from a unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
 _ALWAYS_SECRET = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import grp
 import os
 import pwd
@@ -25,74 +24,46 @@ CONFIG_FILE = "/etc/jobsync/config.toml"
 CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 # The user that the units run as, and its group.
 SERVICE = "jobsync"
-_POSTGRES_SCHEMES = ("postgresql", "postgres")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-_LOG_FORMATS = ("auto", "json", "console")
-NAMES = (
-    "JOBSYNC_DATABASE_URL",
-    "JOBSYNC_LOCK_DATABASE_URL",
-    "JOBSYNC_DATABASE_SCHEMA",
-    "JOBSYNC_ENCRYPTION_KEY",
-    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
-    "JOBSYNC_EASYCARS_URL",
-    "JOBSYNC_SRI_URL",
-    "JOBSYNC_PROXY",
-    "JOBSYNC_STORAGE",
-    "JOBSYNC_REPORT_FILE",
-    "JOBSYNC_METRICS_FILE",
-    "JOBSYNC_LOG_LEVEL",
-    "JOBSYNC_LOG_FORMAT",
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_TO",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_ALERT_URLS",
-    "JOBSYNC_PING_URL",
-)
-# Where a timer writes, if they are set; nothing else may be written in the file's folder by the unit of that timer.
-_FILES = ("JOBSYNC_REPORT_FILE", "JOBSYNC_METRICS_FILE")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
 _ALERT_NAMES = (
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_TO",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_ALERT_URLS",
-    "JOBSYNC_PING_URL",
+    *("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK", "JOBSYNC_ALERT_URLS", "JOBSYNC_PING_URL"),
     "JOBSYNC_PROXY",
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """
     What the outside told this process.
 
     `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
     (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`
-    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. Fields
-    that may hold a secret stay out of `repr`.
+    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. `repr`
+    shows no field, as many may hold a secret.
     """
 
-    database_url: str | None = field(default=None, repr=False)
+    database_url: str | None = None
     embedded_folder: Path | None = None
     database_is_default: bool = False
-    lock_database_url: str | None = field(default=None, repr=False)
+    lock_database_url: str | None = None
     database_schema: str = schema_name.DEFAULT
-    encryption_key: bytes | None = field(default=None, repr=False)
-    encryption_key_previous: bytes | None = field(default=None, repr=False)
+    encryption_key: bytes | None = None
+    encryption_key_previous: bytes | None = None
     easycars_url: str | None = None
     sri_url: str | None = None
-    proxy: str | None = field(default=None, repr=False)
-    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    proxy: str | None = None
+    proxies: Mapping[str, str | None] = field(default_factory=dict)
     storage: Path | None = None
     report_file: Path | None = None
     metrics_file: Path | None = None
     log_level: str = "info"
     log_format: str = "auto"
-    smtp_url: str | None = field(default=None, repr=False)
+    smtp_url: str | None = None
     alert_to: str | None = None
-    alert_webhook: str | None = field(default=None, repr=False)
-    alert_urls: str | None = field(default=None, repr=False)
-    ping_url: str | None = field(default=None, repr=False)
+    alert_webhook: str | None = None
+    alert_urls: str | None = None
+    ping_url: str | None = None
     under_systemd: bool = False
 
     @property
@@ -143,71 +114,115 @@ def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str
 
 
 def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, str]) -> Settings:
-    def key_of(name: str) -> bytes | None:
-        text = raw.get(name)
-        if text is None:
-            return None
+    found: dict[str, Any] = {}
+    for name, text in raw.items():
         try:
-            key = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            problems.append(f"{name}: not base64 (expected the base64 of 32 bytes)")
-            return None
-        if len(key) != 32:
-            problems.append(f"{name}: {len(key)} bytes (expected the base64 of 32 bytes)")
-            return None
-        return key
-
-    def url_of(name: str, schemes: tuple[str, ...]) -> str | None:
-        text = raw.get(name)
-        if text is None:
-            return None
-        if schemes == _POSTGRES_SCHEMES and text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            return text  # libpq reads it by rules of its own: a password may hold a [
-        try:
-            parts = urlsplit(text)
-            _ = parts.port  # raises if there is no such port
-        except ValueError:
-            problems.append(f"{name}: not a URL (expected {' or '.join(s + '://…' for s in schemes)})")
-            return None
-        if parts.scheme not in schemes or (parts.scheme in ("http", "https") and not parts.netloc):
-            problems.append(f"{name}: expected {' or '.join(s + '://…' for s in schemes)}")
-            return None
-        return text
-
-    def choice_of(name: str, choices: tuple[str, ...], default: str) -> str:
-        text = raw.get(name, default).strip().lower()
-        if text not in choices:
-            problems.append(f"{name}: expected one of {', '.join(choices)}")
-            return default
-        return text
-
-    _check_places(raw, problems)
-    database_url, embedded_folder = _database(raw, problems)
-    proxy = url_of("JOBSYNC_PROXY", ("http", "https"))
+            found[name.removeprefix("JOBSYNC_").lower()] = _READERS[name](text)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    database = found.pop("database_url", None)
     return Settings(
-        database_url=database_url,
-        embedded_folder=embedded_folder,
+        **found,
+        database_url=database if isinstance(database, str) else None,
+        embedded_folder=database if isinstance(database, Path) else None,
         database_is_default="JOBSYNC_DATABASE_URL" not in raw,
-        lock_database_url=url_of("JOBSYNC_LOCK_DATABASE_URL", _POSTGRES_SCHEMES),
-        database_schema=_schema(raw, problems),
-        encryption_key=key_of("JOBSYNC_ENCRYPTION_KEY"),
-        encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),
-        easycars_url=url_of("JOBSYNC_EASYCARS_URL", ("http", "https")),
-        sri_url=url_of("JOBSYNC_SRI_URL", ("http", "https")),
-        proxy=proxy,
-        proxies=read_proxies(environ, proxy),
-        storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
-        report_file=Path(raw["JOBSYNC_REPORT_FILE"]) if "JOBSYNC_REPORT_FILE" in raw else None,
-        metrics_file=Path(raw["JOBSYNC_METRICS_FILE"]) if "JOBSYNC_METRICS_FILE" in raw else None,
-        log_level=choice_of("JOBSYNC_LOG_LEVEL", LOG_LEVELS, "info"),
-        log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
-        smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
-        alert_to=raw.get("JOBSYNC_ALERT_TO"),
-        alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
-        alert_urls=raw.get("JOBSYNC_ALERT_URLS"),
-        ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
+        proxies=read_proxies(environ, found.get("proxy")),
         under_systemd="INVOCATION_ID" in environ,
     )
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("not base64 (expected the base64 of 32 bytes)") from None
+    if len(key) != 32:
+        raise ValueError(f"{len(key)} bytes (expected the base64 of 32 bytes)")
+    return key
+
+
+def _one(fits: Callable[[str], bool], expected: str, then: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if not fits(text):
+            raise ValueError(expected)
+        return then(text)
+
+    return read
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    return _one(lambda text: _word(text) in choices, f"expected one of {', '.join(choices)}", _word)
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    return _one(lambda text: _is_url(text, schemes), f"expected {' or '.join(f'{scheme}://…' for scheme in schemes)}")
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises if there is no such port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and (bool(parts.netloc) or "http" not in schemes)
+
+
+def _word(text: str) -> str:
+    return text.strip().lower()
+
+
+def _database(text: str) -> str | Path | None:
+    folder = text.removeprefix("embedded:")
+    if folder == text:
+        return str(_one(_is_postgres, "expected postgresql://…, embedded: or embedded:/path")(text))
+    if folder and not _is_absolute(folder):
+        raise ValueError("embedded:/path needs an absolute path")
+    return Path(folder) if folder else None
+
+
+def _is_postgres(text: str) -> bool:
+    return text.startswith(("postgresql://", "postgres://"))  # libpq reads the rest by rules of its own
+
+
+def _is_absolute(text: str) -> bool:
+    return Path(text).is_absolute()
+
+
+def _is_file(text: str) -> bool:
+    return _is_absolute(text) and Path(text).parent != Path("/") and not text.endswith("/")
+
+
+def _schema(text: str) -> str:
+    if (wrong := schema_name.problem_of_schema(text)) is not None:
+        raise ValueError(f"{wrong} (expected a schema's name, such as jobsync)")
+    return text
+
+
+_HTTP = _url("http", "https")
+_ADDRESS = _one(lambda text: not {*"?#"} & {*text}, "a path is appended to it, so nothing may follow a ? or #", _HTTP)
+_FILE = _one(_is_file, "expected the absolute path of a file, in a folder below /", Path)
+# Each raises ValueError with what is expected, never with the text: it may be a secret.
+_READERS: dict[str, Callable[[str], Any]] = {
+    "JOBSYNC_DATABASE_URL": _database,
+    "JOBSYNC_LOCK_DATABASE_URL": _one(_is_postgres, "expected postgresql://… or postgres://…"),
+    "JOBSYNC_DATABASE_SCHEMA": _schema,
+    "JOBSYNC_ENCRYPTION_KEY": _key,
+    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS": _key,
+    "JOBSYNC_EASYCARS_URL": _ADDRESS,
+    "JOBSYNC_SRI_URL": _ADDRESS,
+    "JOBSYNC_PROXY": _HTTP,
+    "JOBSYNC_STORAGE": _one(_is_absolute, "expected an absolute path", Path),
+    "JOBSYNC_REPORT_FILE": _FILE,
+    "JOBSYNC_METRICS_FILE": _FILE,
+    "JOBSYNC_LOG_LEVEL": _choice(*LOG_LEVELS),
+    "JOBSYNC_LOG_FORMAT": _choice("auto", "json", "console"),
+    "JOBSYNC_SMTP_URL": _url("smtp", "smtps"),
+    "JOBSYNC_ALERT_TO": str,
+    "JOBSYNC_ALERT_WEBHOOK": _HTTP,
+    "JOBSYNC_ALERT_URLS": str,
+    "JOBSYNC_PING_URL": _HTTP,
+}
+NAMES = tuple(_READERS)
 
 
 def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
@@ -279,20 +294,6 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             problems.append(f"{path}: {key}: expected text in quotes")
         else:
             yield name, value
-
-
-def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
-    problems.extend(
-        f"{name}: a path is appended to it, so nothing may follow a ? or #"
-        for name in ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
-        if any(sign in raw.get(name, "") for sign in "?#")
-    )
-    if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
-        problems.append("JOBSYNC_STORAGE: expected an absolute path")
-    for name in _FILES:
-        path = Path(raw.get(name, "/srv/file"))
-        if not path.is_absolute() or path.parent == Path("/") or raw.get(name, "").endswith("/"):
-            problems.append(f"{name}: expected the absolute path of a file, in a folder below /")
 
 
 def closed_place(name: str, environ: Mapping[str, str]) -> str | None:
@@ -369,24 +370,3 @@ def _is_closed(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _schema(raw: Mapping[str, str], problems: list[str]) -> str:
-    schema = raw.get("JOBSYNC_DATABASE_SCHEMA", schema_name.DEFAULT)
-    if (wrong := schema_name.problem_of_schema(schema)) is not None:
-        problems.append(f"JOBSYNC_DATABASE_SCHEMA: {wrong} (expected a schema's name, such as jobsync)")
-    return schema
-
-
-def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:
-    text = raw.get("JOBSYNC_DATABASE_URL", "embedded:")
-    if text == "embedded:":
-        return None, None
-    if text.startswith("embedded:"):
-        folder = Path(text.removeprefix("embedded:"))
-        if not folder.is_absolute():
-            problems.append("JOBSYNC_DATABASE_URL: embedded:/path needs an absolute path")
-        return None, folder
-    if not text.startswith(tuple(f"{scheme}://" for scheme in _POSTGRES_SCHEMES)):
-        problems.append("JOBSYNC_DATABASE_URL: expected postgresql://…, embedded: or embedded:/path")
-    return text, None

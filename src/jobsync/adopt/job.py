@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from jobsync.adopt import plan, store
-from jobsync.adopt.original import Original, Row
+from jobsync.adopt.original import Original
 from jobsync.adopt.plan import Leave, Left, Lot, Values
 from jobsync.db.audit import write_audit
 from jobsync.db.tables import dealerships as dealerships_table
@@ -19,7 +20,10 @@ from jobsync.easycars.credentials import Cipher, places_of
 from jobsync.errors import ConfigurationProblem, JobsyncError
 
 COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "settings")
-_AGAIN = "run jobsync adopt again once it is put right there"
+_AGAIN = "; run jobsync adopt again once it is put right there"
+
+
+_Row = tuple[Any, Values]  # id in the original, what is to be written
 
 
 class IdsTaken(JobsyncError):
@@ -124,11 +128,19 @@ class _Adoption:
         if taken:
             raise IdsTaken(taken)
 
-    def _take(self, what: str, number: int, into: dict[int, Values], rule: Callable[..., Values], *given: Any) -> None:
+    def _take(
+        self,
+        what: str,
+        key: Any,
+        into: dict[Any, Values],
+        rule: Callable[..., Values],
+        *given: Any,
+        again: str = _AGAIN,
+    ) -> None:
         try:
-            into[number] = rule(*given)
+            into[key] = rule(*given)
         except Leave as why:
-            self._leave(what, number, f"{why}; {_AGAIN}")
+            self._leave(what, key, f"{why}{again}")
 
     def _leave(self, what: str, number: int | str, reason: str) -> None:
         self.outcome.left.append(Left(what, number, reason))
@@ -166,7 +178,8 @@ class _Adoption:
     def write(self) -> None:
         """Write what is new or changed, and take away what is gone there."""
         wanted = dict(self._dealerships)
-        for number in wanted.keys() - self._write("dealership", wanted.items(), self._write_dealerships):
+        written = self._write("dealership", wanted.items(), partial(store.write_dealerships, self._connection))
+        for number in wanted.keys() - written:
             del self._dealerships[number]
         self._write_credentials()
         self._write_settings()
@@ -179,44 +192,30 @@ class _Adoption:
             told = {"counts": self.outcome.counts, "left": len(self.outcome.left)}
             write_audit(self._connection, "adopt", self._original.source, told)
 
-    def _write(
-        self,
-        what: str,
-        rows: Iterable[tuple[int, Values]],
-        write: Callable[[Sequence[tuple[int, Values]]], None],
-    ) -> set[int]:
+    def _write(self, what: str, rows: Iterable[_Row], write: Callable[[Sequence[_Row]], None]) -> set[int]:
         """Write the rows that are news, count and remember them; returns the ids of all that are here now."""
-        marks: dict[int | str, bytes] = {}
-        news = []
-        ids = set()
-        for number, values in rows:
-            ids.add(number)
-            mark = plan.fingerprint(values)
-            if self._is_news(what, number, mark):
-                marks[number] = mark
-                news.append((number, values))
-        refused = {} if self._dry_run else store.write_each(self._connection, news, write)
-        for number, why in refused.items():
-            self._leave(what, number, f"{why}; {_AGAIN}")
-            del marks[number]
-        self.outcome.counts[_PLURAL[what]] += len(marks)
+        every = list(rows)
+        news = {
+            key: (values, mark) for key, values in every if self._is_news(what, key, mark := plan.fingerprint(values))
+        }
+        refused = {}
         if not self._dry_run:
+            refused = store.write_each(self._connection, [(key, values) for key, (values, _) in news.items()], write)
+        for key, why in refused.items():
+            self._leave(what, key, f"{why}{_AGAIN}")
+            del news[key]
+        self.outcome.counts[what.removesuffix("s") + "s"] += len(news)
+        if not self._dry_run:
+            marks = {key: mark for key, (_, mark) in news.items()}
             store.remember(self._connection, what, self._original.source, marks)
-        if what == "vehicle":
-            self._warn_of_retired(marks)
-        return ids - refused.keys()
-
-    def _warn_of_retired(self, vehicles: Iterable[int | str]) -> None:
-        for number in vehicles:
-            was, _ = self._lot.retired.get(int(number), (None, None))
-            if was is not None:
+        for number in news if what == "vehicle" else ():
+            if number in self._lot.retired:
                 self.outcome.warnings.append(
-                    f"vehicle {number} of dealership {self._lot.dealership_of[int(number)]} has the stock number {was},"
-                    " which another of its vehicles keeps; its own is retired (jobsync stock history)"
+                    f"vehicle {number} of dealership {self._lot.dealership_of[number]} has the stock number"
+                    f" {self._lot.retired[number][0]}, which another of its vehicles keeps; its own is retired"
+                    " (jobsync stock history)"
                 )
-
-    def _write_dealerships(self, rows: Sequence[tuple[int, Values]]) -> None:
-        store.write_dealerships(self._connection, rows, here=self._here["dealership"])
+        return {key for key, _ in every} - refused.keys()
 
     def _write_credentials(self) -> None:
         own = [n for n in self._credentials if n in self._here["credentials"] and not self._knows("credentials", n)]
@@ -226,7 +225,7 @@ class _Adoption:
             )
             self._leave("credentials", number, reason)
         wanted = [row for row in self._credentials.items() if row[0] not in own and row[0] in self._dealerships]
-        self._write("credentials", wanted, lambda rows: store.write_credentials(self._connection, rows))
+        self._write("credentials", wanted, partial(store.write_credentials, self._connection))
         there = {row["dealership_id"] for row in self._original.read_all("credentials", "dealership_id")}
         gone = [n for n in self._here["credentials"] if self._knows("credentials", n) and n not in there]
         self.outcome.counts["credentials"] += len(gone)
@@ -235,25 +234,12 @@ class _Adoption:
             store.forget(self._connection, "credentials", self._original.source, gone)
 
     def _write_settings(self) -> None:
-        rows = self._original.read_all("settings")
-        if self.outcome.untouched:  # they are ours by now
-            return
-        brought: dict[int | str, bytes] = {}
-        for row in rows:
-            key = str(row["key"])
-            try:
-                value = plan.plan_setting(key, row["value"])
-            except Leave as why:
-                self._leave("setting", key, str(why))
-                continue
-            mark = plan.fingerprint({"value": value})
-            if self._is_news("setting", key, mark):
-                brought[key] = mark
-                if not self._dry_run:
-                    store.write_setting(self._connection, key, value)
-        self.outcome.counts["settings"] = len(brought)
-        if not self._dry_run:
-            store.remember(self._connection, "setting", self._original.source, brought)
+        planned: dict[str, Values] = {}
+        for row in (
+            self._original.read_all("settings") if not self.outcome.untouched else ()
+        ):  # else they are ours by now
+            self._take("setting", str(row["key"]), planned, plan.plan_setting, row, again="")
+        self._write("setting", planned.items(), partial(store.write_settings, self._connection))
 
     def _delete_gone(self) -> None:
         """Delete the vehicles that were brought and are no longer there; a dealership that is gone is only named."""
@@ -267,9 +253,7 @@ class _Adoption:
         refused: dict[int, str] = {}
         if gone and not self._dry_run:
             rows = [(number, None) for number in sorted(gone)]
-            refused = store.write_each(
-                self._connection, rows, lambda some: store.delete_vehicles(self._connection, some)
-            )
+            refused = store.write_each(self._connection, rows, partial(store.delete_vehicles, self._connection))
             for what in ("vehicle", "document"):
                 store.forget(self._connection, what, self._original.source, gone - refused.keys())
         for number, why in refused.items():
@@ -277,9 +261,7 @@ class _Adoption:
         self.outcome.counts["vehicles"] += len(gone) - len(refused)
 
     def _write_vehicles(self) -> None:
-        def write(rows: Sequence[tuple[int, Values]]) -> None:
-            store.write_vehicles(self._connection, rows, here=self._here["vehicle"], retired=self._lot.retired)
-
+        write = partial(store.write_vehicles, self._connection, retired=self._lot.retired)
         written: set[int] = set()
         for rows in self._original.read("vehicles"):
             planned = [
@@ -300,7 +282,7 @@ class _Adoption:
                     if row["document"] is not None and number in self._vehicles and number not in told:
                         told.add(number)
                         self._take("document", number, planned, plan.plan_document, row)
-                self._write("document", planned.items(), lambda some: store.write_documents(self._connection, some))
+                self._write("document", planned.items(), partial(store.write_documents, self._connection))
 
     def _write_logs(self) -> None:
         for rows in self._original.read("logs"):
@@ -309,17 +291,8 @@ class _Adoption:
                 number = row["dealership_id"]
                 if number in self._dealerships and not self._knows("log", row["id"]):
                     self._take("log", row["id"], planned, plan.plan_log, row, self._yards.get(number))
-            self._write("log", planned.items(), lambda some: store.write_logs(self._connection, some))
+            self._write("log", planned.items(), partial(store.write_logs, self._connection))
 
 
-_PLURAL = {
-    "dealership": "dealerships",
-    "credentials": "credentials",
-    "vehicle": "vehicles",
-    "document": "documents",
-    "log": "logs",
-}
-
-
-def _opens(cipher: Cipher, dealership_id: int, values: Row) -> bool:
+def _opens(cipher: Cipher, dealership_id: int, values: Values) -> bool:
     return all(cipher.opens(values[place.column], place) for place in places_of(dealership_id))

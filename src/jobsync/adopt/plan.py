@@ -113,19 +113,20 @@ def plan_credentials(row: Row) -> Values:
     }
 
 
-def plan_setting(key: str, value: str | None) -> str:
+def plan_setting(row: Row) -> Values:
     """
     Return a setting's value as it is stored here.
 
     Raises:
         Leave: jobsync has no such setting, or cannot read the value.
     """
+    key, value = str(row["key"]), row["value"]
     kind = CATALOGUE.get(key) if key in SETTINGS else None
     if kind is None:
         raise Leave("jobsync has no such setting")
     if value is None or kind.read(value) is None:
         raise Leave(f"expected {kind.expected}; {kind.consequence}; jobsync settings set {key} …")
-    return kind.spell(value)
+    return {"value": kind.spell(value)}
 
 
 def settle(rows: Iterable[Row], dealerships: Iterable[int]) -> Lot:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, Text, bindparam, cast, delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
-from sqlalchemy.dialects.postgresql import insert as insert_or
+from sqlalchemy import Connection, Table, Text, bindparam, cast, delete, func, null, select, text
+from sqlalchemy.dialects.postgresql import JSONB, REGCLASS, insert
 from sqlalchemy.exc import DBAPIError
 
-from jobsync.db.statements import upsert
+from jobsync.db.statements import read_now, upsert
 from jobsync.db.tables import (
     adopted,
     dealership_settings,
@@ -24,8 +23,6 @@ from jobsync.db.tables import (
 )
 from jobsync.logs import visible
 
-# what is to be written, by the id that it has in the original
-Rows = Mapping[int, Mapping[str, Any]]
 Memory = dict[str, dict[str, bytes]]
 # classes of SQLSTATE with which a database refuses a row; P0001 and others are raised by triggers of its owner
 _OF_A_ROW = ("22", "23", "P0", "44")
@@ -62,7 +59,7 @@ def remember(connection: Connection, what: str, source: str, brought: Mapping[in
     """Keep what was brought, with the hash of what was written."""
     if not brought:
         return
-    statement = insert_or(adopted)
+    statement = insert(adopted)
     new = statement.excluded
     connection.execute(
         statement.on_conflict_do_update(
@@ -107,24 +104,12 @@ def write_each(
     return {**write_each(connection, rows[:middle], write), **write_each(connection, rows[middle:], write)}
 
 
-def _split(rows: Sequence[tuple[int, Any]], here: set[int]) -> tuple[list[Any], list[Any]]:
-    return [row for row in rows if row[0] not in here], [row for row in rows if row[0] in here]
-
-
-def write_dealerships(connection: Connection, rows: Sequence[tuple[int, Any]], *, here: set[int]) -> None:
+def write_dealerships(connection: Connection, rows: Sequence[tuple[int, Any]]) -> None:
     """Insert dealerships under their ids, or change those that are here; with their switch, if they have one."""
     for dealership_id, row in rows:
-        values = {
-            dealerships.c.name: row["name"],
-            dealerships.c.email: row["email"],
-            **({dealerships.c.timezone: row["timezone"]} if row["timezone"] else {}),
-            **({dealerships.c.created_at: row["created_at"]} if row["created_at"] else {}),
-        }
-        if dealership_id in here:
-            values |= {dealerships.c.updated_at: func.now()}
-            connection.execute(update(dealerships).where(dealerships.c.id == dealership_id).values(values))
-        else:
-            connection.execute(insert(dealerships).values({dealerships.c.id: dealership_id, **values}))
+        given = {name: row[name] for name in ("timezone", "created_at") if row[name]}
+        values = {"id": dealership_id, "name": row["name"], "email": row["email"], **given}
+        connection.execute(upsert(dealerships.c.id, {dealerships.c[name]: value for name, value in values.items()}))
         if row["auto_sync"] is not None:
             switch = {
                 dealership_settings.c.dealership_id: dealership_id,
@@ -149,30 +134,24 @@ def delete_credentials(connection: Connection, ids: Iterable[int]) -> None:
     connection.execute(delete(easycar_credentials).where(easycar_credentials.c.dealership_id == func.any(list(ids))))
 
 
-def write_setting(connection: Connection, key: str, value: str) -> None:
-    """Set a setting."""
-    connection.execute(upsert(system_settings.c.key, {system_settings.c.key: key, system_settings.c.value: value}))
+def write_settings(connection: Connection, rows: Sequence[tuple[str, Any]]) -> None:
+    """Set settings, by their keys."""
+    for key, row in rows:
+        values = {system_settings.c.key: key, system_settings.c.value: row["value"]}
+        connection.execute(upsert(system_settings.c.key, values))
 
 
 def write_vehicles(
-    connection: Connection,
-    rows: Sequence[tuple[int, Any]],
-    *,
-    here: set[int],
-    retired: Mapping[int, tuple[str, str]],
+    connection: Connection, rows: Sequence[tuple[int, Any]], *, retired: Mapping[int, tuple[str, str]]
 ) -> None:
     """Insert vehicles under their ids, or change those that are here; a retired number gets a line of history."""
-    new, old = _split(rows, here)
     giving = {number: retired[number] for number, _ in rows if number in retired}
     told = select(vehicles.c.id, vehicles.c.stock_number).where(vehicles.c.id == func.any(list(giving)))
     were = {row.id: row.stock_number for row in connection.execute(told)} if giving else {}
     lines = [(number, was, now) for number, (was, now) in giving.items() if were.get(number) != now]
     # those that give a number up come first, for others may take it
-    for some in (
-        [row for row in (*old, *new) if row[0] in retired],
-        [row for row in (*old, *new) if row[0] not in retired],
-    ):
-        _write_vehicles(connection, *_split(some, here))
+    _write_vehicles(connection, [row for row in rows if row[0] in retired])
+    _write_vehicles(connection, [row for row in rows if row[0] not in retired])
     if lines:
         connection.execute(
             insert(vehicle_changes),
@@ -180,33 +159,18 @@ def write_vehicles(
         )
 
 
-def _write_vehicles(connection: Connection, new: Sequence[Any], old: Sequence[Any]) -> None:
-    if new:
-        dated = [(number, row) for number, row in new if row["created_at"] is not None]
-        undated = [(number, row) for number, row in new if row["created_at"] is None]
-        if dated:
-            connection.execute(
-                insert(vehicles),
-                [{**row, "id": number, "first_seen_at": row["created_at"]} for number, row in dated],
-            )
-        if undated:
-            connection.execute(
-                insert(vehicles), [{**_without(row, "created_at"), "id": number} for number, row in undated]
-            )
-    if old:
-        names = [name for name in old[0][1] if name != "created_at"]
-        values: dict[Any, Any] = {
-            vehicles.c[name]: bindparam(f"new_{name}", type_=vehicles.c[name].type) for name in names
-        }
-        values |= {vehicles.c.content_hash: None, vehicles.c.updated_at: func.now()}
-        connection.execute(
-            update(vehicles).where(vehicles.c.id == bindparam("this")).values(values),
-            [{"this": number, **{f"new_{name}": row[name] for name in names}} for number, row in old],
-        )
-
-
-def _without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != name}
+def _write_vehicles(connection: Connection, rows: Sequence[tuple[int, Any]]) -> None:
+    if not rows:
+        return
+    now = read_now(connection)
+    given = [
+        {"id": number, "first_seen_at": row["created_at"] or now, **row, "created_at": row["created_at"] or now}
+        for number, row in rows
+    ]
+    statement = insert(vehicles)
+    changes = {name: statement.excluded[name] for name in rows[0][1] if name != "created_at"}
+    changes |= {"content_hash": null(), "updated_at": func.now()}
+    connection.execute(statement.on_conflict_do_update(index_elements=[vehicles.c.id], set_=changes), given)
 
 
 def read_vehicles_of(connection: Connection, ids: Iterable[int], dealership_ids: Iterable[int]) -> set[int]:
@@ -232,25 +196,10 @@ def write_documents(connection: Connection, rows: Sequence[tuple[int, Any]]) -> 
         easycar_stock_data.c.api_version: bindparam("version"),
         easycar_stock_data.c.synced_at: synced_at,
     }
-    statement = insert_or(easycar_stock_data).values(values)
-    new = statement.excluded
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[easycar_stock_data.c.vehicle_id],
-            set_={
-                "stock_item_json": new.stock_item_json,
-                "api_version": new.api_version,
-                "synced_at": new.synced_at,
-                "updated_at": func.now(),
-            },
-        ),
+        upsert(easycar_stock_data.c.vehicle_id, values),
         [
-            {
-                "vehicle": number,
-                "document": row["document"],
-                "version": row["api_version"],
-                "synced": row["synced_at"],
-            }
+            {"vehicle": number, "document": row["document"], "version": row["api_version"], "synced": row["synced_at"]}
             for number, row in rows
         ],
     )

@@ -33,7 +33,6 @@ _SMALL_BODY = 16 << 20
 _KEPT_S = 60.0  # an idle connection
 _PIECE = 64 << 10  # bytes, of what is sent at once
 CONNECT_TIMEOUT_S = 10.0  # for address, proxy and TLS together
-_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "jobsync"}
 
 for _name in ("httpx", "httpcore"):  # they log whole URLs, at INFO already
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -93,7 +92,7 @@ class HttpClient:
             )
         except (httpx.InvalidURL, ValueError):
             raise ConfigurationProblem("NO_PROXY: expected names and addresses of hosts, commas between") from None
-        self._client.headers = httpx.Headers(_HEADERS)
+        self._client.headers = httpx.Headers({"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "jobsync"})
         self._most_bytes = most_bytes
         self._large = threading.Lock()
 
@@ -124,7 +123,7 @@ class HttpClient:
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
         """
-        call = _Call(deadline_s, first_byte_s=first_byte_s, sending=sending)
+        call = _Call(deadline_s, first_byte_s, sending)
         with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
             found = {name.lower(): value for name, value in response.headers.items()}
             return HttpAnswer(response.status_code, found, b"" if status_only else self._read(response))
@@ -178,12 +177,7 @@ class HttpClient:
 
 
 def _refuse_redirect(response: httpx.Response) -> None:
-    """
-    A redirect would carry credentials to another place; its host is told, its path may be secret.
-
-    Raises:
-        NoAnswer: it is one.
-    """
+    """A redirect would carry credentials to another place; its host is told, its path may be secret."""
     if not response.has_redirect_location:
         return
     if response.request.method == "HEAD":  # for a check whether a host answers, a status is enough
@@ -201,47 +195,32 @@ def _refuse_redirect(response: httpx.Response) -> None:
 
 
 class _Call:
-    """
-    How far one request is, and until when; its thread's sockets ask it how long they may wait.
-
-    Args:
-        deadline_s: for all of it, the waits of `sending` excepted.
-    """
+    """How far one request is, and until when; its thread's connections ask it how long they may wait."""
 
     def __init__(
         self,
         deadline_s: float,
-        *,
         first_byte_s: float | None = None,
         sending: AbstractContextManager[None] | None = None,
     ) -> None:
         self.deadline_s = deadline_s
         self.heard = False
         self._whole = self.limit = f"no whole answer within {deadline_s:g} s"  # which of the times comes first
-        self.proxy: str | None = None  # whom we speak to while there is no connection to the host itself
+        # while there is no connection to the host itself: until when, and the proxy that we speak to
+        self.connect_by: float | None = None
+        self.proxy: str | None = None
         self._ends_at = time.monotonic() + deadline_s
         self._first_byte_s = first_byte_s
-        self._connect_by: float | None = None
         self._sent_at: float | None = None
         self._sending = sending or nullcontext()
-        self._waiting = ExitStack()
-
-    def connecting(self, proxy: str | None) -> None:
-        """A connection is being made, to the host or to its proxy."""
-        self.proxy = proxy
-        self._connect_by = time.monotonic() + CONNECT_TIMEOUT_S
+        self.waiting = ExitStack()
 
     def left_s(self) -> float:
-        """
-        Return how long the next wait may take.
-
-        Raises:
-            TimeoutError: no time is left.
-        """
+        """Return how long the next wait may take; raises TimeoutError if no time is left."""
         now = time.monotonic()
         limits = [(self._ends_at, self._whole)]
-        if self._connect_by is not None:
-            limits.append((self._connect_by, f"no connection within {CONNECT_TIMEOUT_S:g} s"))
+        if self.connect_by is not None:
+            limits.append((self.connect_by, f"no connection within {CONNECT_TIMEOUT_S:g} s"))
         elif self._first_byte_s is not None and self._sent_at is not None and not self.heard:
             limits.append((self._sent_at + self._first_byte_s, f"no answer began within {self._first_byte_s:g} s"))
         ends_at, self.limit = min(limits)
@@ -252,20 +231,16 @@ class _Call:
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Follow the request through httpcore, which tells every step by this name."""
         if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
-            self.proxy, self._connect_by, self.heard = None, None, False
+            self.proxy, self.connect_by, self.heard = None, None, False
             ready_at = time.monotonic()
             sending, self._sending = self._sending, nullcontext()
-            self._waiting.enter_context(sending)
+            self.waiting.enter_context(sending)
             self._ends_at += time.monotonic() - ready_at
-        elif event == "http11.send_request_body.complete" and self._connect_by is None:
+        elif event == "http11.send_request_body.complete" and self.connect_by is None:
             self._sent_at = time.monotonic()
-            self._waiting.close()
+            self.waiting.close()
         elif event == "proxy.start_tls.started":  # from here on the host itself speaks
             self.proxy = None
-
-    def end(self) -> None:
-        """Nothing is being sent any more, however it ended."""
-        self._waiting.close()
 
 
 _call: ContextVar[_Call] = ContextVar("call")
@@ -273,12 +248,7 @@ _call: ContextVar[_Call] = ContextVar("call")
 
 @contextmanager
 def _exchange(client: httpx.Client, method: str, url: str, call: _Call, **more: Any) -> Iterator[httpx.Response]:
-    """
-    Open one exchange: the answer's head is there, its body still to be read.
-
-    Raises:
-        NoAnswer: whatever goes wrong, until the end of the context.
-    """
+    """Open one exchange, with the answer's body still to be read; what goes wrong until its end is NoAnswer."""
     token = _call.set(call)
     try:
         if not httpx.URL(url).host:
@@ -286,29 +256,20 @@ def _exchange(client: httpx.Client, method: str, url: str, call: _Call, **more: 
         # what stands in the URL is for those who bring no login of their own
         auth = httpx.Auth() if "Authorization" in (more.get("headers") or {}) else httpx.USE_CLIENT_DEFAULT
         timeout = httpx.Timeout(call.deadline_s, connect=min(call.deadline_s, CONNECT_TIMEOUT_S))
-        with client.stream(
-            method, url, auth=auth, timeout=timeout, extensions={"trace": call.trace}, **more
-        ) as response:
+        more |= {"auth": auth, "timeout": timeout, "extensions": {"trace": call.trace}}
+        with client.stream(method, url, **more) as response:
             yield response
-    except _FAULTS as error:
+    except (*_LATE, *_NO_URL, *_BROKEN) as error:
         raise _translated(error, call) from None
     finally:
-        call.end()
+        call.waiting.close()
         _call.reset(token)
 
 
 _LATE = (TimeoutError, httpx.TimeoutException, httpcore.TimeoutException)
 _UNCONNECTED = (httpcore.ConnectError, httpx.ConnectError)
 _NO_URL = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpcore.UnsupportedProtocol, UnicodeError)
-_FAULTS = (
-    OSError,
-    httpx.HTTPError,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    *_LATE,
-    *_NO_URL,
-)
+_BROKEN = (OSError, httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
 
 
 def _translated(error: Exception, call: _Call) -> NoAnswer:
@@ -418,7 +379,7 @@ class _Backend(httpcore.SyncBackend):
 
     def connect_tcp(self, host: str, port: int, *_args: Any, **_more: Any) -> httpcore.NetworkStream:
         call = _call.get()
-        call.connecting(self._proxy)
+        call.proxy, call.connect_by = self._proxy, time.monotonic() + CONNECT_TIMEOUT_S
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:

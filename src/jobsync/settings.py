@@ -10,7 +10,7 @@ import re
 import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,103 +32,7 @@ _ALERT_NAMES = (
 )
 
 
-@dataclass(frozen=True, repr=False)
-class Settings:
-    """
-    What the outside told this process.
-
-    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
-    (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`
-    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. `repr`
-    shows no field, as many may hold a secret.
-    """
-
-    database_url: str | None = None
-    embedded_folder: Path | None = None
-    database_is_default: bool = False
-    lock_database_url: str | None = None
-    database_schema: str = schema_name.DEFAULT
-    encryption_key: bytes | None = None
-    encryption_key_previous: bytes | None = None
-    easycars_url: str | None = None
-    sri_url: str | None = None
-    proxy: str | None = None
-    proxies: Mapping[str, str | None] = field(default_factory=dict)
-    storage: Path | None = None
-    report_file: Path | None = None
-    metrics_file: Path | None = None
-    log_level: str = "info"
-    log_format: str = "auto"
-    smtp_url: str | None = None
-    alert_to: str | None = None
-    alert_webhook: str | None = None
-    alert_urls: str | None = None
-    ping_url: str | None = None
-    under_systemd: bool = False
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """By which ways people are told of what needs one."""
-        told = {
-            "mail": self.smtp_url and self.alert_to,
-            "webhook": self.alert_webhook,
-            "ping": self.ping_url,
-        }
-        services = enumerate(filter(None, re.split(r"[\s,]+", self.alert_urls or "")), 1)
-        named = (f"{url.partition('://')[0].lower()} #{number}" for number, url in services)
-        return (*(name for name, where in told.items() if where), *named)
-
-
-def load_settings(environ: Mapping[str, str]) -> Settings:
-    """
-    Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
-
-    Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is
-    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without the `jobsync_`
-    prefix.
-
-    Raises:
-        ConfigurationProblem: one message that names everything that is wrong, a line each.
-    """
-    problems: list[str] = []
-    settings = _parse(_collect(environ, problems), problems, environ)
-    if problems:
-        raise ConfigurationProblem("configuration: " + "; ".join(problems), problems=problems)
-    return settings
-
-
-def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
-    """
-    Read only what an alert needs to get out; whatever else is wrong may be the very thing to be told.
-
-    Returns the settings, and what is wrong with them: somebody may not be told.
-    """
-    collected: list[str] = []
-    raw = {name: text for name, text in _collect(environ, collected).items() if name in _ALERT_NAMES}
-    others = tuple(f"{name}:" for name in NAMES if name not in _ALERT_NAMES)
-    problems = [words for words in collected if not words.startswith(others)]  # a file's may be about alerts
-    settings = _parse(raw, problems, environ)
-    if settings.smtp_url is None and "JOBSYNC_SMTP_URL" in raw:
-        settings = replace(settings, alert_to=None)  # it has been named; half of mail is not another mistake
-    return settings, tuple(problems)
-
-
-def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, str]) -> Settings:
-    found: dict[str, Any] = {}
-    for name, text in raw.items():
-        try:
-            found[name.removeprefix("JOBSYNC_").lower()] = _READERS[name](text)
-        except ValueError as error:
-            problems.append(f"{name}: {error}")
-    database = found.pop("database_url", None)
-    return Settings(
-        **found,
-        database_url=database if isinstance(database, str) else None,
-        embedded_folder=database if isinstance(database, Path) else None,
-        database_is_default="JOBSYNC_DATABASE_URL" not in raw,
-        proxies=read_proxies(environ, found.get("proxy")),
-        under_systemd="INVOCATION_ID" in environ,
-    )
+# Readers of a setting's text. Each raises ValueError with what is expected, never with the text: it may be a secret.
 
 
 def _key(text: str) -> bytes:
@@ -201,45 +105,119 @@ def _schema(text: str) -> str:
 _HTTP = _url("http", "https")
 _ADDRESS = _one(lambda text: not {*"?#"} & {*text}, "a path is appended to it, so nothing may follow a ? or #", _HTTP)
 _FILE = _one(_is_file, "expected the absolute path of a file, in a folder below /", Path)
-# Each raises ValueError with what is expected, never with the text: it may be a secret.
-_READERS: dict[str, Callable[[str], Any]] = {
-    "JOBSYNC_DATABASE_URL": _database,
-    "JOBSYNC_LOCK_DATABASE_URL": _one(_is_postgres, "expected postgresql://… or postgres://…"),
-    "JOBSYNC_DATABASE_SCHEMA": _schema,
-    "JOBSYNC_ENCRYPTION_KEY": _key,
-    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS": _key,
-    "JOBSYNC_EASYCARS_URL": _ADDRESS,
-    "JOBSYNC_SRI_URL": _ADDRESS,
-    "JOBSYNC_PROXY": _HTTP,
-    "JOBSYNC_STORAGE": _one(_is_absolute, "expected an absolute path", Path),
-    "JOBSYNC_REPORT_FILE": _FILE,
-    "JOBSYNC_METRICS_FILE": _FILE,
-    "JOBSYNC_LOG_LEVEL": _choice(*LOG_LEVELS),
-    "JOBSYNC_LOG_FORMAT": _choice("auto", "json", "console"),
-    "JOBSYNC_SMTP_URL": _url("smtp", "smtps"),
-    "JOBSYNC_ALERT_TO": str,
-    "JOBSYNC_ALERT_WEBHOOK": _HTTP,
-    "JOBSYNC_ALERT_URLS": str,
-    "JOBSYNC_PING_URL": _HTTP,
-}
+
+
+def _read(by: Callable[[str], Any], default: Any = None) -> Any:
+    """Return a field that is the setting of its name, read from its text."""
+    return field(default=default, metadata={"read": by})
+
+
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """
+    What the outside told this process.
+
+    `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
+    (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`
+    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. `repr`
+    shows no field, as many may hold a secret.
+    """
+
+    database_url: str | None = _read(_database)
+    lock_database_url: str | None = _read(_one(_is_postgres, "expected postgresql://… or postgres://…"))
+    database_schema: str = _read(_schema, schema_name.DEFAULT)
+    encryption_key: bytes | None = _read(_key)
+    encryption_key_previous: bytes | None = _read(_key)
+    easycars_url: str | None = _read(_ADDRESS)
+    sri_url: str | None = _read(_ADDRESS)
+    proxy: str | None = _read(_HTTP)
+    storage: Path | None = _read(_one(_is_absolute, "expected an absolute path", Path))
+    report_file: Path | None = _read(_FILE)
+    metrics_file: Path | None = _read(_FILE)
+    log_level: str = _read(_choice(*LOG_LEVELS), "info")
+    log_format: str = _read(_choice("auto", "json", "console"), "auto")
+    smtp_url: str | None = _read(_url("smtp", "smtps"))
+    alert_to: str | None = _read(str)
+    alert_webhook: str | None = _read(_HTTP)
+    alert_urls: str | None = _read(str)
+    ping_url: str | None = _read(_HTTP)
+    embedded_folder: Path | None = None
+    database_is_default: bool = False
+    proxies: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """By which ways people are told of what needs one."""
+        told = {"mail": self.smtp_url and self.alert_to, "webhook": self.alert_webhook, "ping": self.ping_url}
+        services = enumerate(filter(None, re.split(r"[\s,]+", self.alert_urls or "")), 1)
+        named = (f"{url.partition('://')[0].lower()} #{number}" for number, url in services)
+        return (*(name for name, where in told.items() if where), *named)
+
+
+_READERS = {f"JOBSYNC_{each.name.upper()}": each.metadata["read"] for each in fields(Settings) if each.metadata}
 NAMES = tuple(_READERS)
+_Texts = dict[str, tuple[str, Path | None]]  # by name, each with the file that it stands in
 
 
-def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """Gather the raw texts by name; an empty text counts as unset."""
-    return {name: text for name, (text, _) in read_texts(environ, problems).items()}
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """
+    Read every setting: environment first, then `$CREDENTIALS_DIRECTORY/<lower-case name>`, then the configuration file.
+
+    Without that variable the folder is /etc/jobsync/credentials, as far as this user may read it. The file is
+    `$JOBSYNC_CONFIG` or /etc/jobsync/config.toml; its keys are the lower-case names, with or without the `jobsync_`
+    prefix.
+
+    Raises:
+        ConfigurationProblem: one message that names everything that is wrong, a line each.
+    """
+    problems: list[str] = []
+    settings = _parse(read_texts(environ, problems), problems, environ)
+    if problems:
+        raise ConfigurationProblem("configuration: " + "; ".join(problems), problems=problems)
+    return settings
 
 
-def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tuple[str, Path | None]]:
+def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str, ...]]:
+    """
+    Read only what an alert needs to get out; whatever else is wrong may be the very thing to be told.
+
+    Returns the settings, and what is wrong with them: somebody may not be told.
+    """
+    collected: list[str] = []
+    raw = {name: text for name, text in read_texts(environ, collected).items() if name in _ALERT_NAMES}
+    others = tuple(f"{name}:" for name in NAMES if name not in _ALERT_NAMES)
+    problems = [words for words in collected if not words.startswith(others)]  # a file's may be about alerts
+    settings = _parse(raw, problems, environ)
+    if settings.smtp_url is None and "JOBSYNC_SMTP_URL" in raw:
+        settings = replace(settings, alert_to=None)  # it has been named; half of mail is not another mistake
+    return settings, tuple(problems)
+
+
+def _parse(raw: _Texts, problems: list[str], environ: Mapping[str, str]) -> Settings:
+    found: dict[str, Any] = {}
+    for name, (text, _) in raw.items():
+        try:
+            found[name.removeprefix("JOBSYNC_").lower()] = _READERS[name](text)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    database = found.pop("database_url", None)
+    return Settings(
+        **found,
+        database_url=database if isinstance(database, str) else None,
+        embedded_folder=database if isinstance(database, Path) else None,
+        database_is_default="JOBSYNC_DATABASE_URL" not in raw,
+        proxies=read_proxies(environ, found.get("proxy")),
+    )
+
+
+def read_texts(environ: Mapping[str, str], problems: list[str]) -> _Texts:
     """
     Return each setting's text by name, with the file it stands in, None for the environment.
 
     An empty text counts as unset. What cannot be read is added to `problems`.
     """
-    found: dict[str, tuple[str, Path | None]] = {}
     path = Path(environ.get("JOBSYNC_CONFIG") or CONFIG_FILE)
-    for name, text in _from_file(environ, problems):
-        found[name] = (text, path)
+    found: _Texts = {name: (text, path) for name, text in _from_file(environ, problems)}
     folder = environ.get("CREDENTIALS_DIRECTORY")
     for name in NAMES:
         credential = Path(folder or CREDENTIALS_FOLDER) / name.lower()
@@ -364,9 +342,6 @@ def to_open(path: Path, *, mode: int = 0o640) -> str:
 def _is_closed(path: Path) -> bool:
     """Whether a file that this user may not read is there, or may be."""
     try:
-        path.stat()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
+        return bool(path.stat())
+    except OSError as error:
+        return isinstance(error, PermissionError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,18 +12,13 @@ from sqlalchemy import Connection
 from jobsync.adopt import plan, store
 from jobsync.adopt.original import Original
 from jobsync.adopt.plan import Leave, Left, Lot, Values
+from jobsync.db import tables
 from jobsync.db.audit import write_audit
-from jobsync.db.tables import dealerships as dealerships_table
-from jobsync.db.tables import easycar_credentials
-from jobsync.db.tables import vehicles as vehicles_table
 from jobsync.easycars.credentials import Cipher, places_of
 from jobsync.errors import ConfigurationProblem, JobsyncError
 
 COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "settings")
 _AGAIN = "; run jobsync adopt again once it is put right there"
-
-
-_Row = tuple[Any, Values]  # id in the original, what is to be written
 
 
 class IdsTaken(JobsyncError):
@@ -101,23 +96,20 @@ class _Adoption:
         rows = self._original.read_all("dealerships")
         self._there = {row["id"] for row in rows}
         self.outcome.untouched = [row["id"] for row in rows if row["id"] in self._synced]
-        for row in rows:
-            if row["id"] not in self._synced:
-                self._take(
-                    "dealership", row["id"], self._dealerships, plan.plan_dealership, row, switches.get(row["id"])
-                )
-        for row in self._original.read_all("credentials"):
-            if row["dealership_id"] in self._dealerships:
-                self._take("credentials", row["dealership_id"], self._credentials, plan.plan_credentials, row)
+        new = ((row["id"], row, switches.get(row["id"])) for row in rows if row["id"] not in self._synced)
+        self._dealerships = self._planned("dealership", new, plan.plan_dealership)
+        sealed = ((row["dealership_id"], row) for row in self._original.read_all("credentials"))
+        ours = (row for row in sealed if row[0] in self._dealerships)
+        self._credentials = self._planned("credentials", ours, plan.plan_credentials)
         self._yards = {number: values["yard_code"] for number, values in self._credentials.items()}
         of_vehicles = ("id", "dealership_id", "stock_number", "status", "data_source")
         light = (row for batch in self._original.read("vehicles", *of_vehicles) for row in batch)
         self._lot = plan.settle((row for row in light if row["dealership_id"] not in self._synced), self._dealerships)
         self.outcome.left += self._lot.left
         self._here = {
-            "dealership": store.read_ids(self._connection, dealerships_table, self._dealerships),
-            "credentials": store.read_ids(self._connection, easycar_credentials, self._dealerships),
-            "vehicle": store.read_ids(self._connection, vehicles_table, self._lot.dealership_of),
+            "dealership": store.read_ids(self._connection, tables.dealerships, self._dealerships),
+            "credentials": store.read_ids(self._connection, tables.easycar_credentials, self._dealerships),
+            "vehicle": store.read_ids(self._connection, tables.vehicles, self._lot.dealership_of),
         }
         taken = [
             Left(what, number, "this id is here already, and was not brought from this original")
@@ -128,19 +120,17 @@ class _Adoption:
         if taken:
             raise IdsTaken(taken)
 
-    def _take(
-        self,
-        what: str,
-        key: Any,
-        into: dict[Any, Values],
-        rule: Callable[..., Values],
-        *given: Any,
-        again: str = _AGAIN,
-    ) -> None:
-        try:
-            into[key] = rule(*given)
-        except Leave as why:
-            self._leave(what, key, f"{why}{again}")
+    def _planned(
+        self, what: str, rows: Iterable[tuple[Any, ...]], rule: Callable[..., Values], again: str = _AGAIN
+    ) -> dict[Any, Values]:
+        """Return what is to be written, by id; each row is an id and what the rule is given."""
+        planned = {}
+        for key, *given in rows:
+            try:
+                planned[key] = rule(*given)
+            except Leave as why:
+                self._leave(what, key, f"{why}{again}")
+        return planned
 
     def _leave(self, what: str, number: int | str, reason: str) -> None:
         self.outcome.left.append(Left(what, number, reason))
@@ -177,10 +167,8 @@ class _Adoption:
 
     def write(self) -> None:
         """Write what is new or changed, and take away what is gone there."""
-        wanted = dict(self._dealerships)
-        written = self._write("dealership", wanted.items(), partial(store.write_dealerships, self._connection))
-        for number in wanted.keys() - written:
-            del self._dealerships[number]
+        written = self._write("dealership", self._dealerships, store.write_dealerships)
+        self._dealerships = {number: values for number, values in self._dealerships.items() if number in written}
         self._write_credentials()
         self._write_settings()
         self._delete_gone()
@@ -192,22 +180,19 @@ class _Adoption:
             told = {"counts": self.outcome.counts, "left": len(self.outcome.left)}
             write_audit(self._connection, "adopt", self._original.source, told)
 
-    def _write(self, what: str, rows: Iterable[_Row], write: Callable[[Sequence[_Row]], None]) -> set[int]:
+    def _write(self, what: str, planned: Mapping[Any, Values], write: Callable[[Connection, Any], None]) -> set[int]:
         """Write the rows that are news, count and remember them; returns the ids of all that are here now."""
-        every = list(rows)
-        news = {
-            key: (values, mark) for key, values in every if self._is_news(what, key, mark := plan.fingerprint(values))
-        }
+        marks = {key: plan.fingerprint(values) for key, values in planned.items()}
+        news = {key: mark for key, mark in marks.items() if self._is_news(what, key, mark)}
         refused = {}
         if not self._dry_run:
-            refused = store.write_each(self._connection, [(key, values) for key, (values, _) in news.items()], write)
+            refused = store.write_each(self._connection, [(key, planned[key]) for key in news], write)
         for key, why in refused.items():
             self._leave(what, key, f"{why}{_AGAIN}")
             del news[key]
         self.outcome.counts[what.removesuffix("s") + "s"] += len(news)
         if not self._dry_run:
-            marks = {key: mark for key, (_, mark) in news.items()}
-            store.remember(self._connection, what, self._original.source, marks)
+            store.remember(self._connection, what, self._original.source, news)
         for number in news if what == "vehicle" else ():
             if number in self._lot.retired:
                 self.outcome.warnings.append(
@@ -215,17 +200,15 @@ class _Adoption:
                     f" {self._lot.retired[number][0]}, which another of its vehicles keeps; its own is retired"
                     " (jobsync stock history)"
                 )
-        return {key for key, _ in every} - refused.keys()
+        return planned.keys() - refused.keys()
 
     def _write_credentials(self) -> None:
         own = [n for n in self._credentials if n in self._here["credentials"] and not self._knows("credentials", n)]
         for number in own:
-            reason = (
-                f"it has some here that were not brought; to bring the original's: jobsync credentials delete {number}"
-            )
-            self._leave("credentials", number, reason)
-        wanted = [row for row in self._credentials.items() if row[0] not in own and row[0] in self._dealerships]
-        self._write("credentials", wanted, partial(store.write_credentials, self._connection))
+            reason = "it has some here that were not brought; to bring the original's: jobsync credentials delete"
+            self._leave("credentials", number, f"{reason} {number}")
+        wanted = {n: values for n, values in self._credentials.items() if n not in own and n in self._dealerships}
+        self._write("credentials", wanted, store.write_credentials)
         there = {row["dealership_id"] for row in self._original.read_all("credentials", "dealership_id")}
         gone = [n for n in self._here["credentials"] if self._knows("credentials", n) and n not in there]
         self.outcome.counts["credentials"] += len(gone)
@@ -234,18 +217,15 @@ class _Adoption:
             store.forget(self._connection, "credentials", self._original.source, gone)
 
     def _write_settings(self) -> None:
-        planned: dict[str, Values] = {}
-        for row in (
-            self._original.read_all("settings") if not self.outcome.untouched else ()
-        ):  # else they are ours by now
-            self._take("setting", str(row["key"]), planned, plan.plan_setting, row, again="")
-        self._write("setting", planned.items(), partial(store.write_settings, self._connection))
+        rows = () if self.outcome.untouched else self._original.read_all("settings")  # else they are ours by now
+        planned = self._planned("setting", ((str(row["key"]), row) for row in rows), plan.plan_setting, again="")
+        self._write("setting", planned, store.write_settings)
 
     def _delete_gone(self) -> None:
         """Delete the vehicles that were brought and are no longer there; a dealership that is gone is only named."""
         known = {int(number) for number in self._memory.get("dealership", {})}
         there = self._there | self._synced
-        for number in sorted(store.read_ids(self._connection, dealerships_table, known - there)):
+        for number in sorted(store.read_ids(self._connection, tables.dealerships, known - there)):
             self._leave("dealership", number, "it is no longer in the original; here it stays as it is")
         brought = {int(number) for number in self._memory.get("vehicle", {})}
         missing = brought - self._lot.dealership_of.keys() - {left.id for left in self._lot.left}
@@ -253,7 +233,7 @@ class _Adoption:
         refused: dict[int, str] = {}
         if gone and not self._dry_run:
             rows = [(number, None) for number in sorted(gone)]
-            refused = store.write_each(self._connection, rows, partial(store.delete_vehicles, self._connection))
+            refused = store.write_each(self._connection, rows, store.delete_vehicles)
             for what in ("vehicle", "document"):
                 store.forget(self._connection, what, self._original.source, gone - refused.keys())
         for number, why in refused.items():
@@ -261,37 +241,30 @@ class _Adoption:
         self.outcome.counts["vehicles"] += len(gone) - len(refused)
 
     def _write_vehicles(self) -> None:
-        write = partial(store.write_vehicles, self._connection, retired=self._lot.retired)
-        written: set[int] = set()
+        write = partial(store.write_vehicles, retired=self._lot.retired)
         for rows in self._original.read("vehicles"):
-            planned = [
-                (row["id"], plan.plan_vehicle(row, self._lot))
-                for row in rows
-                if self._lot.dealership_of.get(row["id"]) in self._dealerships
-            ]
-            written |= self._write("vehicle", planned, write)
-        self._vehicles = written
+            ours = [row for row in rows if self._lot.dealership_of.get(row["id"]) in self._dealerships]
+            self._vehicles |= self._write(
+                "vehicle", {row["id"]: plan.plan_vehicle(row, self._lot) for row in ours}, write
+            )
 
     def _write_documents(self) -> None:
-        told: set[int] = set()
+        waiting = set(self._vehicles)
         for table in ("documents", "raw"):
             for rows in self._original.read(table):
-                planned: dict[int, Values] = {}
-                for row in rows:
-                    number = row["vehicle_id"]
-                    if row["document"] is not None and number in self._vehicles and number not in told:
-                        told.add(number)
-                        self._take("document", number, planned, plan.plan_document, row)
-                self._write("document", planned.items(), partial(store.write_documents, self._connection))
+                latest = {row["vehicle_id"]: row for row in rows if row["document"] is not None}
+                wanted = [(number, row) for number, row in latest.items() if number in waiting]
+                waiting -= latest.keys()
+                planned = self._planned("document", wanted, plan.plan_document)
+                self._write("document", planned, store.write_documents)
 
     def _write_logs(self) -> None:
         for rows in self._original.read("logs"):
-            planned: dict[int, Values] = {}
-            for row in rows:
-                number = row["dealership_id"]
-                if number in self._dealerships and not self._knows("log", row["id"]):
-                    self._take("log", row["id"], planned, plan.plan_log, row, self._yards.get(number))
-            self._write("log", planned.items(), partial(store.write_logs, self._connection))
+            new = [
+                row for row in rows if row["dealership_id"] in self._dealerships and not self._knows("log", row["id"])
+            ]
+            wanted = ((row["id"], row, self._yards.get(row["dealership_id"])) for row in new)
+            self._write("log", self._planned("log", wanted, plan.plan_log), store.write_logs)
 
 
 def _opens(cipher: Cipher, dealership_id: int, values: Values) -> bool:

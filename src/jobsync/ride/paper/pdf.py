@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
@@ -37,25 +36,15 @@ class UnusablePicture(Exception):
     """The picture is none, too large, or of another kind than PNG and JPEG; the text says which."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """
-    What the file says of itself.
-
-    Args:
-        created: aware; part of the bytes, so never the present.
-        attachment: a file to carry along, its name and its bytes.
-    """
-
-    title: str
-    author: str
-    subject: str
-    keywords: str
-    created: datetime
-    attachment: tuple[str, bytes] | None = None
-
-
-def assemble(pages: Sequence[str], facts: Facts, *, size: fonts.Size, picture: RasterImageInfo | None = None) -> bytes:
+def assemble(
+    pages: Sequence[str],
+    *,
+    size: fonts.Size,
+    picture: RasterImageInfo | None,
+    created: datetime,
+    attachment: tuple[str, bytes] | None,
+    **said: str,
+) -> bytes:
     """
     Return the PDF of these pages.
 
@@ -63,30 +52,30 @@ def assemble(pages: Sequence[str], facts: Facts, *, size: fonts.Size, picture: R
         pages: content streams, latin-1, in points from the lower left corner of an A4 sheet; fonts are called as in
             FONT_NAMES and take two bytes a character (UTF-16, big end first), the picture is PICTURE_NAME.
         size: which size of the font files holds all the characters.
+        created: aware; part of the bytes, so never the present.
+        attachment: a file to carry along, its name and its bytes.
+        said: what the file says of itself: title, author, subject, keywords.
     """
     document = FPDF(unit="pt", format="A4")
     document.set_auto_page_break(False)
     document.allow_images_transparency = False
     document.pdf_version = "1.7"
-    document.set_title(facts.title)
-    document.set_author(facts.author)
-    document.set_subject(facts.subject)
-    document.set_keywords(facts.keywords)
+    for what, text in said.items():
+        getattr(document, f"set_{what}")(text)
     document.set_creator("jobsync")
     document.set_lang("es-EC")
-    document.set_creation_date(facts.created)
+    document.set_creation_date(created)
     document.str_alias_nb_pages = ""
     for content in pages:
         document.add_page()
         document.pages[document.page].contents = bytearray(content.encode("latin-1"))
-    if facts.attachment is not None:
-        name, data = facts.attachment
+    if attachment is not None:
         document.embed_file(
-            bytes=data,
-            basename=name,
+            bytes=attachment[1],
+            basename=attachment[0],
             mime_type="application/xml",
             associated_file_relationship="Source",
-            modification_date=facts.created,
+            modification_date=created,
             compress=True,
             checksum=True,
         )

@@ -62,9 +62,6 @@ def test_parts() -> None:
         key.ruc,
         key.environment,
         key.series_number,
-        key.numeric_code,
-        key.emission_type,
-        key.check_digit,
         str(key),
     ) == (
         GOOD,
@@ -74,9 +71,6 @@ def test_parts() -> None:
         "1792177758001",
         "test",
         "001-002-000000030",
-        "12345678",
-        "1",
-        5,
         GOOD,
     )
 

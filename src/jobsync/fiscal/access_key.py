@@ -66,8 +66,6 @@ class AccessKey:
         document_code: the SRI's two digits for the kind of document.
         ruc: the issuer's 13 digits.
         series_number: establishment, point of emission and sequence, `001-002-000000030`.
-        numeric_code: eight digits that the issuer chose freely.
-        emission_type: 1; old documents of a contingency have 2.
     """
 
     text: str
@@ -76,9 +74,6 @@ class AccessKey:
     ruc: str
     environment: Environment
     series_number: str
-    numeric_code: str
-    emission_type: str
-    check_digit: int
 
     def __str__(self) -> str:
         return self.text
@@ -115,12 +110,6 @@ def check_digit(first_48: str) -> int:
 
     >>> check_digit("0" * 48)
     0
-    >>> check_digit("0" * 40 + "41261533")
-    6
-    >>> check_digit("040720190117921777580011001002000000030123456781")
-    5
-    >>> check_digit("030720190117921777580011001002000000028123456781")
-    1
     >>> check_digit("160920260117600132100011001001000940421234478361")
     1
     """
@@ -163,9 +152,6 @@ def parse_access_key(text: str) -> AccessKey:
         ruc=text[10:23],
         environment=ENVIRONMENTS[text[23]],
         series_number=f"{text[24:27]}-{text[27:30]}-{text[30:39]}",
-        numeric_code=text[39:47],
-        emission_type=text[47],
-        check_digit=found,
     )
 
 

@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 
 from jobsync.fiscal.access_key import ENVIRONMENTS, DocumentKind, Environment
-from jobsync.fiscal.element import Amount, Unknown, tag
+from jobsync.fiscal.element import Amount, tag
 
 _KEY = re.compile(r"[0-9]{49}")
 _DATE = re.compile(r"([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})")
@@ -180,16 +180,6 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class ReimbursementTotals:
-    """What all reimbursed documents come to; `code` is 41."""
-
-    code: str | None = tag("codDocReembolso")
-    documents: Amount | None = tag("totalComprobantesReembolso")
-    base: Amount | None = tag("totalBaseImponibleReembolso")
-    tax: Amount | None = tag("totalImpuestoReembolso")
-
-
-@dataclass(frozen=True, slots=True)
 class Reimbursement:
     """One document that somebody paid for the buyer (`reembolsoDetalle`)."""
 
@@ -230,37 +220,11 @@ class Transport:
 
 
 @dataclass(frozen=True, slots=True)
-class ThirdPartyItem:
-    """Money collected for somebody else; part of the total."""
-
-    concept: str | None = tag("concepto")
-    total: Amount | None = tag("total")
-
-
-@dataclass(frozen=True, slots=True)
-class FiscalMachine:
-    """The machine that printed the document."""
-
-    brand: str | None = tag("marca")
-    model: str | None = tag("modelo")
-    serial: str | None = tag("serie")
-
-
-@dataclass(frozen=True, slots=True)
-class Modified:
-    """The document that a note changes; `code` is a document code."""
-
-    code: str | None = tag("codDocModificado")
-    number: str | None = tag("numDocModificado")
-    issue_date: str | None = tag("fechaEmisionDocSustento")
-
-
-@dataclass(frozen=True, slots=True)
 class Charge:
-    """One `motivo` of a debit note."""
+    """Money with its reason: a `motivo` of a debit note, a `rubro` that is collected for somebody else."""
 
-    reason: str | None = tag("razon")
-    amount: Amount | None = tag("valor")
+    reason: str | None = tag("razon", "concepto")
+    amount: Amount | None = tag("valor", "total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +234,18 @@ class Sale:
 
     Args:
         party: the buyer; of a purchase settlement, which the buyer writes, the supplier.
+        modified_code: of the document that a note changes.
         charges: a debit note has them where others have lines.
         fuel_withheld: the retentions within fuel invoices.
-        transport: the delivery note that an invoice stands for.
+        reimbursed_code: 41; what all reimbursed documents come to follows it.
+        transports: the delivery note that an invoice stands for, if it does.
+        third_party_items: part of the total.
     """
 
     party: Party = tag("info")
-    modified: Modified | None = tag("info")
+    modified_code: str | None = tag("info/codDocModificado")
+    modified_number: str | None = tag("info/numDocModificado")
+    modified_issue_date: str | None = tag("info/fechaEmisionDocSustento")
     reason: str | None = tag("info/motivo")
     lines: tuple[Line, ...] = tag("detalles/detalle")
     charges: tuple[Charge, ...] = tag("motivos/motivo")
@@ -292,12 +261,15 @@ class Sale:
     payments: tuple[Payment, ...] = tag("info/pagos/pago")
     withheld_vat: Amount | None = tag("info/valorRetIva")
     withheld_income: Amount | None = tag("info/valorRetRenta")
-    export: Export | None = tag("info")
-    reimbursement_totals: ReimbursementTotals | None = tag("info")
+    export: Export = tag("info")
+    reimbursed_code: str | None = tag("info/codDocReembolso")
+    reimbursed_total: Amount | None = tag("info/totalComprobantesReembolso")
+    reimbursed_base: Amount | None = tag("info/totalBaseImponibleReembolso")
+    reimbursed_tax: Amount | None = tag("info/totalImpuestoReembolso")
     reimbursements: tuple[Reimbursement, ...] = tag("reembolsos/reembolsoDetalle")
     fuel_withheld: tuple[Tax, ...] = tag("retenciones/retencion")
-    transport: Transport | None = tag("infoSustitutivaGuiaRemision")
-    third_party_items: tuple[ThirdPartyItem, ...] = tag("otrosRubrosTerceros/rubro")
+    transports: tuple[Transport, ...] = tag("infoSustitutivaGuiaRemision")
+    third_party_items: tuple[Charge, ...] = tag("otrosRubrosTerceros/rubro")
     negotiable_email: str | None = tag("tipoNegociable/correo")
 
 
@@ -311,23 +283,6 @@ class SupportingDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Dividend:
-    """When a dividend was paid, the income tax the company paid on it, the year it was earned in."""
-
-    paid: str | None = tag("fechaPagoDiv")
-    income_tax: Amount | None = tag("imRentaSoc")
-    year: str | None = tag("ejerFisUtDiv")
-
-
-@dataclass(frozen=True, slots=True)
-class Bananas:
-    """How many boxes were bought, and the price of one."""
-
-    boxes: Amount | None = tag("numCajBan")
-    price: Amount | None = tag("precCajBan")
-
-
-@dataclass(frozen=True, slots=True)
 class Withheld:
     """
     One retention; both versions of the document lead to these.
@@ -335,6 +290,8 @@ class Withheld:
     Args:
         tax: 1 renta, 2 IVA, 6 ISD.
         code: `codigoRetencion`.
+        dividend_income_tax, dividend_year: what the company paid on the dividend, the year it was earned in.
+        banana_price: of one box.
     """
 
     document: SupportingDocument = tag("")
@@ -343,8 +300,11 @@ class Withheld:
     base: Amount | None = tag("baseImponible")
     percent: Amount | None = tag("porcentajeRetener")
     amount: Amount | None = tag("valorRetenido")
-    dividend: Dividend | None = tag("dividendos")
-    bananas: Bananas | None = tag("compraCajBanano")
+    dividend_paid: str | None = tag("dividendos/fechaPagoDiv")
+    dividend_income_tax: Amount | None = tag("dividendos/imRentaSoc")
+    dividend_year: str | None = tag("dividendos/ejerFisUtDiv")
+    banana_boxes: Amount | None = tag("compraCajBanano/numCajBan")
+    banana_price: Amount | None = tag("compraCajBanano/precCajBan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,7 +371,7 @@ class Document:
         series_number: the number people call it by: 001-001-000000001, as far as its parts are there.
         issue_date_text: `fechaEmision` as sent; delivery notes have none.
         additional: `infoAdicional`, in its order.
-        unknown: elements that nothing reads.
+        unknown: paths of elements that nothing reads.
     """
 
     NOT_PRINTED = ("infoTributaria/codDoc",)
@@ -426,8 +386,10 @@ class Document:
     series_number: str | None = tag(*_SERIES, joined=True)
     issue_date_text: str | None = tag("info/fechaEmision")
     additional: tuple[Field, ...] = tag("infoAdicional/campoAdicional")
-    machine: FiscalMachine | None = tag("maquinaFiscal")
-    unknown: tuple[Unknown, ...] = ()
+    machine_brand: str | None = tag("maquinaFiscal/marca")
+    machine_model: str | None = tag("maquinaFiscal/modelo")
+    machine_serial: str | None = tag("maquinaFiscal/serie")
+    unknown: tuple[str, ...] = ()
 
     @property
     def environment(self) -> Environment | None:

@@ -28,22 +28,14 @@ DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
-_TEXT_KEPT = 200
 _SIGNATURE = "Signature"
 _Noun = TypeVar("_Noun")
 
 
 class UnreadableDocument(JobsyncError):
-    """
-    The XML is none, or lacks what no fiscal document can lack.
+    """The XML is none, or lacks what no fiscal document can lack; the text names element and line."""
 
-    Args:
-        path: the element, from the root: `factura/infoTributaria/ruc`; empty if the XML as a whole is meant.
-        line: where its parent, or the trouble, stands in the XML; 0 if unknown.
-    """
-
-    def __init__(self, reason: str, *, path: str = "", line: int = 0) -> None:
-        self.reason, self.path, self.line = reason, path, line
+    def __init__(self, reason: str, *, line: int = 0) -> None:
         super().__init__(f"the fiscal document is unreadable: {reason}" + (f" (line {line})" if line else ""))
 
 
@@ -82,15 +74,6 @@ def exact() -> AbstractContextManager[Context]:
     return localcontext(prec=4 * _DIGITS_MOST)
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """An element that nothing reads: its path from the root, its line, the beginning of its text."""
-
-    path: str
-    line: int
-    text: str = ""
-
-
 class Element:
     """
     An element whose children are taken one by one; what is left is unknown.
@@ -103,7 +86,7 @@ class Element:
     def __init__(self, node: etree._Element, path: str, opened: list[Element]) -> None:
         children: dict[str, list[etree._Element]] = {}
         for child in node:
-            children.setdefault(_local(child.tag), []).append(child)
+            children.setdefault(child.tag.rpartition("}")[2], []).append(child)
         self._node, self._path, self._children, self._opened = node, path, children, opened
         self._found: dict[str, list[Element]] = {}
         opened.append(self)
@@ -112,7 +95,7 @@ class Element:
     def root(cls, xml: bytes) -> Element:
         """Return the root of an XML; raise UnreadableDocument if it is none."""
         node = _parse(xml)
-        return cls(node, _local(node.tag), [])
+        return cls(node, node.tag.rpartition("}")[2], [])
 
     @property
     def name(self) -> str:
@@ -122,7 +105,7 @@ class Element:
     @property
     def line(self) -> int:
         """Where it begins in the XML."""
-        return _line_of(self._node)
+        return cast("int | None", self._node.sourceline) or 0
 
     def open_head(self, name: str, called: str) -> None:
         """Open the first child of a name, and that one alone; paths may begin with either name."""
@@ -156,13 +139,13 @@ class Element:
         """
         if nodes := self._children.get(path):
             return _text(nodes.pop(0)) or None
-        holders, _, name = path.rpartition("/")
-        if holders:
+        if "/" in path:
+            holders, _, name = path.rpartition("/")
             found = self.each(holders)
             return found[0].text(name) if found else None
-        if name == ".":
+        if path == ".":
             return _text(self._node) or None
-        return str(self._node.get(name[1:]) or "").strip() or None if name[0] == "@" else None
+        return str(self._node.get(path[1:]) or "").strip() or None if path[0] == "@" else None
 
     def need(self, path: str) -> str:
         """Return the text at a path; raise UnreadableDocument without one."""
@@ -180,21 +163,19 @@ class Element:
                 holder.skip(name)
         self._children.pop(name, None)
 
-    def unread(self) -> tuple[Unknown, ...]:
-        """Return what was not taken, here and in every element opened from the same root."""
-        return tuple(unknown for element in self._opened for unknown in element.left())
+    def unread(self) -> tuple[str, ...]:
+        """Return the paths of what was not taken, here and in every element opened from the same root."""
+        return tuple(path for element in self._opened for path in element.left())
 
-    def left(self) -> Iterator[Unknown]:
-        """Iterate over the children that were not taken, but for the signature."""
+    def left(self) -> Iterator[str]:
+        """Iterate over the paths of the children that were not taken, but for the signature."""
         for name, nodes in self._children.items():
-            for node in nodes:
-                if name != _SIGNATURE:
-                    yield Unknown(f"{self._path}/{name}", _line_of(node), _text(node)[:_TEXT_KEPT])
+            if nodes and name != _SIGNATURE:
+                yield f"{self._path}/{name}"
 
     def error(self, name: str, what: str) -> UnreadableDocument:
         """Return the error for a child, in the words for what is wrong with it."""
-        path = f"{self._path}/{name}"
-        return UnreadableDocument(f"{path} {what}", path=path, line=self.line)
+        return UnreadableDocument(f"{self._path}/{name} {what}", line=self.line)
 
 
 def _parse(xml: bytes) -> etree._Element:
@@ -229,14 +210,6 @@ def _is_utf8(xml: bytes) -> bool:
     return True
 
 
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
-
-
-def _line_of(node: etree._Element) -> int:
-    return cast("int | None", node.sourceline) or 0
-
-
 def _text(node: etree._Element) -> str:
     return (node.text or "").strip()
 
@@ -251,8 +224,8 @@ def tag(*paths: str, default: str | None = None, joined: bool = False) -> Any:
     Declare where a field of a noun is read; its type says how.
 
     `str` and `Amount` are the text at the first path that says something, and needed unless None or a default may take
-    their place. A noun stands at its path, with an empty one among the fields of its holder; None may take its place if
-    nothing in it says anything. A tuple has all nouns at its paths, without those that are false.
+    their place. A noun stands at its path, with an empty one among the fields of its holder. A tuple has all nouns at
+    its paths, without those that are false.
 
     Args:
         joined: the text is in parts, one a path; hyphens come between.
@@ -285,7 +258,7 @@ def _step(kind: Any, paths: tuple[str, ...], default: str | None, joined: bool) 
         return lambda at: tuple(found for path in paths for one in at.each(path) if (found := read(noun, one)))
     [path] = paths[:1]
     if noun not in (str, Amount):
-        return partial(_read_part, noun, path, needed)
+        return lambda at: read(noun, at.require(path) if path else at)
     if joined:
         return lambda at: "-".join(filter(None, map(at.text, paths))) or None
     if needed:
@@ -298,11 +271,7 @@ def _step(kind: Any, paths: tuple[str, ...], default: str | None, joined: bool) 
 
 
 def _first_text(paths: tuple[str, ...], default: str | None, at: Element) -> str | None:
-    return next(filter(None, map(at.text, paths)), default)
-
-
-def _read_part(noun: type[_Noun], path: str, needed: bool, at: Element) -> _Noun | None:
-    if needed:
-        return read(noun, at.require(path) if path else at)
-    known = next((read_fields(noun, found) for found in at.each(path)), {})
-    return noun(**known) if any(known.values()) else None
+    for path in paths:
+        if text := at.text(path):
+            return text
+    return default

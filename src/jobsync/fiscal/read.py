@@ -92,7 +92,7 @@ def _opened(xml: bytes) -> tuple[Element, _Form]:
     root = Element.root(xml)
     form = _FORMS.get(root.name.lower())
     if form is None:
-        raise UnreadableDocument(f"its root is <{root.name}>, not a fiscal document", path=root.name, line=root.line)
+        raise UnreadableDocument(f"its root is <{root.name}>, not a fiscal document", line=root.line)
     root.open_head("infoTributaria", "infoTributaria")
     root.open_head(form.info, "info")
     return root, form

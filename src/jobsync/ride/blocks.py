@@ -67,7 +67,7 @@ class Entry:
     A label with its value.
 
     Args:
-        columns: how many of the twelve of a row are its own; what is left too if it is the last.
+        columns: how many of the twelve of a row are its own; what is left too if it is the row's last.
         ink: what the value is written with.
     """
 
@@ -350,33 +350,44 @@ class _Texts:
 
 # --- named fields ----------------------------------------------------------------------------------------------------
 
-_FieldCell = tuple[float, Entry, list[str]]
-_FieldRow = tuple[float, list[_FieldCell]]
+_FieldRow = tuple[float, list[tuple[float, Entry, list[str]]]]
 
 
-def draw_fields(flow: Flow, rows: Iterable[Sequence[Entry]], *, title: str | None = None) -> None:
-    """Draw rows of labelled values in a box; values that are absent leave no room, and without any there is no box."""
-    sheet, inner = flow.sheet, WIDTH - 2 * PAD
+def draw_fields(flow: Flow, *entries: Entry, title: str | None = None) -> None:
+    """
+    Draw labelled values in a box, in rows of twelve columns.
+
+    Values that are absent leave no room: the others of their row move up. Without any value there is no box.
+    """
     heading = SECTION.line_mm + 0.8 if title else 0.0
     room = flow.page_room_mm - heading - 2 * PAD
+    rows: list[list[Entry]] = [[]]
+    for entry in entries:
+        rows[-1].append(entry)
+        if sum(one.columns for one in rows[-1]) >= 12:
+            rows.append([])
     boxes: list[list[_FieldRow]] = [[]]  # one, unless the rows take more than a page
     for row in rows:
-        texts = [(entry, head_text(sheet, entry.value)) for entry in row if entry.value and entry.value.strip()]
-        place, tall, cells = 0, 0.0, []
-        for entry, text in texts:
-            columns = entry.columns if entry is not texts[-1][0] else max(entry.columns, 12 - place)
-            lines = sheet.wrap(text, inner * columns / 12 - 3, entry.ink)
-            cells.append((LEFT + PAD + inner * place / 12, entry, lines))
-            tall = max(tall, len(lines) * entry.ink.line_mm)
-            place += columns
+        height, cells = _lay_row(flow.sheet, [entry for entry in row if entry.value and entry.value.strip()])
         if cells:
-            height = LABEL.line_mm + tall + 1.2
             if boxes[-1] and sum(high for high, _ in boxes[-1]) + height > room:
                 boxes.append([])
             boxes[-1].append((height, cells))
     for box in filter(None, boxes):
         _draw_field_box(flow, box, title, heading)
         title, heading = None, 0.0
+
+
+def _lay_row(sheet: Sheet, row: Sequence[Entry]) -> _FieldRow:
+    """Return a row's height, and of each value where it stands and its lines; the last takes what is left."""
+    place, tall, cells, inner = 0, 0.0, [], WIDTH - 2 * PAD
+    for index, entry in enumerate(row, 1):
+        columns = entry.columns if index < len(row) else 12 - place
+        lines = sheet.wrap(head_text(sheet, entry.value), inner * columns / 12 - 3, entry.ink)
+        cells.append((LEFT + PAD + inner * place / 12, entry, lines))
+        tall = max(tall, len(lines) * entry.ink.line_mm)
+        place += columns
+    return LABEL.line_mm + tall + 1.2, cells
 
 
 def _draw_field_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, heading: float) -> None:
@@ -394,17 +405,6 @@ def _draw_field_box(flow: Flow, rows: Sequence[_FieldRow], title: str | None, he
             sheet.write_lines(x, y + LABEL.line_mm, lines, entry.ink)
         y += high
     flow.y += height + GAP
-
-
-def packed(*entries: Entry) -> list[list[Entry]]:
-    """Return the entries that hold anything, as many to a row as it has room for."""
-    rows: list[list[Entry]] = [[]]
-    for entry in entries:
-        if entry.value and entry.value.strip():
-            if sum(one.columns for one in rows[-1]) + entry.columns > 12:
-                rows.append([])
-            rows[-1].append(entry)
-    return rows
 
 
 # --- lines, and what stands below them -------------------------------------------------------------------------------

@@ -9,11 +9,9 @@ from jobsync.fiscal.access_key import DocumentKind
 from jobsync.fiscal.document import (
     DeliveryNote,
     Document,
-    Export,
     Field,
     Good,
     Line,
-    Party,
     Recipient,
     Reimbursement,
     Sale,
@@ -32,7 +30,6 @@ from jobsync.ride.blocks import (
     draw_fields,
     draw_lines,
     information_pieces,
-    packed,
     small_table,
     table,
     total_pieces,
@@ -64,26 +61,39 @@ def draw(flow: Flow, document: Document) -> None:
 
 
 def _draw_sale(flow: Flow, document: Document, sale: Sale) -> None:
-    kind, sheet = document.kind, flow.sheet
-    called = " (Proveedor)" if kind is DocumentKind.PURCHASE_SETTLEMENT else ""
-    date_called = "Fecha Emisión" if kind in (DocumentKind.CREDIT_NOTE, DocumentKind.DEBIT_NOTE) else "Fecha"
-    rows = [_party_row(sale.party, document, called=called, date_called=date_called)]
-    if modified := sale.modified:
-        rows.append(
-            [
-                Entry("Comprobante que se modifica", codes.DOCUMENTS.get(modified.code or "", modified.code)),
-                Entry("Número", modified.number),
-                Entry("Fecha Emisión (Comprobante a modificar)", modified.issue_date),
-            ]
-        )
-    rows += packed(
+    kind, sheet, party = document.kind, flow.sheet, sale.party
+    note = kind in (DocumentKind.CREDIT_NOTE, DocumentKind.DEBIT_NOTE)
+    draw_fields(
+        flow,
+        Entry(_NAME + (" (Proveedor)" if kind is DocumentKind.PURCHASE_SETTLEMENT else ""), party.name, 6, PARTY),
+        Entry("Identificación", party.id, 3, PARTY),
+        Entry("Fecha Emisión" if note else "Fecha", document.issue_date_text, 3, PARTY),
+        Entry("Comprobante que se modifica", codes.DOCUMENTS.get(sale.modified_code or "", sale.modified_code)),
+        Entry("Número", sale.modified_number),
+        Entry("Fecha Emisión (Comprobante a modificar)", sale.modified_issue_date, 6),
         Entry("Placa / Matrícula", sale.plate),
         Entry("Guía", sale.delivery_note),
-        Entry("Dirección", sale.party.address, 6),
+        Entry("Dirección", party.address, 6),
+        Entry("Razón de Modificación", sale.reason, 12),
     )
-    draw_fields(flow, [*rows, [Entry("Razón de Modificación", sale.reason, 12)]])
-    if sale.export:
-        _draw_export(flow, sale.export)
+    export = sale.export
+    draw_fields(
+        flow,
+        Entry("Comercio Exterior", export.foreign_trade, 2),
+        Entry("Incoterm", export.incoterm, 2),
+        Entry("Lugar Incoterm", export.incoterm_place, 4),
+        Entry("Incoterm Total sin Impuestos", export.incoterm_untaxed, 4),
+        Entry("País Origen", export.origin_country, 2),
+        Entry("País Destino", export.destination_country, 2),
+        Entry("País Adquisición", export.purchase_country, 2),
+        Entry("Puerto Embarque", export.loading_port),
+        Entry("Puerto Destino", export.discharge_port),
+        Entry("Flete Internacional", money(export.freight)),
+        Entry("Seguro Internacional", money(export.insurance)),
+        Entry("Gastos Aduaneros", money(export.customs)),
+        Entry("Gastos Transporte Otros", money(export.other_transport)),
+        title="Exportación",
+    )
     charges = table(
         Column("Razón de la Modificación", [charge.reason or " " for charge in sale.charges]),
         Column("Valor de la Modificación", [money(charge.amount) for charge in sale.charges], "number"),
@@ -97,8 +107,8 @@ def _draw_sale(flow: Flow, document: Document, sale: Sale) -> None:
     draw_lines(flow, lines if lines.columns else charges, totals, _sale_notes(sheet, document, sale))
     flow.y += GAP
     _draw_reimbursements(flow, sale)
-    if sale.transport:
-        _draw_transport(flow, sale.transport)
+    for transport in sale.transports:
+        _draw_transport(flow, transport)
 
 
 def _lines_table(sale: Sale, kind: DocumentKind) -> Table:
@@ -165,47 +175,19 @@ def _sale_notes(sheet: Sheet, document: Document, sale: Sale) -> list[Piece]:
     ]
 
 
-def _draw_export(flow: Flow, export: Export) -> None:
-    draw_fields(
-        flow,
-        [
-            [
-                Entry("Comercio Exterior", export.foreign_trade, 2),
-                Entry("Incoterm", export.incoterm, 2),
-                Entry("Lugar Incoterm", export.incoterm_place, 4),
-                Entry("Incoterm Total sin Impuestos", export.incoterm_untaxed, 4),
-            ],
-            [
-                Entry("País Origen", export.origin_country, 2),
-                Entry("País Destino", export.destination_country, 2),
-                Entry("País Adquisición", export.purchase_country, 2),
-                Entry("Puerto Embarque", export.loading_port),
-                Entry("Puerto Destino", export.discharge_port),
-            ],
-            [
-                Entry("Flete Internacional", money(export.freight)),
-                Entry("Seguro Internacional", money(export.insurance)),
-                Entry("Gastos Aduaneros", money(export.customs)),
-                Entry("Gastos Transporte Otros", money(export.other_transport)),
-            ],
-        ],
-        title="Exportación",
-    )
-
-
 def _draw_reimbursements(flow: Flow, sale: Sale) -> None:
     """Draw the documents that somebody paid for the buyer, a row a document, below their sums."""
-    paid, totals = sale.reimbursements, sale.reimbursement_totals
-    if totals:
-        sums = [amount for amount in (totals.documents, totals.base, totals.tax) if amount is not None]
-        if paid or not sums or any(map(has_value, sums)):  # zeros without such documents say nothing
-            row = [
-                Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, totals.code)),
-                Entry("Total Comprobantes Reembolso", money(totals.documents)),
-                Entry("Total Base Imponible Reembolso", money(totals.base)),
-                Entry("Total Impuesto Reembolso", money(totals.tax)),
-            ]
-            draw_fields(flow, [row], title="Reembolso de Gastos")
+    paid = sale.reimbursements
+    sums = [sum_ for sum_ in (sale.reimbursed_total, sale.reimbursed_base, sale.reimbursed_tax) if sum_ is not None]
+    if paid or not sums or any(map(has_value, sums)):  # zeros without such documents say nothing
+        draw_fields(
+            flow,
+            Entry("Código Documento Reembolso", codes.named(codes.DOCUMENTS, sale.reimbursed_code)),
+            Entry("Total Comprobantes Reembolso", money(sale.reimbursed_total)),
+            Entry("Total Base Imponible Reembolso", money(sale.reimbursed_base)),
+            Entry("Total Impuesto Reembolso", money(sale.reimbursed_tax)),
+            title="Reembolso de Gastos",
+        )
     if not paid:
         return
     flow.need(20)
@@ -239,30 +221,23 @@ def _supplier(one: Reimbursement) -> str:
 def _draw_transport(flow: Flow, transport: Transport) -> None:
     draw_fields(
         flow,
-        [
-            [
-                Entry(f"{_NAME} (Transportista)", transport.carrier.name, 9),
-                Entry("Identificación (Transportista)", transport.carrier.id),
-            ],
-            [
-                Entry("Punto de Partida", transport.from_address, 6),
-                Entry("Destino (Punto de llegada)", transport.to_address, 6),
-            ],
-            [
-                Entry("Placa", transport.plate),
-                Entry("Fecha inicio Transporte", transport.starts),
-                Entry("Fecha fin Transporte", transport.ends),
-            ],
-            *(
-                [
-                    Entry("Motivo Traslado", one.reason),
-                    Entry("Documento Aduanero", one.customs_document),
-                    Entry("Código Establecimiento Destino", one.establishment),
-                    Entry("Ruta", one.route),
-                ]
-                for one in transport.destinations
-            ),
-        ],
+        Entry(f"{_NAME} (Transportista)", transport.carrier.name, 9),
+        Entry("Identificación (Transportista)", transport.carrier.id),
+        Entry("Punto de Partida", transport.from_address, 6),
+        Entry("Destino (Punto de llegada)", transport.to_address, 6),
+        Entry("Placa", transport.plate),
+        Entry("Fecha inicio Transporte", transport.starts),
+        Entry("Fecha fin Transporte", transport.ends, 6),
+        *(
+            entry
+            for one in transport.destinations
+            for entry in (
+                Entry("Motivo Traslado", one.reason),
+                Entry("Documento Aduanero", one.customs_document),
+                Entry("Código Establecimiento Destino", one.establishment),
+                Entry("Ruta", one.route),
+            )
+        ),
         title="Información Sustitutiva de la Guía de Remisión",
     )
 
@@ -272,7 +247,13 @@ def _draw_transport(flow: Flow, transport: Transport) -> None:
 
 def _draw_withholding(flow: Flow, document: Document, withholding: Withholding) -> None:
     subject, rows = withholding.subject, withholding.rows
-    draw_fields(flow, [_party_row(subject, document), [Entry("Dirección", subject.address, 12)]])
+    draw_fields(
+        flow,
+        Entry(_NAME, subject.name, 6, PARTY),
+        Entry("Identificación", subject.id, 3, PARTY),
+        Entry("Fecha", document.issue_date_text, 3, PARTY),
+        Entry("Dirección", subject.address, 12),
+    )
     lines = table(
         Column("Comprobante", [_document_name(row) for row in rows]),
         Column("Número", [row.document.number for row in rows], "code"),
@@ -293,13 +274,12 @@ def _draw_withholding(flow: Flow, document: Document, withholding: Withholding) 
 def _document_name(row: Withheld) -> str:
     code = row.document.code or ""
     name = codes.DOCUMENTS.get(code.zfill(2), code) or " "
-    dividend, bananas = row.dividend, row.bananas
     details = [
-        ("Dividendo pagado", dividend and dividend.paid),
-        ("Impuesto a la Renta de la sociedad", dividend and money(dividend.income_tax)),
-        ("Ejercicio de la utilidad", dividend and dividend.year),
-        ("Cajas de banano", bananas and digits(bananas.boxes)),
-        ("Precio por caja", bananas and money(bananas.price)),
+        ("Dividendo pagado", row.dividend_paid),
+        ("Impuesto a la Renta de la sociedad", money(row.dividend_income_tax)),
+        ("Ejercicio de la utilidad", row.dividend_year),
+        ("Cajas de banano", digits(row.banana_boxes)),
+        ("Precio por caja", money(row.banana_price)),
     ]
     return "\n".join([name, *(f"{label}: {text}" for label, text in details if text)])
 
@@ -311,18 +291,12 @@ def _draw_delivery_note(flow: Flow, document: Document, note: DeliveryNote) -> N
     transport, count = note.transport, len(note.recipients)
     draw_fields(
         flow,
-        [
-            [
-                Entry("Identificación (Transportista)", transport.carrier.id, 3, PARTY),
-                Entry(_NAME, transport.carrier.name, 6, PARTY),
-                Entry("Placa", transport.plate, 3, PARTY),
-            ],
-            [
-                Entry("Punto de Partida", transport.from_address, 6),
-                Entry("Fecha inicio Transporte", transport.starts),
-                Entry("Fecha fin Transporte", transport.ends),
-            ],
-        ],
+        Entry("Identificación (Transportista)", transport.carrier.id, 3, PARTY),
+        Entry(_NAME, transport.carrier.name, 6, PARTY),
+        Entry("Placa", transport.plate, 3, PARTY),
+        Entry("Punto de Partida", transport.from_address, 6),
+        Entry("Fecha inicio Transporte", transport.starts),
+        Entry("Fecha fin Transporte", transport.ends),
     )
     for number, recipient in enumerate(note.recipients, 1):
         _draw_recipient(flow, recipient, f"Destinatario {number} de {count}" if count > 1 else "Destinatario")
@@ -334,26 +308,16 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
     name = codes.DOCUMENTS.get(sale.code or "", sale.code)
     draw_fields(
         flow,
-        [
-            [
-                Entry("Identificación (Destinatario)", recipient.party.id, 3, PARTY),
-                Entry(_NAME, recipient.party.name, 9, PARTY),
-            ],
-            [
-                Entry("Destino (Punto de llegada)", recipient.address, 6),
-                Entry("Ruta", destination.route, 6),
-            ],
-            [
-                Entry("Motivo Traslado", destination.reason, 6),
-                Entry("Documento Aduanero", destination.customs_document),
-                Entry("Código Establecimiento Destino", destination.establishment),
-            ],
-            [
-                Entry("Comprobante de Venta", " ".join(filter(None, (name, sale.number)))),
-                Entry("Fecha", sale.issue_date),
-                Entry("Número de Autorización", recipient.document_authorization, 6),
-            ],
-        ],
+        Entry("Identificación (Destinatario)", recipient.party.id, 3, PARTY),
+        Entry(_NAME, recipient.party.name, 9, PARTY),
+        Entry("Destino (Punto de llegada)", recipient.address, 6),
+        Entry("Ruta", destination.route, 6),
+        Entry("Motivo Traslado", destination.reason, 6),
+        Entry("Documento Aduanero", destination.customs_document),
+        Entry("Código Establecimiento Destino", destination.establishment),
+        Entry("Comprobante de Venta", " ".join(filter(None, (name, sale.number)))),
+        Entry("Fecha", sale.issue_date),
+        Entry("Número de Autorización", recipient.document_authorization, 6),
         title=title,
     )
     if goods:
@@ -367,24 +331,15 @@ def _draw_recipient(flow: Flow, recipient: Recipient, title: str) -> None:
         flow.y += 4
 
 
-# --- what all six have ------------------------------------------------------------------------------------------------
-
-
-def _party_row(party: Party, document: Document, *, called: str = "", date_called: str = "Fecha") -> list[Entry]:
-    """Return the row that says whom the document is for, and its day."""
-    return [
-        Entry(f"{_NAME}{called}", party.name, 6, PARTY),
-        Entry("Identificación", party.id, 3, PARTY),
-        Entry(date_called, document.issue_date_text, 3, PARTY),
-    ]
-
-
 def _notes(sheet: Sheet, document: Document, others: Iterable[Field] = ()) -> list[Piece]:
     """Return what stands below the lines: additional information, other facts, the machine that printed it."""
-    machine = document.machine
-    parts = (("Marca", machine.brand), ("Modelo", machine.model), ("Serie", machine.serial)) if machine else ()
+    machine = (
+        ("Marca", document.machine_brand),
+        ("Modelo", document.machine_model),
+        ("Serie", document.machine_serial),
+    )
     return [
         *information_pieces(sheet, document.additional),
         *information_pieces(sheet, [*others], "Otros Datos"),
-        *information_pieces(sheet, [Field(name, text) for name, text in parts if text], "Máquina Fiscal"),
+        *information_pieces(sheet, [Field(name, text) for name, text in machine if text], "Máquina Fiscal"),
     ]

@@ -86,8 +86,8 @@ def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
     if sheet.shortened:
         warnings.append("a text far longer than the schema allows was cut, with … at its end")
     if document.unknown:
-        paths = dict.fromkeys(unknown.path for unknown in document.unknown)
-        shown = ", ".join(list(paths)[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
+        paths = list(dict.fromkeys(document.unknown))
+        shown = ", ".join(paths[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
         warnings.append(f"elements that the printed form does not know: {shown}")
     return warnings
 

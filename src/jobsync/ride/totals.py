@@ -76,7 +76,7 @@ def _lines(rates: Rates, sale: Sale) -> Iterator[tuple[str, Amount | None]]:
     others = [tax for tax in sale.taxes if tax.code not in codes.TAXES]
     yield from ((" ".join(filter(None, ("IMPUESTO", tax.code, tax.rate_code))), tax.amount) for tax in others)
     yield "PROPINA", sale.tip
-    yield from ((item.concept or "OTROS RUBROS DE TERCEROS", item.total) for item in sale.third_party_items)
+    yield from ((item.reason or "OTROS RUBROS DE TERCEROS", item.amount) for item in sale.third_party_items)
 
 
 def _subsidy(sale: Sale, total: Amount, rates: Rates) -> Iterator[TotalLine]:

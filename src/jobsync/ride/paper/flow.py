@@ -312,9 +312,13 @@ class Table:
             laid.fraction = laid.fraction * scale if laid.natural * scale <= room + _SLACK else 0.0
             laid.head = sheet.wrap(laid.column.title, room, HEADING)
             x = laid.x + width
+            fitting = {text: [sheet.clean(text)] for text, natural in laid.texts.items() if natural * scale < room}
             paragraphs = ((text or "").split("\n") for text in laid.column.cells)
             cells.append(
-                [[line for text in texts for line in sheet.wrap(text, room, self._ink)] for texts in paragraphs]
+                [
+                    [line for text in texts for line in fitting.get(text) or sheet.wrap(text, room, self._ink)]
+                    for texts in paragraphs
+                ]
             )
         rows = [list(zip_longest(*row, fillvalue="")) for row in zip(*cells, strict=True)]
         return rows, max(len(laid.head) for laid in self._laid) * HEADING.line_mm + 2 * _HEAD_PAD

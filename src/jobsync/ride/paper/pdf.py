@@ -8,6 +8,7 @@ imports fpdf2, so only rendering does.
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -153,7 +154,7 @@ class _Producer(OutputProducer):
         base = f"/AAAAAA+{face.name}"
         file = self._add_pdf_obj(_Deflated(program.font, length1=program.font_bytes))
         glyphs = self._add_pdf_obj(_Deflated(program.glyphs))
-        unicode = self._add_pdf_obj(PDFContentStream(_TO_UNICODE, compress=True))
+        unicode = self._add_pdf_obj(_Deflated(_TO_UNICODE))
         left, bottom, right, top = face.box
         descriptor = self._add_pdf_obj(
             _Dictionary(
@@ -198,12 +199,14 @@ class _Deflated(PDFContentStream):
 
 
 _HIGH_BYTES = (0x00, 0x01, 0x02, 0x03, 0x20, 0x21, 0x22, 0xFF)
-_TO_UNICODE = (
-    "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
-    "/CIDSystemInfo <</Registry (Adobe) /Ordering (UCS) /Supplement 0>> def\n"
-    "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
-    "1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
-    f"{len(_HIGH_BYTES)} beginbfrange\n"
-    + "".join(f"<{high:02X}00> <{high:02X}FF> <{high:02X}00>\n" for high in _HIGH_BYTES)
-    + "endbfrange\nendcmap\nCMapName currentdict /CMap defineresource pop\nend\nend"
-).encode()
+_TO_UNICODE = zlib.compress(
+    (
+        "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
+        "/CIDSystemInfo <</Registry (Adobe) /Ordering (UCS) /Supplement 0>> def\n"
+        "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
+        "1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
+        f"{len(_HIGH_BYTES)} beginbfrange\n"
+        + "".join(f"<{high:02X}00> <{high:02X}FF> <{high:02X}00>\n" for high in _HIGH_BYTES)
+        + "endbfrange\nendcmap\nCMapName currentdict /CMap defineresource pop\nend\nend"
+    ).encode()
+)

@@ -82,7 +82,6 @@ class Answer:
     Args:
         access_key: `claveAccesoConsultada`; None if absent.
         declared: `numeroComprobantes`; None if absent or no number.
-        reception: it has the shape of the reception service's answers (RECIBIDA, DEVUELTA).
         messages: those that stand beside the authorizations, in none of them.
         mended: what XML forbids was in it and is left out of what was read.
     """
@@ -90,7 +89,6 @@ class Answer:
     access_key: str | None
     declared: int | None
     authorizations: tuple[Authorization, ...]
-    reception: bool = False
     messages: tuple[Message, ...] = ()
     mended: bool = False
 
@@ -123,12 +121,10 @@ class Fault:
 
     Args:
         text: one line for an operator, without anything of a taxpayer.
-        http_status: None if none came.
     """
 
     kind: FaultKind
     text: str
-    http_status: int | None = None
 
     @property
     def unreachable(self) -> bool:

@@ -442,18 +442,19 @@ def _is_document(root: etree._Element) -> bool:
 def _find_key(document: bytes) -> str | None:
     """Return the access key that a document names; it stands at its beginning, where reading may end."""
     text = document.decode()
-    if text.startswith("<!", _prolog(text)):  # a DOCTYPE
+    document = text[_prolog(text) :].encode()  # without its declaration, which may lie
+    if document.startswith(b"<!"):  # a DOCTYPE
         return None
     parser = etree.XMLPullParser(("end",), **_SAFE)
-    with suppress(etree.XMLSyntaxError):
-        for at in range(0, len(document), _CHUNK_BYTES):
+    for at in range(0, len(document), _CHUNK_BYTES):
+        with suppress(etree.XMLSyntaxError):  # what was read before still counts
             parser.feed(document[at : at + _CHUNK_BYTES])
-            events: Any = parser.read_events()
-            for _, node in events:
-                above = node.getparent()
-                if _local(node) == "infotributaria" and above is not None and above.getparent() is None:
-                    _simplify(node)
-                    return _text_of(node, "claveacceso")
+        events: Any = parser.read_events()
+        for _, node in events:
+            above = node.getparent()
+            if _local(node) == "infotributaria" and above is not None and above.getparent() is None:
+                _simplify(node)
+                return _text_of(node, "claveacceso")
     return None
 
 

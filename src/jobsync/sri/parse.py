@@ -151,6 +151,9 @@ def _read_xml(text: str) -> etree._Element:
     if text.count("<") > MARKS_MOST and _CDATA.sub("", text).count("<") > MARKS_MOST:
         raise _Unreadable(f"has more than {MARKS_MOST // 2} elements", FaultKind.TOO_MANY_PARTS)
     lines = text.count("\n", 0, start)
+    if broken := _FORBIDDEN.search(text, 0, start):
+        line = text.count("\n", 0, broken.start()) + 1
+        raise _Unreadable(f"has a character at line {line} that XML does not allow")
     try:
         # without its declaration, which may lie; the blank lines keep the line numbers
         return etree.fromstring(("\n" * lines + text[start:]).encode("utf-8", "surrogatepass"), _PARSER)

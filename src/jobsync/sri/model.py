@@ -169,6 +169,7 @@ class History:
 
     Args:
         access_key: 49 digits, already found correct.
+        status: as in DocumentStatus.
         waiting_since: when it was submitted, or came to us.
         attention_since: since when it needs attention; None while it does not.
         empty_since: when the first of the empty answers in a row came; None if the last answer was not empty.
@@ -178,7 +179,7 @@ class History:
 
     access_key: str
     waiting_since: datetime
-    status: DocumentStatus = DocumentStatus.PENDING
+    status: str = DocumentStatus.PENDING
     attention_since: datetime | None = None
     empty_since: datetime | None = None
     empty_count: int = 0

@@ -31,6 +31,7 @@ from jobsync.easycars.model import (
     Incoming,
     Listed,
     Refused,
+    Skipped,
     StockPlan,
     VehicleRow,
     Window,
@@ -494,7 +495,7 @@ def apply_plan(
     write_refused(connection, dealership_id, plan.refused, run_id=run_id)
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
-    return replace(done, warnings=[*done.warnings, *left_warnings(done)]) if done.left else done
+    return done
 
 
 def _write_rows(
@@ -514,9 +515,8 @@ def _write_rows(
             [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
             prepare=False,
         )
-    done = replace(
-        plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone]
-    ).left_by_database(plan, restated)
+    done = replace(plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone])
+    _note_left(done, plan, restated)
     if plan.retired or changed or gone:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
@@ -524,6 +524,19 @@ def _write_rows(
             for vehicle_id, name, old, new in _history(done, retired):
                 copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
     return done
+
+
+def _note_left(done: StockPlan, plan: StockPlan, restated: Sequence[Change]) -> None:
+    """Note what was planned and a trigger left as it was: items are skipped, and a warning names each vehicle."""
+    taken = {car.position for car in done.created}
+    taken.update([change.car.position for change in (*done.changed, *restated)])
+    items = [*plan.created, *(change.car for change in plan.changed)]
+    left = [car.stock_number for car in items if car.position not in taken]
+    gone = {row.id for row in done.removed}
+    also = [row.stock_number for row in plan.removed if row.id not in gone]
+    also += [change.car.stock_number for change in plan.restated if change.car.position not in taken]
+    done.skipped = [*plan.skipped, *(Skipped(number, "kept_by_database") for number in left)]
+    done.warnings = [*plan.warnings, *left_warnings([*left, *also])]
 
 
 def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> dict[int, str]:
@@ -842,8 +855,8 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan
                     hold.kind,
                     list(hold.stock_numbers),
                     list(hold.vins),
-                    hold.listed_before,
-                    hold.listed_now,
+                    plan.listed,
+                    plan.received,
                     hold.reason,
                 ],
             )
@@ -975,22 +988,11 @@ def find_refused(
 
 def _part_of(plan: StockPlan, units: Sequence[_Unit]) -> StockPlan:
     """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
-    parts: dict[str, list[Any]] = {part: [] for part in _PARTS}
+    parts: dict[str, Any] = {part: [] for part in _PARTS}
     for part, unit in units:
         parts[part].append(unit)
     keys = {car.stock_key for car in parts["created"]} | {change.car.stock_key for change in parts["changed"]}
-    return StockPlan(
-        received=0,
-        unchanged=0,
-        created=parts["created"],
-        changed=parts["changed"],
-        restated=parts["restated"],
-        returned=parts["returned"],
-        retired=[row for row in plan.retired if row.stock_key in keys],
-        recognized=parts["recognized"],
-        missing=parts["missing"],
-        removed=parts["removed"],
-    )
+    return StockPlan(**parts, retired=[row for row in plan.retired if row.stock_key in keys])
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------

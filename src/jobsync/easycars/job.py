@@ -15,16 +15,16 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
-from jobsync.cron import next_slot, resolve
+from jobsync.cron import next_slot
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
-from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
+from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked
 from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, places_of
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
-from jobsync.easycars.schedule import coming_slot
+from jobsync.easycars.schedule import Dealership
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
 from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.jobs import STOCK_SYNC, Job
@@ -103,8 +103,7 @@ class StockSync(JobWork):
 
     def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:
         """At the first slot after now of the dealerships that take part, a day later if none does."""
-        found = store.read_schedules(connection, taking_part=True)
-        rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
+        rules = {found.rule for found in store.read_dealerships(connection) if found.why_not is None}
         return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
 
     def require_ready(self, connection: Connection[Any]) -> None:
@@ -185,31 +184,26 @@ def refresh_schedules(connection: Any, now: datetime, named: Sequence[int] = ())
     Args:
         named: of these alone; empty means of all.
     """
-    for found in store.read_schedules(connection):
-        if named and found.dealership_id not in named:
+    for found in store.read_dealerships(connection):
+        if named and found.id not in named:
             continue
-        rule, next_at = coming_slot(found, now)
-        if not found.clock_ahead and (rule.cron, rule.timezone, found.wanted.seen, next_at) == (
-            found.cron,
-            found.timezone,
-            found.seen,
-            found.next_at,
-        ):
+        rule, next_at = found.rule, found.slot(now)
+        if found.keeps_rule and not found.clock_ahead and (found.seen, found.next_at) == (found.wanted.seen, next_at):
             continue
         for text in rule.unreadable:
             get_logger().warning(
                 "stock_sync.schedule_unreadable",
-                dealership_id=found.dealership_id,
+                dealership_id=found.id,
                 value=visible(text, most=80),
                 in_force=f"{rule.cron} @ {rule.timezone}",
             )
         if found.clock_ahead:
             get_logger().warning(
                 "stock_sync.clock_was_ahead",
-                dealership_id=found.dealership_id,
+                dealership_id=found.id,
                 message="what was written of it lies in the future: the clock was wrong; the slot is computed anew",
             )
-        store.write_schedule(connection, found, rule, next_at=next_at)
+        store.write_schedule(connection, found, next_at=next_at)
 
 
 def _require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
@@ -292,7 +286,7 @@ def _require_key(connection: Connection[Any], cipher: Cipher) -> None:
         )
 
 
-def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership]) -> None:
+def _refuse_unknown(named: Sequence[int], dealerships: Sequence[Dealership]) -> None:
     known = {dealership.id for dealership in dealerships}
     if unknown := [str(number) for number in named if number not in known]:
         raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
@@ -377,7 +371,8 @@ class _SyncWork:
         if failure.of_the_host and change is not None and change.probed and change.open:
             return _Probe(failure)
         if failure.reason == "token_refused" and self._job.scheduled and not self._has_retries(attempt):
-            raise replace_text(failure, f"{failure}; its machines disagree on the time, or the account is wrong")
+            words = f"{failure}; its machines disagree on the time, or the account is wrong"
+            raise EasyCarsFailure(words, **vars(failure))
         raise failure
 
     def _has_retries(self, attempt: Trial) -> bool:

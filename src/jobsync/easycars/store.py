@@ -19,7 +19,7 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from jobsync.cron import Rule, Wanted, next_slot
+from jobsync.cron import Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.model import (
@@ -38,7 +38,7 @@ from jobsync.easycars.model import (
 )
 from jobsync.easycars.parse import fingerprint, refuse_car
 from jobsync.easycars.plan import left_warnings, spell
-from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
+from jobsync.easycars.schedule import RETRY_MOST, Dealership, next_retry
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import ItemFailure
 
@@ -61,44 +61,22 @@ _TYPES: Mapping[str, LiteralString] = {
 }
 
 
-@dataclass(frozen=True)
-class Dealership:
-    """
-    One dealership as the job sees it.
-
-    Args:
-        why_not: why a run without named dealerships leaves it out.
-        slot_started_at, retry_at: a scheduled attempt changes one of them.
-    """
-
-    id: int
-    name: str
-    why_not: str | None
-    attempt: int
-    due: str | None
-    environment: str | None
-    slot_started_at: datetime | None
-    retry_at: datetime | None
-
-
 # --- who is to be synced ---------------------------------------------------------------------------------------------
 
 
 def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
-    """
-    Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest.
-
-    `due` is `slot` or `retry` for those whose time has come, else None: also where the slot is to be computed first.
-    """
+    """Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest."""
     rows = connection.execute(
         """
-        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment, e.slot_started_at, e.retry_at
+        SELECT e.wanted_cron, e.wanted_timezone, e.common_cron, e.common_timezone,
+               e.dealership_id, e.name, e.environment, e.why_not, due.why, e.attempt,
+               e.cron, e.timezone, e.seen, e.next_at, e.slot_started_at, e.retry_at, e.clock_ahead, e.attempted_ahead
         FROM dealership_schedules e
         LEFT JOIN due_dealerships due ON due.dealership_id = e.dealership_id AND due.why IN ('slot', 'retry')
         ORDER BY e.attempt, e.attempted_at NULLS FIRST, e.dealership_id
         """
     ).fetchall()
-    return [Dealership(*row) for row in rows]
+    return [Dealership(Wanted(*row[:4]), *row[4:]) for row in rows]
 
 
 def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
@@ -138,26 +116,13 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredC
     ).fetchone()
 
 
-def read_schedules(connection: Connection[Any], *, taking_part: bool = False) -> list[Schedule]:
-    """Return the schedule of every dealership, or of those that take part, as wanted and as last computed."""
-    rows = connection.execute(
-        """
-        SELECT dealership_id, wanted_cron, wanted_timezone, common_cron, common_timezone, cron, timezone, seen,
-               next_at, slot_started_at, clock_ahead, attempted_ahead
-        FROM dealership_schedules WHERE why_not IS NULL OR NOT %s ORDER BY dealership_id
-        """,
-        [taking_part],
-    ).fetchall()
-    return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
-
-
 _NOT_IN_THE_FUTURE: LiteralString = ", ".join(
     f"{column} = CASE WHEN h.{column} > now() THEN now() ELSE h.{column} END"
     for column in ("first_seen_at", "attempted_at", "slot_at", "slot_started_at", "last_success_at")
 )
 
 
-def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, next_at: datetime) -> None:
+def write_schedule(connection: Connection[Any], found: Dealership, *, next_at: datetime) -> None:
     """
     Keep a schedule and what it was computed from, unless another run has done so since `found` was read.
 
@@ -175,9 +140,9 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
         f" {_NOT_IN_THE_FUTURE}"
         " WHERE h.seen IS NOT DISTINCT FROM %(seen_before)s AND h.next_at IS NOT DISTINCT FROM %(next_before)s",
         {
-            "id": found.dealership_id,
-            "cron": rule.cron,
-            "timezone": rule.timezone,
+            "id": found.id,
+            "cron": found.rule.cron,
+            "timezone": found.rule.timezone,
             "seen": found.wanted.seen,
             "next_at": next_at,
             "seen_before": found.seen,

@@ -14,18 +14,16 @@ from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.cron import (
-    DEFAULT_CRON,
-    DEFAULT_ZONE,
-    Wanted,
     next_slot,
     problem_of_cron,
-    resolve,
     text_of_cron,
     text_of_zone,
 )
+from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
+from jobsync.easycars import store
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
@@ -164,10 +162,10 @@ def facts_of(seen: Snapshot) -> StockFacts:
     return cast("StockFacts", seen.parts[ABOUT.job])
 
 
-def read(connection: Connection, now: datetime, _since: datetime, settings: SystemSettings) -> StockFacts:
+def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> StockFacts:
     """Return what the tables say."""
     hosts = read_hosts(connection, now, vendor="EasyCars", which="environments <> '{}'", behind=_BEHIND)
-    return StockFacts(read_dealerships(connection, now, settings), hosts)
+    return StockFacts(read_dealerships(connection, now), hosts)
 
 
 def work_of(facts: StockFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
@@ -200,10 +198,8 @@ _DEALERSHIPS = """
            due.due_since, coalesce(due.too_far_ahead, false) AS too_far_ahead,
            CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
-           h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
            nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
-           h.cron AS last_cron, h.timezone AS last_zone,
            greatest(coalesce(greatest(h.last_success_at, g.through_at), h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
@@ -249,36 +245,33 @@ _DEALERSHIPS = """
 """
 
 
-def read_dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipFacts, ...]:
     """Return every dealership's facts."""
-    slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
+    slot = cache(next_slot)
     found = []
-    common = settings.texts.get("easycar_sync_cron", DEFAULT_CRON)
-    common_zone = settings.texts.get("easycar_sync_timezone", DEFAULT_ZONE)
+    schedules = {each.id: each for each in store.read_dealerships(driver(connection))}
     for row in rows_of(connection, text(_DEALERSHIPS), {"now": now}):
-        own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
-        last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
+        own_cron, own_zone, start = row.pop("own_cron"), row.pop("own_zone"), row.pop("counted_from")
         # Of another rule the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
         # what cannot be read leaves the rule that was in force, with its slot and its retries.
-        wanted = Wanted(own_cron or common, own_zone or common_zone, common, common_zone)
-        in_force = resolve(wanted, last_cron=last[0], last_timezone=last[1])
-        rule = in_force.cron, in_force.timezone
-        before = text_of_cron(last[0] or "") or rule[0], text_of_zone(last[1] or "") or rule[1]
-        expected = slot(*before, start) if start else None
-        if rule != last:
-            row["retry_at"] = None
-        if rule != last or row["next_at"] is None:
-            row["next_at"] = slot(*rule, now)
+        schedule = schedules[row["id"]]
+        rule = schedule.rule
+        before = text_of_cron(schedule.cron or "") or rule.cron, text_of_zone(schedule.timezone or "") or rule.timezone
+        kept_at, retry_at = (schedule.next_at, schedule.retry_at) if schedule.keeps_rule else (None, None)
+        next_at = kept_at or schedule.slot(now)
         if not row.pop("as_it_is"):  # its slot is computed first, or it is looked at from another instant
-            earliest = min(filter(None, (row["next_at"], row["retry_at"])), default=None)
-            row["due_since"] = earliest if earliest is not None and earliest <= now else None
+            earliest = min(filter(None, (next_at, retry_at)))
+            row["due_since"] = earliest if earliest <= now else None
         row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
         found.append(
             DealershipFacts(
                 **row,
-                expected_at=expected,
-                cron=rule[0],
-                timezone=rule[1],
+                attempt=schedule.attempt,
+                next_at=next_at,
+                retry_at=retry_at,
+                expected_at=slot(*before, start.replace(second=0, microsecond=0)) if start else None,
+                cron=rule.cron,
+                timezone=rule.timezone,
                 unreadable_cron=own_cron if own_cron and text_of_cron(own_cron) is None else None,
                 unreadable_zone=own_zone if own_zone and text_of_zone(own_zone) is None else None,
             )

@@ -12,34 +12,9 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+from jobsync.easycars import model, parse
 from jobsync.easycars.holds import EXCLUDED, Judge, why_incomplete
 from jobsync.easycars.identity import stock_key, telling_vin, yard_key
-from jobsync.easycars.model import (
-    FEED_COLUMNS,
-    Car,
-    Change,
-    Current,
-    Incoming,
-    Listed,
-    Note,
-    Policy,
-    RawItem,
-    Refused,
-    Skipped,
-    StockPlan,
-    VehicleRow,
-)
-from jobsync.easycars.parse import (
-    PLAIN_RULES,
-    Rules,
-    fingerprint,
-    is_outdated,
-    parse_item,
-    refuse_car,
-    status_word,
-    title_of,
-    watched_of,
-)
 
 _KEPT_WARNINGS = 20
 _SHOWN = 5
@@ -50,13 +25,13 @@ _ROWS_AT_ONCE = 500
 
 
 def sort_feed(
-    items: Sequence[RawItem],
-    listed: Mapping[str, Listed],
+    items: Sequence[model.RawItem],
+    listed: Mapping[str, model.Listed],
     *,
     yard_code: str | None,
     warned: bool = False,
-    rules: Rules = PLAIN_RULES,
-) -> Incoming:
+    rules: parse.Rules = parse.PLAIN_RULES,
+) -> model.Incoming:
     """
     Find what came again byte for byte, read the rest, and settle duplicates.
 
@@ -70,13 +45,13 @@ def sort_feed(
     def is_here(code: str | None) -> bool:
         return wanted is None or code is None or yard_key(code) == wanted
 
-    same: dict[str, tuple[int, RawItem]] = {}
-    cars: dict[str, list[Car]] = {}
-    refused: list[Refused] = []
+    same: dict[str, tuple[int, model.RawItem]] = {}
+    cars: dict[str, list[model.Car]] = {}
+    refused: list[model.Refused] = []
     seen: set[bytes] = set()
     received = 0
     for position, raw in enumerate(items, 1):
-        digest = fingerprint(raw, version=rules.version)
+        digest = parse.fingerprint(raw, version=rules.version)
         if digest in seen:
             continue
         seen.add(digest)
@@ -85,19 +60,21 @@ def sort_feed(
         if row is not None and is_here(row.yard_code):
             same[row.stock_key] = (position, raw)
             continue
-        item = parse_item(raw, position, content_hash=digest, rules=rules)
-        if isinstance(item, Refused):
+        item = parse.parse_item(raw, position, content_hash=digest, rules=rules)
+        if isinstance(item, model.Refused):
             refused.append(item)
         elif not is_here(item.yard_code):
-            refused.append(refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}"))
+            refused.append(
+                parse.refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}")
+            )
         else:
             cars.setdefault(item.stock_key, []).append(item)
-    kept: list[Car] = []
+    kept: list[model.Car] = []
     for key, copies in cars.items():
         if key in same:
             position, raw = same[key]
-            twin = parse_item(raw, position, rules=rules)
-            if isinstance(twin, Car):
+            twin = parse.parse_item(raw, position, rules=rules)
+            if isinstance(twin, model.Car):
                 copies.insert(0, twin)
         distinct = _distinct(copies)
         received -= len(copies) - len(distinct)
@@ -108,8 +85,8 @@ def sort_feed(
         same.pop(key, None)
         numbers, places = (car.stock_number for car in distinct), (car.position for car in distinct)
         reason = f"stock number {_few(numbers)} stands at places {_few(places)}, differently"
-        refused += [refuse_car(car, "conflicting_duplicate", reason) for car in distinct]
-    return Incoming(
+        refused += [parse.refuse_car(car, "conflicting_duplicate", reason) for car in distinct]
+    return model.Incoming(
         same=[listed[key] for key in same],
         cars=kept,
         refused=sorted(refused, key=lambda item: item.position),
@@ -126,19 +103,19 @@ def _few(names: Iterable[object]) -> str:
     return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else "")
 
 
-def _distinct(copies: Sequence[Car]) -> list[Car]:
+def _distinct(copies: Sequence[model.Car]) -> list[model.Car]:
     """Drop copies that say the same, however their JSON is written; nearly always there is just one."""
-    kept: dict[Hashable, Car] = {}
+    kept: dict[Hashable, model.Car] = {}
     for car in copies:
         kept.setdefault(_content(car) if len(copies) > 1 else None, car)
     return list(kept.values())
 
 
-def _content(car: Car) -> Hashable:
+def _content(car: model.Car) -> Hashable:
     """Return what an item says: equal for two that say the same."""
     try:
-        told = [car.values[column] for column in FEED_COLUMNS]
-        return _frozen([car.stock_number, told, list(watched_of(car.document).values())])
+        told = [car.values[column] for column in model.FEED_COLUMNS]
+        return _frozen([car.stock_number, told, list(parse.watched_of(car.document).values())])
     except RecursionError:  # too deep to be compared but as text
         return car.document
 
@@ -152,13 +129,15 @@ def _frozen(value: Any) -> Hashable:
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: datetime) -> StockPlan:
+def plan_stock(
+    incoming: model.Incoming, current: model.Current, policy: model.Policy, now: datetime
+) -> model.StockPlan:
     """
     Decide everything that one dealership's sync will do.
 
     The same function serves the sync, its dry run and the tests. `now` is the database's clock.
     """
-    plan = StockPlan(incoming.received, yard_code=incoming.yard_code, warned=incoming.warned)
+    plan = model.StockPlan(incoming.received, yard_code=incoming.yard_code, warned=incoming.warned)
     judge = Judge(plan, incoming, current, policy, now)
     if judge.is_foreign():
         return plan
@@ -184,7 +163,7 @@ def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: dateti
     return plan
 
 
-def _find(plan: StockPlan, incoming: Incoming, current: Current) -> tuple[set[str], list[str]]:
+def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> tuple[set[str], list[str]]:
     """Put what becomes of the items into the plan; returns the keys of the rows that they name, and the doubts."""
     found = _Found(plan, incoming, current)
     for row in incoming.same:
@@ -206,14 +185,14 @@ class _Found:
     Items whose key is new wait until all others are known: each may be a vehicle of ours under a new number.
     """
 
-    def __init__(self, plan: StockPlan, incoming: Incoming, current: Current) -> None:
+    def __init__(self, plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> None:
         self.doubts: list[str] = []
         self.seen = {row.stock_key for row in incoming.same} | {car.stock_key for car in incoming.cars}
         self._plan, self._incoming, self._current = plan, incoming, current
         self._protects = bool(current.other_stock_keys or current.other_vins)
-        self._new: list[tuple[Car, Listed | None]] = []
+        self._new: list[tuple[model.Car, model.Listed | None]] = []
 
-    def add_same(self, row: Listed) -> None:
+    def add_same(self, row: model.Listed) -> None:
         protected = self._protects or row.locally_sold or row.status == EXCLUDED
         if protected and (skip := self._protection(row, row)):
             self._plan.skipped.append(skip)
@@ -221,7 +200,7 @@ class _Found:
             self._plan.unchanged += 1
         self._see(row)
 
-    def add_car(self, car: Car, known: VehicleRow | None) -> None:
+    def add_car(self, car: model.Car, known: model.VehicleRow | None) -> None:
         row = known.listed if known is not None else None
         if skip := self._protection(car, row):
             self._plan.skipped.append(skip)
@@ -239,7 +218,7 @@ class _Found:
             self.seen.add(key)
             self._see(self._current.listed.get(key))
 
-    def _see(self, row: Listed | None) -> None:
+    def _see(self, row: model.Listed | None) -> None:
         if row is not None and row.missing_since is not None and row.status != "removed":
             self._plan.returned.append(row)
 
@@ -249,7 +228,7 @@ class _Found:
         every = (self._incoming.same, self._incoming.cars, self._incoming.refused) if vins else ()
         wanted = set(vins)
         named = Counter(item.vin for items in every for item in items if item.vin in wanted)
-        holders: dict[str | None, list[VehicleRow]] = {}
+        holders: dict[str | None, list[model.VehicleRow]] = {}
         for row in self._current.with_vins(vins) if vins else ():
             holders.setdefault(row.listed.vin, []).append(row)
         found = [
@@ -268,7 +247,7 @@ class _Found:
                 self._plan.changed.append(_renumber(holder, car))
         self._plan.created = created
 
-    def _same_vehicle(self, car: Car, named: int, holders: Sequence[VehicleRow]) -> VehicleRow | None:
+    def _same_vehicle(self, car: model.Car, named: int, holders: Sequence[model.VehicleRow]) -> model.VehicleRow | None:
         """Return the row that is this vehicle under an earlier number, None if there is none or a doubt."""
         if named > 1:
             doubt = f"is that of {named} items of the feed"
@@ -287,36 +266,36 @@ class _Found:
         self.doubts.append(f"{car.stock_number}: VIN: {car.vin} {doubt}; it is a vehicle of its own")
         return None
 
-    def _protection(self, item: Car | Listed, row: Listed | None) -> Skipped | None:
+    def _protection(self, item: model.Car | model.Listed, row: model.Listed | None) -> model.Skipped | None:
         """Return why a row is left alone, None if it is not; an item that came again as it was is known by its row."""
-        others, car = self._current, item if isinstance(item, Car) else None
+        others, car = self._current, item if isinstance(item, model.Car) else None
         if self._protects:
             other = others.other_stock_keys.get(item.stock_key) or others.other_vins.get(telling_vin(item.vin) or "")
             if other is not None:
-                return Skipped(item.stock_number, "manual_row", other)
+                return model.Skipped(item.stock_number, "manual_row", other)
         if row is None or row.status == "removed":
             return None
         if row.kept_off or (row.status == EXCLUDED and (car is None or car.values["status"] == EXCLUDED)):
-            return Skipped(item.stock_number, EXCLUDED)
+            return model.Skipped(item.stock_number, EXCLUDED)
         if row.locally_sold and (car is None or not car.says_sold):
-            return Skipped(item.stock_number, "locally_sold")
+            return model.Skipped(item.stock_number, "locally_sold")
         return None
 
-    def _add_known(self, known: VehicleRow, car: Car) -> None:
+    def _add_known(self, known: model.VehicleRow, car: model.Car) -> None:
         plan, row = self._plan, known.listed
         change, held_back = _compare(known, car)
         if change.changes:
             plan.changed.append(change)
             return
         if held_back:
-            plan.skipped.append(Skipped(car.stock_number, "locked_fields"))
+            plan.skipped.append(model.Skipped(car.stock_number, "locked_fields"))
         else:
             plan.unchanged += 1
         if car.stock_number != row.stock_number or known.values["images"] != change.values["images"]:
             plan.restated.append(change)
         elif held_back or row.locked or not change.is_whole:
             return
-        elif is_outdated(row.content_hash, self._incoming.rules_version):
+        elif parse.is_outdated(row.content_hash, self._incoming.rules_version):
             plan.recognized.append((row, car.content_hash))
 
 
@@ -324,7 +303,7 @@ def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
     return bool(telling_vin(ours) and telling_vin(theirs) and ours != theirs)
 
 
-def _renumber(known: VehicleRow, car: Car) -> Change:
+def _renumber(known: model.VehicleRow, car: model.Car) -> model.Change:
     """Return the change of a vehicle that has a new stock number; one that was sold or excluded here stays as it is."""
     row = known.listed
     change, _ = _compare(known, car)
@@ -334,16 +313,16 @@ def _renumber(known: VehicleRow, car: Car) -> Change:
     return replace(change, changes={**number, **change.changes})
 
 
-def _compare(known: VehicleRow, car: Car) -> tuple[Change, bool]:
+def _compare(known: model.VehicleRow, car: model.Car) -> tuple[model.Change, bool]:
     """Return the change that the item asks for, and whether a lock held something of it back."""
     row, values = known.listed, known.values
     revived = row.status == "removed"
     final: dict[str, Any] = {}
     changes: dict[str, tuple[Any, Any]] = {}
     held_back = False
-    for column in FEED_COLUMNS:
+    for column in model.FEED_COLUMNS:
         # Year, make and model stand before the title; some may be kept, by a lock or for want of a key.
-        old, new = values[column], title_of(final) if column == "title" else car.values[column]
+        old, new = values[column], parse.title_of(final) if column == "title" else car.values[column]
         if column == "status" and revived and row.kept_off:
             new = "excluded"  # the person who excluded it has not included it again
         elif column == "status" and revived and row.locally_sold and not car.says_sold:
@@ -356,15 +335,15 @@ def _compare(known: VehicleRow, car: Car) -> tuple[Change, bool]:
         elif old != new and not (column == "images" and _same_pictures(old, new)):
             changes[column] = (old, new)
         final[column] = new
-    before = watched_of(known.document)
-    for key, new in watched_of(car.document).items():
+    before = parse.watched_of(known.document)
+    for key, new in parse.watched_of(car.document).items():
         if key not in car.missing_keys and not _equal(before[key], new):
             changes[key] = (before[key], new)
     kept = {column: value for column, value in final.items() if value != car.values[column]}
-    return Change(row, car, kept, changes), held_back
+    return model.Change(row, car, kept, changes), held_back
 
 
-def _says_otherwise(row: Listed, car: Car) -> bool:
+def _says_otherwise(row: model.Listed, car: model.Car) -> bool:
     """Only the deposit is unknown: without it too, an item that is in stock is neither sold nor excluded."""
     told = "StockStatus" not in car.missing_keys and "StockStatus" not in car.unreadable
     return told and row.status in ("sold", "excluded") and car.values["status"] != row.status
@@ -401,7 +380,7 @@ def _equal(old: Any, new: Any) -> bool:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _drift(cars: Iterable[Car]) -> list[str]:
+def _drift(cars: Iterable[model.Car]) -> list[str]:
     """Report keys that differ from the documented ones, once for the feed."""
     missing: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
@@ -416,13 +395,13 @@ def _drift(cars: Iterable[Car]) -> list[str]:
     return lines
 
 
-_SKIPPED: Mapping[str, Note] = {
-    "manual_row": Note("StockNumber, VIN", "is a vehicle of your own with this number or VIN; skipped"),
-    "locally_sold": Note("StockStatus", "the vehicle was sold here; skipped"),
-    "locked_fields": Note("StockNumber", "all that changed is locked; skipped"),
-    "excluded": Note("StockStatus", "the vehicle is excluded; skipped"),
+_SKIPPED: Mapping[str, model.Note] = {
+    "manual_row": model.Note("StockNumber, VIN", "is a vehicle of your own with this number or VIN; skipped"),
+    "locally_sold": model.Note("StockStatus", "the vehicle was sold here; skipped"),
+    "locked_fields": model.Note("StockNumber", "all that changed is locked; skipped"),
+    "excluded": model.Note("StockStatus", "the vehicle is excluded; skipped"),
 }
-_LEFT = Note("StockNumber", "the database left the vehicle as it was (a trigger, or the type of a column)")
+_LEFT = model.Note("StockNumber", "the database left the vehicle as it was (a trigger, or the type of a column)")
 
 
 def left_warnings(numbers: Iterable[str]) -> list[str]:
@@ -430,9 +409,9 @@ def left_warnings(numbers: Iterable[str]) -> list[str]:
     return _notes((number, _LEFT) for number in numbers)
 
 
-def _notes(notes: Iterable[tuple[str, Note]]) -> list[str]:
+def _notes(notes: Iterable[tuple[str, model.Note]]) -> list[str]:
     """Spell warnings, each with stock number and key; of more than twenty of one kind the number and the first ones."""
-    kinds: dict[tuple[str, str], list[tuple[str, Note]]] = {}
+    kinds: dict[tuple[str, str], list[tuple[str, model.Note]]] = {}
     for number, note in notes:
         kinds.setdefault((note.key, note.reason), []).append((number, note))
     lines: list[str] = []
@@ -450,29 +429,31 @@ _WORDS_MOST = 1_000  # of one dealership, each of so many characters: a feed may
 _WORD_MOST = 100
 
 
-def _status_words(cars: Iterable[Car], current: Current, policy: Policy) -> tuple[list[str], list[str]]:
+def _status_words(
+    cars: Iterable[model.Car], current: model.Current, policy: model.Policy
+) -> tuple[list[str], list[str]]:
     """Return a warning for each word of StockStatus that this dealership never had before, and the words."""
     known = KNOWN_WORDS | current.status_words | policy.status_map.keys()
-    found: dict[str, tuple[str, Note]] = {}
+    found: dict[str, tuple[str, model.Note]] = {}
     for car in cars:
         shown = car.values["stock_status"]
-        if shown is None or (word := status_word(shown)[:_WORD_MOST]) in known or word in found:
+        if shown is None or (word := parse.status_word(shown)[:_WORD_MOST]) in known or word in found:
             continue
         status = "sold" if car.says_sold else "active unless a deposit is taken"
         reason = f"was never seen here before; it counts as {status} (jobsync settings set easycar_status_map …)"
-        found[word] = (car.stock_number, Note("StockStatus", reason, repr(shown[:_WORD_MOST])))
+        found[word] = (car.stock_number, model.Note("StockStatus", reason, repr(shown[:_WORD_MOST])))
     room = max(0, _WORDS_MOST - len(current.status_words))
     return _notes(found.values()), list(found)[:room]
 
 
-def _is_unreadable(incoming: Incoming, policy: Policy) -> bool:
+def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
     """Whether so many items have a value in one key that cannot be read that somebody has to look."""
     keys = Counter(key for car in incoming.cars for key in car.unreadable)
     most = max(keys.values(), default=0)
     return most > policy.limit_floor and most * 100 > incoming.received * policy.limit_percent
 
 
-def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
+def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
     nothing: Mapping[str, tuple[Any, Any]] = {}
     entries: list[tuple[str | None, str, Mapping[str, tuple[Any, Any]], str | None]] = [

@@ -21,21 +21,8 @@ from psycopg import Connection
 
 from jobsync.cron import Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
+from jobsync.easycars import model
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
-from jobsync.easycars.model import (
-    FEED_COLUMNS,
-    Car,
-    Change,
-    Current,
-    HeldSet,
-    Incoming,
-    Listed,
-    Refused,
-    Skipped,
-    StockPlan,
-    VehicleRow,
-    Window,
-)
 from jobsync.easycars.parse import fingerprint, refuse_car
 from jobsync.easycars.plan import left_warnings, spell
 from jobsync.easycars.schedule import RETRY_MOST, Dealership, next_retry
@@ -263,7 +250,7 @@ _LOCALLY_SOLD_OR_BEFORE: LiteralString = (
 )
 
 
-def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Listed]:
+def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
     """
     Return our rows that are not removed, by stock key.
 
@@ -281,12 +268,12 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
         binary=True,
         prepare=False,
     ).fetchall()
-    return {(key := stock_key(row[1])): Listed._make((*row, key)) for row in rows}
+    return {(key := stock_key(row[1])): model.Listed._make((*row, key)) for row in rows}
 
 
 def read_rows(
     connection: Connection[Any], dealership_id: int, stock_keys: Sequence[str], *, for_update: bool
-) -> dict[str, VehicleRow]:
+) -> dict[str, model.VehicleRow]:
     """Return our rows of these stock keys in full, removed ones too; `for_update` keeps other writers out."""
     rows = _read_rows(connection, dealership_id, "v.stock_key = ANY(%s)", stock_keys, for_update=for_update)
     return {row.listed.stock_key: row for row in rows}
@@ -294,7 +281,7 @@ def read_rows(
 
 def read_rows_with_vins(
     connection: Connection[Any], dealership_id: int, vins: Sequence[str], *, for_update: bool
-) -> list[VehicleRow]:
+) -> list[model.VehicleRow]:
     """Return our rows that have these VINs in full, removed ones too; as `read_rows`."""
     # the length is the index's condition: what is longer is no VIN
     condition: LiteralString = "length(v.vin) <= 64 AND v.vin = ANY(%s)"
@@ -308,10 +295,10 @@ def _read_rows(
     wanted: Sequence[Any],
     *,
     for_update: bool,
-) -> list[VehicleRow]:
+) -> list[model.VehicleRow]:
     if not wanted:
         return []
-    columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
+    columns: LiteralString = ", ".join(f"v.{column}" for column in model.FEED_COLUMNS)
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
@@ -324,9 +311,11 @@ def _read_rows(
         [dealership_id, list(wanted)],
         prepare=False,
     ).fetchall()
-    count = len(Listed._fields)
+    count = len(model.Listed._fields)
     return [
-        VehicleRow(Listed._make(row[:count]), dict(zip(FEED_COLUMNS, row[count + 1 :], strict=True)), row[count])
+        model.VehicleRow(
+            model.Listed._make(row[:count]), dict(zip(model.FEED_COLUMNS, row[count + 1 :], strict=True)), row[count]
+        )
         for row in rows
     ]
 
@@ -334,10 +323,10 @@ def _read_rows(
 def read_current(
     connection: Connection[Any],
     dealership_id: int,
-    listed: Mapping[str, Listed],
+    listed: Mapping[str, model.Listed],
     *,
     for_update: bool,
-) -> tuple[Current, datetime]:
+) -> tuple[model.Current, datetime]:
     """
     Return all that the plan compares with, and the database's clock; full rows are read when the plan asks for them.
 
@@ -371,7 +360,7 @@ def read_current(
         prepare=False,
     ).fetchall()
     run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    current = Current(
+    current = model.Current(
         dealership_id=dealership_id,
         listed=listed,
         rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
@@ -385,7 +374,7 @@ def read_current(
         status_words=frozenset(words or ()),
         status_map=word_map or {},
         asked={(kind, status): _held_set(number, kind, status, *more) for number, kind, status, *more in held},
-        window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
+        window=model.Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
         removed_since=lambda since: _count_removed(connection, dealership_id, since),
         elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
         synced_before=bool(past),
@@ -403,11 +392,11 @@ def _held_set(
     vins: Sequence[str],
     reason: str,
     decided_at: str | None,
-) -> HeldSet:
+) -> model.HeldSet:
     keys = [stock_key(text) for text in stock_numbers]
     seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
     decided = datetime.fromisoformat(decided_at) if decided_at else None
-    return HeldSet(number, frozenset(keys), status, reason, kind, seen, decided)
+    return model.HeldSet(number, frozenset(keys), status, reason, kind, seen, decided)
 
 
 def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
@@ -444,8 +433,8 @@ def _find_elsewhere(connection: Connection[Any], dealership_id: int, vins: Seque
 
 
 def apply_plan(
-    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
-) -> StockPlan:
+    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
+) -> model.StockPlan:
     """
     Carry out everything in the plan; the caller's transaction makes it all true at once.
 
@@ -464,8 +453,8 @@ def apply_plan(
 
 
 def _write_rows(
-    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
-) -> StockPlan:
+    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
+) -> model.StockPlan:
     """Write what the plan does to vehicles, with their documents and history; returns it as it came to be."""
     retired = _free_numbers(connection, dealership_id, plan)
     created = _write_created(connection, dealership_id, plan.created)
@@ -491,7 +480,7 @@ def _write_rows(
     return done
 
 
-def _note_left(done: StockPlan, plan: StockPlan, restated: Sequence[Change]) -> None:
+def _note_left(done: model.StockPlan, plan: model.StockPlan, restated: Sequence[model.Change]) -> None:
     """Note what was planned and a trigger left as it was: items are skipped, and a warning names each vehicle."""
     taken = {car.position for car in done.created}
     taken.update([change.car.position for change in (*done.changed, *restated)])
@@ -500,11 +489,11 @@ def _note_left(done: StockPlan, plan: StockPlan, restated: Sequence[Change]) -> 
     gone = {row.id for row in done.removed}
     also = [row.stock_number for row in plan.removed if row.id not in gone]
     also += [change.car.stock_number for change in plan.restated if change.car.position not in taken]
-    done.skipped = [*plan.skipped, *(Skipped(number, "kept_by_database") for number in left)]
+    done.skipped = [*plan.skipped, *(model.Skipped(number, "kept_by_database") for number in left)]
     done.warnings = [*plan.warnings, *left_warnings([*left, *also])]
 
 
-def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> dict[int, str]:
+def _free_numbers(connection: Connection[Any], dealership_id: int, plan: model.StockPlan) -> dict[int, str]:
     """
     Give up the numbers that other vehicles get now: those of retired rows, and of rows that are renumbered too.
 
@@ -544,7 +533,7 @@ def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPl
     return numbers
 
 
-def _remember(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> None:
+def _remember(connection: Connection[Any], dealership_id: int, plan: model.StockPlan) -> None:
     """Keep the status words that are known now, and the meaning of them that the rows follow."""
     if plan.new_words or plan.status_map is not None:
         connection.execute(
@@ -572,7 +561,7 @@ class ChangedMeanwhile(ItemFailure):
         )
 
 
-def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
+def _lock_removed(connection: Connection[Any], rows: Sequence[model.Listed]) -> None:
     """
     Keep other writers away from the rows to be removed, and look whether they still are what was planned with.
 
@@ -589,7 +578,7 @@ def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
         raise ChangedMeanwhile
 
 
-def _history(plan: StockPlan, retired: Mapping[int, str]) -> Iterator[tuple[int, str, Any, Any]]:
+def _history(plan: model.StockPlan, retired: Mapping[int, str]) -> Iterator[tuple[int, str, Any, Any]]:
     """Yield every change of a kept row: vehicle, field, old value, new value."""
     for row in plan.retired:
         yield row.id, "stock_number", row.stock_number, retired[row.id]
@@ -603,7 +592,7 @@ def _history(plan: StockPlan, retired: Mapping[int, str]) -> Iterator[tuple[int,
 def _mark(
     connection: Connection[Any],
     assignment: LiteralString,
-    rows: Iterable[Listed],
+    rows: Iterable[model.Listed],
     now: datetime,
     *,
     since: datetime | None = None,
@@ -622,7 +611,7 @@ def _mark(
     return {vehicle_id for vehicle_id, status in found if status == "removed" or not since}
 
 
-def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[Car]) -> Sequence[Car]:
+def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[model.Car]) -> Sequence[model.Car]:
     """
     COPY new rows straight in, with ids drawn beforehand so that their documents can follow.
 
@@ -636,7 +625,7 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
         [len(cars)],
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
-    columns: LiteralString = ", ".join(FEED_COLUMNS)
+    columns: LiteralString = ", ".join(model.FEED_COLUMNS)
     cursor = connection.cursor()
     with cursor.copy(
         f"COPY vehicles (id, dealership_id, data_source, content_hash, {columns}, stock_number) FROM STDIN"
@@ -660,13 +649,13 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     return [car for _, car in rows] if len(rows) < len(cars) else cars
 
 
-def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
+def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
     """
     Return a new row in COPY's text form; the driver, which looks at each value by itself, takes three times as long.
 
     The fields are joined by signs that hardly any text has, so that all are escaped at once.
     """
-    values: list[Any] = list(map(car.values.__getitem__, FEED_COLUMNS))
+    values: list[Any] = list(map(car.values.__getitem__, model.FEED_COLUMNS))
     values[-2:] = msgspec.json.encode(values[-2]).decode(), msgspec.json.encode(values[-1]).decode()
     values.append(car.stock_number)
     row = "\0".join(
@@ -680,7 +669,7 @@ def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
     return b"%d\t%d\teasycars\t%s\t%s\n" % (vehicle_id, dealership_id, digest, row)
 
 
-def _copy_text(car: Car) -> bytes:
+def _copy_text(car: model.Car) -> bytes:
     """Return the item's document in COPY's text form; as a row's value it would be decoded and copied twice more."""
     return _escaped(bytes(car.raw) if car.mended is None else car.mended.encode())
 
@@ -689,9 +678,9 @@ def _escaped(text: bytes) -> bytes:
     return text.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
-_COLUMNS: LiteralString = ", ".join(FEED_COLUMNS)
-_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
-_TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
+_COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
+_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
+_TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in model.FEED_COLUMNS)
 
 
 # A trigger may write another value, and so does a type narrower than ours: numeric(10,2) rounds, char(17) pads.
@@ -702,13 +691,13 @@ _MAY_ALTER: LiteralString = (
 )
 
 
-def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> list[Change]:
+def _write_changed(connection: Connection[Any], changes: Sequence[model.Change]) -> list[model.Change]:
     """
     Update rows in batches: each batch travels as one JSON document that the server takes apart.
 
     Returns the changes as they came to be: what the database left as it was is not among them.
     """
-    done: list[Change] = []
+    done: list[model.Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
         document = msgspec.json.encode(
@@ -750,10 +739,10 @@ def _read_values(connection: Connection[Any], ids: Iterable[int]) -> dict[int, d
     found = connection.execute(
         f"SELECT id, stock_number, {_COLUMNS} FROM vehicles WHERE id = ANY(%s)", [list(ids)], prepare=False
     ).fetchall()
-    return {row[0]: dict(zip(("stock_number", *FEED_COLUMNS), row[1:], strict=True)) for row in found}
+    return {row[0]: dict(zip(("stock_number", *model.FEED_COLUMNS), row[1:], strict=True)) for row in found}
 
 
-def _as_taken(change: Change, actual: Mapping[str, Any] | None) -> Change | None:
+def _as_taken(change: model.Change, actual: Mapping[str, Any] | None) -> model.Change | None:
     """Return the change with the values that the database made of it, None if it left the row as it was or has none."""
     if actual is None:
         return None
@@ -765,7 +754,7 @@ def _as_taken(change: Change, actual: Mapping[str, Any] | None) -> Change | None
     return replace(change, changes=changes) if changes or not change.changes else None
 
 
-def _write_documents(connection: Connection[Any], changes: Sequence[Change]) -> None:
+def _write_documents(connection: Connection[Any], changes: Sequence[model.Change]) -> None:
     if not changes:
         return
     # JSON inside JSON: an array of texts would have every quote of every document escaped in Python
@@ -782,13 +771,15 @@ def _write_documents(connection: Connection[Any], changes: Sequence[Change]) -> 
     )
 
 
-def fingerprint_of(change: Change) -> bytes:
+def fingerprint_of(change: model.Change) -> bytes:
     """Return the fingerprint to store with a change; the row's locks are part of it."""
     digest = change.car.content_hash
     return digest if not change.row.locked else fingerprint(digest, change.row.locked, digest[:3])
 
 
-def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequence[Refused], *, run_id: UUID) -> None:
+def write_refused(
+    connection: Connection[Any], dealership_id: int, refused: Sequence[model.Refused], *, run_id: UUID
+) -> None:
     """Keep each refused item with its reason and its text."""
     if not refused:
         return
@@ -801,7 +792,7 @@ def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequ
             )
 
 
-def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
+def _write_held(connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID) -> None:
     if plan.superseded:
         connection.execute(
             "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = ANY(%s) AND status = 'pending'",
@@ -844,7 +835,7 @@ class Blamed:
     def __len__(self) -> int:
         return len(self.items) + len(self.rows)
 
-    def refuse(self, incoming: Incoming) -> Incoming:
+    def refuse(self, incoming: model.Incoming) -> model.Incoming:
         """Return the feed with the items to blame among the refused."""
         if not self.items:
             return incoming
@@ -859,7 +850,7 @@ class Blamed:
             refused=sorted([*incoming.refused, *refused], key=lambda item: item.position),
         )
 
-    def spare(self, plan: StockPlan) -> StockPlan:
+    def spare(self, plan: model.StockPlan) -> model.StockPlan:
         """Return the plan without the rows to blame: each stays as it is, with a warning."""
         if not self.rows:
             return plan
@@ -914,7 +905,7 @@ _PARTS = ("created", "changed", "restated", "removed", "missing", "returned", "r
 
 
 def find_refused(
-    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
+    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
 ) -> Blamed:
     """
     Find by halves what of a plan the database refuses, with its deferred constraints; everything is rolled back.
@@ -951,13 +942,13 @@ def find_refused(
     return blamed
 
 
-def _part_of(plan: StockPlan, units: Sequence[_Unit]) -> StockPlan:
+def _part_of(plan: model.StockPlan, units: Sequence[_Unit]) -> model.StockPlan:
     """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
     parts: dict[str, Any] = {part: [] for part in _PARTS}
     for part, unit in units:
         parts[part].append(unit)
     keys = {car.stock_key for car in parts["created"]} | {change.car.stock_key for change in parts["changed"]}
-    return StockPlan(**parts, retired=[row for row in plan.retired if row.stock_key in keys])
+    return model.StockPlan(**parts, retired=[row for row in plan.retired if row.stock_key in keys])
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------

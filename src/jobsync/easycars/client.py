@@ -68,6 +68,12 @@ class EasyCarsFailure(ItemFailure):
         self.of_the_host = of_the_host
         self.retry_after_s = retry_after_s
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it says beside its text."""
+        names = ("reason", "unreachable", "transient", "of_the_host", "retry_after_s")
+        return {name: getattr(self, name) for name in names}
+
 
 class NotAsked(JobsyncError):
     """Its host is not to be asked now: its circuit is open, or it wants to rest."""
@@ -235,7 +241,7 @@ class EasyCarsClient:
             # a thread that waited for a request that failed does not wait for another
             failed = slot.refused or (slot.failed if slot.failures != failures else None)
             if failed is not None:
-                raise _Heard(str(failed), **vars(failed))
+                raise _Heard(str(failed), **failed.facts)
             if slot.text is None or slot.text == stale or time.monotonic() >= slot.good_until:
                 try:
                     slot.text = self._request_token(credentials)

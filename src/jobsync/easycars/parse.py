@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
+from sys import intern
 from typing import Any, NamedTuple
 
 import msgspec
@@ -616,29 +617,14 @@ def _flag(value: object, key: str, reading: _Reading) -> bool | None:
     return None
 
 
-# Parts of texts -> the same without blanks around, each held in memory once: thousands of cars have the same few
-# hundred features.
-_known_features: dict[str, str] = {}
-_KNOWN_MOST = 20_000
-
-
 def _features(value: object, key: str, reading: _Reading) -> list[str]:
     """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
     parts = _list_of_texts(value)
     if parts is None:
         text = _text(value, key, reading)
-        if not text:
-            return []
-        parts = text.split(",")
-    try:
-        return [_known_features[part] for part in parts]
-    except KeyError:  # one is new, or blank
-        if len(_known_features) > _KNOWN_MOST:
-            _known_features.clear()
-        for part in parts:
-            if bare := part.strip():
-                _known_features.setdefault(part, _known_features.setdefault(bare, bare))
-        return [part for part in map(str.strip, parts) if part]
+        parts = text.split(",") if text else []
+    # each in memory once: thousands of cars have the same few hundred features
+    return list(filter(None, map(intern, map(str.strip, parts))))
 
 
 def _list_of_texts(value: object) -> list[str] | None:

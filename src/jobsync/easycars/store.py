@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -33,20 +34,6 @@ API_VERSION = "1.01"
 _BATCH = 500
 _ROWS_AT_ONCE = 64
 _END_OF_LINE = f"\t{API_VERSION}\n".encode()
-
-# How each feed column travels inside one JSON document (see _write_changes).
-_TYPES: Mapping[str, LiteralString] = {
-    "year": "integer",
-    "price": "numeric",
-    "special_price": "numeric",
-    "is_drive_away": "boolean",
-    "odometer": "integer",
-    "doors": "integer",
-    "seats": "integer",
-    "features": "jsonb",
-    "images": "jsonb",
-}
-
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
 
@@ -158,21 +145,14 @@ def begin_attempt(
     attempt, cron, timezone, next_at, slot_started_at, now = row
     if not scheduled or cron is None:
         return int(attempt)
+    sets: LiteralString = "retry_at = %(retry_at)s"
     if next_at is not None and next_at <= now:
-        connection.execute(
-            "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, computed_at = now(), slot_started_at = now(),"
-            " attempt = 1, retry_at = %s WHERE dealership_id = %s",
-            [
-                next_slot(cron, timezone, now),
-                next_retry(1, slot_started_at=now, now=now, minutes=retry_minutes),
-                dealership_id,
-            ],
-        )
-        return 1
+        attempt, slot_started_at, next_at = 1, now, next_slot(cron, timezone, now)
+        sets += ", slot_at = next_at, next_at = %(next_at)s, computed_at = now(), slot_started_at = now(), attempt = 1"
     retry_at = next_retry(attempt, slot_started_at=slot_started_at or now, now=now, minutes=retry_minutes)
     connection.execute(
-        "UPDATE sync_schedule SET retry_at = %s WHERE dealership_id = %s",
-        [retry_at, dealership_id],
+        f"UPDATE sync_schedule SET {sets} WHERE dealership_id = %(id)s",
+        {"id": dealership_id, "retry_at": retry_at, "next_at": next_at},
     )
     return int(attempt)
 
@@ -243,8 +223,7 @@ _SOLD_BEFORE: LiteralString = (
     " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
 )
 # CASE keeps its order: a join, or AND alone, would have the document of every row read
-_LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
-_LOCALLY_SOLD_OR_BEFORE: LiteralString = (
+_LOCALLY_SOLD: LiteralString = (
     f"CASE WHEN CASE v.status WHEN 'removed' THEN {_SOLD_BEFORE} ELSE v.status = 'sold' END"
     f" THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
 )
@@ -271,38 +250,22 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, mo
     return {(key := stock_key(row[1])): model.Listed._make((*row, key)) for row in rows}
 
 
-def read_rows(
-    connection: Connection[Any], dealership_id: int, stock_keys: Sequence[str], *, for_update: bool
-) -> dict[str, model.VehicleRow]:
-    """Return our rows of these stock keys in full, removed ones too; `for_update` keeps other writers out."""
-    rows = _read_rows(connection, dealership_id, "v.stock_key = ANY(%s)", stock_keys, for_update=for_update)
-    return {row.listed.stock_key: row for row in rows}
-
-
-def read_rows_with_vins(
-    connection: Connection[Any], dealership_id: int, vins: Sequence[str], *, for_update: bool
-) -> list[model.VehicleRow]:
-    """Return our rows that have these VINs in full, removed ones too; as `read_rows`."""
-    # the length is the index's condition: what is longer is no VIN
-    condition: LiteralString = "length(v.vin) <= 64 AND v.vin = ANY(%s)"
-    return _read_rows(connection, dealership_id, condition, vins, for_update=for_update)
-
-
 def _read_rows(
     connection: Connection[Any],
     dealership_id: int,
     condition: LiteralString,
-    wanted: Sequence[Any],
+    wanted: Sequence[str],
     *,
     for_update: bool,
 ) -> list[model.VehicleRow]:
+    """Return our rows in full, removed ones too; `for_update` keeps other writers out."""
     if not wanted:
         return []
     columns: LiteralString = ", ".join(f"v.{column}" for column in model.FEED_COLUMNS)
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               {_LOCALLY_SOLD_OR_BEFORE}, v.yard_code, v.excluded_by, v.stock_key,
+               {_LOCALLY_SOLD}, v.yard_code, v.excluded_by, v.stock_key,
                coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND {condition}
@@ -314,7 +277,9 @@ def _read_rows(
     count = len(model.Listed._fields)
     return [
         model.VehicleRow(
-            model.Listed._make(row[:count]), dict(zip(model.FEED_COLUMNS, row[count + 1 :], strict=True)), row[count]
+            model.Listed._make(row[:count]),
+            dict(zip(model.FEED_COLUMNS, row[count + 1 :], strict=True)),
+            row[count],
         )
         for row in rows
     ]
@@ -359,12 +324,19 @@ def read_current(
         {"id": dealership_id},
         prepare=False,
     ).fetchall()
-    run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
+    asked = {}
+    for number, kind, status, stock_numbers, vins, reason, decided_at in held:
+        keys = [stock_key(text) for text in stock_numbers]
+        vehicles = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
+        at = datetime.fromisoformat(decided_at) if decided_at else None
+        asked[kind, status] = model.HeldSet(number, frozenset(keys), status, reason, kind, vehicles, at)
+    read = partial(_read_rows, connection, dealership_id, for_update=for_update)
     current = model.Current(
         dealership_id=dealership_id,
         listed=listed,
-        rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
-        with_vins=lambda vins: read_rows_with_vins(connection, dealership_id, vins, for_update=for_update),
+        rows=lambda keys: {row.listed.stock_key: row for row in read("v.stock_key = ANY(%s)", keys)},
+        # the length is the index's condition: what is longer is no VIN
+        with_vins=lambda vins: read("length(v.vin) <= 64 AND v.vin = ANY(%s)", vins),
         other_stock_keys={key: number for key, _, number, _ in others if key},
         other_vins={
             told: number or f"vehicle {vehicle_id}"
@@ -373,30 +345,15 @@ def read_current(
         },
         status_words=frozenset(words or ()),
         status_map=word_map or {},
-        asked={(kind, status): _held_set(number, kind, status, *more) for number, kind, status, *more in held},
+        asked=asked,
         window=model.Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
         removed_since=lambda since: _count_removed(connection, dealership_id, since),
         elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
-        blocked_in_a_row=run_of_blocked,
+        blocked_in_a_row=next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past)),
     )
     return current, now
-
-
-def _held_set(
-    number: int,
-    kind: str,
-    status: str,
-    stock_numbers: Sequence[str],
-    vins: Sequence[str],
-    reason: str,
-    decided_at: str | None,
-) -> model.HeldSet:
-    keys = [stock_key(text) for text in stock_numbers]
-    seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
-    decided = datetime.fromisoformat(decided_at) if decided_at else None
-    return model.HeldSet(number, frozenset(keys), status, reason, kind, seen, decided)
 
 
 def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
@@ -446,7 +403,13 @@ def apply_plan(
     """
     _lock_removed(connection, plan.removed)
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
-    write_refused(connection, dealership_id, plan.refused, run_id=run_id)
+    if plan.refused:
+        with connection.cursor().copy(
+            "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
+        ) as copy:
+            for item in plan.refused:
+                told = (item.position, item.stock_number, item.code, visible(item.reason), item.raw)
+                copy.write_row((dealership_id, run_id, *told))
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
     return done
@@ -459,7 +422,8 @@ def _write_rows(
     retired = _free_numbers(connection, dealership_id, plan)
     created = _write_created(connection, dealership_id, plan.created)
     changed, restated = _write_changed(connection, plan.changed), _write_changed(connection, plan.restated)
-    gone = _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
+    going: LiteralString = "status = 'removed', removed_at = %(now)s, missing_since = coalesce(missing_since, %(now)s)"
+    gone = {row_id for row_id, status in _mark(connection, going, plan.removed, now).items() if status == "removed"}
     _mark(connection, "missing_since = %(now)s", plan.missing, now)
     _mark(connection, "missing_since = NULL", plan.returned, now)
     if plan.recognized:
@@ -471,11 +435,16 @@ def _write_rows(
         )
     done = replace(plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone])
     _note_left(done, plan, restated)
-    if plan.retired or changed or gone:
+    history = [
+        *((row.id, "stock_number", row.stock_number, retired[row.id]) for row in plan.retired),
+        *((change.row.id, name, *pair) for change in changed for name, pair in change.changes.items()),
+        *((row.id, "status", row.status, "removed") for row in done.removed),
+    ]
+    if history:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
         ) as copy:
-            for vehicle_id, name, old, new in _history(done, retired):
+            for vehicle_id, name, old, new in history:
                 copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
     return done
 
@@ -502,28 +471,23 @@ def _free_numbers(connection: Connection[Any], dealership_id: int, plan: model.S
     wanted = {car.stock_key for car in plan.created}
     wanted.update([change.car.stock_key for change in plan.changed if change.renumbered])
     moving = [change.row for change in plan.changed if change.renumbered and change.row.stock_key in wanted]
-    rows = [*plan.retired, *moving]
-    if not rows:
+    numbers = {row.id: f"{row.stock_number}~{row.id} " for row in (*plan.retired, *moving)}
+    if not numbers:
         return {}
     taken = wanted | {change.car.stock_key for change in plan.changed}
-    numbers: dict[int, str] = {}
-    left = {row.id: f"{row.stock_number}~{row.id} " for row in rows}
-    while left:
-        keys = {vehicle_id: stock_key(number) for vehicle_id, number in left.items()}
+    while True:  # with a longer number each time, so this ends
+        keys = {vehicle_id: stock_key(number) for vehicle_id, number in numbers.items()}
         found = connection.execute(
             "SELECT stock_key FROM vehicles WHERE dealership_id = %s AND data_source = 'easycars'"
             " AND stock_key = ANY(%s)",
             [dealership_id, list(keys.values())],
             prepare=False,
         ).fetchall()
-        occupied = taken | {key for (key,) in found}
-        numbers |= {vehicle_id: number for vehicle_id, number in left.items() if keys[vehicle_id] not in occupied}
-        # a longer one each time, so this ends
-        left = {
-            vehicle_id: f"{number.removesuffix(f'~{vehicle_id} ')}~~{vehicle_id} "
-            for vehicle_id, number in left.items()
-            if keys[vehicle_id] in occupied
-        }
+        occupied = taken.union(key for (key,) in found)
+        if occupied.isdisjoint(keys.values()):
+            break
+        for vehicle_id in [vehicle_id for vehicle_id, key in keys.items() if key in occupied]:
+            numbers[vehicle_id] = f"{numbers[vehicle_id].removesuffix(f'~{vehicle_id} ')}~~{vehicle_id} "
     connection.execute(
         "UPDATE vehicles v SET stock_number = n.number, updated_at = now()"
         " FROM unnest(%s::bigint[], %s::text[]) AS n (id, number) WHERE v.id = n.id",
@@ -553,12 +517,11 @@ class ChangedMeanwhile(ItemFailure):
     """The host application deleted, sold or took over a vehicle after it was read; with a new plan all is well."""
 
     def __init__(self) -> None:
-        super().__init__(
+        words = (
             "another session keeps changing vehicles that this sync would remove; nothing was written, the next sync"
-            " tries again",
-            reason="changed_meanwhile",
-            transient=True,
+            " tries again"
         )
+        super().__init__(words, reason="changed_meanwhile", transient=True)
 
 
 def _lock_removed(connection: Connection[Any], rows: Sequence[model.Listed]) -> None:
@@ -578,37 +541,20 @@ def _lock_removed(connection: Connection[Any], rows: Sequence[model.Listed]) -> 
         raise ChangedMeanwhile
 
 
-def _history(plan: model.StockPlan, retired: Mapping[int, str]) -> Iterator[tuple[int, str, Any, Any]]:
-    """Yield every change of a kept row: vehicle, field, old value, new value."""
-    for row in plan.retired:
-        yield row.id, "stock_number", row.stock_number, retired[row.id]
-    for change in plan.changed:
-        for name, (old, new) in change.changes.items():
-            yield change.row.id, name, old, new
-    for row in plan.removed:
-        yield row.id, "status", row.status, "removed"
-
-
 def _mark(
-    connection: Connection[Any],
-    assignment: LiteralString,
-    rows: Iterable[model.Listed],
-    now: datetime,
-    *,
-    since: datetime | None = None,
-) -> set[int]:
-    """Set columns of rows that are not removed; returns the ids of those that a trigger did not keep as they were."""
+    connection: Connection[Any], assignment: LiteralString, rows: Iterable[model.Listed], now: datetime
+) -> dict[int, str]:
+    """Set columns of rows that are not removed; returns the status that each has now, of those that a trigger let."""
     ids = [row.id for row in rows]
     if not ids:
-        return set()
-    also: LiteralString = ", missing_since = coalesce(missing_since, %(now)s)" if since else ""
+        return {}
     found = connection.execute(
-        f"UPDATE vehicles SET {assignment}{also}, updated_at = now()"
+        f"UPDATE vehicles SET {assignment}, updated_at = now()"
         " WHERE id = ANY(%(ids)s) AND status <> 'removed' RETURNING id, status",
         {"now": now, "ids": ids},
         prepare=False,
     ).fetchall()
-    return {vehicle_id for vehicle_id, status in found if status == "removed" or not since}
+    return dict(found)
 
 
 def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[model.Car]) -> Sequence[model.Car]:
@@ -680,7 +626,6 @@ def _escaped(text: bytes) -> bytes:
 
 _COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
 _SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
-_TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in model.FEED_COLUMNS)
 
 
 # A trigger may write another value, and so does a type narrower than ours: numeric(10,2) rounds, char(17) pads.
@@ -700,29 +645,27 @@ def _write_changed(connection: Connection[Any], changes: Sequence[model.Change])
     done: list[model.Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
-        document = msgspec.json.encode(
-            [
-                {
-                    **change.values,
-                    "id": change.row.id,
-                    "stock_number": change.car.stock_number,
-                    "hash": fingerprint_of(change).hex() if change.is_whole else None,
-                }
-                for change in batch
-            ]
-        ).decode()
+        rows = [
+            {
+                **change.values,
+                "id": change.row.id,
+                "stock_number": change.car.stock_number,
+                "content_hash": rf"\x{_fingerprint_of(change).hex()}" if change.is_whole else None,
+            }
+            for change in batch
+        ]
         found = connection.execute(
             f"""
             UPDATE vehicles v SET ({_COLUMNS}) = ROW({_SOURCES}), stock_number = n.stock_number,
-                   content_hash = decode(n.hash, 'hex'), missing_since = NULL, removed_at = NULL, updated_at = now(),
+                   content_hash = n.content_hash, missing_since = NULL, removed_at = NULL, updated_at = now(),
                    excluded_by = CASE WHEN n.status <> 'excluded' THEN NULL
                                       WHEN v.status = 'excluded' OR v.excluded_by = 'person' THEN v.excluded_by
                                       ELSE 'map' END
-            FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, stock_number text, {_TYPED})
+            FROM jsonb_populate_recordset(NULL::vehicles, %s) AS n
             WHERE v.id = n.id
             RETURNING v.id, {_MAY_ALTER}
             """,
-            [document],
+            [msgspec.json.encode(rows).decode()],
             prepare=False,
         ).fetchall()
         written = {vehicle_id for vehicle_id, _ in found}
@@ -771,25 +714,10 @@ def _write_documents(connection: Connection[Any], changes: Sequence[model.Change
     )
 
 
-def fingerprint_of(change: model.Change) -> bytes:
+def _fingerprint_of(change: model.Change) -> bytes:
     """Return the fingerprint to store with a change; the row's locks are part of it."""
     digest = change.car.content_hash
     return digest if not change.row.locked else fingerprint(digest, change.row.locked, digest[:3])
-
-
-def write_refused(
-    connection: Connection[Any], dealership_id: int, refused: Sequence[model.Refused], *, run_id: UUID
-) -> None:
-    """Keep each refused item with its reason and its text."""
-    if not refused:
-        return
-    with connection.cursor().copy(
-        "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
-    ) as copy:
-        for item in refused:
-            copy.write_row(
-                (dealership_id, run_id, item.position, item.stock_number, item.code, visible(item.reason), item.raw)
-            )
 
 
 def _write_held(connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID) -> None:
@@ -855,19 +783,20 @@ class Blamed:
         if not self.rows:
             return plan
         touched = [*plan.removed, *plan.missing, *plan.returned, *(row for row, _ in plan.recognized)]
-        warnings = {
-            row.id: f"{row.stock_number}: the row stays as it is, the database refuses to change it:"
-            f" {self.rows[row.id]}"
-            for row in touched
-            if row.id in self.rows
-        }
+        spared = {row.id: row.stock_number for row in touched if row.id in self.rows}
         return replace(
             plan,
-            removed=[row for row in plan.removed if row.id not in self.rows],
-            missing=[row for row in plan.missing if row.id not in self.rows],
-            returned=[row for row in plan.returned if row.id not in self.rows],
-            recognized=[(row, digest) for row, digest in plan.recognized if row.id not in self.rows],
-            warnings=[*plan.warnings, *warnings.values()],
+            removed=[row for row in plan.removed if row.id not in spared],
+            missing=[row for row in plan.missing if row.id not in spared],
+            returned=[row for row in plan.returned if row.id not in spared],
+            recognized=[(row, digest) for row, digest in plan.recognized if row.id not in spared],
+            warnings=[
+                *plan.warnings,
+                *(
+                    f"{number}: the row stays as it is, the database refuses to change it: {self.rows[vehicle_id]}"
+                    for vehicle_id, number in spared.items()
+                ),
+            ],
         )
 
 
@@ -961,46 +890,42 @@ def write_log(
     run_id: UUID,
     status: str,
     duration_ms: int,
-    counts: Mapping[str, int],
-    listed: int | None = None,
-    advertised: int | None = None,
-    yard_code: str | None = None,
-    blocked: str | None = None,
-    errors: Sequence[str] = (),
-    warnings: Sequence[str] = (),
+    plan: model.StockPlan | None = None,
+    error: str | None = None,
 ) -> None:
     """
     Write the dealership's line of this run: processed = received, failed = refused.
 
-    `listed` and `advertised` are its vehicles before this sync, None where none was planned.
+    Args:
+        plan: as it was carried out, None where there was none.
+        error: why; of a plan the first refused items are told.
     """
-    numbers = {name: counts.get(name, 0) for name in COUNT_NAMES}
-    received = sum(numbers[name] for name in COUNT_NAMES[:6])
-    columns: LiteralString = ", ".join(COUNT_NAMES)
+    planned, plan = plan is not None, model.StockPlan() if plan is None else plan
+    counts = {name: plan.counts[name] for name in COUNT_NAMES}
+    received = sum(list(counts.values())[:6])
+    refused = [f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]]
+    values = {
+        "dealership_id": dealership_id,
+        "run_id": run_id,
+        "status": status,
+        "duration_ms": duration_ms,
+        "items_processed": received,
+        "items_succeeded": received - counts["refused"],
+        "items_failed": counts["refused"],
+        **counts,
+        "listed": plan.listed if planned else None,
+        "advertised": plan.advertised if planned else None,
+        "yard_code": plan.yard_code,
+        "removals_blocked": plan.blocked,
+        "error_messages": json.dumps([visible(words) for words in (error, *refused) if words], ensure_ascii=False),
+        "warnings": json.dumps([visible(words, most=500) for words in plan.warnings], ensure_ascii=False),
+        "api_version": API_VERSION,
+    }
     connection.execute(
-        f"INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, synced_at, duration_ms,"
-        f" items_processed, items_succeeded, items_failed, {columns}, listed, advertised, yard_code,"
-        f" removals_blocked, error_messages, warnings, api_version) VALUES (%s, %s, %s,"
-        f" clock_timestamp() - %s * interval '1 ms', clock_timestamp(), %s, %s, %s, %s,"
-        f" {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            dealership_id,
-            run_id,
-            status,
-            duration_ms,
-            duration_ms,
-            received,
-            received - numbers["refused"],
-            numbers["refused"],
-            *numbers.values(),
-            listed,
-            advertised,
-            yard_code,
-            blocked,
-            json.dumps([visible(error) for error in errors], ensure_ascii=False),
-            json.dumps([visible(warning, most=500) for warning in warnings], ensure_ascii=False),
-            API_VERSION,
-        ],
+        f"INSERT INTO easycar_sync_logs (started_at, synced_at, {', '.join(values)})"
+        " VALUES (clock_timestamp() - %(duration_ms)s * interval '1 ms', clock_timestamp(),"
+        f" {', '.join(f'%({name})s' for name in values)})".encode(),
+        values,
     )
 
 

@@ -15,7 +15,6 @@ from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
 from jobsync.alerts.model import Alert
-from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
 from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.cli.health import require_units_user, usable_channels
@@ -24,6 +23,7 @@ from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
 from jobsync.phrases import many, misread, parse_when, stamp
+from jobsync.watch.health import HOW_TO_SET
 from jobsync.wiring import Tools
 
 app = group("What is wrong, who was told of it, and what is not to be told for a while.")
@@ -74,7 +74,7 @@ def test(tools: Tools) -> Answer:
     """Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set."""
     channels, wrong = usable_channels(tools, is_asked=True)
     if not channels:
-        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {NO_CHANNEL}")
+        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {HOW_TO_SET}")
     answers = send_test(channels, now=datetime.now(UTC))
     answers += [(words.partition(":")[0], False, words) for words in wrong]
     document = [{"channel": name, "sent": sent, "answer": visible(words)} for name, sent, words in answers]
@@ -99,7 +99,7 @@ def silence_(
     now = _now(database)
     end = _instant(until, now)
     details = {"kind": kind, "until": end, "all_causes": all_causes}
-    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as (memory, _, folder):
+    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as memory:
         book, held = silence(memory.read(), kind, subject, end, now, all_causes=all_causes)
         if held or all_causes:
             memory.write(book)
@@ -112,7 +112,7 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    return said(document, sentence + _where(database, folder))
+    return said(document, sentence + _where(database, memory.folder))
 
 
 @command("alerts unsilence queue", of=app)
@@ -124,13 +124,13 @@ def unsilence(
     require_units_user(tools)
     database = _database(tools)
     now = _now(database)
-    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):
+    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as memory:
         book, lifted = lift(memory.read(), kind, subject, now)
         if lifted:
             memory.write(book)
     done = "no longer silenced" if lifted else "nothing was silenced"
     document = {"kind": kind, "subject": subject, "lifted": lifted}
-    return said(document, f"{_named(kind, subject)}: {done}{_where(database, folder)}")
+    return said(document, f"{_named(kind, subject)}: {done}{_where(database, memory.folder)}")
 
 
 def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:

@@ -38,7 +38,12 @@ def check_authorizations(
         if scheduled and keys:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key")
         return lambda settings: CheckAuthorizations(
-            make_client(tools, settings), settings, keys, tenants, limit, every=not scheduled
+            settings=settings,
+            client=make_client(tools, settings),
+            access_keys=keys,
+            tenants=tenants,
+            limit=limit,
+            every=not scheduled,
         )
 
     def tell(report: Report, items: run.Items) -> None:

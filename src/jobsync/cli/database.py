@@ -32,7 +32,7 @@ def status(tools: Tools) -> Answer:
     with translated():
         engine = tools.database.engine(connections=1, lock_timeout_s=LOCK_WITHIN_S)
         found = migrate.schema_status(engine)
-    told = {"current": found.current, "head": found.head, "up_to_date": found.up_to_date}
+    told = {"current": found.current, "head": migrate.HEAD, "up_to_date": found.up_to_date}
     return Answer(
         {**told, "pending": found.pending},
         lambda: print_facts({**told, "pending": found.pending or "none"}),

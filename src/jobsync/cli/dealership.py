@@ -11,13 +11,11 @@ from jobsync.cli.command import Answer, command, facts, group, said, table
 from jobsync.cli.options import DealershipId
 from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, with_pause
 from jobsync.cron import is_zone, problem_of_cron, text_of_cron
-from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
 from jobsync.easycars import registry
 from jobsync.errors import UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import local_stamp, pause_end
-from jobsync.runner.run import database_now
 from jobsync.wiring import Tools
 
 app = group("Dealerships: whom we sync, and when.")
@@ -171,7 +169,7 @@ def schedule(
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:
             registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
-        rows = registry.list_schedules(connection, database_now(driver(connection)))
+        rows = registry.list_schedules(connection)
     [row] = [row for row in rows if row["dealership_id"] == dealership_id]
     return facts(row, _planned(row))
 

@@ -47,11 +47,11 @@ def generate_ride(
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
         storage = storage_of(tools)  # a missing setting is named before anything else
         return lambda settings: GenerateRide(
-            storage,
-            settings,
-            open_document,
-            keys,
-            tenants,
+            settings=settings,
+            storage=storage,
+            open_file=open_document,
+            access_keys=keys,
+            tenants=tenants,
             force=force,
             missing=missing,
             limit=limit,

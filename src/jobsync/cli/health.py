@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from jobsync.alerts.act import Done, do_health, do_unit_failure
-from jobsync.alerts.send import NO_CHANNEL, Channel, channels_of
+from jobsync.alerts.send import Channel, channels_of
 from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.command import Answer, command
 from jobsync.cli.output import say, write
@@ -17,7 +17,7 @@ from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.watch.health import NOBODY_TOLD, Health
+from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, Health
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED, look
 
@@ -143,7 +143,7 @@ def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Chann
     for words in wrong:
         get_logger().error("alert.misconfigured", error=words)
     if not channels and not wrong and not is_asked:
-        get_logger().warning("alert.no_channel", message=f"nobody is told: {NO_CHANNEL}")
+        get_logger().warning("alert.no_channel", message=f"nobody is told: {HOW_TO_SET}")
     return channels, wrong
 
 

@@ -14,7 +14,6 @@ from jobsync.db.system_settings import read_system_settings
 from jobsync.easycars import registry
 from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import local_stamp, pause_end
-from jobsync.runner.run import database_now
 
 app = group("When each dealership is synced next.")
 _INSTANTS = {"next slot": "next_at", "last success": "last_success_at", "retry": "retry_at"}
@@ -23,7 +22,7 @@ _INSTANTS = {"next slot": "next_at", "last success": "last_success_at", "retry":
 @command("schedule show", of=app, reads=True)
 def show(connection: Connection) -> Answer:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
-    rows = registry.list_schedules(connection, database_now(driver(connection)))
+    rows = registry.list_schedules(connection)
     columns = ["dealership", *_INSTANTS, "attempts", "why not", "cron", "time zone"]
     columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
     answer = table(rows, columns, map(_told, rows), empty="no dealerships yet")

@@ -12,7 +12,7 @@ from jobsync.cli.command import Answer, command, group, said
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
-from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.serve import serve_forever
 from jobsync.wiring import Tools
 
@@ -57,16 +57,16 @@ def seed_(
     """
     from jobsync.sandbox.seed import seed  # the database's room with it: dear to whoever only serves
 
-    played = load_scenario(scenario) if scenario else default_scenario()
+    played = load_scenario(scenario) if scenario else Scenario()
     _code(environment)
     cipher = tools.cipher
     with tools.transaction() as connection:
         made = seed(connection, cipher, played, invented=documents, environment=environment, add=add)
-    imported = made.documents["imported"]
-    others = {status: number for status, number in made.documents.items() if status != "imported"}
+    others = dict(made["documents"])
+    imported = others.pop("imported", 0)
     return said(
-        {"dealerships": made.dealerships, "tenants": made.tenants, "documents": dict(made.documents)},
-        f"{len(made.dealerships)} dealerships, {len(made.tenants)} tenants and {imported} documents added",
+        made,
+        f"{len(made['dealerships'])} dealerships, {len(made['tenants'])} tenants and {imported} documents added",
         *(f"documents {status}: {number}" for status, number in others.items()),
         "run jobsync sandbox serve, set the variables that it prints, then: jobsync stock-sync;",
         "jobsync check-authorizations; jobsync generate-ride",

@@ -29,4 +29,4 @@ def look(tools: Tools, connection: Connection, *, window: timedelta = WINDOW) ->
         timers_on=read_timers_on(tools.waker, (*BY_NAME, WATCH)),
         channels=tools.settings.channels,
     )
-    return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+    return seen, judge_health(seen)

@@ -85,7 +85,6 @@ def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
         tried = host.last_probe_at is None or now - host.last_probe_at < _PROBED_WITHIN
         yield Problem(
             host.host,
-            CIRCUIT,
             f"{host.host} {words}, last tried {ago(now, host.last_probe_at)}",
             cause.do(),
             host.opened_at,

@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -86,8 +85,7 @@ class GenerateRide(DocumentWork[DueRide]):
         results: list[ItemResult] = []
         read = store.read_printed_of if self.missing else store.QUEUE.read_due_of
         for rides in in_pages(run, chosen.documents, chosen.later, read, most=self.most):
-            work.take(rides)
-            items = [ride.item(named=bool(self.access_keys)) for ride in rides]
+            items = work.take(rides)
             finished = work_queues(run, [ItemQueue(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
             results.extend(work.named(result) for result in finished)
         return [*results, *chosen.left_out]
@@ -224,9 +222,14 @@ class _RideWork:
         self._faults: dict[str, StorageFault] = {}
         self._begun_at: float | None = None
 
-    def take(self, rides: Sequence[DueRide]) -> None:
+    def take(self, rides: Sequence[DueRide]) -> list[Item]:
         """Turn to these documents."""
         self._rides = {ride.access_key: ride for ride in rides}
+        items = []
+        for key, ride in self._rides.items():
+            about = {"access_key": key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
+            items.append(Item(key, key, named=bool(self._job.access_keys), about=about))
+        return items
 
     def gate(self, _item: Item) -> bool:
         """Keep the distance between two documents."""
@@ -270,7 +273,15 @@ class _RideWork:
         details: dict[str, Any] = {"path": found.relative, "sha256": sha256, "bytes": len(rendered.data)}
         if rendered.warnings:
             details["warnings"] = list(rendered.warnings)
-        attempt.on_commit.append(partial(_tell, attempt, ride, found))
+        attempt.on_commit.append(
+            lambda: get_logger().info(
+                "generate_ride.rendered",
+                outcome="rendered",
+                pages=rendered.pages,
+                duration_ms=attempt.elapsed_ms,
+                **details,
+            )
+        )
         return ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
 
     @contextmanager
@@ -280,7 +291,7 @@ class _RideWork:
             yield
         except StorageFault as fault:
             if isinstance(fault, PlaceFault):
-                get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
+                get_logger().error("generate_ride.storage", error=str(fault))
             else:
                 hold(self._run, fault)
             self._faults[ride.access_key] = fault
@@ -295,13 +306,7 @@ class _RideWork:
         parked = result.reason in ("unreadable", "no_xml")
         if fault is None:
             get_logger().error(
-                "generate_ride.failed",
-                access_key=ride.access_key,
-                tenant_ruc=ride.tenant_ruc,
-                outcome="failed",
-                reason=result.reason,
-                error=result.error,
-                parked=parked,
+                "generate_ride.failed", outcome="failed", reason=result.reason, error=result.error, parked=parked
             )
         store.write_failed(connection, ride, error, parked=parked)
 
@@ -314,35 +319,17 @@ class _RideWork:
         return self._logos[ride.logo_path]
 
 
-def _tell(attempt: Attempt, ride: DueRide, page: _DraftPage) -> None:
-    get_logger().info(
-        "generate_ride.rendered",
-        access_key=ride.access_key,
-        tenant_ruc=ride.tenant_ruc,
-        outcome="rendered",
-        path=page.relative,
-        bytes=len(page.rendered.data),
-        pages=page.rendered.pages,
-        warnings=list(page.rendered.warnings) or None,
-        duration_ms=attempt.elapsed_ms,
-    )
-
-
 def read_logo(path: Path) -> Logo | None:
     """Return a logo, or None, with a warning in the log, if there is none to be read."""
+    why: str | None = "no file"
     try:
-        if not path.is_file():  # a pipe would be waited for
-            get_logger().warning("generate_ride.logo_unreadable", path=str(path), error="no file")
-            return None
-        with path.open("rb") as file:
-            data = file.read(PICTURE_BYTES_MAX + 1)
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                return Logo(file.read(PICTURE_BYTES_MAX + 1), path.name)  # one more, so that too large a one is told
     except OSError as error:
-        get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=error.strerror)
-        return None
-    if len(data) > PICTURE_BYTES_MAX:
-        get_logger().warning("generate_ride.logo_too_large", path=str(path))
-        return None
-    return Logo(data, path.name)
+        why = error.strerror
+    get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=why)
+    return None
 
 
 def render_source(job: GenerateRide, source: Source, *, logo: Logo | None, attach: bool) -> Rendered:

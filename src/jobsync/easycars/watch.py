@@ -492,7 +492,7 @@ def _problem(
     found: DealershipFacts, cause: Cause, text: str, what: str, since: datetime | None = None
 ) -> model.Problem:
     subject = f"dealership {found.id}"
-    return model.Problem(subject, cause.kind, f"{subject} {found.name}: {text}", what, since, cause=cause)
+    return model.Problem(subject, f"{subject} {found.name}: {text}", what, since, cause=cause)
 
 
 def _refused(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:

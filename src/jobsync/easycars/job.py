@@ -19,7 +19,7 @@ from jobsync.cron import next_slot
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked
-from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, places_of
+from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, sealed_at
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
@@ -490,13 +490,12 @@ def plan_and(
             words = store.refusal_of(error)
             if words is None or planned is None:
                 raise
-            found = store.find_refused(connection, dealership_id, planned[0], run_id=run_id, now=planned[1])
-            if plans > _SEARCHES_MOST or not len(found):
+            plan, now = planned
+            found = store.find_refused(connection, dealership_id, plan, blamed, run_id=run_id, now=now)
+            if plans > _SEARCHES_MOST or not found:
                 raise ItemFailure(
                     f"the database refuses what the sync writes: {words}; nothing was written", reason="database"
                 ) from error
-            blamed.items |= found.items
-            blamed.rows |= found.rows
     raise AssertionError  # never: the loop ends by itself
 
 
@@ -522,8 +521,7 @@ def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | No
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
     *sealed, environment, yard = stored
-    places = places_of(dealership_id, sealed)
-    secrets = {place.field: cipher.decrypt(text, place) for place, text in zip(places, sealed, strict=True)}
+    secrets = {place.field: cipher.decrypt(text, place) for place, text in sealed_at(dealership_id, sealed)}
     yard_code = (yard or "").strip() or None  # as an item's is read: it may have been stored by SQL
     return Credentials(**secrets, environment=environment, yard_code=yard_code)
 

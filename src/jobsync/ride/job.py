@@ -104,12 +104,7 @@ class GenerateRide(JobWork):
         return [*results, *chosen.left_out]
 
     def _require_storage(self, run: Run) -> UUID:
-        """
-        Make sure that the storage is this database's, and mark one that is not in use yet; returns the database's id.
-
-        Raises:
-            StorageFault: it is not, or it cannot be told.
-        """
+        """Make sure that the storage is this database's, whose id is returned; mark one that is not in use yet."""
         with run.transaction() as connection:
             database_id, files = store.read_database_id(connection), store.read_files(connection)
         if not self.storage.recognize(database_id, files):
@@ -264,7 +259,6 @@ class _RideWork:
         self._begun_at: float | None = None
 
     def take(self, rides: Sequence[DueRide]) -> list[Item]:
-        """Turn to these documents."""
         self._rides = {ride.access_key: ride for ride in rides}
         items = []
         for key, ride in self._rides.items():
@@ -372,12 +366,7 @@ def read_logo(path: Path) -> Logo | None:
 
 
 def render_source(job: GenerateRide, source: Source, *, logo: Logo | None, attach: bool) -> Rendered:
-    """
-    Return the printed form of a stored document.
-
-    Raises:
-        ItemFailure: there is nothing to print, or it cannot be read.
-    """
+    """Return the printed form of a stored document; raise ItemFailure if there is none, or it cannot be read."""
     from jobsync.ride.render import render
 
     stored = source.authorized_xml or source.submitted_xml

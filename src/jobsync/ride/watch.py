@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, text
 
@@ -31,7 +31,6 @@ from jobsync.watch.model import (
     Queue,
     Row,
     Section,
-    ServiceLevel,
     Severity,
     Snapshot,
     State,
@@ -70,7 +69,6 @@ class RideFacts:
 
 
 def facts_of(seen: Snapshot) -> RideFacts:
-    """Return what was read of this slice."""
     return cast("RideFacts", seen.parts[ABOUT.job])
 
 
@@ -94,7 +92,6 @@ _RIDES = """
 
 
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
-    """Return what the tables say."""
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
     waiting, parked, ahead = {}, {}, 0
     for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
@@ -130,7 +127,6 @@ def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
-    """Return the state that only the storage and refused RIDEs tell."""
     if hold := _storage_hold(job):
         _, words, what_to_do = hold
         why = f"{words}; the last run stopped, no document was charged an attempt"
@@ -142,7 +138,6 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
 
 
 def problems(seen: Snapshot) -> Iterator[Problem]:
-    """Return a storage that cannot be written, and tenants with RIDEs that were refused."""
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
@@ -182,17 +177,12 @@ def _what_of(found: Parked) -> str:
     return Cause.RIDE_REFUSED.do(KEY=found.key)
 
 
-def notes(_seen: Snapshot) -> Iterator[str]:
-    """Return nothing: what is worth knowing of a RIDE needs a person."""
-    yield from ()
+def notes(_seen: Snapshot) -> Iterator[Any]:
+    """Return nothing: what is worth knowing of a RIDE needs a person, and its time is measured with its document."""
+    return iter(())
 
 
-pauses = notes
-
-
-def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
-    """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
-    yield from ()
+pauses = levels = notes
 
 
 # --- what every view draws --------------------------------------------------------------------------------------------
@@ -221,7 +211,6 @@ def _row(facts: RideFacts, tenant_id: int) -> Row:
 
 
 def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
-    """Return how long RIDEs wait."""
     ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
     charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
     return {"tenants": Past(charts=charts)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,33 +11,25 @@ from uuid import UUID
 
 import psycopg
 
+from jobsync.documents import DocumentQueue, Waiting
+
 RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
 _PAGE = 1000  # printed documents that are read at once
 # Minutes until the next try: 1, doubling to 6 hours.
 _NEXT_TRY = "now() + least(interval '6 hours', interval '1 minute' * power(2, least(ride_attempts, 10)))"
 
 
-@dataclass(frozen=True)
-class DueRide:
+@dataclass(frozen=True, kw_only=True)
+class DueRide(Waiting):
     """
     One document that wants its printed form.
 
     Args:
-        status: as in DocumentStatus.
-        deleted: the row stays, nothing is done about it any more.
         generated: it has one already.
-        too_far_ahead: it is due because its next try was set by a clock that was wrong.
     """
 
-    id: int
-    tenant_id: int
-    tenant_ruc: str
     logo_path: str | None
-    access_key: str
-    status: str
-    deleted: bool
-    generated: bool
-    too_far_ahead: bool = False
+    generated: bool = False
 
     @property
     def authorized(self) -> bool:
@@ -56,12 +47,6 @@ class Source:
     authorized_at: datetime | None
 
 
-# a DueRide's fields, in their order
-_RIDE = (
-    "SELECT i.id, i.tenant_id, t.ruc, t.logo_path, i.access_key, i.status, i.deleted_at IS NOT NULL,"
-    " i.ride_generated_at IS NOT NULL, false FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
-)
-_DUE = "id, tenant_id, tenant_ruc, logo_path, access_key, status, false AS deleted, false AS generated, too_far_ahead"
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
 _PRINTED = (
     "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
@@ -70,52 +55,17 @@ _OF_THESE = (
     "(%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
     " AND (%(tenants)s::text[] IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE ruc = ANY(%(tenants)s)))"
 )
-# As for checks: tenants in turns, and what killed a process behind what was not tried yet.
-_IN_TURNS = """
-    FROM (
-        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id) AS turn,
-               count(*) OVER () AS total
-        FROM due_rides d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))
-    ) due ORDER BY turn, due_since, id LIMIT %(limit)s
+_WHOLE = """
+    SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.logo_path, i.access_key,
+           i.status, i.deleted_at IS NOT NULL AS deleted, i.ride_generated_at IS NOT NULL AS generated
+    FROM invoices i JOIN tenants t ON t.id = i.tenant_id
 """
-
-
-def read_due(
-    connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
-) -> tuple[list[DueRide], int]:
-    """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
-    asked = {"tenants": list(tenants) or None, "limit": limit}
-    rows = connection.execute(f"SELECT {_DUE}, total {_IN_TURNS}".encode(), asked).fetchall()
-    return [DueRide(*row[:-1]) for row in rows], rows[0][-1] if rows else 0
-
-
-def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
-    """Return the numbers of all documents whose time has come, tenants in fair turns."""
-    found = connection.execute(f"SELECT id {_IN_TURNS}".encode(), {"tenants": list(tenants) or None, "limit": None})
-    return array("q", (row[0] for row in found))
-
-
-def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
-    """Return those of these documents whose time has still come, in the order of the numbers."""
-    return _in_order(connection, f"SELECT {_DUE} FROM due_rides WHERE id = ANY(%s)", ids, "id")
-
-
-def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueRide]:
-    """Return the documents with these access keys, due or not, in the order of the keys."""
-    return _in_order(connection, f"{_RIDE} WHERE i.access_key = ANY(%s)", access_keys, "access_key")
-
-
-def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
-    """Return those of these documents that are printed still, in the order of the numbers."""
-    return _in_order(connection, f"{_RIDE} WHERE i.id = ANY(%s) AND {_PRINTED}", ids, "id")
-
-
-def _in_order(
-    connection: psycopg.Connection[Any], statement: str, wanted: Sequence[int] | Sequence[str], name: str
-) -> list[DueRide]:
-    rides = (DueRide(*row) for row in connection.execute(statement.encode(), [list(wanted)]))
-    found = {getattr(ride, name): ride for ride in rides}
-    return [found[one] for one in wanted if one in found]
+QUEUE = DocumentQueue(
+    DueRide,
+    view="due_rides",
+    whole=f"({_WHOLE})",
+    turn="PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id",
+)
 
 
 def read_database_id(connection: psycopg.Connection[Any]) -> UUID:
@@ -161,10 +111,9 @@ def each_printed(
         left = None if left is None else left - len(page)
 
 
-def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) -> list[str]:
-    """Return those RUCs that no tenant has."""
-    known = {ruc for (ruc,) in connection.execute("SELECT ruc FROM tenants WHERE ruc = ANY(%s)", [list(rucs)])}
-    return [ruc for ruc in rucs if ruc not in known]
+def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
+    """Return those of these documents that are printed still, in the order of the numbers."""
+    return QUEUE.read_of(connection, f"({_WHOLE} WHERE {_PRINTED})", "id", ids)
 
 
 def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], tenants: Sequence[str]) -> int:

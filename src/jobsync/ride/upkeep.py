@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 
 from jobsync.db.engine import transaction, translated
-from jobsync.db.tables import invoices
+from jobsync.documents import read_there
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.ride import store
@@ -77,10 +77,4 @@ def _files(engine: Engine, storage: Storage, *, every: bool) -> Iterator[Finding
         yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")
 
 
-def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
-    found = invoices.c
-    wanted = (found.access_key.in_(keys), found.deleted_at.is_(None), found.status != "cancelled")
-    return set(connection.scalars(select(found.access_key).where(*wanted)))
-
-
-ITEMS = ItemsOfRuns(GENERATE_RIDE.name, _read_there)
+ITEMS = ItemsOfRuns(GENERATE_RIDE.name, read_there)

@@ -143,10 +143,9 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
         return
     if (hold := _storage_hold(job)) and (run := job.last_run):
         cause, words, what_to_do = hold
-        stopped = f"run {str(run.run_id)[:8]} on {run.host} stopped, no document was charged an attempt"
+        stopped = f"run {run.short} on {run.host} stopped, no document was charged an attempt"
         yield Problem(
             ABOUT.job,
-            "storage",
             f"generate-ride: {words}; {stopped}",
             what_to_do,
             run.started_at,
@@ -155,7 +154,6 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     for found in facts_of(seen).parked.values():
         yield Problem(
             f"tenant {found.ruc}",
-            "ride",
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
             _what_of(found),
             cause=Cause.RIDE_REFUSED,

@@ -20,8 +20,6 @@ _UNFINISHED_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+
 # At most; a stricter umask takes more away. Documents name customers and what they bought.
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
-
-
 MARKER = ".jobsync-database"  # in the root: the id of the database whose files lie there
 
 
@@ -78,11 +76,8 @@ class Storage:
     def read_marker(self) -> UUID | None:
         """Return the id of the database whose files lie here, None where no marker is."""
         try:
-            marker = os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                text = os.read(marker, 200) if stat.S_ISREG(os.fstat(marker).st_mode) else b""
-            finally:
-                os.close(marker)
+            with os.fdopen(os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as marker:
+                text = marker.read(200) if stat.S_ISREG(os.fstat(marker.fileno()).st_mode) else b""
             return UUID(text.decode().split()[0])
         except FileNotFoundError:
             return None

@@ -125,13 +125,15 @@ def rows_url(server_url: str, template: str) -> Iterator[str]:
 def test_rows(
     name: str,
     rows_url: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A look at known rows is the same, byte for byte, but for what a machine adds."""
     clock = f"SELECT '{NOW - YEARS}'::timestamptz AS now, 'jobsync' AS database, set_config('jit', 'off', true)"
     monkeypatch.setattr(snapshot, "_CLOCK", clock)
-    world = World({"JOBSYNC_DATABASE_URL": rows_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
+    environ = {"JOBSYNC_DATABASE_URL": rows_url, "STATE_DIRECTORY": str(tmp_path)}
+    world = World({**environ, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
     given = {"run": RUNS["night"], "key": f"{1000001:049d}", "ruc": "1790012345001"}
 
     compare("rows", name, steady(world.out(READS[name].format(**given))))
@@ -165,6 +167,7 @@ def demo_environ(server_url: str, template: str, tmp_path_factory: pytest.TempPa
             redirect_stdout(StringIO()),
         ):
             environ = demo.addresses(url, cars, taxes, storage=folder / "rides")
+            environ["STATE_DIRECTORY"] = str(folder / "state")
             show = OneByOne(get_command(app), {"PATH": os.environ["PATH"], **environ})
             demo.play(show, service, documents, folder / "submitted", folder / "rides")
         with psycopg.connect(url, autocommit=True) as connection:

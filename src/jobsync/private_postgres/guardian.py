@@ -188,8 +188,9 @@ class Guardian:
                 f"the data of {folder} are kept where its elsewhere.json says, which is not done any more: move the "
                 "folder `data` from there to here, and remove that file"
             )
-        if uid != 0 and has_name(uid):
-            return
+        with contextlib.suppress(KeyError):
+            if uid != 0 and pwd.getpwuid(uid):
+                return
         if sys.platform != "linux":
             raise Failure("PostgreSQL runs neither as root nor as a user without a name: run as an ordinary user")
         owner = self.data.stat() if self.data.exists() else None
@@ -320,22 +321,12 @@ class Guardian:
         raise Failure(f"the path of {self.folder} does not do for a socket: choose a shorter one")
 
 
-def has_name(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
-
-
 def unprivileged() -> tuple[int, int]:
     """Return number and group of an account that is not root's, `postgres` if there is one."""
     entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     entry = entries.get("postgres") or entries.get("nobody") or next(iter(entries.values()), None)
     if entry is None:
-        raise Failure(
-            "PostgreSQL does not run as root, and the system knows no other user: add the user postgres",
-        )
+        raise Failure("PostgreSQL does not run as root, and the system knows no other user: add the user postgres")
     return entry.pw_uid, entry.pw_gid
 
 
@@ -347,7 +338,8 @@ def lock_server(folder: Path) -> int:
     """
     fd = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     for step in (None, *STOP_LADDER):
-        if step is not None and (left := server_in(folder / "data" / "postmaster.pid", folder / "data")) is not None:
+        left = server_in(folder / "data" / "postmaster.pid", folder / "data")
+        if step is not None and left is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left, step)
         until = time.monotonic() + (STOP_STEP_S if step is not None else 0)
@@ -376,13 +368,13 @@ def fits(folder: Path) -> bool:
     return len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_MAX and "," not in str(folder)
 
 
-def explain(what: str, home: Path, said: str) -> str:
+def explain(what: str, folder: Path, said: str) -> str:
     """Return one sentence and the last lines of what the program said."""
     lines = [line for line in said.splitlines() if line.strip()][-10:]
-    space = os.statvfs(home)
+    space = os.statvfs(folder)
     full = any(sign in line for line in lines for sign in ("No space left", "Disk quota exceeded"))
     if full or space.f_bavail * space.f_frsize < 1 << 20:
-        what += f": the disk that holds {home} is full (a new cluster needs 64 MB); free some space"
+        what += f": the disk that holds {folder} is full (a new cluster needs 64 MB); free some space"
     return "\n".join([what, *lines])
 
 

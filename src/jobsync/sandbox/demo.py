@@ -154,7 +154,9 @@ def play(show: Show, service: EasyCarsSandbox, documents: Sequence[Invented], fo
         pages: the storage of RIDE files.
     """
     scenario = service.scenario
-    _prepare(show, scenario)
+    show.command("db", "upgrade")
+    added = show.ask("sandbox", "seed", "--documents", "0")["dealerships"]
+    write(f"{len(added)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
     service.set_night(1)
     write(_NIGHT_1 + "\n")
     show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
@@ -187,30 +189,16 @@ class Show:
         write(f"$ jobsync {shlex.join(arguments)}\n")
         self._run(arguments, expect)
 
-    def ask(self, *arguments: str, stdin: str | None = None) -> Any:
+    def ask(self, *arguments: str) -> Any:
         """Run a command quietly and return its JSON document."""
-        out, before = StringIO(), sys.stdin
-        try:
-            sys.stdin = StringIO(stdin or "")
-            with redirect_stdout(out):
-                self._run((*arguments, "--json"), 0)
-        finally:
-            sys.stdin = before
+        with redirect_stdout(StringIO()) as out:
+            self._run((*arguments, "--json"), 0)
         return json.loads(out.getvalue())
 
     def _run(self, arguments: Sequence[str], expect: int) -> None:
         code = invoke(self.program, arguments, Tools(self.environ))
         if code != expect:
             raise DemoFailed(f"demo: jobsync {' '.join(arguments)} ended with {code}, expected {expect}")
-
-
-def _prepare(show: Show, scenario: Scenario) -> None:
-    show.command("db", "upgrade")
-    for dealer in scenario.dealers:
-        added = show.ask("dealership", "add", dealer.name, "--timezone", "Australia/Sydney")
-        stored = json.dumps(scenario.credentials_to_store(dealer))
-        show.ask("credentials", "set", str(added["id"]), "--from-stdin", stdin=stored)
-    write(f"{len(scenario.dealers)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
 
 
 def _explain(show: Show, scenario: Scenario) -> None:

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from jobsync import masking
 from jobsync.db import embedded, migrate, system_settings
 from jobsync.db.engine import Database, connect
 from jobsync.logs import configure_logs
-from jobsync.masking import forget_secrets
 from jobsync.wiring import Tools
 
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -34,6 +34,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("jobsync")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: half of the tests' time is waits for servers, for silence, for other processes."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own there
@@ -72,6 +77,12 @@ def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("JOBSYNC_", "EASYCARS_", "PG")) or name in ("CREDENTIALS_DIRECTORY", "INVOCATION_ID"):
             monkeypatch.delenv(name)
+
+
+def forget_secrets() -> None:
+    """Mask nothing any more."""
+    masking._seeds.clear()
+    masking._words.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -146,9 +157,10 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[tuple[object, .
 
 
 @pytest.fixture
-def environ(database_url: str) -> dict[str, str]:
-    """The environment of a command."""
+def environ(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a command, which remembers alerts in a folder of its own."""
     return {
+        "STATE_DIRECTORY": str(tmp_path / "state"),
         "JOBSYNC_DATABASE_URL": database_url,
         "JOBSYNC_ENCRYPTION_KEY": TEST_KEY,
         "JOBSYNC_LOG_FORMAT": "json",

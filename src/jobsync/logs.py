@@ -62,17 +62,16 @@ def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]
     return event
 
 
-def _say_once(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    if "item" in event and str(event["item"]) in (str(event.get("access_key")), str(event.get("dealership_id"))):
+def _for_people(event: MutableMapping[str, Any], *, brief: bool) -> MutableMapping[str, Any]:
+    ids = (str(event.get("access_key")), str(event.get("dealership_id")))
+    if "item" in event and str(event["item"]) in ids:
         del event["item"]  # the journal is asked by either field; a reader of 49 digits has enough of them once
-    return {key: value for key, value in event.items() if value is not None}
-
-
-def _say_briefly(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if not brief:
+        return {key: value for key, value in event.items() if value is not None}
     return {
         key: visible(value, most=_VALUE_MOST) if isinstance(value, str) and key != "exception" else value
         for key, value in event.items()
-        if key not in ("job", "run_id")
+        if value is not None and key not in ("job", "run_id")
     }
 
 
@@ -94,7 +93,6 @@ def configure_logs(
     style: str = "auto",
     stream: TextIO | None = None,
     *,
-    without: frozenset[str] = frozenset(),
     brief: bool = False,
 ) -> None:
     """
@@ -104,16 +102,15 @@ def configure_logs(
     Args:
         level: debug, info, warning, error or critical.
         style: auto, json or console.
-        without: events left out, whatever their level.
-        brief: on a console, lines for somebody who waits for this one run: the time of day, no ids of job and run,
-            and long values cut.
+        brief: on a console, lines for somebody who waits for this one run and reads its verdict as the command's last
+            line: the time of day, no ids of job and run, and long values cut.
     """
     structlog = _structlog()
     global _journal
     out = stream if stream is not None else sys.stderr
     if _journal is not None:
         _journal.close()
-    _journal = _find_journal() if style == "auto" and stream is None else None
+    _journal = Journal() if style == "auto" and stream is None and is_journal(os.environ) else None
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
@@ -121,13 +118,12 @@ def configure_logs(
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger().addHandler(_of_libraries)  # which is added once
 
-    def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if event.get("event") in without:
+    def for_people(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if brief and event.get("event") == "run.finished":
             raise structlog.DropEvent
-        return event
+        return _for_people(event, brief=brief)
 
     processors: list[Any] = [
-        leave_out,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console and brief else "iso", utc=not console),
@@ -137,12 +133,9 @@ def configure_logs(
     if _journal is not None:
         processors.append(_to_journal)
     elif console:
-        processors += [_say_once, *([_say_briefly] if brief else [])]
-        processors.append(
-            structlog.dev.ConsoleRenderer(
-                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-            )
-        )
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain, pad_event_to=0)
+        processors += [for_people, renderer]
     else:
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=False, default=str))
     structlog.configure(
@@ -162,9 +155,7 @@ def configure_hand_run(environ: Mapping[str, str]) -> None:
     global _progress_on
     if not sys.stderr.isatty() or environ.get("JOBSYNC_LOG_LEVEL") or environ.get("JOBSYNC_LOG_FORMAT") == "json":
         return
-    # the verdict is the last line that the command prints
-    style = environ.get("JOBSYNC_LOG_FORMAT", "auto")
-    configure_logs("warning", style, without=frozenset({"run.finished"}), brief=True)
+    configure_logs("warning", environ.get("JOBSYNC_LOG_FORMAT", "auto"), brief=True)
     _progress_on = sys.stderr if environ.get("TERM", "dumb") != "dumb" else None
 
 
@@ -184,10 +175,6 @@ def end_progress() -> None:
 
 
 _CLEAR_LINE = "\r\x1b[K"
-
-
-def _find_journal() -> Journal | None:
-    return Journal() if is_journal(os.environ) else None
 
 
 def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
@@ -218,14 +205,6 @@ def complain(text: str) -> None:
         get_logger().error("command.failed", message=text.removeprefix("jobsync: "))
 
 
-class _WithoutRich:
-    """Finds everything but rich, which structlog loads for its tracebacks if it is there, and does without if not."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002 - as importlib asks
-        if fullname == "rich":
-            raise ModuleNotFoundError(name=fullname)
-
-
 def _structlog() -> Any:
     """
     Return the library, imported when the first event is in sight, which for help and version none is.
@@ -234,12 +213,15 @@ def _structlog() -> Any:
     """
     if (loaded := sys.modules.get("structlog")) is not None:
         return loaded
-    finder = _WithoutRich()
-    sys.meta_path.insert(0, finder)
+    modules: dict[str, Any] = sys.modules
+    rich = modules.pop("rich", None)
+    modules["rich"] = None
     try:
         return import_module("structlog")
     finally:
-        sys.meta_path.remove(finder)
+        del modules["rich"]
+        if rich is not None:
+            modules["rich"] = rich
 
 
 def close_quietly(out: TextIO) -> None:

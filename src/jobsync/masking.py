@@ -7,8 +7,8 @@ import re
 import threading
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from html import escape, unescape
-from urllib.parse import quote, quote_plus, unquote
+from html import unescape
+from urllib.parse import unquote
 
 MASK = "•••"
 # Control characters (C0, DEL, C1), line and paragraph separators, direction marks and overrides, lone surrogates:
@@ -66,27 +66,16 @@ def register_secret(text: str, *, whole: bool = False) -> None:
         return
     with _adding:
         if len(plain) <= _WORD_MOST:
-            words = {form(text).casefold() for form in (*_ESCAPED, _base64, _hex)}
+            words = {form(text).casefold() for form in (*_PLAIN, _base64, _hex)}
             _words.update(words)
             _word_lengths |= {len(word) for word in words}
             return
-        for form in (*_ESCAPED, _hex, *_WITHIN_BASE64):
-            found = _squeezed(form(text))
-            least = (
-                len(found) if whole or "://" in text or len(text) <= _PARTIAL else len(_squeezed(form(text[:_PARTIAL])))
-            )
+        least_of = text if whole or "://" in text else text[:_PARTIAL]
+        for form in (*_PLAIN, _hex, *_WITHIN_BASE64):
+            found, least = _squeezed(form(text)), len(_squeezed(form(least_of)))
             others = _seeds.get(found[:_SEED], ())
             if len(found) >= _SEED and (found, least) not in others:
                 _seeds[found[:_SEED]] = (*others, (found, max(least, _SEED)))
-
-
-def forget_secrets() -> None:
-    """Mask nothing any more; for tests."""
-    global _word_lengths
-    with _adding:
-        _seeds.clear()
-        _words.clear()
-        _word_lengths = frozenset()
 
 
 def mask_secrets(text: str) -> str:
@@ -142,14 +131,10 @@ def _within(encode: Callable[[bytes], bytes], before: int) -> _Form:
     return form
 
 
-_ESCAPED: tuple[_Form, ...] = (
+_PLAIN: tuple[_Form, ...] = (
     str,
-    lambda text: quote(_bytes(text), safe=""),
-    lambda text: quote_plus(_bytes(text)),
-    escape,
-    lambda text: json.dumps(text)[1:-1],
-    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
-)
+    lambda text: text.replace(" ", "+"),
+)  # escapes are undone in the text, a form's + is not
 _WITHIN_BASE64 = tuple(_within(encode, before) for encode in (b64encode, urlsafe_b64encode) for before in range(3))
 
 
@@ -197,16 +182,11 @@ def _longest(squeezed: str, start: int) -> int:
 
 
 def _find_words(folded: str) -> _Spans:
-    if not _words:
-        return []
-    starts = [found.start() for found in _WORD_START.finditer(folded)]
     return [
-        (start, start + length)
+        (start, start + len(word))
+        for start in (found.start() for found in _WORD_START.finditer(folded) if _words)
         for length in _word_lengths
-        for start in starts
-        if start + length <= len(folded)
-        and folded[start : start + length] in _words
-        and not _WORDY.match(folded, start + length)
+        if (word := folded[start : start + length]) in _words and not _WORDY.match(folded, start + len(word))
     ]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.deploy.installation import Installation, read_installation
-from jobsync.deploy.units import TMPFILES, UNITS_FOLDER, render_units
+from jobsync.deploy.installation import UNITS_FOLDER, Installation, read_installation
+from jobsync.deploy.units import TMPFILES, render_units
 from jobsync.errors import ConfigurationProblem, ExitCode
 from tests.conftest import TEST_KEY
 from tests.generated import render_all

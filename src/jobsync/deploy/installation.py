@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 
 STATE_FOLDER = Path("/var/lib/jobsync")
+UNITS_FOLDER = "/etc/systemd/system"
 # What ProtectHome= and PrivateTmp= hide from a unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
 _ALWAYS_SECRET = (
@@ -123,7 +125,7 @@ def read_installation(
         credentials=tuple(secret),
         secrets={name: text for name, text in secret.items() if text},
         sockets_only=not tcp,
-        database_hosts=tcp if all(_is_literal(host) for host in tcp) else (),
+        database_hosts=tcp if all(map(_address, tcp)) else (),
         local_database=all(host in ("localhost", "127.0.0.1", "::1") for host in tcp),
         pings=known.ping_url is not None,
         storage=known.storage,
@@ -163,8 +165,7 @@ def _sort_out(
     texts: Mapping[str, tuple[str, Path | None]], problems: list[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return what may stand in a unit file, and the secrets: their text if it has still to be put away, else ""."""
-    plain: dict[str, str] = {}
-    secret: dict[str, str] = {}
+    plain, secret = dict[str, str](), dict[str, str]()
     for name, (text, path) in sorted(texts.items()):
         in_folder = path is not None and path.name == name.lower()
         if _is_secret(name, text) or in_folder:
@@ -206,23 +207,16 @@ def _hosts(url: str) -> tuple[list[str], list[str]]:
     return [*tcp, *(["service"] if "service" in parts else [])], [host for host in hosts if host.startswith("/")]
 
 
-def _is_literal(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    with suppress(ValueError):
+        return ip_address("127.0.0.1" if host == "localhost" else host)
+    return None
 
 
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
+    address = _address("localhost" if host.endswith(".localhost") else host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
 
 
 def _require_seen(problems: list[str], what: str, *paths: Path, sandboxed: bool) -> None:

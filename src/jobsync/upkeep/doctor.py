@@ -20,10 +20,11 @@ from sqlalchemy import Connection, Engine, text
 
 from jobsync.alerts.local_file import state_folders
 from jobsync.alerts.post import within
-from jobsync.alerts.send import NO_CHANNEL, channels_of
+from jobsync.alerts.send import channels_of
 from jobsync.db import migrate
 from jobsync.db.causes import PoolerRefusal, ReadOnly, Standby
 from jobsync.db.engine import LOCK_WITHIN_S, Database, driver, translated
+from jobsync.db.statements import rows_of
 from jobsync.db.tables import VIEWS, metadata
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
 from jobsync.http import HttpClient, NoAnswer
@@ -34,9 +35,9 @@ from jobsync.proxies import host_of
 from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
 from jobsync.settings import NAMES, Settings
 from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
-from jobsync.watch.health import judge_health
+from jobsync.watch.health import HOW_TO_SET, judge_health
 from jobsync.watch.model import Watched
-from jobsync.watch.snapshot import read_snapshot, rows_of
+from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.timers import CRON_FILE, Waker, how_to_wake
 
 _OLDEST_SERVER = 140000
@@ -97,7 +98,7 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
         yield ok("alerts", f"sent by {' and '.join(channel.name for channel in channels)}")
     elif not wrong:
         told = "only whoever watches the dead-man ping learns that something failed, and nobody what"
-        yield warning("alerts", told if settings.ping_url else "nobody is told of failures", NO_CHANNEL)
+        yield warning("alerts", told if settings.ping_url else "nobody is told of failures", HOW_TO_SET)
     if settings.ping_url:
         yield ok("dead-man ping", "set")
     else:

@@ -125,7 +125,6 @@ def _unquoted(error: Exception) -> str:
 
 
 def _each_host(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the parameters of each of several hosts alone."""
     lists = {name: str(given[name]).split(",") for name in ("host", "hostaddr", "port") if given.get(name)}
     number = max((len(lists[name]) for name in ("host", "hostaddr") if name in lists), default=1)
     return [
@@ -526,7 +525,6 @@ class Database:
         )
 
     def close(self) -> None:
-        """Close every pool."""
         for engine in self._engines:
             engine.dispose()
         self._engines.clear()

@@ -89,7 +89,6 @@ class Fence:
 
     @cached_property
     def key(self) -> int:
-        """The advisory key of its lock."""
         return lock_key(self.name, self.schema)
 
 
@@ -168,7 +167,6 @@ class LockSession:
             self._call(lambda: self._release(name))
 
     def holder(self, name: str) -> Holder:
-        """Say who holds the lock."""
         return self._call(lambda: read_holder(self._connection, name))
 
     def check(self) -> None:

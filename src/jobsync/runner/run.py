@@ -107,7 +107,6 @@ class Run:
 
     @property
     def timed_out(self) -> bool:
-        """Whether the job's deadline has passed."""
         return self._left_s(self.spec.deadline_s) <= 0
 
     @property
@@ -368,7 +367,6 @@ def _take_locks(run: Run) -> str | None:
 
 
 def _why_not_taken(run: Run, name: str) -> str | None:
-    """Take a lock; returns None, or who is in the way."""
     try:
         return None if run.take(name) else f"{run.locks.holder(name)} holds the lock {name}"
     except lock.OldWriter as error:

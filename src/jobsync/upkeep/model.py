@@ -35,22 +35,18 @@ class Finding:
     code: ExitCode = ExitCode.NEEDS_ATTENTION
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding as `doctor --json` shows it."""
         return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
 
 
 def ok(name: str, words: str) -> Finding:
-    """All is well."""
     return Finding(name, Level.OK, words)
 
 
 def warning(name: str, words: str, what_to_do: str | None = None) -> Finding:
-    """It works, but somebody should know."""
     return Finding(name, Level.WARNING, words, what_to_do)
 
 
 def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NEEDS_ATTENTION) -> Finding:
-    """It does not work."""
     return Finding(name, Level.PROBLEM, words, what_to_do, code)
 
 
@@ -93,7 +89,6 @@ class RetentionRule:
 
     @property
     def count(self) -> sa.Executable:
-        """Counts the batch."""
         if isinstance(self.find, sa.Select):
             return sa.select(sa.func.count()).select_from(self.find.subquery())
         return sa.text(f"SELECT count(*) FROM ({self.find.text}) found")

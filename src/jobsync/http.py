@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import sys
@@ -33,9 +32,6 @@ _SMALL_BODY = 16 << 20
 _KEPT_S = 60.0  # an idle connection
 _PIECE = 64 << 10  # bytes, of what is sent at once
 CONNECT_TIMEOUT_S = 10.0  # for address, proxy and TLS together
-
-for _name in ("httpx", "httpcore"):  # they log whole URLs, at INFO already
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class NoAnswer(JobsyncError):

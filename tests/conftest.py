@@ -36,6 +36,11 @@ settings.register_profile(
 settings.load_profile("jobsync")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: half of the tests' time is waits for servers, for silence, for other processes."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own there
 _ROOM = 4 << 30
 
@@ -152,9 +157,10 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[tuple[object, .
 
 
 @pytest.fixture
-def environ(database_url: str) -> dict[str, str]:
-    """The environment of a command."""
+def environ(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a command, which remembers alerts in a folder of its own."""
     return {
+        "STATE_DIRECTORY": str(tmp_path / "state"),
         "JOBSYNC_DATABASE_URL": database_url,
         "JOBSYNC_ENCRYPTION_KEY": TEST_KEY,
         "JOBSYNC_LOG_FORMAT": "json",

@@ -14,7 +14,7 @@ import jobsync
 from jobsync.cli.app import COMMANDS
 
 ROOT = Path(jobsync.__file__).parent
-SANDBOX_COMMANDS = ("commands", "demo", "demo_documents", "seed")
+SANDBOX_COMMANDS = ("commands", "demo", "seed")
 SLICES = ("easycars", "sri", "ride")
 FILES = {
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
@@ -159,6 +159,12 @@ def test_the_fiscal_document_knows_no_slice() -> None:
     """Key, nouns, reader and codes lean on the table of errors alone; `sri` and `ride` both use them."""
     assert wrong(("fiscal",), others("fiscal", "errors")) == []
     assert wrong(("easycars", "runner", "hosts", "db", "watch.model", "alerts", "upkeep"), ("fiscal",)) == []
+
+
+def test_the_queue_of_documents_knows_no_slice() -> None:
+    """Which documents a run takes is said once, for `sri` and `ride`, over the runner and the database."""
+    assert wrong(("documents",), others("documents", "db", "errors", "logs", "runner")) == []
+    assert wrong(others("documents", "sri", "ride"), ("documents",)) == []
 
 
 def test_paper_knows_no_document() -> None:

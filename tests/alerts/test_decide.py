@@ -10,20 +10,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobsync.alerts.decide import Delivery, OutgoingMessage, decide, lift, phase_of, record, silence
-from jobsync.alerts.model import Alert, Book, FoundCause, Limits, Look, Silence, Try
+from jobsync.alerts.decide import Delivery, decide, lift, phase_of, record, silence
+from jobsync.alerts.message import AlertMessage
+from jobsync.alerts.model import Alert, Book, Limits, Look, Silence, Try, on_host
 from jobsync.causes import Cause
+from jobsync.watch.model import Problem
 from tests.watch.support import NOW
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-UNIT = FoundCause.on("here", Cause.UNIT_FAILED, "it failed", subject="jobsync-stock-sync.service on here")
-AWAY = FoundCause.on("here", Cause.DATABASE_UNREACHABLE, "here cannot use the database")
-OLDER = FoundCause.on("here", Cause.SCHEMA_OLDER, "the schema is older")
+UNIT = on_host("here", Cause.UNIT_FAILED, "it failed", subject="jobsync-stock-sync.service on here")
+AWAY = on_host("here", Cause.DATABASE_UNREACHABLE, "here cannot use the database")
+OLDER = on_host("here", Cause.SCHEMA_OLDER, "the schema is older")
 
 
-def circuit(number: int = 1) -> FoundCause:
+def circuit(number: int = 1) -> Problem:
     """A problem that every host sees alike."""
-    return FoundCause("circuit", f"host {number}", Cause.HOST_SILENT, f"host {number} does not answer", "wait")
+    return Problem(f"host {number}", f"host {number} does not answer", "wait", cause=Cause.HOST_SILENT)
 
 
 def everything(_alert: Alert) -> bool:
@@ -38,10 +40,10 @@ class Host:
     book: Book = field(default_factory=Book)
     channels: tuple[str, ...] = ("mail",)
     outcome: Delivery = Delivery.SENT
-    outgoing: list[OutgoingMessage] = field(default_factory=list)
+    outgoing: list[AlertMessage] = field(default_factory=list)
 
     def look(
-        self, at: timedelta, *found: FoundCause, passed: Callable[[Alert], bool] = everything, **how: Any
+        self, at: timedelta, *found: Problem, passed: Callable[[Alert], bool] = everything, **how: Any
     ) -> list[str]:
         """Look at an instant after NOW; returns what was told, as phase and cause."""
         now = NOW + at
@@ -51,7 +53,7 @@ class Host:
         self.outgoing += outgoing
         for planned in outgoing:
             self.book = record(self.book, planned, self.outcome, now)
-        return [f"{note.phase} {note.alert.cause}" for planned in outgoing for note in planned.message.notes]
+        return [f"{note.phase} {note.alert.cause}" for planned in outgoing for note in planned.notes]
 
 
 def test_a_unit_that_fails_every_30_s_for_a_day_sends_one_message_and_one_reminder() -> None:
@@ -84,7 +86,7 @@ def test_what_no_retry_mends_is_told_at_once() -> None:
 def test_another_cause_of_the_same_subject_is_another_alert() -> None:
     """Each has its own count, its own message and its own end."""
     host = Host(Book(limits=Limits(after_failures=1)))
-    killed = replace(UNIT, cause=Cause.UNIT_KILLED.value)
+    killed = replace(UNIT, cause=Cause.UNIT_KILLED)
 
     assert ["opened unit_failed"] == host.look(0 * MINUTE, UNIT)
     assert ["opened unit_killed"] == host.look(1 * MINUTE, killed, passed=lambda _: False)
@@ -137,12 +139,12 @@ def test_each_alert_is_reminded_of_by_its_own_clock() -> None:
     told = []
     for hour in range(36):
         found = [circuit(1), *([circuit(2)] if hour >= 8 else [])]
-        told += [(hour, planned.message.notes[0].alert.subject) for planned in _new(host, hour, found)]
+        told += [(hour, planned.notes[0].alert.subject) for planned in _new(host, hour, found)]
 
     assert [(0, "host 1"), (8, "host 2"), (24, "host 1"), (32, "host 2")] == told
 
 
-def _new(host: Host, hour: int, found: Sequence[FoundCause]) -> list[OutgoingMessage]:
+def _new(host: Host, hour: int, found: Sequence[Problem]) -> list[AlertMessage]:
     before = len(host.outgoing)
     host.look(hour * HOUR, *found)
     return host.outgoing[before:]
@@ -159,13 +161,13 @@ def test_beyond_ten_openings_an_hour_one_summary_is_sent() -> None:
     fourteen = list(map(circuit, range(14)))
     host.look(10 * MINUTE, *fourteen)
     host.look(15 * MINUTE, *fourteen, circuit(20))
-    summary = host.outgoing[-1].message
+    summary = host.outgoing[-1]
     assert (10, True, 5) == (len(host.outgoing), summary.is_summary, len(summary.notes))
     assert 5 == summary.text().count("PROBLEM: ")
     assert "what to do:" not in summary.text()
 
     assert ["opened host_silent"] == host.look(71 * MINUTE, *fourteen, circuit(20))
-    assert not host.outgoing[-1].message.is_summary
+    assert not host.outgoing[-1].is_summary
 
 
 def test_what_ends_is_told_however_many_began() -> None:
@@ -223,7 +225,7 @@ def test_what_did_not_get_out_is_said_again_at_the_next_look() -> None:
     told = [host.look(minute * MINUTE, OLDER) for minute in (1, 2)]
 
     assert [["opened schema_older"], []] == told
-    assert 1 == len({planned.message.identity for planned in host.outgoing})
+    assert 1 == len({planned.identity for planned in host.outgoing})
 
 
 def test_what_perhaps_arrived_is_said_again_ever_more_rarely() -> None:
@@ -231,7 +233,7 @@ def test_what_perhaps_arrived_is_said_again_ever_more_rarely() -> None:
     host = Host(outcome=Delivery.PERHAPS)
     told = [minute for minute in range(0, 24 * 60, 5) if host.look(minute * MINUTE, OLDER)]
     assert [0, 10, 40, 130, 400, 1210] == told
-    assert 1 == len({planned.message.identity for planned in host.outgoing})
+    assert 1 == len({planned.identity for planned in host.outgoing})
 
     host.outcome = Delivery.SENT
     assert ["opened host_silent"] == host.look(24 * HOUR, OLDER, circuit())
@@ -254,10 +256,10 @@ def test_a_process_that_dies_while_it_sends_tells_twice_at_most() -> None:
     for minute in range(1, 60):
         book, outgoing = decide(book, look, NOW + minute * MINUTE, host="here", channels=("mail",))
         for planned in outgoing:
-            told.append((minute, planned.message.identity))
+            told.append((minute, planned.identity))
             book = record(book, planned, Delivery.SENT, NOW + minute * MINUTE)
 
-    assert [(10, first.message.identity)] == told
+    assert [(10, first.identity)] == told
 
 
 def test_each_channel_is_told_for_itself() -> None:
@@ -276,7 +278,7 @@ def test_two_reminders_are_two_messages() -> None:
     for day in range(3):
         host.look(day * 24 * HOUR, OLDER)
 
-    assert 3 == len({planned.message.identity for planned in host.outgoing})
+    assert 3 == len({planned.identity for planned in host.outgoing})
 
 
 @pytest.mark.parametrize(
@@ -320,11 +322,11 @@ def test_all_causes_are_those_to_come(all_causes: bool, told: list[str]) -> None
 def test_a_silence_of_a_subject_holds_every_kind_of_it() -> None:
     """And nothing of another subject."""
     host = Host()
-    other_kind = replace(circuit(1), kind="queue", cause="queue_long")
+    other_kind = replace(circuit(1), cause=Cause.QUEUE_LONG)
     host.book, _ = silence(host.book, None, "host 1", NOW + HOUR, NOW, all_causes=True)
 
     assert ["opened host_silent"] == host.look(0 * MINUTE, circuit(1), circuit(2), other_kind)
-    assert "host 2" == host.outgoing[0].message.notes[0].alert.subject
+    assert "host 2" == host.outgoing[0].notes[0].alert.subject
 
 
 def test_what_is_no_longer_silenced_is_told() -> None:
@@ -336,7 +338,7 @@ def test_what_is_no_longer_silenced_is_told() -> None:
 
     assert lifted
     assert ["reminded host_silent"] == host.look(2 * HOUR, circuit(1), circuit(2))
-    assert "host 1" == host.outgoing[-1].message.notes[0].alert.subject
+    assert "host 1" == host.outgoing[-1].notes[0].alert.subject
     assert lift(host.book, "circuit", None, NOW + 3 * HOUR) == (host.book, False)
 
 

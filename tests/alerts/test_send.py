@@ -356,6 +356,7 @@ AUTH = b"250-hi\r\n250 AUTH "
 )
 def test_a_login_that_a_server_quotes_back_is_shown_nowhere(offered: bytes, answers: list[bytes]) -> None:
     """Over the wire a password is base64: that form, or a piece of it, is as secret as the password."""
+    hide_secrets(Settings(smtp_url="smtp://ops:hunter2-secret@127.0.0.1"))
     with clerk(ehlo=AUTH + offered + b"\r\n", auth=answers) as server, pytest.raises(NotSent) as problem:
         mail_to(server.port, user="ops:hunter2-secret@").send(message())
 

@@ -247,7 +247,7 @@ def test_lost_files_of_one_tenant_and_so_many(
 ) -> None:
     """--tenant and --limit do as elsewhere, over however many pages; the rest remains."""
     monkeypatch.setattr(job, "LOOKED_AT_ONCE", 2)
-    monkeypatch.setattr(job, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(job.GenerateRide, "most", 2)
     assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0
     put(*KEYS, make_key(9, ruc=OTHER_RUC))
     assert cli("generate-ride").code == 0

@@ -28,9 +28,8 @@ from jobsync.cli.app import app
 from jobsync.db import migrate
 from jobsync.db.audit import actor
 from jobsync.sandbox import demo
-from jobsync.sandbox.demo_documents import cast
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import default_scenario
+from jobsync.sandbox.scenario import Scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
 from jobsync.watch import snapshot
@@ -126,13 +125,15 @@ def rows_url(server_url: str, template: str) -> Iterator[str]:
 def test_rows(
     name: str,
     rows_url: str,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A look at known rows is the same, byte for byte, but for what a machine adds."""
     clock = f"SELECT '{NOW - YEARS}'::timestamptz AS now, 'jobsync' AS database, set_config('jit', 'off', true)"
     monkeypatch.setattr(snapshot, "_CLOCK", clock)
-    world = World({"JOBSYNC_DATABASE_URL": rows_url, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
+    environ = {"JOBSYNC_DATABASE_URL": rows_url, "STATE_DIRECTORY": str(tmp_path)}
+    world = World({**environ, "JOBSYNC_ENCRYPTION_KEY": TEST_KEY}, capsys)
     given = {"run": RUNS["night"], "key": f"{1000001:049d}", "ruc": "1790012345001"}
 
     compare("rows", name, steady(world.out(READS[name].format(**given))))
@@ -158,14 +159,15 @@ class OneByOne(demo.Show):
 def demo_environ(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a database that the demo was played on."""
     folder = tmp_path_factory.mktemp("demo")
-    service, documents = EasyCarsSandbox(default_scenario()), cast()
+    service, documents = EasyCarsSandbox(Scenario()), demo.submitted()
     for url in _fresh(server_url, template):
         with (
             serve(service) as cars,
-            serve(SriSandbox(documents.scenario), path="") as taxes,
+            serve(SriSandbox(demo.decisions(documents)), path="") as taxes,
             redirect_stdout(StringIO()),
         ):
             environ = demo.addresses(url, easycars=cars.url, sri=taxes.url, storage=folder / "rides")
+            environ["STATE_DIRECTORY"] = str(folder / "state")
             show = OneByOne(get_command(app), {"PATH": os.environ["PATH"], **environ})
             demo.play(show, service, documents, folder / "submitted", folder / "rides")
         with psycopg.connect(url, autocommit=True) as connection:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
 
 import pytest
 
-from jobsync.fiscal.access_key import AccessKeyError
+from jobsync.fiscal.access_key import KeyProblem
 from jobsync.sri import verdict
 from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
 from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
@@ -165,9 +166,8 @@ def every_word() -> set[str]:
     """Return each state and reason that lists and stories can show beside a document."""
     table = re.findall(r"^\| [^|]+ \| (\w+) +\| (\w+) +\| [^|]+ \|$", verdict.__doc__ or "", re.MULTILINE)
     reasons = {reason for _, reason in table if reason != "reason" and not reason.startswith("code_")}
-    problems = {kind.problem for kind in AccessKeyError.__subclasses__()}
     warnings = {"date_before_issue", "date_in_future", "forbidden_characters"}
-    return {*reasons, *problems, *warnings, AccessKeyError.problem, *DocumentStatus, *Outcome, *FaultKind}
+    return {*reasons, *get_args(KeyProblem), *warnings, *DocumentStatus, *Outcome, *FaultKind}
 
 
 def test_every_word_is_explained() -> None:

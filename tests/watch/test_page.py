@@ -17,8 +17,8 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.watch.health import judge_health
-from jobsync.watch.model import Series, Severity
-from jobsync.watch.views.charts import draw_bars, draw_lines, nice_top
+from jobsync.watch.model import Chart, Series, Severity
+from jobsync.watch.views.charts import draw, nice_top
 from jobsync.watch.views.page import read_history, render_report
 from jobsync.wiring.watched import WATCHED
 from tests.watch.support import (
@@ -152,10 +152,10 @@ def test_charts_of_nothing_and_of_gaps() -> None:
     """No values, zeros, missing days."""
     labels = ["a<", "b", "c"]
 
-    assert "a&lt;" in draw_bars(labels, [Series("s<", "x", [0, None, 3])], title="t<")
-    assert 1 == draw_lines(labels, [Series("s", "x", [1, 2, None])], title="t").count("<polyline")
-    assert 0 == draw_lines(labels, [Series("s", "x", [1, None, 2])], title="t").count("<polyline")
-    assert "<svg" in draw_bars([], [], title="t")
+    assert "a&lt;" in draw(Chart("t<", labels, (Series("s<", "x", [0, None, 3]),)))
+    assert 1 == draw(Chart("t", labels, (Series("s", "x", [1, 2, None]),), lines=True)).count("<polyline")
+    assert 0 == draw(Chart("t", labels, (Series("s", "x", [1, None, 2]),), lines=True)).count("<polyline")
+    assert "<svg" in draw(Chart("t", [], ()))
     assert 10 == nice_top(9.99)
 
 

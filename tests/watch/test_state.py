@@ -575,10 +575,10 @@ def test_a_queue_near_its_limit_rings_once(seen: Seen, connection: Connection) -
     """Once told, it is over only when clearly shorter."""
     add_invoices(connection, add_tenant(connection), 90)
     set_job(connection, "check-authorizations")
-    key = ("check-authorizations", "queue")
 
     assert [] == kinds(judge_health(seen()))
-    assert [key] == kinds(judge_health(seen(), open_kinds={key}))
+    connection.execute("INSERT INTO alerts (subject, kind) VALUES ('check-authorizations', 'queue')")
+    assert [("check-authorizations", "queue")] == kinds(judge_health(seen()))
 
 
 def test_ride_backlog(seen: Seen, connection: Connection) -> None:
@@ -873,7 +873,8 @@ def test_a_queue_that_was_told_is_not_over_while_the_storage_is_full(seen: Seen,
     add_invoices(connection, add_tenant(connection), 300, "authorized", ride_next_at=NOW - HOUR)
     set_job(connection, "generate-ride")
     add_run(connection, "generate-ride", "held", exit_code=3, error="storage_full: storage /srv/rides: it is full")
-    verdict = judge_health(seen(), open_kinds={("generate-ride", "queue")})
+    connection.execute("INSERT INTO alerts (subject, kind) VALUES ('generate-ride', 'queue')")
+    verdict = judge_health(seen())
     [still] = [each for each in verdict.problems if each.kind == "queue"]
 
     assert [("generate-ride", "queue"), ("generate-ride", "storage")] == kinds(verdict)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from jobsync.alerts.decide import Delivery, OutgoingMessage, decide, record
+from jobsync.alerts.decide import Delivery, decide, record
 from jobsync.alerts.memory import opened
 from jobsync.alerts.message import TEST, AlertMessage, AlertNote
-from jobsync.alerts.model import Alert, FoundCause, Limits, Look
+from jobsync.alerts.model import Alert, Limits, Look, on_host
 from jobsync.alerts.post import NotSent
 from jobsync.alerts.units import (
     UnitFailure,
@@ -26,7 +26,7 @@ from jobsync.alerts.units import (
 from jobsync.causes import Cause, Kind
 from jobsync.db.engine import driver, translated
 from jobsync.db.statements import read_now
-from jobsync.db.system_settings import SystemSettings, read_system_settings
+from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import JobsyncError
 from jobsync.hostname import host_name
 from jobsync.jobs import BY_NAME
@@ -34,7 +34,7 @@ from jobsync.logs import get_logger, visible
 from jobsync.upkeep.model import RetentionRule
 from jobsync.upkeep.prune import prune
 from jobsync.watch.health import Health, judge_health
-from jobsync.watch.model import WATCH, Check, Problem, Watched
+from jobsync.watch.model import WATCH, Snapshot, Watched
 from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.timers import Waker, read_timers_on
 
@@ -48,7 +48,7 @@ SECOND_LOOK_S = 20.0  # after the first began: a server that restarts is back by
 _PRUNE_S = 10.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Done:
     """
     What was done.
@@ -74,8 +74,7 @@ class _Teller:
         self._environ = environ
         self._host = host
         self.database: tuple[Database, Engine] | None = None
-        self.not_sent: list[str] = []
-        self.refused: list[str] = []
+        self.done = Done()
 
     def tell(self, now: datetime, look: Look, limits: Limits | None) -> None:
         """
@@ -84,14 +83,16 @@ class _Teller:
         Args:
             limits: None while the database is away: those that were in force when it last answered.
         """
-        with opened(self._environ, self.database) as (memory, alone, _):
+        with opened(self._environ, self.database) as memory:
             book = memory.read()
             book = book if limits is None else replace(book, limits=limits)
-            book, outgoing = decide(book, look, now, host=self._host, channels=tuple(self._channels), alone=alone)
+            names = tuple(self._channels)
+            book, outgoing = decide(book, look, now, host=self._host, channels=names, alone=memory.alone)
             memory.write(book)
         if not outgoing:
             return
-        outcomes = list(self._send(outgoing))
+        broken: set[str] = set()
+        outcomes = [(message, *self._send(message, broken)) for message in outgoing]
         try:
             self._record(outcomes, now)
         except JobsyncError as error:  # the file must do
@@ -99,43 +100,44 @@ class _Teller:
             self.database = None
             self._record(outcomes, now)
 
-    def _send(self, outgoing: Sequence[OutgoingMessage]) -> Iterator[tuple[OutgoingMessage, Delivery, Sequence[str]]]:
-        broken = set()
-        for planned in outgoing:
-            size = len(planned.due)
-            if planned.channel in broken:  # it would cost the same time again
-                yield planned, Delivery.NOT_SENT, ()
-                continue
-            try:
-                refused = self._channels[planned.channel].send(planned.message)
-            except NotSent as problem:
-                broken.add(planned.channel)
-                self.not_sent.append(f"{problem}{'; perhaps it arrived, said again later' if problem.perhaps else ''}")
-                get_logger().error(
-                    "alert.not_sent", channel=planned.channel, error=str(problem), alerts=size, perhaps=problem.perhaps
-                )
-                yield planned, Delivery.PERHAPS if problem.perhaps else Delivery.NOT_SENT, ()
-                continue
-            get_logger().warning("alert.sent", channel=planned.channel, title=planned.message.title, alerts=size)
-            for words in refused:
-                get_logger().warning("alert.address_refused", channel=planned.channel, error=words)
-            yield planned, Delivery.SENT, refused
+    def tell_no_database(self, error: JobsyncError, now: datetime | None, *, at_once: bool) -> Done:
+        """Tell what keeps the database from being used."""
+        self.database, self.done.database_error = None, error
+        self.tell(now or datetime.now(UTC), look_at_no_database(error, self._host, at_once=at_once), None)
+        return self.done
 
-    def _record(self, outcomes: Sequence[tuple[OutgoingMessage, Delivery, Sequence[str]]], now: datetime) -> None:
-        with opened(self._environ, self.database) as (memory, alone, _):
+    def _send(self, message: AlertMessage, broken: set[str]) -> tuple[Delivery, Sequence[str]]:
+        if message.channel in broken:  # it would cost the same time again
+            return Delivery.NOT_SENT, ()
+        log = get_logger().bind(channel=message.channel, alerts=len(message.notes))
+        try:
+            refused = self._channels[message.channel].send(message)
+        except NotSent as problem:
+            broken.add(message.channel)
+            later = "; perhaps it arrived, said again later" if problem.perhaps else ""
+            self.done.not_sent += (f"{problem}{later}",)
+            log.error("alert.not_sent", error=str(problem), perhaps=problem.perhaps)
+            return Delivery.PERHAPS if problem.perhaps else Delivery.NOT_SENT, ()
+        log.warning("alert.sent", title=message.title)
+        for words in refused:
+            log.warning("alert.address_refused", error=words)
+        return Delivery.SENT, refused
+
+    def _record(self, outcomes: Sequence[tuple[AlertMessage, Delivery, Sequence[str]]], now: datetime) -> None:
+        with opened(self._environ, self.database) as memory:
             book = memory.read()
-            for planned, outcome, refused in outcomes:
-                book = record(book, planned, outcome, now)
-                if planned.channel == "mail" and outcome is Delivery.SENT:
+            for message, outcome, refused in outcomes:
+                book = record(book, message, outcome, now)
+                if message.channel == "mail" and outcome is Delivery.SENT:
                     look = self.own(Cause.ADDRESS_REFUSED, "; ".join(refused))
-                    book, _ = decide(book, look, now, host=self._host, channels=(), alone=alone)
-                    self.refused = list(refused)
+                    book, _ = decide(book, look, now, host=self._host, channels=(), alone=memory.alone)
+                    self.done.refused = tuple(refused)
             memory.write(book)
 
     def own(self, cause: Cause, trouble: str, *, after: int = 1) -> Look:
         """Return a look at a trouble of this host's own; an empty one is none."""
-        found = FoundCause.on(self._host, cause, trouble, after=after)
-        return Look((found,) if trouble else (), lambda alert: alert.key == found.key)
+        found = (on_host(self._host, cause, trouble, after=after),) if trouble else ()
+        return Look(found, lambda alert: (alert.cause, alert.host) == (cause, self._host))
 
 
 def do_health(
@@ -160,8 +162,7 @@ def do_health(
         waker: what wakes the jobs on this host; asked once the database is open.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
     """
-    host = host_name()
-    teller = _Teller(channels, environ, host)
+    teller = _Teller(channels, environ, host_name())
     try:
         database, engine = _opened(open_database, wait)
         with translated(), engine.begin() as connection:
@@ -170,20 +171,17 @@ def do_health(
             seen = read_snapshot(connection, watched, now=now, waker=by, timers_on=on)
             successes = read_successes(connection, seen)
             _stamp_watch(connection, seen.now)
-        health = judge_health(seen, open_kinds={(alert.subject, alert.kind) for alert in seen.alerts})
+        health = judge_health(seen)
         limits = Limits.of(seen.settings)
         own = (Kind.UNIT, Kind.PRUNE, Kind.MAIL)
-        found = tuple(FoundCause.of(problem) for problem in health.problems if problem.kind not in own)
+        found = tuple(problem for problem in health.problems if problem.kind not in own)
         teller.database = (database, engine)
-        teller.tell(seen.now, Look(found, passed_by_health(seen, successes, host, limits.reminder)), limits)
+        teller.tell(seen.now, Look(found, passed_by_health(seen, successes, host_name(), limits.reminder)), limits)
     except JobsyncError as error:
         get_logger().error("health.no_database", error=visible(error))
-        teller.database = None
-        teller.tell(now or datetime.now(UTC), look_at_no_database(error, host, at_once=True), None)
-        return Done(database_error=error, not_sent=tuple(teller.not_sent), refused=tuple(teller.refused))
-    was_open = any(alert.kind == Kind.PRUNE for alert in seen.alerts)
-    health, pruned = _prune(teller, engine, health, seen.settings, rules, was_open=was_open)
-    return Done(health, None, tuple(teller.not_sent), tuple(teller.refused), pruned)
+        return teller.tell_no_database(error, now, at_once=True)
+    _prune(teller, engine, health, seen, rules)
+    return teller.done
 
 
 def _opened(
@@ -214,20 +212,13 @@ def _stamp_watch(connection: Connection, now: datetime) -> None:
     )
 
 
-def _prune(
-    teller: _Teller,
-    engine: Engine,
-    health: Health,
-    settings: SystemSettings,
-    rules: Sequence[RetentionRule],
-    *,
-    was_open: bool,
-) -> tuple[Health, Mapping[str, int]]:
+def _prune(teller: _Teller, engine: Engine, health: Health, seen: Snapshot, rules: Sequence[RetentionRule]) -> None:
     """Delete what is past its retention; what keeps us from it is a problem of its own, not the database's."""
+    cause = Cause.ROWS_NOT_DELETED
     pruned: Mapping[str, int] = {}
     kept: list[str] = []
     try:
-        pruned = prune(engine, settings, rules, now=health.now, within_s=_PRUNE_S, told=kept.append)
+        pruned = prune(engine, seen.settings, rules, now=seen.now, within_s=_PRUNE_S, told=kept.append)
     except JobsyncError as error:
         kept.append(str(error).removeprefix("database: "))
     trouble = f"{host_name()} could not delete old rows: {visible('; '.join(kept), most=300)}" if kept else ""
@@ -235,26 +226,18 @@ def _prune(
         get_logger().error("health.not_pruned", error=visible("; ".join(kept)))
     if any(pruned.values()):
         get_logger().info("health.pruned", **{table: number for table, number in pruned.items() if number})
-    if trouble or was_open:
-        look = teller.own(Cause.ROWS_NOT_DELETED, trouble, after=2)  # once alone may be the database's
+    look = teller.own(cause, trouble, after=2)  # once alone may be the database's
+    if trouble or any(alert.kind == cause.kind for alert in seen.alerts):
         try:
-            teller.tell(health.now, look, Limits.of(settings))
+            teller.tell(seen.now, look, Limits.of(seen.settings))
         except JobsyncError as error:  # the next look says whether it is the database
             get_logger().warning("alert.not_recorded", error=visible(error))
-    return _with_prune(health, teller.own(Cause.ROWS_NOT_DELETED, trouble).found), pruned
-
-
-def _with_prune(health: Health, found: Sequence[FoundCause]) -> Health:
-    """Return the verdict after pruning: before, it knew only how the last time ended."""
-    cause = Cause.ROWS_NOT_DELETED
-    now = tuple(Problem(each.subject, each.kind, each.text, each.what_to_do, cause=cause) for each in found)
-    subject = f"{cause.kind} of {host_name()}"
-
-    def renewed(check: Check) -> Check:
-        others = tuple(problem for problem in check.problems if problem.subject != subject)
-        return replace(check, problems=others + now) if check.name == cause.kind else check
-
-    return replace(health, checks=tuple(map(renewed, health.checks)))
+    checks = [*health.checks]
+    for place, check in enumerate(checks):
+        if check.name == cause.kind:  # it knew only how the last time ended
+            others = (each for each in check.problems if each.subject != f"{cause.kind} of {host_name()}")
+            checks[place] = replace(check, problems=(*others, *look.found))
+    teller.done.health, teller.done.pruned = replace(health, checks=tuple(checks)), pruned
 
 
 def do_unit_failure(
@@ -268,7 +251,6 @@ def do_unit_failure(
 ) -> Done:
     """Find out why a unit failed, and tell what is due; works without the database."""
     teller = _Teller(channels, environ, failure.host)
-    problem = None
     try:
         database, engine = open_database()
         with translated(), engine.begin() as connection:
@@ -277,11 +259,9 @@ def do_unit_failure(
             known = read_record(connection, failure)
         teller.database = (database, engine)
         teller.tell(moment, look_at_failure(failure, known, watched), limits)
-    except JobsyncError as away:
-        problem = away
-        teller.database = None
-        teller.tell(now or datetime.now(UTC), look_at_no_database(away, failure.host, at_once=False), None)
-    return Done(database_error=problem, not_sent=tuple(teller.not_sent), refused=tuple(teller.refused))
+    except JobsyncError as error:
+        return teller.tell_no_database(error, now, at_once=False)
+    return teller.done
 
 
 def send_test(channels: Sequence[Channel], *, now: datetime) -> list[tuple[str, bool, str]]:

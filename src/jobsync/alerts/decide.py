@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from jobsync.alerts.message import TOLD_EACH, AlertMessage, AlertNote
-from jobsync.alerts.model import CLOSED, OPENED, REMINDED, Alert, Book, FoundCause, Key, Look, Silence, Try
+from jobsync.alerts.model import CLOSED, OPENED, REMINDED, Alert, Book, Look, Silence, Try
 from jobsync.causes import Cause
+from jobsync.logs import visible
+from jobsync.watch.model import Problem
 
 _BACK_WITHIN = timedelta(minutes=30)  # of its end: it is the same alert
 _KEPT = timedelta(days=7)  # what is over
@@ -28,20 +30,11 @@ class Delivery(Enum):
     PERHAPS = "perhaps"
 
 
-@dataclass(frozen=True)
-class OutgoingMessage:
-    """One message to one channel, and what it tells: the alerts, each with its phase."""
-
-    channel: str
-    message: AlertMessage
-    due: tuple[tuple[Key, str], ...]
-
-
 def decide(
     book: Book, look: Look, now: datetime, *, host: str, channels: Sequence[str], alone: bool = True
-) -> tuple[Book, tuple[OutgoingMessage, ...]]:
+) -> tuple[Book, tuple[AlertMessage, ...]]:
     """
-    Return what is to be remembered, and what each channel has to be told.
+    Return what is to be remembered, and the messages that go out.
 
     That it is being told is remembered before it is sent: another process leaves it alone for a while, and a
     process that dies in between tells it once more, under the same Message-ID.
@@ -50,7 +43,7 @@ def decide(
         host: who looks.
         alone: no other host does the same now; else only what is this host's own is touched and told.
     """
-    found = [each for each in look.found if alone or each.host is not None]
+    found = [_made_visible(each) for each in look.found if alone or each.host is not None]
     again = {each.key for each in found}
     alerts = {
         key: replace(alert, closed_at=now)
@@ -64,32 +57,28 @@ def decide(
             alerts[each.key] = seen
     alerts = {key: alert for key, alert in alerts.items() if alert.closed_at is None or now - alert.closed_at < _KEPT}
     book = _set_by_now(replace(book, alerts=alerts), now)
-    book = replace(book, silences=_in_use(book.silences, now))
-    book = replace(book, alerts={key: _shown(book, alert, now) for key, alert in alerts.items()})
-    outgoing = []
-    for channel in channels:
-        for message, due in _messages(book, channel, now, host, alone=alone):
-            outgoing.append(OutgoingMessage(channel, message, tuple((alert.key, phase) for alert, phase in due)))
-            for alert, phase in due:
-                book = book.with_alert(_sending(book, book.alerts[alert.key], channel, phase, message, now))
-    return book, tuple(outgoing)
+    book = _with_silences(book, _in_use(book.silences, now), now)
+    outgoing = tuple(message for channel in channels for message in _messages(book, channel, now, host, alone=alone))
+    for message in outgoing:
+        for note in message.notes:
+            book = book.with_alert(_sending(book, book.alerts[note.alert.key], message, note.phase, now))
+    return book, outgoing
 
 
-def see(known: Alert | None, found: FoundCause, now: datetime, after: int) -> Alert | None:
+def _made_visible(found: Problem) -> Problem:
+    text, what = visible(found.text, most=500), visible(found.what_to_do, most=500)
+    return replace(found, subject=visible(found.subject, most=200), text=text, what_to_do=what)
+
+
+def see(known: Alert | None, found: Problem, now: datetime, after: int) -> Alert | None:
     """Return an alert after what was found now: one more of the same, the same once more, or the first."""
     if known is not None and known.closed_at is not None and not (known.ripe and now - known.closed_at < _BACK_WITHIN):
         known = None
     if known is not None and not known.ripe and found.well_at is not None and found.well_at > known.seen_at:
         known = None
     if known is None:
-        if not found.opens:
-            return None
-        return Alert(
-            *(found.kind, found.subject, found.cause, found.text, found.what_to_do, now, now),
-            host=found.host,
-            ripe=after <= 1,
-            run_id=found.run_id,
-        )
+        said = (*found.key, found.text, found.what_to_do)
+        return Alert(*said, now, now, host=found.host, ripe=after <= 1, run_id=found.run_id) if found.ripe else None
     words = (found.text, found.what_to_do)
     if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
         return known  # hundreds of them may be open for days: an alert that has not changed is not written again
@@ -134,42 +123,44 @@ def _phase_of(book: Book, alert: Alert, channel: str, now: datetime) -> str | No
     return REMINDED if now - said >= book.limits.reminder else None
 
 
-def record(book: Book, planned: OutgoingMessage, outcome: Delivery, now: datetime) -> Book:
+def record(book: Book, message: AlertMessage, outcome: Delivery, now: datetime) -> Book:
     """Return what is remembered once it is known what became of a message."""
-    for key, phase in planned.due:
-        alert = book.alerts.get(key)
-        tried = alert.tries.get(planned.channel) if alert is not None else None
-        if alert is None or outcome is Delivery.PERHAPS:
+    for note in message.notes if outcome is not Delivery.PERHAPS else ():
+        alert = book.alerts.get(note.alert.key)
+        if alert is None:
             continue
-        tries = {name: each for name, each in alert.tries.items() if name != planned.channel}
+        tries = {**alert.tries}
+        tried = tries.pop(message.channel, None)
         if outcome is Delivery.SENT:
-            name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[phase]
-            said: dict[str, Any] = {name: {**getattr(alert, name), planned.channel: now}}
+            name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[note.phase]
+            said: dict[str, Any] = {name: {**getattr(alert, name), message.channel: now}}
             alert = replace(alert, **said)
         elif tried is not None and tried.times > 1:  # it did not arrive this time, but perhaps before
-            tries[planned.channel] = replace(tried, until=now, times=tried.times - 1)
+            tries[message.channel] = replace(tried, until=now, times=tried.times - 1)
         book = book.with_alert(replace(alert, tries=tries))
     return book
 
 
-def _sending(book: Book, alert: Alert, channel: str, phase: str, message: AlertMessage, now: datetime) -> Alert:
-    known = alert.tries.get(channel)
+def _sending(book: Book, alert: Alert, message: AlertMessage, phase: str, now: datetime) -> Alert:
+    known = alert.tries.get(message.channel)
     times = known.times + 1 if known is not None and known.message == message.identity else 1
     until = now + min(_AGAIN * _RARER ** min(times - 1, 9), max(book.limits.reminder, _AGAIN))
-    return replace(alert, tries={**alert.tries, channel: Try(message.identity, phase, until, times)})
+    return replace(alert, tries={**alert.tries, message.channel: Try(message.identity, phase, until, times)})
 
 
-def _shown(book: Book, alert: Alert, now: datetime) -> Alert:
-    until = book.held_until(alert) if alert.closed_at is None else None
-    until = until if until is not None and until > now else None
-    return alert if until == alert.silenced_until else replace(alert, silenced_until=until)
+def _with_silences(book: Book, silences: Sequence[Silence], now: datetime) -> Book:
+    """Return the book with these silences, each alert with the instant until which they hold it."""
+    book = replace(book, silences=tuple(silences))
+    alerts = dict(book.alerts)
+    for key, alert in alerts.items():
+        until = book.held_until(alert) if alert.closed_at is None else None
+        alerts[key] = replace(alert, silenced_until=until if until is not None and until > now else None)
+    return replace(book, alerts=alerts)
 
 
-def _messages(
-    book: Book, channel: str, now: datetime, host: str, *, alone: bool
-) -> Iterable[tuple[AlertMessage, list[tuple[Alert, str]]]]:
+def _messages(book: Book, channel: str, now: datetime, host: str, *, alone: bool) -> Iterable[AlertMessage]:
     """
-    Yield each message with what it tells: what is new first, then what is said again under its old identity.
+    Yield each message: what is new first, then what is said again under its old identity.
 
     Beyond ten openings within an hour all further ones are one summary; those after it wait until the hour is over.
     """
@@ -179,15 +170,16 @@ def _messages(
     lately = sum(1 for alert in ours if _told_lately(alert, channel, now))
     if lately > TOLD_EACH:
         due = [(alert, phase) for alert, phase in due if phase != OPENED or channel in alert.tries]
-    by_message: dict[tuple[str, bool], list[tuple[Alert, str]]] = {}  # what is over is a message of its own
+    by_message: dict[tuple[str, bool], list[AlertNote]] = {}  # what is over is a message of its own
     for alert, phase in due:
         tried = alert.tries.get(channel)
         again = tried.message if tried is not None and tried.phase == phase else ""
-        by_message.setdefault((again, phase == CLOSED), []).append((alert, phase))
-    for (again, _), listed in sorted(by_message.items(), key=lambda each: (each[0][0] != "", each[0][1])):
-        notes = tuple(AlertNote(alert, phase, alert.said_open(channel)) for alert, phase in listed)
-        opened = sum(1 for _, phase in listed if phase == OPENED)
-        yield AlertMessage(host, now, notes, again or None, is_summary=opened > max(0, TOLD_EACH - lately)), listed
+        note = AlertNote(alert, phase, alert.said_open(channel))
+        by_message.setdefault((again, phase == CLOSED), []).append(note)
+    for (again, _), notes in sorted(by_message.items(), key=lambda each: (each[0][0] != "", each[0][1])):
+        opened = sum(1 for note in notes if note.phase == OPENED)
+        is_summary = opened > max(0, TOLD_EACH - lately)
+        yield AlertMessage(host, now, tuple(notes), channel, again or None, is_summary=is_summary)
 
 
 def _told_lately(alert: Alert, channel: str, now: datetime) -> bool:
@@ -207,8 +199,7 @@ def silence(
     held = tuple(alert for alert in book.alerts.values() if alert.closed_at is None and wanted.fits(alert))
     if not all_causes:
         wanted = replace(wanted, causes=tuple(alert.key for alert in held))
-    book = replace(book, silences=(*book.silences, wanted))
-    return replace(book, alerts={key: _shown(book, alert, now) for key, alert in book.alerts.items()}), held
+    return _with_silences(book, (*book.silences, wanted), now), held
 
 
 def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tuple[Book, bool]:
@@ -227,8 +218,6 @@ def lift(book: Book, kind: str | None, subject: str | None, now: datetime) -> tu
 def _set_by_now(book: Book, now: datetime) -> Book:
     """Return the book with each silence that a clock ahead set as one of just now, as long as was asked for."""
     before = now - timedelta(microseconds=1)
-    if all(each.set_at <= now for each in book.silences):
-        return book
     held = [
         each if each.set_at <= now else replace(each, set_at=before, until=before + (each.until - each.set_at))
         for each in book.silences
@@ -236,7 +225,7 @@ def _set_by_now(book: Book, now: datetime) -> Book:
     return replace(book, silences=tuple(held))
 
 
-def _in_use(silences: Sequence[Silence], now: datetime) -> tuple[Silence, ...]:
+def _in_use(silences: Sequence[Silence], now: datetime) -> Sequence[Silence]:
     """Return the silences without those at the beginning that have long ended: they decide nothing any more."""
     first = next((place for place, each in enumerate(silences) if each.until > now - _KEPT), len(silences))
-    return tuple(silences[first:])
+    return silences[first:]

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from jobsync.alerts.model import as_json
 from jobsync.logs import get_logger, visible
 
 _WAIT_S = 15.0  # it is held while it is read and written, and while the database is asked what it knows
@@ -73,9 +74,8 @@ class LocalFile:
         draft = self.folder / "alerts.json.new"
         try:
             draft.unlink(missing_ok=True)  # half of one, or something that is no file
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode({**noted, "written_at": time.time()}), indent=1))
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(msgspec.json.format(as_json({**noted, "written_at": time.time()}), indent=1))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
@@ -93,10 +93,12 @@ def _written_at(noted: Mapping[str, Any]) -> float:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "alerts.json"
     try:
-        noted = msgspec.json.decode(_bytes_of(path))
-        if not isinstance(noted, dict):
-            raise ValueError("no object")
-        return noted
+        # a pipe, which would never end, and what is too large for us are no such file
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+                raise ValueError("not a regular file of at most 8 MB")
+            return msgspec.json.decode(file.read(_MOST_BYTES), type=dict[str, Any])
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -104,16 +106,6 @@ def _read(folder: Path) -> dict[str, Any]:
     with suppress(OSError):
         path.replace(path.with_suffix(".unreadable"))
     return {}
-
-
-def _bytes_of(path: Path) -> bytes:
-    """Return what a file holds; a pipe, which would never end, and what is too large for us are no such file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
-            raise ValueError("not a regular file of at most 8 MB")
-        return file.read(_MOST_BYTES)
 
 
 @contextmanager
@@ -168,7 +160,7 @@ def _open(folder: Path) -> int | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(folder):
             return None
-        descriptor = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         probe = folder / f"alerts.probe.{os.getpid()}"
         try:
             with probe.open("wb") as file:  # a full disk still lets an empty file be made

@@ -21,7 +21,6 @@ from jobsync.alerts.message import AlertMessage
 from jobsync.alerts.post import NotSent, within
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
-from jobsync.masking import register_secret
 
 # RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
 MAIL_ANSWER_S = 30.0
@@ -110,13 +109,10 @@ class Mail:
 
     def _log_in(self, server: smtplib.SMTP) -> None:
         user, password = self.user or "", self.password or ""
-        plain = b64encode(f"\0{user}\0{password}".encode()).decode()
-        for form in (plain, b64encode(password.encode()).decode()):  # a server may quote what it got
-            register_secret(form.rstrip("="))
         if f"{user}{password}".isascii():
             server.login(user, password)
             return
-        server.ehlo_or_helo_if_needed()
+        plain = b64encode(f"\0{user}\0{password}".encode()).decode()
         code, words = server.docmd("AUTH", f"PLAIN {plain}")  # RFC 4616: UTF-8, which smtplib's own login has not
         if code not in (235, 503):
             raise smtplib.SMTPAuthenticationError(code, words)
@@ -150,13 +146,11 @@ class Mail:
         return error
 
     def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
         if self.host in _LOOPBACK or (self.tls == "auto" and not self.implicit_tls and self.password is None):
             # better than plain text, which is the alternative; there is no secret in it
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            return context
-        return ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
 
     def _written(self, message: AlertMessage) -> EmailMessage:
         mail = EmailMessage(policy=SMTP)

@@ -1,7 +1,7 @@
 """
 Where alerts are remembered: the table `alerts`, and a small file on each host for when the database is away.
 
-Both satisfy `Memory`. While the database answers, the table is right. A file that was last written without it
+While the database answers, the table is right. A file that was last written without it
 holds what the table does not know yet: of two records of one alert the one changed last counts, and whoever was told by
 either has been told; silences are put together.
 """
@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from jobsync.alerts.local_file import LocalFile, open_file
-from jobsync.alerts.model import Alert, Book, Silence, as_plain
+from jobsync.alerts.model import Alert, Book, as_json, read_kept
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import translated
 from jobsync.db.jsonb import as_object
@@ -31,82 +32,85 @@ from jobsync.runner.lock import lock_key
 from jobsync.upkeep.model import BEFORE, RetentionRule, oldest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Executable
 
     from jobsync.db.engine import Database
 
 RULES = (RetentionRule(alerts, "runs_retention_days", oldest(alerts, alerts.c.closed_at < BEFORE)),)
 _LOCK_WITHIN_S = 15.0
-_COLUMNS = ("kind", "subject", "cause", "text", "what_to_do", "opened_at", "told", "silenced_until", "closed_at")
 Audit = tuple[str, str | None, Mapping[str, Any]]
 
 
-class Memory(Protocol):
-    """What is known of all alerts, while no other process can change it."""
+class Memory:
+    """
+    What is known of all alerts, while no other process of this host can change it: table and file, as one.
+
+    Args:
+        engine: None while the database is away.
+        audit: what a person changed: action, subject, details; kept with what `write` changes.
+        alone: whether no other host holds the table's memory.
+    """
+
+    def __init__(self, file: LocalFile, engine: Engine | None, audit: Audit | None = None, *, alone: bool) -> None:
+        self._file, self._engine, self._audit = file, engine, audit
+        self._kept = Book()  # as the table has it
+        self.alone, self.folder = alone, file.folder
 
     def read(self) -> Book:
         """Return all of it; what is damaged is left out."""
+        told = self._file.read()
+        noted = Book.read(told.get("alerts"), told.get("silences"), told.get("limits"))
+        if self._engine is None:
+            return noted
+        with translated(), self._engine.begin() as connection:
+            self._kept = _read_tables(connection)
+        return replace(self._kept if told.get("handed_in") is True else merge(noted, self._kept), limits=noted.limits)
 
     def write(self, book: Book) -> None:
         """Replace it; what did not change since it was read is left alone."""
+        try:
+            handed_in = self._engine is not None and self._write_tables(self._engine, book)
+        except JobsyncError as error:
+            if self._audit is not None:  # no other host, and perhaps no unit of this one, would ever see the file's
+                raise
+            get_logger().warning("alert.not_recorded", error=visible(error))
+            handed_in = False
+        alerts = [*book.alerts.values()]
+        self._file.write({"handed_in": handed_in, "limits": book.limits, "silences": book.silences, "alerts": alerts})
 
-
-class TableMemory:
-    """
-    The tables `alerts` and `alert_silences`.
-
-    Args:
-        audit: what a person changed: action, subject, details; kept with what `write` changes.
-    """
-
-    def __init__(self, engine: Engine, audit: Audit | None = None) -> None:
-        self._engine = engine
-        self._audit = audit
-        self._known = Book()
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether a person waits to hear that it was written."""
-        return self._audit is not None
-
-    def read(self) -> Book:
-        with translated(), self._engine.begin() as connection:
-            self._known = _read_tables(connection)
-        return self._known
-
-    def write(self, book: Book) -> None:
-        fresh = [alert for key, alert in book.alerts.items() if alert != self._known.alerts.get(key)]
-        gone, new = ({*self._known.silences} - {*book.silences}, {*book.silences} - {*self._known.silences})
+    def _write_tables(self, engine: Engine, book: Book) -> bool:
+        fresh = [alert for key, alert in book.alerts.items() if alert != self._kept.alerts.get(key)]
+        gone, new = ({*self._kept.silences} - {*book.silences}, {*book.silences} - {*self._kept.silences})
         if not fresh and not gone and not new and self._audit is None:
-            return
-        with translated(), self._engine.begin() as connection:
+            return True
+        with translated(), engine.begin() as connection:
             for alert in fresh:
                 _write_row(connection, alert)
             for silence in gone:  # another host may have set one meanwhile
                 connection.execute(delete(alert_silences).where(alert_silences.c.set_at == silence.set_at))
             for silence in sorted(new, key=lambda each: each.set_at):
-                values = {alert_silences.c[name]: value for name, value in vars(silence).items()}
-                connection.execute(insert(alert_silences).values(values))
+                connection.execute(insert(alert_silences).values(vars(silence)))
             if self._audit is not None:
                 write_audit(connection, *self._audit)
-        self._known, self._audit = book, None
+        return True
 
 
 def _read_tables(connection: Connection) -> Book:
     lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at > func.now() - text("interval '8 days'"))
     latest_last = (alerts.c.closed_at.is_(None), alerts.c.opened_at, alerts.c.id)
     found = {}
-    for row in rows_of(connection, select(alerts).where(lately).order_by(*latest_last)):
-        columns = {name: row[name] for name in _COLUMNS}
-        whole = {"seen_at": row["opened_at"], **as_object(row["details"]), **columns}
-        bare = {**columns, "seen_at": row["opened_at"], "told": {}}
-        for alert in [*Book.read([whole], [], {}).alerts.values(), *Book.read([bare], [], {}).alerts.values()][:1]:
+    for row in _rows_of(connection, select(alerts).where(lately).order_by(*latest_last)):
+        whole = {"seen_at": row["opened_at"], **as_object(row["details"]), **row}
+        bare = {**row, "seen_at": row["opened_at"], "told": {}}
+        if alert := read_kept(whole, Alert) or read_kept(bare, Alert):
             found[alert.key] = _as_noticed(alert, row["notified_at"])
-    rows = rows_of(connection, select(alert_silences).order_by(alert_silences.c.id))
-    silences = [{each.name: row[each.name] for each in fields(Silence)} for row in rows]
+    silences = _rows_of(connection, select(alert_silences).order_by(alert_silences.c.id))
     return replace(Book.read([], silences, {}), alerts=found)
+
+
+def _rows_of(connection: Connection, statement: Executable) -> list[dict[str, Any]]:
+    """Return rows by plain names: msgspec knows no name that is of SQLAlchemy's own kind of text."""
+    return [{str(name): value for name, value in row.items()} for row in rows_of(connection, statement)]
 
 
 def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
@@ -121,19 +125,17 @@ def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
 
 def _write_row(connection: Connection, alert: Alert) -> None:
     """Write one alert: into its open row, else as a new one."""
-    plain = as_plain(alert)
-    said = [*alert.told.values(), *alert.reminded.values()]
+    plain = msgspec.json.decode(as_json(alert))
     values = {
-        **{name: getattr(alert, name) for name in ("opened_at", "silenced_until", "closed_at")},
-        **{name: plain.pop(name) for name in ("text", "what_to_do", "told")},
-        "notified_at": max(said, default=None),
-        "details": {name: value for name, value in plain.items() if name not in _COLUMNS},
+        **{name: value for name, value in vars(alert).items() if name in alerts.c},
+        "told": plain["told"],
+        "notified_at": max([*alert.told.values(), *alert.reminded.values()], default=None),
+        "details": {name: value for name, value in plain.items() if name not in alerts.c},
     }
-    identity = {name: plain[name] for name in ("kind", "subject", "cause")}
     row = (
         select(alerts.c.id)
         .where(
-            *(alerts.c[name] == value for name, value in identity.items()),
+            *(alerts.c[name] == values[name] for name in ("kind", "subject", "cause")),
             or_(alerts.c.closed_at.is_(None), alerts.c.opened_at == alert.opened_at),
         )
         .order_by(alerts.c.closed_at.is_(None).desc(), alerts.c.id.desc())
@@ -141,87 +143,16 @@ def _write_row(connection: Connection, alert: Alert) -> None:
         .scalar_subquery()
     )
     if not connection.execute(update(alerts).where(alerts.c.id == row).values(values)).rowcount:
-        connection.execute(insert_or_not(alerts).values({**identity, **values}).on_conflict_do_nothing())
-
-
-class FileMemory:
-    """
-    The small file of this host.
-
-    Args:
-        handed_in: whether what is written is in the table too.
-    """
-
-    def __init__(self, file: LocalFile) -> None:
-        self._file = file
-        self.handed_in = False
-
-    @property
-    def folder(self) -> Path | None:
-        """Where it is written."""
-        return self._file.folder
-
-    def read(self) -> Book:
-        noted = self._file.read()
-        self.handed_in = noted.get("handed_in") is True
-        listed = [noted.get(name) for name in ("alerts", "silences")]
-        known, silences = [each if isinstance(each, list) else [] for each in listed]
-        return Book.read(known, silences, noted.get("limits"))
-
-    def write(self, book: Book) -> None:
-        self._file.write(
-            {
-                "handed_in": self.handed_in,
-                "limits": as_plain(book.limits),
-                "silences": [as_plain(silence) for silence in book.silences],
-                "alerts": [as_plain(alert) for alert in book.alerts.values()],
-            }
-        )
-
-
-class BothMemories:
-    """
-    Table and file, as one.
-
-    Args:
-        table: None while the database is away.
-    """
-
-    def __init__(self, file: FileMemory, table: TableMemory | None) -> None:
-        self._file = file
-        self._table = table
-
-    def read(self) -> Book:
-        noted = self._file.read()
-        if self._table is None:
-            return noted
-        kept = self._table.read()
-        return replace(kept if self._file.handed_in else merge(noted, kept), limits=noted.limits)
-
-    def write(self, book: Book) -> None:
-        self._file.handed_in = False
-        if self._table is not None:
-            try:
-                self._table.write(book)
-                self._file.handed_in = True
-            except JobsyncError as error:
-                if self._table.is_asked:  # no other host, and perhaps no unit of this one, would ever see the file's
-                    raise
-                get_logger().warning("alert.not_recorded", error=visible(error))
-        self._file.write(book)
+        connection.execute(insert_or_not(alerts).values(values).on_conflict_do_nothing())
 
 
 def merge(noted: Book, kept: Book) -> Book:
     """Return what is known, from a file that was written without the database and from the database."""
     merged = dict(kept.alerts)
     for key, alert in noted.alerts.items():
-        row = kept.alerts.get(key)
-        if row is None:
-            merged[key] = alert
-            continue
+        row = kept.alerts.get(key, alert)
         newer, older = (alert, row) if alert.changed_at >= row.changed_at else (row, alert)
-        same = older.closed_at is None or newer.opened_at <= older.closed_at
-        if not same:
+        if older.closed_at is not None and newer.opened_at > older.closed_at:  # it is another
             merged[key] = newer
             continue
         said: dict[str, Any] = {
@@ -241,22 +172,16 @@ def merge(noted: Book, kept: Book) -> Book:
 def look_up(environ: Mapping[str, str], engine: Engine | None) -> Book:
     """Return what is remembered, for somebody who only looks."""
     with open_file(environ) as file:
-        return BothMemories(FileMemory(file), TableMemory(engine) if engine is not None else None).read()
+        return Memory(file, engine, alone=False).read()
 
 
 @contextmanager
 def opened(
     environ: Mapping[str, str], database: tuple[Database, Engine] | None, audit: Audit | None = None
-) -> Iterator[tuple[Memory, bool, Path | None]]:
-    """
-    Hold what is remembered for the block; never while a server thinks.
-
-    Yields the memory, whether no other host holds the table's, and the folder of this host's file.
-    """
+) -> Iterator[Memory]:
+    """Hold what is remembered for the block; never while a server thinks."""
     with open_file(environ) as file, _only_here(database) as alone:
-        local = FileMemory(file)
-        table = TableMemory(database[1], audit) if database is not None else None
-        yield BothMemories(local, table), alone, local.folder
+        yield Memory(file, database[1] if database is not None else None, audit, alone=alone)
 
 
 @contextmanager

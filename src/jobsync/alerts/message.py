@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,7 @@ class AlertMessage:
     host: str
     sent_at: datetime
     notes: tuple[AlertNote, ...]
+    channel: str = ""
     repeats: str | None = None
     is_summary: bool = False
 
@@ -68,12 +70,12 @@ class AlertMessage:
         if len(self.notes) == 1:
             [note] = self.notes
             return visible(f"[jobsync] {_PHASES[note.phase][0]}: {note.alert.text}", most=160)
-        counts = [
-            (sum(1 for note in self.notes if note.phase == phase), word) for phase, (word, _, _) in _PHASES.items()
-        ]
-        parts = [
-            f"{number} {word}{'s' if word == 'problem' and number > 1 else ''}" for number, word in counts if number
-        ]
+        counts = Counter(note.phase for note in self.notes)
+        words = {
+            phase: f"{word}s" if word == "problem" and counts[phase] > 1 else word
+            for phase, (word, *_) in _PHASES.items()
+        }
+        parts = [f"{counts[phase]} {word}" for phase, word in words.items() if counts[phase]]
         return f"[jobsync] {', '.join(parts)} on {visible(self.host)}"
 
     def text(self) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from jobsync.causes import Cause
-from jobsync.db.system_settings import CATALOGUE
-from jobsync.logs import visible
+from jobsync.db.system_settings import CATALOGUE, SystemSettings
+from jobsync.watch.model import Problem
 
-if TYPE_CHECKING:
-    from jobsync.db.system_settings import SystemSettings
-    from jobsync.watch.model import Problem
-
+T = TypeVar("T")
 Key: TypeAlias = tuple[str, str, str]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 OPENED, REMINDED, CLOSED = "opened", "reminded", "closed"
@@ -93,65 +90,11 @@ class Alert:
         return max(filter(None, (self.told.get(channel), self.reminded.get(channel))), default=None)
 
 
-@dataclass(frozen=True)
-class FoundCause:
-    """
-    What is wrong now.
-
-    Args:
-        host: the host that it is about; None for what every host sees alike.
-        after: so often in a row it is seen before it is told; None: `alert_after_failures`.
-        opens: whether it deserves an alert already; one that is open goes on.
-        well_at: when it last went well, as far as anybody knows: a row of failures ends there.
-    """
-
-    kind: str
-    subject: str
-    cause: str
-    text: str
-    what_to_do: str
-    host: str | None = None
-    after: int | None = 1
-    opens: bool = True
-    run_id: str | None = None
-    well_at: datetime | None = None
-
-    @classmethod
-    def of(cls, problem: Problem) -> FoundCause:
-        """Return what health found, made visible."""
-        return cls(
-            kind=str(problem.kind),
-            subject=visible(problem.subject, most=200),
-            cause=str(problem.cause),
-            text=visible(problem.text, most=500),
-            what_to_do=visible(problem.what_to_do, most=500),
-            opens=problem.ripe,
-        )
-
-    @classmethod
-    def on(cls, host: str, cause: Cause, text: str, **more: Any) -> FoundCause:
-        """Return what only one host knows of itself; a cause that no retry mends is told at once."""
-        return cls(
-            **{
-                "kind": str(cause.kind),
-                "subject": visible(f"{cause.kind} of {host}", most=200),
-                "cause": str(cause),
-                "text": visible(text, most=500),
-                "what_to_do": cause.do(),
-                "host": host,
-                "after": 1 if cause.lasts else None,
-                **more,
-            }
-        )
-
-    @property
-    def key(self) -> Key:
-        """The identity of its alert."""
-        return self.kind, self.subject, self.cause
-
-
-def _nothing(_alert: Alert) -> bool:
-    return False
+def on_host(host: str, cause: Cause, text: str, **more: Any) -> Problem:
+    """Return what only one host knows of itself; a cause that no retry mends is told at once."""
+    after = 1 if cause.lasts else None
+    plain = {"subject": f"{cause.kind} of {host}", "what_to_do": cause.do(), "after": after}
+    return Problem(**{**plain, "text": text, "cause": cause, "host": host, **more})
 
 
 @dataclass(frozen=True)
@@ -163,8 +106,8 @@ class Look:
         passed: whether an alert's own check was made now: if it was not found again, it is over.
     """
 
-    found: tuple[FoundCause, ...] = ()
-    passed: Callable[[Alert], bool] = _nothing
+    found: tuple[Problem, ...] = ()
+    passed: Callable[[Alert], bool] = lambda _alert: False
 
 
 @dataclass(frozen=True)
@@ -223,14 +166,13 @@ class Book:
     limits: Limits = Limits()
 
     @classmethod
-    def read(cls, alerts: list[Any], silences: list[Any], limits: Any) -> Book:
+    def read(cls, alerts: Any, silences: Any, limits: Any) -> Book:
         """Return what was kept; what cannot be read of it is left out."""
-        known = [found for each in alerts if (found := _converted(each, Alert)) is not None]
-        held = [found for each in silences if (found := _converted(each, Silence)) is not None]
+        held = _all_of(silences, Silence)
         return cls(
-            {alert.key: alert for alert in known if _is_possible(alert)},
-            tuple(sorted((each for each in held if _is_possible(each)), key=lambda each: each.set_at)),
-            _converted(limits, Limits) or Limits(),
+            {alert.key: alert for alert in _all_of(alerts, Alert)},
+            tuple(sorted(held, key=lambda each: each.set_at)),
+            read_kept(limits, Limits) or Limits(),
         )
 
     def held_until(self, alert: Alert) -> datetime | None:
@@ -245,17 +187,23 @@ class Book:
         return replace(self, alerts={**self.alerts, alert.key: alert})
 
 
-def as_plain(kept: Alert | Silence | Limits) -> dict[str, Any]:
-    """Return what is kept as JSON has it; instants of another class than the plain one too."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(kept, enc_hook=lambda each: each.isoformat()))
-    return plain
+def as_json(kept: Any) -> bytes:
+    """Return what is kept as JSON; instants of another class than the plain one too."""
+    return msgspec.json.encode(kept, enc_hook=lambda each: each.isoformat())
 
 
-def _converted(kept: Any, kind: type[Any]) -> Any:
+def read_kept(plain: Any, kind: type[T]) -> T | None:
+    """Return an alert, a silence or limits from what JSON had of it; None if it cannot be one."""
     try:
-        return msgspec.convert(kept, kind, strict=False)
+        kept = msgspec.convert(plain, kind, strict=False)
     except (msgspec.ValidationError, RecursionError, OverflowError):
         return None
+    return kept if not isinstance(kept, Alert | Silence) or _is_possible(kept) else None
+
+
+def _all_of(listed: Any, kind: type[T]) -> list[T]:
+    found = [read_kept(each, kind) for each in (listed if isinstance(listed, list) else ())]
+    return [each for each in found if each is not None]
 
 
 def _is_possible(kept: Alert | Silence) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from jobsync import __version__
 from jobsync.errors import ConfigurationProblem, JobsyncError
@@ -169,22 +169,17 @@ def hide_secrets(settings: Settings) -> None:
     for piece in re.split(r"[\s,/:@?&=]+", settings.alert_urls or ""):
         # tokens are long or hold digits; a host's name is no secret
         if len(piece) >= 8 and "." not in piece and (len(piece) >= 12 or re.search("[0-9]", piece)):
-            register_secret(piece)
             register_secret(unquote(piece))
-    for url in (settings.smtp_url, settings.alert_webhook, settings.ping_url):
-        if not url:
-            continue
+    for url in filter(None, (settings.smtp_url, settings.alert_webhook, settings.ping_url)):
         try:
             parts = urlsplit(url)
         except ValueError:
             register_secret(url)
             continue
         register_secret(unquote(parts.password or ""))
-        register_secret(parts.password or "")
         if parts.scheme.startswith("http"):
             register_secret(url)
             # tokens are long; short pieces such as "alerts" would be masked in ordinary sentences
-            pieces = [*parts.path.split("/"), *(value for values in parse_qs(parts.query).values() for value in values)]
-            for piece in pieces:
+            for piece in (*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))):
                 if len(piece) >= 12:
                     register_secret(piece, whole=True)

@@ -125,13 +125,6 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseSer
     ]
 
 
-# a shell's own variables reach no unit
-NO_CHANNEL = (
-    "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK, or JOBSYNC_ALERT_URLS; for units: smtp_url"
-    " and alert_to in /etc/jobsync/config.toml, then as root: jobsync units install"
-)
-
-
 def channels_of(settings: Settings) -> tuple[list[Channel], list[str]]:
     """Return the ways out that work as configured, and what is wrong with the others."""
     problems: list[str] = []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
-from jobsync.alerts.model import Alert, FoundCause, Look
+from jobsync.alerts.model import Alert, Look, on_host
 from jobsync.causes import BEFORE_TABLES, Cause, Kind
 from jobsync.db.statements import rows_of
 from jobsync.errors import ExitCode, JobsyncError
@@ -19,7 +17,7 @@ from jobsync.logs import visible
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from jobsync.watch.model import About, Snapshot, Watched
+    from jobsync.watch.model import About, Problem, Snapshot, Watched
 
 _OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
 _QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
@@ -67,12 +65,13 @@ class UnitFailure:
         return f"{visible(self.unit, most=120)} on {self.host}"
 
     @property
-    def how(self) -> str | None:
-        """How it ended, in a few words."""
-        meaning = _MEANINGS.get(self.status or "")
+    def how(self) -> str:
+        """How it ended, in a few words, in brackets."""
+        words = [self.result, self.status]
         if self.result in (None, "", "exit-code"):
-            return f"exit {self.status}{f', {meaning}' if meaning else ''}" if self.status else None
-        return f"{self.result}{f', {self.status}' if self.status else ''}"
+            words = [f"exit {self.status}", _MEANINGS.get(self.status)] if self.status else []
+        told = ", ".join(filter(None, words))
+        return f" ({told})" if told else ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Record:
     run_id: str | None = None
     status: str | None = None
     error: str | None = None
-    items: tuple[FailedItem, ...] = field(default=())
+    items: tuple[FailedItem, ...] = ()
 
 
 def job_of(subject: str) -> str | None:
@@ -107,30 +106,24 @@ def job_of(subject: str) -> str | None:
     return name if name in BY_NAME else None
 
 
+_RECORD = """
+    SELECT (SELECT last_success_at FROM jobs WHERE name = :job) AS success_at, run_id, status, error
+    FROM (SELECT) one LEFT JOIN LATERAL (
+        SELECT CAST(id AS text) AS run_id, status, error FROM job_runs WHERE job = :job AND invocation_id = :invocation
+        AND started_at > now() - interval '2 days' ORDER BY started_at DESC LIMIT 1) run ON true
+"""
+_FAILED = """
+    SELECT item_key AS key, label, reason, error FROM job_items
+    WHERE run_id = CAST(:run_id AS uuid) AND status IN ('failed', 'crashed') ORDER BY id LIMIT 1000
+"""
+
+
 def read_record(connection: Connection, failure: UnitFailure) -> Record:
     """Return what is known of the run of this invocation."""
     named = {"job": job_of(failure.unit) or "", "invocation": failure.invocation_id or ""}
-    success_at = connection.scalar(text("SELECT last_success_at FROM jobs WHERE name = :job"), named)
-    run = rows_of(
-        connection,
-        text(
-            "SELECT id, status, error FROM job_runs WHERE job = :job AND invocation_id = :invocation"
-            " AND started_at > now() - interval '2 days' ORDER BY started_at DESC LIMIT 1"
-        ),
-        named,
-    )
-    if not run:
-        return Record(success_at)
-    items = rows_of(
-        connection,
-        text(
-            "SELECT item_key AS key, label, reason, error FROM job_items WHERE run_id = :run"
-            " AND status IN ('failed', 'crashed') ORDER BY id LIMIT 1000"
-        ),
-        {"run": run[0]["id"]},
-    )
-    failed = tuple(FailedItem(**item) for item in items)
-    return Record(success_at, str(run[0]["id"]), run[0]["status"], run[0]["error"], failed)
+    [known] = rows_of(connection, _RECORD, named)
+    failed = rows_of(connection, _FAILED, run_id=known["run_id"])
+    return Record(**known, items=tuple(FailedItem(**item) for item in failed))
 
 
 def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watched]) -> Look:
@@ -147,40 +140,28 @@ def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watc
     return Look(tuple(_found(failure, record, about)), passed)
 
 
-def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterator[FoundCause]:
+def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterator[Problem]:
     run = record.run_id[:8] if record.run_id else None
     if about is not None and about.item is not None and record.items:
         for item in record.items:
-            because = about.causes.get(item.reason or "", Cause.ITEM_FAILED)
+            cause = about.causes.get(item.reason or "", Cause.ITEM_FAILED)
             name = f"{about.item} {item.key}"
-            found = FoundCause.on(
-                failure.host,
-                because,
-                f"{name}{f' {item.label}' if item.label else ''}: {item.error or item.reason or 'failed'}",
-                subject=name,
-                what_to_do=because.do(RUN=run, ID=item.key),
-                run_id=record.run_id,
-            )
-            yield found if because.kind is Kind.UNIT else replace(found, host=None)  # health finds it too, on any host
-        return
-    cause = _cause_of(failure, record)
-    if cause is None:
-        return
-    what = cause.do(UNIT=visible(failure.unit, most=120))
-    yield FoundCause.on(
-        failure.host,
-        cause,
-        f"{failure.subject} failed{f' ({failure.how})' if failure.how else ''}"
-        f"{f': {record.error}' if record.error else _first_of(record.items)}",
-        subject=failure.subject,
-        what_to_do=f"jobsync runs show {run}; {what}" if run else what,
-        run_id=record.run_id,
-        well_at=record.success_at,
-    )
-
-
-def _first_of(items: Sequence[FailedItem]) -> str:
-    return f": {items[0].key}: {items[0].error or items[0].reason}" if items else ""
+            words = f"{name}{f' {item.label}' if item.label else ''}: {item.error or item.reason or 'failed'}"
+            what = cause.do(RUN=run, ID=item.key)
+            found = on_host(failure.host, cause, words, subject=name, what_to_do=what, run_id=record.run_id)
+            yield found if cause.kind is Kind.UNIT else replace(found, host=None)  # health finds it too, on any host
+    elif whole := _cause_of(failure, record):
+        what = whole.do(UNIT=visible(failure.unit, most=120))
+        why = record.error or next((f"{item.key}: {item.error or item.reason}" for item in record.items), None)
+        yield on_host(
+            failure.host,
+            whole,
+            f"{failure.subject} failed{failure.how}{f': {why}' if why else ''}",
+            subject=failure.subject,
+            what_to_do=f"jobsync runs show {run}; {what}" if run else what,
+            run_id=record.run_id,
+            well_at=record.success_at,
+        )
 
 
 def _cause_of(failure: UnitFailure, record: Record) -> Cause | None:
@@ -203,10 +184,17 @@ def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Loo
     words = str(error).removeprefix("database: ").removeprefix("configuration: ")
     what = "cannot use its configuration" if cause is Cause.CONFIGURATION_WRONG else "cannot use the database"
     before = {each.value for each in BEFORE_TABLES[: BEFORE_TABLES.index(cause)]} if cause in BEFORE_TABLES else set()
-    found = FoundCause.on(host, cause, f"{host} {what}: {words}")
+    found = on_host(host, cause, f"{host} {what}: {words}")
     return Look(
         (replace(found, after=1) if at_once else found,), lambda alert: alert.host == host and alert.cause in before
     )
+
+
+_SUCCESSES = """
+    SELECT i.item_key, max(i.started_at) AS at FROM job_items i JOIN job_runs r ON r.id = i.run_id
+    WHERE r.job = :job AND r.started_at > now() - interval '8 days' AND i.item_key = ANY(:keys)
+      AND i.status IN ('success', 'partial', 'held') GROUP BY i.item_key
+"""
 
 
 def read_successes(connection: Connection, seen: Snapshot) -> dict[str, datetime]:
@@ -217,13 +205,8 @@ def read_successes(connection: Connection, seen: Snapshot) -> dict[str, datetime
         keys = [alert.subject.removeprefix(prefix) for alert in seen.alerts if alert.subject.startswith(prefix)]
         if each.ABOUT.item is None or not keys:
             continue
-        statement = text(
-            "SELECT i.item_key, max(i.started_at) AS at FROM job_items i JOIN job_runs r ON r.id = i.run_id"
-            " WHERE r.job = :job AND r.started_at > now() - interval '8 days' AND i.item_key = ANY(:keys)"
-            " AND i.status IN ('success', 'partial', 'held') GROUP BY i.item_key"
-        )
-        rows = rows_of(connection, statement, {"job": each.ABOUT.job, "keys": keys})
-        found |= {f"{prefix}{row['item_key']}": row["at"] for row in rows}
+        for row in rows_of(connection, _SUCCESSES, job=each.ABOUT.job, keys=keys):
+            found[f"{prefix}{row['item_key']}"] = row["at"]
     return found
 
 
@@ -255,7 +238,7 @@ def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], re
     if " on " not in alert.subject:
         success = successes.get(alert.subject)
         return quiet > _FORGOTTEN or (success is not None and success > alert.seen_at)
-    facts = next((facts for facts in seen.jobs if facts.kind.name == job_of(alert.subject)), None)
+    facts = next((facts for facts in seen.jobs if facts.name == job_of(alert.subject)), None)
     if facts is None:
         is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
         return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder

@@ -12,7 +12,6 @@ import typer
 from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
-from jobsync.alerts.send import NO_CHANNEL
 from jobsync.causes import Kind
 from jobsync.cli.health import require_units_user, usable_channels
 from jobsync.cli.options import Json, group, tools_of
@@ -22,6 +21,7 @@ from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
 from jobsync.phrases import many, misread, parse_when, stamp
+from jobsync.watch.health import HOW_TO_SET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def test(context: typer.Context, as_json: Json = False) -> None:
     """Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set."""
     channels, wrong = usable_channels(tools_of(context), is_asked=True)
     if not channels:
-        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {NO_CHANNEL}")
+        raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {HOW_TO_SET}")
     answers = send_test(channels, now=datetime.now(UTC))
     answers += [(words.partition(":")[0], False, words) for words in wrong]
     document = [{"channel": name, "sent": sent, "answer": visible(words)} for name, sent, words in answers]
@@ -117,7 +117,7 @@ def silence_(
     now = _now(database)
     end = _instant(until, now)
     details = {"kind": kind, "until": end, "all_causes": all_causes}
-    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as (memory, _, folder):
+    with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as memory:
         book, held = silence(memory.read(), kind, subject, end, now, all_causes=all_causes)
         if held or all_causes:
             memory.write(book)
@@ -130,7 +130,7 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    sentence += _where(database, folder)
+    sentence += _where(database, memory.folder)
     show(document, as_json=as_json, otherwise=lambda: say(sentence))
 
 
@@ -148,13 +148,13 @@ def unsilence(
     require_units_user(tools)
     database = _database(tools)
     now = _now(database)
-    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as (memory, _, folder):
+    with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as memory:
         book, lifted = lift(memory.read(), kind, subject, now)
         if lifted:
             memory.write(book)
     document = {"kind": kind, "subject": subject, "lifted": lifted}
     sentence = f"{_named(kind, subject)}: {'no longer silenced' if lifted else 'nothing was silenced'}"
-    sentence += _where(database, folder)
+    sentence += _where(database, memory.folder)
     show(document, as_json=as_json, otherwise=lambda: say(sentence))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from jobsync.alerts.act import do_health, do_unit_failure
-from jobsync.alerts.send import NO_CHANNEL, channels_of
+from jobsync.alerts.send import channels_of
 from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.options import Json, tools_of, transaction
 from jobsync.cli.output import print_json, say, show, write
@@ -17,7 +17,7 @@ from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.watch.health import NOBODY_TOLD, judge_health
+from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, judge_health
 from jobsync.wiring.watched import WATCHED, look
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def health(
             seen = look(tools, connection)
     except JobsyncError as error:
         _no_database(error, as_json=as_json)
-    open_kinds = {(found.subject, found.kind) for found in seen.alerts}
-    verdict = judge_health(seen, open_kinds=open_kinds)
+    verdict = judge_health(seen)
     show(verdict.as_json(), as_json=as_json, otherwise=lambda: _tell(verdict))
     raise typer.Exit(int(verdict.exit_code))
 
@@ -164,7 +163,7 @@ def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Chann
     for words in wrong:
         get_logger().error("alert.misconfigured", error=words)
     if not channels and not wrong and not is_asked:
-        get_logger().warning("alert.no_channel", message=f"nobody is told: {NO_CHANNEL}")
+        get_logger().warning("alert.no_channel", message=f"nobody is told: {HOW_TO_SET}")
     return channels, wrong
 
 

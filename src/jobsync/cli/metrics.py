@@ -32,5 +32,5 @@ def metrics(context: typer.Context, output: Output = None) -> None:
     except JobsyncError:
         write_page(output, render_away(), mode=_MODE)  # old numbers would look like today's
         raise
-    verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+    verdict = judge_health(seen)
     write_page(output, render_metrics(seen, verdict, totals), mode=_MODE)

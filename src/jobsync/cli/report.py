@@ -44,7 +44,7 @@ def report(
         elif tenant is not None:
             about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
         history = read_history(connection, WATCHED, now=seen.now, since=seen.since, about=about)
-    verdict = judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+    verdict = judge_health(seen)
     page = render_report(seen, history, verdict, about=about)
     write_page(output, page, mode=_MODE)
     if str(output) != "-":

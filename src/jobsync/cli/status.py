@@ -78,7 +78,7 @@ def status(
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
     with translated(), tools.engine.connect() as connection:
         seen = look(tools, connection, window=window)
-    return seen, judge_health(seen, open_kinds={(found.subject, found.kind) for found in seen.alerts})
+    return seen, judge_health(seen)
 
 
 def _paint(lines: list[Line], *, clear: bool) -> None:

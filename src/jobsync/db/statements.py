@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Executable, func, select
+from sqlalchemy import Column, Connection, Executable, func, select, text
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 
 def rows_of(
-    connection: Connection, statement: Executable, parameters: Mapping[str, Any] | None = None
+    connection: Connection, statement: Executable | str, parameters: Mapping[str, Any] | None = None, **more: Any
 ) -> list[dict[str, Any]]:
-    """Return the rows of a statement, each a dictionary by the names of its columns."""
-    return [dict(row) for row in connection.execute(statement, parameters).mappings()]
+    """Return the rows of a statement, which may be SQL, each a dictionary by the names of its columns."""
+    executable = text(statement) if isinstance(statement, str) else statement
+    return [dict(row) for row in connection.execute(executable, {**(parameters or {}), **more}).mappings()]
 
 
 def read_now(connection: Connection) -> datetime:

@@ -8,8 +8,8 @@ from typing import Any
 
 from psycopg import Connection
 
-from jobsync.hosts.circuit import CircuitChange, HostLine
-from jobsync.hosts.store import HostState, lock_host, write_host
+from jobsync.hosts.circuit import CircuitChange, HostLine, HostState
+from jobsync.hosts.store import lock_host, write_host
 from jobsync.logs import get_logger
 from jobsync.runner.items import Item, ItemQueue
 
@@ -49,10 +49,9 @@ class Hosts:
         }
         lines = {
             host: HostLine(
+                known[host],
                 delay_s=0.0,
                 pause=pause,
-                faults_in_a_row=known[host].faults_in_a_row,
-                is_open=known[host].open,
                 spread=max(1, min(_SPREAD, used[host])),
                 probe_most_s=_PROBE_MOST_S,
             )

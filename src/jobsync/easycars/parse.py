@@ -7,53 +7,23 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
+from sys import intern
 from typing import Any, NamedTuple
 
 import msgspec
 
 from jobsync.db.stock_key import BLANKS
-from jobsync.easycars.identity import stock_key, vin_of
-from jobsync.easycars.model import MAPPING_VERSION, Car, Envelope, Note, RawItem, Refused
+from jobsync.easycars.identity import kind_of, stock_key, vin_of
+from jobsync.easycars.model import FEED_KEYS, MAPPING_VERSION, Car, Envelope, Note, RawItem, Refused
 from jobsync.runner.items import ItemFailure
 
-# The 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16), by what becomes of them.
-_TEXT = {
-    "make": "Make",
-    "model": "Model",
-    "badge": "Badge",
-    "series": "Series",
-    "body": "Body",
-    "colour": "Colour",
-    "interior_colour": "InteriorColor",
-    "stock_type": "StockType",
-    "stock_status": "StockStatus",
-    "description": "AdvDescription",
-    "short_description": "ShortDescription",
-    "registration": "RegoNum",
-    "registration_state": "RegoState",
-    "fuel_type": "FuelType",
-    "transmission": "GearType",
-    "drive_train": "DriveTrain",
-    "engine_capacity": "EngineCapacity",
-    "yard_code": "YardCode",
-    "video_link": "VideoLink",
-}
-_TEXT_COLUMNS = tuple(_TEXT.items())
-_WHOLE: Mapping[str, str] = {"year": "YearGroup", "odometer": "Odometer", "doors": "DoorNum", "seats": "SeatCapacity"}
-_WHOLE_COLUMNS = tuple(_WHOLE.items())
-_MONEY = {"price": "Price", "special_price": "AdvSpecialPrice"}
+_WHOLE = {column: FEED_KEYS[column][0] for column in ("year", "odometer", "doors", "seats")}
+_MONEY = {column: FEED_KEYS[column][0] for column in ("price", "special_price")}
+_OF_THEIR_OWN = {*_WHOLE, *_MONEY, "vin", "is_drive_away", "odometer_unit", "images"}
+_TEXT = {column: keys[0] for column, keys in FEED_KEYS.items() if len(keys) == 1 and column not in _OF_THEIR_OWN}
+_TEXT_COLUMNS, _WHOLE_COLUMNS = tuple(_TEXT.items()), tuple(_WHOLE.items())
 _MONEY_KEYS = frozenset(_MONEY.values())
-_FLAG = {"is_drive_away": "IsDriveAway"}
-_DERIVED_KEYS = (
-    "VIN",
-    "IsMiles",
-    "IsUsed",
-    "IsDemo",
-    "IsDepositTaken",
-    "StandardFeatures",
-    "OptionalFeatures",
-    "ImageURLs",
-)
+# The rest of the 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16): they fill no column.
 _WATCHED = (
     "YardName",
     "RegoExpiry",
@@ -92,18 +62,8 @@ _WATCHED = (
     "Toilet",
     "Shower",
 )
-DOCUMENTED_KEYS = frozenset(
-    (
-        *_TEXT.values(),
-        *_WHOLE.values(),
-        *_MONEY.values(),
-        *_FLAG.values(),
-        *_DERIVED_KEYS,
-        *_WATCHED,
-        "StockNumber",
-        "ImageCount",  # only compared with ImageURLs
-    )
-)
+# ImageCount is only compared with ImageURLs
+DOCUMENTED_KEYS = frozenset((*sum(FEED_KEYS.values(), ()), *_WATCHED, "StockNumber", "ImageCount"))
 STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold much more than 2,700 bytes
 INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
@@ -160,22 +120,13 @@ class UnreadableAnswer(ItemFailure):
         super().__init__(text, reason=reason, unreachable=True, transient=True)
 
 
-class _Plain(msgspec.Struct):
-    """The answer as the vendor's paper has it: read in one pass."""
+class _Answer(msgspec.Struct):
+    """The answer, with anything in its places; the list's items are not looked into."""
 
-    Code: int | str | None = None
-    ErrorMessage: str | None = None
-    Token: str | None = None
-    StockList: list[msgspec.Raw] | None = None
-
-
-class _Raw(msgspec.Struct):
-    """The answer with anything in its places."""
-
-    Code: msgspec.Raw = msgspec.Raw(b"null")
-    ErrorMessage: msgspec.Raw = msgspec.Raw(b"null")
-    Token: msgspec.Raw = msgspec.Raw(b"null")
-    StockList: msgspec.Raw = msgspec.Raw(b"null")
+    Code: Any = None
+    ErrorMessage: Any = None
+    Token: Any = None
+    StockList: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
 
 
 _NONE: frozenset[str] = frozenset()
@@ -199,9 +150,7 @@ def _decimals(value: Decimal) -> int:
     return -exponent if isinstance(exponent, int) else 0
 
 
-_PLAIN = msgspec.json.Decoder(_Plain)
-_ENVELOPE = msgspec.json.Decoder(_Raw)
-_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_ANSWER = msgspec.json.Decoder(_Answer)
 _ITEM = msgspec.json.Decoder(float_hook=_number)
 _MENDED = msgspec.json.Encoder(decimal_format="number")
 
@@ -217,36 +166,22 @@ def parse_envelope(body: bytes | bytearray) -> Envelope:
         UnreadableAnswer: the body is not JSON, is cut off, or is no object.
     """
     try:
-        plain = _PLAIN.decode(body)
-        code, message = _code(plain.Code), _message(plain.ErrorMessage)
-        return Envelope(code, message, plain.StockList, plain.Token, size=len(body))
+        answer = _ANSWER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        pass  # not so plain
-    try:
-        raw = _ENVELOPE.decode(body)
-        # a raw value starts at its first character: no copy of the list is needed to see what it is
-        items = _ITEMS.decode(raw.StockList) if bytes(memoryview(raw.StockList)[:1]) == b"[" else None
-        code, message, token = (_plain(part) for part in (raw.Code, raw.ErrorMessage, raw.Token))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        return _parse_tolerantly(body)
-    return Envelope(_code(code), _message(message), items, token if isinstance(token, str) else None, size=len(body))
+        answer = _read_tolerantly(body)
+    code, message, token, items = answer.Code, answer.ErrorMessage, answer.Token, answer.StockList
+    if isinstance(code, str) and _CODE.fullmatch(code.strip()):
+        code = int(code)
+    return Envelope(
+        code if isinstance(code, int) and not isinstance(code, bool) else None,
+        message if isinstance(message, str) and message.strip() else None,
+        items if isinstance(items, list) else None,
+        token if isinstance(token, str) else None,
+        len(body),
+    )
 
 
-def _plain(raw: msgspec.Raw) -> Any:
-    return msgspec.json.decode(raw)
-
-
-def _code(value: object) -> int | None:
-    if isinstance(value, str) and _CODE.fullmatch(value.strip()):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _message(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
+def _read_tolerantly(body: bytes | bytearray) -> _Answer:
     """Read a body that strict JSON refuses: byte order mark, NaN, lone surrogates, bad bytes, control characters."""
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if not start:
@@ -256,17 +191,13 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
     text = body.decode("utf-8-sig", "surrogateescape")  # so that each item gets its very bytes back
     decoder = json.JSONDecoder(strict=False)
     values: dict[str, Any] = {}
-    items: list[bytes] | None = None
     try:
         at = _expect(text, 0, "{")
         while text[at] != "}":
             key, at = decoder.raw_decode(text, at)
             at = _expect(text, _blank(text, at), ":")
-            if key == "StockList" and text[at] == "[":
-                items, at = _cut_items(text, at + 1)
-            else:
-                values[str(key)], at = decoder.raw_decode(text, at)
-                items = None if key == "StockList" else items
+            is_list = key == "StockList" and text[at] == "["
+            values[str(key)], at = _cut(text, at) if is_list else decoder.raw_decode(text, at)
             at = _blank(text, at)
             if text[at] == ",":
                 at = _blank(text, at + 1)
@@ -280,50 +211,32 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
         raise UnreadableAnswer(
             f"the answer is not JSON or was cut off ({len(body)} bytes)", reason="unreadable"
         ) from None
-    token = values.get("Token")
-    return Envelope(
-        _code(values.get("Code")),
-        _message(values.get("ErrorMessage")),
-        items,
-        token if isinstance(token, str) else None,
-        strict=False,
-        size=len(body),
-    )
-
-
-def _cut_items(text: str, at: int) -> tuple[list[bytes], int]:
-    """Cut a list into the text of its items; returns them and the place behind the list."""
-    items = []
-    at = _blank(text, at)
-    while text[at] != "]":
-        end = _end_of_item(text, at)
-        items.append(text[at:end].rstrip(" \t\r\n").encode("utf-8", "surrogateescape"))
-        at = end
-        if text[at] == ",":
-            at = _blank(text, at + 1)
-        elif text[at] != "]":
-            raise ValueError("neither comma nor end")
-    return items, at + 1
+    return _Answer(**{name: value for name, value in values.items() if name in _Answer.__struct_fields__})
 
 
 # A string that is cut off runs to the end: looked for anew from each quote inside it, it would cost its length squared.
 _MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
-def _end_of_item(text: str, at: int) -> int:
-    """Return where an item ends, told from strings and brackets alone: what stands between them may be anything."""
-    depth = 0
+def _cut(text: str, at: int) -> tuple[list[bytes], int]:
+    """
+    Cut a list into the text of its items; returns them and the place behind the list.
+
+    Its end is told from strings and brackets alone: what stands between them may be anything.
+    """
+    items, start, depth = [], at + 1, 0
     for mark in _MARKS.finditer(text, at):
-        character = text[mark.start()]
-        if character in "[{":
-            depth += 1
-        elif depth == 0 and character != '"':
-            return mark.start()
-        elif character in "]}":
-            depth -= 1
+        sign = text[mark.start()]
+        depth += (sign in "[{") - (sign in "]}")
+        if depth == 0 or (depth == 1 and sign == ","):
+            items.append(text[start : mark.start()].strip(_BLANK).encode("utf-8", "surrogateescape"))
+            start = mark.end()
+        if depth == 0:
+            return items if items[-1] else items[:-1], start
     raise ValueError("cut off")
 
 
+_BLANK = " \t\r\n"
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
@@ -373,44 +286,30 @@ def parse_item(
     Source: docs/facts/easycars.md, "Stock item".
     """
     reading = _Reading()
-    odd = _ODD_ESCAPE.search(raw) is not None
     try:
-        item = _read_tolerantly(bytes(raw), reading) if odd else _ITEM.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        odd = True
-        try:
-            item = _read_tolerantly(bytes(raw), reading)
-        except (ValueError, RecursionError, InvalidOperation) as error:
-            return _refuse(raw, position, _glimpse_stock_number(raw), "unreadable", f"cannot be read: {error}")
+        item, odd = _decode(raw, reading)
     except (ValueError, RecursionError, InvalidOperation) as error:
-        return _refuse(raw, position, _glimpse_stock_number(raw), "unreadable", f"cannot be read: {error}")
+        return _refuse(raw, position, _glimpse(raw), "unreadable", f"cannot be read: {error}")
     if not isinstance(item, dict):
-        return _refuse(raw, position, None, "not_an_object", f"is {_kind(item)}, expected an object")
+        return _refuse(raw, position, {}, "not_an_object", f"is {_kind(item)}, expected an object")
     stock_number = _stock_number(item.get("StockNumber"))
     key = stock_key(stock_number) if stock_number is not None else ""
     if stock_number is None or not key:
         shown = "is missing" if "StockNumber" not in item else f"is {_kind(item['StockNumber'])}"
         shown = "has no sign that can be seen" if stock_number is not None else shown
         reason = f"StockNumber {shown}, expected text or a whole number"
-        vin = item.get("VIN")
-        return _refuse(
-            raw, position, None, "no_stock_number", reason, vin=vin_of(vin) if isinstance(vin, str) else None
-        )
+        return _refuse(raw, position, item, "no_stock_number", reason)
     if len(stock_number) > STOCK_NUMBER_MOST:
-        return _refuse(
-            raw,
-            position,
-            stock_number[:STOCK_NUMBER_MOST],
-            "stock_number_too_long",
-            f"StockNumber has {len(stock_number)} characters, at most {STOCK_NUMBER_MOST} can be kept",
-        )
+        reason = f"StockNumber has {len(stock_number)} characters, at most {STOCK_NUMBER_MOST} can be kept"
+        item = {**item, "StockNumber": stock_number[:STOCK_NUMBER_MOST]}
+        return _refuse(raw, position, item, "stock_number_too_long", reason)
     keys = item.keys()
     plain = len(keys) == len(DOCUMENTED_KEYS) and keys == DOCUMENTED_KEYS
     missing = _NONE if plain else DOCUMENTED_KEYS - keys
     try:
         values, absent, sold = _values(item, reading, rules, missing)
     except _TooLarge as error:
-        return _refuse(raw, position, stock_number, "value_too_large", str(error))
+        return _refuse(raw, position, item, "value_too_large", str(error))
     return Car(
         position=position,
         stock_number=stock_number,
@@ -428,6 +327,16 @@ def parse_item(
         missing_keys=missing,
         unreadable=frozenset(reading.unreadable) if reading.unreadable else _NONE,
     )
+
+
+def _decode(raw: RawItem, reading: _Reading) -> tuple[Any, bool]:
+    """Return what the item's text says, and whether it had to be mended."""
+    if _ODD_ESCAPE.search(raw) is None:
+        try:
+            return _ITEM.decode(raw), False
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass
+    return _mend(bytes(raw), reading), True
 
 
 class _Reading:
@@ -462,16 +371,14 @@ def _values(
         values[column] = number if type(number) is int and 0 <= number <= INTEGER_MOST else _whole(number, key, reading)
     for column, key in _MONEY.items():
         values[column] = _money(get(key), key, reading)
-    for column, key in _FLAG.items():
-        values[column] = _flag(get(key), key, reading)
+    values["is_drive_away"] = _flag(get("IsDriveAway"), "IsDriveAway", reading)
     values["vin"] = vin_of(_text(get("VIN"), "VIN", reading) or "")
     miles = _flag(get("IsMiles"), "IsMiles", reading)
     values["odometer_unit"] = "mi" if miles else "km" if values["odometer"] is not None or miles is False else None
     values["condition"] = _condition(_flag(get("IsDemo"), "IsDemo", reading), _flag(get("IsUsed"), "IsUsed", reading))
     deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", reading)
     word = status_word(values["stock_status"])
-    mapped = rules.status_map.get(word)
-    sold = mapped == _SOLD if mapped is not None else word.startswith(_SOLD)
+    mapped, sold = rules.status_map.get(word), says_sold(word, rules.status_map)
     values["status"] = mapped or (_SOLD if sold else "deposit" if deposit else "active")
     values["title"] = title_of(values)
     values["features"] = [
@@ -503,20 +410,9 @@ def title_of(values: Mapping[str, Any]) -> str | None:
     return " ".join([str(part) for part in (values["year"] or None, values["make"], values["model"]) if part]) or None
 
 
-_DEPENDS: Mapping[str, tuple[str, ...]] = {
-    **{column: (key,) for table in (_TEXT, _WHOLE, _MONEY, _FLAG) for column, key in table.items()},
-    "vin": ("VIN",),
-    "odometer_unit": ("IsMiles",),
-    "condition": ("IsUsed", "IsDemo"),
-    "status": ("StockStatus", "IsDepositTaken"),
-    "features": ("StandardFeatures", "OptionalFeatures"),
-    "images": ("ImageURLs",),
-}
-
-
 def _absent_columns(untold: set[str], *, miles: bool | None, decided: bool) -> frozenset[str]:
     """Return the columns that cannot be told without these keys; a word may decide the status by itself."""
-    columns = {column for column, keys in _DEPENDS.items() if any(key in untold for key in keys)}
+    columns = {column for column, keys in FEED_KEYS.items() if any(key in untold for key in keys)}
     if "Odometer" in untold and miles is None:  # without a reading there is no unit either
         columns.add("odometer_unit")
     return frozenset(columns - {"status"} if decided and "StockStatus" not in untold else columns)
@@ -535,11 +431,21 @@ def watched_of(document: str) -> dict[str, Any]:
     return {key: item.get(key) for key in _WATCHED} if isinstance(item, dict) else dict.fromkeys(_WATCHED)
 
 
-def _refuse(
-    raw: RawItem, position: int, stock_number: str | None, code: str, reason: str, *, vin: str | None = None
-) -> Refused:
+def _refuse(raw: RawItem, position: int, item: Mapping[str, Any], code: str, reason: str) -> Refused:
+    number = _UNSTORABLE.sub("\ufffd", _stock_number(item.get("StockNumber")) or "")
+    told = {name: item.get(FEED_KEYS[name][0]) for name in ("vin", "make", "model", "year")}
+    texts = {name: str(value) for name, value in told.items() if type(value) in (str, int, Decimal)}
     shown = _UNSTORABLE.sub("\ufffd", bytes(memoryview(raw)[:RAW_KEPT]).decode("utf-8", "replace"))
-    return Refused(position, stock_number, code, reason, shown, vin)
+    vin = vin_of(texts.get("vin", ""))
+    return Refused(
+        position,
+        number if stock_key(number) and len(number) <= STOCK_NUMBER_MOST else None,
+        code,
+        reason,
+        shown,
+        vin,
+        kind_of(texts),
+    )
 
 
 def refuse_car(car: Car, code: str, reason: str) -> Refused:
@@ -547,46 +453,14 @@ def refuse_car(car: Car, code: str, reason: str) -> Refused:
     return Refused(car.position, car.stock_number, code, reason, car.document[:RAW_KEPT], car.vin)
 
 
-def _glimpse_stock_number(raw: RawItem) -> str | None:
-    """Return the stock number of an item that cannot be kept, so that its own row is not taken for missing."""
+def _glimpse(raw: RawItem) -> Mapping[str, Any]:
+    """Return what can be read of an item that cannot be kept, so that its own row is not taken for missing."""
     try:
         # Whole numbers as text: one of any length can be read so.
         item = json.loads(bytes(raw).decode("utf-8", "replace"), strict=False, parse_int=str, parse_float=_fraction)
     except (ValueError, RecursionError):
-        return None
-    number = _stock_number(item.get("StockNumber")) if isinstance(item, dict) else None
-    return _UNSTORABLE.sub("\ufffd", number) if number and len(number) <= STOCK_NUMBER_MOST else None
-
-
-class Traits(NamedTuple):
-    """What an item without a stock number says of its vehicle, in capitals; None and empty where it says nothing."""
-
-    vin: str | None
-    kind: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of_values(cls, values: Mapping[str, Any]) -> Traits:
-        """Return the traits of a row's values; a year of 0 is the vendor's "unknown"."""
-        found = {name: str(values.get(name) or "").strip().upper() for name in ("make", "model", "year")}
-        return cls(values.get("vin"), tuple((name, text) for name, text in found.items() if text and text != "0"))
-
-    def could_be(self, other: Traits) -> bool:
-        """Whether the other one says the same of all that this one says."""
-        return set(self.kind) <= set(other.kind)
-
-
-def traits_of(raw: str) -> Traits:
-    """Return the traits of a refused item; of one that cannot be read there are none."""
-    try:
-        item = json.loads(raw, strict=False, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        item = None
-    if not isinstance(item, dict):
-        return Traits(None, ())
-    vin, make, model, year = (
-        value if isinstance(value := item.get(key), str) else None for key in ("VIN", "Make", "Model", "YearGroup")
-    )
-    return Traits.of_values({"vin": vin_of(vin or ""), "make": make, "model": model, "year": year})
+        return {}
+    return item if isinstance(item, dict) else {}
 
 
 def _fraction(text: str) -> Decimal | None:
@@ -596,7 +470,7 @@ def _fraction(text: str) -> Decimal | None:
         return None
 
 
-def _read_tolerantly(raw: bytes, reading: _Reading) -> Any:
+def _mend(raw: bytes, reading: _Reading) -> Any:
     """Decode an item that strict JSON refuses, replacing what the database cannot hold by U+FFFD."""
     strange = False
 
@@ -664,29 +538,22 @@ def _text(value: object, key: str, reading: _Reading) -> str | None:
 
 # Numbers as Australians write them: $39,990.00 or AUD 39 990 or 12,345 km. The groups of one number have one sign
 # between them, and no zero before them: "0,500" may be half of something.
-_GROUPED = re.compile(r"([1-9][0-9]{0,2})((?:,[0-9]{3})+|(?:[ \u00a0][0-9]{3})+|(?:\u202f[0-9]{3})+)(\.[0-9]+)?")
-_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_CURRENCY = re.compile(r"(?:aud\s*\$?|\$)\s*", re.IGNORECASE)
-_KILOMETRES = re.compile(r"\s*kms?", re.IGNORECASE)
+_MARKED = re.compile(
+    r"(?P<currency>(?:aud\s*\$?|\$)\s*)?"
+    r"(?P<number>-?[0-9]+(?:\.[0-9]+)?"
+    r"|[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ \u00a0][0-9]{3})+|(?:\u202f[0-9]{3})+)(?:\.[0-9]+)?)"
+    r"(?P<unit>\s*kms?)?",
+    re.IGNORECASE,
+)
 _SEPARATORS = {ord(sign): None for sign in ", \u00a0\u202f"}
 
 
 def _bare(text: str, key: str) -> str:
-    """Return a number's text without what stands around it and between its groups of three digits."""
-    if key in _MONEY_KEYS and (mark := _CURRENCY.match(text)):
-        bare = text[mark.end() :]
-    elif key == "Odometer" and text[-1:] in "mMsS":
-        bare = _KILOMETRES.sub("", text) if _KILOMETRES.fullmatch(text[_end_of_digits(text) :]) else text
-    else:
-        bare = text
-    if _GROUPED.fullmatch(bare):
-        return bare.translate(_SEPARATORS)
-    # beside a currency or a unit stands a plain number; alone it may have an exponent, as in JSON
-    return bare if bare is text or _PLAIN_NUMBER.fullmatch(bare) else text
-
-
-def _end_of_digits(text: str) -> int:
-    return next((at + 1 for at in range(len(text) - 1, -1, -1) if text[at].isdigit()), len(text))
+    """Return a number's text without what stands around it and between its groups; any other text as it is."""
+    found = _MARKED.fullmatch(text)
+    if not found or (found["currency"] and key not in _MONEY_KEYS) or (found["unit"] and key != "Odometer"):
+        return text
+    return found["number"].translate(_SEPARATORS)
 
 
 def _decimal(value: object, key: str, reading: _Reading) -> Decimal | int | None:
@@ -750,29 +617,14 @@ def _flag(value: object, key: str, reading: _Reading) -> bool | None:
     return None
 
 
-# Parts of texts -> the same without blanks around, each held in memory once: thousands of cars have the same few
-# hundred features.
-_known_features: dict[str, str] = {}
-_KNOWN_MOST = 20_000
-
-
 def _features(value: object, key: str, reading: _Reading) -> list[str]:
     """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
     parts = _list_of_texts(value)
     if parts is None:
         text = _text(value, key, reading)
-        if not text:
-            return []
-        parts = text.split(",")
-    try:
-        return [_known_features[part] for part in parts]
-    except KeyError:  # one is new, or blank
-        if len(_known_features) > _KNOWN_MOST:
-            _known_features.clear()
-        for part in parts:
-            if bare := part.strip():
-                _known_features.setdefault(part, _known_features.setdefault(bare, bare))
-        return [part for part in map(str.strip, parts) if part]
+        parts = text.split(",") if text else []
+    # each in memory once: thousands of cars have the same few hundred features
+    return list(filter(None, map(intern, map(str.strip, parts))))
 
 
 def _list_of_texts(value: object) -> list[str] | None:

@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
 
-from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange
-
-
-@dataclass(frozen=True)
-class HostState:
-    """
-    What earlier runs learned of a host.
-
-    Args:
-        too_often: its circuit is open because it says that we ask too often.
-        idle_s: None if it was never called.
-        not_before: it does not want to be asked until then; None if that is past, or further ahead than any host may
-            wish (a clock was wrong).
-    """
-
-    host: str
-    faults_in_a_row: int = 0
-    open: bool = False
-    too_often: bool = False
-    idle_s: float | None = None
-    not_before: datetime | None = None
+from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange, HostState
 
 
 def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dict[str, HostState]:

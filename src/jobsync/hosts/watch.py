@@ -87,7 +87,6 @@ def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
             if host.too_often:
                 yield Problem(
                     host.host,
-                    "circuit",
                     f"{host.host} says since {stamp(host.opened_at)} that we ask too often (code 33), last tried"
                     f" {ago(now, host.last_probe_at)}",
                     TOO_OFTEN,
@@ -98,7 +97,6 @@ def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
                 continue
             yield Problem(
                 host.host,
-                "circuit",
                 f"{host.host} has not answered since {stamp(host.opened_at)}, last tried"
                 f" {ago(now, host.last_probe_at)}",
                 Cause.HOST_SILENT.do(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 
 from jobsync.db.engine import driver, translated
-from jobsync.db.tables import invoices
+from jobsync.documents import read_there
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.ride import store
@@ -102,10 +102,4 @@ def _printed(engine: Engine, most: int | None) -> Iterator[tuple[int, str, str, 
         left = None if left is None else left - len(rows)
 
 
-def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
-    found = invoices.c
-    wanted = (found.access_key.in_(keys), found.deleted_at.is_(None), found.status != "cancelled")
-    return set(connection.scalars(select(found.access_key).where(*wanted)))
-
-
-ITEMS = ItemsOfRuns(GENERATE_RIDE.name, _read_there)
+ITEMS = ItemsOfRuns(GENERATE_RIDE.name, read_there)

@@ -159,7 +159,6 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
         run = str(hold.run.run_id)[:8]
         yield Problem(
             ABOUT.job,
-            "storage",
             f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
             hold.what_to_do,
             hold.run.started_at,
@@ -168,7 +167,6 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     for found in facts_of(seen).parked.values():
         yield Problem(
             f"tenant {found.ruc}",
-            "ride",
             f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
             _what_of(found),
             cause=Cause.RIDE_REFUSED,

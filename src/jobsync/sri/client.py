@@ -73,7 +73,7 @@ class SriClient:
             )
         except NoAnswer as fault:
             status = fault.status if fault.kind == "redirect" else None
-            answer = Fault(_KINDS.get(fault.kind, FaultKind.BROKEN), f"the SRI: {fault}", status)
+            answer = Fault(_KINDS.get(fault.kind, FaultKind.BROKEN), f"the SRI: {fault}")
         else:
             body, status = bytes(got.body), got.status
             answer = parse_answer(body, http_status=status, content_type=got.headers.get("content-type"))

@@ -82,7 +82,6 @@ class Answer:
     Args:
         access_key: `claveAccesoConsultada`; None if absent.
         declared: `numeroComprobantes`; None if absent or no number.
-        reception: it has the shape of the reception service's answers (RECIBIDA, DEVUELTA).
         messages: those that stand beside the authorizations, in none of them.
         mended: what XML forbids was in it and is left out of what was read.
     """
@@ -90,7 +89,6 @@ class Answer:
     access_key: str | None
     declared: int | None
     authorizations: tuple[Authorization, ...]
-    reception: bool = False
     messages: tuple[Message, ...] = ()
     mended: bool = False
 
@@ -123,12 +121,10 @@ class Fault:
 
     Args:
         text: one line for an operator, without anything of a taxpayer.
-        http_status: None if none came.
     """
 
     kind: FaultKind
     text: str
-    http_status: int | None = None
 
     @property
     def unreachable(self) -> bool:
@@ -173,6 +169,7 @@ class History:
 
     Args:
         access_key: 49 digits, already found correct.
+        status: as in DocumentStatus.
         waiting_since: when it was submitted, or came to us.
         attention_since: since when it needs attention; None while it does not.
         empty_since: when the first of the empty answers in a row came; None if the last answer was not empty.
@@ -182,7 +179,7 @@ class History:
 
     access_key: str
     waiting_since: datetime
-    status: DocumentStatus = DocumentStatus.PENDING
+    status: str = DocumentStatus.PENDING
     attention_since: datetime | None = None
     empty_since: datetime | None = None
     empty_count: int = 0

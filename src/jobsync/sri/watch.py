@@ -322,7 +322,6 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
             count = many(tenant.needs_attention, "document needs", "documents need")
             yield Problem(
                 f"tenant {tenant.ruc}",
-                "documents",
                 f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
                 _what_of(tenant),
                 tenant.attention_since,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobsync.causes import Cause
+from jobsync.causes import Cause, Kind
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
 from jobsync.phrases import ago, many, percent, span, stamp
@@ -28,11 +28,11 @@ from jobsync.watch.state import (
 _RELIEF = 0.8
 _WATCH_LEAST = timedelta(minutes=20)
 NOBODY_TOLD = "nobody will be told of anything: no mail, webhook, ping or alert URL is set"
-HOW_TO_TELL = (
+HOW_TO_SET = (  # a shell's own variables reach no unit
     "set JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO, or JOBSYNC_ALERT_WEBHOOK, or JOBSYNC_ALERT_URLS; for units: smtp_url"
-    " and alert_to in /etc/jobsync/config.toml, then as root: jobsync units install; whether it works: jobsync alerts"
-    " test"
+    " and alert_to in /etc/jobsync/config.toml, then as root: jobsync units install"
 )
+HOW_TO_TELL = f"{HOW_TO_SET}; whether it works: jobsync alerts test"
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class Health:
     now: datetime
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "problems", tuple(problem for check in self.checks for problem in check.problems))
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that the checks found."""
+        return tuple(problem for check in self.checks for problem in check.problems)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -58,7 +59,7 @@ class Health:
             "status": "attention" if self.problems else "ok",
             "exit_code": int(self.exit_code),
             "checked_at": self.now,
-            "problems": [vars(problem) for problem in self.problems],
+            "problems": [problem.as_json() for problem in self.problems],
             "checks": [
                 {"name": check.name, "asked": check.asked, "status": "attention" if check.problems else "ok"}
                 for check in self.checks
@@ -67,123 +68,81 @@ class Health:
         }
 
 
-def judge_health(seen: Snapshot, *, open_kinds: Collection[tuple[str, str]] = ()) -> Health:
-    """
-    Return the verdict.
-
-    Args:
-        open_kinds: (subject, kind) of the alerts that are open: a queue's ends only once it is clearly shorter.
-    """
+def judge_health(seen: Snapshot) -> Health:
+    """Return the verdict."""
     number = seen.settings.number
-    of_slices = [problem for each in seen.watched for problem in each.problems(seen)]
-    of_slices += _queues(seen, open_kinds)
-    asked = {kind: words for each in seen.watched for kind, words in each.ABOUT.checks.items()}
+    asked = {
+        "tick": "do the timers tick?",
+        "skips": "do ticks find the lock free?",
+        "duration": "does a run take too long?",
+        "failures": f"{number('alert_after_failures')} scheduled runs failed in a row?",
+        **{kind: words for each in seen.watched for kind, words in each.ABOUT.checks.items()},
+        "settings": "can every setting be read?",
+        "unit": "did a unit, or the work on one dealership, fail again and again?",
+        "prune": "can old rows be deleted?",
+        "mail": "does every address take its mail?",
+    }
     asked[QUEUE] = f"more than {number('alert_queue_length')} due?"
-    checks = (
-        Check("tick", "do the timers tick?", tuple(_ticks(seen))),
-        Check("skips", "do ticks find the lock free?", tuple(_skips(seen))),
-        Check("duration", "does a run take too long?", tuple(_durations(seen))),
-        Check("failures", f"{number('alert_after_failures')} scheduled runs failed in a row?", tuple(_failures(seen))),
-        *(Check(kind, words, _of_kind(of_slices, kind)) for kind, words in asked.items()),
-        Check(
-            "settings",
-            "can every setting be read?",
-            (*unreadable_values(seen.settings), *_of_kind(of_slices, "settings")),
-        ),
-        Check("unit", "did a unit, or the work on one dealership, fail again and again?", tuple(_told(seen, "unit"))),
-        Check("prune", "can old rows be deleted?", tuple(_told(seen, "prune"))),
-        Check("mail", "does every address take its mail?", tuple(_told(seen, "mail"))),
-    )
+    found = [problem for facts in seen.jobs for problem in _of_job(seen, facts)]
+    found += [*unreadable_values(seen.settings), *(problem for each in seen.watched for problem in each.problems(seen))]
+    found += [*_queues(seen), *_told(seen)]
+    by_kind = {kind: tuple(problem for problem in found if problem.kind == kind) for kind in asked}
+    checks = tuple(Check(kind, words, by_kind[kind]) for kind, words in asked.items())
     return Health(seen.now, checks, tuple(_notes(seen)))
 
 
-def _of_kind(problems: Sequence[Problem], kind: str) -> tuple[Problem, ...]:
-    return tuple(problem for problem in problems if problem.kind == kind)
+def _of_job(seen: Snapshot, facts: JobFacts) -> Iterator[Problem]:
+    name, limit = facts.name, run_limit(seen, facts.name)
+    if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
+        yield Problem(
+            name,
+            f"{name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
+            f"{wake_advice(seen, name)}; or its host is down; not wanted any more:"
+            f" jobsync settings set {facts.kind.switch} false",
+            facts.last_tick_at,
+            cause=Cause.TIMER_SILENT,
+        )
+    if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > limit.total_seconds():
+        text = f"{name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}"
+        yield Problem(name, text, Cause.LOCK_HELD.do(), cause=Cause.LOCK_HELD)
+    for run in facts.running:
+        if run.alive and seen.now - run.started_at > limit:
+            works = f"run {run.short} works since {stamp(run.started_at)}"
+            text = f"{name}: {works}, more than {span(limit.total_seconds())}"
+            yield Problem(name, text, end_advice(run), run.started_at, cause=Cause.RUN_TOO_LONG)
+    if facts.enabled and facts.consecutive_failures >= seen.settings.number("alert_after_failures"):
+        bad = facts.last_missed or facts.last_bad
+        why = f": {bad.error}" if bad and bad.error else ""
+        yield Problem(
+            name,
+            f"{name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
+            f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{why}",
+            job_status(seen, facts).what_to_do or Cause.RUNS_FAILING.do(),
+            facts.last_success_at,
+            cause=Cause.RUNS_FAILING,
+        )
 
 
-def _ticks(seen: Snapshot) -> Iterator[Problem]:
-    for facts in seen.jobs:
-        if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
-            yield Problem(
-                facts.kind.name,
-                "tick",
-                f"{facts.kind.name}: no tick since {stamp(facts.last_tick_at)}; {missing_ticks(seen, facts)}",
-                f"{wake_advice(seen, facts.kind.name)}; or its host is down; not wanted any more:"
-                f" jobsync settings set {facts.kind.switch} false",
-                facts.last_tick_at,
-                cause=Cause.TIMER_SILENT,
-            )
-
-
-def _skips(seen: Snapshot) -> Iterator[Problem]:
-    for facts in seen.jobs:
-        long_s = run_limit(seen, facts.kind.name).total_seconds()
-        if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > long_s:
-            yield Problem(
-                facts.kind.name,
-                "skips",
-                f"{facts.kind.name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}",
-                Cause.LOCK_HELD.do(),
-                cause=Cause.LOCK_HELD,
-            )
-
-
-def _durations(seen: Snapshot) -> Iterator[Problem]:
-    for facts in seen.jobs:
-        limit = run_limit(seen, facts.kind.name)
-        for run in facts.running:
-            if run.alive and seen.now - run.started_at > limit:
-                yield Problem(
-                    facts.kind.name,
-                    "duration",
-                    f"{facts.kind.name}: run {str(run.run_id)[:8]} works since {stamp(run.started_at)}, more than"
-                    f" {span(limit.total_seconds())}",
-                    end_advice(run),
-                    run.started_at,
-                    cause=Cause.RUN_TOO_LONG,
-                )
-
-
-def _failures(seen: Snapshot) -> Iterator[Problem]:
-    limit = seen.settings.number("alert_after_failures")
-    for facts in seen.jobs:
-        if facts.enabled and facts.consecutive_failures >= limit:
-            status = job_status(seen, facts)
-            yield Problem(
-                facts.kind.name,
-                "failures",
-                f"{facts.kind.name}: {facts.consecutive_failures} scheduled runs failed in a row, last success"
-                f"{by_hand(facts.last_good)} {stamp(facts.last_success_at)}{_reason(facts)}",
-                status.what_to_do or Cause.RUNS_FAILING.do(),
-                facts.last_success_at,
-                cause=Cause.RUNS_FAILING,
-            )
-
-
-def _reason(facts: JobFacts) -> str:
-    run = facts.last_missed or facts.last_bad
-    return f": {run.error}" if run and run.error else ""
-
-
-def _queues(seen: Snapshot, open_kinds: Collection[tuple[str, str]]) -> Iterator[Problem]:
+def _queues(seen: Snapshot) -> Iterator[Problem]:
     limit = seen.settings.number("alert_queue_length")
+    told = {alert.subject for alert in seen.alerts if alert.kind == QUEUE}
     for each in seen.watched:
         name = each.ABOUT.job
         facts = seen.job(name)
-        most = limit * _RELIEF if (name, QUEUE) in open_kinds else limit
+        most = limit * _RELIEF if name in told else limit
         if not facts.enabled or facts.due <= most:
             continue
         since = f", the oldest since {stamp(facts.oldest_due_at)}" if facts.oldest_due_at else ""
-        queue = each.queue(seen, facts)
-        if queue:
+        if queue := each.queue(seen, facts):
+            waits = queue.words
             why, what = limit_of(job_status(seen, facts), queue)
-            text = f"{name}: {facts.due} documents {queue.words}{since}; the limit is {limit}; {why}"
-            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
-        elif (name, QUEUE) in open_kinds:  # what halts it has a name of its own; a queue that is there is not over
+        elif name in told:  # what halts it has a name of its own; a queue that is there is not over
             halt = job_status(seen, facts)
-            text = f"{name}: {facts.due} documents still wait{since}; the limit is {limit}; {halt.state}: {halt.why}"
-            what = halt.what_to_do or Cause.QUEUE_LONG.do()
-            yield Problem(name, QUEUE, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
+            waits, why, what = "still wait", f"{halt.state}: {halt.why}", halt.what_to_do or Cause.QUEUE_LONG.do()
+        else:
+            continue
+        text = f"{name}: {facts.due} documents {waits}{since}; the limit is {limit}; {why}"
+        yield Problem(name, text, what, facts.oldest_due_at, cause=Cause.QUEUE_LONG)
 
 
 def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
@@ -193,21 +152,20 @@ def unreadable_values(settings: SystemSettings) -> Iterator[Problem]:
         if kind is not None and kind.read(value) is None:
             yield Problem(
                 key,
-                "settings",
                 f"the setting {key} cannot be read: {problem_of_value(kind, value)}; {kind.consequence}",
                 Cause.SETTING_UNREADABLE.do(SETTING=key, VALUE=shlex.quote(kind.spell(str(kind.default)))),
                 cause=Cause.SETTING_UNREADABLE,
             )
 
 
-def _told(seen: Snapshot, kind: str) -> Iterator[Problem]:
+def _told(seen: Snapshot) -> Iterator[Problem]:
     """What only the host that met it knows, from its alert."""
     for alert in seen.alerts:
-        if alert.kind == kind and alert.details.get("ripe", True):
-            of_kind = [cause for cause in Cause if cause.kind == kind]
+        if alert.kind in (Kind.UNIT, Kind.PRUNE, Kind.MAIL) and alert.details.get("ripe", True):
+            of_kind = [cause for cause in Cause if cause.kind == alert.kind]
             cause = next((cause for cause in of_kind if cause == alert.cause), of_kind[-1])
             text, what = alert.text or f"{alert.subject} failed", alert.what_to_do or cause.do()
-            yield Problem(alert.subject, kind, text, what, alert.opened_at, cause=cause)
+            yield Problem(alert.subject, text, what, alert.opened_at, cause=cause)
 
 
 def is_unwatched(seen: Snapshot) -> bool:
@@ -217,22 +175,18 @@ def is_unwatched(seen: Snapshot) -> bool:
     return seen.now - seen.watched_at > _WATCH_LEAST
 
 
-def _unwatched(seen: Snapshot) -> str:
-    last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
-    return f"the health timer {last}"
-
-
 def _notes(seen: Snapshot) -> Iterator[str]:
     """What is worth knowing, and needs no person now."""
     if seen.channels == ():
         yield f"{NOBODY_TOLD}: {HOW_TO_TELL}"
     if is_unwatched(seen) and any(facts.in_use for facts in seen.jobs):
-        yield f"nobody is told of anything: {_unwatched(seen)}; {wake_advice(seen, WATCH)}"
+        last = f"last acted {ago(seen.now, seen.watched_at)}" if seen.watched_at else "has never acted"
+        yield f"nobody is told of anything: the health timer {last}; {wake_advice(seen, WATCH)}"
     for facts in seen.jobs:
         if not facts.enabled:
-            yield f"{facts.kind.name} is switched off ({facts.kind.switch})"
-        elif facts.in_use and facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
-            yield f"no timer has ever woken {facts.kind.name}"
+            yield f"{facts.name} is switched off ({facts.kind.switch})"
+        elif facts.in_use and facts.last_tick_at is None and facts.name not in seen.timers_on:
+            yield f"no timer has ever woken {facts.name}"
     if ahead := sum(facts.too_far_ahead for facts in seen.jobs):
         items = many(ahead, "dealership, document or RIDE", "dealerships, documents or RIDEs")
         yield (
@@ -241,11 +195,9 @@ def _notes(seen: Snapshot) -> Iterator[str]:
         )
     for each in seen.watched:
         yield from each.notes(seen)
-    missed = [level for level in service_levels(seen) if level.met is False]
-    for level in missed:
-        yield (
-            f"service level below {level.target_percent:g} %: {level.name} {percent(level.kept, level.of)},"
-            f" {level.kept} of {level.of}"
-        )
+    for level in service_levels(seen):
+        if level.met is False:
+            share = f"{level.name} {percent(level.kept, level.of)}, {level.kept} of {level.of}"
+            yield f"service level below {level.target_percent:g} %: {share}"
     for each in seen.watched:
         yield from each.pauses(seen)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
-from jobsync.causes import Cause
+from jobsync.causes import Cause, Kind
 from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
@@ -43,6 +43,11 @@ class RunFacts:
     pid: int
     alive: bool = False
 
+    @property
+    def short(self) -> str:
+        """As much of its id as commands ask for."""
+        return str(self.run_id)[:8]
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -61,9 +66,9 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class JobFacts:
+class WorkToDo:
     """
-    One job.
+    What a job has to work on.
 
     Args:
         in_use: there is something for it to work on: credentials, tenants, authorized documents.
@@ -73,6 +78,24 @@ class JobFacts:
         next_is_retry: that one is tried again then; otherwise its slot comes.
         too_far_ahead: items due, or attempted within the window, because their next time lay further ahead than any
             that is set here.
+    """
+
+    in_use: bool
+    due: int
+    waiting: int = 0
+    blocked: int = 0
+    oldest_due_at: datetime | None = None
+    next_at: datetime | None = None
+    next_is_retry: bool = False
+    too_far_ahead: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFacts(WorkToDo):
+    """
+    One job.
+
+    Args:
         last_bad: the last run within the window that did not end clean.
         last_missed: the last scheduled run within the window that failed: the end of a row of failures.
         last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
@@ -80,7 +103,6 @@ class JobFacts:
 
     kind: Job
     enabled: bool
-    in_use: bool
     last_tick_at: datetime | None
     last_finished_at: datetime | None
     last_status: str | None
@@ -95,33 +117,22 @@ class JobFacts:
     last_missed: RunFacts | None
     last_good: RunFacts | None
     numbers: Numbers
-    due: int
-    waiting: int
-    blocked: int
-    oldest_due_at: datetime | None
-    next_at: datetime | None
-    next_is_retry: bool = False
-    too_far_ahead: int = 0
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.kind.name
+
+    @property
+    def alive(self) -> RunFacts | None:
+        """The run that works now."""
+        return next((run for run in self.running if run.alive), None)
 
     @property
     def got_through_at(self) -> datetime | None:
         """When a run of the whole job last ended without failing; what was held or left out ends a row of failures."""
         through = self.last_status in ("succeeded", "partial", "held")
         return self.last_finished_at if through else self.last_success_at
-
-
-@dataclass(frozen=True)
-class WorkToDo:
-    """What a job has to work on; `JobFacts` says what each means."""
-
-    in_use: bool
-    due: int
-    waiting: int = 0
-    blocked: int = 0
-    oldest_due_at: datetime | None = None
-    next_at: datetime | None = None
-    next_is_retry: bool = False
-    too_far_ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,7 +200,11 @@ class Snapshot:
 
     def job(self, name: str) -> JobFacts:
         """Return one job."""
-        return next(job for job in self.jobs if job.kind.name == name)
+        return next(job for job in self.jobs if job.name == name)
+
+    def owner(self, name: str) -> Watched:
+        """Return the slice whose job it is."""
+        return next(each for each in self.watched if each.ABOUT.job == name)
 
     @property
     def runs_clean(self) -> tuple[int, int]:
@@ -253,7 +268,14 @@ class JobStatus:
     @property
     def name(self) -> str:
         """The job's name."""
-        return self.facts.kind.name
+        return self.facts.name
+
+    @property
+    def severity(self) -> Severity:
+        """How it stands."""
+        if self.state not in CALM:
+            return Severity.BAD
+        return Severity.UNUSED if self.state in (State.OFF, State.UNUSED) else Severity.OK
 
 
 @dataclass(frozen=True)
@@ -291,17 +313,37 @@ class Problem:
         subject: what it is about; with `kind` and `cause` the identity of its alert.
         text: what is wrong, one sentence; `what_to_do` the next step.
         since: since when, as far as it is known.
-        ripe: whether it deserves a message already; all of them count for the verdict.
-        cause: of the closed list; its kind is `kind`.
+        ripe: whether it deserves a message already; all of them count for the verdict, and an open alert goes on.
+        host: the host that it is about; None for what every host sees alike.
+        after: so often in a row it is seen before it is told; None: `alert_after_failures`.
+        well_at: when it last went well, as far as anybody knows: a row of failures ends there.
     """
 
     subject: str
-    kind: str
     text: str
     what_to_do: str
     since: datetime | None = None
     ripe: bool = True
     cause: Cause = field(kw_only=True)
+    host: str | None = field(default=None, kw_only=True)
+    after: int | None = field(default=1, kw_only=True)
+    run_id: str | None = field(default=None, kw_only=True)
+    well_at: datetime | None = field(default=None, kw_only=True)
+
+    @property
+    def kind(self) -> Kind:
+        """The question of health that finds it."""
+        return self.cause.kind
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The identity of its alert."""
+        return str(self.kind), self.subject, str(self.cause)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as documents have it."""
+        names = ("subject", "kind", "text", "what_to_do", "since", "ripe", "cause")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
+from sqlalchemy import Connection
+
+from jobsync.phrases import ago, many
 from jobsync.watch.model import Column, Days, Past, Row, Section, Severity, Snapshot, Unit, Watched
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sqlalchemy import Connection
 
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 
@@ -68,3 +68,13 @@ def read_past(connection: Connection, watched: Sequence[Watched], days: Days) ->
                 {**known.squares, **past.squares}, (*known.totals, *past.totals), (*known.charts, *past.charts)
             )
     return found
+
+
+def told(section: Section, row: Row, *, now: datetime | None = None) -> Iterator[str]:
+    """Return what a person is told of a row's columns: its counts, and with the time its instants too."""
+    for column in section.columns:
+        value = row.cells[column.name]
+        if column.noun and column.unit is Unit.INSTANT and now:
+            yield f"{column.noun} {ago(now, value)}"
+        elif column.noun and column.unit is Unit.COUNT and value:
+            yield many(value, column.noun, column.nouns)

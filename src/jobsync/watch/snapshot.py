@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
+from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.db.tables import alerts, jobs
-from jobsync.jobs import BY_NAME, JOBS
+from jobsync.jobs import BY_NAME
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
 from jobsync.watch.error_kinds import fingerprint, normalise
-from jobsync.watch.model import (
-    WATCH,
-    AlertFacts,
-    FailureKind,
-    JobFacts,
-    Numbers,
-    RunFacts,
-    Snapshot,
-    Watched,
-)
+from jobsync.watch.model import WATCH, AlertFacts, FailureKind, JobFacts, Numbers, RunFacts, Snapshot, Watched
 from jobsync.watch.timers import Waker
 
 if TYPE_CHECKING:
@@ -35,11 +27,6 @@ if TYPE_CHECKING:
 
 WINDOW = timedelta(days=7)
 _FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are left out
-
-
-def rows_of(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-    """Return the rows of a statement as dictionaries."""
-    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
 
 
 # Compiling these statements would cost more than running them.
@@ -98,32 +85,42 @@ def _before(now: datetime, window: timedelta) -> datetime:
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 _RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
+_STATES = """
+    SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at,
+           coalesce(consecutive_failures, 0) AS consecutive_failures,
+           coalesce(consecutive_skips, 0) AS consecutive_skips, skipped_by
+    FROM unnest(CAST(:jobs AS text[])) WITH ORDINALITY AS wanted (name, place) LEFT JOIN jobs j USING (name)
+    ORDER BY place
+"""
+_LASTS = ("last_run", "last_bad", "last_missed", "last_good")
 _LAST = f"""
-    SELECT {_RUN}, 'last' AS which FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+    SELECT {_RUN}, 'last_run' AS which FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.status <> 'running' AND r.started_at <= :now
         ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
-    SELECT {_RUN}, 'bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+    SELECT {_RUN}, 'last_bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
         AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
-    SELECT {_RUN}, 'missed' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
+    SELECT {_RUN}, 'last_missed' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
         AND r.status IN ('failed', 'crashed', 'lock_lost', 'timed_out') AND r.trigger <> 'manual'
         ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
-    SELECT {_RUN}, 'good' FROM jobs j CROSS JOIN LATERAL (
+    SELECT {_RUN}, 'last_good' FROM jobs j CROSS JOIN LATERAL (
         SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
         AND r.finished_at = j.last_success_at ORDER BY started_at DESC LIMIT 1) r
     UNION ALL
     SELECT {_RUN}, 'running' FROM job_runs r WHERE r.status = 'running'
 """
 _NUMBERS = """
-    SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
-           count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
-               extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
-    FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running' GROUP BY job
+    SELECT job, runs, clean, failed, seconds[1] AS p50_s, seconds[2] AS p95_s FROM (
+        SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
+               count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
+               percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
+                   extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
+        FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running'
+        GROUP BY job) numbers
 """
 
 
@@ -135,50 +132,34 @@ def _jobs(
     watched: Sequence[Watched],
     parts: Mapping[str, Any],
 ) -> tuple[JobFacts, ...]:
-    names = list(BY_NAME)
-    states = {row["name"]: dict(row) for row in connection.execute(select(jobs)).mappings()}
+    asked = {"jobs": [*BY_NAME], "now": now, "since": since}
+    states = {row.pop("name"): row for row in rows_of(connection, _STATES, asked)}
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
-    for row in rows_of(connection, _LAST, jobs=names, now=now, since=since):
+    for row in rows_of(connection, _LAST, asked):
         which = row.pop("which")
         runs[row["job"], which].append(RunFacts(**{**row, "counts": as_counts(row["counts"])}))
     open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
     alive = living_runs(driver(connection), open_runs) if open_runs else set()
-    numbers = {row["job"]: _numbers(row) for row in rows_of(connection, _NUMBERS, jobs=names, now=now, since=since)}
-    holders = {holder.name: holder for holder in read_holders(driver(connection), names)}
+    numbers = {row.pop("job"): Numbers(**row) for row in rows_of(connection, _NUMBERS, asked)}
+    holders = {holder.name: holder for holder in read_holders(driver(connection), [*BY_NAME])}
     owners = {each.ABOUT.job: each for each in watched}
     facts = []
-    for kind in JOBS:
-        state: Mapping[str, Any] = states.get(kind.name, {})
-        work = owners[kind.name].work_of(parts[kind.name], now, known=bool(state))
+    for name, state in states.items():
+        known, switch = state.pop("known"), BY_NAME[name].switch
+        last: dict[str, Any] = {which: next(iter(runs[name, which]), None) for which in _LASTS}
         facts.append(
             JobFacts(
-                kind=kind,
-                enabled=settings.switch(kind.switch),
-                last_tick_at=state.get("last_tick_at"),
-                last_finished_at=state.get("last_finished_at"),
-                last_status=state.get("last_status"),
-                last_success_at=state.get("last_success_at"),
-                consecutive_failures=state.get("consecutive_failures", 0),
-                consecutive_skips=state.get("consecutive_skips", 0),
-                skipped_by=state.get("skipped_by"),
-                holder=holders[kind.name] if holders[kind.name].pid is not None else None,
-                running=tuple(
-                    RunFacts(**{**vars(run), "alive": run.run_id in alive}) for run in runs[kind.name, "running"]
-                ),
-                last_run=next(iter(runs[kind.name, "last"]), None),
-                last_bad=next(iter(runs[kind.name, "bad"]), None),
-                last_missed=next(iter(runs[kind.name, "missed"]), None),
-                last_good=next(iter(runs[kind.name, "good"]), None),
-                numbers=numbers.get(kind.name, Numbers()),
-                **vars(work),
+                kind=BY_NAME[name],
+                enabled=settings.switch(switch),
+                holder=holders[name] if holders[name].pid is not None else None,
+                running=tuple(replace(run, alive=run.run_id in alive) for run in runs[name, "running"]),
+                numbers=numbers.get(name, Numbers()),
+                **state,
+                **last,
+                **vars(owners[name].work_of(parts[name], now, known=known)),
             )
         )
     return tuple(facts)
-
-
-def _numbers(row: Mapping[str, Any]) -> Numbers:
-    p50_s, p95_s = row["seconds"] or (None, None)
-    return Numbers(row["runs"], row["clean"], row["failed"], p50_s, p95_s)
 
 
 # --- failures and alerts ---------------------------------------------------------------------------------------------
@@ -201,40 +182,22 @@ _FAILURES = f"""
 
 def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[FailureKind, ...]:
     groups: dict[tuple[str, str], FailureKind] = {}
-    jobs = list(BY_NAME)
-    for row in rows_of(connection, _FAILURES, jobs=jobs, now=now, since=since):
-        pattern = normalise(row["error"])
-        key = (row["job"], pattern)
-        known = groups.get(key)
-        if known is None:  # the latest text comes first
-            groups[key] = FailureKind(
-                fingerprint=fingerprint(row["error"]),
-                job=row["job"],
-                sample=row["error"],
-                pattern=pattern,
-                times=row["times"],
-                items=row["items"],
-                first_at=row["first_at"],
-                last_at=row["last_at"],
-                run_id=row["run_id"],
+    for row in rows_of(connection, _FAILURES, {"jobs": [*BY_NAME], "now": now, "since": since}):
+        error = row.pop("error")
+        found = FailureKind(**row, fingerprint=fingerprint(error), sample=error, pattern=normalise(error))
+        known = groups.setdefault((found.job, found.pattern), found)  # the latest text comes first
+        if known is not found:
+            groups[found.job, found.pattern] = replace(
+                known,
+                times=known.times + found.times,
+                items=known.items + found.items,
+                first_at=min(known.first_at, found.first_at),
             )
-        else:
-            more = {
-                "times": known.times + row["times"],
-                "items": known.items + row["items"],
-                "first_at": min(known.first_at, row["first_at"]),
-            }
-            groups[key] = FailureKind(**{**vars(known), **more})
     return tuple(sorted(groups.values(), key=lambda group: (-group.times, group.fingerprint)))
 
 
 def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
     names = [each.name for each in fields(AlertFacts)]
-    open_ones = (
-        select(*(alerts.c[name] for name in names))
-        .where(alerts.c.closed_at.is_(None))
-        .order_by(alerts.c.opened_at, alerts.c.id)
-        .limit(1000)
-    )
-    rows = [dict(row) for row in connection.execute(open_ones).mappings()]
+    open_ones = select(*(alerts.c[name] for name in names)).where(alerts.c.closed_at.is_(None))
+    rows = rows_of(connection, open_ones.order_by(alerts.c.opened_at, alerts.c.id).limit(1000))
     return tuple(AlertFacts(**{**row, "details": as_object(row["details"])}) for row in rows)

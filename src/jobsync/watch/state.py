@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from jobsync.causes import Cause
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, span
-from jobsync.watch.model import About, JobFacts, JobStatus, Queue, RunFacts, ServiceLevel, Snapshot, State, by_hand
+from jobsync.watch.model import JobFacts, JobStatus, Queue, RunFacts, ServiceLevel, Snapshot, State, by_hand
 from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
 
 SILENT_BEATS = 5  # ticks that may be missing before the timer counts as off
@@ -24,7 +25,7 @@ def job_statuses(seen: Snapshot) -> list[JobStatus]:
 
 def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
     """Whether the timer has ticked once, and should have done so again long ago; a run in progress holds ticks back."""
-    if facts.last_tick_at is None or any(run.alive for run in facts.running):
+    if facts.last_tick_at is None or facts.alive:
         return False
     last = max(filter(None, (facts.last_tick_at, facts.last_finished_at)))
     return (now - last).total_seconds() > max(_SILENT_LEAST_S, SILENT_BEATS * facts.kind.beat_s)
@@ -33,7 +34,7 @@ def is_timer_silent(facts: JobFacts, now: datetime) -> bool:
 def missing_ticks(seen: Snapshot, facts: JobFacts) -> str:
     """Return the words for a silent timer; where none is installed, a person may have been the only one to tick."""
     words = f"one is expected every {facts.kind.beat_s} s"
-    if facts.kind.name in seen.timers_on:
+    if facts.name in seen.timers_on:
         return f"{words}; its timer is on, so its service ends before it asks"
     if seen.waker in (Waker.UNITS, Waker.CRON):
         return words
@@ -47,12 +48,7 @@ def wake_advice(seen: Snapshot, name: str) -> str:
 
 def end_advice(run: RunFacts) -> str:
     """Return the commands that show and end a run that takes too long."""
-    return Cause.RUN_TOO_LONG.do(RUN=str(run.run_id)[:8], HOST=run.host, PID=run.pid)
-
-
-def about(seen: Snapshot, name: str) -> About:
-    """Return what the job's slice says of it."""
-    return next(each.ABOUT for each in seen.watched if each.ABOUT.job == name)
+    return Cause.RUN_TOO_LONG.do(RUN=run.short, HOST=run.host, PID=run.pid)
 
 
 def run_limit(seen: Snapshot, name: str) -> timedelta:
@@ -62,119 +58,99 @@ def run_limit(seen: Snapshot, name: str) -> timedelta:
 
 def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
     """Return the state of one job: the first of `State` that holds."""
-    for judge in (_off, _timer, _skips, _stuck):
-        if found := judge(seen, facts):
-            return found
-    owner = next(each for each in seen.watched if each.ABOUT.job == facts.kind.name)
+    return next(_states(seen, facts))
+
+
+def _states(seen: Snapshot, facts: JobFacts) -> Iterator[JobStatus]:
+    if not facts.enabled:
+        yield _off(seen, facts)
+    if facts.in_use and (why := _timer_off(seen, facts)):
+        yield JobStatus(facts, State.TIMER_OFF, why, wake_advice(seen, facts.name))
+    if facts.consecutive_skips >= SKIPS_MOST:
+        by = str(facts.holder) if facts.holder else facts.skipped_by or "an unknown run"
+        why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
+        what = Cause.LOCK_HELD.do() if facts.holder else "nothing holds the lock now: the next tick runs"
+        yield JobStatus(facts, State.BLOCKED, why, what)
+    limit = run_limit(seen, facts.name)
+    for run in facts.running:
+        if run.alive and seen.now - run.started_at > limit:
+            why = f"{_progress(seen, facts, run)}; more than {span(limit.total_seconds())}"
+            yield JobStatus(facts, State.STUCK, why, end_advice(run))
+    owner = seen.owner(facts.name)
     own = owner.job_state(seen, facts)
-    both = [found for found in (own, _failing(seen, facts, own)) if found]
-    if both:
-        return min(both, key=lambda found: _ORDER[found.state])
-    if any(run.alive for run in facts.running):
-        return JobStatus(facts, State.RUNNING, _progress(seen, facts))
+    failing = _failing(seen, facts, own)
+    yield from sorted(filter(None, (own, failing)), key=lambda found: _ORDER[found.state])
+    if facts.alive:
+        yield JobStatus(facts, State.RUNNING, _progress(seen, facts, facts.alive))
     if not facts.in_use:
-        return JobStatus(facts, State.UNUSED, owner.ABOUT.unused, owner.ABOUT.first_steps)
+        yield JobStatus(facts, State.UNUSED, owner.ABOUT.unused, owner.ABOUT.first_steps)
     if facts.due:
-        waits = (
-            f", the first since {span(int((seen.now - facts.oldest_due_at).total_seconds()))}"
-            if (facts.oldest_due_at and facts.oldest_due_at < seen.now)
-            else ""
-        )
-        most = seen.settings.number("alert_queue_length")
-        queue = owner.queue(seen, facts) if facts.due > most else None
-        why = f"{facts.due} due{waits}"
-        if facts.last_tick_at is None and facts.kind.name not in seen.timers_on:
-            what = wake_advice(seen, facts.kind.name)
-            return JobStatus(facts, State.DUE, f"{why}; no timer has ever woken this job", what)
-        if queue:
-            why = f"{why}; more than {most} is a long queue; {queue.limit}"
-            return JobStatus(facts, State.DUE, why, queue.what_to_do)
-        return JobStatus(facts, State.DUE, f"{why}; taken from the next tick on")
-    return JobStatus(facts, State.IDLE)
+        yield JobStatus(facts, State.DUE, *_due(seen, facts))
+    yield JobStatus(facts, State.IDLE)
 
 
-def _off(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    if facts.enabled:
-        return None
+def _off(seen: Snapshot, facts: JobFacts) -> JobStatus:
     key = facts.kind.switch
     value = seen.settings.texts.get(key, "")
     is_readable = CATALOGUE[key].read(value) is not None
     words = "is off" if is_readable else f"is {value!r}, which cannot be read and counts as off"
-    return JobStatus(
-        facts,
-        State.OFF,
-        f"{key} {words}: every form of this job does nothing",
-        f"jobsync settings set {key} true; who set it by command, not by SQL: jobsync audit",
-    )
+    what = f"jobsync settings set {key} true; who set it by command, not by SQL: jobsync audit"
+    return JobStatus(facts, State.OFF, f"{key} {words}: every form of this job does nothing", what)
 
 
-def _timer(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    if not facts.in_use:
-        return None
-    what, is_on = wake_advice(seen, facts.kind.name), facts.kind.name in seen.timers_on
+def _timer_off(seen: Snapshot, facts: JobFacts) -> str | None:
     if is_timer_silent(facts, seen.now):
-        why = f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
-        return JobStatus(facts, State.TIMER_OFF, why, what)
-    if facts.last_tick_at is None and facts.last_run is None and not is_on:
-        return JobStatus(facts, State.TIMER_OFF, "no tick and no run ever came", what)
-    oldest = facts.oldest_due_at
-    if facts.last_tick_at is None and oldest and (seen.now - oldest).total_seconds() > _SILENT_LEAST_S:
-        why = f"no tick ever came, and {facts.due} due, the first since {span((seen.now - oldest).total_seconds())}"
-        return JobStatus(facts, State.TIMER_OFF, why, what)
-    return None
-
-
-def _skips(_seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    if facts.consecutive_skips < SKIPS_MOST:
+        return f"the last tick was {ago(seen.now, facts.last_tick_at)}, {missing_ticks(seen, facts)}"
+    if facts.last_tick_at is not None:
         return None
-    by = str(facts.holder) if facts.holder else facts.skipped_by or "an unknown run"
-    why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
-    what = Cause.LOCK_HELD.do() if facts.holder else "nothing holds the lock now: the next tick runs"
-    return JobStatus(facts, State.BLOCKED, why, what)
+    if facts.last_run is None and facts.name not in seen.timers_on:
+        return "no tick and no run ever came"
+    waits_s = (seen.now - (facts.oldest_due_at or seen.now)).total_seconds()
+    why = f"no tick ever came, and {facts.due} due, the first since {span(waits_s)}"
+    return why if waits_s > _SILENT_LEAST_S else None
 
 
-def _stuck(seen: Snapshot, facts: JobFacts) -> JobStatus | None:
-    limit = run_limit(seen, facts.kind.name)
-    for run in facts.running:
-        if run.alive and seen.now - run.started_at > limit:
-            why = f"{_progress(seen, facts)}; more than {span(limit.total_seconds())}"
-            return JobStatus(facts, State.STUCK, why, end_advice(run))
-    return None
+def _due(seen: Snapshot, facts: JobFacts) -> tuple[str, str | None]:
+    why = f"{facts.due} due"
+    if facts.oldest_due_at and facts.oldest_due_at < seen.now:
+        why += f", the first since {span(int((seen.now - facts.oldest_due_at).total_seconds()))}"
+    if facts.last_tick_at is None and facts.name not in seen.timers_on:
+        return f"{why}; no timer has ever woken this job", wake_advice(seen, facts.name)
+    most = seen.settings.number("alert_queue_length")
+    queue = seen.owner(facts.name).queue(seen, facts) if facts.due > most else None
+    if queue:
+        return f"{why}; more than {most} is a long queue; {queue.limit}", queue.what_to_do
+    return f"{why}; taken from the next tick on", None
 
 
-def _progress(seen: Snapshot, facts: JobFacts) -> str:
-    run = next(run for run in facts.running if run.alive)
+def _progress(seen: Snapshot, facts: JobFacts, run: RunFacts) -> str:
     eligible, done = run.counts.get("eligible", 0), run.counts.get("done", 0)
     failed = f", {run.counts['failed']} failed" if run.counts.get("failed") else ""
     how_far = f"{done}/{eligible} {facts.kind.noun}{failed}" if eligible else "at its start"
-    who = f"run {str(run.run_id)[:8]} on {run.host}, pid {run.pid}, {run.trigger}"
+    who = f"run {run.short} on {run.host}, pid {run.pid}, {run.trigger}"
     return f"{who}, began {ago(seen.now, run.started_at)}: {how_far}"
 
 
 def _failing(seen: Snapshot, facts: JobFacts, own: JobStatus | None) -> JobStatus | None:
     last = facts.last_run
     dead = [run for run in facts.running if not run.alive]
-    bad = last is not None and last.status in ("failed", "crashed", "lock_lost", "timed_out")
-    if own and own.says_last_run:
-        bad = False
-    if not (bad or facts.consecutive_failures >= 2 or (dead and not any(run.alive for run in facts.running))):
+    is_bad = last is not None and last.status in ("failed", "crashed", "lock_lost", "timed_out")
+    bad = is_bad and not (own and own.says_last_run)
+    if not (bad or facts.consecutive_failures >= 2 or (dead and not facts.alive)):
         return None
     run = last if bad else facts.last_missed or facts.last_bad or last
     if dead and (run is None or dead[0].started_at > run.started_at):
         run = dead[0]
-        why = f"run {str(run.run_id)[:8]} died without a word on {run.host}, pid {run.pid}"
-        log = (
-            f"journalctl --since '{run.started_at.astimezone(UTC):%F %H:%M} UTC'"
-            if seen.waker in BY_SYSTEMD
-            else "dmesg -T"
-        )
+        why = f"run {run.short} died without a word on {run.host}, pid {run.pid}"
+        log = f"journalctl --since '{run.started_at.astimezone(UTC):%F %H:%M} UTC'"
+        log = log if seen.waker in BY_SYSTEMD else "dmesg -T"
         what = f"nothing is half-done, the next run goes on; why it died: {log}"
         return JobStatus(facts, State.FAILING, why, what)
     assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
     which = "last run" if run == last else "last scheduled run to fail" if run == facts.last_missed else "last bad run"
     ended = f"the {which}{by_hand(run)} ended as {run.status}{seen.reason(run)}"
     why = "; ".join(filter(None, (_in_a_row(seen, facts), ended)))
-    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {str(run.run_id)[:8]}", seen.fingerprint(run))
+    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {run.short}", seen.fingerprint(run))
 
 
 def _in_a_row(seen: Snapshot, facts: JobFacts) -> str:
@@ -191,6 +167,11 @@ def _in_a_row(seen: Snapshot, facts: JobFacts) -> str:
         who = "a run by hand" if by_hand(good) else "a retry"
         return f"{words}; {who} {how} {when}: the job can work, the next scheduled run shows whether it is over"
     return f"{words}; a run by hand {how} {when}, scheduled ones still fail" if by_hand(good) else words
+
+
+def next_turn(seen: Snapshot, facts: JobFacts) -> str:
+    """Return what comes for the first of the items that wait."""
+    return f"next {'retry' if facts.next_is_retry else seen.owner(facts.name).ABOUT.turn}"
 
 
 # in these a job takes nothing, or next to nothing, from its queue

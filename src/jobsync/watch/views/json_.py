@@ -7,7 +7,7 @@ from typing import Any
 
 from jobsync.phrases import many
 from jobsync.watch.health import Health
-from jobsync.watch.model import CALM, JobStatus, Row, Section, ServiceLevel, Snapshot
+from jobsync.watch.model import CALM, JobStatus, Row, Section, Snapshot
 from jobsync.watch.sections import sections_of
 from jobsync.watch.state import job_statuses, service_levels
 
@@ -33,25 +33,20 @@ def as_json(seen: Snapshot, health: Health) -> dict[str, Any]:
         "channels": seen.channels,
         "window": {"since": seen.since, "hours": round((seen.now - seen.since).total_seconds() / 3600, 3)},
         "status": "attention" if health.problems else "ok",
-        "problems": [vars(problem) for problem in health.problems],
+        "problems": [problem.as_json() for problem in health.problems],
         "jobs": [_job_json(status) for status in job_statuses(seen)],
         **_sections_json(sections_of(seen)),
         "service_levels": [
-            {**_told(level), "percent": _rounded(level.percent), "met": level.met} for level in service_levels(seen)
+            {**_some_of(level, "name kept of target_percent"), "percent": _rounded(level.percent), "met": level.met}
+            for level in service_levels(seen)
         ],
         "failures": [vars(group) for group in seen.failures],
-        "alerts": [
-            {
-                name: getattr(alert, name)
-                for name in ("subject", "kind", "cause", "opened_at", "notified_at", "silenced_until")
-            }
-            for alert in seen.alerts
-        ],
+        "alerts": [_some_of(alert, "subject kind cause opened_at notified_at silenced_until") for alert in seen.alerts],
     }
 
 
-def _told(level: ServiceLevel) -> dict[str, Any]:
-    return {name: value for name, value in vars(level).items() if name != "timely"}
+def _some_of(facts: object, names: str) -> dict[str, Any]:
+    return {name: getattr(facts, name) for name in names.split()}
 
 
 def _rounded(number: float | None) -> float | None:
@@ -60,35 +55,20 @@ def _rounded(number: float | None) -> float | None:
 
 def _job_json(status: JobStatus) -> dict[str, Any]:
     facts, numbers = status.facts, status.facts.numbers
+    ticks = "enabled last_tick_at last_success_at consecutive_failures consecutive_skips skipped_by"
     return {
         "job": status.name,
         "state": str(status.state),
-        "why": status.why,
-        "what_to_do": status.what_to_do,
-        "fingerprint": status.fingerprint,
-        "enabled": facts.enabled,
-        "last_tick_at": facts.last_tick_at,
-        "last_success_at": facts.last_success_at,
-        "consecutive_failures": facts.consecutive_failures,
-        "consecutive_skips": facts.consecutive_skips,
-        "skipped_by": facts.skipped_by,
+        **_some_of(status, "why what_to_do fingerprint"),
+        **_some_of(facts, ticks),
         "holder": vars(facts.holder) if facts.holder else None,
         "running": [vars(run) for run in facts.running],
         "last_run": vars(facts.last_run) if facts.last_run else None,
         "window": {
-            "runs": numbers.runs,
-            "clean": numbers.clean,
-            "failed": numbers.failed,
-            "clean_percent": _rounded(numbers.clean_percent),
-            "p50_s": _rounded(numbers.p50_s),
-            "p95_s": _rounded(numbers.p95_s),
+            **_some_of(numbers, "runs clean failed"),
+            **{name: _rounded(getattr(numbers, name)) for name in ("clean_percent", "p50_s", "p95_s")},
         },
-        "due": facts.due,
-        "waiting": facts.waiting,
-        "blocked": facts.blocked,
-        "oldest_due_at": facts.oldest_due_at,
-        "next_at": facts.next_at,
-        "next_is_retry": facts.next_is_retry,
+        **_some_of(facts, "due waiting blocked oldest_due_at next_at next_is_retry"),
     }
 
 
@@ -106,12 +86,5 @@ def _sections_json(sections: Sequence[Section]) -> dict[str, Any]:
 
 def _row_json(section: Section, row: Row) -> dict[str, Any]:
     told = {column.name: row.cells[column.name] for column in section.columns}
-    if not section.state:
-        return told
-    return {
-        **told,
-        section.state: row.state,
-        "severity": str(row.severity),
-        "why": row.why,
-        "what_to_do": row.what_to_do,
-    }
+    state = {section.state: row.state, "severity": str(row.severity), **_some_of(row, "why what_to_do")}
+    return {**told, **state} if section.state else told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import accumulate
 from math import inf
@@ -20,8 +20,8 @@ from jobsync.logs import visible
 from jobsync.runner.job import RunStatus
 from jobsync.runner.totals import BOUNDS_S, RESULTS, Totals
 from jobsync.watch.health import Health
+from jobsync.watch.model import JobFacts, Section, Snapshot, Unit
 from jobsync.watch.model import Metric as Told
-from jobsync.watch.model import Section, Snapshot, Unit
 from jobsync.watch.sections import sections_of
 from jobsync.watch.state import service_levels
 
@@ -90,30 +90,29 @@ def _whole(seen: Snapshot, health: Health) -> Iterator[Metric]:
     )
 
 
-def _jobs(seen: Snapshot) -> Iterator[Metric]:
-    jobs = {facts.kind.name: facts for facts in seen.jobs}
-
-    def each(name: str, words: str, values: Mapping[str, float | None]) -> Iterator[Metric]:
-        return _gauge(f"job_{name}", words, [({"job": job}, value) for job, value in values.items()])
-
-    yield from each("enabled", "The job's switch.", {n: f.enabled for n, f in jobs.items()})
-    running = {n: sum(run.alive for run in f.running) for n, f in jobs.items()}
-    yield from each("running", "Runs whose own lock is held now.", running)
-    ticks = {n: _unix(f.last_tick_at) for n, f in jobs.items()}
-    yield from each("last_tick_timestamp_seconds", "When the timer last asked.", ticks)
-    good = {n: _unix(f.last_success_at) for n, f in jobs.items()}
-    yield from each("last_success_timestamp_seconds", "When a run last succeeded.", good)
-    yield from each(
+_OF_A_JOB: tuple[tuple[str, str, Callable[[JobFacts, datetime], float | None]], ...] = (
+    ("enabled", "The job's switch.", lambda job, _: job.enabled),
+    ("running", "Runs whose own lock is held now.", lambda job, _: sum(run.alive for run in job.running)),
+    ("last_tick_timestamp_seconds", "When the timer last asked.", lambda job, _: _unix(job.last_tick_at)),
+    ("last_success_timestamp_seconds", "When a run last succeeded.", lambda job, _: _unix(job.last_success_at)),
+    (
         "consecutive_failures",
         "Scheduled runs that failed in a row; hand runs and retries neither count nor end it.",
-        {n: f.consecutive_failures for n, f in jobs.items()},
-    )
-    yield from each("consecutive_skips", "Skipped ticks in a row.", {n: f.consecutive_skips for n, f in jobs.items()})
-    yield from each("due_items", "Items whose time has come.", {n: f.due for n, f in jobs.items()})
-    waits = {n: (seen.now - (f.oldest_due_at or seen.now)).total_seconds() for n, f in jobs.items()}
-    yield from each(
-        "oldest_due_seconds", "How long the oldest of them waits.", {n: max(0, s) for n, s in waits.items()}
-    )
+        lambda job, _: job.consecutive_failures,
+    ),
+    ("consecutive_skips", "Skipped ticks in a row.", lambda job, _: job.consecutive_skips),
+    ("due_items", "Items whose time has come.", lambda job, _: job.due),
+    (
+        "oldest_due_seconds",
+        "How long the oldest of them waits.",
+        lambda job, now: max(0, (now - (job.oldest_due_at or now)).total_seconds()),
+    ),
+)
+
+
+def _jobs(seen: Snapshot) -> Iterator[Metric]:
+    for name, words, value in _OF_A_JOB:
+        yield from _gauge(f"job_{name}", words, [({"job": job.name}, value(job, seen.now)) for job in seen.jobs])
 
 
 _ENDED = tuple(status for status in RunStatus if status is not RunStatus.RUNNING)

@@ -13,6 +13,7 @@ from sqlalchemy import or_, select
 
 from jobsync import __version__
 from jobsync.db.jsonb import as_counts, as_object
+from jobsync.db.statements import rows_of
 from jobsync.db.tables import alerts
 from jobsync.errors import UsageProblem
 from jobsync.jobs import BY_NAME
@@ -20,10 +21,9 @@ from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.runner.job import Counts
 from jobsync.watch.health import Health
 from jobsync.watch.model import (
-    CALM,
     Chart,
     Days,
-    JobStatus,
+    JobFacts,
     Moment,
     Past,
     Row,
@@ -32,12 +32,10 @@ from jobsync.watch.model import (
     Severity,
     Snapshot,
     State,
-    Unit,
     Watched,
 )
-from jobsync.watch.sections import read_past, sections_of
-from jobsync.watch.snapshot import rows_of
-from jobsync.watch.state import about, job_statuses, service_levels
+from jobsync.watch.sections import read_past, sections_of, told
+from jobsync.watch.state import job_statuses, next_turn, service_levels
 from jobsync.watch.views.charts import draw, draw_strip
 from jobsync.watch.views.json_ import ALL_WELL, headline
 from jobsync.watch.views.templates import render
@@ -103,7 +101,7 @@ _BY_SLOT = """
 _RUN = "id AS run_id, job, status, exit_code, trigger, host, started_at, finished_at, counts, error"
 _RUNS = f"""
     SELECT r.*, (SELECT count(*) FROM job_items i WHERE i.run_id = r.run_id) AS items_all, (
-        SELECT jsonb_agg(i) FROM (
+        SELECT coalesce(jsonb_agg(i), '[]') FROM (
             SELECT item_key, label, status, attempt, duration_ms, counts, error FROM job_items
             WHERE run_id = r.run_id
             ORDER BY array_position(ARRAY['crashed', 'failed', 'held', 'partial', 'running', 'skipped'], status), id
@@ -128,30 +126,26 @@ def read_history(
     about: tuple[Section, Row] | None = None,
 ) -> PageHistory:
     """Read the days between two instants, and what happened to the one row that it is about: fixed statements."""
-    jobs = list(BY_NAME)
-    [first] = rows_of(connection, _FIRST_RUN, jobs=jobs)
+    window = {"jobs": [*BY_NAME], "now": now, "since": since}
+    [first] = rows_of(connection, _FIRST_RUN, jobs=[*BY_NAME])
     known = min(now, max(since, first["at"] or since))
     days = Days(since, now, _days(known.astimezone(UTC).date(), now))
     recent = max(known, now - timedelta(hours=_HOURS))
-    runs = rows_of(connection, _BY_SLOT, jobs=jobs, now=now, since=since, recent=recent)
+    runs = rows_of(connection, _BY_SLOT, window, recent=recent)
+    open_or_lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= since)
+    told = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
     section, row = about or (None, None)
     return PageHistory(
         days=days,
         by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
         sections=read_past(connection, watched, days),
-        runs=tuple(map(_with_items, rows_of(connection, _RUNS, jobs=jobs, now=now, since=since))),
-        alerts=tuple(_read_alerts(connection, since)),
+        runs=tuple(rows_of(connection, _RUNS, window)),
+        alerts=tuple(rows_of(connection, told)),
         moments=tuple(
             moment for each in watched if section and row for moment in each.lately(connection, section.name, row, days)
         ),
     )
-
-
-def _read_alerts(connection: Connection, since: datetime) -> list[dict[str, Any]]:
-    open_or_lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= since)
-    told = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
-    return [dict(row) for row in connection.execute(told).mappings()]
 
 
 def _days(first: date, now: datetime) -> tuple[date, ...]:
@@ -160,32 +154,21 @@ def _days(first: date, now: datetime) -> tuple[date, ...]:
 
 
 def _slots(rows: Sequence[dict[str, Any]], unit: str, since: datetime, now: datetime) -> Slots:
-    step, words, form = {
-        "day": (timedelta(days=1), "by the day", "%d %b"),
-        "hour": (timedelta(hours=1), "by the hour, two days", "%a %H:00"),
-    }[unit]
     first, last = (instant.astimezone(UTC).replace(tzinfo=None) for instant in (since, now))
     first = first.replace(minute=0, second=0, microsecond=0)
-    first = first.replace(hour=0) if unit == "day" else first
+    if unit == "day":
+        first, step, words, form = first.replace(hour=0), timedelta(days=1), "by the day", "%d %b"
+    else:
+        step, words, form = timedelta(hours=1), "by the hour, two days", "%a %H:00"
     slots = [first + step * number for number in range((last - first) // step + 1)]
     runs = {(row["job"], row[unit]): row for row in rows if row[unit]}
     return Slots(slots, [f"{slot:{form}}" for slot in slots], runs, words)
 
 
-def _with_items(run: dict[str, Any]) -> dict[str, Any]:
-    items = [{**item, "counts": as_counts(item["counts"])} for item in run["items"] or ()]
-    return {**run, "counts": as_counts(run["counts"]), "items": items}
-
-
 # --- the page --------------------------------------------------------------------------------------------------------
 
-_CSS = {
-    Severity.BAD: "bad",
-    Severity.ATTENTION: "warn",
-    Severity.PAUSED: "none",
-    Severity.OK: "good",
-    Severity.UNUSED: "none",
-}
+# in the order of Severity
+_CSS = dict(zip(Severity, ("bad", "warn", "none", "good", "none"), strict=True))
 _TROUBLED = (Severity.BAD, Severity.ATTENTION)
 _SQUARES = {Severity.OK: "clean", Severity.ATTENTION: "attention", Severity.BAD: "failed"}
 # of runs and of items
@@ -232,52 +215,46 @@ def render_report(
         checks=[check for check in checks if check.problems],
         notes=health.notes,
         levels=service_levels(seen),
-        jobs=[_job(seen, history, status) for status in job_statuses(seen)],
+        jobs=job_statuses(seen),
         sections=[(each, history.sections.get(each.name, Past())) for each in sections],
         runs=[(name, [run for run in history.runs if run["job"] == name]) for name in BY_NAME],
-        alerts=[_alert(seen, alert) for alert in history.alerts if row is None or alert["subject"] == row.subject],
+        alerts=[alert for alert in history.alerts if row is None or alert["subject"] == row.subject],
         section=section,
         row=row,
         past=history.sections.get(section.name, Past()) if section else Past(),
         moments=history.moments,
         version=__version__,
         draw=draw,
-        squares=partial(_squares, history),
-        told=partial(_told, seen),
+        charts=partial(_charts, history),
         numbers=_numbers,
+        squares=partial(_squares, history),
+        times=partial(_times, seen),
+        told=partial(told, now=seen.now),
+        told_to=_told_to,
+        unused=State.UNUSED,
         css_of=_CSS,
         troubled=_TROUBLED,
         status_of=_STATUS,
     )
 
 
-def _job(seen: Snapshot, history: PageHistory, status: JobStatus) -> dict[str, Any]:
-    facts, numbers = status.facts, status.facts.numbers
-    times = [
-        ("last tick", ago(seen.now, facts.last_tick_at)),
-        ("last success", ago(seen.now, facts.last_success_at)),
-        ("runs", f"{numbers.runs:,}, {percent(numbers.clean, numbers.runs)} clean"),
-        ("due now", f"{facts.due:,}"),
-    ]
+def _times(seen: Snapshot, facts: JobFacts) -> Iterator[tuple[str, str]]:
+    numbers = facts.numbers
+    yield "last tick", ago(seen.now, facts.last_tick_at)
+    yield "last success", ago(seen.now, facts.last_success_at)
+    yield "runs", f"{numbers.runs:,}, {percent(numbers.clean, numbers.runs)} clean"
+    yield "due now", f"{facts.due:,}"
     if numbers.p95_s is not None and numbers.p50_s is not None:
-        times.append(("duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"))
+        yield "duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"
     if facts.next_at:
-        turn = "retry" if facts.next_is_retry else about(seen, facts.kind.name).turn
-        times.append((f"next {turn}", stamp(facts.next_at)))
-    unused = status.state is State.UNUSED
-    return {
-        "status": status,
-        "css": "bad" if status.state not in CALM else "none" if unused or status.state is State.OFF else "good",
-        "facts": [] if unused else times,
-        "charts": [] if unused else [*_charts(status.name, history)],
-    }
+        yield next_turn(seen, facts), stamp(facts.next_at)
 
 
 _BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
 _LINES = (("p50", "half within"), ("p95", "95 % within"))
 
 
-def _charts(job: str, history: PageHistory) -> Iterator[Chart]:
+def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
     """Return how many runs of a job there were by day and by hour, then how long they took; nothing if none was."""
     found = [
         (slots, [slots.runs.get((job, slot), {}) for slot in slots.slots])
@@ -298,55 +275,31 @@ def _squares(history: PageHistory, past: Past, row: Row) -> Markup:
     """Return a square for each day of a row."""
     first = min((day for known in past.squares.values() for day in known), default=history.days.days[0])
     days = _days(min(first, history.days.days[0]), history.days.now)[-_STRIP_DAYS:]
-    marks = [past.squares.get(row.key, {}).get(day) for day in days]
-    return draw_strip([_SQUARES.get(mark) if mark else None for mark in marks], title=_strip_words(days, marks))
+    known = past.squares.get(row.key, {})
+    good, failed = [[day for day in days if known.get(day) is how] for how in (Severity.OK, Severity.BAD)]
+    words = f"{len(good)} of the last {many(len(days), 'day')} a success"
+    words += f"; failed on {', '.join(f'{day:%d %b}' for day in failed)}" if failed else ""
+    return draw_strip([_SQUARES.get(known[day]) if day in known else None for day in days], title=words)
 
 
-def _strip_words(days: Sequence[date], marks: Sequence[Severity | None]) -> str:
-    failed = [f"{day:%d %b}" for day, mark in zip(days, marks, strict=True) if mark is Severity.BAD]
-    good = sum(1 for mark in marks if mark is Severity.OK)
-    words = f"{good} of the last {many(len(days), 'day')} a success"
-    return f"{words}; failed on {', '.join(failed)}" if failed else words
-
-
-def _told(seen: Snapshot, section: Section, row: Row) -> list[str]:
-    """Return what a person is told of a row's columns."""
-    return list(_columns(seen, section, row))
-
-
-def _columns(seen: Snapshot, section: Section, row: Row) -> Iterator[str]:
-    for column in section.columns:
-        value = row.cells[column.name]
-        if column.noun and column.unit is Unit.INSTANT:
-            yield f"{column.noun} {ago(seen.now, value)}"
-        elif column.noun and column.unit is Unit.COUNT and value:
-            yield many(value, column.noun, column.nouns)
-
-
-def _numbers(counts: Mapping[str, int]) -> str:
+def _numbers(counts: object) -> str:
     """
     Return the counts of a run or an item that are more than nothing.
 
     >>> _numbers({"failed": 0, "succeeded": 2, "eligible": 3})
     '3 eligible, 2 succeeded'
     """
-    told = {name: counts[name] for name in (*vars(Counts()), *counts) if counts.get(name)}
+    known = as_counts(counts)
+    told = {name: known[name] for name in (*vars(Counts()), *known) if known.get(name)}
     return ", ".join(f"{number:,} {name}" for name, number in told.items())
 
 
-def _alert(seen: Snapshot, row: Mapping[str, Any]) -> dict[str, Any]:
-    details = as_object(row["details"])
-    lasted = ((row["closed_at"] or seen.now) - row["opened_at"]).total_seconds()
-    silenced = row["closed_at"] is None and row["silenced_until"] is not None and row["silenced_until"] > seen.now
-    told = {"opened": row["told"], "reminded": details.get("reminded"), "closed": details.get("ended")}
-    return {
-        **row,
-        "text": row["text"] or row["subject"],
-        "lasted": f"{'lasted' if row['closed_at'] else 'for'} {span(max(0, int(lasted)))}"
-        + (f", silenced until {stamp(row['silenced_until'])}" if silenced else ""),
-        "told": sorted(
-            (str(at)[:16].replace("T", " ") + "Z", channel, phase)
-            for phase, channels in told.items()
-            for channel, at in as_object(channels).items()
-        ),
-    }
+def _told_to(alert: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return when each channel was told what of an alert."""
+    details = as_object(alert["details"])
+    told = {"opened": alert["told"], "reminded": details.get("reminded"), "closed": details.get("ended")}
+    return sorted(
+        (str(at)[:16].replace("T", " ") + "Z", channel, phase)
+        for phase, channels in told.items()
+        for channel, at in as_object(channels).items()
+    )

@@ -10,9 +10,9 @@ from jobsync import __version__
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.watch.health import HOW_TO_TELL, NOBODY_TOLD, Health, is_unwatched
-from jobsync.watch.model import CALM, WATCH, JobFacts, JobStatus, Row, Section, Severity, Snapshot, State, Unit, by_hand
-from jobsync.watch.sections import sections_of
-from jobsync.watch.state import about, job_statuses, service_levels, wake_advice
+from jobsync.watch.model import WATCH, JobFacts, JobStatus, Section, Severity, Snapshot, State, by_hand
+from jobsync.watch.sections import sections_of, told
+from jobsync.watch.state import job_statuses, next_turn, service_levels, wake_advice
 from jobsync.watch.views.json_ import ALL_WELL, headline
 
 _TROUBLED_MOST = 6  # rows of a kind on one screen; the rest is counted
@@ -22,6 +22,7 @@ _ADVICE = re.compile(r" +do {5}")
 
 # how a line looks on a terminal; off it all lines are plain
 BAD, WARN, GOOD, DIM, HEAD, PLAIN = "bold red", "yellow", "green", "dim", "bold", ""
+_STYLES = dict(zip(Severity, (BAD, WARN, WARN, GOOD, DIM), strict=True))
 Line = tuple[str, str]
 
 
@@ -102,9 +103,8 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
 
 def _jobs(seen: Snapshot) -> Iterator[Line]:
     for found in job_statuses(seen):
-        style = BAD if found.state not in CALM else DIM if found.state in (State.OFF, State.UNUSED) else GOOD
         yield PLAIN, ""
-        yield style, f"{found.name.ljust(21)} {found.state.upper()}"
+        yield _STYLES[found.severity], f"{found.name.ljust(21)} {found.state.upper()}"
         mark = f" [{found.fingerprint}]" if found.fingerprint else ""
         if found.why:
             yield PLAIN, f"  why    {visible(found.why, most=300)}{mark}"
@@ -122,7 +122,7 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
         run = facts.last_run
         length = f", {span((run.finished_at - run.started_at).total_seconds())}" if run.finished_at else ""
         last = f"last run{by_hand(run)} {run.status}, {ago(seen.now, run.started_at)}{length}"
-    whole = about(seen, facts.kind.name).whole
+    whole = seen.owner(facts.name).ABOUT.whole
     success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield PLAIN, f"  seen   {tick}; {last}; {success}"
     if numbers.runs:
@@ -136,8 +136,8 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     if found.state is not State.RUNNING:
         for run in facts.running:
             words = "running" if run.alive else "dead, its row still says running"
-            yield PLAIN, f"  now    run {str(run.run_id)[:8]} on {visible(run.host)}, pid {run.pid}: {words}"
-    if facts.holder and not any(run.alive for run in facts.running):
+            yield PLAIN, f"  now    run {run.short} on {visible(run.host)}, pid {run.pid}: {words}"
+    if facts.holder and not facts.alive:
         yield WARN, f"  lock   {visible(facts.holder, most=200)}"
     yield PLAIN, f"  next   {_queue(seen, facts)}"
 
@@ -149,46 +149,33 @@ def _queue(seen: Snapshot, facts: JobFacts) -> str:
     if facts.waiting:
         parts.append(f"{facts.waiting} waiting")
     if facts.blocked:
-        parts.append(f"{facts.blocked} {about(seen, facts.kind.name).blocked}")
+        parts.append(f"{facts.blocked} {seen.owner(facts.name).ABOUT.blocked}")
     if facts.next_at:
-        turn = "retry" if facts.next_is_retry else about(seen, facts.kind.name).turn
-        parts.append(f"next {turn} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
+        parts.append(f"{next_turn(seen, facts)} {stamp(facts.next_at)}, {ago(seen.now, facts.next_at)}")
     return ", ".join(parts)
 
 
 # --- the rest of the screen ------------------------------------------------------------------------------------------
 
 
-_ROW_STYLES = {Severity.BAD: BAD, Severity.ATTENTION: WARN, Severity.PAUSED: WARN}
-
-
 def _section(section: Section) -> Iterator[Line]:
     yield PLAIN, ""
     yield HEAD, f"{section.title.lower().ljust(12)} {len(section.rows)}: {section.summary}"
-    told = [row for row in section.rows if row.severity in _ROW_STYLES]
-    rows = told[:_TROUBLED_MOST]
+    troubled = [row for row in section.rows if row.severity not in (Severity.OK, Severity.UNUSED)]
+    rows = troubled[:_TROUBLED_MOST]
     names = [visible(row.name, most=44) for row in rows]
     wide = max(map(len, names), default=0), max((len(row.state) for row in rows), default=0)
     advised: set[tuple[str, str]] = set()
     for row, name in zip(rows, names, strict=True):
-        words = visible(", ".join(_words(section, row)), most=200)
-        yield _ROW_STYLES[row.severity], f"  {name.ljust(wide[0])}  {row.state.ljust(wide[1])}  {words}".rstrip()
+        words = visible(", ".join(filter(None, (*told(section, row), row.why))), most=200)
+        yield _STYLES[row.severity], f"  {name.ljust(wide[0])}  {row.state.ljust(wide[1])}  {words}".rstrip()
         kind = row.state, re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", row.what_to_do or "")
         if row.what_to_do and kind not in advised:  # the others differ in their number only
             advised.add(kind)
             yield HEAD, f"{''.ljust(_INDENT)}do     {visible(row.what_to_do, most=200)}"
-    if len(told) > len(rows):
-        yield DIM, f"  ... and {len(told) - len(rows)} more: jobsync status --json, {section.listing}"
+    if len(troubled) > len(rows):
+        yield DIM, f"  ... and {len(troubled) - len(rows)} more: jobsync status --json, {section.listing}"
     yield from ((PLAIN, f"  {note}") for note in section.notes)
-
-
-def _words(section: Section, row: Row) -> Iterator[str]:
-    """What is counted of a row, then why it stands as it does."""
-    for column in section.columns:
-        if column.unit is Unit.COUNT and column.noun and row.cells[column.name]:
-            yield many(row.cells[column.name], column.noun, column.nouns)
-    if row.why:
-        yield row.why
 
 
 def _levels(seen: Snapshot) -> Iterator[Line]:

@@ -13,20 +13,12 @@ from urllib.parse import urlsplit
 
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
-from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, Settings, load_settings, read_texts
+from jobsync.settings import ALWAYS_SECRET, CONFIG_FILE, CREDENTIALS_FOLDER, Settings, load_settings, read_texts
 
 STATE_FOLDER = Path("/var/lib/jobsync")
 UNITS_FOLDER = "/etc/systemd/system"
 # What ProtectHome= and PrivateTmp= hide from a unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
-_ALWAYS_SECRET = (
-    "JOBSYNC_ENCRYPTION_KEY",
-    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_PING_URL",
-    "JOBSYNC_PROXY",
-)
 _DATABASE_URLS = ("JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL")
 _VENDOR_URLS = ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
 
@@ -173,7 +165,7 @@ def _sort_out(
 
 
 def _is_secret(name: str, text: str) -> bool:
-    if name in _ALWAYS_SECRET:
+    if name in ALWAYS_SECRET:
         return True
     if name in _DATABASE_URLS:
         return not _parts(text).keys().isdisjoint({"password", "sslpassword"})

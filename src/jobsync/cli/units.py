@@ -96,7 +96,6 @@ def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
     """Disable the timers and remove the files; user, state, configuration and secrets stay."""
     root = root.absolute()
     confirm(f"Disable the timers and remove the unit files below {root}?", yes=yes)
-    disk.disable_timers(root)
     paths = disk.uninstall(root)
     print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")
     for path in disk.find_unknown(root):

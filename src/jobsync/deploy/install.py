@@ -242,11 +242,19 @@ def _replace(root: Path, where: str, content: str | Path) -> None:
 
 def uninstall(root: Path = SYSTEM) -> list[str]:
     """
-    Remove the files of an installation and return those that were there.
+    Disable the timers, remove the files of an installation and return those that were there.
 
-    What is not ours to take away stays: the user, the state, the configuration, the secrets, and drop-ins.
+    A run in progress ends by itself. What is not ours to take away stays: the user, the state, the configuration, the
+    secrets, and drop-ins.
+
+    Raises:
+        InstallProblem: a folder cannot be written, and nothing was stopped; or a file could not be removed.
     """
     paths = _installed(root)
+    _require_writable([below(root, path) for path in paths])
+    _switch("disable", _timers(root), root)
+    if root == SYSTEM and _RUNNING.is_dir():
+        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
     _remove(root, paths)
     return paths
 
@@ -315,21 +323,7 @@ def join_timers(installation: Installation, before: Iterable[Compared], root: Pa
     return new
 
 
-def disable_timers(root: Path = SYSTEM) -> None:
-    """
-    Stop the timers and take them out of the boot; a run in progress ends by itself.
-
-    Raises:
-        InstallProblem: the folder of units cannot be written; nothing was stopped.
-    """
-    _require_writable([below(root, path) for path in _installed(root)])
-    _switch("disable", _timers(root), root)
-    if root == SYSTEM and _RUNNING.is_dir():
-        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
-
-
 def _timers(root: Path) -> list[str]:
-    """Return the timers of ours that are installed."""
     return [Path(path).name for path in _look_up(root, "jobsync-*.timer") if Path(path).name in NAMES]
 
 

@@ -10,7 +10,6 @@ import typer
 from jobsync.cli.command import Answer, command, facts, group
 from jobsync.errors import UsageProblem
 from jobsync.sri import catalogue
-from jobsync.sri.catalogue import CLASS_WORDS
 from jobsync.sri.reasons import WORDS
 
 app = group("The SRI, Ecuador's tax authority.")
@@ -42,7 +41,7 @@ def explain(
         "code": found.code,
         "meaning": found.meaning + (" (not confirmed)" if found.known and not found.certain else ""),
         "said by": found.stage,
-        "class": f"{kind.value}: {CLASS_WORDS[kind]}",
+        "class": f"{kind.value}: {kind.words}",
         "who acts": found.who,
         "what to do": found.advice,
         "source": found.source,

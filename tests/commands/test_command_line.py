@@ -75,9 +75,12 @@ def test_a_complaint_has_an_end(lookup: Cli) -> None:
     assert 2500 > max(len(ran.err), len(ran.out))
 
 
-def test_a_complaint_quotes_no_password(lookup: Cli) -> None:
-    """Of an address that stands where none belongs."""
-    ran = lookup("status", "--json", "postgresql://reader:wombat-secret@db.example/shop")
+@pytest.mark.parametrize(
+    "address", ["postgresql://reader:wombat-secret@db.example/shop", "host=db.example password=wombat-secret"]
+)
+def test_a_complaint_quotes_no_password(lookup: Cli, address: str) -> None:
+    """Of an address that stands where none belongs, in either way to write one."""
+    ran = lookup("status", "--json", address)
 
     assert 2 == ran.code
     assert "unexpected" in ran.err

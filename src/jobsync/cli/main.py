@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from jobsync.cli.app import app
 from jobsync.cli.command import use_of
-from jobsync.cli.invoke import invoke
+from jobsync.cli.invoke import invoke, passwords_of
 from jobsync.db.causes import LoginRefused
 from jobsync.wiring import Tools
 
@@ -67,13 +67,5 @@ def line_to_type(user: str, arguments: Sequence[str]) -> str:
     >>> print(line_to_type("jobsync", ["adopt", "--from", "postgresql://old:secret@host/db"]))
     runuser -u jobsync -- jobsync adopt --from …
     """
-    typed = ["…" if _holds_password(word) else shlex.quote(word) for word in arguments]
+    typed = ["…" if passwords_of(word) else shlex.quote(word) for word in arguments]
     return " ".join([f"runuser -u {user} -- jobsync", *typed])
-
-
-def _holds_password(word: str) -> bool:
-    if "://" not in word and "password" not in word:
-        return False
-    from jobsync.db.engine import passwords_in  # the driver reads URLs as it does; nobody else needs it here
-
-    return bool(passwords_in(word) or passwords_in(word.partition("=")[2]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -80,7 +79,7 @@ def test(tools: Tools) -> Answer:
     document = [{"channel": name, "sent": sent, "answer": visible(words)} for name, sent, words in answers]
     rows = [(name, "sent" if sent else "NOT SENT", words) for name, sent, words in answers]
     code = ExitCode.DONE if all(sent for _, sent, _ in answers) else ExitCode.FAILED
-    return replace(table(document, ("channel", "", "answer"), rows), code=code)
+    return table(document, ("channel", "", "answer"), rows, code=code)
 
 
 @command("alerts silence queue --until 2d12h", of=app)

@@ -50,9 +50,11 @@ def facts(document: Mapping[str, Any], told: Mapping[str, object] | None = None)
     return Answer(document, lambda: print_facts(document if told is None else told))
 
 
-def table(document: Sequence[Any], columns: Columns, told: Rows | None = None, *, empty: str = "nothing") -> Answer:
+def table(
+    document: Sequence[Any], columns: Columns, told: Rows | None = None, *, empty: str = "nothing", **how: Any
+) -> Answer:
     """Return an answer that is a table; its rows for a person are `told`, if they differ from the document's."""
-    return Answer(document, lambda: print_table(columns, document if told is None else told, empty=empty))
+    return Answer(document, lambda: print_table(columns, document if told is None else told, empty=empty), **how)
 
 
 class Use(NamedTuple):

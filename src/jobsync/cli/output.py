@@ -28,12 +28,12 @@ Rows = Iterable[Sequence[object] | Mapping[str, object]]
 
 def to_json(value: object) -> Any:
     """Return what JSON cannot say itself: instants with offset, decimals and ids as text."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, Decimal):
-        return format(value, "f")
+    if isinstance(value, datetime) and value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, set | frozenset | tuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -25,10 +24,9 @@ def show(connection: Connection) -> Answer:
     rows = registry.list_schedules(connection)
     columns = ["dealership", *_INSTANTS, "attempts", "why not", "cron", "time zone"]
     columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
-    answer = table(rows, columns, map(_told, rows), empty="no dealerships yet")
-    if read_system_settings(driver(connection)).switch(STOCK_SYNC.switch):
-        return answer
-    return replace(answer, complaints=[f"{STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs"])
+    on = read_system_settings(driver(connection)).switch(STOCK_SYNC.switch)
+    off = [] if on else [f"{STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs"]
+    return table(rows, columns, map(_told, rows), empty="no dealerships yet", complaints=off)
 
 
 def _told(row: dict[str, Any]) -> dict[str, object]:

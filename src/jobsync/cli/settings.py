@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -38,11 +37,10 @@ def get(tools: Tools, key: Key) -> Answer:
     require_setting(key)
     with tools.transaction() as connection:
         [row] = [row for row in list_settings(connection) if row["key"] == key]
-    answer = said(row, str(row["value"]))
     if row["readable"]:
-        return answer
+        return said(row, str(row["value"]))
     problem = f"{key}: the stored value cannot be read, expected {row['expected']}; {row['in_force']}"
-    return replace(answer, code=ExitCode.NEEDS_ATTENTION, complaints=[problem])
+    return said(row, str(row["value"]), code=ExitCode.NEEDS_ATTENTION, complaints=[problem])
 
 
 @command("settings set easycar_sync_concurrency 4", of=app)

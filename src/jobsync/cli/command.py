@@ -108,7 +108,8 @@ def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(function)
     def call(context: typer.Context, **given: Any) -> None:
-        tools = tools_of(context)
+        tools = context.find_root().obj
+        assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
         as_json = given["as_json"] if "as_json" in asked else given.pop("as_json", False)
         with ExitStack() as stack:
             if "context" in asked:
@@ -118,8 +119,16 @@ def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
             if "connection" in asked:
                 given["connection"] = stack.enter_context(tools.transaction())
             answer = function(**given)
-        if isinstance(answer, Answer):
-            _give(answer, as_json=as_json)
+        if not isinstance(answer, Answer):
+            return
+        if as_json:
+            print_json(answer.document)
+        else:
+            answer.tell()
+        for sentence in answer.complaints:
+            complain(f"jobsync: {sentence}")
+        if answer.code:
+            raise typer.Exit(answer.code)
 
     options = {name: each for name, each in whole.parameters.items() if name not in ("context", "tools", "connection")}
     if whole.return_annotation is Answer:
@@ -131,24 +140,6 @@ def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
 
 
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
-
-
-def _give(answer: Answer, *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer.document)
-    else:
-        answer.tell()
-    for sentence in answer.complaints:
-        complain(f"jobsync: {sentence}")
-    if answer.code:
-        raise typer.Exit(answer.code)
-
-
-def tools_of(context: typer.Context) -> Tools:
-    """Return the tools that the entry point put into the context."""
-    tools = context.find_root().obj
-    assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
-    return tools
 
 
 def as_epilog(examples: Iterable[str]) -> str:

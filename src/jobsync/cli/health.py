@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, Health
+from jobsync.watch.model import Problem
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED, look
 
@@ -40,34 +41,24 @@ def health(
     return Answer(verdict.as_json(), lambda: _tell(verdict), verdict.exit_code)
 
 
-def _no_database(error: JobsyncError) -> Answer:
-    return Answer(_away(error), lambda: complain(f"jobsync: {visible(with_remedy(error))}"), error.exit_code)
-
-
 def with_remedy(error: JobsyncError) -> JobsyncError:
     """Return why nothing can be looked at, with what to do, unless its sentence has that."""
     if not isinstance(error, Unavailable):
         return error
-    what = _away(error)["problems"][0]["what_to_do"]
-    return Unavailable(f"{error}; what to do: {what}", cause=error.alert_cause)
+    return Unavailable(f"{error}; what to do: {_found(error).what_to_do}", cause=error.alert_cause)
 
 
-def _away(error: JobsyncError) -> dict[str, Any]:
+def _found(error: JobsyncError) -> Problem:
     [found] = look_at_no_database(error, host_name(), at_once=True).found
-    return {
-        "status": "unavailable",
-        "exit_code": int(error.exit_code),
-        "error": visible(error),
-        "problems": [
-            {
-                "subject": "database",
-                "kind": found.kind,
-                "cause": found.cause,
-                "text": visible(error),
-                "what_to_do": found.what_to_do,
-            },
-        ],
-    }
+    return found
+
+
+def _no_database(error: JobsyncError) -> Answer:
+    found, text = _found(error), visible(error)
+    problem = {"subject": "database", "kind": found.kind, "cause": found.cause, "text": text}
+    problems = [{**problem, "what_to_do": found.what_to_do}]
+    document = {"status": "unavailable", "exit_code": int(error.exit_code), "error": text, "problems": problems}
+    return Answer(document, lambda: complain(f"jobsync: {visible(with_remedy(error))}"), error.exit_code)
 
 
 def _tell(verdict: Health) -> None:

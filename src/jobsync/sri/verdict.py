@@ -89,7 +89,7 @@ from hashlib import blake2b
 
 from jobsync.fiscal.access_key import ENVIRONMENTS, LENGTH
 from jobsync.fiscal.states import ANNULLED, AUTHORIZED, normal_state
-from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain, may_decide
+from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain
 from jobsync.sri.model import (
     Answer,
     Authorization,
@@ -230,19 +230,14 @@ def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
 def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) -> Verdict:
     """Decide by what is said of our document: annulled wins over authorized, then in process, then refusals."""
     states = [(normal_state(one.state), one) for one in ours]
-    annulled = [one for state, one in states if state in ANNULLED]
-    if annulled:
+    if annulled := [one for state, one in states if state in ANNULLED]:
         return _needs_attention("annulled", _latest(annulled), history, now, advice=" ".join(WORDS["annulled"]))
-    authorized = [one for state, one in states if state in AUTHORIZED]
-    if authorized:
+    if authorized := [one for state, one in states if state in AUTHORIZED]:
         return _authorized(_latest(authorized), history, now)
-    waiting = [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]
-    if waiting:
+    if waiting := [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]:
         state, one = waiting[-1]
-        reason = "received" if state == _RECEIVED else "in_process"
-        return _pending(reason, one, history, now)
-    unknown = [one for state, one in states if state not in _DECIDED]
-    if unknown:
+        return _pending("received" if state == _RECEIVED else "in_process", one, history, now)
+    if unknown := [one for state, one in states if state not in _DECIDED]:
         return _unknown(unknown[-1], history, now)
     return _judge_refused(_latest([one for _, one in states]), history, now)
 
@@ -250,23 +245,19 @@ def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) 
 def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdict:
     if _is_earlier(one, history, now):
         return _pending("earlier_refusal", one, history, now)
-    codes = [message.code for message in one.messages if message.code]
-    known = {code: explain(code) for code in codes}
-    no_data = [code for code in codes if known[code].code == NO_DATA]
-    if no_data:
-        return _pending(f"code_{NO_DATA}", one, history, now, advice=known[no_data[0]].advice)
-    told = [code for code in codes if known[code].code_class != CodeClass.WARNING]
-    serious = [code for code in told if may_decide(code)] or told
+    told = [explain(message.code) for message in one.messages if message.code]
+    if no_data := next((known for known in told if known.code == NO_DATA), None):
+        return _pending(f"code_{NO_DATA}", one, history, now, advice=no_data.advice)
+    serious = [known for known in told if known.code_class != CodeClass.WARNING]
+    serious = [known for known in serious if known.may_decide] or serious
     not_yet = _NOT_YET_RETURNED if normal_state(one.state) == _RETURNED else _NOT_YET
-    if serious and all(known[code].code in not_yet for code in serious):
-        return _pending(f"code_{known[serious[0]].code}", one, history, now, advice=known[serious[0]].advice)
-    somebody = [code for code in serious if known[code].code_class in _NEEDS_SOMEBODY]
-    if somebody:
-        explanation = known[somebody[0]]
-        return _needs_attention(f"code_{explanation.code}", one, history, now, advice=explanation.advice)
-    final = next((known[code] for code in serious if known[code].code not in not_yet), None)
-    advice = final.advice if final else _REFUSED_SILENTLY
-    return _said(Outcome.REJECTED, f"code_{final.code}" if final else "refused", one, history, advice=advice)
+    if serious and all(known.code in not_yet for known in serious):
+        return _pending(f"code_{serious[0].code}", one, history, now, advice=serious[0].advice)
+    if somebody := next((known for known in serious if known.code_class in _NEEDS_SOMEBODY), None):
+        return _needs_attention(f"code_{somebody.code}", one, history, now, advice=somebody.advice)
+    if final := next((known for known in serious if known.code not in not_yet), None):
+        return _said(Outcome.REJECTED, f"code_{final.code}", one, history, advice=final.advice)
+    return _said(Outcome.REJECTED, "refused", one, history, advice=_REFUSED_SILENTLY)
 
 
 def _is_earlier(one: Authorization, history: History, now: datetime) -> bool:

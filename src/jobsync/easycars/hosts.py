@@ -43,7 +43,7 @@ class Hosts:
         pause: Callable[[float], bool],
     ) -> None:
         self._names = names
-        self._resting = resting(names, known)
+        self.resting = resting(names, known)
         used = {
             host: sum(users.get(each, 0) for each, name in names.items() if name == host) for host in names.values()
         }
@@ -73,7 +73,7 @@ class Hosts:
         line = self.lines.get(item.group or "")
         if line is None:
             return True
-        return item.group not in self._resting and line.admit(item.key)
+        return item.group not in self.resting and line.admit(item.key)
 
     def write(self, connection: Connection[Any], environment: str, change: CircuitChange) -> None:
         """Write down what has changed of a host."""

@@ -98,7 +98,7 @@ def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     """Leave a tenant's documents out of every run that does not name them with --access-key."""
     with transaction(context) as connection:
-        registry.pause_tenant(connection, ruc)
+        registry.pause_tenant(connection, ruc, pause=True)
     document = {"ruc": ruc, "paused": True, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: paused until it is resumed"))
 
@@ -107,6 +107,6 @@ def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
 def resume(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
     """End a pause; what is due is asked about at the next tick."""
     with transaction(context) as connection:
-        registry.resume_tenant(connection, ruc)
+        registry.pause_tenant(connection, ruc, pause=False)
     document = {"ruc": ruc, "paused": False, "paused_until": None}
     show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: resumed"))

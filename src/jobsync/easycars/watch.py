@@ -248,8 +248,8 @@ def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipF
                 expected_at=slot(*before, start.replace(second=0, microsecond=0)) if start else None,
                 cron=rule.cron,
                 timezone=rule.timezone,
-                unreadable_cron=own_cron if own_cron and text_of_cron(own_cron) is None else None,
-                unreadable_zone=own_zone if own_zone and text_of_zone(own_zone) is None else None,
+                unreadable_cron=own_cron if own_cron in rule.unreadable else None,
+                unreadable_zone=own_zone if own_zone in rule.unreadable else None,
             )
         )
     return tuple(found)

@@ -13,12 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
-from jobsync.cron import (
-    next_slot,
-    problem_of_cron,
-    text_of_cron,
-    text_of_zone,
-)
+from jobsync.cron import next_slot, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of

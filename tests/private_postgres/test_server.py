@@ -279,7 +279,7 @@ def test_a_server_that_is_ending_is_not_handed_out(folder: Path, start: Start, n
 
     def refused() -> bool:
         try:
-            return query(url, "select 1") != 1
+            return bool(query(url, "select 1") != 1)
         except psycopg.OperationalError:
             return True
 

@@ -9,6 +9,7 @@ from jobsync.cli.completion import RENDER
 from jobsync.cli.manual import render_man
 from jobsync.deploy.installation import Installation
 from jobsync.deploy.units import render_units
+from jobsync.settings import Settings
 from tests.reference import render_reference
 from tests.tree import read_tree
 
@@ -18,7 +19,7 @@ SERVER = Installation(
     executable=Path("/opt/jobsync/bin/jobsync"),
     environment={"JOBSYNC_DATABASE_URL": "postgresql:///jobsync", "JOBSYNC_STORAGE": "/srv/rides"},
     credentials=("JOBSYNC_ENCRYPTION_KEY",),
-    storage=Path("/srv/rides"),
+    settings=Settings(storage=Path("/srv/rides")),
 )
 
 

@@ -64,7 +64,6 @@ def install(
     """Write the files that differ, remove what is configured no more, create user and folders, reload systemd."""
     root = root.absolute()
     installation = _installation(context, root, executable)
-    wrong = disk.find_wrong_rights(root)
     files = disk.install(installation, root)
     done = {
         disk.FileState.MISSING: "written",
@@ -76,17 +75,19 @@ def install(
     }
     print_table(["file", ""], [[file.path, done[file.state]] for file in files if file.state in done])
     disk.create_user_and_folders(installation, root)
-    left = {each.path for each in disk.find_wrong_rights(root)}
-    for each in wrong:
-        stays = f"{each.path}: {each.found}, which the service cannot use; as root: {to_open(Path(each.path))}"
-        say(stays if each.path in left else str(each))
+    left = disk.find_wrong_rights(root)
+    for file in files:
+        if rights := left.get(file.path):
+            say(f"{file.path}: {rights}, which the service cannot use; as root: {to_open(Path(file.path))}")
+        elif file.state is disk.FileState.RIGHTS:
+            say(file.diff.strip())
     disk.reload(root)
     if enable:
         disk.enable_timers(installation, root)
         say("timers enabled: systemctl list-timers 'jobsync-*'")
     elif joined := disk.join_timers(installation, files, root):
         say(f"enabled, as the others are: {', '.join(joined)}")
-    if installation.storage is None:
+    if installation.settings.storage is None:
         say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
 
 
@@ -95,7 +96,6 @@ def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
     """Disable the timers and remove the files; user, state, configuration and secrets stay."""
     root = root.absolute()
     confirm(f"Disable the timers and remove the unit files below {root}?", yes=yes)
-    disk.disable_timers(root)
     paths = disk.uninstall(root)
     print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")
     for path in disk.find_unknown(root):

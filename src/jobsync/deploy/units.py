@@ -115,7 +115,7 @@ NAMES = frozenset(name for service in _SERVICES for name in service.units)
 def _wanted(installation: Installation) -> Iterator[tuple[_Service, Path | None]]:
     """Yield the services of all that is configured, each with the file that it writes."""
     for service in _SERVICES:
-        file: Path | None = getattr(installation, service.file) if service.file else None
+        file: Path | None = getattr(installation.settings, service.file) if service.file else None
         if file or not service.file:
             yield service, file
 
@@ -129,7 +129,7 @@ def timers_of(installation: Installation) -> list[str]:
     return [
         service.units[1]
         for service, _ in _wanted(installation)
-        if service.calendar and (service.name != GENERATE_RIDE.name or installation.storage)
+        if service.calendar and (service.name != GENERATE_RIDE.name or installation.settings.storage)
     ]
 
 
@@ -146,8 +146,8 @@ def render_units(installation: Installation) -> dict[str, str]:
     """
     files = {}
     for service, file in _wanted(installation):
-        outside = service.network or (installation.pings and "JOBSYNC_PING_URL" in service.settings)
-        storage = installation.storage if service.rides else None
+        outside = service.network or bool(installation.settings.ping_url and "JOBSYNC_PING_URL" in service.settings)
+        storage = installation.settings.storage if service.rides else None
         folders = [storage] if storage and not storage.is_relative_to(STATE_FOLDER) else []
         known = {
             "installation": installation,

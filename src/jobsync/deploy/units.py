@@ -160,14 +160,15 @@ def render_units(installation: Installation) -> dict[str, str]:
         }
         for name in service.units:
             template = "base.timer" if name.endswith(".timer") else f"{service.name}.service"
-            files[f"{UNITS_FOLDER}/{name}"] = _templates().get_template(template).render(known)
+            files[f"{UNITS_FOLDER}/{name}"] = templates().get_template(template).render(known)
     for path, template in ((SYSUSERS, "sysusers.conf"), (TMPFILES, "tmpfiles.conf"), (CATALOG, "jobsync.catalog")):
-        files[path] = _templates().get_template(template).render(installation=installation)
+        files[path] = templates().get_template(template).render(installation=installation)
     return files
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return the templates of what is installed."""
     environment = Environment(  # noqa: S701 - no HTML: a value is escaped by `quoted`
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
@@ -180,7 +181,7 @@ def _templates() -> Environment:
         "config_file": CONFIG_FILE,
         "credentials_folder": CREDENTIALS_FOLDER,
         "ids": MESSAGE_IDS,
-        "jobs": tuple(BY_NAME),
+        "jobs": BY_NAME,
         "state_folder": STATE_FOLDER,
     }
     return environment

@@ -11,7 +11,6 @@ from jobsync.cli.options import Json, group
 from jobsync.cli.output import print_facts, show
 from jobsync.errors import UsageProblem
 from jobsync.sri import catalogue
-from jobsync.sri.catalogue import CLASS_WORDS
 from jobsync.sri.reasons import WORDS
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def _for_a_person(explanation: Explanation) -> dict[str, object]:
         "code": explanation.code,
         "meaning": explanation.meaning + doubt,
         "said by": explanation.stage,
-        "class": f"{explanation.code_class.value}: {CLASS_WORDS[explanation.code_class]}",
+        "class": f"{explanation.code_class.value}: {explanation.code_class.words}",
         "who acts": explanation.who,
         "what to do": explanation.advice,
         "source": explanation.source,

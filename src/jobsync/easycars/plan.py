@@ -296,7 +296,7 @@ class _Found:
         elif held_back or row.locked or not change.is_whole:
             return
         elif parse.is_outdated(row.content_hash, self._incoming.rules_version):
-            plan.recognized.append((row, car.content_hash))
+            plan.recognized.append(row._replace(content_hash=car.content_hash))
 
 
 def _other_vehicle(ours: str | None, theirs: str | None) -> bool:

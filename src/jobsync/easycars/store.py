@@ -430,7 +430,7 @@ def _write_rows(
         connection.execute(
             "UPDATE vehicles v SET content_hash = n.hash"
             " FROM unnest(%s::bigint[], %s::bytea[]) AS n (id, hash) WHERE v.id = n.id",
-            [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
+            [[row.id for row in plan.recognized], [row.content_hash for row in plan.recognized]],
             prepare=False,
         )
     done = replace(plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone])
@@ -749,6 +749,9 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: model.Sto
 # --- what the database refuses ---------------------------------------------------------------------------------------
 
 
+_ITEM_PARTS, _ROW_PARTS = ("created", "changed", "restated"), ("removed", "missing", "returned", "recognized")
+
+
 @dataclass
 class Blamed:
     """
@@ -759,9 +762,6 @@ class Blamed:
 
     items: dict[int, str] = field(default_factory=dict)
     rows: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.items) + len(self.rows)
 
     def refuse(self, incoming: model.Incoming) -> model.Incoming:
         """Return the feed with the items to blame among the refused."""
@@ -782,22 +782,12 @@ class Blamed:
         """Return the plan without the rows to blame: each stays as it is, with a warning."""
         if not self.rows:
             return plan
-        touched = [*plan.removed, *plan.missing, *plan.returned, *(row for row, _ in plan.recognized)]
-        spared = {row.id: row.stock_number for row in touched if row.id in self.rows}
-        return replace(
-            plan,
-            removed=[row for row in plan.removed if row.id not in spared],
-            missing=[row for row in plan.missing if row.id not in spared],
-            returned=[row for row in plan.returned if row.id not in spared],
-            recognized=[(row, digest) for row, digest in plan.recognized if row.id not in spared],
-            warnings=[
-                *plan.warnings,
-                *(
-                    f"{number}: the row stays as it is, the database refuses to change it: {self.rows[vehicle_id]}"
-                    for vehicle_id, number in spared.items()
-                ),
-            ],
-        )
+        parts = {part: getattr(plan, part) for part in _ROW_PARTS}
+        spared = {row.id: row.stock_number for rows in parts.values() for row in rows if row.id in self.rows}
+        words = "the row stays as it is, the database refuses to change it"
+        warnings = [f"{number}: {words}: {self.rows[row_id]}" for row_id, number in spared.items()]
+        left: dict[str, Any] = {part: [row for row in rows if row.id not in spared] for part, rows in parts.items()}
+        return replace(plan, **left, warnings=[*plan.warnings, *warnings])
 
 
 # The server's own troubles, unless a trigger raises them on purpose: connection, transaction, resources, locks,
@@ -830,18 +820,23 @@ def refusal_of(error: BaseException) -> str | None:
 
 _COPYING = re.compile(r"^COPY \w+, line \d+, column (\w+)", re.MULTILINE)
 _Unit = tuple[str, Any]
-_PARTS = ("created", "changed", "restated", "removed", "missing", "returned", "recognized")
 
 
 def find_refused(
-    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
-) -> Blamed:
+    connection: Connection[Any],
+    dealership_id: int,
+    plan: model.StockPlan,
+    blamed: Blamed,
+    *,
+    run_id: UUID,
+    now: datetime,
+) -> bool:
     """
     Find by halves what of a plan the database refuses, with its deferred constraints; everything is rolled back.
 
-    Costs a savepoint and a write for each half in which something is refused.
+    Costs a savepoint and a write for each half in which something is refused. Returns whether there is somebody more
+    to blame.
     """
-    blamed = Blamed()
 
     def write(units: Sequence[_Unit]) -> None:
         try:
@@ -859,24 +854,24 @@ def find_refused(
                 write(units[half:])
                 return
             [(part, unit)] = units
-            if part == "created":
-                blamed.items[unit.position] = words
-            elif part in ("changed", "restated"):
-                blamed.items[unit.car.position] = words
+            if part in _ROW_PARTS:
+                blamed.rows[unit.id] = words
             else:
-                blamed.rows[unit[0].id if part == "recognized" else unit.id] = words
+                blamed.items[(unit if part == "created" else unit.car).position] = words
 
+    before = len(blamed.items) + len(blamed.rows)
     with connection.transaction(force_rollback=True):
-        write([(part, unit) for part in _PARTS for unit in getattr(plan, part)])
-    return blamed
+        write([(part, unit) for part in (*_ITEM_PARTS, *_ROW_PARTS) for unit in getattr(plan, part)])
+    return len(blamed.items) + len(blamed.rows) > before
 
 
 def _part_of(plan: model.StockPlan, units: Sequence[_Unit]) -> model.StockPlan:
     """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
-    parts: dict[str, Any] = {part: [] for part in _PARTS}
+    parts: dict[str, Any] = {}
     for part, unit in units:
-        parts[part].append(unit)
-    keys = {car.stock_key for car in parts["created"]} | {change.car.stock_key for change in parts["changed"]}
+        parts.setdefault(part, []).append(unit)
+    keys = {car.stock_key for car in parts.get("created", ())}
+    keys.update([change.car.stock_key for change in parts.get("changed", ())])
     return model.StockPlan(**parts, retired=[row for row in plan.retired if row.stock_key in keys])
 
 

@@ -17,7 +17,7 @@ from jobsync.db.tables import (
     refused_items,
     vehicle_changes,
 )
-from jobsync.easycars.credentials import Place, bound_to, places_of
+from jobsync.easycars.credentials import Place, bound_to, places_of, sealed_at
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
@@ -136,7 +136,7 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
     found = []
     for dealership_id, *stored in rows:
         bad = []
-        for place, value in zip(places_of(dealership_id, stored), stored, strict=True):
+        for place, value in sealed_at(dealership_id, stored):
             try:
                 decrypt(value, place)
             except JobsyncError:

@@ -99,7 +99,6 @@ class Element:
 
     @property
     def name(self) -> str:
-        """Its tag."""
         return self._path.rpartition("/")[2]
 
     @property

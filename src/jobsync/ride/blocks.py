@@ -24,6 +24,7 @@ GAP = 3.0
 KEY_BOX = 93.0  # 321 modules, their quiet zones, and room
 ISSUER_BOX = WIDTH - KEY_BOX - GAP
 TOTALS_WIDTH = 66.0
+_AMOUNT_MOST = TOTALS_WIDTH * 0.6
 NOTES_WIDTH = WIDTH - TOTALS_WIDTH - 5.0
 RADIUS = 1.4
 PAD = 3.2
@@ -425,56 +426,44 @@ def draw_lines(flow: Flow, lines: Table, totals: Sequence[Piece], notes: Sequenc
 
 def total_pieces(sheet: Sheet, totals: Sequence[TotalLine], *, currency: str | None = None) -> list[Piece]:
     """Return the totals, decimal points below each other, and their currency, as one group that no page divides."""
-    most = TOTALS_WIDTH * 0.6
     texts = [sheet.clean(money(line.amount)) for line in totals]
     widest = max((sheet.measure(text, TOTAL) for text in texts), default=0.0)
-    room = min(max(widest, 14.0), most)
+    room = min(max(widest, 14.0), _AMOUNT_MOST)
     fractions = [fraction_of(text) for line, text in zip(totals, texts, strict=True) if not line.grand]
     fraction = max((sheet.measure(text, TOTAL) for text in fractions), default=0.0) if widest <= room else 0.0
     pieces: list[Piece] = []
     for line, text in zip(totals, texts, strict=True):
-        label_ink = GRAND_TOTAL if line.grand else TOTAL
-        labels = sheet.wrap(head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * PAD_X - 2, label_ink)
-        ink = sheet.shrink(text, most, label_ink, least_pt=LEAST_PT)
-        values = sheet.wrap(text, most, ink)
-        height = max(len(labels) * label_ink.line_mm, len(values) * ink.line_mm) + (2.4 if line.grand else 1.1)
-        moved = max(0.0, fraction - sheet.measure(fraction_of(text), ink)) if fraction and not line.grand else 0.0
-        edge = (0.2, 0.35) if line.grand or not pieces else (0.1, 0.78)
-        draw = partial(_draw_total, sheet, height, (labels, label_ink), (values, ink), RIGHT - PAD_X - moved, edge)
-        pieces.append(Piece(height, partial(draw, grand=line.grand), keep=True))
+        pieces.append(_total_piece(sheet, line, text, room, fraction, first=not pieces))
     if pieces and currency:
         said = sheet.wrap(f"Moneda: {head_text(sheet, currency, most=HEAD_CODE_MAX)}", TOTALS_WIDTH - 2 * PAD_X, LABEL)
 
-        def draw_currency(y: float) -> None:
+        def draw(y: float) -> None:
             sheet.write_lines(RIGHT - PAD_X, y + 1, said, LABEL, align="right")
 
-        pieces.append(Piece(1 + len(said) * LABEL.line_mm, draw_currency))
+        pieces.append(Piece(1 + len(said) * LABEL.line_mm, draw))
     return [*pieces[:-1], replace(pieces[-1], keep=False)] if pieces else []
 
 
-_Inked = tuple[Sequence[str], Ink]
+def _total_piece(sheet: Sheet, line: TotalLine, text: str, room: float, fraction: float, *, first: bool) -> Piece:
+    label_ink = GRAND_TOTAL if line.grand else TOTAL
+    labels = sheet.wrap(head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * PAD_X - 2, label_ink)
+    ink = sheet.shrink(text, _AMOUNT_MOST, label_ink, least_pt=LEAST_PT)
+    values = sheet.wrap(text, _AMOUNT_MOST, ink)
+    label_height, value_height = len(labels) * label_ink.line_mm, len(values) * ink.line_mm
+    height = max(label_height, value_height) + (2.4 if line.grand else 1.1)
+    moved = max(0.0, fraction - sheet.measure(fraction_of(text), ink)) if fraction and not line.grand else 0.0
 
+    def draw(y: float) -> None:
+        x, strong = RIGHT - TOTALS_WIDTH, first or line.grand
+        if line.grand:
+            sheet.tint(x, y, TOTALS_WIDTH, height, grey=0.9)
+        sheet.rule(x, y, TOTALS_WIDTH, weight_mm=0.2 if strong else 0.1, grey=0.35 if strong else 0.78)
+        sheet.write_lines(x + PAD_X, y + (height - label_height) / 2, labels, label_ink)
+        sheet.write_lines(RIGHT - PAD_X - moved, y + (height - value_height) / 2, values, ink, align="right")
+        if line.grand:
+            sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)
 
-def _draw_total(
-    sheet: Sheet,
-    height: float,
-    label: _Inked,
-    value: _Inked,
-    right: float,
-    edge: tuple[float, float],
-    y: float,
-    *,
-    grand: bool,
-) -> None:
-    x, (weight, grey) = RIGHT - TOTALS_WIDTH, edge
-    if grand:
-        sheet.tint(x, y, TOTALS_WIDTH, height, grey=0.9)
-    sheet.rule(x, y, TOTALS_WIDTH, weight_mm=weight, grey=grey)
-    for (lines, ink), at in ((label, None), (value, right)):
-        top = y + (height - len(lines) * ink.line_mm) / 2
-        sheet.write_lines(at or x + PAD_X, top, lines, ink, align="right" if at else "left")
-    if grand:
-        sheet.rule(x, y + height, TOTALS_WIDTH, weight_mm=0.35, grey=0.2)
+    return Piece(height, draw, keep=True)
 
 
 def information_pieces(sheet: Sheet, fields: Sequence[Field], title: str = "Información Adicional") -> list[Piece]:

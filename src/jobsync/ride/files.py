@@ -15,15 +15,11 @@ from uuid import UUID, uuid4
 from jobsync.causes import Cause
 from jobsync.errors import ExitCode, JobsyncError
 
-RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
-
 _UNFINISHED = ".unfinished"  # beside the tenants' folders: the same file system, so that a rename is all or nothing
 _UNFINISHED_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+\.pdf")
 # At most; a stricter umask takes more away. Documents name customers and what they bought.
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
-
-
 MARKER = ".jobsync-database"  # in the root: the id of the database whose files lie there
 
 
@@ -80,11 +76,8 @@ class Storage:
     def read_marker(self) -> UUID | None:
         """Return the id of the database whose files lie here, None where no marker is."""
         try:
-            marker = os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                text = os.read(marker, 200) if stat.S_ISREG(os.fstat(marker).st_mode) else b""
-            finally:
-                os.close(marker)
+            with os.fdopen(os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as marker:
+                text = marker.read(200) if stat.S_ISREG(os.fstat(marker.fileno()).st_mode) else b""
             return UUID(text.decode().split()[0])
         except FileNotFoundError:
             return None
@@ -111,16 +104,20 @@ class Storage:
             words = f"it has no marker ({MARKER}): it is not mounted, or another folder"
             raise self._unmarked(words, Cause.STORAGE_UNMARKED)
 
-    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> None:
+    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> bool:
         """
-        Make sure of a storage without a marker that it may be this database's: no row names a file, or one of the files
-        that rows name lies there as it was written. So is the storage of an installation that is older than markers.
+        Whether the storage is marked as this database's; it is a fault if it is another's.
+
+        One without a marker may be this database's if no row names a file, or one of the files that rows name lies
+        there as it was written: so is the storage of an installation that is older than markers.
 
         Args:
             files: paths and hashes of the newest files that rows name.
         """
-        if files and all(self.state_of(*file) for file in files):
+        marked = self.is_marked(database_id)
+        if not marked and files and all(self.state_of(*file) for file in files):
             self.require_marker(database_id)
+        return marked
 
     def mark(self, database_id: UUID, *, anew: bool = False) -> None:
         """Write the marker, whole or not at all; `anew` also over one that is there, which else stays."""

@@ -20,7 +20,7 @@ from jobsync.fiscal.read import read_document
 from jobsync.jobs import GENERATE_RIDE, Job
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.ride import store
-from jobsync.ride.files import RECOGNIZED_BY, PlaceFault, Storage, StorageFault
+from jobsync.ride.files import PlaceFault, Storage, StorageFault
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.store import DueRide, Source
@@ -30,8 +30,7 @@ from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, Run
 
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
-# Printed documents whose files are looked at between two questions to the database.
-LOOKED_AT_ONCE = 1000
+TOLD_EVERY = 1000  # of the files that are looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,40 +118,26 @@ class GenerateRide(DocumentWork[DueRide]):
         return self.choose_from(connection, store.QUEUE, leave_out)
 
     def _require_storage(self, run: Run) -> UUID:
-        """
-        Make sure that the storage is this database's, and mark one that is not in use yet; returns the database's id.
-
-        Raises:
-            StorageFault: it is not, or it cannot be told.
-        """
+        """Make sure that the storage is this database's, whose id is returned; mark one that is not in use yet."""
         with run.transaction() as connection:
-            database_id = store.read_database_id(connection)
-        if self.storage.is_marked(database_id):
-            return database_id
-        with run.transaction() as connection:
-            files = store.read_files(connection, most=RECOGNIZED_BY)
-        self.storage.recognize(database_id, files)
-        self.storage.mark(database_id)
-        get_logger().info("generate_ride.storage_marked", storage=str(self.storage.root), database_id=str(database_id))
+            database_id, files = store.read_database_id(connection), store.read_files(connection)
+        if not self.storage.recognize(database_id, files):
+            self.storage.mark(database_id)
+            where = str(self.storage.root)
+            get_logger().info("generate_ride.storage_marked", storage=where, database_id=str(database_id))
         return database_id
 
     def _find_lost(self, run: Run) -> array[int]:
         """Return the numbers of printed documents whose file is missing or altered, newest first."""
-        lost, below, seen = array("q"), 1 << 62, 0
-        while not run.must_stop():
-            with run.transaction() as connection:
-                page = store.read_printed(
-                    connection, below=below, most=LOOKED_AT_ONCE, access_keys=self.access_keys, tenants=self.tenants
-                )
-            if not page:
+        lost = array("q")
+        printed = store.each_printed(run.transaction, access_keys=self.access_keys, tenants=self.tenants)
+        for seen, (number, _key, path, sha256) in enumerate(printed):
+            if run.must_stop():
                 break
-            for number, _key, path, sha256 in page:
-                if run.must_stop():
-                    break
-                if self.storage.state_of(path, sha256):
-                    lost.append(number)
-            seen, below = seen + len(page), page[-1][0]
-            show_progress(f"{seen} files looked at, {len(lost)} missing or altered")
+            if seen % TOLD_EVERY == 0:
+                show_progress(f"{seen} files looked at, {len(lost)} missing or altered")
+            if self.storage.state_of(path, sha256):
+                lost.append(number)
         return lost
 
     def _held(self, run: Run, fault: StorageFault) -> list[ItemResult]:
@@ -219,11 +204,9 @@ class _RideWork:
         self._delay_s = job.settings.number("ride_delay_ms") / 1000
         self._attach = job.settings.switch("ride_attach_xml")
         self._logos: dict[str, Logo | None] = {}
-        self._faults: dict[str, StorageFault] = {}
         self._begun_at: float | None = None
 
     def take(self, rides: Sequence[DueRide]) -> list[Item]:
-        """Turn to these documents."""
         self._rides = {ride.access_key: ride for ride in rides}
         items = []
         for key, ride in self._rides.items():
@@ -256,7 +239,7 @@ class _RideWork:
             source = store.read_source(connection, ride)
         rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
         relative = storage.relative(ride.tenant_id, ride.access_key)
-        with self._storing(ride):
+        with self._storing():
             storage.require_marker(self._database_id)
             unfinished = storage.write(attempt.run_id, ride.access_key, rendered.data)
         attempt.turn.callback(storage.drop, unfinished)  # unless it is in its place by then
@@ -268,7 +251,7 @@ class _RideWork:
         sha256 = hashlib.sha256(rendered.data).hexdigest()
         if not store.write_rendered(connection, ride, path=found.relative, sha256=sha256):
             raise NoLongerDue("it was cancelled or deleted while it was rendered")
-        with self._storing(ride):
+        with self._storing():
             self._job.storage.place(found.unfinished, found.relative)
         details: dict[str, Any] = {"path": found.relative, "sha256": sha256, "bytes": len(rendered.data)}
         if rendered.warnings:
@@ -285,7 +268,7 @@ class _RideWork:
         return ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
 
     @contextmanager
-    def _storing(self, ride: DueRide) -> Iterator[None]:
+    def _storing(self) -> Iterator[None]:
         """Stop the run if the storage is broken; what only has no place of its own waits ever longer, as a failure."""
         try:
             yield
@@ -294,17 +277,15 @@ class _RideWork:
                 get_logger().error("generate_ride.storage", error=str(fault))
             else:
                 hold(self._run, fault)
-            self._faults[ride.access_key] = fault
             raise _NoPlace(visible(fault), reason="storage") from fault
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
-        ride, fault = self._rides[attempt.item.key], self._faults.pop(attempt.item.key, None)
-        error = result.error or result.reason or "unknown"
-        if fault is not None and not isinstance(fault, PlaceFault):
+        ride, error = self._rides[attempt.item.key], result.error or result.reason or "unknown"
+        if result.reason == "storage" and self._run.why_held:
             store.give_back(connection, ride, error)
             return
         parked = result.reason in ("unreadable", "no_xml")
-        if fault is None:
+        if result.reason != "storage":
             get_logger().error(
                 "generate_ride.failed", outcome="failed", reason=result.reason, error=result.error, parked=parked
             )
@@ -333,12 +314,7 @@ def read_logo(path: Path) -> Logo | None:
 
 
 def render_source(job: GenerateRide, source: Source, *, logo: Logo | None, attach: bool) -> Rendered:
-    """
-    Return the printed form of a stored document.
-
-    Raises:
-        ItemFailure: there is nothing to print, or it cannot be read.
-    """
+    """Return the printed form of a stored document; raise ItemFailure if there is none, or it cannot be read."""
     from jobsync.ride.render import render
 
     stored = source.authorized_xml or source.submitted_xml

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,8 @@ import psycopg
 
 from jobsync.documents import DocumentQueue, Waiting
 
+RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
+_PAGE = 1000  # printed documents that are read at once
 # Minutes until the next try: 1, doubling to 6 hours.
 _NEXT_TRY = "now() + least(interval '6 hours', interval '1 minute' * power(2, least(ride_attempts, 10)))"
 
@@ -45,6 +48,13 @@ class Source:
 
 
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
+_PRINTED = (
+    "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
+)
+_OF_THESE = (
+    "(%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
+    " AND (%(tenants)s::text[] IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE ruc = ANY(%(tenants)s)))"
+)
 _WHOLE = """
     SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.logo_path, i.access_key,
            i.status, i.deleted_at IS NOT NULL AS deleted, i.ride_generated_at IS NOT NULL AS generated
@@ -70,36 +80,35 @@ def read_database_id(connection: psycopg.Connection[Any]) -> UUID:
     return found
 
 
-def read_files(connection: psycopg.Connection[Any], *, most: int) -> list[tuple[str, str | None]]:
+def read_files(connection: psycopg.Connection[Any]) -> list[tuple[str, str | None]]:
     """Return the path and hash of the files that rows name, of the newest documents."""
-    return connection.execute(
-        "SELECT ride_path, ride_sha256 FROM invoices WHERE ride_path IS NOT NULL ORDER BY id DESC LIMIT %s", [most]
-    ).fetchall()
+    statement = "SELECT ride_path, ride_sha256 FROM invoices WHERE ride_path IS NOT NULL ORDER BY id DESC LIMIT %s"
+    return connection.execute(statement, [RECOGNIZED_BY]).fetchall()
 
 
-_PRINTED = (
-    "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
-)
-_OF_THESE = (
-    "(%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
-    " AND (%(tenants)s::text[] IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE ruc = ANY(%(tenants)s)))"
-)
-
-
-def read_printed(
-    connection: psycopg.Connection[Any],
+def each_printed(
+    transaction: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     *,
-    below: int,
-    most: int,
+    most: int | None = None,
     access_keys: Sequence[str] = (),
     tenants: Sequence[str] = (),
-) -> list[tuple[int, str, str, str | None]]:
-    """Return number, access key, path and hash of printed documents with smaller numbers than `below`, newest first."""
-    return connection.execute(
+) -> Iterator[tuple[int, str, str, str | None]]:
+    """Yield number, access key, path and hash of printed documents, newest first; reads a page a transaction."""
+    statement = (
         "SELECT i.id, i.access_key, i.ride_path, i.ride_sha256 FROM invoices i"
-        f" WHERE i.id < %(below)s AND {_PRINTED} AND {_OF_THESE} ORDER BY i.id DESC LIMIT %(most)s".encode(),
-        {"below": below, "most": most, "keys": list(access_keys) or None, "tenants": list(tenants) or None},
-    ).fetchall()
+        f" WHERE i.id < %(below)s AND {_PRINTED} AND {_OF_THESE} ORDER BY i.id DESC LIMIT %(most)s"
+    )
+    asked = {"keys": list(access_keys) or None, "tenants": list(tenants) or None, "below": 1 << 62}
+    left = most
+    while left is None or left > 0:
+        with transaction() as connection:
+            asked["most"] = _PAGE if left is None else min(_PAGE, left)
+            page = connection.execute(statement.encode(), asked).fetchall()
+        if not page:
+            return
+        yield from page
+        asked["below"] = page[-1][0]
+        left = None if left is None else left - len(page)
 
 
 def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +15,11 @@ from jobsync.cli.output import say, show
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
+from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import Scenario, load_scenario
-from jobsync.sandbox.serve import serve_forever
+from jobsync.sandbox.serve import BothVendors
+from jobsync.sandbox.serve import serve as start
+from jobsync.sandbox.sri import SriSandbox
 
 app = group("Stand-ins for the outside services.")
 ScenarioFile = Annotated[
@@ -43,11 +48,18 @@ def serve(
 ) -> None:
     """Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there."""
     environ = tools_of(context).environ
-    also = None
-    if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
-        exempt = exempting(environ, host)["no_proxy"]
-        also = f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}"
-    serve_forever(scenario, host, port, also=also)
+    played = load_scenario(scenario) if scenario else Scenario()
+    ends = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
+    with start(BothVendors(EasyCarsSandbox(played), SriSandbox(played.sri)), host, port) as served:
+        say(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}")
+        say(f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}")
+        if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
+            exempt = exempting(environ, host)["no_proxy"]
+            say(f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}")
+        sys.stdout.flush()
+        signal.sigwait(ends)
+    say("The stand-ins have ended.")
 
 
 @app.command("seed")

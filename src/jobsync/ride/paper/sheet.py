@@ -37,12 +37,10 @@ class Ink:
 
     @property
     def line_mm(self) -> float:
-        """Height of one line."""
         return self.size_pt * _LEADING / POINTS
 
     @property
     def face(self) -> fonts.FaceName:
-        """Which face it is written with."""
         return "bold" if self.bold else "regular"
 
 
@@ -86,7 +84,6 @@ class Sheet:
         self.page = index
 
     def contents(self) -> list[str]:
-        """Return each page's operators."""
         return ["\n".join(page.operators) for page in self._pages]
 
     # --- measuring ---------------------------------------------------------------------------------------------------
@@ -166,7 +163,6 @@ class Sheet:
         return y
 
     def rule(self, x: float, y: float, width: float, *, weight_mm: float = 0.1, grey: float = 0.0) -> None:
-        """Draw a horizontal line."""
         height = _HEIGHT_PT - y * POINTS
         self._set("w", weight_mm * POINTS)
         self._set("G", grey)
@@ -181,7 +177,6 @@ class Sheet:
         self._draw(f"{_box(x, y, width, height, radius)} S")
 
     def tint(self, x: float, y: float, width: float, height: float, *, grey: float, radius: float = 0.0) -> None:
-        """Fill a box."""
         self._set("g", grey)
         self._draw(f"{_box(x, y, width, height, radius)} f")
 

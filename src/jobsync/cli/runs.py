@@ -98,13 +98,10 @@ def prune_(
     with tools.transaction() as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
-    stopped = False
 
     def stop(gone: Mapping[str, int]) -> bool:
-        nonlocal stopped
         show_progress(f"{sum(gone.values())} rows deleted")
-        stopped = stop_noted() is not None
-        return stopped
+        return stop_noted() is not None
 
     configure_hand_run(tools.environ)
     try:
@@ -116,6 +113,7 @@ def prune_(
             gone = prune(tools.engine, settings, tools.retention, now=now, told=kept.append, stop=stop)
     finally:
         end_progress()
+    stopped = not dry_run and stop_noted() is not None
     some = {table: number for table, number in gone.items() if number}
     if some and not dry_run:
         with tools.transaction() as connection:

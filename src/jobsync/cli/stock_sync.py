@@ -13,6 +13,7 @@ from jobsync.easycars.job import item_json
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 from jobsync.errors import ExitCode
 from jobsync.jobs import STOCK_SYNC
+from jobsync.logs import visible
 from jobsync.runner.job import ItemStatus, Report
 from jobsync.wiring import Tools
 from jobsync.wiring import easycars as wiring
@@ -49,32 +50,27 @@ def stock_sync(
         )
 
     def tell(report: Report, items: run.Items) -> None:
-        _print(report, items, dry_run=dry_run, scheduled=scheduled)
+        idle = "no dealership is due: jobsync schedule show has the next slots" if scheduled else _NOBODY
+        _print(items, empty=idle if report.exit_code is ExitCode.DONE else "no dealership was reached")
+        for item in items:
+            if why := _why(item, dry_run=dry_run):
+                say(f"{item['dealership_id']} {item['name']}: {why}")
+        for item in items:
+            _print_plan(item)
+        run.print_verdict(report, dry_run=dry_run)
 
     work = run.Command(STOCK_SYNC, prepare, item_json, tell)
     return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json, dry_run=dry_run)
 
 
-def _print(report: Report, items: run.Items, *, dry_run: bool, scheduled: bool) -> None:
+def _print(items: run.Items, *, empty: str) -> None:
     items.sort(key=lambda item: item["dealership_id"])
     numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
-    print_table(
-        ["dealership", "status", *numbers],
-        [[f"{item['dealership_id']} {item['name']}", item["status"], *(item[n] for n in numbers)] for item in items],
-        empty="no dealership was reached"
-        if report.exit_code is not ExitCode.DONE
-        else "no dealership is due: jobsync schedule show has the next slots"
-        if scheduled
-        else "no dealership is eligible",
-    )
-    for item in items:
-        if why := _why(item, dry_run=dry_run):
-            say(f"{item['dealership_id']} {item['name']}: {why}")
-    if dry_run:
-        _print_plan(items)
-    run.print_verdict(report, dry_run=dry_run)
+    told = [{**item, "dealership": f"{item['dealership_id']} {item['name']}"} for item in items]
+    print_table(["dealership", "status", *numbers], told, empty=empty)
 
 
+_NOBODY = "no dealership is eligible"
 _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
 
 
@@ -93,8 +89,6 @@ _REASONS = {
     "no_credentials": "no credentials: jobsync credentials set",
     "auto_sync_off": "switched off",
 }
-
-
 _HOLDS = {
     "limit": "too many would go",
     "drain": "too many would go within a week",
@@ -116,15 +110,14 @@ def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
     return f"{told}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync holds list'}"
 
 
-def _print_plan(items: run.Items) -> None:
-    for item in items:
-        told = [
-            {"reason": None, **entry, "stock number": entry["stock_number"], "changes": _changes(entry)}
-            for entry in item.get("plan", [])
-        ]
-        if told:
-            columns = ["stock number", "action", "changes", "reason"]
-            print_table(columns, told, title=f"{item['dealership_id']} {item['name']}")
+def _print_plan(item: dict[str, Any]) -> None:
+    told = [
+        {"reason": None, **entry, "stock number": entry["stock_number"], "changes": _changes(entry)}
+        for entry in item.get("plan", [])
+    ]
+    if told:
+        columns = ["stock number", "action", "changes", "reason"]
+        print_table(columns, told, title=f"{item['dealership_id']} {item['name']}")
 
 
 def _changes(entry: dict[str, Any]) -> str:
@@ -133,5 +126,4 @@ def _changes(entry: dict[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
-    text = str(value) if value is not None else "nothing"
-    return text if len(text) <= 40 else text[:39] + "…"
+    return visible("nothing" if value is None else value, most=40)

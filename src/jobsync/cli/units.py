@@ -88,7 +88,7 @@ def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
     paths = disk.uninstall(root)
     print_table(["file", ""], [[path, "removed"] for path in paths], empty="nothing is installed")
     for path in disk.find_unknown(root):
-        say(f"{path} is left: unknown to this version; if it is not yours: {_removal(Path(path).name, path)}")
+        say(f"{path} is left: {_unknown(path)}")
     disk.reload(root)
 
 
@@ -103,8 +103,7 @@ def diff(tools: Tools, root: Root = _SYSTEM, executable: Executable = None) -> A
             if file.state is disk.FileState.DROP_IN:
                 say(f"{file.path}: yours, and in force beside ours")
             elif file.state is disk.FileState.UNKNOWN:
-                name = Path(file.path).name
-                say(f"{file.path}: unknown to this version; if it is not yours: {_removal(name, file.path)}")
+                say(f"{file.path}: {_unknown(file.path)}")
             elif file.diff:
                 write(file.diff)
             elif file.state is not disk.FileState.SAME:
@@ -114,5 +113,6 @@ def diff(tools: Tools, root: Root = _SYSTEM, executable: Executable = None) -> A
     return Answer([vars(file) for file in files], tell, code)
 
 
-def _removal(name: str, path: str) -> str:
-    return f"systemctl disable --now {name}; rm {path}; systemctl daemon-reload"
+def _unknown(path: str) -> str:
+    removal = f"systemctl disable --now {Path(path).name}; rm {path}; systemctl daemon-reload"
+    return f"unknown to this version; if it is not yours: {removal}"

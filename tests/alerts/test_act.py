@@ -21,11 +21,11 @@ from jobsync.alerts.units import UnitFailure
 from jobsync.causes import Cause
 from jobsync.db.engine import Database
 from jobsync.hostname import host_name
+from jobsync.wiring.upkeep import RETENTION
 from jobsync.wiring.watched import WATCHED
 from tests.watch.support import (
     HOSTILE,
     NOW,
-    RETENTION,
     Memory,
     add_dealership,
     add_run,

@@ -25,10 +25,8 @@ from jobsync.alerts.post import NotSent
 from jobsync.errors import Unavailable
 from jobsync.watch.model import Snapshot
 from jobsync.watch.snapshot import read_snapshot
-from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED
 
-RETENTION = Tools({}).retention
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
 

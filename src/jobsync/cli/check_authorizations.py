@@ -23,8 +23,8 @@ from jobsync.cli.run import (
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.runner.job import Report
-from jobsync.sri.job import item_json
-from jobsync.wiring.sri import check_authorizations as check_work
+from jobsync.sri.job import CheckAuthorizations, item_json
+from jobsync.wiring.sri import make_client
 
 
 def check_authorizations(
@@ -48,8 +48,8 @@ def check_authorizations(
     def prepare() -> Make:
         if scheduled and keys:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key")
-        return lambda settings: check_work(
-            tools, settings, access_keys=keys, tenants=tenants, limit=limit, every=not scheduled
+        return lambda settings: CheckAuthorizations(
+            make_client(tools, settings), settings, keys, tenants, limit, every=not scheduled
         )
 
     def tell(report: Report, items: Items) -> None:

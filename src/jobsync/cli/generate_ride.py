@@ -23,10 +23,9 @@ from jobsync.cli.run import (
 )
 from jobsync.errors import UsageProblem
 from jobsync.jobs import GENERATE_RIDE
-from jobsync.ride.job import item_json
+from jobsync.ride.job import GenerateRide, item_json
 from jobsync.runner.job import Report
-from jobsync.wiring.ride import generate_ride as ride_work
-from jobsync.wiring.ride import storage_of
+from jobsync.wiring.ride import document_in, storage_of
 
 
 def generate_ride(
@@ -58,9 +57,10 @@ def generate_ride(
         if force and not (keys or tenants):
             raise UsageProblem("--force renders anew: say whose with --tenant, or which with --access-key")
         storage = storage_of(tools)  # a missing setting is named before anything else
-        return lambda settings: ride_work(
-            settings,
+        return lambda settings: GenerateRide(
             storage,
+            settings,
+            document_in,
             access_keys=keys,
             tenants=tenants,
             force=force,

@@ -18,6 +18,7 @@ from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, judge_health
+from jobsync.wiring.upkeep import RETENTION
 from jobsync.wiring.watched import WATCHED, look
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     done = do_health(
         lambda: (tools.database, tools.engine),
         WATCHED,
-        tools.retention,
+        RETENTION,
         channels,
         tools.environ,
         wait=tools.wait,

@@ -101,7 +101,7 @@ _BY_SLOT = """
 _RUN = "id AS run_id, job, status, exit_code, trigger, host, started_at, finished_at, counts, error"
 _RUNS = f"""
     SELECT r.*, (SELECT count(*) FROM job_items i WHERE i.run_id = r.run_id) AS items_all, (
-        SELECT coalesce(jsonb_agg(i), '[]') FROM (
+        SELECT jsonb_agg(i) FROM (
             SELECT item_key, label, status, attempt, duration_ms, counts, error FROM job_items
             WHERE run_id = r.run_id
             ORDER BY array_position(ARRAY['crashed', 'failed', 'held', 'partial', 'running', 'skipped'], status), id
@@ -140,7 +140,7 @@ def read_history(
         by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
         sections=read_past(connection, watched, days),
-        runs=tuple(rows_of(connection, _RUNS, window)),
+        runs=tuple({**run, "items": run["items"] or ()} for run in rows_of(connection, _RUNS, window)),
         alerts=tuple(rows_of(connection, told)),
         moments=tuple(
             moment for each in watched if section and row for moment in each.lately(connection, section.name, row, days)

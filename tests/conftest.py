@@ -36,6 +36,11 @@ settings.register_profile(
 settings.load_profile("jobsync")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: half of the tests' time is waits for servers, for silence, for other processes."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - each run has a folder of its own there
 _ROOM = 4 << 30
 

@@ -14,7 +14,7 @@ import jobsync
 from jobsync.cli.app import COMMANDS
 
 ROOT = Path(jobsync.__file__).parent
-SANDBOX_COMMANDS = ("commands", "demo", "demo_documents", "seed")
+SANDBOX_COMMANDS = ("commands", "demo", "seed")
 SLICES = ("easycars", "sri", "ride")
 FILES = {
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path

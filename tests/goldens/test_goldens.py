@@ -28,9 +28,8 @@ from jobsync.cli.app import app
 from jobsync.db import migrate
 from jobsync.db.audit import actor
 from jobsync.sandbox import demo
-from jobsync.sandbox.demo_documents import cast
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import default_scenario
+from jobsync.sandbox.scenario import Scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
 from jobsync.watch import snapshot
@@ -160,11 +159,11 @@ class OneByOne(demo.Show):
 def demo_environ(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a database that the demo was played on."""
     folder = tmp_path_factory.mktemp("demo")
-    service, documents = EasyCarsSandbox(default_scenario()), cast()
+    service, documents = EasyCarsSandbox(Scenario()), demo.submitted()
     for url in _fresh(server_url, template):
         with (
             serve(service) as cars,
-            serve(SriSandbox(documents.scenario), path="") as taxes,
+            serve(SriSandbox(demo.decisions(documents)), path="") as taxes,
             redirect_stdout(StringIO()),
         ):
             environ = demo.addresses(url, easycars=cars.url, sri=taxes.url, storage=folder / "rides")

@@ -6,22 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from jobsync.sandbox import demo
 from jobsync.sandbox.demo import command_here
-from jobsync.sandbox.demo_documents import cast, play_documents
-
-# --- the demonstration -----------------------------------------------------------------------------------------------
 
 
 def test_demo_leaves_only_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run needs for itself does not stay in the folder that people open."""
-    chosen = cast()
+    documents = demo.submitted()
 
-    class Shows:
+    class Shows(demo.Show):
         def command(self, *arguments: str, expect: int = 0) -> None:
             assert expect == 0
             if arguments == ("generate-ride",):
                 (tmp_path / "rides" / ".unfinished").mkdir(parents=True)
-                for one in chosen.documents:
+                for one in documents:
                     (tmp_path / "rides" / f"{one.key}_ride.pdf").touch()
 
         def ask(self, *arguments: str, stdin: str | None = None) -> object:
@@ -29,7 +27,7 @@ def test_demo_leaves_only_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
 
-    play_documents(Shows(), chosen, tmp_path / "submitted", tmp_path / "rides")
+    demo._play_documents(Shows(None, {}), documents, tmp_path / "submitted", tmp_path / "rides")
 
     assert [path.name for path in (tmp_path / "rides").iterdir() if not path.name.endswith("_ride.pdf")] == []
 

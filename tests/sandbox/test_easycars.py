@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 from wsgiref.validate import validator
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import Behaviour, Client, Dealer, Scenario, ScenarioFeed, ScenarioNight, default_scenario
+from jobsync.sandbox.scenario import Behaviour, Body, Client, Dealer, Night, Scenario
 from jobsync.sandbox.serve import serve
 from tests.sandbox.differences import expected_differences
 
@@ -168,7 +168,7 @@ def test_yard_code_filters(play: Play) -> None:
 
 def test_wrong_yard_item_ignores_the_filter(play: Play) -> None:
     """The oddity of another yard is sent whatever yard is asked for."""
-    caller = play(dealer=replace(DEALER, nights={1: ScenarioNight(oddities=("wrong_yard",))}))
+    caller = play(dealer=replace(DEALER, nights={1: Night(oddities=("wrong_yard",))}))
 
     assert {item["YardCode"] for item in caller.stock(YardCode="100").values()} == {"100", "ELSEWHERE"}
 
@@ -251,7 +251,7 @@ def test_dropped_connection_has_no_answer(play: Play) -> None:
 
 def test_garbage_is_sent_as_it_is(play: Play) -> None:
     """The given bytes come, declared as JSON."""
-    answer = play(Behaviour("garbage", raw=b"\xff\x00{")).ask()
+    answer = play(Behaviour("garbage", hex=b"\xff\x00{".hex())).ask()
 
     assert answer.content == b"\xff\x00{"
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -280,8 +280,8 @@ def test_slow_answers_late(play: Play) -> None:
 
 def test_drip_comes_piece_by_piece(play: Play) -> None:
     """A dripping body arrives in small pieces over time, complete at the end."""
-    feed = ScenarioFeed(body=b'{"StockList":[],"Code":0,"ErrorMessage":null}')
-    caller = play(Behaviour("drip", bytes_per_second=150), dealer=replace(DEALER, feed=feed))
+    feed = Body(b'{"StockList":[],"Code":0,"ErrorMessage":null}')
+    caller = play(Behaviour("drip", bytes_per_second=150), dealer=replace(DEALER, vehicles=None, body_file=feed))
     body = {"AccountNumber": "EC900001", "AccountSecret": "account-secret"}
     bearer = {"Authorization": f"Bearer {caller.token()}"}
     started = time.monotonic()
@@ -291,7 +291,7 @@ def test_drip_comes_piece_by_piece(play: Play) -> None:
 
     assert len(pieces) >= 2
     assert time.monotonic() - started > 0.15
-    assert b"".join(pieces) == feed.body
+    assert b"".join(pieces) == feed.raw
 
 
 @pytest.mark.parametrize(("kind", "status"), [("expired_token_once", 200), ("unauthorized_401_once", 401)])
@@ -319,7 +319,7 @@ def test_token_requests_misbehave_too(play: Play) -> None:
 
 def test_odd_text_reaches_the_wire(play: Play) -> None:
     """NaN, a lone surrogate's escape and a NUL's escape come through unaltered."""
-    odd = ScenarioNight(oddities=("nan_price", "lone_surrogate", "nul_character"))
+    odd = Night(oddities=("nan_price", "lone_surrogate", "nul_character"))
     content = play(dealer=replace(DEALER, nights={1: odd})).ask().content
 
     assert all(text in content for text in (b'"Price":NaN', rb"\ud83d", rb"\u0000"))
@@ -371,9 +371,8 @@ def test_in_process_and_by_the_book() -> None:
 
 def test_demo_over_two_nights() -> None:
     """The demo's six dealers show what they are there for, with the credentials that are to be stored."""
-    scenario = default_scenario()
+    scenario = Scenario()
     app = EasyCarsSandbox(scenario)
-    app.prepare()
     outcome: dict[int, list[object]] = {}
     with serve(app) as served, httpx.Client(base_url=served.url, trust_env=False) as http:
         for night in (1, 2):

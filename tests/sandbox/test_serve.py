@@ -15,7 +15,7 @@ import pytest
 
 from jobsync.errors import UsageProblem
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import Behaviour, Client, Dealer, Scenario, default_scenario
+from jobsync.sandbox.scenario import Behaviour, Client, Dealer, Scenario
 from jobsync.sandbox.serve import ServeProblem, serve
 
 COMMAND = "import sys; from pathlib import Path; from jobsync.sandbox.serve import serve_forever; "
@@ -27,7 +27,7 @@ def _threads() -> set[threading.Thread]:
 
 def test_connections_are_kept_alive() -> None:
     """Many requests travel over one connection."""
-    app = EasyCarsSandbox(default_scenario())
+    app = EasyCarsSandbox(Scenario())
     with serve(app) as served, httpx.Client(base_url=served.url, trust_env=False) as http:
         ports = set()
         for _ in range(3):
@@ -72,14 +72,14 @@ def test_closing_leaves_no_thread_and_cuts_what_waits() -> None:
 
 def test_close_twice() -> None:
     """A second close does nothing."""
-    served = serve(EasyCarsSandbox(default_scenario()))
+    served = serve(EasyCarsSandbox(Scenario()))
     served.close()
     served.close()
 
 
 def test_port_in_use_is_a_usage_error() -> None:
     """A taken port, one that cannot be, and another machine's address are told in one sentence."""
-    app = EasyCarsSandbox(default_scenario())
+    app = EasyCarsSandbox(Scenario())
     with serve(app) as served:
         port = int(served.origin.rsplit(":", 1)[1])
         with pytest.raises(UsageProblem, match=f"cannot listen on 127.0.0.1 port {port}: Address already in use"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from jobsync.sandbox.fields import FIELDS
 from jobsync.sandbox.oddities import HUGE_BYTES, ODDITIES, WRONG_YARD, odd_items, odd_stock_number
-from jobsync.sandbox.scenario import Dealer, ScenarioFeed, ScenarioNight, default_scenario
+from jobsync.sandbox.scenario import Body, Dealer, Items, Night, Scenario
 from jobsync.sandbox.stock import entries_on, vehicles_on
 from tests.sandbox.differences import expected_differences
 
@@ -67,7 +67,7 @@ def test_differences_of_one_night_with_itself_are_none() -> None:
 
 def test_a_raw_body_has_no_differences() -> None:
     """What is not a list of items cannot be compared, and that is said."""
-    raw = replace(DEALER, nights={2: ScenarioNight(feed=ScenarioFeed(body=b"{}"))})
+    raw = replace(DEALER, nights={2: Night(body_file=Body(b"{}"))})
 
     with pytest.raises(ValueError, match="raw body on night 2"):
         expected_differences(raw, 1, 2)
@@ -81,7 +81,7 @@ def test_small_lots_live_for_many_nights(vehicles: int) -> None:
 
 def test_demo_dealers_show_every_difference() -> None:
     """The two sound demo dealers have something added, removed, changed and sold on night 2, one price among it."""
-    scenario = default_scenario()
+    scenario = Scenario()
     for dealer in scenario.dealers[:2]:
         differences = expected_differences(dealer, 1, 2)
         before = {vehicle["StockNumber"]: vehicle["Price"] for vehicle in vehicles_on(dealer, 1)}
@@ -92,7 +92,7 @@ def test_demo_dealers_show_every_difference() -> None:
 
 
 def _odd(name: str) -> list[bytes]:
-    night = ScenarioNight(oddities=(name,))
+    night = Night(oddities=(name,))
     entries = entries_on(replace(DEALER, vehicles=3, nights={1: night}), 1)
     return [entry.text for entry in entries[3:]]
 
@@ -150,8 +150,8 @@ def test_missing_fields_are_missing() -> None:
 
 def test_oddities_need_no_stock() -> None:
     """Oddities can be sent by a dealer without vehicles, and by one whose items are written down."""
-    empty = replace(DEALER, vehicles=0, nights={1: ScenarioNight(oddities=("nan_price",))})
-    listed = replace(empty, feed=ScenarioFeed(items=(b"{}",)))
+    empty = replace(DEALER, vehicles=0, nights={1: Night(oddities=("nan_price",))})
+    listed = replace(empty, vehicles=None, items=Items([b"{}"]))
 
     assert [len(entries_on(dealer, 1)) for dealer in (empty, listed)] == [1, 2]
     assert odd_items("nan_price", vehicles_on(DEALER, 1)[0])

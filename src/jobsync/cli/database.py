@@ -36,7 +36,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
         found = migrate.schema_status(engine)
     document = {
         "current": found.current,
-        "head": found.head,
+        "head": migrate.HEAD,
         "up_to_date": found.up_to_date,
         "pending": list(found.pending),
     }

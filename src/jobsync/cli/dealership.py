@@ -9,13 +9,12 @@ import typer
 from jobsync.cli.options import DealershipId, Json, group, transaction
 from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, say, show, with_pause
 from jobsync.cron import is_zone, problem_of_cron, text_of_cron
-from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
+from jobsync.db.statements import read_now
 from jobsync.easycars import registry
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain, visible
 from jobsync.phrases import local_stamp, pause_end
-from jobsync.runner.run import database_now
 
 app = group("Dealerships: whom we sync, and when.")
 
@@ -191,7 +190,7 @@ def schedule(
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:
             registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
-        rows = registry.list_schedules(connection, database_now(driver(connection)))
+        rows = registry.list_schedules(connection, read_now(connection))
         [row] = [row for row in rows if row["dealership_id"] == dealership_id]
     show(row, as_json=as_json, otherwise=lambda: print_facts(_planned(row)))
 

@@ -16,12 +16,12 @@ from jobsync.cli.output import print_json, print_table, say
 from jobsync.cli.ping import ping_end, ping_start
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
-from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.jobs import BY_NAME, Job
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemResult, Report, RunStatus
 from jobsync.runner.record import limit_waits, say_disabled_again_at
-from jobsync.runner.run import JobWork, Request, database_now, disabled_report, idle_report, run_dry, run_job
+from jobsync.runner.run import JobWork, Request, database_now, disabled_report, run_dry, run_job
 from jobsync.wiring import Tools
 
 Wait = Annotated[
@@ -118,7 +118,8 @@ def _run(
         if scheduled and not dry_run:
             due = work.if_due(connection)
             if due is None:
-                return idle_report(job.name)
+                get_logger().debug("run.nothing_due", job=job.name)
+                return Report(job.name, RunStatus.SUCCEEDED, ExitCode.DONE)  # no row is opened, no lock taken
             work = due
         work.require_ready(connection)
     if dry_run:

@@ -9,12 +9,12 @@ import typer
 from jobsync.cli.options import Json, group, transaction
 from jobsync.cli.output import excerpts, print_table, show
 from jobsync.db.engine import driver
+from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.easycars import registry
 from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import complain
 from jobsync.phrases import local_stamp, pause_end
-from jobsync.runner.run import database_now
 
 app = group("When each dealership is synced next.")
 
@@ -28,7 +28,7 @@ def schedule() -> None:
 def show_(context: typer.Context, as_json: Json = False) -> None:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
     with transaction(context) as connection:
-        rows = registry.list_schedules(connection, database_now(driver(connection)))
+        rows = registry.list_schedules(connection, read_now(connection))
         on = read_system_settings(driver(connection)).switch(STOCK_SYNC.switch)
     if not on:
         complain(f"jobsync: {STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING
 
 from jobsync.causes import Cause
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
@@ -87,7 +87,7 @@ def meaning_of(code: str, text: str) -> JobsyncError:
         return (LoginRefused if code.startswith("28") else ConfigurationProblem)(
             f"database: {meaning} ({code}): {text}", cause=Cause.DATABASE_LOGIN_REFUSED
         )
-    if code.startswith(_POOLERS):
+    if is_poolers(code):
         return PoolerRefusal(f"database: refused by a pooler ({code}): {text}")
     return (NoRoom if code == _FULL else Unavailable)(f"database: {text} ({code})")
 
@@ -103,11 +103,10 @@ def why_read_only(connection: Connection) -> JobsyncError | None:
     standby = info.parameter_status("in_hot_standby")
     read_only = info.parameter_status("default_transaction_read_only")
     if standby is None or read_only is None:  # a pooler does not pass on what the server reported
-        standby, read_only = _ask_row(
-            connection,
+        [(standby, read_only)] = connection.execute(
             "SELECT CASE WHEN pg_is_in_recovery() THEN 'on' ELSE 'off' END,"
-            " current_setting('default_transaction_read_only')",
-        )
+            " current_setting('default_transaction_read_only')"
+        ).fetchall()
     if standby == "on":
         return Standby(
             f"database: the server {_where(connection)} is a standby, which takes no writes until it is promoted;"
@@ -115,19 +114,12 @@ def why_read_only(connection: Connection) -> JobsyncError | None:
         )
     if read_only != "on":
         return None
-    source, role, database = _ask_row(
-        connection,
+    [(source, role, database)] = connection.execute(
         "SELECT source, quote_ident(session_user), quote_ident(current_database())"
-        " FROM pg_settings WHERE name = 'default_transaction_read_only'",
-    )
+        " FROM pg_settings WHERE name = 'default_transaction_read_only'"
+    ).fetchall()
     what, remedy = (part.format(role=role, database=database) for part in _READ_ONLY.get(source, _READ_ONLY_SERVER))
     return ReadOnly(f"database: {visible(what)} set read-only (default_transaction_read_only is on); {visible(remedy)}")
-
-
-def _ask_row(connection: Connection, question: LiteralString) -> tuple[Any, ...]:
-    row = connection.execute(question).fetchone()
-    assert row is not None  # noqa: S101 - SELECT of functions, or of a setting that every server has
-    return tuple(row)
 
 
 def _where(connection: Connection) -> str:

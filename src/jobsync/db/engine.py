@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -19,18 +17,21 @@ from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
 from psycopg.types.json import set_json_loads
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from jobsync import libpq, schema_name
 from jobsync.causes import Cause
 from jobsync.db import silence
 from jobsync.db.causes import NoRoom, ReadOnly, Standby, is_poolers, meaning_of, why_no_writes, why_read_only
 from jobsync.db.jsonb import read_json
-from jobsync.db.pool import ROOM_WITHIN_S, PatientPool
 from jobsync.errors import ConfigurationProblem, JobsyncError, Unavailable
 from jobsync.logs import visible
 
 _PREPARED_AFTER = 3
+ROOM_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.2
 LOCK_WITHIN_S = 5  # for commands that people wait for; our own transactions hold no lock for that long
 _QUOTED = re.compile('"[^"]*"')
 # What a value of the URL is wrong in is said by libpq itself, before it asks any server; it has no code for that, and
@@ -57,7 +58,7 @@ def connect(
     writes: bool = False,
     patience: silence.Patience | None = None,
     schema: str = schema_name.DEFAULT,
-    **parameters: Any,
+    options: str = "",
 ) -> silence.Connection:
     """
     Open one direct connection; with several hosts in the URL to the one that takes writes, unless the URL says else.
@@ -69,7 +70,7 @@ def connect(
         writes: refuse a session that cannot write.
         patience: how long it waits for a word of the server; its own by default.
         schema: the one that holds our tables. The connection only knows it; the engine's transactions use it.
-        parameters: further libpq parameters; they win over the URL's, but `options` joins the URL's own.
+        options: of the server's session, beside the URL's own.
 
     Raises:
         Unavailable: there is no answer, or the server takes no connection now.
@@ -78,13 +79,13 @@ def connect(
         ReadOnly: (with `writes`) the session was set so that it cannot write.
     """
     given = _read_url(url)
-    if "options" in parameters and given.get("options"):
-        parameters["options"] = f"{given['options']} {parameters['options']}"
+    if options:
+        given["options"] = f"{given.get('options') or ''} {options}"
     if len(_each_host(given)) > 1 and "PGTARGETSESSIONATTRS" not in os.environ:
         given = {"target_session_attrs": "read-write", **given}
     if re.fullmatch(r" *(0+|-\d+) *", str(given.get("connect_timeout", ""))):
         given["connect_timeout"] = _CONNECT_S  # to libpq it means for ever
-    merged = {**_NETWORK, **given, "application_name": application_name, **parameters, "client_encoding": "utf8"}
+    merged = {**_NETWORK, **given, "application_name": application_name, "client_encoding": "utf8"}
     connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
     connection.patience = patience or silence.Patience()
     connection.schema = schema
@@ -95,7 +96,9 @@ def connect(
         _agree_on_texts(connection)
         if not connection.autocommit:
             connection.commit()
-        _read_every_value(connection)
+        connection.adapters.register_loader("timestamptz", _Instant)
+        connection.adapters.register_loader("timestamptz", _BinaryInstant)
+        set_json_loads(read_json, connection)
     except psycopg.Error as error:
         connection.close()
         raise problem_of(error) or Unavailable(f"database: {visible(error, most=500)}") from None
@@ -214,11 +217,9 @@ def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
     said = connection.info.parameter_status
     encoding = said("server_encoding") or "UTF8"
     if encoding != "UTF8":
-        name = connection.info.dbname
-        connection.close()
         raise ConfigurationProblem(
-            f"database {visible(name, most=80)}: its encoding is {encoding}, jobsync needs UTF8; make another:"
-            " createdb -E UTF8 -T template0 -O ROLE NAME"
+            f"database {visible(connection.info.dbname, most=80)}: its encoding is {encoding}, jobsync needs UTF8;"
+            " make another: createdb -E UTF8 -T template0 -O ROLE NAME"
         )
     # SET, for poolers refuse these as parameters of the connection; those who ask (pgbouncer does) keep them apart
     styles = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
@@ -238,62 +239,53 @@ def passwords_in(url: str) -> list[str]:
     return [str(given[name]) for name in ("password", "sslpassword") if given.get(name)]
 
 
-def _read_every_value(connection: psycopg.Connection[Any]) -> None:
-    """Read JSON by our own reader, and an instant that Python cannot hold (infinity) as the nearest that it can."""
-    ends = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
-
-    class Text(TimestamptzLoader):
-        def load(self, data: Any) -> datetime:
-            try:
-                return super().load(data).astimezone(UTC)
-            except (DataError, OverflowError, ValueError):
-                return ends[not bytes(data).startswith(b"-") and not bytes(data).endswith(b"BC")]
-
-    class Binary(TimestamptzBinaryLoader):
-        def load(self, data: Any) -> datetime:
-            try:
-                return super().load(data).astimezone(UTC)
-            except (DataError, OverflowError, ValueError):
-                return ends[bytes(data)[0] < 128]  # a signed number of microseconds, highest byte first
-
-    connection.adapters.register_loader("timestamptz", Text)
-    connection.adapters.register_loader("timestamptz", Binary)
-    set_json_loads(read_json, connection)
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 
-def make_engine(
-    open_connection: Callable[[], psycopg.Connection[Any]], *, connections: int = 5, lock_timeout_s: float | None = None
-) -> Engine:
-    """
-    Return an engine with a pool of at most `connections`, opened when they are needed; the last used goes first.
+def _nearest(load: Callable[[Any], datetime], data: Any, *, late: bool) -> datetime:
+    """Read an instant; one that Python cannot hold (infinity) as the nearest that it can."""
+    try:
+        return load(data).astimezone(UTC)
+    except (DataError, OverflowError, ValueError):
+        return _LAST if late else _FIRST
 
-    Args:
-        lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
-    """
-    engine = create_engine(
-        "postgresql+psycopg://",
-        creator=open_connection,
-        poolclass=PatientPool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=ROOM_WITHIN_S,
-        pool_use_lifo=True,
-        pool_reset_on_return=None,  # _take_back does it
-        use_native_hstore=False,
-    )
-    event.listen(engine, "checkout", _refuse_dead)
-    event.listen(engine, "reset", _take_back)
 
-    def begin(connection: Connection) -> None:
-        """Say what holds for each transaction, of jobs and of commands: all of them begin here."""
-        lent = driver(connection)
-        statements = [schema_name.use_schema(schema_name.schema_of(lent))]  # LOCAL: a pooler may stand between
-        if lock_timeout_s is not None:
-            statements.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
-        _begin(lent, statements)
+class _Instant(TimestamptzLoader):
+    def load(self, data: Any) -> datetime:
+        text = bytes(data)
+        return _nearest(super().load, data, late=not text.startswith(b"-") and not text.endswith(b"BC"))
 
-    event.listen(engine, "begin", begin)
-    return engine
+
+class _BinaryInstant(TimestamptzBinaryLoader):
+    def load(self, data: Any) -> datetime:
+        return _nearest(super().load, data, late=bytes(data)[0] < 128)  # a signed number, highest byte first
+
+
+class PatientPool(QueuePool):
+    """SQLAlchemy's queue of connections; with a role's limit below its size, threads share what the server grants."""
+
+    def connect(self) -> PoolProxiedConnection:
+        """
+        Return a connection of the pool.
+
+        Raises:
+            Unavailable: none has become free for half a minute, or none could be opened.
+        """
+        try:
+            return super().connect()
+        except NoRoom:
+            # one of ours comes back soon; it is taken then, instead of one more
+            waiting = Retrying(
+                retry=retry_if_exception(
+                    lambda error: isinstance(error, NoRoom) and self.checkedout() + self.checkedin() > 0
+                ),
+                stop=stop_after_delay(ROOM_WITHIN_S),
+                wait=wait_fixed(_LOOK_EVERY_S),
+                reraise=True,
+            )
+            return waiting(super().connect)
+        except PoolTimeout:
+            raise Unavailable(f"database: no work connection has become free for {self.timeout():g} s") from None
 
 
 def _begin(connection: silence.Connection, statements: Sequence[str]) -> None:
@@ -333,24 +325,6 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
                 connection.detach()
 
 
-def _name_blockers(connection: psycopg.Connection[Any], open_another: Callable[[], psycopg.Connection[Any]]) -> None:
-    """Have a statement that waited too long for a lock say who holds it; ours is broken by then, another one asks."""
-
-    class Cursor(psycopg.Cursor[Any]):
-        def execute(self, *arguments: Any, **more: Any) -> Any:
-            try:
-                return super().execute(*arguments, **more)
-            except psycopg.errors.LockNotAvailable as error:
-                row = None
-                with suppress(psycopg.Error, JobsyncError), open_another() as other:
-                    row = other.execute(_BLOCKER).fetchone()
-                if row is None:
-                    raise
-                raise Unavailable(_blocked(*row)) from error
-
-    connection.cursor_factory = Cursor
-
-
 # Who keeps even readers, then who keeps writers from a table; the longest transaction first.
 _BLOCKER = """
     SELECT c.relname, l.pid, coalesce(nullif(a.application_name, ''), 'a program without a name'),
@@ -364,18 +338,35 @@ _BLOCKER = """
 """
 
 
-def _blocked(table: str, pid: int, program: str, role: str, state: str, since_s: int | None) -> str:
+def _who_blocks(session: silence.Connection) -> Unavailable | None:
+    """Return what a wait for a lock that was too long means, None where no table is locked."""
+    row = None
+    with suppress(psycopg.Error), silence.Connection.connect(session.conninfo, autocommit=True) as other:
+        other.patience = session.patience
+        row = other.execute(_BLOCKER).fetchone()
+    if row is None:
+        return None
+    table, pid, program, role, state, since_s = row
     since = f" since {since_s} s" if since_s is not None else ""
-    return (
+    return Unavailable(
         f"database: table {visible(table, most=80)} is locked{since} by backend {pid} ({visible(program, most=80)},"
         f" role {visible(role, most=80)}, {state}); wait, or end it: SELECT pg_terminate_backend({pid})"
     )
 
 
-def _refuse_dead(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
-    """Have SQLAlchemy's pool replace a connection that the server has ended meanwhile."""
-    if not _lives(connection):
-        raise DisconnectionError
+def _refuse_dead(connection: silence.Connection, _record: object, _proxy: object) -> None:
+    """
+    Have SQLAlchemy's pool replace a connection that the server has ended, while its item was out in the network.
+
+    The end shows on the socket, be it the server's farewell or the kernel's keepalive; asking the server each time
+    would cost every transaction a round trip.
+    """
+    try:
+        if connection.has_word():
+            connection.execute("SELECT 1")
+            connection.rollback()
+    except psycopg.Error:
+        raise DisconnectionError from None
 
 
 def _take_back(connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _state: object) -> None:
@@ -388,24 +379,6 @@ def _take_back(connection: psycopg.Connection[Any], record: ConnectionPoolEntry,
         connection.rollback()
     except psycopg.Error as error:
         record.invalidate(error)
-
-
-def _lives(connection: psycopg.Connection[Any]) -> bool:
-    """
-    Whether the server has not ended an idle connection, while its item was out in the network for example.
-
-    The end shows on the socket, be it the server's farewell or the kernel's keepalive; asking the server each time
-    would cost every transaction a round trip.
-    """
-    try:
-        watch = select.poll()
-        watch.register(connection.fileno(), select.POLLIN)  # and a hang-up, unasked
-        if watch.poll(0):
-            connection.execute("SELECT 1")
-            connection.rollback()
-    except psycopg.Error:
-        return False
-    return True
 
 
 @contextmanager
@@ -426,10 +399,12 @@ def problem_of(error: Exception) -> JobsyncError | None:
     """Return what a database error means to an operator, None if it is no such error or a bug."""
     cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps the driver's
     words = visible(str(cause).partition("\n")[0], most=300)
+    session: silence.Connection | None = getattr(cause, "session", None)
     if isinstance(cause, errors.ReadOnlySqlTransaction):
-        session = getattr(cause, "session", None)
         return why_no_writes(session, words)
     if isinstance(cause, errors.LockNotAvailable):
+        if session is not None and session.names_blockers and (problem := _who_blocks(session)) is not None:
+            return problem
         where = f" {visible(cause.diag.context, most=200)}" if cause.diag.context else ""
         return Unavailable(
             f"database: another session keeps locked what was to be written{where};"
@@ -479,25 +454,26 @@ class Database:
         self.url = url
         self.lock_url = lock_url or url
         self.schema = schema
+        self.patience = silence.Patience()  # of each of its connections
         self._engines: list[Engine] = []
-
-    @cached_property
-    def patience(self) -> silence.Patience:
-        """How long each connection waits for a word of the server."""
-        return silence.Patience()
 
     def engine(
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
     ) -> Engine:
-        """Return a new engine for a command; it is closed with the database."""
+        """
+        Return a new engine for a command; it is closed with the database.
 
-        def open_connection() -> psycopg.Connection[Any]:
+        Args:
+            connections: at most so many, opened when they are needed.
+            lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
+        """
+
+        def open_connection() -> silence.Connection:
             connection = self.direct(application_name=application_name, autocommit=False)
-            if lock_timeout_s is not None:
-                _name_blockers(connection, lambda: self.direct(application_name=application_name))
+            connection.names_blockers = lock_timeout_s is not None
             return connection
 
-        return self._keep(make_engine(open_connection, connections=connections, lock_timeout_s=lock_timeout_s))
+        return self._make_engine(open_connection, connections, lock_timeout_s)
 
     def job_engine(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Engine:
         """
@@ -509,37 +485,42 @@ class Database:
         """
         prepare = prepare and self.url == self.lock_url
 
-        def open_connection() -> psycopg.Connection[Any]:
+        def open_connection() -> silence.Connection:
             connection = self.direct(application_name=application_name, autocommit=False, prepare=prepare, writes=True)
             connection.isolation_level = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
             return connection
 
-        return self._keep(make_engine(open_connection, connections=connections))
+        return self._make_engine(open_connection, connections)
 
-    def _keep(self, engine: Engine) -> Engine:
+    def _make_engine(
+        self, creator: Callable[[], silence.Connection], connections: int, lock_timeout_s: float | None = None
+    ) -> Engine:
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=creator,
+            poolclass=PatientPool,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=ROOM_WITHIN_S,
+            pool_use_lifo=True,
+            pool_reset_on_return=None,  # _take_back does it
+            use_native_hstore=False,
+        )
+        statements = [schema_name.use_schema(self.schema)]  # LOCAL: a pooler may stand between
+        if lock_timeout_s is not None:
+            statements.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
+        event.listen(engine, "checkout", _refuse_dead)
+        event.listen(engine, "reset", _take_back)
+        # each transaction, of jobs and of commands, begins here
+        event.listen(engine, "begin", lambda connection: _begin(driver(connection), statements))
         self._engines.append(engine)
         return engine
 
-    def direct(
-        self,
-        *,
-        application_name: str = "jobsync",
-        autocommit: bool = True,
-        prepare: bool = False,
-        writes: bool = False,
-    ) -> psycopg.Connection[Any]:
-        """Open one connection outside every pool."""
-        return connect(
-            self.url,
-            application_name=application_name,
-            autocommit=autocommit,
-            prepare=prepare,
-            writes=writes,
-            patience=self.patience,
-            schema=self.schema,
-        )
+    def direct(self, *, application_name: str = "jobsync", **how: Any) -> silence.Connection:
+        """Open one connection outside every pool; `how` as `connect` takes it."""
+        return connect(self.url, application_name=application_name, patience=self.patience, schema=self.schema, **how)
 
-    def lock_connection(self, *, application_name: str) -> psycopg.Connection[Any]:
+    def lock_connection(self, *, application_name: str) -> silence.Connection:
         """
         Open the connection whose life is the life of its advisory locks.
 

@@ -49,14 +49,13 @@ class SchemaStatus:
     """`current` is None in a database without our schema; `pending` would be run, `applied` was, by this upgrade."""
 
     current: str | None
-    head: str
     pending: tuple[str, ...]
     applied: tuple[str, ...] = ()
 
     @property
     def up_to_date(self) -> bool:
         """Whether code and schema are of one version."""
-        return self.current == self.head
+        return self.current == HEAD
 
 
 def migrations_folder() -> Path:
@@ -121,10 +120,7 @@ def schema_status(engine: Engine) -> SchemaStatus:
     """Return where the database stands and what an upgrade would do."""
     with engine.begin() as connection:
         current = read_version(driver(connection))
-    known = _revisions()
-    after = known.index(current) + 1 if current in known else 0
-    newer = current is not None and current not in known
-    return SchemaStatus(current, HEAD, () if newer else tuple(known[after:]))
+    return SchemaStatus(current, tuple(_revisions(after=current)))
 
 
 def upgrade(engine: Engine) -> SchemaStatus:
@@ -148,14 +144,11 @@ def upgrade(engine: Engine) -> SchemaStatus:
         raise ConfigurationProblem(
             f"the database role may not change the schema ({visible(error.orig, most=200)}); run this as its owner"
         ) from None
-    known = _revisions()
-    applied = known[known.index(before) + 1 :] if before in known else known
-    return replace(schema_status(engine), applied=tuple(applied))
+    return replace(schema_status(engine), applied=tuple(_revisions(after=before)))
 
 
 def _run_migrations(engine: Engine) -> str | None:
     """Run what is missing; returns the revision that was there before."""
-
     from alembic import command
 
     config = _config()
@@ -182,7 +175,6 @@ def _refuse_others(connection: psycopg.Connection[Any]) -> None:
     Raises:
         ConfigurationProblem: with all such names, and the cure.
     """
-
     from jobsync.db.tables import VIEWS, metadata
 
     found = connection.execute(
@@ -209,10 +201,9 @@ def _taken(schema: str, what: str) -> ConfigurationProblem:
 
 def _create_schema(connection: psycopg.Connection[Any]) -> None:
     schema = schema_of(connection)
-
-    there, role = connection.execute(
+    [(there, role)] = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s), quote_ident(current_user)", [schema]
-    ).fetchall()[0]
+    ).fetchall()
     if there:
         return
     statement = f"CREATE SCHEMA {quoted(schema)}"
@@ -225,11 +216,14 @@ def _create_schema(connection: psycopg.Connection[Any]) -> None:
         ) from None
 
 
-def _revisions() -> list[str]:
+def _revisions(*, after: str | None = None) -> list[str]:
+    """Return the revisions in their order; those behind one, none behind a newer one than ours."""
     from alembic.script import ScriptDirectory
 
-    script = ScriptDirectory.from_config(_config())
-    return [revision.revision for revision in script.walk_revisions()][::-1]
+    known = [each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+    if after is None:
+        return known
+    return known[known.index(after) + 1 :] if after in known else []
 
 
 def _config() -> Config:

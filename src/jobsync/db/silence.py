@@ -70,19 +70,21 @@ class Connection(psycopg.Connection[Any]):
         conninfo: libpq's parameters that it was opened with, the password among them.
         no_writes: what it means that this session could not write from its start, None if it could.
         schema: the one that holds our tables.
+        names_blockers: whoever waits for it too long for a lock is to be told who has it.
     """
 
     patience = Patience()
     conninfo = ""
     no_writes: JobsyncError | None = None
     schema = DEFAULT
+    names_blockers = False
 
     def wait(self, gen: Generator[Any, Any, Any], *arguments: Any, **more: Any) -> Any:
         """Wait as the driver does; raises Silent where the server has gone silent."""
         try:
             return super().wait(self._watched(gen), *arguments, **more)
-        except errors.ReadOnlySqlTransaction as error:
-            error.session = self  # type: ignore[attr-defined]  # it knows why
+        except (errors.ReadOnlySqlTransaction, errors.LockNotAvailable) as error:
+            error.session = self  # type: ignore[union-attr]  # it knows why
             raise
 
     def _watched(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -105,14 +107,15 @@ class Connection(psycopg.Connection[Any]):
         limit_s = self.patience.limit_s
         if self.patience.asks:
             self.patience.found_silent = not self._is_worked_on()
-            if not self.patience.found_silent or self._has_word():
+            if not self.patience.found_silent or self.has_word():
                 return
         self.close()
         raise Silent(f"the server has said nothing for {limit_s:g} s, nor anything to a second connection")
 
-    def _has_word(self) -> bool:
+    def has_word(self) -> bool:
+        """Whether the server has said something that was not read yet, or hung up."""
         watch = select.poll()
-        watch.register(self.fileno(), select.POLLIN)
+        watch.register(self.fileno(), select.POLLIN)  # and a hang-up, unasked
         return bool(watch.poll(0))
 
     def _is_worked_on(self) -> bool:

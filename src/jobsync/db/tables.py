@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    ARRAY,
-    DDL,
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Computed,
-    Date,
-    DateTime,
-    Double,
-    ForeignKey,
-    Identity,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Numeric,
-    SmallInteger,
-    Table,
-    Text,
-    UniqueConstraint,
-    Uuid,
-    event,
-    text,
-)
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from jobsync.db.stock_key import STOCK_KEY_FUNCTION
 
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
         "fk": "%(table_name)s_%(column_0_name)s_fkey",
@@ -41,594 +19,454 @@ metadata = MetaData(
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     }
 )
-event.listen(metadata, "before_create", DDL(STOCK_KEY_FUNCTION))  # type: ignore[no-untyped-call]
+sa.event.listen(metadata, "before_create", sa.DDL(STOCK_KEY_FUNCTION))  # type: ignore[no-untyped-call]
+
+_Columns = list[Column[Any]]
+_BYTES, _INSTANT, _LONG = sa.LargeBinary, sa.DateTime(timezone=True), sa.BigInteger
+_TEXTS = sa.ARRAY(Text)
+_NO_TEXTS, _NO_LIST, _NO_OBJECT = "'{}'::text[]", "'[]'::jsonb", "'{}'::jsonb"
 
 
-def _id() -> Column[int]:
-    return Column("id", BigInteger, Identity(), primary_key=True)
+def _table(name: str, *columns: sa.schema.SchemaItem, **options: Any) -> Table:
+    return Table(name, metadata, *columns, **options)
 
 
-def _instant(name: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=True)
+def _optional(kind: Any, *names: str) -> _Columns:
+    return [Column(name, kind) for name in names]
 
 
-def _now(name: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
+def _required(kind: Any, *names: str, default: str | None = None) -> _Columns:
+    """Return columns that are never NULL; `default` is an expression of SQL."""
+    return [Column(name, kind, nullable=False, server_default=default and sa.text(default)) for name in names]
 
 
-def _text(name: str, *, default: str | None = None, required: bool = True) -> Column[str]:
-    return Column(name, Text, nullable=not required, server_default=default)
+def _id() -> Column[Any]:
+    return Column("id", _LONG, sa.Identity(), primary_key=True)
 
 
-def _number(name: str, default: int = 0) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default=text(str(default)))
+def _keys(*names: str) -> _Columns:
+    return [Column(name, Text, primary_key=True) for name in names]
 
 
-def _one_of(name: str, column: str, *words: str) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=name)
+def _now(*names: str) -> _Columns:
+    return _required(_INSTANT, *names, default="now()")
 
 
-def _dealership(*, primary_key: bool = False, unique: bool = False) -> Column[int]:
-    return Column(
-        "dealership_id",
-        BigInteger,
-        ForeignKey("dealerships.id", ondelete="CASCADE"),
-        primary_key=primary_key,
-        unique=unique or None,
-        nullable=False,
-    )
+def _numbers(*names: str, default: int = 0) -> _Columns:
+    return _required(Integer, *names, default=str(default))
 
 
-def _tenant() -> Column[int]:
-    return Column("tenant_id", BigInteger, ForeignKey("tenants.id"), nullable=False)
+def _one_of(column: str, *words: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=column)
 
 
-_EMPTY_OBJECT = text("'{}'::jsonb")
-_EMPTY_LIST = text("'[]'::jsonb")
+def _belongs(name: str, to: str, kind: Any = _LONG, **more: Any) -> Column[Any]:
+    """Return the column of a row that goes with the one that it belongs to."""
+    return Column(name, kind, sa.ForeignKey(to, ondelete="CASCADE"), **{"nullable": False, **more})
 
-system_settings = Table(
+
+def _dealership(**more: Any) -> Column[Any]:
+    return _belongs("dealership_id", "dealerships.id", **more)
+
+
+def _partial(name: str | None, *columns: str, only: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, postgresql_where=sa.text(only))
+
+
+system_settings = _table(
     "system_settings",
-    metadata,
-    Column("key", Text, primary_key=True),
-    _text("value"),
-    _text("description", default=""),
-    _now("created_at"),
-    _now("updated_at"),
+    *_keys("key"),
+    *_required(Text, "value"),
+    *_required(Text, "description", default="''"),
+    *_now("created_at", "updated_at"),
     # the last value that could be read, of settings that an unreadable one leaves in force
-    _text("last_good", required=False),
+    *_optional(Text, "last_good"),
 )
 
 # --- stock sync ------------------------------------------------------------------------------------------------------
 
-dealerships = Table(
+dealerships = _table(
     "dealerships",
-    metadata,
     _id(),
-    _text("name"),
-    _text("email", required=False),
-    _text("timezone", required=False),
-    _now("created_at"),
-    _now("updated_at"),
+    *_required(Text, "name"),
+    *_optional(Text, "email", "timezone"),
+    *_now("created_at", "updated_at"),
 )
 
-dealership_settings = Table(
+dealership_settings = _table(
     "dealership_settings",
-    metadata,
     _id(),
     _dealership(unique=True),
-    Column("easycar_auto_sync_enabled", Boolean, nullable=False, server_default=text("true")),
-    _text("sync_cron", required=False),
-    _instant("paused_until"),
-    _text("paused_reason", required=False),
-    _now("created_at"),
-    _now("updated_at"),
-    Index("dealership_settings_enabled_idx", "dealership_id", postgresql_where=text("easycar_auto_sync_enabled")),
+    *_required(Boolean, "easycar_auto_sync_enabled", default="true"),
+    *_optional(Text, "sync_cron"),
+    *_optional(_INSTANT, "paused_until"),
+    *_optional(Text, "paused_reason"),
+    *_now("created_at", "updated_at"),
+    _partial("dealership_settings_enabled_idx", "dealership_id", only="easycar_auto_sync_enabled"),
 )
 
-sync_schedule = Table(
+sync_schedule = _table(
     "sync_schedule",
-    metadata,
     _dealership(primary_key=True),
-    _text("cron", required=False),
-    _text("timezone", required=False),
-    _now("first_seen_at"),
-    _instant("slot_at"),
-    _instant("next_at"),
-    _number("attempt"),
-    _instant("retry_at"),
-    _instant("last_success_at"),
+    *_optional(Text, "cron", "timezone"),
+    *_now("first_seen_at"),
+    *_optional(_INSTANT, "slot_at", "next_at", "retry_at", "last_success_at"),
+    *_numbers("attempt"),
     # when the last attempt began: the second key of "fewest attempts first"
-    _instant("attempted_at"),
+    *_optional(_INSTANT, "attempted_at"),
     # the texts of cron and zone that next_at was computed from, readable or not
-    _text("seen", required=False),
-    # when the slot's first attempt began
-    _instant("slot_started_at"),
+    *_optional(Text, "seen"),
+    # when the slot's first attempt began, and when next_at was computed
+    *_optional(_INSTANT, "slot_started_at", "computed_at"),
     # words of StockStatus that this dealership's feed has had
-    Column("status_words", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    *_required(_TEXTS, "status_words", default=_NO_TEXTS),
     # the meaning of such words that its rows follow: easycar_status_map as its last sync had it
-    Column("status_map", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
-    # when next_at was computed
-    _instant("computed_at"),
+    *_required(JSONB, "status_map", default=_NO_OBJECT),
 )
 
-easycar_credentials = Table(
+easycar_credentials = _table(
     "easycar_credentials",
-    metadata,
     _id(),
     _dealership(unique=True),
-    _text("client_id_encrypted"),
-    _text("client_secret_encrypted"),
-    _text("account_number_encrypted"),
-    _text("account_secret_encrypted"),
-    _text("environment"),
-    _text("yard_code", required=False),
-    Column("is_active", Boolean, nullable=False, server_default=text("true")),
-    _number("key_version", 1),
-    _now("created_at"),
-    _now("updated_at"),
-    _one_of("environment", "environment", "Test", "Production"),
+    *_required(Text, "client_id_encrypted", "client_secret_encrypted"),
+    *_required(Text, "account_number_encrypted", "account_secret_encrypted", "environment"),
+    *_optional(Text, "yard_code"),
+    *_required(Boolean, "is_active", default="true"),
+    *_numbers("key_version", default=1),
+    *_now("created_at", "updated_at"),
+    _one_of("environment", "Test", "Production"),
 )
 
-vehicles = Table(
+vehicles = _table(
     "vehicles",
-    metadata,
     _id(),
     _dealership(),
-    # NULL only for a manual row that has none
-    _text("stock_number", required=False),
-    _text("vin", required=False),
-    _text("make", required=False),
-    _text("model", required=False),
-    _text("badge", required=False),
-    _text("series", required=False),
-    Column("year", Integer),
-    _text("body", required=False),
-    _text("colour", required=False),
-    _text("interior_colour", required=False),
-    Column("price", Numeric),
-    Column("special_price", Numeric),
-    Column("is_drive_away", Boolean),
-    Column("odometer", Integer),
-    _text("odometer_unit", required=False),
-    _text("condition", required=False),
-    _text("stock_type", required=False),
-    _text("stock_status", required=False),
-    _text("status", default="active"),
-    _text("title", required=False),
-    _text("description", required=False),
-    _text("short_description", required=False),
-    _text("registration", required=False),
-    _text("registration_state", required=False),
-    _text("fuel_type", required=False),
-    _text("transmission", required=False),
-    _text("drive_train", required=False),
-    _text("engine_capacity", required=False),
-    Column("doors", Integer),
-    Column("seats", Integer),
-    _text("yard_code", required=False),
-    _text("video_link", required=False),
-    Column("features", JSONB, nullable=False, server_default=_EMPTY_LIST),
-    Column("images", JSONB, nullable=False, server_default=_EMPTY_LIST),
-    _text("data_source", default="manual"),
-    Column("locked_fields", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
-    Column("content_hash", LargeBinary),
-    _now("first_seen_at"),
-    _instant("missing_since"),
-    _instant("removed_at"),
-    _now("created_at"),
-    _now("updated_at"),
+    # the number is NULL only for a manual row that has none
+    *_optional(Text, "stock_number", "vin", "make", "model", "badge", "series"),
+    *_optional(Integer, "year"),
+    *_optional(Text, "body", "colour", "interior_colour"),
+    *_optional(Numeric, "price", "special_price"),
+    *_optional(Boolean, "is_drive_away"),
+    *_optional(Integer, "odometer"),
+    *_optional(Text, "odometer_unit", "condition", "stock_type", "stock_status"),
+    *_required(Text, "status", default="'active'"),
+    *_optional(Text, "title", "description", "short_description", "registration", "registration_state"),
+    *_optional(Text, "fuel_type", "transmission", "drive_train", "engine_capacity"),
+    *_optional(Integer, "doors", "seats"),
+    *_optional(Text, "yard_code", "video_link"),
+    *_required(JSONB, "features", "images", default=_NO_LIST),
+    *_required(Text, "data_source", default="'manual'"),
+    *_required(_TEXTS, "locked_fields", default=_NO_TEXTS),
+    *_optional(_BYTES, "content_hash"),
+    *_now("first_seen_at", "created_at", "updated_at"),
+    *_optional(_INSTANT, "missing_since", "removed_at"),
     # the stock number as it is compared
-    Column("stock_key", Text, Computed("jobsync_stock_key(stock_number)", persisted=True)),
+    Column("stock_key", Text, sa.Computed("jobsync_stock_key(stock_number)", persisted=True)),
     # of a row whose status is excluded; NULL there (an UPDATE by SQL) means a person
-    _text("excluded_by", required=False),
-    _one_of("odometer_unit", "odometer_unit", "km", "mi"),
-    _one_of("condition", "condition", "new", "used", "demo"),
-    _one_of("status", "status", "active", "deposit", "sold", "removed", "excluded"),
-    _one_of("excluded_by", "excluded_by", "person", "map"),
-    _one_of("data_source", "data_source", "easycars", "manual", "import"),
+    *_optional(Text, "excluded_by"),
+    _one_of("odometer_unit", "km", "mi"),
+    _one_of("condition", "new", "used", "demo"),
+    _one_of("status", "active", "deposit", "sold", "removed", "excluded"),
+    _one_of("excluded_by", "person", "map"),
+    _one_of("data_source", "easycars", "manual", "import"),
     CheckConstraint("data_source <> 'easycars' OR stock_number IS NOT NULL", name="easycars_stock_number"),
-    Index(
+    _partial(
         "vehicles_dealership_id_stock_key_easycars_key",
         "dealership_id",
         "stock_key",
         unique=True,
-        postgresql_where=text("data_source = 'easycars'"),
+        only="data_source = 'easycars'",
     ),
     # the few rows of people that a sync must step round
-    Index("vehicles_others_idx", "dealership_id", postgresql_where=text("data_source <> 'easycars'")),
+    _partial("vehicles_others_idx", "dealership_id", only="data_source <> 'easycars'"),
     # is a vehicle here under another number, or a feed another dealership's? An index holds no text of any length.
-    Index("vehicles_vin_idx", "vin", postgresql_where=text("data_source = 'easycars' AND length(vin) <= 64")),
+    _partial("vehicles_vin_idx", "vin", only="data_source = 'easycars' AND length(vin) <= 64"),
 )
 
-easycar_stock_data = Table(
+easycar_stock_data = _table(
     "easycar_stock_data",
-    metadata,
     _id(),
-    Column("vehicle_id", BigInteger, ForeignKey("vehicles.id", ondelete="CASCADE"), nullable=False, unique=True),
-    Column("stock_item_json", JSONB, nullable=False),
-    _text("api_version", default="1.01"),
-    _now("synced_at"),
-    _now("created_at"),
-    _now("updated_at"),
+    _belongs("vehicle_id", "vehicles.id", unique=True),
+    *_required(JSONB, "stock_item_json"),
+    *_required(Text, "api_version", default="'1.01'"),
+    *_now("synced_at", "created_at", "updated_at"),
     # items of a few kilobytes stay in their row as they are: compressing each costs more than writing it
     postgresql_with={"toast_tuple_target": 8160},
 )
 
-vehicle_changes = Table(
+vehicle_changes = _table(
     "vehicle_changes",
-    metadata,
     _id(),
-    Column("vehicle_id", BigInteger, ForeignKey("vehicles.id", ondelete="CASCADE"), nullable=False),
-    Column("run_id", Uuid),
-    _now("changed_at"),
-    _text("field"),
-    _text("old", required=False),
-    _text("new", required=False),
+    _belongs("vehicle_id", "vehicles.id"),
+    *_optional(Uuid, "run_id"),
+    *_now("changed_at"),
+    *_required(Text, "field"),
+    *_optional(Text, "old", "new"),
     Index(None, "vehicle_id", "changed_at"),
     # what changed when: the table grows in the order of time, so a few pages say where to look
     Index(None, "changed_at", postgresql_using="brin"),
 )
 
-easycar_sync_logs = Table(
+easycar_sync_logs = _table(
     "easycar_sync_logs",
-    metadata,
     _id(),
     _dealership(),
-    Column("run_id", Uuid),
-    _text("sync_type", default="stock"),
-    _text("status"),
-    _instant("started_at"),
-    _now("synced_at"),
-    Column("duration_ms", BigInteger, nullable=False, server_default=text("0")),
-    _number("items_processed"),
-    _number("items_succeeded"),
-    _number("items_failed"),
-    _number("created"),
-    _number("updated"),
-    _number("unchanged"),
-    _number("revived"),
-    _number("refused"),
-    _number("skipped"),
-    _number("removed"),
-    _number("held"),
-    _text("yard_code", required=False),
-    # why nothing could be removed this time; NULL when removals were possible
-    _text("removals_blocked", required=False),
-    Column("error_messages", JSONB, nullable=False, server_default=_EMPTY_LIST),
-    Column("warnings", JSONB, nullable=False, server_default=_EMPTY_LIST),
-    _text("api_version", default="1.01"),
+    *_optional(Uuid, "run_id"),
+    *_required(Text, "sync_type", default="'stock'"),
+    *_required(Text, "status"),
+    *_optional(_INSTANT, "started_at"),
+    *_now("synced_at"),
+    *_required(_LONG, "duration_ms", default="0"),
+    *_numbers("items_processed", "items_succeeded", "items_failed"),
+    *_numbers("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held"),
+    # removals_blocked: why nothing could be removed this time; NULL when removals were possible
+    *_optional(Text, "yard_code", "removals_blocked"),
+    *_required(JSONB, "error_messages", "warnings", default=_NO_LIST),
+    *_required(Text, "api_version", default="'1.01'"),
     # vehicles before this sync; NULL where it never came to count them
-    Column("listed", Integer),
-    Column("advertised", Integer),
-    _one_of("status", "status", "Success", "PartialSuccess", "Held", "Failed"),
+    *_optional(Integer, "listed", "advertised"),
+    _one_of("status", "Success", "PartialSuccess", "Held", "Failed"),
     Index(None, "dealership_id", "sync_type", "synced_at"),
     Index(None, "run_id"),
 )
 
-holds = Table(
+holds = _table(
     "holds",
-    metadata,
     _id(),
     _dealership(),
-    Column("run_id", Uuid),
-    _text("kind", default="removals"),
+    *_optional(Uuid, "run_id"),
+    *_required(Text, "kind", default="'removals'"),
     # what is held; of a foreign feed, what it names
-    Column("stock_numbers", ARRAY(Text), nullable=False),
+    *_required(_TEXTS, "stock_numbers"),
     # of a foreign feed: the VINs in the order of stock_numbers, empty where an item has none
-    Column("vins", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
-    _number("listed_before"),
-    _number("listed_now"),
-    _text("reason"),
-    _text("status", default="pending"),
-    _now("created_at"),
-    _instant("decided_at"),
-    _text("decided_by", required=False),
+    *_required(_TEXTS, "vins", default=_NO_TEXTS),
+    *_numbers("listed_before", "listed_now"),
+    *_required(Text, "reason"),
+    *_required(Text, "status", default="'pending'"),
+    *_now("created_at"),
+    *_optional(Text, "decided_by"),
     # an approval is spent by the sync that carries it out
-    _instant("applied_at"),
-    _one_of("status", "status", "pending", "approved", "rejected", "superseded"),
-    _one_of("kind", "kind", "removals", "sold", "prices", "pictures", "descriptions", "foreign_feed"),
-    Index("holds_one_pending_key", "dealership_id", "kind", unique=True, postgresql_where=text("status = 'pending'")),
+    *_optional(_INSTANT, "decided_at", "applied_at"),
+    _one_of("status", "pending", "approved", "rejected", "superseded"),
+    _one_of("kind", "removals", "sold", "prices", "pictures", "descriptions", "foreign_feed"),
+    _partial("holds_one_pending_key", "dealership_id", "kind", unique=True, only="status = 'pending'"),
     Index(None, "dealership_id", "created_at"),
 )
 
-refused_items = Table(
+refused_items = _table(
     "refused_items",
-    metadata,
     _id(),
     _dealership(),
-    Column("run_id", Uuid),
+    *_optional(Uuid, "run_id"),
     # place in the feed, counted from 1
-    _number("position"),
-    _text("stock_number", required=False),
-    _text("reason_code"),
-    _text("reason"),
-    _text("raw", required=False),
-    _now("created_at"),
+    *_numbers("position"),
+    *_required(Text, "reason_code", "reason"),
+    *_optional(Text, "stock_number", "raw"),
+    *_now("created_at"),
     Index(None, "dealership_id", "created_at"),
 )
 
 # --- authorization checks and RIDE -----------------------------------------------------------------------------------
 
-tenants = Table(
+tenants = _table(
     "tenants",
-    metadata,
     _id(),
     Column("ruc", Text, nullable=False, unique=True),
-    _text("name"),
-    _text("environment", default="production"),
-    _text("logo_path", required=False),
-    Column("is_active", Boolean, nullable=False, server_default=text("true")),
-    _instant("paused_until"),
-    _now("created_at"),
-    _now("updated_at"),
+    *_required(Text, "name"),
+    *_required(Text, "environment", default="'production'"),
+    *_optional(Text, "logo_path"),
+    *_required(Boolean, "is_active", default="true"),
+    *_optional(_INSTANT, "paused_until"),
+    *_now("created_at", "updated_at"),
     CheckConstraint("ruc ~ '^[0-9]{13}$'", name="ruc"),
-    _one_of("environment", "environment", "test", "production"),
+    _one_of("environment", "test", "production"),
 )
 
-invoices = Table(
+invoices = _table(
     "invoices",
-    metadata,
     _id(),
-    _tenant(),
-    _text("document_type", required=False),
+    Column("tenant_id", _LONG, sa.ForeignKey("tenants.id"), nullable=False),
+    *_optional(Text, "document_type"),
     Column("access_key", Text, nullable=False, unique=True),
-    _text("series_number", required=False),
-    Column("issue_date", Date),
-    _text("customer_name", required=False),
-    _text("customer_id", required=False),
-    Column("total", Numeric),
-    _text("status", default="pending_authorization"),
-    _text("confirmed_by", required=False),
-    _instant("submitted_at"),
-    Column("next_check_at", DateTime(timezone=True), server_default=text("now()")),
-    _number("check_count"),
-    _instant("empty_since"),
-    _number("empty_count"),
-    _instant("attention_since"),
-    _text("status_reason", required=False),
-    _instant("refused_at"),
-    _instant("refused_submission"),
-    _text("sri_authorization", required=False),
-    _instant("authorized_at"),
-    _text("ride_path", required=False),
-    _text("ride_sha256", required=False),
-    _instant("ride_generated_at"),
-    _number("ride_attempts"),
-    Column("ride_next_at", DateTime(timezone=True), server_default=text("now()")),
-    _text("ride_error", required=False),
-    _instant("deleted_at"),
-    _now("created_at"),
-    _now("updated_at"),
+    *_optional(Text, "series_number"),
+    *_optional(sa.Date, "issue_date"),
+    *_optional(Text, "customer_name", "customer_id"),
+    *_optional(Numeric, "total"),
+    *_required(Text, "status", default="'pending_authorization'"),
+    *_optional(Text, "confirmed_by", "status_reason", "sri_authorization"),
+    *(Column(name, _INSTANT, server_default=sa.text("now()")) for name in ("next_check_at", "ride_next_at")),
+    *_numbers("check_count", "empty_count", "ride_attempts"),
+    *_optional(_INSTANT, "submitted_at", "empty_since", "attention_since", "refused_at", "refused_submission"),
+    *_optional(_INSTANT, "authorized_at", "ride_generated_at", "deleted_at"),
+    *_optional(Text, "ride_path", "ride_sha256", "ride_error"),
+    *_now("created_at", "updated_at"),
     CheckConstraint("access_key ~ '^[0-9]{49}$'", name="access_key"),
-    _one_of("status", "status", "pending_authorization", "authorized", "rejected", "needs_attention", "cancelled"),
-    _one_of("confirmed_by", "confirmed_by", "sri", "file"),
-    Index(
+    _one_of("status", "pending_authorization", "authorized", "rejected", "needs_attention", "cancelled"),
+    _one_of("confirmed_by", "sri", "file"),
+    _partial(
         "invoices_check_due_idx",
         "next_check_at",
-        postgresql_where=text(
-            "status IN ('pending_authorization', 'needs_attention') AND next_check_at IS NOT NULL"
-            " AND deleted_at IS NULL"
-        ),
+        only="status IN ('pending_authorization', 'needs_attention') AND next_check_at IS NOT NULL"
+        " AND deleted_at IS NULL",
     ),
-    Index(
+    _partial(
         "invoices_ride_due_idx",
         "ride_next_at",
-        postgresql_where=text(
-            "status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at IS NOT NULL AND deleted_at IS NULL"
-        ),
+        only="status = 'authorized' AND ride_generated_at IS NULL AND ride_next_at IS NOT NULL AND deleted_at IS NULL",
     ),
     Index(None, "tenant_id", "status"),
 )
 
-invoice_documents = Table(
+invoice_documents = _table(
     "invoice_documents",
-    metadata,
-    Column("invoice_id", BigInteger, ForeignKey("invoices.id", ondelete="CASCADE"), primary_key=True),
-    Column("submitted_xml", LargeBinary),
-    Column("authorized_answer", LargeBinary),
-    Column("authorized_xml", LargeBinary),
-    _now("created_at"),
-    _now("updated_at"),
+    _belongs("invoice_id", "invoices.id", primary_key=True),
+    *_optional(_BYTES, "submitted_xml", "authorized_answer", "authorized_xml"),
+    *_now("created_at", "updated_at"),
 )
 
-sri_events = Table(
+sri_events = _table(
     "sri_events",
-    metadata,
     _id(),
-    Column("tenant_id", BigInteger, ForeignKey("tenants.id")),
-    Column("invoice_id", BigInteger, ForeignKey("invoices.id", ondelete="CASCADE")),
-    Column("run_id", Uuid),
-    _now("at"),
-    _text("kind"),
-    _text("code", required=False),
-    _text("message", required=False),
-    _text("additional_info", required=False),
-    _text("severity", required=False),
-    _text("class", required=False),
-    Column("http_status", SmallInteger),
-    Column("duration_ms", BigInteger),
-    _text("raw", required=False),
+    Column("tenant_id", _LONG, sa.ForeignKey("tenants.id")),
+    _belongs("invoice_id", "invoices.id", nullable=True),
+    *_optional(Uuid, "run_id"),
+    *_now("at"),
+    *_required(Text, "kind"),
+    *_optional(Text, "code", "message", "additional_info", "severity", "class", "raw"),
+    *_optional(sa.SmallInteger, "http_status"),
+    *_optional(_LONG, "duration_ms"),
     Index(None, "invoice_id", "at"),
     Index(None, "at"),
 )
 
-vendor_hosts = Table(
+vendor_hosts = _table(
     "vendor_hosts",
-    metadata,
-    Column("host", Text, primary_key=True),
-    _number("faults_in_a_row"),
-    _instant("opened_at"),
-    _instant("last_probe_at"),
-    _instant("last_start_at"),
+    *_keys("host"),
+    *_numbers("faults_in_a_row"),
+    *_optional(_INSTANT, "opened_at", "last_probe_at", "last_start_at"),
     # why the circuit is open: faults, too_often; NULL while it is closed
-    _text("open_cause", required=False),
+    *_optional(Text, "open_cause"),
     # from its Retry-After: no call goes there before
-    _instant("not_before"),
+    *_optional(_INSTANT, "not_before"),
     # of EasyCars, that lead there; empty for the SRI's
-    Column("environments", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    *_required(_TEXTS, "environments", default="'{}'"),
 )
 
 # --- runs ------------------------------------------------------------------------------------------------------------
 
-run_locks = Table(
+run_locks = _table(
     "run_locks",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("fence", BigInteger, nullable=False, server_default=text("0")),
-    Column("run_id", Uuid),
-    _text("holder", required=False),
-    _instant("acquired_at"),
+    *_keys("name"),
+    *_required(_LONG, "fence", default="0"),
+    *_optional(Uuid, "run_id"),
+    *_optional(Text, "holder"),
+    *_optional(_INSTANT, "acquired_at"),
 )
 
-jobs = Table(
+jobs = _table(
     "jobs",
-    metadata,
-    Column("name", Text, primary_key=True),
-    _instant("last_tick_at"),
-    _instant("last_started_at"),
-    _instant("last_finished_at"),
-    _instant("last_success_at"),
-    _text("last_status", required=False),
-    _number("consecutive_failures"),
-    _number("consecutive_skips"),
-    _text("skipped_by", required=False),
+    *_keys("name"),
+    *_optional(_INSTANT, "last_tick_at", "last_started_at", "last_finished_at", "last_success_at"),
+    *_optional(Text, "last_status", "skipped_by"),
+    *_numbers("consecutive_failures", "consecutive_skips"),
     # while the job is switched off: when a tick whose work was due last said so, and from when on one says it again
-    _instant("disabled_said_at"),
-    _instant("disabled_quiet_until"),
+    *_optional(_INSTANT, "disabled_said_at", "disabled_quiet_until"),
 )
 
-job_runs = Table(
+job_runs = _table(
     "job_runs",
-    metadata,
     Column("id", Uuid, primary_key=True),
-    _text("job"),
-    _text("trigger"),
-    _text("host"),
-    Column("pid", Integer, nullable=False),
-    _text("invocation_id", required=False),
-    _text("version"),
-    _text("status", default="running"),
-    Column("exit_code", SmallInteger),
-    _now("started_at"),
-    _instant("finished_at"),
-    Column("counts", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
-    _text("error", required=False),
-    _text("traceback", required=False),
-    _one_of("trigger", "trigger", "timer", "manual", "cron"),
-    _one_of(
-        "status",
-        "status",
-        "running",
-        "succeeded",
-        "partial",
-        "held",
-        "failed",
-        "cancelled",
-        "timed_out",
-        "lock_lost",
-        "crashed",
+    *_required(Text, "job", "trigger", "host", "version"),
+    *_required(Integer, "pid"),
+    *_required(Text, "status", default="'running'"),
+    *_optional(sa.SmallInteger, "exit_code"),
+    *_now("started_at"),
+    *_optional(_INSTANT, "finished_at"),
+    *_required(JSONB, "counts", default=_NO_OBJECT),
+    *_optional(Text, "invocation_id", "error", "traceback"),
+    _one_of("trigger", "timer", "manual", "cron"),
+    CheckConstraint(
+        "status IN ('running', 'succeeded', 'partial', 'held', 'failed', 'cancelled', 'timed_out', 'lock_lost',"
+        " 'crashed')",
+        name="status",
     ),
     Index(None, "job", "started_at"),
-    Index("job_runs_running_idx", "job", postgresql_where=text("status = 'running'")),
+    _partial("job_runs_running_idx", "job", only="status = 'running'"),
 )
 
-job_items = Table(
+job_items = _table(
     "job_items",
-    metadata,
     _id(),
-    Column("run_id", Uuid, ForeignKey("job_runs.id", ondelete="CASCADE"), nullable=False),
-    _text("item_key"),
-    _text("label", required=False),
-    _text("status", default="running"),
-    _number("attempt", 1),
-    _now("started_at"),
-    Column("duration_ms", BigInteger),
-    Column("counts", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
-    _text("error", required=False),
-    _text("reason", required=False),  # a short stable code of why it failed
-    UniqueConstraint("run_id", "item_key"),
+    _belongs("run_id", "job_runs.id", Uuid),
+    *_required(Text, "item_key"),
+    *_required(Text, "status", default="'running'"),
+    *_numbers("attempt", default=1),
+    *_now("started_at"),
+    *_optional(_LONG, "duration_ms"),
+    *_required(JSONB, "counts", default=_NO_OBJECT),
+    # reason: a short stable code of why it failed
+    *_optional(Text, "label", "error", "reason"),
+    sa.UniqueConstraint("run_id", "item_key"),
 )
 
-audit = Table(
+audit = _table(
     "audit",
-    metadata,
     _id(),
-    _now("at"),
-    _text("actor"),
-    _text("host"),
-    _text("action"),
-    _text("subject", required=False),
-    Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
+    *_now("at"),
+    *_required(Text, "actor", "host", "action"),
+    *_optional(Text, "subject"),
+    *_required(JSONB, "details", default=_NO_OBJECT),
     Index(None, "at"),
 )
 
-alerts = Table(
+alerts = _table(
     "alerts",
-    metadata,
     _id(),
-    _text("subject"),
-    _text("kind"),
-    _now("opened_at"),
-    _instant("notified_at"),  # when anybody was last told that it is open
-    _instant("closed_at"),
-    Column("details", JSONB, nullable=False, server_default=_EMPTY_OBJECT),
-    _text("cause", default=""),
-    _text("text", default=""),
-    _text("what_to_do", default=""),
-    Column("told", JSONB, nullable=False, server_default=_EMPTY_OBJECT),  # by channel, when it was first told
-    _instant("silenced_until"),
-    Index("alerts_one_open_key", "kind", "subject", "cause", unique=True, postgresql_where=text("closed_at IS NULL")),
+    *_required(Text, "subject", "kind"),
+    *_now("opened_at"),
+    # notified_at: when anybody was last told that it is open
+    *_optional(_INSTANT, "notified_at", "closed_at", "silenced_until"),
+    # told: by channel, when it was first told
+    *_required(JSONB, "details", "told", default=_NO_OBJECT),
+    *_required(Text, "cause", "text", "what_to_do", default="''"),
+    _partial("alerts_one_open_key", "kind", "subject", "cause", unique=True, only="closed_at IS NULL"),
 )
 
 # What people asked to be spared, in the order in which they did; the latest that fits an alert decides. NULL fits any.
-alert_silences = Table(
+alert_silences = _table(
     "alert_silences",
-    metadata,
     _id(),
-    _text("kind", required=False),
-    _text("subject", required=False),
-    Column("causes", JSONB),  # [[kind, subject, cause], ...]
-    Column("until", DateTime(timezone=True), nullable=False),
-    _now("set_at"),
+    *_optional(Text, "kind", "subject"),
+    *_optional(JSONB, "causes"),  # [[kind, subject, cause], ...]
+    *_required(_INSTANT, "until"),
+    *_now("set_at"),
 )
 
 # What `jobsync adopt` brought: from which database, the id that it has there (of a setting its key, of credentials
 # their dealership's, of a document its vehicle's), and a hash of what was written.
-adopted = Table(
+adopted = _table(
     "adopted",
-    metadata,
-    Column("source", Text, primary_key=True),
-    Column("what", Text, primary_key=True),
-    Column("source_id", Text, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    _now("adopted_at"),
+    *_keys("source", "what", "source_id"),
+    *_required(_BYTES, "fingerprint"),
+    *_now("adopted_at"),
 )
 
 # Which database this is: one row, made once. The marker in the storage of RIDE files names it.
-database_identity = Table(
+database_identity = _table(
     "database_identity",
-    metadata,
-    Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True, server_default=text("true")),
-    Column("id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+    Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True, server_default=sa.text("true")),
+    *_required(Uuid, "id", default="gen_random_uuid()"),
 )
 
 # What Prometheus counts, for ever: runs that ended, by the upper bound of their length in seconds, and their items.
-run_totals = Table(
+run_totals = _table(
     "run_totals",
-    metadata,
-    Column("job", Text, primary_key=True),
-    Column("status", Text, primary_key=True),
-    Column("le", Double, primary_key=True),
-    Column("runs", BigInteger, nullable=False, server_default=text("0")),
-    Column("seconds", Double, nullable=False, server_default=text("0")),
+    *_keys("job", "status"),
+    Column("le", sa.Double, primary_key=True),
+    *_required(_LONG, "runs", default="0"),
+    *_required(sa.Double, "seconds", default="0"),
 )
-item_totals = Table(
-    "item_totals",
-    metadata,
-    Column("job", Text, primary_key=True),
-    Column("result", Text, primary_key=True),
-    Column("items", BigInteger, nullable=False, server_default=text("0")),
-)
+item_totals = _table("item_totals", *_keys("job", "result"), *_required(_LONG, "items", default="0"))
 
 # --- what is due -----------------------------------------------------------------------------------------------------
 
@@ -713,4 +551,4 @@ VIEWS = {
     ),
 }
 for _name, _query in VIEWS.items():
-    event.listen(metadata, "after_create", DDL(f"CREATE VIEW {_name} AS {_query}"))  # type: ignore[no-untyped-call]
+    sa.event.listen(metadata, "after_create", sa.DDL(f"CREATE VIEW {_name} AS {_query}"))  # type: ignore[no-untyped-call]

@@ -2,13 +2,13 @@
 The guardian of one private PostgreSQL: makes its cluster, runs it, and stops it when its last user is gone.
 
 `server.py` starts this file as a program of its own (`python -I -S guardian.py PLAN`), so it imports nothing but the
-standard library. It blocks on the exclusive lock of `users.lock`, which the kernel grants when no user holds the shared
-one any more, however those users ended.
+standard library. A thread blocks on the exclusive lock of `users.lock`, which the kernel grants when no user holds the
+shared one any more, however those users ended. Its standard input is `guardian.lock`, taken; its standard output says
+why there is no server, and is closed once there is one.
 """
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import fcntl
 import hashlib
@@ -18,8 +18,10 @@ import pwd
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -28,10 +30,11 @@ SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's reaches the server
 POINTER = "elsewhere.json"  # where the cluster is, when it is not in the folder itself
+STATE = "server.json"  # there while the server takes logins
+STOP_LADDER = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
-WATCHED = {signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM}
 
 
 class Plan(NamedTuple):
@@ -44,8 +47,6 @@ class Plan(NamedTuple):
     durable: bool
     namespaces: bool
     account_home: str
-    guardian_lock: int
-    report: int
 
 
 class Identity(NamedTuple):
@@ -56,24 +57,12 @@ class Identity(NamedTuple):
     gid: int
 
 
-class ClusterPlace(NamedTuple):
-    """Where the cluster is, by which programs it is run, and as whom."""
-
-    home: Path
-    programs: Path
-    identity: Identity
-
-    @property
-    def data(self) -> Path:
-        return self.home / "data"
-
-
 class Failure(Exception):
-    """Why there will be no server; `configuration` is False where trying again may help."""
+    """Why there will be no server; `passing`: trying again may help."""
 
-    def __init__(self, text: str, *, configuration: bool = False) -> None:
+    def __init__(self, text: str, *, passing: bool = False) -> None:
         super().__init__(text)
-        self.configuration = configuration
+        self.passing = passing
 
 
 class Stop(Exception):
@@ -88,13 +77,12 @@ def cluster_home(folder: Path) -> Path:
     except FileNotFoundError:
         return folder
     except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{folder / POINTER} cannot be read ({error}): restore it", configuration=True) from error
+        raise Failure(f"{folder / POINTER} cannot be read ({error}): restore it") from error
     if owner != folder:
-        raise Failure(f"{folder} is a copy of {owner}, whose data are in {home}: use {owner}", configuration=True)
+        raise Failure(f"{folder} is a copy of {owner}, whose data are in {home}: use {owner}")
     if not (home / "data").is_dir():
         raise Failure(
-            f"the data of {folder} were kept in {home}, which is gone: bring it back, or remove {folder} to start anew",
-            configuration=True,
+            f"the data of {folder} were kept in {home}, which is gone: bring it back, or remove {folder} to start anew"
         )
     return home
 
@@ -102,19 +90,13 @@ def cluster_home(folder: Path) -> Path:
 # --- children -------------------------------------------------------------------------------------------------------
 
 
-def become(identity: Identity) -> None:
-    """Take the identity; only between fork and exec."""
-    if identity.kind == "account":
-        os.setgroups([])
-        os.setgid(identity.gid)
-        os.setuid(identity.uid)
-    elif identity.kind == "namespace":
-        # The kernel still sees the same owner, so closed folders stay reachable; the program sees another user.
-        uid, gid = os.geteuid(), os.getegid()
-        call_libc("unshare", CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{identity.uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{identity.gid} {gid} 1")
+def enter_namespace(identity: Identity) -> None:
+    """Be another user to the program; the kernel still sees the same owner, so closed folders stay reachable."""
+    uid, gid = os.geteuid(), os.getegid()
+    call_libc("unshare", CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{identity.uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{identity.gid} {gid} 1")
 
 
 def call_libc(name: str, *args: int) -> None:
@@ -127,199 +109,188 @@ def call_libc(name: str, *args: int) -> None:
 
 
 class Guardian:
-    """Runs one child at a time; knows whether it has been told to stop."""
+    """
+    Runs one child at a time, until nobody uses the server.
 
-    def __init__(self) -> None:
+    `home` is the folder that holds `data`, `programs` where PostgreSQL's programs are, `identity` as whom they run,
+    `keep` a descriptor that they and their children hold as long as they live.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.folder = self.home = Path(plan.folder)
+        self.programs = Path(plan.programs)
+        self.identity = Identity("same", os.geteuid(), os.getegid())
+        self.keep: int | None = None
         self.stopping = False
+        self.child: subprocess.Popen[bytes] | None = None
+        self.lock = threading.Lock()  # between starting a child and stopping
 
-    def start(
-        self, argv: list[str], identity: Identity, *, keep: int | None, output: int, killed_by: int, reach: str = "/"
-    ) -> int:
-        """
-        Start a program as `identity` and return its process id.
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
 
-        Args:
-            keep: descriptor that the program and its children hold as long as they live.
-            killed_by: signal it gets when the guardian itself is killed (Linux).
-            reach: folder the program must be able to write to; if it cannot, it ends with 126.
-        """
+    def stop_when_unused(self) -> None:
+        """Wait for the last user's end, then stop the child, harder each 10 s."""
+        users = os.open(self.folder / "users.lock", os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(users, fcntl.LOCK_EX)  # held until this process ends: who comes now waits for the next guardian
+        with self.lock:
+            self.stopping = True
+        for step in STOP_LADDER:
+            if self.child is not None:
+                self.child.send_signal(step)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.child.wait(STOP_STEP_S)
+                    return
+
+    def start(self, program: str, *args: str, output: int, killed_by: int) -> subprocess.Popen[bytes]:
+        """Start one of PostgreSQL's programs; `killed_by` is what it gets when this guardian is killed (Linux)."""
         guardian = os.getpid()
-        child = os.fork()
-        if child:
-            return child
-        try:
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            become(identity)
-            if sys.platform == "linux":
-                call_libc("prctl", PR_SET_PDEATHSIG, killed_by)  # after `become`: a change of user clears it
-                if os.getppid() != guardian:
-                    os._exit(125)
-            if reach != "/" and not os.access(reach, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-                os._exit(126)
-            if keep is not None:
-                os.set_inheritable(keep, True)
-            # Python ignores the first two, and exec would keep that; it would swallow a SIGINT that is waiting.
-            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.execve(argv[0], argv, ENVIRONMENT)  # noqa: S606 - no shell is meant
-        except OSError as error:
-            os.write(2, f"{argv[0]}: {error}\n".encode())
-        finally:
-            os._exit(127)
 
-    def wait(self, child: int) -> int:
-        """Return the child's exit code, having stopped it (harder each 10 s) if told to."""
-        ladder = [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL]
-        while True:
-            number = signal.sigwait(WATCHED)
-            if number == signal.SIGCHLD:
-                ended, status = os.waitpid(child, os.WNOHANG)
-                if ended:
-                    signal.alarm(0)
-                    return os.waitstatus_to_exitcode(status)
-            elif number in (signal.SIGUSR1, signal.SIGTERM) and not self.stopping:
-                self.stopping = True
-                os.kill(child, ladder.pop(0))
-                signal.alarm(STOP_STEP_S)
-            elif number == signal.SIGALRM and ladder:
-                os.kill(child, ladder.pop(0))
-                signal.alarm(STOP_STEP_S)
-
-    def run(self, argv: list[str], identity: Identity, *, keep: int | None = None, reach: str = "/") -> tuple[int, str]:
-        """Run a program to its end; return its exit code and what it said (kept in memory: the disk may be full)."""
-        ours, theirs = os.pipe()
-        try:
-            child = self.start(argv, identity, keep=keep, output=theirs, killed_by=signal.SIGKILL, reach=reach)
-            os.close(theirs)
-            code = self.wait(child)
-            os.set_blocking(ours, False)
+        def prepare() -> None:
             try:
-                said = os.read(ours, 65536).decode(errors="replace")  # as much as a pipe holds
-            except BlockingIOError:
-                said = ""
-        finally:
-            os.close(ours)
+                if self.identity.kind == "namespace":
+                    enter_namespace(self.identity)
+                if sys.platform == "linux":
+                    call_libc("prctl", PR_SET_PDEATHSIG, killed_by)  # a change of user would clear it
+                    if os.getppid() != guardian:
+                        os._exit(125)
+                if not os.access(self.home, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+                    raise PermissionError(f"{self.home} is out of reach")
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # may be ignored where the starter is in a background
+            except OSError as error:
+                os.write(2, f"{program}: {error}\n".encode())
+                os._exit(127)
+
+        account = self.identity.kind == "account"
+        with self.lock:
+            if self.stopping:
+                raise Stop
+            self.child = subprocess.Popen(
+                [str(self.programs / program), *args],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=ENVIRONMENT,
+                pass_fds=() if self.keep is None else (self.keep,),
+                preexec_fn=prepare,  # noqa: PLW1509 - the only other thread waits for a lock of the kernel's
+                user=self.identity.uid if account else None,
+                group=self.identity.gid if account else None,
+                extra_groups=[] if account else None,
+            )
+            return self.child
+
+    def run(self, program: str, *args: str, said: str = "") -> tuple[bool, str]:
+        """Run a program to its end; return whether it succeeded and what it said (in memory: the disk may be full)."""
+        try:
+            child = self.start(program, *args, output=subprocess.PIPE, killed_by=signal.SIGKILL)
+        except OSError as error:
+            return False, str(error)
+        answer, _ = child.communicate(said.encode())
         if self.stopping:
             raise Stop
-        return code, said
+        text = answer[-65536:].decode(errors="replace").strip()
+        return child.returncode == 0, text or f"{program} ended with code {child.returncode}"
 
     # --- where and as whom --------------------------------------------------------------------------------------
 
-    def settle(self, plan: Plan) -> ClusterPlace:
+    def settle(self) -> None:
         """Decide where the cluster is and who runs it; an existing cluster keeps its choice."""
-        folder, programs = Path(plan.folder), Path(plan.programs)
-        home = cluster_home(folder)
-        if home != folder:
-            return self.settle_account(plan, home)
-        uid = os.geteuid()
-        if uid != 0 and has_name(uid):
-            return ClusterPlace(folder, programs, Identity("same", uid, os.getegid()))
+        folder, root = self.folder, os.geteuid() == 0
+        self.home = cluster_home(folder)
+        if self.home != folder:
+            if not root:
+                raise Failure(f"the data of {folder} belong to another account: run as root")
+            kept = self.home.stat()
+            self.settle_account(kept.st_uid, kept.st_gid)
+            return
+        if not root and has_name(os.geteuid()):
+            return
         why = "user namespaces are switched off"
-        if plan.namespaces and sys.platform == "linux":
-            entry = unprivileged(65534)
-            if entry is not None:
-                identity = Identity("namespace", entry.pw_uid, entry.pw_gid)
-                code, said = self.run([str(programs / "postgres"), "--version"], identity, reach=plan.folder)
-                if code == 0:
-                    return ClusterPlace(folder, programs, identity)
-                why = said.strip() or f"a user namespace cannot reach {folder if code == 126 else programs}"
-            else:
-                why = "the system knows no user but root"
-        if uid != 0:
+        if self.plan.namespaces and sys.platform == "linux":
+            self.identity = Identity("namespace", *unprivileged())
+            good, why = self.run("postgres", "--version")
+            if good:
+                return
+        if not root:
             raise Failure(
-                f"user {uid} has no entry in /etc/passwd, and PostgreSQL needs one ({why}): "
-                "add the entry, or allow user namespaces",
-                configuration=True,
+                f"user {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL needs one ({why}): "
+                "add the entry, or allow user namespaces"
             )
-        if (folder / "data").exists():
+        if self.data.exists():
             raise Failure(
                 f"PostgreSQL does not run as root, and the way {folder} was made is closed now ({why}): "
-                "allow user namespaces again",
-                configuration=True,
+                "allow user namespaces again"
             )
-        return self.settle_account(plan, None)
+        self.home = Path(self.plan.account_home, digest(self.plan.folder))
+        self.settle_account(*unprivileged())
 
-    def settle_account(self, plan: Plan, home: Path | None) -> ClusterPlace:
+    def settle_account(self, uid: int, gid: int) -> None:
         """Run as an unprivileged account, in a folder of its own outside the user's (root only)."""
-        if os.geteuid() != 0:
-            raise Failure(f"the data of {plan.folder} belong to another account: run as root", configuration=True)
-        if home is None:
-            home = Path(plan.account_home, digest(plan.folder))
-            entry = unprivileged("postgres", "nobody", 65534)
-            if entry is None:
-                raise Failure(
-                    "PostgreSQL does not run as root, and the system knows no other user: add the user postgres",
-                    configuration=True,
-                )
-            uid, gid = entry.pw_uid, entry.pw_gid
-        else:
-            kept = home.stat()
-            uid, gid = kept.st_uid, kept.st_gid
-        base = home.parent
+        self.identity = Identity("account", uid, gid)
+        base = self.home.parent
         make_open_folder(base)
-        if not home.exists():
-            home.mkdir(mode=0o700)
-        if not (home / "data").exists():  # ours, and perhaps a start was killed before the next line
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        if not self.data.exists():  # ours, and perhaps a start was killed before the next line
             try:
-                os.chown(home, uid, gid, follow_symlinks=False)
+                os.chown(self.home, uid, gid, follow_symlinks=False)
             except OSError as error:
-                home.rmdir()
                 raise Failure(
                     f"PostgreSQL does not run as root, and root cannot act as user {uid} here ({error.strerror}): "
-                    "run as an ordinary user",
-                    configuration=True,
+                    "run as an ordinary user"
                 ) from error
-        identity = Identity("account", uid, gid)
-        programs = Path(plan.programs)
-        if self.run([str(programs / "postgres"), "--version"], identity, reach=str(home))[0] != 0:
-            programs = copy_programs(programs, base)
-            code, said = self.run([str(programs / "postgres"), "--version"], identity, reach=str(home))
-            if code != 0:
+        if not self.run("postgres", "--version")[0]:
+            self.programs = copy_programs(self.programs, base)
+            good, why = self.run("postgres", "--version")
+            if not good:
                 raise Failure(
-                    f"user {uid} cannot run PostgreSQL in {base} ({said.strip() or f'code {code}'}): open its parent "
-                    "folders to others for passing (and no noexec mount)",
-                    configuration=True,
+                    f"user {uid} cannot run PostgreSQL in {base} ({why}): open its parent folders to others for "
+                    "passing (and no noexec mount)"
                 )
-        return ClusterPlace(home, programs, identity)
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
-    def create(self, plan: Plan, place: ClusterPlace, keep: int) -> None:
-        """Make the cluster beside its final place and rename it there: a kill leaves no half cluster."""
-        new = place.home / "data.new"
+    def create(self) -> None:
+        """Make the cluster and its database beside its final place and rename it there: a kill leaves no half."""
+        name, new, durable = self.plan.name, self.home / "data.new", self.plan.durable
         if new.exists():
             shutil.rmtree(new)
-        base = [str(place.programs / "initdb"), "-D", str(new), "-E", "UTF8", "-U", plan.name, "-A", "trust"]
-        base += ["--no-instructions"] if plan.durable else ["--no-instructions", "-N"]
+        options = ["-D", str(new), "-E", "UTF8", "-U", name, "-A", "trust", "--no-instructions"]
+        options += [] if durable else ["-N"]
         try:
-            for locale in ("C.UTF-8", "C"):
-                code, said = self.run([*base, f"--locale={locale}"], place.identity, keep=keep)
-                if code == 0:
-                    break
-                if locale == "C" or "invalid locale" not in said:
-                    raise Failure(explain("PostgreSQL could not make its files", place.home, said))
+            good, said = self.run("initdb", *options, "--locale=C.UTF-8")
+            if not good and "invalid locale" in said:
+                good, said = self.run("initdb", *options, "--locale=C")
+            if good:
+                quick = [] if durable else ["-F"]
+                database = f'CREATE DATABASE "{name}"\n'
+                good, said = self.run("postgres", "--single", *quick, "-D", str(new), "postgres", said=database)
+            if not good or "ERROR: " in said:
+                raise Failure(explain("PostgreSQL could not make its files", self.home, said), passing=True)
         except (Failure, Stop):
             shutil.rmtree(new, ignore_errors=True)  # what is still being written goes at the next start
             raise
-        new.rename(place.data)
-        if place.home != Path(plan.folder):
+        new.rename(self.data)
+        if self.home != self.folder:
             # last, so that a pointer always points at a whole cluster
-            write_whole(Path(plan.folder, POINTER), {"folder": plan.folder, "home": str(place.home)}, durable=True)
-        sync_folder(place.home)
-        sync_folder(Path(plan.folder))
+            write_whole(self.folder / POINTER, {"folder": str(self.folder), "home": str(self.home)})
+        for folder in (self.home, self.folder):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(fd)
+            os.close(fd)
 
-    def serve(self, plan: Plan, place: ClusterPlace, sockets: Path, keep: int) -> None:
+    def serve(self, sockets: Path) -> None:
         """Run the server until it is told to stop; raise if it ends by itself."""
-        remove_stale_pids(place.data, sockets)
+        for file in (self.data / "postmaster.pid", sockets / f"{SOCKET}.lock"):
+            # A killed server's number may be another process's by now, and PostgreSQL would give up.
+            if server_in(file, self.data) is None:
+                file.unlink(missing_ok=True)
         settings = {
             "listen_addresses": "",
             "port": "5432",
             # a list: quoted, for folders with commas or spaces
             "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
             "unix_socket_permissions": "0700",
-            "max_connections": "100",
             "shared_buffers": "32MB",
             "wal_level": "minimal",
             "max_wal_senders": "0",
@@ -328,54 +299,65 @@ class Guardian:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "log_checkpoints": "off",
-            "logging_collector": "off",
-            "log_destination": "stderr",
             "jit": "off",
         }
-        if not plan.durable:
+        if not self.plan.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        argv = [str(place.programs / "postgres"), "-D", str(place.data)]
-        for name, value in settings.items():
-            argv += ["-c", f"{name}={value}"]
-        said_before = os.fstat(2).st_size
-        server = self.start(argv, place.identity, keep=keep, output=2, killed_by=signal.SIGINT)
-        state = Path(plan.folder, "server.json")
-        content = {
-            "socket": str(sockets),
-            "data": str(place.data),
-            "version": plan.version,
-            "server": server,
-            "guardian": os.getpid(),
-        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        server = self.start("postgres", "-D", str(self.data), *options, output=2, killed_by=signal.SIGINT)
         try:
-            write_whole(state, content, durable=False)
-            code = self.wait(server)
+            self.announce(server, sockets)
+            server.wait()
         except OSError:  # no client could find the server
-            os.kill(server, signal.SIGQUIT)
-            self.wait(server)
+            server.send_signal(signal.SIGQUIT)
+            server.wait()
             raise
         finally:
-            state.unlink(missing_ok=True)
+            (self.folder / STATE).unlink(missing_ok=True)
         if not self.stopping:
-            with Path(plan.folder, "server.log").open("rb") as log:
-                log.seek(said_before)
-                said = log.read()[-65536:].decode(errors="replace")
-            raise Failure(explain(f"PostgreSQL ended with code {code}", place.home, said))
+            said = (self.folder / "server.log").read_text(errors="replace")
+            raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.home, said), passing=True)
 
-    def guard(self, plan: Plan) -> None:
+    def announce(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
+        """Write STATE once the server takes logins, which PostgreSQL tells in line 8 of `postmaster.pid`."""
+        while server.poll() is None:
+            with contextlib.suppress(FileNotFoundError):
+                lines = (self.data / "postmaster.pid").read_text().splitlines()
+                if lines[:1] == [str(server.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]:
+                    break
+            time.sleep(0.01)
+        else:
+            return
+        pids = {"server": server.pid, "guardian": os.getpid()}
+        write_whole(self.folder / STATE, {"socket": str(sockets), "version": self.plan.version, **pids})
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # so the starter goes on
+        os.close(nowhere)
+
+    def guard(self) -> None:
         """The whole life: wait for what was left, make the cluster if there is none, serve."""
-        place = self.settle(plan)
-        keep = lock_server(place)
-        if not place.data.exists():
-            self.create(plan, place, keep)
-        sockets = socket_folder(place, plan.name)
+        self.settle()
+        self.keep = lock_server(self.home)
+        if not self.data.exists():
+            self.create()
+        sockets = self.socket_folder()
         try:
-            self.serve(plan, place, sockets, keep)
+            self.serve(sockets)
         finally:
-            if sockets != place.home:
-                for name in (SOCKET, f"{SOCKET}.lock"):
-                    (sockets / name).unlink(missing_ok=True)
-                sockets.rmdir()
+            if sockets != self.home:
+                shutil.rmtree(sockets, ignore_errors=True)
+
+    def socket_folder(self) -> Path:
+        """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
+        if fits(self.home):
+            return self.home
+        for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - what is made there is new and closed
+            if fits(Path(parent, f"{self.plan.name}-12345678")):
+                folder = Path(tempfile.mkdtemp(prefix=f"{self.plan.name}-", dir=parent))
+                if self.identity.kind == "account":
+                    os.chown(folder, self.identity.uid, self.identity.gid)
+                return folder
+        raise Failure(f"the path of {self.home} does not do for a socket: choose a shorter one")
 
 
 def has_name(uid: int) -> bool:
@@ -386,14 +368,15 @@ def has_name(uid: int) -> bool:
     return True
 
 
-def unprivileged(*wanted: str | int) -> pwd.struct_passwd | None:
-    """Return the first wanted account that exists, else any that is not root."""
-    entries = [entry for entry in pwd.getpwall() if entry.pw_uid != 0]
-    for name in wanted:
-        for entry in entries:
-            if name in (entry.pw_name, entry.pw_uid):
-                return entry
-    return entries[0] if entries else None
+def unprivileged() -> tuple[int, int]:
+    """Return number and group of an account that is not root's, `postgres` if there is one."""
+    entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
+    entry = entries.get("postgres") or entries.get("nobody") or next(iter(entries.values()), None)
+    if entry is None:
+        raise Failure(
+            "PostgreSQL does not run as root, and the system knows no other user: add the user postgres",
+        )
+    return entry.pw_uid, entry.pw_gid
 
 
 def digest(text: str) -> str:
@@ -402,15 +385,12 @@ def digest(text: str) -> str:
 
 def make_open_folder(base: Path) -> None:
     """Make a folder of root's that others may pass through; one that exists is checked, never changed."""
-    for folder in (*reversed(base.parents), base):
-        try:
-            folder.mkdir(mode=0o755)
-        except FileExistsError:
-            continue
-        folder.chmod(0o755)  # just made by us; the umask is tighter
+    before = os.umask(0o022)
+    base.mkdir(parents=True, exist_ok=True)
+    os.umask(before)
     found = base.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise Failure(f"{base} must be a folder of root's that nobody else can write to", configuration=True)
+        raise Failure(f"{base} must be a folder of root's that nobody else can write to")
 
 
 def copy_programs(programs: Path, base: Path) -> Path:
@@ -421,7 +401,7 @@ def copy_programs(programs: Path, base: Path) -> Path:
     package = prefix.parent
     if not copy.exists():
         if not (prefix / "share").is_dir():
-            raise Failure(f"the programs in {programs} are closed to other accounts: open them", configuration=True)
+            raise Failure(f"the programs in {programs} are closed to other accounts: open them")
         new = Path(tempfile.mkdtemp(prefix="new-", dir=base))
         try:
             tree = new / "tree"
@@ -440,83 +420,36 @@ def copy_programs(programs: Path, base: Path) -> Path:
     return copy / package.name / prefix.name / programs.name
 
 
-def lock_server(place: ClusterPlace) -> int:
+def lock_server(home: Path) -> int:
     """
     Take the lock that every process of the server inherits: who has it knows that no earlier server is left.
 
     A server whose guardian was killed is told to stop, harder each 10 s.
     """
-    fd = os.open(place.home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    began = time.monotonic()
-    ladder = [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL]
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waited = time.monotonic() - began
-            if waited > 3 * STOP_STEP_S:
-                raise Failure(f"an earlier PostgreSQL in {place.home} does not end: stop it by hand") from None
-            if ladder and waited >= STOP_STEP_S * (3 - len(ladder)):
-                step, left = ladder.pop(0), read_pid(place.data / "postmaster.pid")
-                if left is not None and runs_in(left, place.data):
-                    os.kill(left, step)
+    fd = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    for step in (None, *STOP_LADDER):
+        if step is not None and (left := server_in(home / "data" / "postmaster.pid", home / "data")) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left, step)
+        until = time.monotonic() + (STOP_STEP_S if step is not None else 0)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd
+            if time.monotonic() >= until:
+                break
             time.sleep(0.01)
-        else:
-            return fd
+    raise Failure(f"an earlier PostgreSQL in {home} does not end: stop it by hand", passing=True)
 
 
-def read_pid(file: Path) -> int | None:
-    """Return the process id in the first line of one of PostgreSQL's lock files."""
+def server_in(lock_file: Path, data: Path) -> int | None:
+    """Return the process that a lock file of PostgreSQL's names, if it works in the data folder, as a server does."""
     try:
-        pid = int(file.read_bytes().split(b"\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        return None
-    return pid if pid > 1 else None
-
-
-def runs_in(pid: int, data: Path) -> bool:
-    """Tell whether the process lives and works in the data folder, as every server process does."""
-    try:
+        pid = int(lock_file.read_bytes().split(b"\n", 1)[0])
         os.kill(pid, 0)
-        return sys.platform != "linux" or Path(f"/proc/{pid}/cwd").samefile(data)
-    except OSError:
-        return False
-
-
-def remove_stale_pids(data: Path, sockets: Path) -> None:
-    """Remove what a killed server left: its number may be another process's by now, and PostgreSQL would give up."""
-    for file in (data / "postmaster.pid", sockets / f"{SOCKET}.lock"):
-        pid = read_pid(file)
-        if pid is None or not runs_in(pid, data):
-            file.unlink(missing_ok=True)
-
-
-def socket_folder(place: ClusterPlace, prefix: str) -> Path:
-    """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
-    if fits(place.home):
-        return place.home
-
-    name = f"{prefix}-{digest(str(place.home))}"
-    parents = [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - what is made there is checked
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if place.identity.kind != "account" and Path(runtime).is_absolute() and is_private(Path(runtime), os.geteuid()):
-        parents.insert(0, Path(runtime))
-    owner = place.identity.uid if place.identity.kind == "account" else os.geteuid()
-    for parent in parents:
-        folder = parent / name
-        if not fits(folder):
-            continue
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            if not is_private(folder, owner):  # another's, perhaps laid there for us
-                folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=parent))
-        except OSError:
-            continue
-        if place.identity.kind == "account":
-            os.chown(folder, place.identity.uid, place.identity.gid, follow_symlinks=False)
-        return folder
-    raise Failure(f"the path of {place.home} does not do for a socket: choose a shorter one", configuration=True)
+        return pid if sys.platform != "linux" or Path(f"/proc/{pid}/cwd").samefile(data) else None
+    except (OSError, ValueError):
+        return None
 
 
 def fits(folder: Path) -> bool:
@@ -524,88 +457,59 @@ def fits(folder: Path) -> bool:
     return len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_MAX and "," not in str(folder)
 
 
-def is_private(folder: Path, owner: int) -> bool:
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not found.st_mode & 0o077
-
-
-def write_whole(file: Path, content: object, *, durable: bool) -> None:
+def write_whole(file: Path, content: object) -> None:
     new = file.with_name(f"{file.name}.new")
     with new.open("w") as stream:
         json.dump(content, stream)
         stream.flush()
-        if durable:
-            os.fsync(stream.fileno())
+        os.fsync(stream.fileno())
     new.rename(file)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def explain(what: str, home: Path, said: str) -> str:
     """Return one sentence and the last lines of what the program said."""
+    lines = [line for line in said.splitlines() if line.strip()][-10:]
     space = os.statvfs(home)
-    full = any(sign in said for sign in ("No space left", "Disk quota exceeded"))
+    full = any(sign in line for line in lines for sign in ("No space left", "Disk quota exceeded"))
     if full or space.f_bavail * space.f_frsize < 1 << 20:
         what += f": the disk that holds {home} is full (a new cluster needs 64 MB); free some space"
-    lines = [line for line in said.splitlines() if line.strip()][-10:]
     return "\n".join([what, *lines])
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def wait_for_last_user(lock: int) -> None:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    os.kill(os.getpid(), signal.SIGUSR1)
-
-
-def say(line: str) -> None:
-    os.write(2, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC guardian: {line}\n".encode(errors="replace"))
-
-
 def main(argument: str) -> NoReturn:
     plan = Plan(**json.loads(argument))
     if os.fork():  # the starter need not wait for us, nor reap us
         os._exit(0)
-    for fd in (plan.guardian_lock, plan.report):
-        os.set_inheritable(fd, False)
     if sys.platform == "linux":
         import ctypes  # noqa: F401 - for `call_libc`
     os.umask(0o077)
-    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # some systems drop a blocked signal that is ignored by default
-    users = os.open(Path(plan.folder, "users.lock"), os.O_RDWR | os.O_CLOEXEC)
-    _thread.start_new_thread(wait_for_last_user, (users,))
-    code, failure = 0, None
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    guardian = Guardian(plan)
+    threading.Thread(target=guardian.stop_when_unused, daemon=True).start()
+    failure = None
     try:
-        Guardian().guard(plan)
+        guardian.guard()
     except Stop:
         pass
     except Failure as error:
         failure = error
     except OSError as error:
-        failure = Failure(explain(f"{type(error).__name__}: {error}", Path(plan.folder), ""))
+        failure = Failure(explain(f"{type(error).__name__}: {error}", guardian.folder, ""), passing=True)
     except Exception as error:  # noqa: BLE001 - a bug: the starter gets its name, the log its traceback
-        failure = Failure(f"the guardian failed: {error!r}")
+        failure = Failure(f"the guardian failed: {error!r}", passing=True)
         sys.excepthook(type(error), error, error.__traceback__)
     if failure is not None:
-        code = 1
-        report = json.dumps({"text": str(failure)[-2000:], "configuration": failure.configuration}).encode()
-        for attempt in (lambda: say(str(failure)), lambda: os.write(plan.report, report)):
+        report = json.dumps({"text": str(failure)[-2000:], "passing": failure.passing}).encode()
+        line = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC guardian: {failure}\n"
+        for file, said in ((2, line.encode(errors="replace")), (1, report)):
             with contextlib.suppress(OSError):  # the disk is full; the starter is gone
-                attempt()
+                os.write(file, said)
     # Not before the server is gone; and `users` last, so that who waits for it finds no guardian.
-    os.close(plan.guardian_lock)
-    os._exit(code)
+    os.close(0)
+    os._exit(0 if failure is None else 1)
 
 
 if __name__ == "__main__":

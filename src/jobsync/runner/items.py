@@ -238,22 +238,6 @@ def in_pages(
 Ending = Future[ItemResult | None]  # None: it was not started after all
 
 
-class _Place:
-    """One of the places that items at work take; given back once, early or at the item's end."""
-
-    def __init__(self, room: threading.Semaphore, said: queue.SimpleQueue[Ending | None]) -> None:
-        self._room, self._said = room, said
-        self._once = threading.Lock()
-
-    def give_back(self) -> None:
-        if self._once.acquire(blocking=False):
-            self._room.release()
-
-    def let_next(self) -> None:
-        self.give_back()
-        self._said.put(None)
-
-
 def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) -> list[ItemResult]:
     results: list[ItemResult] = []
     waiting = iter(line.items)
@@ -261,25 +245,27 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
     said: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()  # who has ended; None: there is room
     most = 2 * concurrency  # with those that have given their place back and are still writing
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
-        flying: dict[Ending, _Place] = {}
+        flying: dict[Ending, ExitStack] = {}
         exhausted = False
         while True:
             starting = not exhausted and len(flying) < most and not run.must_stop() and room.acquire(blocking=False)
             if starting:
-                place = _Place(room, said)
+                place = ExitStack()  # among those at work; given back once, early or at the item's end
+                place.callback(said.put, None)
+                place.callback(room.release)
                 item = next(waiting, None)
                 if item is None:
                     exhausted = True
                 elif line.gate is None or line.gate(item):
-                    future = pool.submit(contextvars.copy_context().run, _work_one, run, item, work, place.let_next)
+                    future = pool.submit(contextvars.copy_context().run, _work_one, run, item, work, place.close)
                     flying[future] = place
                     future.add_done_callback(said.put)
                 else:
-                    place.give_back()
+                    place.close()
             elif not flying:
                 return results
             for ended in _ended(said, wait_s=0.0 if starting else 1.0):
-                flying.pop(ended).give_back()
+                flying.pop(ended).close()
                 result = ended.result()
                 if result is None:
                     continue
@@ -325,15 +311,15 @@ def _work_one(run: Run, item: Item, work: Work[Any], let_next: Callable[[], None
                 if fences is None:
                     holder = run.locks.holder(item.lock_name or "")
                     get_logger().info("item.locked", label=item.label, holder=str(holder))
-                    return _left(item, "locked", f"{holder} works on it")
+                    return _result(item, ItemStatus.SKIPPED, "locked", f"{holder} works on it")
                 return _attempt(run, item, work, fences, let_next)
         except NoLongerDue as error:
-            return _left(item, "changed", str(error))
+            return _result(item, ItemStatus.SKIPPED, "changed", str(error))
         except OldWriter as error:
-            return _left(item, "locked", str(error))
+            return _result(item, ItemStatus.SKIPPED, "locked", str(error))
         except LockLost as error:
             run.lose(str(error))
-            return _failed(item, "lock_lost", f"{error}; nothing was written")
+            return _result(item, ItemStatus.FAILED, "lock_lost", f"{error}; nothing was written")
         except Exception as error:  # noqa: BLE001 - what fails around one attempt must not cost the others theirs
             return _blamed(run, item, error)
 
@@ -366,7 +352,9 @@ def _attempt(
     except Exception as error:  # noqa: BLE001 - one item's failure must not stop the others
         result = _blamed(run, item, error)
         with run.writing(fences) as connection:
-            if kept is not None and _is_committed(connection, attempt):
+            # what was to be kept may have been, though the answer to the commit was lost
+            unheard = kept is not None and run.spec.keeps_items
+            if unheard and not record.is_item_open(connection, attempt.run_id, item.key):
                 get_logger().warning("item.commit_unheard", label=item.label, error=result.error)
                 return kept
             work.failed(connection, attempt, result)
@@ -375,12 +363,6 @@ def _attempt(
     for tell in attempt.on_commit:
         tell()
     return kept
-
-
-def _is_committed(connection: Connection[Any], attempt: Attempt) -> bool:
-    """Whether what was to be kept has been, though the answer to the commit was lost."""
-    keeps = attempt.run.spec.keeps_items
-    return keeps and not record.is_item_open(connection, attempt.run_id, attempt.item.key)
 
 
 def _blamed(run: Run, item: Item, error: Exception) -> ItemResult:
@@ -394,30 +376,22 @@ def _blamed(run: Run, item: Item, error: Exception) -> ItemResult:
 def failure_of(item: Item, error: Exception) -> ItemResult:
     """Return the result of an item that raised, to be called while it is handled; a bug's traceback is logged."""
     if isinstance(error, ItemFailure):
-        found = _failed(item, error.reason, str(error))
-        return replace(found, status=error.status, unreachable=error.unreachable, transient=error.transient)
+        found = _result(item, error.status, error.reason, str(error))
+        return replace(found, unreachable=error.unreachable, transient=error.transient)
     if isinstance(error, Unavailable):
-        return replace(_failed(item, "database", str(error)), unreachable=True, transient=True)
+        found = _result(item, ItemStatus.FAILED, "database", str(error))
+        return replace(found, unreachable=True, transient=True)
     if isinstance(error, ConfigurationProblem):
-        return _failed(item, "configuration", str(error))
+        return _result(item, ItemStatus.FAILED, "configuration", str(error))
     get_logger().exception("item.bug", label=item.label)
-    return _failed(item, "bug", f"{type(error).__name__}: {error}")
+    return _result(item, ItemStatus.FAILED, "bug", f"{type(error).__name__}: {error}")
 
 
-def _failed(item: Item, reason: str, words: str) -> ItemResult:
-    return ItemResult(item.key, item.label, ItemStatus.FAILED, reason=reason, error=visible(words), named=item.named)
-
-
-def _left(item: Item, reason: str, words: str) -> ItemResult:
-    """Return the result of an item that is left as it was."""
-    return ItemResult(item.key, item.label, ItemStatus.SKIPPED, reason=reason, error=words, named=item.named)
+def _result(item: Item, status: ItemStatus, reason: str, words: str) -> ItemResult:
+    return ItemResult(item.key, item.label, status, reason=reason, error=visible(words), named=item.named)
 
 
 def as_json(result: ItemResult) -> Mapping[str, Any]:
     """Return what every job's items have in common; a slice adds its identity and numbers."""
-    shown: dict[str, Any] = {"status": str(result.status)}
-    if result.reason:
-        shown["reason"] = result.reason
-    if result.error:
-        shown["error"] = visible(result.error)
-    return shown
+    shown = {"status": str(result.status), "reason": result.reason, "error": visible(result.error or "")}
+    return {name: text for name, text in shown.items() if text}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -98,8 +99,7 @@ class Report:
     @property
     def summary(self) -> str:
         """How many items of which outcome, and how long it took: a line for the log and the ping."""
-        known = BY_NAME.get(self.job)
-        noun = known.noun if known else "items"
+        noun = BY_NAME[self.job].noun if self.job in BY_NAME else "items"
         words = {"eligible": noun.removesuffix("s") if self.counts.eligible == 1 else noun}
         parts = [
             f"{number} {words.get(word, word)}"
@@ -112,18 +112,20 @@ class Report:
 def count_items(results: Iterable[ItemResult], *, eligible: int) -> Counts:
     """Count by outcome; what is eligible and has no result is remaining."""
     results = list(results)
-    by_status = {status: sum(1 for result in results if result.status is status) for status in ItemStatus}
-    attempted = len(results) - by_status[ItemStatus.SKIPPED]
-    skipped = [result for result in results if result.status is ItemStatus.SKIPPED]
-    skipped_eligible = sum(1 for result in skipped if result.reason in ("locked", "changed") or result.unreachable)
+    number = Counter(result.status for result in results)
+    left_due = sum(
+        result.status is ItemStatus.SKIPPED and (result.reason in ("locked", "changed") or result.unreachable)
+        for result in results
+    )
+    attempted = len(results) - number[ItemStatus.SKIPPED]
     return Counts(
         eligible=eligible,
-        succeeded=by_status[ItemStatus.SUCCESS],
-        partial=by_status[ItemStatus.PARTIAL],
-        held=by_status[ItemStatus.HELD],
-        failed=by_status[ItemStatus.FAILED],
-        skipped=by_status[ItemStatus.SKIPPED],
-        remaining=max(0, eligible - attempted - skipped_eligible),
+        succeeded=number[ItemStatus.SUCCESS],
+        partial=number[ItemStatus.PARTIAL],
+        held=number[ItemStatus.HELD],
+        failed=number[ItemStatus.FAILED],
+        skipped=number[ItemStatus.SKIPPED],
+        remaining=max(0, eligible - attempted - left_due),
     )
 
 
@@ -150,9 +152,7 @@ def judge_run(
     results = list(results)
     failed = [result for result in results if result.status is ItemStatus.FAILED]
     statuses = {result.status for result in results} | ({ItemStatus.HELD} if held else set())
-    named_skipped = any(
-        result.named and result.status is ItemStatus.SKIPPED and not result.unreachable for result in results
-    )
+    named_skipped = any(each.named and each.status is ItemStatus.SKIPPED and not each.unreachable for each in results)
     if lock_lost:
         return RunStatus.LOCK_LOST, ExitCode.LOCK_LOST
     if cancelled:

@@ -8,12 +8,11 @@ behind a living one. Hence two things beside it: a watch that notices, and a fen
 from __future__ import annotations
 
 import os
-import queue
 import select
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -21,7 +20,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-import psycopg.errors
+from psycopg import errors
 
 from jobsync.db.engine import Database
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
@@ -35,7 +34,9 @@ OLD_WRITER_S = 4.0  # how long to wait for a write that an earlier holder has op
 ROWS_WITHIN_S = 30.0  # what somebody else's transaction keeps locked for longer fails the item; it is tried again
 _IDLE_WRITER = "5min"  # a writer whose host vanished between two statements: the server ends its transaction then
 _PROBE_TURNS = "1122121122112212"  # which session asks; no rhythm, so that none of the pooler's can hide in it
-_HANG_UP = select.POLLIN | getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_CLOSE_WITHIN_S = 15.0
+_HANG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+_WAITED_TOO_LONG = (errors.LockNotAvailable, errors.QueryCanceled)
 _OURS = (
     "locktype = 'advisory' AND objsubid = 1 AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -116,7 +117,7 @@ class Holder:
 
 class LockSession:
     """
-    A dedicated connection, owned by one thread that runs every statement on it and watches it in between.
+    A dedicated connection, owned by one thread that runs every statement on it; another watches it.
 
     `lost` is set once and for good when the connection or a lock on it is gone; `on_lost` is called then.
     """
@@ -126,24 +127,24 @@ class LockSession:
     ) -> None:
         self._connection = open_connection()
         # Asked, not taken from the handshake: there a pooler in session mode tells a number of its own.
-        row = self._connection.execute(
+        self.backend_pid: int
+        [(self.backend_pid, _)] = self._connection.execute(
             "SELECT pg_backend_pid(), set_config('lock_timeout', %s, false)", [f"{OLD_WRITER_S * 1000:.0f}"]
-        ).fetchone()
-        assert row is not None  # noqa: S101 - SELECT of functions
-        self.backend_pid: int = row[0]
+        ).fetchall()
         self._schema = schema_of(self._connection)
         self.lost = threading.Event()
         self.why_lost = ""
         self._on_lost = on_lost
         self._held: dict[str, int] = {}
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._wake_read, self._wake_write = os.pipe()
-        self._closing = threading.Lock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._loop, name="jobsync-lock", daemon=True)
-        self._thread.start()
+        self._owner = ThreadPoolExecutor(1, "jobsync-lock")
+        self._watch_end, self._end = os.pipe()
+        watched = select.poll()
+        watched.register(self._watch_end, 0)  # a hang-up, which needs no asking: `close`
+        watched.register(self._connection.fileno(), _HANG_UP)
+        self._watcher = threading.Thread(target=self._watch, args=[watched], name="jobsync-lock-watch", daemon=True)
+        self._watcher.start()
 
-    # --- what callers ask for; each of these runs on the lock thread ---------------------------------------------
+    # --- what callers ask for; each of these runs on the owner's thread ------------------------------------------
 
     def try_lock(self, name: str) -> bool:
         """Take the lock without waiting; it must not be held by this session already (session locks stack)."""
@@ -181,82 +182,42 @@ class LockSession:
 
     def close(self) -> None:
         """End the connection, and with it every lock. Idempotent."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            self._jobs.put(None)
-            self._wake()
-        self._thread.join(timeout=15)
-        os.close(self._wake_write)
-        os.close(self._wake_read)
-
-    # --- the lock thread -----------------------------------------------------------------------------------------
+        with suppress(RuntimeError):  # it is closed
+            closed = self._owner.submit(self._connection.close)
+            self._owner.shutdown(wait=False)
+            os.close(self._end)
+            with suppress(TimeoutError):
+                closed.result(_CLOSE_WITHIN_S)
+            self._watcher.join(_CLOSE_WITHIN_S)
 
     def _call(self, job: Callable[[], T]) -> T:
         if self.lost.is_set():
             raise LockLost(self.why_lost)
-        future: Future[T] = Future()
-        with self._closing:  # after the last job no answer would come
-            if self._closed:
-                raise LockLost("the lock connection is closed")
-            self._jobs.put((job, future))
-            self._wake()
+        try:
+            future = self._owner.submit(self._attempt, job)
+        except RuntimeError:  # after the last job no answer would come
+            raise LockLost("the lock connection is closed") from None
         return future.result()
 
-    def _wake(self) -> None:
-        os.write(self._wake_write, b"\0")
-
-    def _loop(self) -> None:
-        watch = select.poll()
-        watch.register(self._wake_read, select.POLLIN)
-        watch.register(self._connection.fileno(), _HANG_UP)
-        next_check = time.monotonic() + CHECK_EVERY_S
-        while True:
-            for descriptor, _event in watch.poll(max(0.0, next_check - time.monotonic()) * 1000):
-                if descriptor == self._wake_read:
-                    os.read(self._wake_read, 4096)
-                else:
-                    next_check = 0.0  # the server said something unasked, or hung up: ask it
-            if not self._work_off():
+    def _watch(self, watched: select.poll) -> None:
+        """Have the locks checked now and then, and when the server hangs up, until the end or their loss."""
+        while not self.lost.is_set():
+            if any(place == self._watch_end for place, _ in watched.poll(CHECK_EVERY_S * 1000)):
                 break
-            if time.monotonic() >= next_check:
-                if not self.lost.is_set():
-                    self._attempt(self._verify)
-                next_check = time.monotonic() + CHECK_EVERY_S
-            if self.lost.is_set():
-                watch = select.poll()
-                watch.register(self._wake_read, select.POLLIN)
-        self._connection.close()
+            with suppress(LockLost, psycopg.Error):
+                self.check()
+        os.close(self._watch_end)
 
-    def _work_off(self) -> bool:
-        while True:
-            try:
-                entry = self._jobs.get_nowait()
-            except queue.Empty:
-                return True
-            if entry is None:
-                return False
-            job, future = entry
-            self._attempt(job, future)
+    # --- the owner's thread --------------------------------------------------------------------------------------
 
-    def _attempt(self, job: Callable[[], Any], future: Future[Any] | None = None) -> None:
+    def _attempt(self, job: Callable[[], T]) -> T:
         try:
-            result = job()
+            return job()
         except psycopg.Error as error:
-            if self._connection.closed or self._connection.broken or not self._answers():
+            if not self._answers():
                 self._lose(f"the lock connection is gone ({type(error).__name__})")
-                problem: BaseException = LockLost(self.why_lost)
-            else:
-                problem = error
-        except BaseException as error:  # noqa: BLE001 - handed to whoever asked
-            problem = error
-        else:
-            if future is not None:
-                future.set_result(result)
-            return
-        if future is not None:
-            future.set_exception(problem)
+                raise LockLost(self.why_lost) from None
+            raise
 
     def _answers(self) -> bool:
         try:
@@ -269,42 +230,37 @@ class LockSession:
         if name in self._held:
             raise RuntimeError(f"lock {name} taken twice by one session")
         key = lock_key(name, self._schema)
-        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-        if row is None or not row[0]:
-            return False
-        self._held[name] = key
-        return True
+        [(taken,)] = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchall()
+        if taken:
+            self._held[name] = key
+        return bool(taken)
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
         table = qualified(self._connection, "run_locks")  # no transaction of the engine is around
         try:
-            row = self._connection.execute(
+            [(number,)] = self._connection.execute(
                 f"INSERT INTO {table} AS l (name, fence, run_id, holder, acquired_at)"
                 " VALUES (%s, 1, %s, %s, now()) ON CONFLICT (name) DO UPDATE SET fence = l.fence + 1,"
                 " run_id = excluded.run_id, holder = excluded.holder, acquired_at = excluded.acquired_at"
                 " RETURNING fence".encode(),
                 [name, run_id, holder],
-            ).fetchone()
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
+            ).fetchall()
+        except _WAITED_TOO_LONG:
             self._release(name)
-            try:
-                old = self._connection.execute(
-                    f"SELECT run_id, holder FROM {table} WHERE name = %s".encode(), [name]
-                ).fetchone()
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):
-                old = None  # somebody keeps even readers out
-            who = f"run {old[0]} ({old[1]})" if old else "an earlier run"
+            who = "an earlier run"
+            with suppress(*_WAITED_TOO_LONG):  # somebody may keep even readers out
+                old = f"SELECT 'run ' || run_id || ' (' || holder || ')' FROM {table} WHERE name = %s"
+                who = next((row[0] or who for row in self._connection.execute(old.encode(), [name])), who)
             raise OldWriter(f"{name}: {who} is still writing; the next tick tries again") from None
-        assert row is not None  # noqa: S101 - INSERT … RETURNING
-        return Fence(name, row[0], self.backend_pid, self._schema)
+        return Fence(name, number, self.backend_pid, self._schema)
 
     def _verify(self) -> None:
-        row = self._connection.execute(
+        [(held,)] = self._connection.execute(
             f"SELECT count(DISTINCT {_KEY}) FROM pg_locks WHERE {_OURS}"
             f" AND pid = pg_backend_pid() AND {_KEY} = ANY(%s)",
             [list(self._held.values())],
-        ).fetchone()
-        if row is None or row[0] != len(self._held):
+        ).fetchall()
+        if held != len(self._held):
             self._lose("a lock was taken from the lock connection")
             raise LockLost(self.why_lost)
 
@@ -360,8 +316,8 @@ def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) ->
     Raises:
         LockLost: it is not so.
     """
-    row = connection.execute(_HELD, _held(fences)).fetchone()
-    _require_held(row[0] if row else 0, fences)
+    [(held,)] = connection.execute(_HELD, _held(fences)).fetchall()
+    _require_held(held, fences)
 
 
 def _held(fences: Sequence[Fence]) -> list[str]:
@@ -450,27 +406,19 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
     )
 
     def ask(connection: psycopg.Connection[Any], function: str) -> tuple[bool, int]:
-        row = connection.execute(f"SELECT {function}(%s), pg_backend_pid()", [key]).fetchone()
-        assert row is not None  # noqa: S101 - SELECT of functions
-        return row[0], row[1]
+        [(said, backend)] = connection.execute(f"SELECT {function}(%s), pg_backend_pid()", [key]).fetchall()
+        return said, backend
 
     def backend(connection: psycopg.Connection[Any]) -> int:
-        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-        assert row is not None  # noqa: S101 - SELECT of functions
-        return int(row[0])
+        [(pid,)] = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
+        return int(pid)
 
     try:
         with open_connection() as first, open_connection() as second:
             taken, ours = ask(first, "pg_try_advisory_lock")
             taken_twice, theirs = ask(second, "pg_try_advisory_lock")
-            if (
-                taken
-                and not taken_twice
-                and all(
-                    backend(session) == met
-                    for session, met in ((first, ours) if turn == "1" else (second, theirs) for turn in _PROBE_TURNS)
-                )
-            ):
+            turns = ((first, ours) if turn == "1" else (second, theirs) for turn in _PROBE_TURNS)
+            if taken and not taken_twice and all(backend(session) == met for session, met in turns):
                 return  # the lock goes with its connection
             for connection in (first, second) * 3:  # only our own key: the server session is not ours alone
                 ask(connection, "pg_advisory_unlock")

@@ -59,8 +59,8 @@ class RunIdentity:
 
 def is_tick_due(connection: psycopg.Connection[Any], job: str) -> bool:
     """Stamp a tick of the job and ask the one function of the database that says whether anything is due."""
-    row = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchone()
-    return bool(row and row[0])
+    [(due,)] = connection.execute("SELECT jobsync_tick(%s)", [job]).fetchall()
+    return bool(due)
 
 
 def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_at: datetime) -> None:
@@ -282,26 +282,22 @@ def close_run(
     def write() -> tuple[Report, bool]:
         with begin() as connection:
             limit_waits(connection, 2.0)
-            return _write_verdict(
-                connection,
-                _proved(connection, report) if held else report,
-                traceback=traceback,
-                whole_job=whole_job,
-                counts_for_streak=counts_for_streak,
-                unfinished=unfinished,
-            )
+            proved = _proved(connection, report) if held else report
+            was = _close_row(connection, proved, traceback, unfinished)
+            if was is not None and whole_job:
+                _write_job(connection, proved, counts_for_streak=counts_for_streak, counted=was == "crashed")
+            return proved, was is not None
 
+    refusals = (psycopg.Error, JobsyncError)  # a server that changes its role refuses variously
     trying = Retrying(
-        retry=retry_if_exception_type(
-            (psycopg.Error, JobsyncError)
-        ),  # a server that changes its role refuses variously
+        retry=retry_if_exception_type(refusals),
         stop=stop_after_delay(CLOSE_FOR_S),
         wait=wait_fixed(0.2),
         reraise=True,
     )
     try:
         return trying(write)
-    except (psycopg.Error, JobsyncError) as error:
+    except refusals as error:
         get_logger().error("run.verdict_not_recorded", error=visible(error))
         return report, False
 
@@ -315,19 +311,14 @@ def _proved(connection: psycopg.Connection[Any], report: Report) -> Report:
     return replace(report, status=RunStatus.LOCK_LOST, exit_code=ExitCode.LOCK_LOST, error=report.error or error)
 
 
-def _write_verdict(
-    connection: psycopg.Connection[Any],
-    report: Report,
-    *,
-    traceback: str | None,
-    whole_job: bool,
-    counts_for_streak: bool,
-    unfinished: Unfinished,
-) -> tuple[Report, bool]:
+def _close_row(
+    connection: psycopg.Connection[Any], report: Report, traceback: str | None, unfinished: Unfinished
+) -> str | None:
+    """Return what the run's row said before, None if it is closed already."""
     row = connection.execute(
         "UPDATE job_runs r SET status = %s, exit_code = %s, finished_at = now(), counts = %s, error = %s,"
         " traceback = %s FROM (SELECT id, status FROM job_runs WHERE id = %s FOR UPDATE) old"
-        " WHERE r.id = old.id AND old.status IN ('running', 'crashed') RETURNING old.status = 'crashed'",
+        " WHERE r.id = old.id AND old.status IN ('running', 'crashed') RETURNING r.id, old.status",
         [
             str(report.status),
             int(report.exit_code),
@@ -347,13 +338,14 @@ def _write_verdict(
             report.run_id,
         ],
     ).rowcount
-    if row and left and report.run_id:
-        unfinished(connection, report.run_id)
-    if row and report.run_id and not row[0]:
-        count_run(connection, report.run_id)
-    if row and whole_job:
-        _write_job(connection, report, counts_for_streak=counts_for_streak, counted=row[0])
-    return report, row is not None
+    if row is None:
+        return None
+    run_id, was = row
+    if left:
+        unfinished(connection, run_id)
+    if was != "crashed":
+        count_run(connection, run_id)
+    return str(was)
 
 
 def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:
@@ -363,12 +355,11 @@ def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_fo
     Args:
         counted: this run was taken for dead meanwhile, and counted as a failure then.
     """
-    nothing_done = (
-        report.counts.eligible > 0 and report.counts.succeeded + report.counts.partial + report.counts.held == 0
-    )
+    counts = report.counts
+    done = counts.eligible == 0 or counts.succeeded + counts.partial + counts.held > 0
     # a run that only tried what is known to be down has neither failed nor succeeded; what was held or left out ends a
     # row of failures, and is no success
-    good = report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD) and not nothing_done
+    good = done and report.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.HELD)
     bad = report.status in (RunStatus.FAILED, RunStatus.LOCK_LOST, RunStatus.TIMED_OUT)
     connection.execute(
         "UPDATE jobs SET last_finished_at = now(), last_status = %(status)s,"

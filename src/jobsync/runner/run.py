@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -68,16 +69,13 @@ class Run:
         request: Request,
         who: record.RunIdentity,
         database: Database,
-        engine: Engine,
-        locks: LockSession,
+        connections: int,
         environ: Mapping[str, str],
     ) -> None:
         self.spec = spec
         self.request = request
         self.who = who
         self.database = database
-        self.engine = engine
-        self.locks = locks
         self.started = time.monotonic()
         self.eligible = 0
         self.streak = request.scheduled
@@ -89,6 +87,9 @@ class Run:
         self.interrupted = False
         self.why_lost: str | None = None
         self.why_held: str | None = None
+        name = who.application_name
+        self.engine = database.job_engine(application_name=name, connections=connections, prepare=True)
+        self.locks = LockSession(lambda: database.lock_connection(application_name=name), on_lost=self.lose)
 
     # --- stopping ------------------------------------------------------------------------------------------------
 
@@ -112,29 +113,27 @@ class Run:
         self.why_held = self.why_held or why
         self._wake.set()
 
+    def _left_s(self, of_s: float | None) -> float:
+        return math.inf if of_s is None else self.started + of_s - time.monotonic()
+
     @property
     def timed_out(self) -> bool:
         """Whether the job's deadline has passed."""
-        return self.spec.deadline_s is not None and time.monotonic() - self.started >= self.spec.deadline_s
+        return self._left_s(self.spec.deadline_s) <= 0
 
     @property
-    def budget_spent(self) -> bool:
-        """Whether a scheduled run leaves the rest to the next tick."""
-        budget_s = self.spec.budget_s if self.request.scheduled else None
-        return budget_s is not None and time.monotonic() - self.started >= budget_s
+    def _budget_left_s(self) -> float:
+        """Seconds after which a scheduled run leaves the rest to the next tick."""
+        return self._left_s(self.spec.budget_s if self.request.scheduled else None)
 
     def must_stop(self) -> bool:
         """Whether no further item may be started."""
         stopped = self.cancelled or self.why_lost is not None or self.why_held is not None
-        return stopped or self.timed_out or self.budget_spent
+        return stopped or self.timed_out or self._budget_left_s <= 0
 
     def pause(self, seconds: float) -> bool:
         """Wait, but not beyond the run's end; returns whether the whole time has passed and the run goes on."""
-        ends = [self.spec.deadline_s, self.spec.budget_s if self.request.scheduled else None]
-        for end_s in ends:
-            if end_s is not None:
-                seconds = min(seconds, max(0.0, self.started + end_s - time.monotonic()))
-        until = time.monotonic() + seconds
+        until = time.monotonic() + min(seconds, self._left_s(self.spec.deadline_s), self._budget_left_s)
         while not self.must_stop() and (left_s := until - time.monotonic()) > 0:
             self._wake.wait(min(left_s, _WAIT_STEP_S))
         return not self.must_stop()
@@ -311,31 +310,23 @@ def run_job(
         ExitStack() as stack,
         translated(),
     ):
-        started = time.monotonic()
         refuse_strange_locks(database, application_name=who.application_name)
         refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
-        engine = database.job_engine(application_name=who.application_name, connections=connections, prepare=True)
-        holder: list[Run] = []
-        locks = LockSession(
-            lambda: database.lock_connection(application_name=who.application_name),
-            on_lost=lambda why: holder[0].lose(why) if holder else None,
-        )
-        stack.callback(locks.close)
-        run = Run(spec=spec, request=request, who=who, database=database, engine=engine, locks=locks, environ=environ)
-        holder.append(run)
+        run = Run(spec=spec, request=request, who=who, database=database, connections=connections, environ=environ)
+        stack.callback(run.locks.close)
         stack.enter_context(_stopped_by_signals(run))
         if run.cancelled:
             return Report(spec.name, *judge_run([], cancelled=True, interrupted=run.interrupted))
         taken = _take_locks(run)
         if taken is not None:
             return _report_skip(run, taken)
-        if not locks.try_lock(run_lock_name(who.run_id)):
+        if not run.locks.try_lock(run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
-        record.bury_crashed(run.transaction, locks, unfinished)
+        record.bury_crashed(run.transaction, run.locks, unfinished)
         with run.transaction() as connection:
             record.open_run(connection, who, holds_job=not run.request.named_locks)
-        report = _work(run, work, started)
-        engine.dispose()  # the verdict goes over a fresh connection, and the server may have no room for one more
+        report = _work(run, work)
+        run.engine.dispose()  # the verdict goes over a fresh connection, and the server may have no room for one more
         report, recorded = record.close_run(
             run.transaction,
             report,
@@ -362,12 +353,6 @@ def disabled_report(job: str, *, quiet: bool = False) -> Report:
     if not quiet:
         get_logger().info("run.globally_disabled", job=job, message=f"{job} is globally disabled; nothing was done")
     return Report(job, RunStatus.DISABLED, ExitCode.DONE)
-
-
-def idle_report(job: str) -> Report:
-    """Return what a tick says that finds nothing due; no row is opened, no lock taken."""
-    get_logger().debug("run.nothing_due", job=job)
-    return Report(job, RunStatus.SUCCEEDED, ExitCode.DONE)
 
 
 def _take_locks(run: Run) -> str | None:
@@ -409,70 +394,56 @@ def _report_skip(run: Run, by: str) -> Report:
     return Report(run.spec.name, RunStatus.SKIPPED, ExitCode.LOCKED, error=by)
 
 
-def _work(run: Run, work: Callable[[Run], list[ItemResult]], started: float) -> Report:
+def _work(run: Run, work: Callable[[Run], list[ItemResult]]) -> Report:
     results: list[ItemResult] = []
     error: str | None = None
+    broken_off: ExitCode | None = None
     try:
         results = work(run)
     except LockLost as problem:
         run.lose(str(problem))
     except JobsyncError as problem:
-        error = visible(problem)
+        error, broken_off = visible(problem), problem.exit_code
         get_logger().error("run.failed", error=error)
-        return _make_report(run, *_broken_off(run, problem.exit_code), results, error, started)
     except Exception as problem:  # noqa: BLE001 - a bug in the work still closes its row, with the traceback
         get_logger().exception("run.bug")
         run.keep_traceback()
-        error = f"{type(problem).__name__}: {visible(problem)}"
-        return _make_report(run, *_broken_off(run, ExitCode.FAILED), results, error, started)
-    unfinished = count_items(results, eligible=run.eligible).remaining > 0
+        error, broken_off = f"{type(problem).__name__}: {visible(problem)}", ExitCode.FAILED
+    counts = count_items(results, eligible=run.eligible)
     status, code = judge_run(
         results,
         lock_lost=run.why_lost is not None,
         cancelled=run.cancelled,
         interrupted=run.interrupted,
-        timed_out=run.timed_out and unfinished,
+        timed_out=run.timed_out and counts.remaining > 0,
         held=run.why_held is not None,
     )
-    return _make_report(run, status, code, results, run.why_lost or run.why_held, started)
-
-
-def _broken_off(run: Run, code: ExitCode) -> tuple[RunStatus, ExitCode]:
-    """Return the verdict over work that raised; often it did so because the lock's server was gone."""
-    if run.why_lost is not None:
-        return RunStatus.LOCK_LOST, ExitCode.LOCK_LOST
-    return RunStatus.FAILED, code
-
-
-def _make_report(
-    run: Run, status: RunStatus, code: ExitCode, results: list[ItemResult], error: str | None, started: float
-) -> Report:
+    if broken_off is not None and run.why_lost is None:  # often work raised because the lock's server was gone
+        status, code = RunStatus.FAILED, broken_off
     return Report(
         job=run.spec.name,
         status=status,
         exit_code=code,
         run_id=run.who.run_id,
-        counts=count_items(results, eligible=run.eligible),
+        counts=counts,
         items=tuple(results),
-        error=error,
-        duration_s=time.monotonic() - started,
+        error=error or run.why_lost or run.why_held,
+        duration_s=time.monotonic() - run.started,
     )
 
 
 def _say(report: Report, *, recorded: bool) -> None:
-    level = "info" if report.exit_code is ExitCode.DONE else "warning"
-    fields: dict[str, Any] = {
-        "status": str(report.status),
-        "exit_code": int(report.exit_code),
+    say = get_logger().info if report.exit_code is ExitCode.DONE else get_logger().warning
+    say(
+        "run.finished",
+        status=str(report.status),
+        exit_code=int(report.exit_code),
         **report.counts.as_json(),
-        "duration_s": round(report.duration_s, 3),
-        "summary": report.summary,
-    }
-    if report.error:
-        fields["error"] = report.error
-    if not recorded:
-        fields["recorded"] = False
-    getattr(get_logger(), level)("run.finished", **fields)
+        duration_s=round(report.duration_s, 3),
+        summary=report.summary,
+        **({"error": report.error} if report.error else {}),
+        **({} if recorded else {"recorded": False}),
+    )
 
 
 @contextmanager
@@ -502,7 +473,6 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
 
 def database_now(connection: psycopg.Connection[Any]) -> datetime:
     """Return the database's clock, read once a transaction and handed down."""
-    row = connection.execute("SELECT now()").fetchone()
-    assert row is not None  # noqa: S101 - SELECT of a function
-    now: datetime = row[0]
+    now: datetime
+    [(now,)] = connection.execute("SELECT now()").fetchall()
     return now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +13,8 @@ from jobsync.cli.output import say, show
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
-from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.serve import serve_forever
-
-if TYPE_CHECKING:
-    from jobsync.sandbox.seed import Seeded
 
 app = group("Stand-ins for the outside services.")
 ScenarioFile = Annotated[
@@ -71,13 +68,12 @@ def seed_(
     """
     from jobsync.sandbox.seed import seed  # the database's room with it: dear to whoever only serves
 
-    played = load_scenario(scenario) if scenario else default_scenario()
+    played = load_scenario(scenario) if scenario else Scenario()
     _code(environment)
     cipher = tools_of(context).cipher
     with transaction(context) as connection:
         made = seed(connection, cipher, played, invented=documents, environment=environment, add=add)
-    document = {"dealerships": made.dealerships, "tenants": made.tenants, "documents": dict(made.documents)}
-    show(document, as_json=as_json, otherwise=lambda: _tell_seeded(made))
+    show(made, as_json=as_json, otherwise=lambda: _tell_seeded(made))
 
 
 def _code(environment: str) -> str:
@@ -86,10 +82,10 @@ def _code(environment: str) -> str:
     return ENVIRONMENTS[environment]
 
 
-def _tell_seeded(made: Seeded) -> None:
-    imported = made.documents["imported"]
-    say(f"{len(made.dealerships)} dealerships, {len(made.tenants)} tenants and {imported} documents added")
-    others = {status: number for status, number in made.documents.items() if status != "imported"}
+def _tell_seeded(made: dict[str, Any]) -> None:
+    others = dict(made["documents"])
+    imported = others.pop("imported", 0)
+    say(f"{len(made['dealerships'])} dealerships, {len(made['tenants'])} tenants and {imported} documents added")
     for status, number in others.items():
         say(f"documents {status}: {number}")
     say("run jobsync sandbox serve, set the variables that it prints, then: jobsync stock-sync;")

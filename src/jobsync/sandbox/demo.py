@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.db import embedded
 from jobsync.errors import JobsyncError
-from jobsync.jobs import STOCK_SYNC
+from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.proxies import exempting
-from jobsync.sandbox.demo_documents import Cast, cast, pages_folder, play_documents
+from jobsync.ride.files import MARKER
+from jobsync.sandbox.documents import Invented, invent_documents, taxpayer_of, write_documents
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import Dealer, Scenario, default_scenario
+from jobsync.sandbox.scenario import Scenario
 from jobsync.sandbox.serve import serve
 from jobsync.sandbox.sri import SriSandbox
+from jobsync.sandbox.sri_scenario import SriRule, SriScenario
 from jobsync.wiring import Tools
 
 _RETRY_AFTER_S = 1.1  # on its first night the stand-in once asks not to be asked again for a second
@@ -70,20 +73,52 @@ Where to look next:
 """
 
 
+_DOCUMENTS = """
+Documents: two taxpayers, and the tax authority of Ecuador
+----------------------------------------------------------
+Their application has signed and submitted nine documents, one of each kind and three more. The stand-in SRI authorizes
+most of them at once, refuses one, and takes its time over another.
+
+"""
+
+_REFUSED = """
+One was refused. This is its story, and what the code means:
+
+"""
+
+_SLOW = """
+One was still in process: the timer asks again, ever more rarely. A person may ask at once:
+
+"""
+
+_PAGES = """
+What is authorized gets its printed form (RIDE), within a minute if the timer runs:
+
+"""
+
+_PRINTED = """
+{number} PDFs, all six kinds of documents among them:
+
+    {folder}
+"""
+
+_SLOW_S = 2.0
+
+
 class DemoFailed(JobsyncError):
     """The demonstration did not go as it must."""
 
 
 def demo(context: typer.Context) -> None:
     """Play two nights and a morning against stand-ins. A private Postgres is started for it and stopped."""
-    service = EasyCarsSandbox(default_scenario())
-    documents, pages = cast(), pages_folder()
+    service = EasyCarsSandbox(Scenario())
+    documents, pages = submitted(), _pages_folder()
     write(_INTRO)
     with (
         tempfile.TemporaryDirectory(prefix="jobsync-demo-") as folder,
         embedded.acquire(Path(folder) / "postgres") as lease,
         serve(service) as served,
-        serve(SriSandbox(documents.scenario), path="") as tax_authority,
+        serve(SriSandbox(decisions(documents)), path="") as tax_authority,
     ):
         show = Show(
             context.find_root().command,
@@ -109,7 +144,7 @@ def addresses(database: str, *, easycars: str, sri: str, storage: Path) -> dict[
     }
 
 
-def play(show: Show, service: EasyCarsSandbox, documents: Cast, folder: Path, pages: Path) -> None:
+def play(show: Show, service: EasyCarsSandbox, documents: Sequence[Invented], folder: Path, pages: Path) -> None:
     """
     Play the two nights and the morning.
 
@@ -128,7 +163,7 @@ def play(show: Show, service: EasyCarsSandbox, documents: Cast, folder: Path, pa
     write(_NIGHT_2 + "\n")
     show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
     _explain(show, scenario)
-    play_documents(show, documents, folder, pages)
+    _play_documents(show, documents, folder, pages)
     write("\nEvery run, as anybody can look it up later:\n\n")
     show.command("runs", "list")
 
@@ -154,12 +189,13 @@ class Show:
 
     def ask(self, *arguments: str, stdin: str | None = None) -> Any:
         """Run a command quietly and return its JSON document."""
-        out, before = StringIO(), (sys.stdin, sys.stdout)
+        out, before = StringIO(), sys.stdin
         try:
-            sys.stdin, sys.stdout = StringIO(stdin or ""), out
-            self._run((*arguments, "--json"), 0)
+            sys.stdin = StringIO(stdin or "")
+            with redirect_stdout(out):
+                self._run((*arguments, "--json"), 0)
         finally:
-            sys.stdin, sys.stdout = before
+            sys.stdin = before
         return json.loads(out.getvalue())
 
     def _run(self, arguments: Sequence[str], expect: int) -> None:
@@ -179,42 +215,103 @@ def _prepare(show: Show, scenario: Scenario) -> None:
 
 def _explain(show: Show, scenario: Scenario) -> None:
     """Show what of the second night a person would ask about."""
-    dealers: dict[int, Dealer] = dict(enumerate(scenario.dealers, 1))
     prices = [
         [dealer.name, change["stock_number"], change["title"], change["old"], change["new"]]
-        for number, dealer in dealers.items()
+        for number, dealer in enumerate(scenario.dealers, 1)
         for change in show.ask("stock", "history", str(number))
         if change["field"] == "price"
     ]
-    print_table(
-        ["dealership", "stock number", "vehicle", "before", "now"],
-        prices,
-        title="Prices that changed (jobsync stock history ID)",
-    )
-    refused = [
-        [item["name"], item["position"], item["stock_number"], item["reason"]] for item in show.ask("stock", "refused")
-    ]
-    print_table(
-        ["dealership", "place in the feed", "stock number", "why"],
-        refused,
-        title="Items that were refused, and kept for you to look at (jobsync stock refused)",
-    )
     held = show.ask("holds", "list")
-    print_table(
-        ["id", "dealership", "vehicles", "listed", "in the feed", "why"],
-        [
+    tables: dict[str, tuple[list[str], list[list[object]]]] = {
+        "Prices that changed (jobsync stock history ID)": (
+            ["dealership", "stock number", "vehicle", "before", "now"],
+            prices,
+        ),
+        "Items that were refused, and kept for you to look at (jobsync stock refused)": (
+            ["dealership", "place in the feed", "stock number", "why"],
             [
-                row["id"],
-                row["name"],
-                len(row["stock_numbers"]),
-                row["listed_before"],
-                row["listed_now"],
-                row["reason"],
-            ]
-            for row in held
-        ],
-        title="What waits for a person (jobsync holds list)",
-    )
-    if not (prices and refused and held):
-        raise DemoFailed("demo: the second night shows no price change, no refused item or no held removal")
+                [row[key] for key in ("name", "position", "stock_number", "reason")]
+                for row in show.ask("stock", "refused")
+            ],
+        ),
+        "What waits for a person (jobsync holds list)": (
+            ["id", "dealership", "vehicles", "listed", "in the feed", "why"],
+            [
+                [
+                    row["id"],
+                    row["name"],
+                    len(row["stock_numbers"]),
+                    row["listed_before"],
+                    row["listed_now"],
+                    row["reason"],
+                ]
+                for row in held
+            ],
+        ),
+    }
+    for title, (columns, rows) in tables.items():
+        print_table(columns, rows, title=title)
+        if not rows:
+            raise DemoFailed(f"demo: the second night has nothing to show: {title}")
     write(_HELD.format(number=len(held[0]["stock_numbers"]), id=held[0]["id"], dealership=held[0]["dealership_id"]))
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+
+def submitted() -> list[Invented]:
+    """Invent the documents; the last one will be refused, the one before takes its time."""
+    documents = list(invent_documents(6, seed=11, issuers=1, rich=True))
+    return documents + list(invent_documents(3, seed=12, issuers=1, codes=("01",)))
+
+
+def decisions(documents: Sequence[Invented]) -> SriScenario:
+    """Return what becomes of the documents."""
+    return SriScenario(
+        latency_ms=120,
+        rules=(
+            SriRule(outcome="refused", codes=("39",), keys=(documents[-1].key,)),
+            SriRule(in_process_s=_SLOW_S, keys=(documents[-2].key,)),
+        ),
+    )
+
+
+def _pages_folder() -> Path:
+    """Return where the demo's PDFs stay: here if possible, else in a new temporary folder."""
+    folder = Path.cwd() / "demo-rides"
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+        (folder / MARKER).unlink(missing_ok=True)  # that of an earlier demo, whose database is gone
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="jobsync-demo-rides-"))
+    return folder
+
+
+def _play_documents(show: Show, documents: Sequence[Invented], folder: Path, storage: Path) -> None:
+    """Import, ask, explain, ask again, print; `folder` takes the files to import."""
+    write(_DOCUMENTS)
+    for ruc in dict.fromkeys(one.key[10:23] for one in documents):
+        show.command("tenant", "add", ruc, taxpayer_of(ruc).name, "--environment", "test")
+    show.ask("settings", "set", "sri_call_delay_ms", "100")  # the real SRI gets 500
+    show.ask("settings", "set", "ride_delay_ms", "0")
+    write_documents(folder, documents)
+    show.command("invoice", "import", str(folder))
+    show.command(CHECK_AUTHORIZATIONS.name)
+    asked = time.monotonic()  # the slow one's time began before
+    write(_REFUSED)
+    show.command("invoice", "show", documents[-1].key)
+    show.command("sri", "explain", "39")
+    write(_SLOW)
+    time.sleep(max(0.0, asked + _SLOW_S - time.monotonic()))
+    show.command(CHECK_AUTHORIZATIONS.name, "--access-key", documents[-2].key)
+    write(_PAGES)
+    show.command(GENERATE_RIDE.name)
+    with suppress(OSError):
+        (storage / ".unfinished").rmdir()  # a run's own; nobody who opens the folder should wonder
+    pages = sorted(storage.rglob("*_ride.pdf"))
+    kinds = {page.name[8:10] for page in pages}
+    if len(pages) < len(documents) - 1 or len(kinds) != 6:
+        raise DemoFailed(f"demo: {len(pages)} PDFs of {len(kinds)} kinds of documents, expected 8 of 6")
+    write(_PRINTED.format(number=len(documents) - 1, folder=storage))

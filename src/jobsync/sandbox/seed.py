@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
@@ -20,7 +19,7 @@ from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, is_key, taxpayer_of, write_documents
 from jobsync.sri import registry as documents
-from jobsync.sri.import_ import Taken, find_files, take_in
+from jobsync.sri.import_ import find_files, take_in
 from jobsync.sri.parse import UnreadableFile, open_file
 
 if TYPE_CHECKING:
@@ -31,21 +30,13 @@ if TYPE_CHECKING:
 ZONE = "Australia/Sydney"  # where EasyCars' customers are
 
 
-@dataclass
-class Seeded:
-    """What was added, and how many documents of each outcome of the import."""
-
-    dealerships: list[dict[str, object]] = field(default_factory=list)
-    tenants: list[dict[str, object]] = field(default_factory=list)
-    documents: Counter[str] = field(default_factory=Counter)
-
-
 def seed(
     connection: Connection, cipher: Cipher, scenario: Scenario, *, invented: int, environment: str, add: bool
-) -> Seeded:
+) -> dict[str, Any]:
     """
     Add the scenario's dealerships with what their operators typed in, the issuers of its documents, and these.
 
+    Returns dealerships {id, name}, tenants {ruc, name} and how many documents of each outcome of the import.
     One transaction: the caller's. Where the scenario names a folder of documents, those are taken, else they are
     invented; the stand-in answers with the same bytes.
 
@@ -60,18 +51,18 @@ def seed(
     connection.execute(text("LOCK TABLE dealerships, tenants IN SHARE ROW EXCLUSIVE MODE"))
     if not add:
         _require_empty(connection)
-    made = Seeded()
-    _add_dealerships(connection, cipher, scenario, made)
     with tempfile.TemporaryDirectory(prefix="jobsync-seed-") as folder:
         if scenario.sri.documents is not None:
             files = [file for file in find_files([scenario.sri.documents]) if is_key(file.stem)]
         else:
             write_documents(Path(folder), invent_documents(invented, issuers=2, environment=ENVIRONMENTS[environment]))
             files = list(find_files([Path(folder)]))
-        _add_tenants(connection, _issuers(files), made)
-        take_in(files, transaction=lambda: nullcontext(connection), told=_counter(made))
-    documents.record_import(connection, ["jobsync sandbox seed"], dict(made.documents))
-    return made
+        added = _add_dealerships(connection, cipher, scenario)
+        issuers = _add_tenants(connection, files)
+        taken = Counter[str]()
+        take_in(files, transaction=lambda: nullcontext(connection), told=lambda file: taken.update([file.status]))
+    documents.record_import(connection, ["jobsync sandbox seed"], dict(taken))
+    return {"dealerships": added, "tenants": issuers, "documents": dict(taken)}
 
 
 def _require_empty(connection: Connection) -> None:
@@ -85,44 +76,30 @@ def _require_empty(connection: Connection) -> None:
         )
 
 
-def _add_dealerships(connection: Connection, cipher: Cipher, scenario: Scenario, made: Seeded) -> None:
+def _add_dealerships(connection: Connection, cipher: Cipher, scenario: Scenario) -> list[dict[str, object]]:
     there = set(connection.execute(select(dealerships.c.name)).scalars())
+    added: list[dict[str, object]] = []
     for dealer in scenario.dealers:
-        if dealer.name in there:
-            continue
-        row = stock.add_dealership(connection, dealer.name, timezone=ZONE, email=None)
-        stored = parse_credentials(scenario.credentials_to_store(dealer))
-        stock.set_credentials(connection, row["id"], stored, cipher)
-        made.dealerships.append({"id": row["id"], "name": dealer.name})
+        if dealer.name not in there:
+            row = stock.add_dealership(connection, dealer.name, timezone=ZONE, email=None)
+            stored = parse_credentials(scenario.credentials_to_store(dealer))
+            stock.set_credentials(connection, row["id"], stored, cipher)
+            added.append({"id": row["id"], "name": dealer.name})
+    return added
 
 
-def _issuers(files: Iterable[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield RUC, environment and name of each issuer, once."""
-    seen = set()
-    for file in files:
-        ruc, digit = file.stem[10:23], file.stem[23]
-        if ruc not in seen:
-            seen.add(ruc)
-            yield ruc, "test" if digit == "1" else "production", _name(file) or taxpayer_of(ruc).name
-
-
-def _name(file: Path) -> str | None:
-    try:
-        return read_summary(open_file(file.read_bytes()).document).issuer_name
-    except (OSError, UnreadableFile, UnreadableDocument):
-        return None
-
-
-def _add_tenants(connection: Connection, issuers: Iterable[tuple[str, str, str]], made: Seeded) -> None:
+def _add_tenants(connection: Connection, files: Iterable[Path]) -> list[dict[str, object]]:
+    """Add the issuer of each file, once, by the name that the file has of it."""
     there = set(connection.execute(select(tenants.c.ruc)).scalars())
-    for ruc, environment, name in issuers:
-        if ruc not in there:
-            documents.add_tenant(connection, ruc, name, environment=environment, logo_path=None)
-            made.tenants.append({"ruc": ruc, "name": name})
-
-
-def _counter(made: Seeded) -> Callable[[Taken], None]:
-    def told(entry: Taken) -> None:
-        made.documents[entry.status] += 1
-
-    return told
+    added: list[dict[str, object]] = []
+    for file in files:
+        ruc, environment = file.stem[10:23], "test" if file.stem[23] == ENVIRONMENTS["test"] else "production"
+        if ruc in there:
+            continue
+        there.add(ruc)
+        name = taxpayer_of(ruc).name
+        with suppress(OSError, UnreadableFile, UnreadableDocument):
+            name = read_summary(open_file(file.read_bytes()).document).issuer_name or name
+        documents.add_tenant(connection, ruc, name, environment=environment, logo_path=None)
+        added.append({"ruc": ruc, "name": name})
+    return added

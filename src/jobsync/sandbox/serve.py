@@ -7,16 +7,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+import time
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import default_scenario, load_scenario
+from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.sri import SriSandbox
 
 if TYPE_CHECKING:
@@ -51,16 +50,15 @@ class Served:
         host, port = listener.getsockname()[:2]
         self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self.url = self.origin + path
-        self._app = app
-        self._workers = _Workers()
+        self._interrupt = getattr(app, "interrupt", lambda: None)
         self._sockets: dict[int, Any] = {}
         self._stopping = False
         self._woken = threading.Event()  # the trigger has been pulled, its descriptor may be closed
         self._server = waitress.create_server(
             app,
             map=self._sockets,
-            _dispatcher=self._workers,
             sockets=[listener],
+            threads=_AT_ONCE,
             ident=None,
             connection_limit=2000,
             asyncore_use_poll=True,
@@ -74,7 +72,7 @@ class Served:
     def __enter__(self) -> Served:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -95,32 +93,13 @@ class Served:
         self._server.accepting = False
         for channel in list(self._server.active_channels.values()):
             channel.handle_close()
-        self._workers.stop(getattr(self._app, "interrupt", lambda: None))
+        workers = self._server.task_dispatcher
+        workers.set_thread_count(0)
+        while workers.threads:
+            self._interrupt()
+            time.sleep(0.002)
         self._server.close()
         wasyncore.close_all(self._sockets, ignore_all=True)
-
-
-class _Task(Protocol):
-    def service(self) -> None: ...
-
-
-class _Workers:
-    """The threads that run the application; unlike waitress's own, they can be waited for."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sandbox-worker")
-        self._running: set[Future[None]] = set()
-
-    def add_task(self, task: _Task) -> None:
-        future = self._pool.submit(task.service)
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
-
-    def stop(self, interrupt: Callable[[], object]) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        while wait(list(self._running), timeout=0.02).not_done:
-            interrupt()
-        self._pool.shutdown()
 
 
 class BothVendors:
@@ -191,14 +170,10 @@ def serve_forever(
     Raises:
         ScenarioError, ServeProblem, NotInstalled: nothing was served.
     """
-    scenario = load_scenario(scenario_path) if scenario_path else default_scenario()
+    scenario = load_scenario(scenario_path) if scenario_path else Scenario()
     app = BothVendors(EasyCarsSandbox(scenario), SriSandbox(scenario.sri))
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    ends = (signal.SIGTERM, signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
     try:
         with serve(app, host, port) as served:
             sys.stdout.write(
@@ -208,9 +183,8 @@ def serve_forever(
             if also:
                 sys.stdout.write(f"{also}\n")
             sys.stdout.flush()
-            stop.wait()
+            signal.sigwait(ends)
         sys.stdout.write("The stand-ins have ended.\n")
         sys.stdout.flush()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

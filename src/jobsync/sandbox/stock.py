@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any, cast
 
 import msgspec
 
 from jobsync.sandbox.fields import Vehicle, blank_vehicle
 from jobsync.sandbox.oddities import odd_items
-from jobsync.sandbox.scenario import Dealer
+from jobsync.sandbox.scenario import Body, Dealer, Items
+
+_VEHICLES = 30  # where a dealer does not say how many
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
         ValueError: the dealer's answer of this night is a raw body.
     """
     feed = dealer.on(night).feed
+    if isinstance(feed, Body):
+        raise ValueError(f"{dealer.name} answers with a raw body on night {night}")
     if feed is not None:
-        if feed.body is not None:
-            raise ValueError(f"{dealer.name} answers with a raw body on night {night}")
-        decoded = [msgspec.json.decode(item) for item in feed.items]
+        decoded = [msgspec.json.decode(item) for item in feed.raws]
         return [item for item in decoded if isinstance(item, dict)]
     rng = _rng(dealer, 1)
-    lot = [_invent(rng, dealer, serial) for serial in range(dealer.vehicles)]
-    serial = dealer.vehicles
+    serial = _VEHICLES if dealer.vehicles is None else dealer.vehicles
+    lot = [_invent(rng, dealer, number) for number in range(serial)]
     for later in range(2, night + 1):
         rng = _rng(dealer, later)
         went = _turn_night(rng, lot)
@@ -55,10 +58,10 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
 def entries_on(dealer: Dealer, night: int) -> list[StockEntry]:
     """Return what a dealer's StockList holds on one night, oddities included (they come last)."""
     plan = dealer.on(night)
-    if plan.feed is None:
-        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
+    if isinstance(plan.feed, Items):
+        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.raws]
     else:
-        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.items]
+        entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
     template = _invent(_rng(dealer, 0), dealer, 0)
     for name in plan.oddities:
         own_yard = None if name in {"wrong_yard", "not_an_object", "missing_fields"} else str(template["YardCode"])
@@ -105,68 +108,47 @@ def _change(what: float, rng: Random, vehicle: Vehicle) -> None:
         vehicle.update(ImageURLs=",".join(photos), ImageCount=len(photos))
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A model as it is advertised; masses in kg, power in kW, `litres` "" where there is no engine."""
-
-    make: str
-    model: str
-    badge: str
-    series: str
-    body: str
-    litres: str
-    gearbox: str
-    gears: int | None
-    fuel: str
-    drive: str
-    cylinders: str
-    engine_cc: int | None
-    doors: int | None
-    seats: int | None
-    power_kw: int | None
-    gvm: int | None
-    tare: int | None
-    new_price: int
-    stock_type: str = "A"
-    sleeps: int | None = None
-
-
+# Of a model as it is advertised: GVM and Tare in kg, EnginePower in kW; then its price when new, in dollars.
+_COLUMNS = (
+    *("StockType", "Make", "Model", "Badge", "Series", "Body", "EngineCapacity", "GearType", "GearCount", "FuelType"),
+    *("DriveTrain", "Cylinder", "EngineSize", "DoorNum", "SeatCapacity", "EnginePower", "GVM", "Tare"),
+)
 _AUTO, _MANUAL, _CVT = "6 SP AUTOMATIC", "5 SP MANUAL", "CONTINUOUS VARIABLE"
-_KINDS = (
-    _Kind("TOYOTA", "HILUX", "SR5 ", "GUN126R ", "DUAL CAB UTILITY", "2.8L", _AUTO, 6, "Diesel", "4X4", "4",
-          2755, 4, 5, 150, 3050, 2075, 62990),
-    _Kind("TOYOTA", "COROLLA", "ASCENT SPORT", "ZWE219R ", "5D HATCHBACK", "1.8L", _CVT, None, "Hybrid", "FWD", "4",
-          1798, 5, 5, 72, 1820, 1360, 33990),
-    _Kind("FORD", "RANGER", "XLT ", "PY MY22", "DOUBLE CAB PICK UP", "2.0L", "10 SP AUTOMATIC", 10, "Diesel", "4X4",
-          "TT4", 1996, 4, 5, 154, 3230, 2256, 64490),
-    _Kind("MAZDA", "CX-5", "MAXX SPORT", "KF4WLA ", "4D WAGON", "2.5L", _AUTO, 6, "Petrol", "AWD", "4", 2488, 5, 5,
-          140, 2159, 1629, 41990),
-    _Kind("HYUNDAI", "I30", "ACTIVE ", "PD.V4 MY21", "4D HATCHBACK", "2.0L", _AUTO, 6, "Petrol", "FWD", "4", 1999, 5,
-          5, 120, 1820, 1317, 27990),
-    _Kind("SUBARU", "OUTBACK", "AWD TOURING", "MY23", "4D WAGON", "2.5L", _CVT, 8, "Petrol", "AWD", "F4", 2498, 5, 5,
-          138, 2150, 1661, 52990),
-    _Kind("HOLDEN", "COMMODORE", "EVOKE", "VF II", "4D SEDAN", "3.0L", _AUTO, 6, "Petrol", "RWD", "V6", 2997, 4, 5,
-          185, 2216, 1622, 35490),
-    _Kind("MITSUBISHI", "OUTLANDER", "ES ", "ZM MY23", "4D WAGON", "2.5L", _CVT, None, "Petrol", "FWD", "4", 2488, 5,
-          7, 135, 2275, 1640, 38990),
-    _Kind("KIA", "CARNIVAL", "PLATINUM", "KA4 MY22", "4D WAGON", "2.2L", "8 SP AUTOMATIC", 8, "Diesel", "FWD", "T4",
-          2151, 5, 8, 148, 2890, 2150, 69990),
-    _Kind("TESLA", "MODEL 3", "LONG RANGE ", "", "4D SEDAN", "", "1 SP REDUCTION GEAR", 1, "Electric", "AWD", "",
-          None, 4, 5, 324, 2232, 1844, 73900),
-    _Kind("NISSAN", "PATROL", "TI-L", "Y62 MY21", "4D WAGON", "5.6L", "7 SP AUTOMATIC", 7, "Petrol", "4X4", "V8",
-          5552, 5, 7, 298, 3500, 2715, 95990),
-    _Kind("VOLKSWAGEN", "GOLF", "110TSI ", "AU MY21 ", "5D HATCHBACK", "1.4L", "8 SP AUTOMATIC", 8, "Petrol", "FWD",
-          "T4", 1395, 5, 5, 110, 1840, 1304, 36990),
-    _Kind("SUZUKI", "JIMNY", "GLX", "JB74", "2D HARDTOP", "1.5L", _MANUAL, 5, "Petrol", "4X4", "4", 1462, 3, 4, 75,
-          1435, 1075, 31990),
-    _Kind("ISUZU", "N SERIES", "NPR 65-190", "", "TRAY TOP", "5.2L", "6 SP MANUAL", 6, "Diesel", "4X2", "T4", 5193, 2,
-          3, 140, 6500, 2810, 89500, "H"),
-    _Kind("HONDA", "CB500X", "", "MY20", "MOTORCYCLE", "0.5L", "6 SP MANUAL", 6, "Petrol", "", "2", 471, None, 2, 35,
-          None, 197, 11990, "M"),
-    _Kind("JAYCO", "JOURNEY", "17.55-3 OUTBACK ", "", "CARAVAN", "", "", None, "", "", "", None, None, None, None,
-          2800, 2130, 78990, "C", 4),
-    _Kind("QUINTREX", "420 RENEGADE", "SC", "", "OPEN BOAT", "", "", None, "", "", "", None, None, 4, None, None,
-          None, 26990, "B"),
+_KINDS: tuple[tuple[Any, ...], ...] = (
+    ("A", "TOYOTA", "HILUX", "SR5 ", "GUN126R ", "DUAL CAB UTILITY", "2.8L", _AUTO, 6, "Diesel", "4X4", "4", 2755,
+     4, 5, 150, 3050, 2075, 62990),
+    ("A", "TOYOTA", "COROLLA", "ASCENT SPORT", "ZWE219R ", "5D HATCHBACK", "1.8L", _CVT, None, "Hybrid", "FWD",
+     "4", 1798, 5, 5, 72, 1820, 1360, 33990),
+    ("A", "FORD", "RANGER", "XLT ", "PY MY22", "DOUBLE CAB PICK UP", "2.0L", "10 SP AUTOMATIC", 10, "Diesel",
+     "4X4", "TT4", 1996, 4, 5, 154, 3230, 2256, 64490),
+    ("A", "MAZDA", "CX-5", "MAXX SPORT", "KF4WLA ", "4D WAGON", "2.5L", _AUTO, 6, "Petrol", "AWD", "4", 2488, 5, 5,
+     140, 2159, 1629, 41990),
+    ("A", "HYUNDAI", "I30", "ACTIVE ", "PD.V4 MY21", "4D HATCHBACK", "2.0L", _AUTO, 6, "Petrol", "FWD", "4", 1999,
+     5, 5, 120, 1820, 1317, 27990),
+    ("A", "SUBARU", "OUTBACK", "AWD TOURING", "MY23", "4D WAGON", "2.5L", _CVT, 8, "Petrol", "AWD", "F4", 2498, 5,
+     5, 138, 2150, 1661, 52990),
+    ("A", "HOLDEN", "COMMODORE", "EVOKE", "VF II", "4D SEDAN", "3.0L", _AUTO, 6, "Petrol", "RWD", "V6", 2997, 4, 5,
+     185, 2216, 1622, 35490),
+    ("A", "MITSUBISHI", "OUTLANDER", "ES ", "ZM MY23", "4D WAGON", "2.5L", _CVT, None, "Petrol", "FWD", "4", 2488,
+     5, 7, 135, 2275, 1640, 38990),
+    ("A", "KIA", "CARNIVAL", "PLATINUM", "KA4 MY22", "4D WAGON", "2.2L", "8 SP AUTOMATIC", 8, "Diesel", "FWD",
+     "T4", 2151, 5, 8, 148, 2890, 2150, 69990),
+    ("A", "TESLA", "MODEL 3", "LONG RANGE ", "", "4D SEDAN", "", "1 SP REDUCTION GEAR", 1, "Electric", "AWD", "",
+     None, 4, 5, 324, 2232, 1844, 73900),
+    ("A", "NISSAN", "PATROL", "TI-L", "Y62 MY21", "4D WAGON", "5.6L", "7 SP AUTOMATIC", 7, "Petrol", "4X4", "V8",
+     5552, 5, 7, 298, 3500, 2715, 95990),
+    ("A", "VOLKSWAGEN", "GOLF", "110TSI ", "AU MY21 ", "5D HATCHBACK", "1.4L", "8 SP AUTOMATIC", 8, "Petrol",
+     "FWD", "T4", 1395, 5, 5, 110, 1840, 1304, 36990),
+    ("A", "SUZUKI", "JIMNY", "GLX", "JB74", "2D HARDTOP", "1.5L", _MANUAL, 5, "Petrol", "4X4", "4", 1462, 3, 4, 75,
+     1435, 1075, 31990),
+    ("H", "ISUZU", "N SERIES", "NPR 65-190", "", "TRAY TOP", "5.2L", "6 SP MANUAL", 6, "Diesel", "4X2", "T4", 5193,
+     2, 3, 140, 6500, 2810, 89500),
+    ("M", "HONDA", "CB500X", "", "MY20", "MOTORCYCLE", "0.5L", "6 SP MANUAL", 6, "Petrol", "", "2", 471, None, 2,
+     35, None, 197, 11990),
+    ("C", "JAYCO", "JOURNEY", "17.55-3 OUTBACK ", "", "CARAVAN", "", "", None, "", "", "", None, None, None, None,
+     2800, 2130, 78990),
+    ("B", "QUINTREX", "420 RENEGADE", "SC", "", "OPEN BOAT", "", "", None, "", "", "", None, None, 4, None, None,
+     None, 26990),
 )  # fmt: skip
 _KIND_WEIGHTS = (12, 10, 11, 9, 8, 7, 5, 7, 5, 4, 4, 6, 4, 2, 2, 2, 1)
 _COLOURS = ("WHITE", "SILVER", "GREY", "BLACK", "BLUE", "RED", "BRONZE", "GREEN", "Deep Ocean Blue", "")
@@ -199,73 +181,62 @@ _VIN_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ0123456789"
 
 def _invent(rng: Random, dealer: Dealer, serial: int) -> Vehicle:
     """Invent the dealer's vehicle number `serial` (0 is its first ever)."""
-    kind = rng.choices(_KINDS, _KIND_WEIGHTS)[0]
+    *model, new_price = rng.choices(_KINDS, _KIND_WEIGHTS)[0]
     used = rng.random() < 0.85
     demo = not used and rng.random() < 0.3
     age = rng.randint(1, 12) if used else 0
     yard = rng.choice(dealer.yards)
     photos = [_photo(rng) for _ in range(rng.choice((0, 1, 4, 8, 8, 12)))]
-    vehicle = blank_vehicle()
+    vehicle = blank_vehicle() | dict(zip(_COLUMNS, model, strict=True))
     vehicle.update(
         YardCode=yard,
         YardName=f"{dealer.name} {yard}",
         StockNumber=f"{'U' if used else 'D' if demo else 'N'}{10000 + serial}",
-        Make=kind.make,
-        Model=kind.model,
-        Badge=kind.badge,
-        Series=kind.series,
-        Body=kind.body,
-        StockType=kind.stock_type,
         YearGroup=2025 - age,
         IsUsed=used,
         IsDemo=demo,
-        IsPrestiged=kind.new_price > 90000,
+        IsPrestiged=new_price > 90000,
         Colour=rng.choice(_COLOURS),
         InteriorColor=rng.choice(_TRIMS),
         ImageCount=len(photos),
         ImageURLs=",".join(photos),
         VideoLink=f"https://videos.sandbox.example/walkaround/{serial}" if rng.random() < 0.05 else "",
     )
-    vehicle.update(_mechanics(kind))
-    vehicle.update(_money(rng, kind, age))
+    vehicle.update(_mechanics(vehicle))
+    vehicle.update(_money(rng, new_price, age))
     vehicle.update(_papers(rng, used=used, demo=demo, age=age))
-    vehicle.update(_words(rng, kind))
+    vehicle.update(_words(rng, vehicle))
     return vehicle
 
 
-def _mechanics(kind: _Kind) -> Vehicle:
-    turbo = "TURBO DIESEL" if kind.fuel == "Diesel" else "TURBO PETROL"
+_CARAVAN = {
+    "SleepingCapacity": 4,
+    "Toilet": "Cassette",
+    "Shower": "Internal",
+    "Fridge": "3 way, 150 litres",
+    "TowBallWeight": "185",
+}
+
+
+def _mechanics(vehicle: Vehicle) -> Vehicle:
+    """Return what follows from the model."""
+    kind, power, gvm = vehicle["StockType"], cast("int | None", vehicle["EnginePower"]), vehicle["GVM"]
+    turbo = f"TURBO {'DIESEL' if vehicle['FuelType'] == 'Diesel' else 'PETROL'}"
     return {
-        "EngineCapacity": kind.litres,
-        "GearType": kind.gearbox,
-        "GearCount": kind.gears,
-        "FuelType": kind.fuel,
-        "DriveTrain": kind.drive,
-        "Cylinder": kind.cylinders,
-        "EngineTypeDescription": turbo if kind.cylinders.startswith("T") else "",
-        "EngineSize": kind.engine_cc,
-        "DoorNum": kind.doors,
-        "SeatCapacity": kind.seats,
-        "EnginePower": kind.power_kw,
-        "PowerkW": kind.power_kw,
-        "Powerhp": None if kind.power_kw is None else round(kind.power_kw * 1.34, 2),
-        "GVM": kind.gvm,
-        "GCM": 6000 if kind.drive == "4X4" and kind.gvm and kind.gvm > 3000 else None,
-        "Tare": kind.tare,
-        "SleepingCapacity": kind.sleeps,
-        "Toilet": "Cassette" if kind.sleeps else "",
-        "Shower": "Internal" if kind.sleeps else "",
-        "Fridge": "3 way, 150 litres" if kind.sleeps else "",
-        "TowBallWeight": "185" if kind.sleeps else "",
-        "AxleConfiguration": "4x2" if kind.stock_type == "H" else "",
-        "Length": {"C": 7.35, "B": 4.25}.get(kind.stock_type),
+        "EngineTypeDescription": turbo if str(vehicle["Cylinder"]).startswith("T") else "",
+        "PowerkW": power,
+        "Powerhp": None if power is None else round(power * 1.34, 2),
+        "GCM": 6000 if vehicle["DriveTrain"] == "4X4" and isinstance(gvm, int) and gvm > 3000 else None,
+        "AxleConfiguration": "4x2" if kind == "H" else "",
+        "Length": {"C": 7.35, "B": 4.25}.get(str(kind)),
+        **(_CARAVAN if kind == "C" else {}),
     }
 
 
-def _money(rng: Random, kind: _Kind, age: int) -> Vehicle:
+def _money(rng: Random, new_price: int, age: int) -> Vehicle:
     if rng.random() < 0.05:  # "price on application"
         return {"Price": None, "IsDriveAway": None}
-    price = max(4990, round(kind.new_price * 0.88**age * rng.uniform(0.92, 1.08) / 500) * 500 - 10)
+    price = max(4990, round(new_price * 0.88**age * rng.uniform(0.92, 1.08) / 500) * 500 - 10)
     special = rng.random() < 0.12
     return {
         "Price": price,
@@ -302,8 +273,8 @@ def _papers(rng: Random, *, used: bool, demo: bool, age: int) -> Vehicle:
     return papers
 
 
-def _words(rng: Random, kind: _Kind) -> Vehicle:
-    advertised = (kind.model, kind.badge, kind.series, kind.litres, kind.gearbox)
+def _words(rng: Random, vehicle: Vehicle) -> Vehicle:
+    advertised = [str(vehicle[field]) for field in ("Model", "Badge", "Series", "EngineCapacity", "GearType")]
     description = " ".join(rng.sample(_SENTENCES, rng.randint(2, 6)))
     return {
         "AdvDescription": description.replace("today. ", "today.\r\n\r\n") if rng.random() < 0.95 else "",

@@ -97,31 +97,20 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
     if channels:
         yield ok("alerts", f"sent by {' and '.join(channel.name for channel in channels)}")
     elif not wrong:
-        yield warning(
-            "alerts",
-            (
-                "only whoever watches the dead-man ping learns that something failed, and nobody what"
-                if settings.ping_url
-                else "nobody is told of failures"
-            ),
-            HOW_TO_SET,
-        )
-    if settings.ping_url is None:
-        yield warning(
-            "dead-man ping", "nobody notices if this host is gone", "set JOBSYNC_PING_URL, for example healthchecks.io"
-        )
-    else:
+        told = "only whoever watches the dead-man ping learns that something failed, and nobody what"
+        yield warning("alerts", told if settings.ping_url else "nobody is told of failures", HOW_TO_SET)
+    if settings.ping_url:
         yield ok("dead-man ping", "set")
-    folder = next(iter(state_folders(environ)), None)
-    if folder is not None:
-        if _can_write(folder):
+    else:
+        what = "set JOBSYNC_PING_URL, for example healthchecks.io"
+        yield warning("dead-man ping", "nobody notices if this host is gone", what)
+    for folder in state_folders(environ)[:1]:
+        if os.access(_existing(folder) or "", os.W_OK | os.X_OK):
             yield ok("state folder", f"{folder} can be written")
         else:
-            yield warning(
-                "state folder",
-                f"{folder} cannot be written by this user: alerts are remembered in the database and in memory only",
-                "StateDirectory=jobsync in the unit, or run this as the service's user",
-            )
+            words = "cannot be written by this user: alerts are remembered in the database and in memory only"
+            what = "StateDirectory=jobsync in the unit, or run this as the service's user"
+            yield warning("state folder", f"{folder} {words}", what)
 
 
 def check_settings(connection: Connection, watched: Sequence[Watched]) -> Iterator[Finding]:
@@ -144,9 +133,9 @@ def check_upkeep(connection: Connection) -> Iterator[Finding]:
         yield warning(names[row["kind"]], row["text"], row["what_to_do"])
 
 
-def _can_write(folder: Path) -> bool:
-    existing = next((place for place in (folder, *folder.parents) if place.exists()), None)
-    return existing is not None and os.access(existing, os.W_OK | os.X_OK)
+def _existing(folder: Path) -> Path | None:
+    """Return the folder, or the nearest above it that exists."""
+    return next((place for place in (folder, *folder.parents) if place.exists()), None)
 
 
 # --- database --------------------------------------------------------------------------------------------------------
@@ -157,19 +146,17 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
     findings = []
     if settings.database_url is None:
         words = "the private server of this user (embedded): for trying out and one small machine"
-        note = warning if settings.database_is_default and os.path.isdir("/run/systemd/system") else ok  # noqa: PTH112
-        findings.append(
-            note("database", words)
-            if note is ok
-            else warning("database", words, "JOBSYNC_DATABASE_URL names a server; embedded: says that this is meant")
-        )
+        if settings.database_is_default and os.path.isdir("/run/systemd/system"):  # noqa: PTH112
+            what = "JOBSYNC_DATABASE_URL names a server; embedded: says that this is meant"
+            findings.append(warning("database", words, what))
+        else:
+            findings.append(ok("database", words))
     try:
         database = open_database()
         engine = database.engine(application_name="jobsync:doctor", connections=2, lock_timeout_s=LOCK_WITHIN_S)
         with translated(), engine.connect() as connection:
             findings += list(_server(connection))
-            current = [finding for finding in findings if finding.level is Level.PROBLEM]
-            if not current:
+            if all(finding.level is not Level.PROBLEM for finding in findings):
                 findings += list(_rights(connection))
     except JobsyncError as error:
         return None, [*findings, problem("database", _words(error), _remedy(error), error.exit_code)]
@@ -211,14 +198,11 @@ def _server(connection: Connection) -> Iterator[Finding]:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
     words = f"this host and the database differ by {max(0.0, skew_s):.1f} s"
+    what = "date -u on both hosts"
     if skew_s > _SKEW_PROBLEM_S:
-        yield problem(
-            "clock", words, "date -u on both hosts; then chrony or systemd-timesyncd on the one that is wrong"
-        )
-    elif skew_s > _SKEW_WARNING_S:
-        yield warning("clock", words, "date -u on both hosts")
+        yield problem("clock", words, f"{what}; then chrony or systemd-timesyncd on the one that is wrong")
     else:
-        yield ok("clock", words)
+        yield warning("clock", words, what) if skew_s > _SKEW_WARNING_S else ok("clock", words)
     try:
         migrate.check_schema(driver(connection))
     except ConfigurationProblem as error:
@@ -226,34 +210,34 @@ def _server(connection: Connection) -> Iterator[Finding]:
         return
     missing = _missing(connection)
     if missing:
-        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         what = "restore the database from a backup, or create them as in a fresh one: jobsync db upgrade in another"
-        yield problem("schema", f"version {migrate.HEAD}, but damaged: {names} missing", what, ExitCode.CONFIGURATION)
+        yield problem(
+            "schema", f"version {migrate.HEAD}, but damaged: {some(missing)} missing", what, ExitCode.CONFIGURATION
+        )
     else:
         yield ok("schema", f"{migrate.HEAD}, as this version needs it")
 
 
 def _missing(connection: Connection) -> list[str]:
     """Return the tables, columns, views and functions that this version's schema has and the database has not."""
-    columns = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
+    wanted = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
+    wanted += [(view, "") for view in VIEWS]
     rows = rows_of(
         connection,
-        "SELECT tab, col, to_regclass(quote_ident(tab)) IS NULL AS whole"
-        " FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) AS wanted (tab, col) WHERE NOT EXISTS ("
-        "  SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(quote_ident(tab)) AND a.attname = col"
-        "  AND NOT a.attisdropped) ORDER BY tab, col",
-        tables=[table for table, _ in columns],
-        columns=[column for _, column in columns],
+        "SELECT name, col, to_regclass(quote_ident(name)) IS NULL AS whole FROM unnest(CAST(:names AS text[]),"
+        " CAST(:columns AS text[])) AS wanted (name, col) WHERE to_regclass(quote_ident(name)) IS NULL OR col <> ''"
+        " AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(quote_ident(name))"
+        "  AND a.attname = col AND NOT a.attisdropped) ORDER BY col = '', name, col",
+        names=[name for name, _ in wanted],
+        columns=[column for _, column in wanted],
     )
-    found = [f"table {row['tab']}" if row["whole"] else f"column {row['tab']}.{row['col']}" for row in rows]
-    views = rows_of(
-        connection,
-        "SELECT name FROM unnest(CAST(:names AS text[])) AS wanted (name) WHERE to_regclass(quote_ident(name)) IS NULL",
-        names=sorted(VIEWS),
-    )
-    found += [f"view {row['name']}" for row in views]
-    tick = rows_of(connection, "SELECT to_regprocedure('jobsync_tick(text)') IS NULL AS missing")
-    return [*dict.fromkeys(found), *(["function jobsync_tick"] if tick[0]["missing"] else [])]
+    found = []
+    for row in rows:
+        kind = "view" if row["name"] in VIEWS else "table"
+        found.append(f"{kind} {row['name']}" if row["whole"] else f"column {row['name']}.{row['col']}")
+    if rows_of(connection, "SELECT WHERE to_regprocedure('jobsync_tick(text)') IS NULL"):
+        found.append("function jobsync_tick")
+    return [*dict.fromkeys(found)]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
@@ -267,11 +251,9 @@ def _rights(connection: Connection) -> Iterator[Finding]:
         views=list(VIEWS),
     )
     if rows:
-        names = some([row["name"] for row in rows])
-        role = connection.execute(text("SELECT quote_ident(current_user)")).scalar_one()
-        schema = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
+        role, schema = connection.execute(text("SELECT quote_ident(current_user), quote_ident(current_schema())")).one()
         what = f"in psql as the owner: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}"
-        words = f"the role may not read and write {many(len(rows), 'table')}: {names}"
+        words = f"the role may not read and write {many(len(rows), 'table')}: {some([row['name'] for row in rows])}"
         yield problem("rights", words, what, ExitCode.CONFIGURATION)
     else:
         yield ok("rights", "the role may read and write every table")
@@ -360,8 +342,7 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
     """Is there room?"""
     told: set[int] = set()
     for name, folder in folders.items():
-        place = next((each for each in (folder, *folder.parents) if each.exists()), None)
-        if place is None:
+        if (place := _existing(folder)) is None:
             continue
         device = place.stat().st_dev
         if device in told:
@@ -372,26 +353,23 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
         what = f"df -h {place}; {_ROOM.get(name, 'make room there, or a larger disk')}"
         if free < _FREE_PROBLEM:
             yield problem("disk", words, what)
-        elif free < _FREE_WARNING:
-            yield warning("disk", words, what)
         else:
-            yield ok("disk", words)
+            yield warning("disk", words, what) if free < _FREE_WARNING else ok("disk", words)
 
 
 def check_bytecode(package: Path) -> Finding:
     """Is the program compiled? A service that may not write compiles anew at every start."""
     sources = sorted(package.rglob("*.py"))
-    stale = []
-    for source in sources:
-        cached = Path(importlib.util.cache_from_source(str(source)))
-        if not cached.exists() or cached.stat().st_mtime < source.stat().st_mtime - 1:
-            stale.append(source)
+    stale = [source for source in sources if not _is_compiled(source)]
     if not stale:
         return ok("bytecode", "compiled")
-    words = f"{len(stale)} of {len(sources)} files are not compiled: every start costs more"
-    return warning(
-        "bytecode", words, f"as the owner: {shlex.quote(sys.executable)} -m compileall -q {shlex.quote(str(package))}"
-    )
+    what = f"as the owner: {shlex.quote(sys.executable)} -m compileall -q {shlex.quote(str(package))}"
+    return warning("bytecode", f"{len(stale)} of {len(sources)} files are not compiled: every start costs more", what)
+
+
+def _is_compiled(source: Path) -> bool:
+    cached = Path(importlib.util.cache_from_source(str(source)))
+    return cached.exists() and cached.stat().st_mtime >= source.stat().st_mtime - 1
 
 
 # --- timers ----------------------------------------------------------------------------------------------------------
@@ -425,11 +403,8 @@ def check_timers(
         return
     names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health", *also)]
     shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
-    states = {}
-    for block in shown.split("\n\n"):
-        facts = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if facts.get("Id"):
-            states[facts["Id"]] = facts
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    states = {facts.get("Id"): facts for facts in blocks}
     for name in names:
         facts = states.get(name, {})
         if name == f"jobsync-{GENERATE_RIDE.name}.timer" and not renders and facts.get("ActiveState") != "active":

@@ -8,6 +8,7 @@ audit, which grows no faster than people type.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -71,22 +72,22 @@ def prune(
     """
     end = None if within_s is None else clock() + within_s
     rules = sorted(rules, key=lambda rule: _ORDER.index(rule.setting))
+    kept: Kept = Counter()
     gone = {rule.table.name: 0 for rule in rules}
-    kept = Kept()
     try:
         for rule in rules:
-            before = cutoff(settings, rule, now)
-            if before is None:
-                continue
-            span = Span(before, now, thorough=within_s is None)
+            span = Span(cutoff(settings, rule, now), now, thorough=within_s is None)
             for number in _batches(engine, rule, span, min(batch, rule.most), kept):
                 gone[rule.table.name] += number
                 if stop(gone) or (end is not None and clock() >= end):
                     return gone
         return gone
     finally:
-        for sentence in kept.sentences():
-            told(sentence)
+        for (table, why), number in kept.items():
+            told(
+                f"{table}: {many(number, 'row')} past retention cannot be deleted: {why}; delete what refers to it, or"
+                " let that constraint cascade"
+            )
 
 
 def count_old(
@@ -105,13 +106,10 @@ def count_old(
     """
     old = {rule.table.name: 0 for rule in rules}
     for rule in rules:
-        before = cutoff(settings, rule, now)
-        if before is None:
-            continue
         told(rule.table.name)
         with translated(), engine.begin() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
-            parameters = {"before": before, "after": _BELOW_ALL, "batch": _ALL}
+            parameters = {"before": cutoff(settings, rule, now), "after": _BELOW_ALL, "batch": _ALL}
             old[rule.table.name] += connection.execute(rule.count, parameters).scalar_one()
     return old
 
@@ -125,35 +123,13 @@ class Span:
     thorough: bool
 
 
-class Kept:
-    """Rows past their retention that the database refused to delete: something else refers to them."""
-
-    def __init__(self) -> None:
-        self._why: dict[tuple[str, str], int] = {}
-
-    def add(self, table: str, error: Exception) -> None:
-        """Remember one row."""
-        diagnosis = getattr(getattr(error, "orig", None), "diag", None)
-        constraint, other = getattr(diagnosis, "constraint_name", None), getattr(diagnosis, "table_name", None)
-        why = f"constraint {constraint} on table {other}" if constraint else str(getattr(error, "orig", error))
-        key = (table, visible(why, most=200))
-        self._why[key] = self._why.get(key, 0) + 1
-
-    def sentences(self) -> list[str]:
-        """Return one for each table and reason."""
-        return [
-            f"{table}: {many(number, 'row')} past retention cannot be deleted: {why}; delete what refers to it, or let"
-            " that constraint cascade"
-            for (table, why), number in self._why.items()
-        ]
+# Rows past their retention that the database refused to delete, by table and reason.
+Kept = Counter[tuple[str, str]]
 
 
-def cutoff(settings: SystemSettings, rule: RetentionRule, now: datetime) -> datetime | None:
-    """Return the instant before which a table's rows go, None if that is before all time."""
-    try:
-        return now - timedelta(days=settings.number(rule.setting))
-    except OverflowError:
-        return None
+def cutoff(settings: SystemSettings, rule: RetentionRule, now: datetime) -> datetime:
+    """Return the instant before which a table's rows go."""
+    return now - timedelta(days=settings.number(rule.setting))
 
 
 def _batches(engine: Engine, rule: RetentionRule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
@@ -212,16 +188,13 @@ def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: K
             which = literal(list(ids), ARRAY(table.c.id.type))
             connection.execute(delete(table).where(table.c.id == any_(which)))
     except DBAPIError as error:
-        if not _is_refusal(error.orig):
+        if not isinstance(error.orig, errors.IntegrityError | errors.RaiseException):  # somebody's constraint, trigger
             raise
         if len(ids) == 1:
-            kept.add(table.name, error)
+            said = error.orig.diag
+            why = f"constraint {said.constraint_name} on table {said.table_name}"
+            kept[table.name, visible(why if said.constraint_name else error.orig, most=200)] += 1
             return list(ids)
         middle = len(ids) // 2
         return [*_delete(connection, table, ids[:middle], kept), *_delete(connection, table, ids[middle:], kept)]
     return []
-
-
-def _is_refusal(error: BaseException | None) -> bool:
-    """Whether a constraint or a trigger that somebody added says no."""
-    return isinstance(error, errors.IntegrityError | errors.RaiseException)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -79,13 +79,9 @@ def as_run_id(text: str) -> UUID | None:
 
 def _ask(*arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     """Return what journalctl answers, None where there is none."""
-    if shutil.which("journalctl") is None:
-        return None
-    try:
-        ran = subprocess.run(["journalctl", *arguments, "--no-pager"], capture_output=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return ran
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(["journalctl", *arguments, "--no-pager"], capture_output=True, check=False, timeout=60)
+    return None
 
 
 def _require_open(ran: subprocess.CompletedProcess[bytes] | None) -> None:

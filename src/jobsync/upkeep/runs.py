@@ -31,6 +31,8 @@ _BEGUN = (
     job_runs.c.counts,
     job_runs.c.error,
 )
+_ITEM = [job_items.c[name] for name in ("item_key", "label", "status", "attempt", "started_at", "duration_ms")]
+_ITEM += [job_items.c.counts, job_items.c.error]
 _WHERE = (job_runs.c.host, job_runs.c.pid, job_runs.c.version, job_runs.c.invocation_id)
 
 
@@ -54,16 +56,12 @@ def list_runs(
         wanted = wanted.where(job_runs.c.job == job)
     if since is not None:
         wanted = wanted.where(job_runs.c.started_at >= since)
-    if statuses:
-        wanted = wanted.where(job_runs.c.status.in_(_with_running(statuses)))
+    if statuses:  # a row that says running may be that of a crashed run
+        looked_for = [*statuses, "running"] if "crashed" in statuses else statuses
+        wanted = wanted.where(job_runs.c.status.in_(looked_for))
     latest = wanted.order_by(job_runs.c.started_at.desc(), job_runs.c.id).limit(limit)
     found = _tell_dead(connection, rows_of(connection, latest))
     return [run for run in found if not statuses or run["status"] in statuses]
-
-
-def _with_running(statuses: Sequence[str]) -> list[str]:
-    """A row that says running may be that of a crashed run."""
-    return [*statuses, "running"] if "crashed" in statuses and "running" not in statuses else list(statuses)
 
 
 def find_run(connection: Connection, name: str) -> UUID:
@@ -85,15 +83,7 @@ def find_run(connection: Connection, name: str) -> UUID:
 
 
 def read_run(connection: Connection, name: str) -> dict[str, Any]:
-    """
-    Return one run, without its items.
-
-    Args:
-        name: the run's id, or as many of its first characters as make it unique.
-
-    Raises:
-        UsageProblem: no run, or more than one, has such an id.
-    """
+    """Return one run, without its items; `name` and what is raised are those of `find_run`."""
     this = select(*_BEGUN, job_runs.c.traceback, *_WHERE).where(job_runs.c.id == find_run(connection, name))
     [run] = _tell_dead(connection, rows_of(connection, this))
     return run
@@ -104,24 +94,14 @@ def show_run(connection: Connection, name: str, of_jobs: Mapping[str, ItemsOfRun
     Return one run with its items, and what each of them warned of.
 
     Args:
-        name: as `read_run` takes it.
+        name: as `find_run` takes it.
         of_jobs: what each slice knows of its items, by name of the job.
 
     Raises:
         UsageProblem: no run, or more than one, has such an id.
     """
     run = read_run(connection, name)
-    told = (
-        job_items.c.item_key,
-        job_items.c.label,
-        job_items.c.status,
-        job_items.c.attempt,
-        job_items.c.started_at,
-        job_items.c.duration_ms,
-        job_items.c.counts,
-        job_items.c.error,
-    )
-    items = rows_of(connection, select(*told).where(job_items.c.run_id == run["run_id"]).order_by(job_items.c.id))
+    items = rows_of(connection, select(*_ITEM).where(job_items.c.run_id == run["run_id"]).order_by(job_items.c.id))
     known = of_jobs.get(run["job"])
     warnings = known.read_warnings(connection, run["run_id"]) if known else {}
     run["items"] = [
@@ -172,14 +152,7 @@ def list_locks(connection: Connection) -> list[dict[str, Any]]:
     """Return every lock that somebody holds now, with the holder."""
     names = list(connection.execute(select(run_locks.c.name).order_by(run_locks.c.name)).scalars())
     return [
-        {
-            "name": holder.name,
-            "run_id": holder.run_id,
-            "holder": holder.holder,
-            "acquired_at": holder.acquired_at,
-            "backend_pid": holder.pid,
-            "application_name": holder.application_name,
-        }
+        {"backend_pid" if name == "pid" else name: value for name, value in vars(holder).items()}
         for holder in (read_holders(driver(connection), names) if names else ())
         if holder.pid is not None
     ]

@@ -28,7 +28,6 @@ from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.phrases import ago, many, pause_end, span, stamp
 from jobsync.sri.model import ADDRESSES
 from jobsync.watch.model import (
-    AGE,
     QUEUE,
     About,
     Chart,
@@ -51,6 +50,7 @@ from jobsync.watch.model import (
     Unit,
     WorkToDo,
     chart_of_ages,
+    chart_of_times,
     columns_of,
 )
 
@@ -497,16 +497,12 @@ def past(connection: Connection, days: Days) -> Mapping[str, Past]:
             for kind, css in _OUTCOMES.items()
             if any(kind == found for _, found in asks)
         )
-        lines = (
-            Series(words, css, [waits[day][at] if day in waits else None for day in days.days])
-            for at, (css, words) in enumerate((("p50", "half within"), ("p95", "95 % within")))
-        )
+        times = [waits.get(day, ()) for day in days.days]
         charts = [
             Chart("answers of the SRI a day", days.labels, tuple(bars)),
-            Chart("time the SRI takes to answer", days.labels, tuple(lines), unit=" ms", lines=True),
+            chart_of_times("time the SRI takes to answer", days.labels, times, " ms"),
         ]
-    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_documents GROUP BY 1"))
-    charts += chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
+    charts += chart_of_ages(connection, "due_documents", "due documents by how long they wait")
     totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
     return {"tenants": Past(totals=totals, charts=tuple(charts))}
 

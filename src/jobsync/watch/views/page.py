@@ -33,6 +33,7 @@ from jobsync.watch.model import (
     Snapshot,
     State,
     Watched,
+    chart_of_times,
 )
 from jobsync.watch.sections import read_past, sections_of, told
 from jobsync.watch.state import job_statuses, next_turn, service_levels
@@ -239,19 +240,17 @@ def render_report(
 
 
 def _times(seen: Snapshot, facts: JobFacts) -> Iterator[tuple[str, str]]:
-    numbers = facts.numbers
     yield "last tick", ago(seen.now, facts.last_tick_at)
     yield "last success", ago(seen.now, facts.last_success_at)
-    yield "runs", f"{numbers.runs:,}, {percent(numbers.clean, numbers.runs)} clean"
+    yield "runs", f"{facts.runs:,}, {percent(facts.clean, facts.runs)} clean"
     yield "due now", f"{facts.due:,}"
-    if numbers.p95_s is not None and numbers.p50_s is not None:
-        yield "duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"
+    if facts.p95_s is not None and facts.p50_s is not None:
+        yield "duration", f"p50 {span(facts.p50_s)}, p95 {span(facts.p95_s)}"
     if facts.next_at:
         yield next_turn(seen, facts), stamp(facts.next_at)
 
 
 _BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
-_LINES = (("p50", "half within"), ("p95", "95 % within"))
 
 
 def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
@@ -266,9 +265,8 @@ def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
         bars = (Series(name, css, [row.get(css) for row in rows]) for css, name in _BARS)
         yield Chart(f"runs {slots.words}", slots.labels, tuple(bars))
     for slots, rows in found:
-        times = [row.get("seconds") or (None, None) for row in rows]
-        lines = (Series(name, css, [each[at] for each in times]) for at, (css, name) in enumerate(_LINES))
-        yield Chart(f"seconds a run took, {slots.words}", slots.labels, tuple(lines), unit=" s", lines=True)
+        times = [row.get("seconds") or () for row in rows]
+        yield chart_of_times(f"seconds a run took, {slots.words}", slots.labels, times, " s")
 
 
 def _squares(history: PageHistory, past: Past, row: Row) -> Markup:

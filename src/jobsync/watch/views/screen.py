@@ -115,7 +115,7 @@ def _jobs(seen: Snapshot) -> Iterator[Line]:
 
 
 def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
-    facts, numbers = found.facts, found.facts.numbers
+    facts = found.facts
     tick = f"tick {ago(seen.now, facts.last_tick_at)}" if facts.last_tick_at else "no timer has ever ticked"
     last = "no run yet"
     if facts.last_run:
@@ -125,14 +125,14 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     whole = seen.owner(facts.name).ABOUT.whole
     success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield PLAIN, f"  seen   {tick}; {last}; {success}"
-    if numbers.runs:
-        p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""
-        p95 = f", p95 {span(numbers.p95_s)}" if numbers.p95_s is not None else ""
+    if facts.runs:
+        p50 = f", p50 {span(facts.p50_s)}" if facts.p50_s is not None else ""
+        p95 = f", p95 {span(facts.p95_s)}" if facts.p95_s is not None else ""
         window = span((seen.now - seen.since).total_seconds())
-        clean = percent(numbers.clean, numbers.runs)
+        clean = percent(facts.clean, facts.runs)
         failures = facts.consecutive_failures
         streak = f", {many(failures, 'scheduled failure')} in a row" if failures else ""
-        yield PLAIN, f"  {window.ljust(6)} {many(numbers.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
+        yield PLAIN, f"  {window.ljust(6)} {many(facts.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
     if found.state is not State.RUNNING:
         for run in facts.running:
             words = "running" if run.alive else "dead, its row still says running"

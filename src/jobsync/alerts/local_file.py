@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import msgspec
@@ -155,20 +156,12 @@ def _is_ours(folder: Path) -> bool:
 
 def _open(folder: Path) -> int | None:
     """Return a descriptor to lock, None where the folder is not ours or cannot be written."""
-    descriptor = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(folder):
             return None
-        descriptor = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        probe = folder / f"alerts.probe.{os.getpid()}"
-        try:
-            with probe.open("wb") as file:  # a full disk still lets an empty file be made
-                file.write(b" " * 4096)
-        finally:
-            probe.unlink(missing_ok=True)
+        with NamedTemporaryFile(dir=folder, prefix="alerts.probe.") as probe:
+            probe.write(bytes(4096))  # a full disk still lets an empty file be made
+        return os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError:
-        if descriptor is not None:
-            os.close(descriptor)
         return None
-    return descriptor

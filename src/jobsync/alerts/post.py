@@ -27,18 +27,12 @@ PING_WITHIN_S = 5.0
 
 
 class NotSent(JobsyncError):
-    """
-    A message did not get out; it is tried again at the next alert or health run.
-
-    Args:
-        perhaps: the other side had all of it and then did not say: a second try may tell it twice, so it comes later.
-        passing: it certainly did not arrive, and may well in a moment.
-    """
+    """A message did not get out; it is tried again at the next alert or health run."""
 
     def __init__(self, text: str, *, perhaps: bool = False, passing: bool = False) -> None:
         super().__init__(text)
-        self.perhaps = perhaps
-        self.passing = passing
+        self.perhaps = perhaps  # the other side had all of it and then did not say: a second try comes later
+        self.passing = passing  # it certainly did not arrive, and may well in a moment
 
 
 def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] = lambda: None) -> T:

@@ -19,22 +19,9 @@ from jobsync.errors import UsageProblem
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.runner.job import Counts
+from jobsync.watch import model
 from jobsync.watch.health import Health
-from jobsync.watch.model import (
-    Chart,
-    Days,
-    JobFacts,
-    Moment,
-    Past,
-    Row,
-    Section,
-    Series,
-    Severity,
-    Snapshot,
-    State,
-    Watched,
-    chart_of_times,
-)
+from jobsync.watch.model import Chart, Days, JobFacts, Past, Row, Section, Series, Severity, Snapshot, State
 from jobsync.watch.sections import read_past, sections_of, told
 from jobsync.watch.state import job_statuses, next_turn, service_levels
 from jobsync.watch.views.charts import draw, draw_strip
@@ -62,23 +49,15 @@ class Slots:
 
 @dataclass(frozen=True)
 class PageHistory:
-    """
-    What a page shows beyond one look.
+    """What a page shows beyond one look."""
 
-    Args:
-        days: those since the first run, or since the window began.
-        by_day, by_hour: the runs; by the hour of the last two days.
-        runs: the latest of each job, and the latest that were not clean, with their first items.
-        moments: what happened to the one row that the page is about.
-    """
-
-    days: Days
+    days: Days  # those since the first run, or since the window began
     by_day: Slots
-    by_hour: Slots
+    by_hour: Slots  # of the last two days
     sections: Mapping[str, Past]
-    runs: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, Any], ...]  # the latest of each job, and the latest that were not clean, with their items
     alerts: tuple[dict[str, Any], ...]
-    moments: tuple[Moment, ...] = ()
+    moments: tuple[model.Moment, ...] = ()  # what happened to the one row that the page is about
 
 
 _FIRST_RUN = """
@@ -120,7 +99,7 @@ _RUNS = f"""
 
 def read_history(
     connection: Connection,
-    watched: Sequence[Watched],
+    watched: Sequence[model.Watched],
     *,
     now: datetime,
     since: datetime,
@@ -266,7 +245,7 @@ def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
         yield Chart(f"runs {slots.words}", slots.labels, tuple(bars))
     for slots, rows in found:
         times = [row.get("seconds") or () for row in rows]
-        yield chart_of_times(f"seconds a run took, {slots.words}", slots.labels, times, " s")
+        yield model.chart_of_times(f"seconds a run took, {slots.words}", slots.labels, times, " s")
 
 
 def _squares(history: PageHistory, past: Past, row: Row) -> Markup:

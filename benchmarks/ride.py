@@ -129,7 +129,7 @@ def _write_input(folder: Path, lines: int) -> str:
     """Write the document in every form that a case wants; return its key."""
     from PIL import Image, ImageDraw
 
-    from jobsync.fiscal.document import Invoice
+    from jobsync.fiscal.document import Sale
     from jobsync.fiscal.read import read_document
     from jobsync.ride.figures import digits
     from jobsync.ride.paper.barcode import code128
@@ -138,7 +138,7 @@ def _write_input(folder: Path, lines: int) -> str:
     xml = documents.invoice(lines=lines)
     document = read_document(xml)
     body = document.body
-    assert isinstance(body, Invoice)
+    assert isinstance(body, Sale)
     logo = Image.new("RGBA", (800, 400), (255, 255, 255, 0))
     draw = ImageDraw.Draw(logo)
     for ring in range(8):
@@ -147,7 +147,7 @@ def _write_input(folder: Path, lines: int) -> str:
     (folder / "document.xml").write_bytes(xml)
     fonts = environment.VENV / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     issuer = document.issuer
-    total = body.total.value or Decimal()
+    total = (document.total and document.total.value) or Decimal()
     data = {
         "font": str(fonts / "reportlab" / "fonts" / "Vera.ttf"),
         "bold": str(fonts / "reportlab" / "fonts" / "VeraBd.ttf"),
@@ -170,9 +170,9 @@ def _write_input(folder: Path, lines: int) -> str:
         ],
         "bars": code128(document.access_key),
         "buyer": [
-            f"Razón Social / Nombres y Apellidos: {body.buyer.name}",
-            f"Identificación: {body.buyer.id}    Fecha: {document.issue_date_text}",
-            f"Dirección: {body.buyer.address}",
+            f"Razón Social / Nombres y Apellidos: {body.party.name}",
+            f"Identificación: {body.party.id}    Fecha: {document.issue_date_text}",
+            f"Dirección: {body.party.address}",
         ],
         "heads": ["Cód. Principal", "Cantidad", "Descripción", "Precio Unitario", "Descuento", "Precio Total"],
         "rows": [

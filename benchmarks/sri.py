@@ -188,17 +188,17 @@ class _Bench:
         url = self._large()
         parameters = {"tenants": None, "limit": self.size.due}
         with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
-            plan = _explain(connection, store._DUE, parameters)  # noqa: SLF001 - the very query
-            found, total = store.read_due(connection, limit=self.size.due)
+            plan = _explain(connection, store.QUEUE.statement(), parameters)
+            found, total = store.QUEUE.read_due(connection, limit=self.size.due)
             assert (len(found), total) == (self.size.due, self.size.due), (len(found), total)
-            read_ms = _median_ms(lambda: store.read_due(connection, limit=self.size.due), self.size.runs * 5)
+            read_ms = _median_ms(lambda: store.QUEUE.read_due(connection, limit=self.size.due), self.size.runs * 5)
             due_ms = _median_ms(lambda: _tick(connection, due=True), self.size.runs * 10)
             connection.execute(
                 "UPDATE invoices SET next_check_at = now() + interval '1 hour' WHERE next_check_at <= now()"
             )
             connection.execute("VACUUM ANALYZE invoices")
             idle_ms = _median_ms(lambda: _tick(connection, due=False), self.size.runs * 10)
-            idle_plan = _explain(connection, store._DUE, parameters)  # noqa: SLF001 - as above
+            idle_plan = _explain(connection, store.QUEUE.statement(), parameters)
         rows = [
             [f"the due query, {self.size.due} due: in the server", f"{plan.ms:.2f}"],
             ["the same, read into Python", f"{read_ms:.2f}"],

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
+from jobsync import masking
 from jobsync.db import embedded, migrate, system_settings
 from jobsync.db.engine import Database, connect
 from jobsync.logs import configure_logs
-from jobsync.masking import forget_secrets
 from jobsync.wiring import Tools
 
 TEST_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -77,6 +77,12 @@ def wiped_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("JOBSYNC_", "EASYCARS_", "PG")) or name in ("CREDENTIALS_DIRECTORY", "INVOCATION_ID"):
             monkeypatch.delenv(name)
+
+
+def forget_secrets() -> None:
+    """Mask nothing any more."""
+    masking._seeds.clear()
+    masking._words.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -161,6 +161,12 @@ def test_the_fiscal_document_knows_no_slice() -> None:
     assert wrong(("easycars", "runner", "hosts", "db", "watch.model", "alerts", "upkeep"), ("fiscal",)) == []
 
 
+def test_the_queue_of_documents_knows_no_slice() -> None:
+    """Which documents a run takes is said once, for `sri` and `ride`, over the runner and the database."""
+    assert wrong(("documents",), others("documents", "db", "errors", "logs", "runner")) == []
+    assert wrong(others("documents", "sri", "ride"), ("documents",)) == []
+
+
 def test_paper_knows_no_document() -> None:
     """Pages, text, fonts and bars could print anything."""
     assert wrong(("ride.paper",), others("ride", "errors")) == []
@@ -270,7 +276,6 @@ def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
     small = (
         "causes",
-        "commands",
         "cron",
         "errors",
         "hostname",
@@ -283,7 +288,6 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
-        "suggestions",
     )
 
     assert wrong(small, others(*small)) == []

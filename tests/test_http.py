@@ -217,24 +217,17 @@ def test_what_waits_before_sending_has_its_time_for_itself() -> None:
     assert seen == ["entered", "left"]
 
 
-def test_one_tls_context_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_tls_context_a_process() -> None:
     """Making one costs more than most requests: clients and connections share it."""
-    made: list[ssl.SSLContext] = []
-
-    def make() -> ssl.SSLContext:
-        made.append(ssl.create_default_context())
-        return made[-1]
-
-    monkeypatch.setattr("jobsync.http._context", None)
-    monkeypatch.setattr("jobsync.http.tls_context", make)
+    http.tls_context.cache_clear()
     with answering(lambda peer: peer.sendall(b"no TLS"), connections=4) as url:
         for _ in range(2):
-            with client() as http:
+            with client() as asking:
                 for _ in range(2):
                     with pytest.raises(NoAnswer):
-                        http.post(url.replace("http:", "https:"), deadline_s=5)
+                        asking.post(url.replace("http:", "https:"), deadline_s=5)
 
-    assert len(made) == 1
+    assert http.tls_context.cache_info().misses == 1
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -436,12 +429,13 @@ def test_a_tls_client_on_a_plain_port() -> None:
 
 
 @pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """The only one that this process believes."""
     made = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
-    monkeypatch.setattr("jobsync.http._context", None)
-    return made
+    http.tls_context.cache_clear()
+    yield made
+    http.tls_context.cache_clear()
 
 
 @contextmanager
@@ -474,12 +468,10 @@ def test_what_is_wrong_with_a_certificate(
     authority: Authority, make: Callable[[Authority], ssl.SSLContext], words: str
 ) -> None:
     """Each fault is told in words of its own, so that the right one is mended."""
-    http._context = None
-    context = http.one_context()
+    http.tls_context()  # another authority would take the file's place
     with secured(make(authority)) as url:
         problem = failure(url)
 
-    assert context is http.one_context()
     assert problem.kind == "tls"
     assert words in str(problem)
     assert str(problem).startswith("cannot connect (its certificate does not hold: ")
@@ -542,6 +534,28 @@ def test_a_proxy_whose_own_certificate_does_not_hold(authority: Authority, tmp_p
 
     assert problem.kind == "proxy"
     assert "certificate" in str(problem)
+
+
+def test_the_deadline_is_total_within_a_proxys_tls(authority: Authority) -> None:
+    """Also a record that drips a byte at a time through TLS inside TLS gains nothing by it."""
+
+    def drip_record(peer: socket.socket) -> None:
+        peer.settimeout(10)
+        with suppress(OSError), authority.server("127.0.0.1").wrap_socket(peer, server_side=True) as outer:
+            outer.recv(65536)
+            outer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            for byte in b"\x16\x03\x03\x3f\xff" + bytes(1000):
+                outer.sendall(bytes([byte]))
+                threading.Event().wait(0.01)
+
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: drip_record(listener.accept()[0]), daemon=True).start()
+        proxy = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        problem = failure("https://vendor.example/", deadline_s=0.4, proxies={"all://": proxy})
+
+    assert (problem.kind, str(problem)) == ("timeout", "no whole answer within 0.4 s")
+    assert time.monotonic() - started < 2
 
 
 def test_a_plain_request_that_the_proxy_wants_a_login_for(authority: Authority) -> None:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobsync.logs import visible, visible_lines
-from jobsync.masking import forget_secrets, mask_secrets, register_secret
+from jobsync.masking import mask_secrets, register_secret
+from tests.conftest import forget_secrets
 
 SECRET = '3f2A9c-Kx/71+wq&Tz=%41"\\ü'
 KEEP = "4F0E8A1C-77B2-4d3a-9f6e-0123456789ab"

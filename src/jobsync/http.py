@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import select
 import socket
 import ssl
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -32,11 +30,8 @@ import httpx  # noqa: E402
 
 _SMALL_BODY = 16 << 20
 _KEPT_S = 60.0  # an idle connection
+_PIECE = 64 << 10  # bytes, of what is sent at once
 CONNECT_TIMEOUT_S = 10.0  # for address, proxy and TLS together
-_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "jobsync"}
-
-for _name in ("httpx", "httpcore"):  # they log whole URLs, at INFO already
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class NoAnswer(JobsyncError):
@@ -93,7 +88,7 @@ class HttpClient:
             )
         except (httpx.InvalidURL, ValueError):
             raise ConfigurationProblem("NO_PROXY: expected names and addresses of hosts, commas between") from None
-        self._client.headers = httpx.Headers(_HEADERS)
+        self._client.headers = httpx.Headers({"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "jobsync"})
         self._most_bytes = most_bytes
         self._large = threading.Lock()
 
@@ -124,7 +119,7 @@ class HttpClient:
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
         """
-        call = _Call(deadline_s, first_byte_s=first_byte_s, sending=sending)
+        call = _Call(deadline_s, first_byte_s, sending)
         with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
             found = {name.lower(): value for name, value in response.headers.items()}
             return HttpAnswer(response.status_code, found, b"" if status_only else self._read(response))
@@ -178,12 +173,7 @@ class HttpClient:
 
 
 def _refuse_redirect(response: httpx.Response) -> None:
-    """
-    A redirect would carry credentials to another place; its host is told, its path may be secret.
-
-    Raises:
-        NoAnswer: it is one.
-    """
+    """A redirect would carry credentials to another place; its host is told, its path may be secret."""
     if not response.has_redirect_location:
         return
     if response.request.method == "HEAD":  # for a check whether a host answers, a status is enough
@@ -200,55 +190,33 @@ def _refuse_redirect(response: httpx.Response) -> None:
 # --- one exchange ----------------------------------------------------------------------------------------------------
 
 
-class _NotConnected(Exception):
-    def __init__(self, why: OSError, proxy: str | None) -> None:
-        super().__init__()
-        self.why = why
-        self.proxy = proxy
-
-
 class _Call:
-    """
-    How far one request is, and until when; its thread's sockets ask it how long they may wait.
-
-    Args:
-        deadline_s: for all of it, the waits of `sending` excepted.
-    """
+    """How far one request is, and until when; its thread's connections ask it how long they may wait."""
 
     def __init__(
         self,
         deadline_s: float,
-        *,
         first_byte_s: float | None = None,
         sending: AbstractContextManager[None] | None = None,
     ) -> None:
         self.deadline_s = deadline_s
         self.heard = False
         self._whole = self.limit = f"no whole answer within {deadline_s:g} s"  # which of the times comes first
-        self.proxy: str | None = None  # whom we speak to while there is no connection to the host itself
+        # while there is no connection to the host itself: until when, and the proxy that we speak to
+        self.connect_by: float | None = None
+        self.proxy: str | None = None
         self._ends_at = time.monotonic() + deadline_s
         self._first_byte_s = first_byte_s
-        self._connect_by: float | None = None
         self._sent_at: float | None = None
         self._sending = sending or nullcontext()
-        self._waiting = ExitStack()
-
-    def connecting(self, proxy: str | None) -> None:
-        """A connection is being made, to the host or to its proxy."""
-        self.proxy = proxy
-        self._connect_by = time.monotonic() + CONNECT_TIMEOUT_S
+        self.waiting = ExitStack()
 
     def left_s(self) -> float:
-        """
-        Return how long the next wait may take.
-
-        Raises:
-            TimeoutError: no time is left.
-        """
+        """Return how long the next wait may take; raises TimeoutError if no time is left."""
         now = time.monotonic()
         limits = [(self._ends_at, self._whole)]
-        if self._connect_by is not None:
-            limits.append((self._connect_by, f"no connection within {CONNECT_TIMEOUT_S:g} s"))
+        if self.connect_by is not None:
+            limits.append((self.connect_by, f"no connection within {CONNECT_TIMEOUT_S:g} s"))
         elif self._first_byte_s is not None and self._sent_at is not None and not self.heard:
             limits.append((self._sent_at + self._first_byte_s, f"no answer began within {self._first_byte_s:g} s"))
         ends_at, self.limit = min(limits)
@@ -259,18 +227,16 @@ class _Call:
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Follow the request through httpcore, which tells every step by this name."""
         if event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
-            self.proxy, self._connect_by, self.heard = None, None, False
+            self.proxy, self.connect_by, self.heard = None, None, False
             ready_at = time.monotonic()
             sending, self._sending = self._sending, nullcontext()
-            self._waiting.enter_context(sending)
+            self.waiting.enter_context(sending)
             self._ends_at += time.monotonic() - ready_at
-        elif event == "http11.send_request_body.complete" and self._connect_by is None:
+        elif event == "http11.send_request_body.complete" and self.connect_by is None:
             self._sent_at = time.monotonic()
-            self._waiting.close()
-
-    def end(self) -> None:
-        """Nothing is being sent any more, however it ended."""
-        self._waiting.close()
+            self.waiting.close()
+        elif event == "proxy.start_tls.started":  # from here on the host itself speaks
+            self.proxy = None
 
 
 _call: ContextVar[_Call] = ContextVar("call")
@@ -278,12 +244,7 @@ _call: ContextVar[_Call] = ContextVar("call")
 
 @contextmanager
 def _exchange(client: httpx.Client, method: str, url: str, call: _Call, **more: Any) -> Iterator[httpx.Response]:
-    """
-    Open one exchange: the answer's head is there, its body still to be read.
-
-    Raises:
-        NoAnswer: whatever goes wrong, until the end of the context.
-    """
+    """Open one exchange, with the answer's body still to be read; what goes wrong until its end is NoAnswer."""
     token = _call.set(call)
     try:
         if not httpx.URL(url).host:
@@ -291,56 +252,38 @@ def _exchange(client: httpx.Client, method: str, url: str, call: _Call, **more: 
         # what stands in the URL is for those who bring no login of their own
         auth = httpx.Auth() if "Authorization" in (more.get("headers") or {}) else httpx.USE_CLIENT_DEFAULT
         timeout = httpx.Timeout(call.deadline_s, connect=min(call.deadline_s, CONNECT_TIMEOUT_S))
-        with client.stream(
-            method, url, auth=auth, timeout=timeout, extensions={"trace": call.trace}, **more
-        ) as response:
+        more |= {"auth": auth, "timeout": timeout, "extensions": {"trace": call.trace}}
+        with client.stream(method, url, **more) as response:
             yield response
-    except _FAULTS as error:
+    except (*_LATE, *_NO_URL, *_BROKEN) as error:
         raise _translated(error, call) from None
     finally:
-        call.end()
+        call.waiting.close()
         _call.reset(token)
 
 
-_FAULTS = (
-    _NotConnected,
-    OSError,
-    UnicodeError,
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.UnsupportedProtocol,
-    httpcore.ProxyError,
-)
+_LATE = (TimeoutError, httpx.TimeoutException, httpcore.TimeoutException)
+_UNCONNECTED = (httpcore.ConnectError, httpx.ConnectError)
+_NO_URL = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpcore.UnsupportedProtocol, UnicodeError)
+_BROKEN = (OSError, httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
 
 
 def _translated(error: Exception, call: _Call) -> NoAnswer:
     via = f"the proxy {call.proxy}" if call.proxy else None
-    if isinstance(error, TimeoutError | httpx.TimeoutException | httpcore.TimeoutException):
+    if isinstance(error, _LATE):
         return NoAnswer(f"{via}: {call.limit}" if via else call.limit, kind="proxy" if via else "timeout")
-    if isinstance(error, _NotConnected):
-        if error.proxy:
-            return NoAnswer(f"cannot connect to the proxy {error.proxy} ({_cause(error.why)})", kind="proxy")
-        kind = "tls" if isinstance(error.why, ssl.SSLError) else "refused"
-        return NoAnswer(f"cannot connect ({_cause(error.why)})", kind=kind)
     if isinstance(error, httpcore.ProxyError):
-        return _proxy_refusal(call, str(error))
-    if isinstance(error, httpx.ConnectError):
-        return NoAnswer(f"cannot connect ({_cause(error)})", kind="refused")
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpcore.UnsupportedProtocol | UnicodeError):
+        status = int(str(error)[:3])
+        login = ": it wants a login, or another one" if status == 407 else ""
+        return NoAnswer(f"{via} refuses to connect (HTTP {status}){login}", kind="proxy", status=status)
+    if isinstance(error, _UNCONNECTED):
+        kind = "proxy" if via else "tls" if isinstance(error.__context__, ssl.SSLError) else "refused"
+        return NoAnswer(f"cannot connect{f' to {via}' if via else ''} ({_cause(error)})", kind=kind)
+    if isinstance(error, _NO_URL):
         return NoAnswer("the address is not a URL", kind="address")
     if via:
         return NoAnswer(f"{via} broke the connection off ({_cause(error)})", kind="proxy")
     return NoAnswer(f"the connection broke off ({_cause(error)})", kind="broken")
-
-
-def _proxy_refusal(call: _Call, said: str) -> NoAnswer:
-    status = int(said[:3]) if said[:3].isdigit() else None
-    login = ": it wants a login, or another one" if status == 407 else ""
-    words = f"the proxy {call.proxy} refuses to connect (HTTP {status or said[:40]}){login}"
-    return NoAnswer(words, kind="proxy", status=status)
 
 
 def _cause(error: BaseException) -> str:
@@ -361,14 +304,11 @@ def _cause(error: BaseException) -> str:
 
 
 def _mounted(proxies: Mapping[str, str | None], connections: int) -> Iterator[tuple[str, httpx.BaseTransport | None]]:
-    made: dict[str, _Network] = {}
+    made: dict[str | None, _Network | None] = {None: None}
     for pattern, url in proxies.items():
-        if url is None:
-            yield pattern, None
-            continue
         if url not in made:
             try:
-                proxy = httpx.Proxy(url)
+                proxy = httpx.Proxy(url or "")
             except (httpx.InvalidURL, ValueError):
                 raise ConfigurationProblem(UNUSABLE) from None
             if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
@@ -378,37 +318,24 @@ def _mounted(proxies: Mapping[str, str | None], connections: int) -> Iterator[tu
 
 
 class _Network(httpx.BaseTransport):
-    """
-    httpx's way to the network, as its own transport is, over sockets that know one deadline.
-
-    What goes wrong below comes out as the system's own error.
-    """
+    """httpx's way to the network, as its own transport is, over connections that know one deadline."""
 
     def __init__(self, connections: int, proxy: httpx.Proxy | None = None) -> None:
-        backend = _Backend(proxy)
-        common: dict[str, Any] = {
-            "ssl_context": one_context(),
-            "max_connections": connections,
-            "keepalive_expiry": _KEPT_S,
-            "network_backend": backend,
-        }
-        self._pool: httpcore.ConnectionPool
-        if proxy is None:
-            self._pool = httpcore.ConnectionPool(**common)
-        else:
-            self._pool = httpcore.HTTPProxy(
-                proxy_url=_core_url(proxy.url),
-                proxy_auth=proxy.raw_auth,
-                proxy_headers=proxy.headers.raw,
-                proxy_ssl_context=one_context() if proxy.url.scheme == "https" else None,
-                **common,
-            )
-        self._proxy = backend.proxy
+        self._proxy = host_of(str(proxy.url)) if proxy else None
+        secured = tls_context() if proxy and proxy.url.scheme == "https" else None
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=tls_context(),
+            proxy=httpcore.Proxy(str(proxy.url), proxy.raw_auth, proxy.headers.raw, secured) if proxy else None,
+            max_connections=connections,
+            keepalive_expiry=_KEPT_S,
+            network_backend=_Backend(self._proxy),
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
         asked = httpcore.Request(
             request.method,
-            _core_url(request.url),
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
             content=request.stream,
             extensions=request.extensions,
@@ -440,177 +367,94 @@ class _Body(httpx.SyncByteStream):
         self._response.close()
 
 
-def _core_url(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-
-
-class _Backend(httpcore.NetworkBackend):
+class _Backend(httpcore.SyncBackend):
     """Makes connections whose every wait ends with their call: a server that drips a byte a second gains nothing."""
 
-    def __init__(self, proxy: httpx.Proxy | None) -> None:
-        self.proxy = None if proxy is None else host_of(str(proxy.url))
-        self._secure = proxy is not None and proxy.url.scheme == "https"
+    def __init__(self, proxy: str | None) -> None:
+        self._proxy = proxy
 
     def connect_tcp(self, host: str, port: int, *_args: Any, **_more: Any) -> httpcore.NetworkStream:
         call = _call.get()
-        call.connecting(self.proxy)
+        call.proxy, call.connect_by = self._proxy, time.monotonic() + CONNECT_TIMEOUT_S
         try:
-            plain = _connect(host, port, call)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except TimeoutError:
-            raise
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise _NotConnected(error, self.proxy) from None
-        return _Stream(plain, self.proxy if self._secure else None)
-
-
-def _connect(host: str, port: int, call: _Call) -> socket.socket:
-    """Try each of the host's addresses, which share the time that is left."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    while True:
-        family, kind, protocol, _, address = found.pop(0)
-        line = socket.socket(family, kind, protocol)
-        try:
-            line.settimeout(call.left_s() / (len(found) + 1))
-            line.connect(address)
-        except OSError:
-            line.close()
-            if not found:
-                raise
-        except BaseException:
-            line.close()
-            raise
-        else:
-            return line
+            raise httpcore.ConnectError from error
+        *others, last = (str(address[0]) for *_, address in found)
+        for tried, address in enumerate(others):  # they share the time that is left
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return _Stream(super().connect_tcp(address, port, call.left_s() / (len(found) - tried)))
+        return _Stream(super().connect_tcp(last, port, call.left_s()))
 
 
 class _Stream(httpcore.NetworkStream):
-    """A socket, with TLS or without."""
+    """A connection of httpcore's that waits as long as its call may; `layers` of TLS are around what is said."""
 
-    def __init__(self, line: socket.socket, tls_of: str | None = None) -> None:
-        self._line = line
-        self._tls_of = tls_of  # a proxy that is itself spoken to over https
+    def __init__(self, inner: httpcore.NetworkStream, layers: int = 0) -> None:
+        self._inner = inner
+        self._layers = layers
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the call knows it
-        call = _call.get()
-        self._line.settimeout(call.left_s())
-        found = self._line.recv(max_bytes)
-        call.heard = True
+    def read(self, max_bytes: int, *_: Any, **_timeout: Any) -> bytes:
+        with self._within(self._layers) as left_s:
+            found = self._inner.read(max_bytes, left_s)
+        _call.get().heard = True
         return found
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the call knows it
-        call = _call.get()
-        rest = memoryview(buffer)
-        try:
-            while rest:
-                self._line.settimeout(call.left_s())
-                rest = rest[self._line.send(rest) :]
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise httpcore.WriteError from error  # httpcore looks then whether there is an answer all the same
+    def write(self, buffer: bytes, *_: Any, **_timeout: Any) -> None:
+        for start in range(0, len(buffer), _PIECE):  # of each, httpcore would wait for every part anew
+            with self._within(self._layers) as left_s:
+                self._inner.write(buffer[start : start + _PIECE], left_s)
 
     def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - the call knows it
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **_timeout: Any
     ) -> httpcore.NetworkStream:
+        with self._within(self._layers + 1) as left_s:
+            return _Stream(self._inner.start_tls(ssl_context, server_hostname, left_s), self._layers + 1)
+
+    @contextmanager
+    def _within(self, layers: int) -> Iterator[float]:
+        call = _call.get()
+        left_s = call.left_s()
+        if layers < 2:
+            yield left_s
+            return
+        # TLS inside a proxy's TLS waits for each part of a record anew
+        timer = threading.Timer(left_s, _shut, [self.get_extra_info("socket")])
+        timer.start()
         try:
-            if isinstance(self._line, ssl.SSLSocket):
-                return _Nested(self, ssl_context, server_hostname)
-            self._line.settimeout(_call.get().left_s())
-            return _Stream(ssl_context.wrap_socket(self._line, server_hostname=server_hostname))
-        except BaseException as error:
-            self.close()
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                raise _NotConnected(error, self._tls_of) from None
+            yield left_s
+        except httpcore.NetworkError:
+            call.left_s()
             raise
+        finally:
+            timer.cancel()
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "ssl_object":
-            return self._line if isinstance(self._line, ssl.SSLSocket) else None
-        if info == "is_readable":
-            poll = select.poll()
-            poll.register(self._line, select.POLLIN)
-            return bool(poll.poll(0))
-        return self._line if info == "socket" else None
+        return self._inner.get_extra_info(info)
 
     def close(self) -> None:
-        self._line.close()
+        self._inner.close()
 
 
-class _Nested(httpcore.NetworkStream):
-    """TLS inside the TLS of a proxy that is itself spoken to over https."""
-
-    def __init__(self, outer: _Stream, context: ssl.SSLContext, hostname: str | None) -> None:
-        self._outer = outer
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._inner = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
-        self._move(self._inner.do_handshake)
-
-    def _move(self, step: Callable[[], Any]) -> Any:
-        while True:
-            try:
-                done, wants = step(), False
-            except ssl.SSLWantReadError:
-                done, wants = None, True
-            if self._outgoing.pending:
-                self._outer.write(self._outgoing.read())
-            if not wants:
-                return done
-            if more := self._outer.read(1 << 16):
-                self._incoming.write(more)
-            else:
-                self._incoming.write_eof()
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the call knows it
-        try:
-            return bytes(self._move(partial(self._inner.read, max_bytes)))
-        except ssl.SSLEOFError:
-            return b""
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the call knows it
-        rest = memoryview(buffer)
-        while rest:
-            rest = rest[self._move(partial(self._inner.write, rest)) :]
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner if info == "ssl_object" else self._outer.get_extra_info(info)
-
-    def close(self) -> None:
-        self._outer.close()
+def _shut(line: socket.socket) -> None:
+    with suppress(OSError):
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
+@cache
 def tls_context() -> ssl.SSLContext:
-    """Return a verifying context; the system's hashed CA folder is read on demand, 100 times faster than a bundle."""
+    """
+    Return the process's one verifying context: making one costs more than most requests.
+
+    The system's hashed CA folder is read on demand, 100 times faster than a bundle.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     paths = ssl.get_default_verify_paths()
     if paths.cafile and paths.cafile != paths.openssl_cafile:
         context.load_verify_locations(cafile=paths.cafile)  # $SSL_CERT_FILE
-    elif paths.capath and _has_hashed(paths.capath):
+    elif paths.capath and any(Path(paths.capath).glob("*.0")):
         context.load_verify_locations(capath=paths.capath)
     else:
         context.load_verify_locations(cafile=certifi.where())
     return context
-
-
-def _has_hashed(folder: str) -> bool:
-    try:
-        return any(name.endswith(".0") for name in os.listdir(folder))  # noqa: PTH208 - pathlib is heavy
-    except OSError:
-        return False
-
-
-_context: ssl.SSLContext | None = None
-_context_lock = threading.Lock()
-
-
-def one_context() -> ssl.SSLContext:
-    """Return the process's one context: making one costs more than most requests."""
-    global _context
-    with _context_lock:
-        if _context is None:
-            _context = tls_context()
-        return _context

@@ -6,9 +6,8 @@ Also the idle tick imports this file, so it imports nothing that a bare interpre
 
 from __future__ import annotations
 
-TYPE_CHECKING = (
-    False  # `typing` and `enum`, which exit codes are made of, would cost an idle tick half of its time again
-)
+# `typing` and `enum`, which exit codes are made of, would cost an idle tick half of its time again
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from jobsync.errors import ExitCode
 
@@ -24,23 +23,10 @@ class Job:
         beat_s: seconds from one tick of its timer to the next.
         offset_s: the second of the minute at which its first tick comes.
         deadline_s: after this long no further item is started, and the run has timed out; None means never.
-        budget_s: after this long a scheduled run starts no further item; the rest is the next tick's, and all is well.
-        keeps_items: every item leaves a row in job_items; otherwise only those that failed.
-        attention_is_calm: a scheduled run that needs attention is no failure: the next tick asks again, and a lasting
-            fault is health's to tell.
+        budget_s: of a frequent job: after this long a scheduled run starts no further item; the rest is the next
+            tick's, and all is well. Nor is it a failure if it needs attention: the next tick asks again, and a lasting
+            fault is health's to tell. Of its items, those that failed alone leave a row in job_items.
     """
-
-    __slots__ = (
-        "attention_is_calm",
-        "beat_s",
-        "budget_s",
-        "deadline_s",
-        "keeps_items",
-        "name",
-        "noun",
-        "offset_s",
-        "switch",
-    )
 
     def __init__(
         self,
@@ -52,19 +38,17 @@ class Job:
         offset_s: int = 0,
         deadline_s: float | None = None,
         budget_s: float | None = None,
-        keeps_items: bool = True,
-        attention_is_calm: bool = False,
     ) -> None:
         self.name, self.noun, self.switch = name, noun, switch
         self.beat_s, self.offset_s, self.deadline_s, self.budget_s = beat_s, offset_s, deadline_s, budget_s
-        self.keeps_items, self.attention_is_calm = keeps_items, attention_is_calm
+        self.keeps_items = budget_s is None
 
     @property
     def calm(self) -> tuple[ExitCode, ...]:
         """The exit codes of a scheduled run that are no failure, besides 0."""
         from jobsync.errors import ExitCode
 
-        return (ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION) if self.attention_is_calm else (ExitCode.LOCKED,)
+        return (ExitCode.LOCKED, ExitCode.NEEDS_ATTENTION) if self.budget_s else (ExitCode.LOCKED,)
 
     @property
     def scheduled(self) -> tuple[str, str]:
@@ -72,29 +56,11 @@ class Job:
         return self.name, "--scheduled"
 
 
-STOCK_SYNC = Job(
-    name="stock-sync",
-    noun="dealerships",
-    switch="easycar_sync_enabled",
-    deadline_s=3600,
-)
+STOCK_SYNC = Job(name="stock-sync", noun="dealerships", switch="easycar_sync_enabled", deadline_s=3600)
 CHECK_AUTHORIZATIONS = Job(
-    name="check-authorizations",
-    noun="documents",
-    switch="sri_check_enabled",
-    beat_s=30,
-    budget_s=25,
-    keeps_items=False,
-    attention_is_calm=True,
+    name="check-authorizations", noun="documents", switch="sri_check_enabled", beat_s=30, budget_s=25
 )
-GENERATE_RIDE = Job(
-    name="generate-ride",
-    noun="documents",
-    switch="ride_enabled",
-    offset_s=15,  # when the other two do not start
-    budget_s=50,
-    keeps_items=False,
-    attention_is_calm=True,
-)
+# at :15 the other two do not start
+GENERATE_RIDE = Job(name="generate-ride", noun="documents", switch="ride_enabled", offset_s=15, budget_s=50)
 JOBS = (STOCK_SYNC, CHECK_AUTHORIZATIONS, GENERATE_RIDE)
 BY_NAME = {job.name: job for job in JOBS}

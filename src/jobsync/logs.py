@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,9 +24,11 @@ _journal: Journal | None = None
 _progress_on: TextIO | None = None  # the terminal where a hand run's progress stands, in a line of its own
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
-
-
-_MOST = 2000
+_Event = MutableMapping[str, Any]
+_MOST = 2000  # characters
+_READ_TIMES = 20  # of what is shown at most: text that is all blanks, or a whole page, is not looked through to its end
+_VALUE_MOST = 160
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def visible(text: object, *, most: int = _MOST) -> str:
@@ -41,9 +44,6 @@ def visible(text: object, *, most: int = _MOST) -> str:
     return _cleaned(mask_secrets(str(text)[: _READ_TIMES * most]), most)
 
 
-_READ_TIMES = 20  # of what is shown at most: text that is all blanks, or a whole page, is not looked through to its end
-
-
 def visible_lines(text: str) -> str:
     """Return text of several lines, such as a traceback: each line made visible, its indentation kept."""
     lines = mask_secrets(text).splitlines()
@@ -55,28 +55,24 @@ def _cleaned(masked: str, most: int) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _make_visible(_logger: object, _method: str, event: _Event) -> _Event:
     for key, value in event.items():
         if key not in _OURS:
             event[key] = visible_lines(str(value)) if key == "exception" else _visible_value(value)
     return event
 
 
-def _say_once(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    if "item" in event and str(event["item"]) in (str(event.get("access_key")), str(event.get("dealership_id"))):
-        del event["item"]  # the journal is asked by either field; a reader of 49 digits has enough of them once
-    return {key: value for key, value in event.items() if value is not None}
-
-
-def _say_briefly(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _for_people(brief: bool, _logger: object, _method: str, event: _Event) -> _Event:
+    if brief and event.get("event") == "run.finished":
+        raise _structlog().DropEvent
+    # the journal is asked by either field; a reader of 49 digits has enough of them once
+    once = str(event.get("item")) in (str(event.get("access_key")), str(event.get("dealership_id")))
+    left_out = (*(["item"] if once else []), *(["job", "run_id"] if brief else []))
     return {
-        key: visible(value, most=_VALUE_MOST) if isinstance(value, str) and key != "exception" else value
+        key: visible(value, most=_VALUE_MOST) if brief and isinstance(value, str) and key != "exception" else value
         for key, value in event.items()
-        if key not in ("job", "run_id")
+        if value is not None and key not in left_out
     }
-
-
-_VALUE_MOST = 160
 
 
 def _visible_value(value: object) -> object:
@@ -94,7 +90,6 @@ def configure_logs(
     style: str = "auto",
     stream: TextIO | None = None,
     *,
-    without: frozenset[str] = frozenset(),
     brief: bool = False,
 ) -> None:
     """
@@ -104,16 +99,15 @@ def configure_logs(
     Args:
         level: debug, info, warning, error or critical.
         style: auto, json or console.
-        without: events left out, whatever their level.
-        brief: on a console, lines for somebody who waits for this one run: the time of day, no ids of job and run,
-            and long values cut.
+        brief: on a console, lines for somebody who waits for this one run and reads its verdict as the command's last
+            line: the time of day, no ids of job and run, and long values cut.
     """
     structlog = _structlog()
     global _journal
     out = stream if stream is not None else sys.stderr
     if _journal is not None:
         _journal.close()
-    _journal = _find_journal() if style == "auto" and stream is None else None
+    _journal = Journal() if style == "auto" and stream is None and is_journal(os.environ) else None
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
@@ -121,13 +115,7 @@ def configure_logs(
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger().addHandler(_of_libraries)  # which is added once
 
-    def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if event.get("event") in without:
-            raise structlog.DropEvent
-        return event
-
     processors: list[Any] = [
-        leave_out,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console and brief else "iso", utc=not console),
@@ -135,14 +123,11 @@ def configure_logs(
         _make_visible,
     ]
     if _journal is not None:
-        processors.append(_to_journal)
+        processors.append(partial(_to_journal, _journal))
     elif console:
-        processors += [_say_once, *([_say_briefly] if brief else [])]
-        processors.append(
-            structlog.dev.ConsoleRenderer(
-                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-            )
-        )
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain, pad_event_to=0)
+        processors += [partial(_for_people, brief), renderer]
     else:
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=False, default=str))
     structlog.configure(
@@ -162,18 +147,14 @@ def configure_hand_run(environ: Mapping[str, str]) -> None:
     global _progress_on
     if not sys.stderr.isatty() or environ.get("JOBSYNC_LOG_LEVEL") or environ.get("JOBSYNC_LOG_FORMAT") == "json":
         return
-    # the verdict is the last line that the command prints
-    style = environ.get("JOBSYNC_LOG_FORMAT", "auto")
-    configure_logs("warning", style, without=frozenset({"run.finished"}), brief=True)
+    configure_logs("warning", environ.get("JOBSYNC_LOG_FORMAT", "auto"), brief=True)
     _progress_on = sys.stderr if environ.get("TERM", "dumb") != "dumb" else None
 
 
 def show_progress(text: str) -> None:
     """Put a text into the line of progress, or take the line away with an empty one; nothing where there is none."""
     if _progress_on is not None:
-        with suppress(OSError):
-            _progress_on.write(_CLEAR_LINE + visible(text, most=70))
-            _progress_on.flush()
+        _write(_progress_on, _CLEAR_LINE + visible(text, most=70))
 
 
 def end_progress() -> None:
@@ -183,47 +164,34 @@ def end_progress() -> None:
     _progress_on = None
 
 
-_CLEAR_LINE = "\r\x1b[K"
-
-
-def _find_journal() -> Journal | None:
-    return Journal() if is_journal(os.environ) else None
-
-
-def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+def _to_journal(journal: Journal, _logger: object, _method: str, event: _Event) -> str:
     """Send the event as an entry of its own, and nothing to standard error, or every line would be there twice."""
-    if _journal is not None:
-        try:
-            _journal.send(to_fields(event))
-        except OSError:  # journald is away: its stream may still take a line
-            return json.dumps(event, ensure_ascii=False, default=str)
+    try:
+        journal.send(to_fields(event))
+    except OSError:  # journald is away: its stream may still take a line
+        return json.dumps(event, ensure_ascii=False, default=str)
     raise _structlog().DropEvent
 
 
 def complain(text: str) -> None:
-    """
-    Say why a command failed: a line on standard error, an entry of priority err where that is the journal.
-
-    Where it cannot be written, the exit code is enough: this raises nothing.
-    """
+    """Say why a command failed: a line on standard error, an entry of priority err where that is the journal."""
     if _journal is None:
-        try:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
-        except OSError:
-            close_quietly(sys.stderr)
+        _write(sys.stderr, text + "\n")
     elif "\n" in text:  # a bug's traceback
         get_logger().critical("command.bug", exception=text)
     else:
         get_logger().error("command.failed", message=text.removeprefix("jobsync: "))
 
 
-class _WithoutRich:
-    """Finds everything but rich, which structlog loads for its tracebacks if it is there, and does without if not."""
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002 - as importlib asks
-        if fullname == "rich":
-            raise ModuleNotFoundError(name=fullname)
+def _write(out: TextIO, text: str) -> None:
+    """Write a text; if its reader has gone or the disk is full, it is lost and never the run: the exit code tells."""
+    try:
+        out.write(text)
+        out.flush()
+    except BrokenPipeError:
+        close_quietly(out)
+    except OSError:
+        return
 
 
 def _structlog() -> Any:
@@ -234,39 +202,31 @@ def _structlog() -> Any:
     """
     if (loaded := sys.modules.get("structlog")) is not None:
         return loaded
-    finder = _WithoutRich()
-    sys.meta_path.insert(0, finder)
+    modules: dict[str, Any] = sys.modules
+    rich = modules.pop("rich", None)
+    modules["rich"] = None
     try:
         return import_module("structlog")
     finally:
-        sys.meta_path.remove(finder)
+        del modules["rich"]
+        if rich is not None:
+            modules["rich"] = rich
 
 
 def close_quietly(out: TextIO) -> None:
     """The reader is gone: nothing more can be said there, not even at exit; the work and its exit code stand."""
-    try:
+    with suppress(OSError):  # no file number is left
         nowhere = os.open(os.devnull, os.O_WRONLY)
-    except OSError:  # no file number is left
-        return
-    os.dup2(nowhere, out.fileno())
-    os.close(nowhere)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
 
 
 class _Lines:
-    """Writes a line an event; if the reader has gone or the disk is full, the line is lost and never the run."""
-
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def msg(self, line: str) -> None:
-        clear = _CLEAR_LINE if self._out is _progress_on else ""
-        try:
-            self._out.write(clear + line + "\n")
-            self._out.flush()
-        except BrokenPipeError:
-            close_quietly(self._out)
-        except OSError:
-            return
+        _write(self._out, (_CLEAR_LINE if self._out is _progress_on else "") + line + "\n")
 
     debug = info = warning = error = critical = msg
 

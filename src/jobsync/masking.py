@@ -7,8 +7,8 @@ import re
 import threading
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
-from html import escape, unescape
-from urllib.parse import quote, quote_plus, unquote
+from html import unescape
+from urllib.parse import unquote
 
 MASK = "•••"
 # Control characters (C0, DEL, C1), line and paragraph separators, direction marks and overrides, lone surrogates:
@@ -25,18 +25,15 @@ _LAYERS_MOST = 16  # readings of one text that are looked through
 _BLANK = re.compile(rf"[\s{UNPRINTABLE}]+")
 # What each kind of escape begins with, and all of its escapes. One kind is undone at a time: a secret may itself hold
 # what looks like another's.
-_ESCAPES = tuple(
-    (sign, re.compile(escapes, re.IGNORECASE))
-    for sign, escapes in (
-        (
-            "%",
-            r"%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3}",
-        ),
-        ("&", r"&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});"),
-        ("\\", r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\[^ux]"),
-        ("=", r"=\r?\n"),
-    )
-)
+_ESCAPES = {
+    sign: re.compile(escapes, re.IGNORECASE)
+    for sign, escapes in {
+        "%": "%[0-7]X|%[cd]X%[89ab]X|%eX(?:%[89ab]X){2}|%f[0-7](?:%[89ab]X){3}".replace("X", "[0-9a-f]"),
+        "&": r"&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});",
+        "\\": r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\[^ux]",
+        "=": r"=\r?\n",
+    }.items()
+}
 _BACKSLASHED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 # Only ever added to, so that threads may look while others add.
@@ -66,27 +63,16 @@ def register_secret(text: str, *, whole: bool = False) -> None:
         return
     with _adding:
         if len(plain) <= _WORD_MOST:
-            words = {form(text).casefold() for form in (*_ESCAPED, _base64, _hex)}
+            words = {form(text).casefold() for form in (*_PLAIN, _base64, _hex)}
             _words.update(words)
             _word_lengths |= {len(word) for word in words}
             return
-        for form in (*_ESCAPED, _hex, *_WITHIN_BASE64):
-            found = _squeezed(form(text))
-            least = (
-                len(found) if whole or "://" in text or len(text) <= _PARTIAL else len(_squeezed(form(text[:_PARTIAL])))
-            )
+        least_of = text if whole or "://" in text else text[:_PARTIAL]
+        for form in (*_PLAIN, _hex, *_WITHIN_BASE64):
+            found, least = _squeezed(form(text)), len(_squeezed(form(least_of)))
             others = _seeds.get(found[:_SEED], ())
             if len(found) >= _SEED and (found, least) not in others:
                 _seeds[found[:_SEED]] = (*others, (found, max(least, _SEED)))
-
-
-def forget_secrets() -> None:
-    """Mask nothing any more; for tests."""
-    global _word_lengths
-    with _adding:
-        _seeds.clear()
-        _words.clear()
-        _word_lengths = frozenset()
 
 
 def mask_secrets(text: str) -> str:
@@ -101,7 +87,7 @@ def mask_secrets(text: str) -> str:
         undone = layers[layer]
         if _find(_squeezed(layer)) or _find_words(layer.casefold()):
             spans += _locate(text, undone)
-        for sign, escapes in _ESCAPES if len(undone) < _LAYERS and len(layers) < _LAYERS_MOST else ():
+        for sign, escapes in _ESCAPES.items() if len(undone) < _LAYERS and len(layers) < _LAYERS_MOST else ():
             if sign in layer and (below := escapes.sub(_unescape, layer)) not in layers:
                 layers[below] = (*undone, escapes)
                 waiting.append(below)
@@ -142,14 +128,8 @@ def _within(encode: Callable[[bytes], bytes], before: int) -> _Form:
     return form
 
 
-_ESCAPED: tuple[_Form, ...] = (
-    str,
-    lambda text: quote(_bytes(text), safe=""),
-    lambda text: quote_plus(_bytes(text)),
-    escape,
-    lambda text: json.dumps(text)[1:-1],
-    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
-)
+# escapes are undone in the text; the + of a form in a URL is not, as it may be one
+_PLAIN: tuple[_Form, ...] = (str, lambda text: text.replace(" ", "+"))
 _WITHIN_BASE64 = tuple(_within(encode, before) for encode in (b64encode, urlsafe_b64encode) for before in range(3))
 
 
@@ -187,26 +167,18 @@ def _longest(squeezed: str, start: int) -> int:
     """Return how many characters from there on are a secret's."""
     most = 0
     for form, least in _seeds[squeezed[start : start + _SEED]]:
-        length = len(form)
-        if not squeezed.startswith(form, start):
-            there = zip(form, squeezed[start : start + length], strict=False)
-            length = next((i for i, (one, other) in enumerate(there) if one != other), len(squeezed) - start)
-        if length >= least:
-            most = max(most, length)
+        there = squeezed[start : start + len(form)]
+        length = next((i for i, (one, other) in enumerate(zip(form, there, strict=False)) if one != other), len(there))
+        most = max(most, length if length >= least else 0)
     return most
 
 
 def _find_words(folded: str) -> _Spans:
-    if not _words:
-        return []
-    starts = [found.start() for found in _WORD_START.finditer(folded)]
     return [
-        (start, start + length)
+        (start, start + len(word))
+        for start in (found.start() for found in _WORD_START.finditer(folded) if _words)
         for length in _word_lengths
-        for start in starts
-        if start + length <= len(folded)
-        and folded[start : start + length] in _words
-        and not _WORDY.match(folded, start + length)
+        if (word := folded[start : start + length]) in _words and not _WORDY.match(folded, start + len(word))
     ]
 
 

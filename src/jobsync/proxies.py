@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 UNUSABLE = (
     "the proxy of JOBSYNC_PROXY (or else HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is no address of one:"
@@ -97,13 +96,10 @@ def host_of(url: str) -> str:
 
 
 def secrets_of(url: str) -> list[str]:
-    """Return what must never be shown of a proxy's URL."""
+    """Return what must never be shown of a proxy's URL; a user's name alone may be an ordinary word."""
     try:
-        parts: SplitResult = urlsplit(url)
+        parts = urlsplit(url)
     except ValueError:
         return [url]
-    texts = [url]
-    if parts.password:  # a name alone may be an ordinary word
-        login = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
-        texts += [parts.password, unquote(parts.password), login, base64.b64encode(login.encode()).decode()]
-    return texts
+    password = unquote(parts.password or "")
+    return [url, password, f"{unquote(parts.username or '')}:{password}"] if password else [url]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import grp
 import os
 import pwd
@@ -11,7 +10,7 @@ import re
 import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,87 +24,140 @@ CONFIG_FILE = "/etc/jobsync/config.toml"
 CREDENTIALS_FOLDER = "/etc/jobsync/credentials"
 # The user that the units run as, and its group.
 SERVICE = "jobsync"
-_POSTGRES_SCHEMES = ("postgresql", "postgres")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-_LOG_FORMATS = ("auto", "json", "console")
-NAMES = (
-    "JOBSYNC_DATABASE_URL",
-    "JOBSYNC_LOCK_DATABASE_URL",
-    "JOBSYNC_DATABASE_SCHEMA",
-    "JOBSYNC_ENCRYPTION_KEY",
-    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
-    "JOBSYNC_EASYCARS_URL",
-    "JOBSYNC_SRI_URL",
-    "JOBSYNC_PROXY",
-    "JOBSYNC_STORAGE",
-    "JOBSYNC_REPORT_FILE",
-    "JOBSYNC_METRICS_FILE",
-    "JOBSYNC_LOG_LEVEL",
-    "JOBSYNC_LOG_FORMAT",
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_TO",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_ALERT_URLS",
-    "JOBSYNC_PING_URL",
-)
-# Where a timer writes, if they are set; nothing else may be written in the file's folder by the unit of that timer.
-_FILES = ("JOBSYNC_REPORT_FILE", "JOBSYNC_METRICS_FILE")
 _NOT_TEXT = re.compile("[\ud800-\udfff]")  # how Python passes on a byte that is no text
 _ALERT_NAMES = (
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_TO",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_ALERT_URLS",
-    "JOBSYNC_PING_URL",
+    *("JOBSYNC_SMTP_URL", "JOBSYNC_ALERT_TO", "JOBSYNC_ALERT_WEBHOOK", "JOBSYNC_ALERT_URLS", "JOBSYNC_PING_URL"),
     "JOBSYNC_PROXY",
 )
 
 
-@dataclass(frozen=True)
+# Readers of a setting's text. Each raises ValueError with what is expected, never with the text: it may be a secret.
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("not base64 (expected the base64 of 32 bytes)") from None
+    if len(key) != 32:
+        raise ValueError(f"{len(key)} bytes (expected the base64 of 32 bytes)")
+    return key
+
+
+def _one(fits: Callable[[str], bool], expected: str, then: Callable[[str], Any] = str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if not fits(text):
+            raise ValueError(expected)
+        return then(text)
+
+    return read
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    return _one(lambda text: _word(text) in choices, f"expected one of {', '.join(choices)}", _word)
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    return _one(lambda text: _is_url(text, schemes), f"expected {' or '.join(f'{scheme}://…' for scheme in schemes)}")
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises if there is no such port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and (bool(parts.netloc) or "http" not in schemes)
+
+
+def _word(text: str) -> str:
+    return text.strip().lower()
+
+
+def _database(text: str) -> str | Path | None:
+    folder = text.removeprefix("embedded:")
+    if folder == text:
+        return str(_one(_is_postgres, "expected postgresql://…, embedded: or embedded:/path")(text))
+    if folder and not _is_absolute(folder):
+        raise ValueError("embedded:/path needs an absolute path")
+    return Path(folder) if folder else None
+
+
+def _is_postgres(text: str) -> bool:
+    return text.startswith(("postgresql://", "postgres://"))  # libpq reads the rest by rules of its own
+
+
+def _is_absolute(text: str) -> bool:
+    return Path(text).is_absolute()
+
+
+def _is_file(text: str) -> bool:
+    return _is_absolute(text) and Path(text).parent != Path("/") and not text.endswith("/")
+
+
+def _schema(text: str) -> str:
+    if (wrong := schema_name.problem_of_schema(text)) is not None:
+        raise ValueError(f"{wrong} (expected a schema's name, such as jobsync)")
+    return text
+
+
+_HTTP = _url("http", "https")
+_ADDRESS = _one(lambda text: not {*"?#"} & {*text}, "a path is appended to it, so nothing may follow a ? or #", _HTTP)
+_FILE = _one(_is_file, "expected the absolute path of a file, in a folder below /", Path)
+
+
+def _read(by: Callable[[str], Any], default: Any = None, *, secret: bool = False) -> Any:
+    """Return a field that is the setting of its name, read from its text; some are secrets whatever they say."""
+    return field(default=default, metadata={"read": by, "secret": secret})
+
+
+@dataclass(frozen=True, repr=False)
 class Settings:
     """
     What the outside told this process.
 
     `database_url` is a libpq URL, or None for the embedded server, whose data folder is then `embedded_folder`
     (None: the user's data folder); `database_is_default` says that neither is set. Keys are 32 bytes. `proxies`
-    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. Fields
-    that may hold a secret stay out of `repr`.
+    are the rules of where requests leave (jobsync.proxies), from JOBSYNC_PROXY or else from the environment. `repr`
+    shows no field, as many may hold a secret.
     """
 
-    database_url: str | None = field(default=None, repr=False)
+    database_url: str | None = _read(_database)
+    lock_database_url: str | None = _read(_one(_is_postgres, "expected postgresql://… or postgres://…"))
+    database_schema: str = _read(_schema, schema_name.DEFAULT)
+    encryption_key: bytes | None = _read(_key, secret=True)
+    encryption_key_previous: bytes | None = _read(_key, secret=True)
+    easycars_url: str | None = _read(_ADDRESS)
+    sri_url: str | None = _read(_ADDRESS)
+    proxy: str | None = _read(_HTTP, secret=True)
+    storage: Path | None = _read(_one(_is_absolute, "expected an absolute path", Path))
+    report_file: Path | None = _read(_FILE)
+    metrics_file: Path | None = _read(_FILE)
+    log_level: str = _read(_choice(*LOG_LEVELS), "info")
+    log_format: str = _read(_choice("auto", "json", "console"), "auto")
+    smtp_url: str | None = _read(_url("smtp", "smtps"), secret=True)
+    alert_to: str | None = _read(str)
+    alert_webhook: str | None = _read(_HTTP, secret=True)
+    alert_urls: str | None = _read(str, secret=True)
+    ping_url: str | None = _read(_HTTP, secret=True)
     embedded_folder: Path | None = None
     database_is_default: bool = False
-    lock_database_url: str | None = field(default=None, repr=False)
-    database_schema: str = schema_name.DEFAULT
-    encryption_key: bytes | None = field(default=None, repr=False)
-    encryption_key_previous: bytes | None = field(default=None, repr=False)
-    easycars_url: str | None = None
-    sri_url: str | None = None
-    proxy: str | None = field(default=None, repr=False)
-    proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
-    storage: Path | None = None
-    report_file: Path | None = None
-    metrics_file: Path | None = None
-    log_level: str = "info"
-    log_format: str = "auto"
-    smtp_url: str | None = field(default=None, repr=False)
-    alert_to: str | None = None
-    alert_webhook: str | None = field(default=None, repr=False)
-    alert_urls: str | None = field(default=None, repr=False)
-    ping_url: str | None = field(default=None, repr=False)
-    under_systemd: bool = False
+    proxies: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def channels(self) -> tuple[str, ...]:
         """By which ways people are told of what needs one."""
-        told = {
-            "mail": self.smtp_url and self.alert_to,
-            "webhook": self.alert_webhook,
-            "ping": self.ping_url,
-        }
+        told = {"mail": self.smtp_url and self.alert_to, "webhook": self.alert_webhook, "ping": self.ping_url}
         services = enumerate(filter(None, re.split(r"[\s,]+", self.alert_urls or "")), 1)
         named = (f"{url.partition('://')[0].lower()} #{number}" for number, url in services)
         return (*(name for name, where in told.items() if where), *named)
+
+
+_FIELDS = {f"JOBSYNC_{each.name.upper()}": each for each in fields(Settings) if each.metadata}
+NAMES = tuple(_FIELDS)
+ALWAYS_SECRET = tuple(name for name, each in _FIELDS.items() if each.metadata["secret"])
+_Texts = dict[str, tuple[str, Path | None]]  # by name, each with the file that it stands in
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -120,7 +172,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         ConfigurationProblem: one message that names everything that is wrong, a line each.
     """
     problems: list[str] = []
-    settings = _parse(_collect(environ, problems), problems, environ)
+    settings = _parse(read_texts(environ, problems), problems, environ)
     if problems:
         raise ConfigurationProblem("configuration: " + "; ".join(problems), problems=problems)
     return settings
@@ -133,7 +185,7 @@ def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str
     Returns the settings, and what is wrong with them: somebody may not be told.
     """
     collected: list[str] = []
-    raw = {name: text for name, text in _collect(environ, collected).items() if name in _ALERT_NAMES}
+    raw = {name: text for name, text in read_texts(environ, collected).items() if name in _ALERT_NAMES}
     others = tuple(f"{name}:" for name in NAMES if name not in _ALERT_NAMES)
     problems = [words for words in collected if not words.startswith(others)]  # a file's may be about alerts
     settings = _parse(raw, problems, environ)
@@ -142,89 +194,31 @@ def load_alert_settings(environ: Mapping[str, str]) -> tuple[Settings, tuple[str
     return settings, tuple(problems)
 
 
-def _parse(raw: Mapping[str, str], problems: list[str], environ: Mapping[str, str]) -> Settings:
-    def key_of(name: str) -> bytes | None:
-        text = raw.get(name)
-        if text is None:
-            return None
+def _parse(raw: _Texts, problems: list[str], environ: Mapping[str, str]) -> Settings:
+    found: dict[str, Any] = {}
+    for name, (text, _) in raw.items():
         try:
-            key = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            problems.append(f"{name}: not base64 (expected the base64 of 32 bytes)")
-            return None
-        if len(key) != 32:
-            problems.append(f"{name}: {len(key)} bytes (expected the base64 of 32 bytes)")
-            return None
-        return key
-
-    def url_of(name: str, schemes: tuple[str, ...]) -> str | None:
-        text = raw.get(name)
-        if text is None:
-            return None
-        if schemes == _POSTGRES_SCHEMES and text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            return text  # libpq reads it by rules of its own: a password may hold a [
-        try:
-            parts = urlsplit(text)
-            _ = parts.port  # raises if there is no such port
-        except ValueError:
-            problems.append(f"{name}: not a URL (expected {' or '.join(s + '://…' for s in schemes)})")
-            return None
-        if parts.scheme not in schemes or (parts.scheme in ("http", "https") and not parts.netloc):
-            problems.append(f"{name}: expected {' or '.join(s + '://…' for s in schemes)}")
-            return None
-        return text
-
-    def choice_of(name: str, choices: tuple[str, ...], default: str) -> str:
-        text = raw.get(name, default).strip().lower()
-        if text not in choices:
-            problems.append(f"{name}: expected one of {', '.join(choices)}")
-            return default
-        return text
-
-    _check_places(raw, problems)
-    database_url, embedded_folder = _database(raw, problems)
-    proxy = url_of("JOBSYNC_PROXY", ("http", "https"))
+            found[_FIELDS[name].name] = _FIELDS[name].metadata["read"](text)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+    database = found.pop("database_url", None)
     return Settings(
-        database_url=database_url,
-        embedded_folder=embedded_folder,
+        **found,
+        database_url=database if isinstance(database, str) else None,
+        embedded_folder=database if isinstance(database, Path) else None,
         database_is_default="JOBSYNC_DATABASE_URL" not in raw,
-        lock_database_url=url_of("JOBSYNC_LOCK_DATABASE_URL", _POSTGRES_SCHEMES),
-        database_schema=_schema(raw, problems),
-        encryption_key=key_of("JOBSYNC_ENCRYPTION_KEY"),
-        encryption_key_previous=key_of("JOBSYNC_ENCRYPTION_KEY_PREVIOUS"),
-        easycars_url=url_of("JOBSYNC_EASYCARS_URL", ("http", "https")),
-        sri_url=url_of("JOBSYNC_SRI_URL", ("http", "https")),
-        proxy=proxy,
-        proxies=read_proxies(environ, proxy),
-        storage=Path(raw["JOBSYNC_STORAGE"]) if "JOBSYNC_STORAGE" in raw else None,
-        report_file=Path(raw["JOBSYNC_REPORT_FILE"]) if "JOBSYNC_REPORT_FILE" in raw else None,
-        metrics_file=Path(raw["JOBSYNC_METRICS_FILE"]) if "JOBSYNC_METRICS_FILE" in raw else None,
-        log_level=choice_of("JOBSYNC_LOG_LEVEL", LOG_LEVELS, "info"),
-        log_format=choice_of("JOBSYNC_LOG_FORMAT", _LOG_FORMATS, "auto"),
-        smtp_url=url_of("JOBSYNC_SMTP_URL", ("smtp", "smtps")),
-        alert_to=raw.get("JOBSYNC_ALERT_TO"),
-        alert_webhook=url_of("JOBSYNC_ALERT_WEBHOOK", ("http", "https")),
-        alert_urls=raw.get("JOBSYNC_ALERT_URLS"),
-        ping_url=url_of("JOBSYNC_PING_URL", ("http", "https")),
-        under_systemd="INVOCATION_ID" in environ,
+        proxies=read_proxies(environ, found.get("proxy")),
     )
 
 
-def _collect(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """Gather the raw texts by name; an empty text counts as unset."""
-    return {name: text for name, (text, _) in read_texts(environ, problems).items()}
-
-
-def read_texts(environ: Mapping[str, str], problems: list[str]) -> dict[str, tuple[str, Path | None]]:
+def read_texts(environ: Mapping[str, str], problems: list[str]) -> _Texts:
     """
     Return each setting's text by name, with the file it stands in, None for the environment.
 
     An empty text counts as unset. What cannot be read is added to `problems`.
     """
-    found: dict[str, tuple[str, Path | None]] = {}
     path = Path(environ.get("JOBSYNC_CONFIG") or CONFIG_FILE)
-    for name, text in _from_file(environ, problems):
-        found[name] = (text, path)
+    found: _Texts = {name: (text, path) for name, text in _from_file(environ, problems)}
     folder = environ.get("CREDENTIALS_DIRECTORY")
     for name in NAMES:
         credential = Path(folder or CREDENTIALS_FOLDER) / name.lower()
@@ -279,20 +273,6 @@ def _from_file(environ: Mapping[str, str], problems: list[str]) -> Iterator[tupl
             problems.append(f"{path}: {key}: expected text in quotes")
         else:
             yield name, value
-
-
-def _check_places(raw: Mapping[str, str], problems: list[str]) -> None:
-    problems.extend(
-        f"{name}: a path is appended to it, so nothing may follow a ? or #"
-        for name in ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
-        if any(sign in raw.get(name, "") for sign in "?#")
-    )
-    if not Path(raw.get("JOBSYNC_STORAGE", "/")).is_absolute():
-        problems.append("JOBSYNC_STORAGE: expected an absolute path")
-    for name in _FILES:
-        path = Path(raw.get(name, "/srv/file"))
-        if not path.is_absolute() or path.parent == Path("/") or raw.get(name, "").endswith("/"):
-            problems.append(f"{name}: expected the absolute path of a file, in a folder below /")
 
 
 def closed_place(name: str, environ: Mapping[str, str]) -> str | None:
@@ -363,30 +343,6 @@ def to_open(path: Path, *, mode: int = 0o640) -> str:
 def _is_closed(path: Path) -> bool:
     """Whether a file that this user may not read is there, or may be."""
     try:
-        path.stat()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
-
-
-def _schema(raw: Mapping[str, str], problems: list[str]) -> str:
-    schema = raw.get("JOBSYNC_DATABASE_SCHEMA", schema_name.DEFAULT)
-    if (wrong := schema_name.problem_of_schema(schema)) is not None:
-        problems.append(f"JOBSYNC_DATABASE_SCHEMA: {wrong} (expected a schema's name, such as jobsync)")
-    return schema
-
-
-def _database(raw: Mapping[str, str], problems: list[str]) -> tuple[str | None, Path | None]:
-    text = raw.get("JOBSYNC_DATABASE_URL", "embedded:")
-    if text == "embedded:":
-        return None, None
-    if text.startswith("embedded:"):
-        folder = Path(text.removeprefix("embedded:"))
-        if not folder.is_absolute():
-            problems.append("JOBSYNC_DATABASE_URL: embedded:/path needs an absolute path")
-        return None, folder
-    if not text.startswith(tuple(f"{scheme}://" for scheme in _POSTGRES_SCHEMES)):
-        problems.append("JOBSYNC_DATABASE_URL: expected postgresql://…, embedded: or embedded:/path")
-    return text, None
+        return bool(path.stat())
+    except OSError as error:
+        return isinstance(error, PermissionError)

@@ -122,7 +122,7 @@ def test_the_advertised_row_keeps_the_number_else_the_newer(rows: list[tuple[int
 )
 def test_setting(key: str, value: str, expected: str) -> None:
     """Spelled as they are stored here."""
-    assert expected == plan_setting(key, value)
+    assert {"value": expected} == plan_setting({"key": key, "value": value})
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_setting(key: str, value: str, expected: str) -> None:
 def test_a_setting_that_is_left(key: str, value: str | None) -> None:
     """Unknown here, or unreadable: nothing is guessed."""
     with pytest.raises(Leave):
-        plan_setting(key, value)
+        plan_setting({"key": key, "value": value})
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', "{", "1", "{" * 3])

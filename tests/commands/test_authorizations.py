@@ -608,7 +608,7 @@ def test_a_hand_run_asks_about_all_that_is_due(
     arguments: tuple[str, ...], cli: Cli, sri: Sri, pending: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many are read at once; each once, though one that is still in process is due again before the end."""
-    monkeypatch.setattr(job, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(job.CheckAuthorizations, "most", 3)
     cli("tenant", "add", OTHER_RUC, "Otra", "--environment", "test")
     keys = [make_key(number, ruc=ruc) for number in range(1, 5) for ruc in (RUC, OTHER_RUC)]
     pending(*keys)
@@ -623,7 +623,7 @@ def test_a_hand_run_probes_an_open_circuit_once(
     cli: Cli, sri: Sri, pending: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was learned of a host holds for all that is read after it."""
-    monkeypatch.setattr(job, "MOST_AT_ONCE", 7)
+    monkeypatch.setattr(job.CheckAuthorizations, "most", 7)
     cli("settings", "set", "sri_check_concurrency", "1")
     sri.default = ("503 Service Unavailable", b"")
     pending(*(make_key(number) for number in range(1, 21)))
@@ -639,7 +639,7 @@ def test_a_tick_leaves_what_is_beyond_a_page_to_the_next(
     cli: Cli, sri: Sri, pending: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It counts what remains, which is no failure."""
-    monkeypatch.setattr(job, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(job.CheckAuthorizations, "most", 3)
     pending(*(make_key(number) for number in range(1, 6)))
     ran = cli("check-authorizations", "--scheduled", "--json")
 

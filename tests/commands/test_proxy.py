@@ -26,12 +26,13 @@ KEY = make_key(1)
 
 
 @pytest.fixture
-def authority(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Authority:
+def authority(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """The only one that this process believes."""
     made = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
-    monkeypatch.setattr(http, "_context", None)
-    return made
+    http.tls_context.cache_clear()
+    yield made
+    http.tls_context.cache_clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from jobsync.ride import job
+from jobsync.ride import job, store
 from jobsync.ride.files import MARKER
 from tests.commands.support import Cli, Rows
 from tests.commands.test_rides import Authorized, agree, cli, place, put, storage  # noqa: F401 - fixtures
@@ -246,8 +246,8 @@ def test_lost_files_of_one_tenant_and_so_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """--tenant and --limit do as elsewhere, over however many pages; the rest remains."""
-    monkeypatch.setattr(job, "LOOKED_AT_ONCE", 2)
-    monkeypatch.setattr(job, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(store, "_PAGE", 2)
+    monkeypatch.setattr(job.GenerateRide, "most", 2)
     assert cli("tenant", "add", OTHER_RUC, "La Otra").code == 0
     put(*KEYS, make_key(9, ruc=OTHER_RUC))
     assert cli("generate-ride").code == 0

@@ -477,7 +477,7 @@ def test_a_hand_run_renders_all_that_is_due(
     arguments: tuple[str, ...], taken: int, cli: Cli, put: Authorized, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many are read at once; a tick leaves what is beyond to the next. What fails is tried once a run."""
-    monkeypatch.setattr(job, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(job.GenerateRide, "most", 3)
     put(*(make_key(number) for number in range(1, 8)))
     put(make_key(8), xml=b"<factura/>")
     ran = cli("generate-ride", "--json", *arguments)

@@ -427,7 +427,7 @@ def test_the_rest_of_a_held_night_is_applied() -> None:
     plan = dealer_with(numbered(1, 20)).plan([item("S1", Price=5), item("NEW")])
 
     assert counts(plan) == {"created": 1, "updated": 1, "held": 19}
-    assert [(hold.reason, hold.listed_before, hold.listed_now) for hold in plan.holds] == [("limit", 20, 2)]
+    assert [(hold.reason, plan.listed, plan.received) for hold in plan.holds] == [("limit", 20, 2)]
 
 
 def test_empty_feed_with_anything_listed_is_held() -> None:

@@ -17,7 +17,7 @@ from jobsync.db.engine import Database
 from jobsync.easycars import store
 from jobsync.easycars.holds import BLOCKED_MOST
 from jobsync.easycars.job import Feed, plan_and
-from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, StockPlan
+from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, Refused, StockPlan
 from jobsync.easycars.parse import fingerprint, parse_item
 from jobsync.easycars.plan import plan_stock, sort_feed
 from jobsync.errors import ExitCode
@@ -97,10 +97,7 @@ class Stored:
                 run_id=RUN,
                 status="Success",
                 duration_ms=5,
-                counts=plan.counts,
-                yard_code=plan.yard_code,
-                blocked=plan.blocked,
-                warnings=plan.warnings,
+                plan=plan,
             )
         self.now += DAY
         return plan
@@ -426,7 +423,7 @@ def test_the_yard_of_the_last_sync_is_known(stored: Stored) -> None:
     first = stored.current()
     stored.yard = "100"
     stored.night([])
-    store.write_log(stored.connection, stored.id, run_id=RUN, status="Failed", duration_ms=1, counts={})
+    store.write_log(stored.connection, stored.id, run_id=RUN, status="Failed", duration_ms=1)
     second = stored.current()
 
     assert [(c.synced_before, c.yard_code) for c in (first, second)] == [(False, None), (True, "100")]
@@ -437,7 +434,7 @@ def test_blocked_syncs_in_a_row_are_counted(stored: Stored) -> None:
     stored.night(feed("A"))
     for _ in range(3):
         stored.night([], warned=True)
-    store.write_log(stored.connection, stored.id, run_id=RUN, status="Failed", duration_ms=1, counts={})
+    store.write_log(stored.connection, stored.id, run_id=RUN, status="Failed", duration_ms=1)
 
     assert stored.current().blocked_in_a_row == 3
 
@@ -537,15 +534,25 @@ def test_refused_items_are_kept_with_their_text(stored: Stored) -> None:
 
 def test_the_log_counts_received_and_refused(stored: Stored) -> None:
     """Processed is received, failed is refused; removed and held stand outside the sum."""
-    counts = dict(zip(store.COUNT_NAMES, (1, 2, 3, 4, 5, 6, 7, 8), strict=True))
+
+    class Counted(StockPlan):
+        @property
+        def counts(self) -> dict[str, int]:
+            return dict(zip(store.COUNT_NAMES, (1, 2, 3, 4, 5, 6, 7, 8), strict=True))
+
     store.write_log(
-        stored.connection, stored.id, run_id=RUN, status="Held", duration_ms=1500, counts=counts, errors=["a\x00\nb"]
+        stored.connection,
+        stored.id,
+        run_id=RUN,
+        status="Held",
+        duration_ms=1500,
+        plan=Counted(refused=[Refused(2, "A", "database", "a\x00\nb", "{}")]),
     )
     names = "items_processed, items_succeeded, items_failed, created, updated, unchanged, revived, refused, skipped"
 
     assert stored.one(
         f"SELECT {names}, removed, held, error_messages, sync_type, synced_at - started_at FROM easycar_sync_logs"
-    )[:-1] == (21, 16, 5, 1, 2, 3, 4, 5, 6, 7, 8, ["a b"], "stock")
+    )[:-1] == (21, 16, 5, 1, 2, 3, 4, 5, 6, 7, 8, ["item 2 (A): a b"], "stock")
     assert stored.one("SELECT round(extract(epoch FROM synced_at - started_at), 1) FROM easycar_sync_logs") == (
         Decimal("1.5"),
     )
@@ -768,7 +775,7 @@ def test_the_line_comes_once_whoever_closes_the_run(stored: Stored, database: Da
 def test_a_dealership_that_was_finished_gets_no_second_line(stored: Stored) -> None:
     """Only what was begun and not finished is added; what is deleted meanwhile is nobody's."""
     run_id = begun(stored.connection, stored.id, 4711)
-    store.write_log(stored.connection, stored.id, run_id=run_id, status="Success", duration_ms=5, counts={})
+    store.write_log(stored.connection, stored.id, run_id=run_id, status="Success", duration_ms=5)
     end(stored.connection, run_id)
 
     assert [(stored.id, "Success", [])] == logged(stored.connection)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobsync.fiscal import access_key as keys
-from jobsync.fiscal.access_key import check_digit, find_ruc_problem, parse_access_key
+from jobsync.fiscal.access_key import AccessKeyError, check_digit, find_ruc_problem, parse_access_key
 
 GOOD = "0407201901179217775800110010020000000301234567815"
 
@@ -63,9 +62,6 @@ def test_parts() -> None:
         key.ruc,
         key.environment,
         key.series_number,
-        key.numeric_code,
-        key.emission_type,
-        key.check_digit,
         str(key),
     ) == (
         GOOD,
@@ -75,9 +71,6 @@ def test_parts() -> None:
         "1792177758001",
         "test",
         "001-002-000000030",
-        "12345678",
-        "1",
-        5,
         GOOD,
     )
 
@@ -104,46 +97,39 @@ def test_production() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "words"),
+    ("text", "problem", "words"),
     [
-        ("", keys.AccessKeyLengthError, "0 characters"),
-        (GOOD[:-1], keys.AccessKeyLengthError, "48 characters, expected 49"),
-        (GOOD + "A", keys.AccessKeyLengthError, "50 characters"),
-        (GOOD[:20] + "X" + GOOD[21:], keys.AccessKeyFormatError, "place 21"),
-        (GOOD[:48] + "²", keys.AccessKeyFormatError, "place 49"),
-        ("٠" + GOOD[1:], keys.AccessKeyFormatError, "place 1"),
-        (GOOD[:24] + " " + GOOD[25:], keys.AccessKeyFormatError, "place 25"),
-        ("-" + GOOD[1:], keys.AccessKeyFormatError, "place 1"),
-        (GOOD[:48] + "6", keys.AccessKeyCheckDigitError, "ends in 6, its other 48 digits ask for 5"),
-        (changed(1, "31022026"), keys.AccessKeyDateError, "31022026"),
-        (changed(1, "20260131"), keys.AccessKeyDateError, "ddmmyyyy"),
-        (changed(1, "01010000"), keys.AccessKeyDateError, "01010000"),
-        (changed(9, "02"), keys.AccessKeyDocumentError, "type 02"),
-        (changed(9, "99"), keys.AccessKeyDocumentError, "type 99"),
-        (changed(24, "0"), keys.AccessKeyEnvironmentError, "environment 0"),
-        (changed(24, "3"), keys.AccessKeyEnvironmentError, "environment 3"),
+        ("", "key_length", "0 characters"),
+        (GOOD[:-1], "key_length", "48 characters, expected 49"),
+        (GOOD + "A", "key_length", "50 characters"),
+        (GOOD[:20] + "X" + GOOD[21:], "key_not_digits", "place 21"),
+        (GOOD[:48] + "²", "key_not_digits", "place 49"),
+        ("٠" + GOOD[1:], "key_not_digits", "place 1"),
+        (GOOD[:24] + " " + GOOD[25:], "key_not_digits", "place 25"),
+        ("-" + GOOD[1:], "key_not_digits", "place 1"),
+        (GOOD[:48] + "6", "key_check_digit", "ends in 6, its other 48 digits ask for 5"),
+        (changed(1, "31022026"), "key_date", "31022026"),
+        (changed(1, "20260131"), "key_date", "ddmmyyyy"),
+        (changed(1, "01010000"), "key_date", "01010000"),
+        (changed(9, "02"), "key_document_type", "type 02"),
+        (changed(9, "99"), "key_document_type", "type 99"),
+        (changed(24, "0"), "key_environment", "environment 0"),
+        (changed(24, "3"), "key_environment", "environment 3"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, error: type[keys.AccessKeyError], words: str) -> None:
-    """Each kind of wrong has its own class, its own code and the data to find it."""
-    with pytest.raises(error, match=words) as raised:
+def test_what_is_wrong_is_said(text: str, problem: str, words: str) -> None:
+    """Each kind of wrong has its own code, which a row in the database can hold, and the data to find it."""
+    with pytest.raises(AccessKeyError, match=words) as raised:
         parse_access_key(text)
 
-    assert type(raised.value) is error
-
-
-def test_problems_have_distinct_codes() -> None:
-    """A row in the database can say which kind of wrong it was."""
-    kinds = keys.AccessKeyError.__subclasses__()
-
-    assert len({kind.problem for kind in kinds} | {keys.AccessKeyError.problem}) == len(kinds) + 1
+    assert raised.value.problem == problem
 
 
 def test_another_issuer() -> None:
     """The issuer must be the tenant."""
     key = parse_access_key(GOOD)
     key.require_ruc("1792177758001")
-    with pytest.raises(keys.AccessKeyRucError, match=r"1792177758001, expected 1792060346001") as raised:
+    with pytest.raises(AccessKeyError, match=r"1792177758001, expected 1792060346001") as raised:
         key.require_ruc("1792060346001")
 
     assert raised.value.problem == "key_ruc"

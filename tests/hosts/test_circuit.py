@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from jobsync.hosts.circuit import OPENS_AFTER, CircuitChange, HostLine, merged
+from jobsync.hosts.circuit import OPENS_AFTER, CircuitChange, HostLine, HostState, merged
 
 
 class Time:
@@ -28,9 +28,8 @@ def line(
     time: Time, *, delay_s: float = 0.0, faults: int = 0, is_open: bool = False, idle: float | None = None
 ) -> HostLine:
     """Return the gate of a host."""
-    return HostLine(
-        delay_s=delay_s, pause=time.pause, faults_in_a_row=faults, is_open=is_open, idle_s=idle, clock=time.clock
-    )
+    known = HostState("sri.example", faults, is_open, idle_s=idle)
+    return HostLine(known, delay_s=delay_s, pause=time.pause, clock=time.clock)
 
 
 def test_starts_are_apart() -> None:
@@ -197,7 +196,8 @@ def test_probe_of_a_host_that_was_asked_too_often(
 ) -> None:
     """Only an answer without those words closes the circuit."""
     time = Time()
-    host = HostLine(delay_s=0, pause=time.pause, faults_in_a_row=2, is_open=True, too_often=True, clock=time.clock)
+    known = HostState("sri.example", 2, open=True, too_often=True)
+    host = HostLine(known, delay_s=0, pause=time.pause, clock=time.clock)
     assert host.admit()
 
     host.end(unreachable=unreachable, too_often=too_often)
@@ -208,9 +208,10 @@ def test_probe_of_a_host_that_was_asked_too_often(
 # --- items of a host -------------------------------------------------------------------------------------------------
 
 
-def easycars(**more: object) -> HostLine:
+def easycars(faults: int = 0, *, is_open: bool = False, **more: object) -> HostLine:
     """A line as stock sync has it: no distance, three items for a verdict on the host."""
-    return HostLine(**{"delay_s": 0.0, "pause": lambda _seconds: True, "spread": 3, **more})  # type: ignore[arg-type]
+    known = HostState("easycars.example", faults, is_open)
+    return HostLine(known, **{"delay_s": 0.0, "pause": lambda _seconds: True, "spread": 3, **more})  # type: ignore[arg-type]
 
 
 def test_faults_of_few_items_are_not_the_hosts() -> None:
@@ -238,7 +239,7 @@ def test_five_faults_end_the_tries_of_whoever_met_them() -> None:
 
 def test_only_the_probe_may_ask_an_open_host() -> None:
     """What was admitted before it opened is left for another run; what is admitted while it is open is the probe."""
-    line = easycars(is_open=True, faults_in_a_row=6)
+    line = easycars(6, is_open=True)
     assert line.admit("a")
 
     assert (line.may_ask("a"), line.may_ask("b")) == (True, False)
@@ -247,7 +248,7 @@ def test_only_the_probe_may_ask_an_open_host() -> None:
 
 def test_a_probe_that_succeeds_lets_the_run_go_on() -> None:
     """The host answers again: everybody may ask."""
-    line = easycars(is_open=True, faults_in_a_row=6)
+    line = easycars(6, is_open=True)
     line.admit("a")
     change = line.end(unreachable=False, item="a")
 

@@ -22,8 +22,8 @@ from lxml import etree
 from PIL import Image
 from stdnum.ec import ruc
 
+from jobsync.fiscal.access_key import DocumentKind
 from jobsync.fiscal.codes import withheld_tax
-from jobsync.fiscal.document import DocumentKind
 from jobsync.fiscal.element import Amount, UnreadableDocument
 from jobsync.fiscal.read import read_document
 from jobsync.ride.figures import digits, money

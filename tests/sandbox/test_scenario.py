@@ -31,7 +31,7 @@ def test_the_documented_example_loads(tmp_path: Path) -> None:
 
     loaded = _load(tmp_path, example[1])
 
-    dealer = loaded.dealer("EC900001")
+    dealer = loaded.dealers[0]
     assert (dealer.vehicles, dealer.yards, dealer.seed, loaded.latency_ms) == (40, ("100", "200"), 7, 20)
     assert dealer.on(2).behaviour == Behaviour("http_error", times=1, status=503, retry_after=1)
     assert dealer.on(2).oddities == ("nan_price", "duplicate_conflicting")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
 
 import pytest
 
-from jobsync.fiscal.access_key import AccessKeyError
+from jobsync.fiscal.access_key import KeyProblem
 from jobsync.sri import verdict
-from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
+from jobsync.sri.catalogue import CODES, CodeClass, explain
 from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
 from jobsync.sri.reasons import WORDS
 from tests.commands.support import Cli
@@ -39,7 +40,7 @@ def test_entries_are_sentences(code: str) -> None:
     assert entry.source
     assert entry.stage
     assert entry.who
-    assert CLASS_WORDS[entry.code_class]
+    assert entry.code_class.words
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,8 @@ def every_word() -> set[str]:
     """Return each state and reason that lists and stories can show beside a document."""
     table = re.findall(r"^\| [^|]+ \| (\w+) +\| (\w+) +\| [^|]+ \|$", verdict.__doc__ or "", re.MULTILINE)
     reasons = {reason for _, reason in table if reason != "reason" and not reason.startswith("code_")}
-    problems = {kind.problem for kind in AccessKeyError.__subclasses__()}
     warnings = {"date_before_issue", "date_in_future", "forbidden_characters"}
-    return {*reasons, *problems, *warnings, AccessKeyError.problem, *DocumentStatus, *Outcome, *FaultKind}
+    return {*reasons, *get_args(KeyProblem), *warnings, *DocumentStatus, *Outcome, *FaultKind}
 
 
 def test_every_word_is_explained() -> None:

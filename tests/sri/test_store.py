@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobsync.hosts.store import HostState, read_hosts
+from jobsync.hosts.circuit import HostState
+from jobsync.hosts.store import read_hosts
 from jobsync.runner import record
 from jobsync.sri import store
-from jobsync.sri.model import DocumentStatus
+from jobsync.sri.model import Authorization, Outcome, Verdict
 from tests.sri.documents import OTHER_RUC, RUC, make_key
 
 Connection = psycopg.Connection[Any]
@@ -40,7 +41,7 @@ def add(connection: Connection) -> Add:
 
 def due_ids(connection: Connection, **asked: Any) -> list[int]:
     """Return the ids of what is due, in order."""
-    return [document.id for document in store.read_due(connection, limit=asked.pop("limit", 100), **asked)[0]]
+    return [document.id for document in store.QUEUE.read_due(connection, limit=asked.pop("limit", 100), **asked)[0]]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_tenants_take_turns(connection: Connection, add: Add) -> None:
     first = [add(number) for number in range(5)]
     other = [add(number, ruc=OTHER_RUC) for number in range(2)]
 
-    documents, total = store.read_due(connection, limit=5)
+    documents, total = store.QUEUE.read_due(connection, limit=5)
 
     assert [document.id for document in documents] == [first[0], other[0], first[1], other[1], first[2]]
     assert total == 7
@@ -105,13 +106,12 @@ def test_only_the_named_tenants(connection: Connection, add: Add) -> None:
     other = add(2, ruc=OTHER_RUC)
 
     assert due_ids(connection, tenants=[OTHER_RUC]) == [other]
-    assert store.unknown_tenants(connection, [RUC, "1790099999001"]) == ["1790099999001"]
 
 
 def test_attempt_is_counted_before_it_starts(connection: Connection, add: Add) -> None:
     """Count and next time stand, and the host's last call is stamped."""
     add(1)
-    [document], _ = store.read_due(connection, limit=1)
+    [document], _ = store.QUEUE.read_due(connection, limit=1)
 
     number = store.begin_attempt(connection, document, next_in=timedelta(minutes=5), host="sri.example")
 
@@ -128,23 +128,14 @@ def test_attempt_is_counted_before_it_starts(connection: Connection, add: Add) -
 def test_changed_document_is_neither_begun_nor_written(connection: Connection, add: Add, change: str) -> None:
     """What its owner did meanwhile holds."""
     add(1)
-    [document], _ = store.read_due(connection, limit=1)
+    [document], _ = store.QUEUE.read_due(connection, limit=1)
     connection.execute(f"UPDATE invoices SET {change}".encode())
     before = connection.execute("SELECT * FROM invoices").fetchall()
 
     begun = store.begin_attempt(connection, document, next_in=timedelta(0), host=None)
-    waited = store.write_waiting(
-        connection,
-        document,
-        DocumentStatus.REJECTED,
-        reason="code_39",
-        next_in=None,
-        empty_since=None,
-        empty_count=0,
-    )
-    authorized = store.write_authorized(
-        connection, document, number="1", authorized_at=None, answer=b"a", xml=None, found=store.DocumentSummary()
-    )
+    waited = store.write_waiting(connection, document, Verdict(Outcome.REJECTED, "code_39"))
+    columns = {"document_type": "invoice"}
+    authorized = store.write_authorized(connection, document, Authorization("AUT"), answer=b"a", columns=columns)
 
     assert (begun, waited, authorized) == (None, False, False)
     assert connection.execute("SELECT * FROM invoices").fetchall() == before
@@ -158,7 +149,7 @@ def test_documents_of_one_host_leave_room_for_those_of_the_other(connection: Con
     production = make_key(9, environment=2)
     connection.execute("INSERT INTO invoices (tenant_id, access_key) SELECT id, %s FROM tenants", [production])
 
-    documents, total = store.read_due(connection, limit=2)
+    documents, total = store.QUEUE.read_due(connection, limit=2)
 
     assert (production in {document.access_key for document in documents}, total) == (True, 6)
 
@@ -166,17 +157,17 @@ def test_documents_of_one_host_leave_room_for_those_of_the_other(connection: Con
 def test_attention_keeps_its_first_instant(connection: Connection, add: Add) -> None:
     """Thirty days count from when it began, and end with another status."""
     add(1, status="'needs_attention'", attention_since="'2026-01-01+00'")
-    [document], _ = store.read_due(connection, limit=1)
+    [document], _ = store.QUEUE.read_due(connection, limit=1)
 
-    def write(status: DocumentStatus | None) -> object:
-        store.write_waiting(
-            connection, document, status, reason="empty", next_in=timedelta(0), empty_since=None, empty_count=0
-        )
+    def write(outcome: Outcome) -> object:
+        stays = outcome is Outcome.FAULT
+        verdict = Verdict(outcome, "empty", next_check_in=timedelta(0), status_stays=stays)
+        store.write_waiting(connection, document, verdict)
         row = connection.execute("SELECT attention_since::date::text FROM invoices").fetchone()
         assert row is not None
         return row[0]
 
-    assert [write(DocumentStatus.NEEDS_ATTENTION), write(None), write(DocumentStatus.PENDING)] == [
+    assert [write(Outcome.NEEDS_ATTENTION), write(Outcome.FAULT), write(Outcome.PENDING)] == [
         "2026-01-01",
         "2026-01-01",
         None,
@@ -212,7 +203,9 @@ def test_due_query_uses_its_index(connection: Connection, add: Add) -> None:
     )
     connection.execute("ANALYZE invoices")
 
-    [(plan,)] = connection.execute("EXPLAIN (FORMAT JSON) " + store._DUE, {"tenants": None, "limit": 100}).fetchall()
+    [(plan,)] = connection.execute(
+        "EXPLAIN (FORMAT JSON) " + store.QUEUE.statement(), {"tenants": None, "limit": 100}
+    ).fetchall()
 
     assert "invoices_check_due_idx" in json.dumps(plan)
     assert "Seq Scan on invoices" not in json.dumps(plan)

@@ -18,7 +18,7 @@ from jobsync.db.engine import Database
 from jobsync.easycars.credentials import Place
 from jobsync.easycars.upkeep import check_key
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError
-from jobsync.ride import upkeep
+from jobsync.ride import store, upkeep
 from jobsync.ride.files import Storage
 from jobsync.ride.store import read_database_id
 from jobsync.ride.upkeep import check_storage
@@ -282,7 +282,7 @@ def test_files_are_sampled_unless_all_are_asked_for(
 ) -> None:
     """The latest ones; --all walks page by page."""
     monkeypatch.setattr(upkeep, "SAMPLE", 5)
-    monkeypatch.setattr(upkeep, "_PAGE", 3)
+    monkeypatch.setattr(store, "_PAGE", 3)
     add_invoices(
         connection, add_tenant(connection), 11, "authorized", ride_path="gone", ride_sha256="", ride_generated_at="now"
     )

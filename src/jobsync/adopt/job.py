@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from jobsync.adopt import plan, store
-from jobsync.adopt.original import Original, Row
+from jobsync.adopt.original import Original
 from jobsync.adopt.plan import Leave, Left, Lot, Values
+from jobsync.db import tables
 from jobsync.db.audit import write_audit
-from jobsync.db.tables import dealerships as dealerships_table
-from jobsync.db.tables import easycar_credentials
-from jobsync.db.tables import vehicles as vehicles_table
 from jobsync.easycars.credentials import Cipher, places_of
 from jobsync.errors import ConfigurationProblem, JobsyncError
 
 COUNTED = ("dealerships", "credentials", "vehicles", "documents", "logs", "settings")
-_AGAIN = "run jobsync adopt again once it is put right there"
+_AGAIN = "; run jobsync adopt again once it is put right there"
 
 
 class IdsTaken(JobsyncError):
@@ -97,23 +96,20 @@ class _Adoption:
         rows = self._original.read_all("dealerships")
         self._there = {row["id"] for row in rows}
         self.outcome.untouched = [row["id"] for row in rows if row["id"] in self._synced]
-        for row in rows:
-            if row["id"] not in self._synced:
-                self._take(
-                    "dealership", row["id"], self._dealerships, plan.plan_dealership, row, switches.get(row["id"])
-                )
-        for row in self._original.read_all("credentials"):
-            if row["dealership_id"] in self._dealerships:
-                self._take("credentials", row["dealership_id"], self._credentials, plan.plan_credentials, row)
+        new = ((row["id"], row, switches.get(row["id"])) for row in rows if row["id"] not in self._synced)
+        self._dealerships = self._planned("dealership", new, plan.plan_dealership)
+        sealed = ((row["dealership_id"], row) for row in self._original.read_all("credentials"))
+        ours = (row for row in sealed if row[0] in self._dealerships)
+        self._credentials = self._planned("credentials", ours, plan.plan_credentials)
         self._yards = {number: values["yard_code"] for number, values in self._credentials.items()}
         of_vehicles = ("id", "dealership_id", "stock_number", "status", "data_source")
         light = (row for batch in self._original.read("vehicles", *of_vehicles) for row in batch)
         self._lot = plan.settle((row for row in light if row["dealership_id"] not in self._synced), self._dealerships)
         self.outcome.left += self._lot.left
         self._here = {
-            "dealership": store.read_ids(self._connection, dealerships_table, self._dealerships),
-            "credentials": store.read_ids(self._connection, easycar_credentials, self._dealerships),
-            "vehicle": store.read_ids(self._connection, vehicles_table, self._lot.dealership_of),
+            "dealership": store.read_ids(self._connection, tables.dealerships, self._dealerships),
+            "credentials": store.read_ids(self._connection, tables.easycar_credentials, self._dealerships),
+            "vehicle": store.read_ids(self._connection, tables.vehicles, self._lot.dealership_of),
         }
         taken = [
             Left(what, number, "this id is here already, and was not brought from this original")
@@ -124,11 +120,17 @@ class _Adoption:
         if taken:
             raise IdsTaken(taken)
 
-    def _take(self, what: str, number: int, into: dict[int, Values], rule: Callable[..., Values], *given: Any) -> None:
-        try:
-            into[number] = rule(*given)
-        except Leave as why:
-            self._leave(what, number, f"{why}; {_AGAIN}")
+    def _planned(
+        self, what: str, rows: Iterable[tuple[Any, ...]], rule: Callable[..., Values], again: str = _AGAIN
+    ) -> dict[Any, Values]:
+        """Return what is to be written, by id; each row is an id and what the rule is given."""
+        planned = {}
+        for key, *given in rows:
+            try:
+                planned[key] = rule(*given)
+            except Leave as why:
+                self._leave(what, key, f"{why}{again}")
+        return planned
 
     def _leave(self, what: str, number: int | str, reason: str) -> None:
         self.outcome.left.append(Left(what, number, reason))
@@ -165,9 +167,8 @@ class _Adoption:
 
     def write(self) -> None:
         """Write what is new or changed, and take away what is gone there."""
-        wanted = dict(self._dealerships)
-        for number in wanted.keys() - self._write("dealership", wanted.items(), self._write_dealerships):
-            del self._dealerships[number]
+        written = self._write("dealership", self._dealerships, store.write_dealerships)
+        self._dealerships = {number: values for number, values in self._dealerships.items() if number in written}
         self._write_credentials()
         self._write_settings()
         self._delete_gone()
@@ -179,54 +180,35 @@ class _Adoption:
             told = {"counts": self.outcome.counts, "left": len(self.outcome.left)}
             write_audit(self._connection, "adopt", self._original.source, told)
 
-    def _write(
-        self,
-        what: str,
-        rows: Iterable[tuple[int, Values]],
-        write: Callable[[Sequence[tuple[int, Values]]], None],
-    ) -> set[int]:
+    def _write(self, what: str, planned: Mapping[Any, Values], write: Callable[[Connection, Any], None]) -> set[int]:
         """Write the rows that are news, count and remember them; returns the ids of all that are here now."""
-        marks: dict[int | str, bytes] = {}
-        news = []
-        ids = set()
-        for number, values in rows:
-            ids.add(number)
-            mark = plan.fingerprint(values)
-            if self._is_news(what, number, mark):
-                marks[number] = mark
-                news.append((number, values))
-        refused = {} if self._dry_run else store.write_each(self._connection, news, write)
-        for number, why in refused.items():
-            self._leave(what, number, f"{why}; {_AGAIN}")
-            del marks[number]
-        self.outcome.counts[_PLURAL[what]] += len(marks)
+        marks = {key: plan.fingerprint(values) for key, values in planned.items()}
+        news = {key: mark for key, mark in marks.items() if self._is_news(what, key, mark)}
+        refused = {}
         if not self._dry_run:
-            store.remember(self._connection, what, self._original.source, marks)
-        if what == "vehicle":
-            self._warn_of_retired(marks)
-        return ids - refused.keys()
-
-    def _warn_of_retired(self, vehicles: Iterable[int | str]) -> None:
-        for number in vehicles:
-            was, _ = self._lot.retired.get(int(number), (None, None))
-            if was is not None:
+            refused = store.write_each(self._connection, [(key, planned[key]) for key in news], write)
+        for key, why in refused.items():
+            self._leave(what, key, f"{why}{_AGAIN}")
+            del news[key]
+        self.outcome.counts[what.removesuffix("s") + "s"] += len(news)
+        if not self._dry_run:
+            store.remember(self._connection, what, self._original.source, news)
+        for number in news if what == "vehicle" else ():
+            if number in self._lot.retired:
                 self.outcome.warnings.append(
-                    f"vehicle {number} of dealership {self._lot.dealership_of[int(number)]} has the stock number {was},"
-                    " which another of its vehicles keeps; its own is retired (jobsync stock history)"
+                    f"vehicle {number} of dealership {self._lot.dealership_of[number]} has the stock number"
+                    f" {self._lot.retired[number][0]}, which another of its vehicles keeps; its own is retired"
+                    " (jobsync stock history)"
                 )
-
-    def _write_dealerships(self, rows: Sequence[tuple[int, Values]]) -> None:
-        store.write_dealerships(self._connection, rows, here=self._here["dealership"])
+        return planned.keys() - refused.keys()
 
     def _write_credentials(self) -> None:
         own = [n for n in self._credentials if n in self._here["credentials"] and not self._knows("credentials", n)]
         for number in own:
-            reason = (
-                f"it has some here that were not brought; to bring the original's: jobsync credentials delete {number}"
-            )
-            self._leave("credentials", number, reason)
-        wanted = [row for row in self._credentials.items() if row[0] not in own and row[0] in self._dealerships]
-        self._write("credentials", wanted, lambda rows: store.write_credentials(self._connection, rows))
+            reason = "it has some here that were not brought; to bring the original's: jobsync credentials delete"
+            self._leave("credentials", number, f"{reason} {number}")
+        wanted = {n: values for n, values in self._credentials.items() if n not in own and n in self._dealerships}
+        self._write("credentials", wanted, store.write_credentials)
         there = {row["dealership_id"] for row in self._original.read_all("credentials", "dealership_id")}
         gone = [n for n in self._here["credentials"] if self._knows("credentials", n) and n not in there]
         self.outcome.counts["credentials"] += len(gone)
@@ -235,31 +217,15 @@ class _Adoption:
             store.forget(self._connection, "credentials", self._original.source, gone)
 
     def _write_settings(self) -> None:
-        rows = self._original.read_all("settings")
-        if self.outcome.untouched:  # they are ours by now
-            return
-        brought: dict[int | str, bytes] = {}
-        for row in rows:
-            key = str(row["key"])
-            try:
-                value = plan.plan_setting(key, row["value"])
-            except Leave as why:
-                self._leave("setting", key, str(why))
-                continue
-            mark = plan.fingerprint({"value": value})
-            if self._is_news("setting", key, mark):
-                brought[key] = mark
-                if not self._dry_run:
-                    store.write_setting(self._connection, key, value)
-        self.outcome.counts["settings"] = len(brought)
-        if not self._dry_run:
-            store.remember(self._connection, "setting", self._original.source, brought)
+        rows = () if self.outcome.untouched else self._original.read_all("settings")  # else they are ours by now
+        planned = self._planned("setting", ((str(row["key"]), row) for row in rows), plan.plan_setting, again="")
+        self._write("setting", planned, store.write_settings)
 
     def _delete_gone(self) -> None:
         """Delete the vehicles that were brought and are no longer there; a dealership that is gone is only named."""
         known = {int(number) for number in self._memory.get("dealership", {})}
         there = self._there | self._synced
-        for number in sorted(store.read_ids(self._connection, dealerships_table, known - there)):
+        for number in sorted(store.read_ids(self._connection, tables.dealerships, known - there)):
             self._leave("dealership", number, "it is no longer in the original; here it stays as it is")
         brought = {int(number) for number in self._memory.get("vehicle", {})}
         missing = brought - self._lot.dealership_of.keys() - {left.id for left in self._lot.left}
@@ -267,9 +233,7 @@ class _Adoption:
         refused: dict[int, str] = {}
         if gone and not self._dry_run:
             rows = [(number, None) for number in sorted(gone)]
-            refused = store.write_each(
-                self._connection, rows, lambda some: store.delete_vehicles(self._connection, some)
-            )
+            refused = store.write_each(self._connection, rows, store.delete_vehicles)
             for what in ("vehicle", "document"):
                 store.forget(self._connection, what, self._original.source, gone - refused.keys())
         for number, why in refused.items():
@@ -277,49 +241,31 @@ class _Adoption:
         self.outcome.counts["vehicles"] += len(gone) - len(refused)
 
     def _write_vehicles(self) -> None:
-        def write(rows: Sequence[tuple[int, Values]]) -> None:
-            store.write_vehicles(self._connection, rows, here=self._here["vehicle"], retired=self._lot.retired)
-
-        written: set[int] = set()
+        write = partial(store.write_vehicles, retired=self._lot.retired)
         for rows in self._original.read("vehicles"):
-            planned = [
-                (row["id"], plan.plan_vehicle(row, self._lot))
-                for row in rows
-                if self._lot.dealership_of.get(row["id"]) in self._dealerships
-            ]
-            written |= self._write("vehicle", planned, write)
-        self._vehicles = written
+            ours = [row for row in rows if self._lot.dealership_of.get(row["id"]) in self._dealerships]
+            self._vehicles |= self._write(
+                "vehicle", {row["id"]: plan.plan_vehicle(row, self._lot) for row in ours}, write
+            )
 
     def _write_documents(self) -> None:
-        told: set[int] = set()
+        waiting = set(self._vehicles)
         for table in ("documents", "raw"):
             for rows in self._original.read(table):
-                planned: dict[int, Values] = {}
-                for row in rows:
-                    number = row["vehicle_id"]
-                    if row["document"] is not None and number in self._vehicles and number not in told:
-                        told.add(number)
-                        self._take("document", number, planned, plan.plan_document, row)
-                self._write("document", planned.items(), lambda some: store.write_documents(self._connection, some))
+                latest = {row["vehicle_id"]: row for row in rows if row["document"] is not None}
+                wanted = [(number, row) for number, row in latest.items() if number in waiting]
+                waiting -= latest.keys()
+                planned = self._planned("document", wanted, plan.plan_document)
+                self._write("document", planned, store.write_documents)
 
     def _write_logs(self) -> None:
         for rows in self._original.read("logs"):
-            planned: dict[int, Values] = {}
-            for row in rows:
-                number = row["dealership_id"]
-                if number in self._dealerships and not self._knows("log", row["id"]):
-                    self._take("log", row["id"], planned, plan.plan_log, row, self._yards.get(number))
-            self._write("log", planned.items(), lambda some: store.write_logs(self._connection, some))
+            new = [
+                row for row in rows if row["dealership_id"] in self._dealerships and not self._knows("log", row["id"])
+            ]
+            wanted = ((row["id"], row, self._yards.get(row["dealership_id"])) for row in new)
+            self._write("log", self._planned("log", wanted, plan.plan_log), store.write_logs)
 
 
-_PLURAL = {
-    "dealership": "dealerships",
-    "credentials": "credentials",
-    "vehicle": "vehicles",
-    "document": "documents",
-    "log": "logs",
-}
-
-
-def _opens(cipher: Cipher, dealership_id: int, values: Row) -> bool:
+def _opens(cipher: Cipher, dealership_id: int, values: Values) -> bool:
     return all(cipher.opens(values[place.column], place) for place in places_of(dealership_id))

@@ -2,168 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from jobsync.db.engine import connect, problem_of
 from jobsync.db.hidden import VERSION_TABLE
 from jobsync.db.silence import Patience
 from jobsync.db.tables import metadata
-from jobsync.errors import ConfigurationProblem, JobsyncError, UsageProblem
+from jobsync.errors import ConfigurationProblem, Unavailable, UsageProblem
 from jobsync.logs import visible
 
 _BATCH = 500
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
 class _Table:
     """
     One table of the original.
 
     Args:
         names: what it may be called, the likeliest first.
-        columns: by our name for it, what a column may be called; one that is not there reads as None.
-        required: of our names, those that must be there.
-        texts: of our names, those that are read as text: JSON documents, which are kept as they are.
+        columns: our names for them. A column may be called as behind the = if there is one, the likeliest first, and
+            reads as None if it is not there; one with a ! must be there. The first one orders the rows.
     """
 
-    names: Sequence[str]
-    columns: Mapping[str, Sequence[str]]
-    required: Sequence[str] = ("id",)
-    texts: Sequence[str] = ()
+    def __init__(self, names: str, columns: str) -> None:
+        self.names = names.split()
+        self.columns: dict[str, list[str]] = {}
+        self.required: list[str] = []
+        for word in columns.split():
+            ours, _, theirs = word.partition("=")
+            if ours.endswith("!"):
+                ours = ours.removesuffix("!")
+                self.required.append(ours)
+            self.columns[ours] = (theirs or ours).split("|")
 
 
 # Singular as it was built, plural as its papers have it (docs/facts/easycars.md, "Tables of the replaced system").
 _TABLES = {
-    "dealerships": _Table(
-        ("dealership", "dealerships"),
-        {
-            "id": ("id",),
-            "name": ("name",),
-            "email": ("email",),
-            "timezone": ("timezone", "time_zone"),
-            "created_at": ("created_at",),
-        },
-        required=("id", "name"),
-    ),
-    "switches": _Table(
-        ("dealership_settings", "dealership_setting"),
-        {"dealership_id": ("dealership_id",), "auto_sync": ("easycar_auto_sync_enabled",)},
-        required=("dealership_id", "auto_sync"),
-    ),
+    "dealerships": _Table("dealership dealerships", "id! name! email timezone=timezone|time_zone created_at"),
+    "switches": _Table("dealership_settings dealership_setting", "dealership_id! auto_sync!=easycar_auto_sync_enabled"),
     "credentials": _Table(
-        (
-            "dealership_easycars_credentials",
-            "dealership_easycar_credentials",
-            "easycar_credentials",
-            "easycars_credentials",
-        ),
-        {
-            name: (name,)
-            for name in (
-                "dealership_id",
-                "client_id_encrypted",
-                "client_secret_encrypted",
-                "account_number_encrypted",
-                "account_secret_encrypted",
-                "environment",
-                "is_active",
-                "yard_code",
-            )
-        },
-        required=(
-            "dealership_id",
-            "client_id_encrypted",
-            "client_secret_encrypted",
-            "account_number_encrypted",
-            "account_secret_encrypted",
-        ),
+        "dealership_easycars_credentials dealership_easycar_credentials easycar_credentials easycars_credentials",
+        "dealership_id! client_id_encrypted! client_secret_encrypted! account_number_encrypted!"
+        " account_secret_encrypted! environment is_active yard_code",
     ),
     "vehicles": _Table(
-        ("vehicle", "vehicles"),
-        {
-            "id": ("id",),
-            "dealership_id": ("dealership_id",),
-            "stock_number": ("easycars_stock_number", "stock_number"),
-            "yard_code": ("easycars_yard_code", "yard_code"),
-            "vin": ("easycars_vin", "vin"),
-            "make": ("make",),
-            "model": ("model",),
-            "badge": ("badge",),
-            "series": ("series",),
-            "year": ("year",),
-            "price": ("price",),
-            "special_price": ("special_price",),
-            "odometer": ("mileage", "odometer"),
-            "condition": ("condition",),
-            "status": ("status",),
-            "title": ("title",),
-            "description": ("description",),
-            "images": ("images",),
-            "data_source": ("data_source",),
-            "colour": ("exterior_color", "exterior_colour", "colour", "color"),
-            "interior_colour": ("interior_color", "interior_colour"),
-            "body": ("body",),
-            "fuel_type": ("fuel_type",),
-            "transmission": ("gear_type", "transmission"),
-            "engine_capacity": ("engine_capacity",),
-            "doors": ("door_count", "doors"),
-            "features": ("features",),
-            "created_at": ("created_at",),
-        },
-        required=("id", "dealership_id"),
+        "vehicle vehicles",
+        "id! dealership_id! stock_number=easycars_stock_number|stock_number yard_code=easycars_yard_code|yard_code"
+        " vin=easycars_vin|vin make model badge series year price special_price odometer=mileage|odometer condition"
+        " status title description images data_source colour=exterior_color|exterior_colour|colour|color"
+        " interior_colour=interior_color|interior_colour body fuel_type transmission=gear_type|transmission"
+        " engine_capacity doors=door_count|doors features created_at",
     ),
-    "documents": _Table(
-        ("easycar_stock_data",),
-        {
-            "vehicle_id": ("vehicle_id",),
-            "document": ("stock_item_json",),
-            "synced_at": ("synced_at",),
-            "api_version": ("api_version",),
-        },
-        required=("vehicle_id", "document"),
-        texts=("document",),
-    ),
+    "documents": _Table("easycar_stock_data", "vehicle_id! document!=stock_item_json synced_at api_version"),
     # where a vehicle has no row there, its own column has the latest item
-    "raw": _Table(
-        ("vehicle", "vehicles"),
-        {
-            "vehicle_id": ("id",),
-            "document": ("easycars_raw_data",),
-            "synced_at": ("last_synced_from_easycars",),
-        },
-        required=("vehicle_id",),
-        texts=("document",),
-    ),
+    "raw": _Table("vehicle vehicles", "vehicle_id!=id document=easycars_raw_data synced_at=last_synced_from_easycars"),
     "logs": _Table(
-        ("easycar_sync_logs", "easycar_sync_log"),
-        {
-            "id": ("id",),
-            "dealership_id": ("dealership_id",),
-            "sync_type": ("sync_type",),
-            "status": ("status",),
-            "started_at": ("started_at",),
-            "synced_at": ("synced_at", "completed_at"),
-            "duration_ms": ("duration_ms",),
-            "items_processed": ("items_processed",),
-            "items_succeeded": ("items_succeeded",),
-            "items_failed": ("items_failed",),
-            "error_messages": ("error_messages",),
-            "api_version": ("api_version",),
-        },
-        required=("id", "dealership_id", "status", "synced_at"),
+        "easycar_sync_logs easycar_sync_log",
+        "id! dealership_id! sync_type status! started_at synced_at!=synced_at|completed_at duration_ms items_processed"
+        " items_succeeded items_failed error_messages api_version",
     ),
-    "settings": _Table(
-        ("system_settings", "system_setting"),
-        {"key": ("key",), "value": ("value",)},
-        required=("key", "value"),
-    ),
+    "settings": _Table("system_settings system_setting", "key! value!"),
 }
 
 
@@ -199,34 +104,27 @@ class Original:
         found: dict[str, tuple[dict[str, str], bool]] = {}
         for table, column, kind, hidden in rows:
             found.setdefault(table, ({}, hidden))[0][column] = kind
-        if VERSION_TABLE in found:  # ours are beside them: what has one of our names is ours
-            found = {name: what for name, what in found.items() if name not in metadata.tables}
-        return found
+        ours = metadata.tables if VERSION_TABLE in found else ()  # beside theirs; what has one of our names is ours
+        return {name: what for name, what in found.items() if name not in ours}
 
     def _refuse(self) -> None:
+        hint = ""
         if not self._there:
             known = self._connection.execute(
                 "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
                 " WHERE c.relname = ANY(%s) AND NOT EXISTS (SELECT FROM pg_class o WHERE o.relname = %s"
                 " AND o.relnamespace = n.oid) ORDER BY 1",
-                [list(_TABLES["dealerships"].names), VERSION_TABLE],
+                [_TABLES["dealerships"].names, VERSION_TABLE],
             ).fetchall()
             others = ", ".join(f"--from-schema {name}" for (name,) in known)
             hint = f"; such tables are there with {visible(others, most=200)}" if others else ""
-        else:
-            hint = ""
         raise UsageProblem(
             f"--from-schema: schema {self._schema!r} of --from has no table"
             f" {' or '.join(_TABLES['dealerships'].names)} of the original product{hint}"
         )
 
     def _find(self, table: _Table) -> str | None:
-        """
-        Return what the table is called there, None where it is not.
-
-        Raises:
-            ConfigurationProblem: a column that it must have is not there, or some of its rows are hidden from us.
-        """
+        """Return what the table is called there, None where it is not; one that cannot be read whole is a problem."""
         name = next((name for name in table.names if name in self._there), None)
         if name is None:
             return None
@@ -254,22 +152,15 @@ class Original:
             return
         kinds = self._there[name][0]
         wanted = {ours: next((c for c in table.columns[ours] if c in kinds), None) for ours in only or table.columns}
-        chosen = [
-            _selected(column, kinds[column], as_text=ours in table.texts)
-            for ours, column in wanted.items()
-            if column is not None
-        ]
-        names = [ours for ours, column in wanted.items() if column is not None]
-        first = table.required[0]
-        order = wanted.get(first) or next(c for c in table.columns[first] if c in kinds)
+        there = {ours: column for ours, column in wanted.items() if column is not None}
         statement = sql.SQL("SELECT {} FROM {}.{} ORDER BY {}").format(
-            sql.SQL(", ").join(chosen), sql.Identifier(self._schema), sql.Identifier(name), sql.Identifier(order)
+            sql.SQL(", ").join(_selected(ours, column, kinds[column]) for ours, column in there.items()),
+            *(sql.Identifier(part) for part in (self._schema, name, there[next(iter(table.columns))])),
         )
-        absent = dict.fromkeys(ours for ours, column in wanted.items() if column is None)
-        with of_source(), self._connection.cursor(name="jobsync_adopt") as cursor:
+        with _of_source(), self._connection.cursor(name="jobsync_adopt", row_factory=dict_row) as cursor:
             cursor.execute(statement)
             while rows := cursor.fetchmany(_BATCH):
-                yield [{**dict(zip(names, row, strict=True)), **absent} for row in rows]
+                yield [{**dict.fromkeys(wanted), **row} for row in rows]
 
     def read_all(self, what: str, *only: str) -> list[Row]:
         """Return the rows of a small table."""
@@ -278,24 +169,24 @@ class Original:
 
 def _server(connection: psycopg.Connection[Any]) -> str:
     """Return what tells a server from others, however it is reached; its address where it does not say."""
-    asked = connection.execute("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')").fetchone()
-    if asked is None or not asked[0]:
+    asked = connection.execute("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')").fetchall()
+    if asked != [(True,)]:
         return f"{connection.info.host}:{connection.info.port}"
-    row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
-    return str(row[0] if row else "")
+    [(number,)] = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchall()
+    return str(number)
 
 
-def _selected(column: str, kind: str, *, as_text: bool) -> sql.Composable:
-    name = sql.Identifier(column)
-    if as_text:
-        return sql.SQL("{}::text").format(name)
-    if kind == "timestamp without time zone":  # the original kept UTC
-        return sql.SQL("{} AT TIME ZONE 'UTC'").format(name)
-    return name
+def _selected(ours: str, column: str, kind: str) -> sql.Composable:
+    how = "{} AS {}"
+    if ours == "document":  # a JSON text, which is kept as it is
+        how = "{}::text AS {}"
+    elif kind == "timestamp without time zone":  # the original kept UTC
+        how = "{} AT TIME ZONE 'UTC' AS {}"
+    return sql.SQL(how).format(sql.Identifier(column), sql.Identifier(ours))
 
 
 @contextmanager
-def of_source() -> Iterator[None]:
+def _of_source() -> Iterator[None]:
     """Say of an error of the original's database that it is that one's, in our words."""
     try:
         yield
@@ -304,15 +195,11 @@ def of_source() -> Iterator[None]:
             f"--from: the role may not read there: {visible(error, most=200)}; as the tables' owner: GRANT USAGE ON"
             " SCHEMA … TO …; GRANT SELECT ON ALL TABLES IN SCHEMA … TO …"
         ) from None
-    except psycopg.Error as error:
-        problem = problem_of(error)
-        if problem is None:
+    except (psycopg.Error, Unavailable, ConfigurationProblem) as error:
+        problem = problem_of(error) if isinstance(error, psycopg.Error) else error
+        if problem is None or str(problem).startswith("--from"):
             raise
-        raise _named(problem) from None
-
-
-def _named(problem: JobsyncError) -> JobsyncError:
-    return type(problem)(f"--from: {problem}")
+        raise type(problem)(f"--from: {problem}") from None
 
 
 @contextmanager
@@ -330,13 +217,11 @@ def open_original(url: str, schema: str, *, patience: Patience | None = None) ->
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise UsageProblem("--from: expected postgresql://…, the database of the original product")
-    try:
+    with _of_source():
         connection = connect(url, application_name="jobsync adopt", autocommit=False, patience=patience)
-    except JobsyncError as problem:
-        raise _named(problem) from None
     with closing(connection):  # which ends the transaction too
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        with of_source():
+        with _of_source():
             original = Original(connection, schema)
         yield original

@@ -1,4 +1,4 @@
-"""The rule of moving in, pure: the original's rows become rows of ours, or are left with the reason."""
+"""The rule of moving in, pure: each `plan_` returns a row as it is written here, or raises Leave with the reason."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ Values = dict[str, Any]
 # Settings of the original that mean the same here.
 SETTINGS = (STOCK_SYNC.switch, "easycar_sync_cron", "easycar_sync_concurrency")
 _STATUSES = {"active": "active", "pending": "deposit", "sold": "sold", "draft": "excluded"}
-_SOURCES = {"easycars": "easycars", "manual": "manual", "import": "import"}
+_SOURCES = ("easycars", "manual", "import")
 _CONDITIONS = ("new", "used", "demo")
 _LOG_STATUSES = {
     "success": "Success",
-    "partialsuccess": "PartialSuccess",
-    "warning": "PartialSuccess",
     "failed": "Failed",
+    **dict.fromkeys(("partialsuccess", "warning"), "PartialSuccess"),
 }
 _COUNTS = ("items_processed", "items_succeeded", "items_failed")
 # What the original wrote where the feed had no description; kept, the first sync would seem to take descriptions away.
@@ -70,13 +69,10 @@ def fingerprint(values: Row) -> bytes:
 
 def plan_dealership(row: Row, switch: bool | None) -> Values:
     """
-    Return a dealership as it is written here: name, email, timezone, created_at, auto_sync.
+    Return a dealership: name, email, timezone, created_at, auto_sync.
 
     Args:
         switch: its row of `dealership_settings`; None where it has none, which here means on.
-
-    Raises:
-        Leave: it has no usable name.
     """
     name = _text(row["name"])
     if name is None:
@@ -91,18 +87,13 @@ def plan_dealership(row: Row, switch: bool | None) -> Values:
 
 
 def plan_credentials(row: Row) -> Values:
-    """
-    Return credentials as they are written here, the ciphertexts as they are.
-
-    Raises:
-        Leave: a value is missing, or the environment is none.
-    """
+    """Return credentials, the ciphertexts as they are."""
     names = ("client_id", "client_secret", "account_number", "account_secret")
     values = {f"{name}_encrypted": row[f"{name}_encrypted"] for name in names}
     missing = [name.removesuffix("_encrypted") for name, value in values.items() if not value]
     if missing:
         raise Leave(f"{', '.join(missing)}: empty")
-    environment = {name.lower(): name for name in ENVIRONMENTS}.get(str(row["environment"] or "").strip().lower())
+    environment = {name.lower(): name for name in ENVIRONMENTS}.get(_lower(row["environment"]))
     if environment is None:
         raise Leave("environment: expected Test or Production; set it there, or: jobsync credentials set")
     return {
@@ -113,19 +104,15 @@ def plan_credentials(row: Row) -> Values:
     }
 
 
-def plan_setting(key: str, value: str | None) -> str:
-    """
-    Return a setting's value as it is stored here.
-
-    Raises:
-        Leave: jobsync has no such setting, or cannot read the value.
-    """
+def plan_setting(row: Row) -> Values:
+    """Return a setting's value, spelled as here; one that jobsync does not have or cannot read is left."""
+    key, value = str(row["key"]), row["value"]
     kind = CATALOGUE.get(key) if key in SETTINGS else None
     if kind is None:
         raise Leave("jobsync has no such setting")
     if value is None or kind.read(value) is None:
         raise Leave(f"expected {kind.expected}; {kind.consequence}; jobsync settings set {key} …")
-    return kind.spell(value)
+    return {"value": kind.spell(value)}
 
 
 def settle(rows: Iterable[Row], dealerships: Iterable[int]) -> Lot:
@@ -169,7 +156,7 @@ def plan_vehicle(row: Row, lot: Lot) -> Values:
         number = lot.retired[row["id"]][1]
     if source == "easycars" and description == _NO_DESCRIPTION:
         description = None
-    condition = str(row["condition"] or "").strip().lower()
+    condition = _lower(row["condition"])
     values = {name: _text(row[name]) for name in _TEXTS} | {name: row[name] for name in _AS_THEY_ARE}
     values |= {
         "stock_number": number,
@@ -194,12 +181,7 @@ _AS_THEY_ARE = ("dealership_id", "year", "price", "special_price", "odometer", "
 
 
 def plan_document(row: Row) -> Values:
-    """
-    Return the latest stock item of a vehicle; `document` is its JSON text.
-
-    Raises:
-        Leave: it is no JSON object.
-    """
+    """Return the latest stock item of a vehicle; `document` is its JSON text."""
     text = row["document"]
     try:
         whole = text.lstrip().startswith("{") and isinstance(json.loads(text), dict)
@@ -216,11 +198,8 @@ def plan_log(row: Row, yard_code: str | None) -> Values:
 
     Args:
         yard_code: the dealership's; the original did not keep it, and asked for this one each night.
-
-    Raises:
-        Leave: its status is unknown, or it has no time.
     """
-    status = _LOG_STATUSES.get(str(row["status"]).strip().lower())
+    status = _LOG_STATUSES.get(_lower(row["status"]))
     if status is None:
         raise Leave(f"status {row['status']!r} is unknown")
     if row["synced_at"] is None:
@@ -242,7 +221,7 @@ def plan_log(row: Row, yard_code: str | None) -> Values:
 
 
 def _status(word: Any) -> str:
-    status = _STATUSES.get(str(word or "active").strip().lower())
+    status = _STATUSES.get(_lower(word or "active"))
     if status is None:
         raise Leave(f"status {word!r} is unknown")
     return status
@@ -250,7 +229,11 @@ def _status(word: Any) -> str:
 
 def _source(word: Any) -> str:
     """Return who keeps a row; what is not plainly of EasyCars is of a person, and no sync touches it."""
-    return _SOURCES.get(str(word or "manual").strip().lower(), "manual")
+    return found if (found := _lower(word)) in _SOURCES else "manual"
+
+
+def _lower(word: Any) -> str:
+    return str(word or "").strip().lower()
 
 
 def _text(value: Any) -> str | None:
@@ -259,30 +242,18 @@ def _text(value: Any) -> str | None:
 
 
 def _texts(value: Any, *, cut: bool) -> list[str]:
-    """
-    Return what the original kept as a list of texts: a list, groups of lists, or one text.
-
-    Args:
-        cut: a text is a list with commas between.
-    """
-    if value is None:
-        return []
+    """Return what the original kept as a list of texts: a list, groups of lists, or one text, `cut` at its commas."""
     if isinstance(value, str):
         try:
             inner = json.loads(value)
         except (ValueError, RecursionError):
             inner = None
-        if isinstance(inner, list | dict):
-            return _texts(inner, cut=cut)
-        return [part for piece in (value.split(",") if cut else [value]) if (part := piece.strip())]
+        if not isinstance(inner, list | dict):
+            return [part for piece in (value.split(",") if cut else [value]) if (part := piece.strip())]
+        value = inner
     if isinstance(value, dict):
         named = next((value[name] for name in ("url", "secure_url", "src", "name") if value.get(name)), None)
-        parts = [named] if named is not None else list(value.values())
-    else:
-        parts = list(value) if isinstance(value, list | tuple) else [value]
-    return [
-        text
-        for part in parts
-        for text in (_texts(part, cut=False) if isinstance(part, dict | list) else [_text(part)])
-        if text
-    ]
+        value = list(value.values()) if named is None else [named]
+    if not isinstance(value, list | tuple):
+        return [text] if (text := _text(value)) else []
+    return [text for part in value for text in _texts(part, cut=False)]

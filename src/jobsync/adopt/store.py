@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, Text, bindparam, cast, delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB, REGCLASS
-from sqlalchemy.dialects.postgresql import insert as insert_or
+from sqlalchemy import Column, Connection, Table, Text, bindparam, cast, delete, func, null, select, text
+from sqlalchemy.dialects.postgresql import JSONB, REGCLASS, insert
 from sqlalchemy.exc import DBAPIError
 
-from jobsync.db.statements import upsert
-from jobsync.db.tables import (
-    adopted,
-    dealership_settings,
-    dealerships,
-    easycar_credentials,
-    easycar_stock_data,
-    easycar_sync_logs,
-    system_settings,
-    vehicle_changes,
-    vehicles,
-)
+from jobsync.db import tables
+from jobsync.db.statements import read_now, upsert
 from jobsync.logs import visible
 
-# what is to be written, by the id that it has in the original
-Rows = Mapping[int, Mapping[str, Any]]
+# what is to be written of each, behind the id that it has in the original
+Rows = Sequence[tuple[Any, Any]]
 Memory = dict[str, dict[str, bytes]]
 # classes of SQLSTATE with which a database refuses a row; P0001 and others are raised by triggers of its owner
 _OF_A_ROW = ("22", "23", "P0", "44")
@@ -33,14 +22,16 @@ _OF_A_ROW = ("22", "23", "P0", "44")
 
 def lock_tables(connection: Connection) -> None:
     """Keep every other writer out until the transaction ends: a sync, a person, another adoption."""
-    names = (dealerships, dealership_settings, easycar_credentials, vehicles, easycar_sync_logs, adopted)
-    connection.execute(text(f"LOCK TABLE {', '.join(table.name for table in names)} IN SHARE ROW EXCLUSIVE MODE"))
+    of_jobs = "dealerships, dealership_settings, easycar_credentials, vehicles, easycar_sync_logs"
+    connection.execute(text(f"LOCK TABLE {of_jobs}, adopted IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def read_memory(connection: Connection, source: str) -> Memory:
     """Return what was brought from there before: fingerprint by id in the original, by what it is."""
     found: Memory = {}
-    told = select(adopted.c.what, adopted.c.source_id, adopted.c.fingerprint).where(adopted.c.source == source)
+    told = select(tables.adopted.c.what, tables.adopted.c.source_id, tables.adopted.c.fingerprint).where(
+        tables.adopted.c.source == source
+    )
     for what, source_id, fingerprint in connection.execute(told):
         found.setdefault(what, {})[source_id] = bytes(fingerprint)
     return found
@@ -48,13 +39,13 @@ def read_memory(connection: Connection, source: str) -> Memory:
 
 def read_synced(connection: Connection) -> set[int]:
     """Return the dealerships that a sync of ours has gone through."""
-    done = (easycar_sync_logs.c.run_id.is_not(None), easycar_sync_logs.c.status != "Failed")
-    return set(connection.scalars(select(easycar_sync_logs.c.dealership_id).where(*done).distinct()))
+    done = (tables.easycar_sync_logs.c.run_id.is_not(None), tables.easycar_sync_logs.c.status != "Failed")
+    return set(connection.scalars(select(tables.easycar_sync_logs.c.dealership_id).where(*done).distinct()))
 
 
 def read_ids(connection: Connection, table: Table, ids: Iterable[int]) -> set[int]:
     """Return which of some ids a table has; of credentials the dealerships'."""
-    column = table.c.dealership_id if table is easycar_credentials else table.c.id
+    column = table.c.dealership_id if table is tables.easycar_credentials else table.c.id
     return set(connection.scalars(select(column).where(column == func.any(list(ids)))))
 
 
@@ -62,29 +53,23 @@ def remember(connection: Connection, what: str, source: str, brought: Mapping[in
     """Keep what was brought, with the hash of what was written."""
     if not brought:
         return
-    statement = insert_or(adopted)
-    new = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[adopted.c.source, adopted.c.what, adopted.c.source_id],
-            set_={"fingerprint": new.fingerprint, "adopted_at": func.now()},
-        ),
-        [
-            {"source": source, "what": what, "source_id": str(source_id), "fingerprint": mark}
-            for source_id, mark in brought.items()
-        ],
-    )
+    statement, key = insert(tables.adopted), ("source", "what", "source_id")
+    changes = {"fingerprint": statement.excluded.fingerprint, "adopted_at": func.now()}
+    given = [
+        {"source": source, "what": what, "source_id": str(number), "fingerprint": mark}
+        for number, mark in brought.items()
+    ]
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), given)
 
 
 def forget(connection: Connection, what: str, source: str, ids: Iterable[int]) -> None:
     """Remember rows no more: they were deleted in the original."""
-    known = adopted.c.source_id == func.any([str(number) for number in ids])
-    connection.execute(delete(adopted).where(adopted.c.source == source, adopted.c.what == what, known))
+    column = tables.adopted.c
+    known = (column.source == source, column.what == what, column.source_id == func.any(list(map(str, ids))))
+    connection.execute(delete(tables.adopted).where(*known))
 
 
-def write_each(
-    connection: Connection, rows: Sequence[tuple[int, Any]], write: Callable[[Sequence[tuple[int, Any]]], None]
-) -> dict[int, str]:
+def write_each(connection: Connection, rows: Rows, write: Callable[[Connection, Rows], None]) -> dict[int, str]:
     """
     Write all rows that the database takes; returns, by id, its words about those that it does not.
 
@@ -94,7 +79,7 @@ def write_each(
         return {}
     try:
         with connection.begin_nested():
-            write(rows)
+            write(connection, rows)
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
         if not state.startswith(_OF_A_ROW):
@@ -107,163 +92,105 @@ def write_each(
     return {**write_each(connection, rows[:middle], write), **write_each(connection, rows[middle:], write)}
 
 
-def _split(rows: Sequence[tuple[int, Any]], here: set[int]) -> tuple[list[Any], list[Any]]:
-    return [row for row in rows if row[0] not in here], [row for row in rows if row[0] in here]
+def _put(connection: Connection, key: Column[Any], /, **values: Any) -> None:
+    connection.execute(upsert(key, {key.table.c[name]: value for name, value in values.items()}))
 
 
-def write_dealerships(connection: Connection, rows: Sequence[tuple[int, Any]], *, here: set[int]) -> None:
+def write_dealerships(connection: Connection, rows: Rows) -> None:
     """Insert dealerships under their ids, or change those that are here; with their switch, if they have one."""
-    for dealership_id, row in rows:
-        values = {
-            dealerships.c.name: row["name"],
-            dealerships.c.email: row["email"],
-            **({dealerships.c.timezone: row["timezone"]} if row["timezone"] else {}),
-            **({dealerships.c.created_at: row["created_at"]} if row["created_at"] else {}),
-        }
-        if dealership_id in here:
-            values |= {dealerships.c.updated_at: func.now()}
-            connection.execute(update(dealerships).where(dealerships.c.id == dealership_id).values(values))
-        else:
-            connection.execute(insert(dealerships).values({dealerships.c.id: dealership_id, **values}))
+    of_switch = tables.dealership_settings.c.dealership_id
+    for number, row in rows:
+        given = {name: row[name] for name in ("timezone", "created_at") if row[name]}
+        _put(connection, tables.dealerships.c.id, id=number, name=row["name"], email=row["email"], **given)
         if row["auto_sync"] is not None:
-            switch = {
-                dealership_settings.c.dealership_id: dealership_id,
-                dealership_settings.c.easycar_auto_sync_enabled: row["auto_sync"],
-            }
-            connection.execute(upsert(dealership_settings.c.dealership_id, switch))
+            _put(connection, of_switch, dealership_id=number, easycar_auto_sync_enabled=row["auto_sync"])
 
 
-def write_credentials(connection: Connection, rows: Sequence[tuple[int, Any]]) -> None:
+def write_credentials(connection: Connection, rows: Rows) -> None:
     """Insert or replace credentials, by dealership."""
-    for dealership_id, row in rows:
-        values = {easycar_credentials.c[name]: value for name, value in row.items() if value is not None}
-        values |= {
-            easycar_credentials.c.dealership_id: dealership_id,
-            easycar_credentials.c.yard_code: row["yard_code"],
-        }
-        connection.execute(upsert(easycar_credentials.c.dealership_id, values))
+    for number, row in rows:
+        _put(connection, tables.easycar_credentials.c.dealership_id, dealership_id=number, **row)
 
 
 def delete_credentials(connection: Connection, ids: Iterable[int]) -> None:
     """Delete the credentials of dealerships."""
-    connection.execute(delete(easycar_credentials).where(easycar_credentials.c.dealership_id == func.any(list(ids))))
+    of_dealership = tables.easycar_credentials.c.dealership_id
+    connection.execute(delete(tables.easycar_credentials).where(of_dealership == func.any(list(ids))))
 
 
-def write_setting(connection: Connection, key: str, value: str) -> None:
-    """Set a setting."""
-    connection.execute(upsert(system_settings.c.key, {system_settings.c.key: key, system_settings.c.value: value}))
+def write_settings(connection: Connection, rows: Rows) -> None:
+    """Set settings, by their keys."""
+    for key, row in rows:
+        _put(connection, tables.system_settings.c.key, key=key, **row)
 
 
-def write_vehicles(
-    connection: Connection,
-    rows: Sequence[tuple[int, Any]],
-    *,
-    here: set[int],
-    retired: Mapping[int, tuple[str, str]],
-) -> None:
+def write_vehicles(connection: Connection, rows: Rows, *, retired: Mapping[int, tuple[str, str]]) -> None:
     """Insert vehicles under their ids, or change those that are here; a retired number gets a line of history."""
-    new, old = _split(rows, here)
     giving = {number: retired[number] for number, _ in rows if number in retired}
-    told = select(vehicles.c.id, vehicles.c.stock_number).where(vehicles.c.id == func.any(list(giving)))
+    of_vehicle = tables.vehicles.c
+    told = select(of_vehicle.id, of_vehicle.stock_number).where(of_vehicle.id == func.any(list(giving)))
     were = {row.id: row.stock_number for row in connection.execute(told)} if giving else {}
     lines = [(number, was, now) for number, (was, now) in giving.items() if were.get(number) != now]
     # those that give a number up come first, for others may take it
-    for some in (
-        [row for row in (*old, *new) if row[0] in retired],
-        [row for row in (*old, *new) if row[0] not in retired],
-    ):
-        _write_vehicles(connection, *_split(some, here))
+    _write_vehicles(connection, [row for row in rows if row[0] in retired])
+    _write_vehicles(connection, [row for row in rows if row[0] not in retired])
     if lines:
         connection.execute(
-            insert(vehicle_changes),
+            insert(tables.vehicle_changes),
             [{"vehicle_id": number, "field": "stock_number", "old": was, "new": now} for number, was, now in lines],
         )
 
 
-def _write_vehicles(connection: Connection, new: Sequence[Any], old: Sequence[Any]) -> None:
-    if new:
-        dated = [(number, row) for number, row in new if row["created_at"] is not None]
-        undated = [(number, row) for number, row in new if row["created_at"] is None]
-        if dated:
-            connection.execute(
-                insert(vehicles),
-                [{**row, "id": number, "first_seen_at": row["created_at"]} for number, row in dated],
-            )
-        if undated:
-            connection.execute(
-                insert(vehicles), [{**_without(row, "created_at"), "id": number} for number, row in undated]
-            )
-    if old:
-        names = [name for name in old[0][1] if name != "created_at"]
-        values: dict[Any, Any] = {
-            vehicles.c[name]: bindparam(f"new_{name}", type_=vehicles.c[name].type) for name in names
-        }
-        values |= {vehicles.c.content_hash: None, vehicles.c.updated_at: func.now()}
-        connection.execute(
-            update(vehicles).where(vehicles.c.id == bindparam("this")).values(values),
-            [{"this": number, **{f"new_{name}": row[name] for name in names}} for number, row in old],
-        )
-
-
-def _without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != name}
+def _write_vehicles(connection: Connection, rows: Rows) -> None:
+    if not rows:
+        return
+    now = read_now(connection)
+    given = [
+        {"id": number, "first_seen_at": row["created_at"] or now, **row, "created_at": row["created_at"] or now}
+        for number, row in rows
+    ]
+    statement = insert(tables.vehicles)
+    changes = {name: statement.excluded[name] for name in rows[0][1] if name != "created_at"}
+    changes |= {"content_hash": null(), "updated_at": func.now()}
+    connection.execute(statement.on_conflict_do_update(index_elements=[tables.vehicles.c.id], set_=changes), given)
 
 
 def read_vehicles_of(connection: Connection, ids: Iterable[int], dealership_ids: Iterable[int]) -> set[int]:
     """Return which of some vehicles are here, and of these dealerships."""
-    wanted = select(vehicles.c.id).where(
-        vehicles.c.id == func.any(list(ids)), vehicles.c.dealership_id == func.any(list(dealership_ids))
-    )
-    return set(connection.scalars(wanted))
+    of_vehicle = tables.vehicles.c
+    ours = (of_vehicle.id == func.any(list(ids)), of_vehicle.dealership_id == func.any(list(dealership_ids)))
+    return set(connection.scalars(select(of_vehicle.id).where(*ours)))
 
 
-def delete_vehicles(connection: Connection, rows: Sequence[tuple[int, Any]]) -> None:
+def delete_vehicles(connection: Connection, rows: Rows) -> None:
     """Delete vehicles, their documents and history with them."""
-    connection.execute(delete(vehicles).where(vehicles.c.id == func.any([number for number, _ in rows])))
+    connection.execute(delete(tables.vehicles).where(tables.vehicles.c.id == func.any([number for number, _ in rows])))
 
 
-def write_documents(connection: Connection, rows: Sequence[tuple[int, Any]]) -> None:
+def write_documents(connection: Connection, rows: Rows) -> None:
     """Insert or replace the latest stock items, by vehicle."""
-    document = cast(bindparam("document", type_=Text()), JSONB)
-    synced_at = func.coalesce(bindparam("synced", type_=easycar_stock_data.c.synced_at.type), func.now())
+    column = tables.easycar_stock_data.c
     values = {
-        easycar_stock_data.c.vehicle_id: bindparam("vehicle"),
-        easycar_stock_data.c.stock_item_json: document,
-        easycar_stock_data.c.api_version: bindparam("version"),
-        easycar_stock_data.c.synced_at: synced_at,
+        column.vehicle_id: bindparam("vehicle"),
+        column.stock_item_json: cast(bindparam("item", type_=Text()), JSONB),
+        column.api_version: bindparam("version"),
+        column.synced_at: func.coalesce(bindparam("synced", type_=column.synced_at.type), func.now()),
     }
-    statement = insert_or(easycar_stock_data).values(values)
-    new = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[easycar_stock_data.c.vehicle_id],
-            set_={
-                "stock_item_json": new.stock_item_json,
-                "api_version": new.api_version,
-                "synced_at": new.synced_at,
-                "updated_at": func.now(),
-            },
-        ),
-        [
-            {
-                "vehicle": number,
-                "document": row["document"],
-                "version": row["api_version"],
-                "synced": row["synced_at"],
-            }
-            for number, row in rows
-        ],
-    )
+    given = [
+        {"vehicle": number, "item": row["document"], "version": row["api_version"], "synced": row["synced_at"]}
+        for number, row in rows
+    ]
+    connection.execute(upsert(column.vehicle_id, values), given)
 
 
-def write_logs(connection: Connection, rows: Sequence[tuple[int, Any]]) -> None:
+def write_logs(connection: Connection, rows: Rows) -> None:
     """Add entries of the sync log; their ids here are new ones, since nothing refers to those there."""
-    connection.execute(insert(easycar_sync_logs), [dict(row) for _, row in rows])
+    connection.execute(insert(tables.easycar_sync_logs), [dict(row) for _, row in rows])
 
 
 def move_sequences(connection: Connection) -> None:
     """Have what is added later get ids beyond those that were brought."""
-    for table in (dealerships, vehicles):
+    for table in (tables.dealerships, tables.vehicles):
         sequence = func.pg_get_serial_sequence(table.name, "id")
         most = select(func.max(table.c.id)).scalar_subquery()
         last = func.coalesce(func.pg_sequence_last_value(cast(cast(sequence, Text()), REGCLASS)), 0)

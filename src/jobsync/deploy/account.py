@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobsync.deploy.units import UNITS_FOLDER
+from jobsync.deploy.installation import UNITS_FOLDER
 from jobsync.errors import ConfigurationProblem
 from jobsync.jobs import STOCK_SYNC
 from jobsync.settings import load_settings

@@ -47,7 +47,7 @@ def render_crontab(installation: Installation) -> str:
         for name in installation.secrets
     )
     unless, end = "test -d /run/systemd/system ||", "\n"
-    others = [HEALTH, *(name for name in FILES if file_of(name, installation))]
+    others = [HEALTH, *(name for name in FILES if file_of(name, installation.settings))]
     return f"""\
 # jobsync without systemd. Where systemd runs, each line does nothing: the timers are at work there.
 # Silent when all is well, when nothing is due and when another run holds the lock; a failure is told once, as mail.
@@ -60,9 +60,9 @@ CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
 {"".join(f"*/5 * * * *  jobsync  {unless} exec {command} {name}{end}" for name in others)}"""
 
 
-def file_of(name: str, configured: Installation | Settings) -> Path | None:
+def file_of(name: str, settings: Settings) -> Path | None:
     """Return where `report` or `metrics` is written to, None if it is not set."""
-    return {"report": configured.report_file, "metrics": configured.metrics_file}[name]
+    return {"report": settings.report_file, "metrics": settings.metrics_file}[name]
 
 
 def _render_lines(job: Job, before: str, command: str) -> str:

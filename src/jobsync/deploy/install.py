@@ -7,20 +7,21 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from jobsync.deploy.installation import Installation, below
-from jobsync.deploy.units import NAMES, SYSUSERS, TMPFILES, UNITS_FOLDER, render_units, timers_of
+from jobsync.deploy.installation import UNITS_FOLDER, Installation, below
+from jobsync.deploy.units import CATALOG, NAMES, SYSUSERS, TMPFILES, render_units, timers_of
 from jobsync.errors import JobsyncError
 from jobsync.logs import visible
 from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, SERVICE, Rights, read_rights
 
 SYSTEM = Path("/")
 _RUNNING = Path("/run/systemd/system")
+_RIGHTS = Rights("root", SERVICE, 0o640)
 # Beside the program, where pip puts it: where a default Debian looks for it.
 _SHARED = {
     f"share/{path}": f"/usr/local/share/{path}"
@@ -75,43 +76,39 @@ def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
 
     Those two are not ours to change, and no difference. Ours that the configuration asks for no more are surplus.
     """
-    wanted = render_units(installation)
-    found = [_compare(path, text, root) for path, text in wanted.items()]
+    wanted = _wanted(installation, root)
+    found = [_compare(path, content, root) for path, content in wanted.items()]
     found += [
-        _compare(path, "", root, FileState.SURPLUS) for path in _look_up(root, *sorted(NAMES)) if path not in wanted
+        Compared(path, FileState.SURPLUS, _diff(path, _read(below(root, path)), None))
+        for path in _look_up(root, *sorted(NAMES))
+        if path not in wanted
     ]
-    found += [_compare_link(path, target, root) for path, target in _links(installation, root).items()]
-    for name, secret in installation.secrets.items():
-        path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
-        before = _read(below(root, path))
-        state = FileState.MISSING if before is None else FileState.SAME
-        found.append(Compared(path, state if before in (None, secret + "\n") else FileState.DIFFERS))
-    found += [Compared(each.path, FileState.RIGHTS, f"{each}\n") for each in find_wrong_rights(root)]
+    for path, rights in find_wrong_rights(root).items():
+        found.append(Compared(path, FileState.RIGHTS, f"{path}: {rights} -> {_RIGHTS}\n"))
     found += [Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")]
     return [*found, *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root))]
 
 
-@dataclass(frozen=True)
-class WrongRights:
-    """A file of the configuration that the service's user cannot read, or that more than it can."""
-
-    path: str
-    found: Rights
-
-    def __str__(self) -> str:
-        """Return what installing would change."""
-        return f"{self.path}: {self.found} -> root:{SERVICE}, mode 0640"
+def _wanted(installation: Installation, root: Path) -> dict[str, str | Path]:
+    """Return what a file holds, or where a link leads; secrets first: a unit that is there finds what it loads."""
+    secrets = {f"{CREDENTIALS_FOLDER}/{name.lower()}": f"{text}\n" for name, text in installation.secrets.items()}
+    program = installation.executable.resolve() if root == SYSTEM else installation.executable
+    links = {path: program.parent.parent / shared for shared, path in _SHARED.items()}
+    there = {path: to for path, to in links.items() if path != str(to) and below(root, to).is_file()}
+    return {**secrets, **render_units(installation), **there}
 
 
-def find_wrong_rights(root: Path = SYSTEM) -> list[WrongRights]:
-    """Return the files that systemd-tmpfiles corrects; below another root it does so when that system starts."""
-    if root != SYSTEM:
-        return []
-    found: list[WrongRights] = []
-    for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))):
+def find_wrong_rights(root: Path = SYSTEM) -> dict[str, Rights]:
+    """
+    Return the files of the configuration that the service's user cannot read, or that more than it can, by path.
+
+    systemd-tmpfiles corrects them; below another root it does so when that system starts.
+    """
+    found: dict[str, Rights] = {}
+    for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))) if root == SYSTEM else ():
         with suppress(OSError):  # a folder that is closed to this user, who can open nothing either
-            if path.is_file() and (rights := read_rights(path)) != Rights("root", SERVICE, 0o640):
-                found.append(WrongRights(str(path), rights))
+            if path.is_file() and (rights := read_rights(path)) != _RIGHTS:
+                found[str(path)] = rights
     return found
 
 
@@ -120,51 +117,47 @@ def find_unknown(root: Path = SYSTEM) -> list[str]:
     return [path for path in _look_up(root, "jobsync-*.service", "jobsync-*.timer") if Path(path).name not in NAMES]
 
 
-def _compare(path: str, text: str, root: Path, state: FileState = FileState.DIFFERS) -> Compared:
-    before = _read(below(root, path))
-    if before == text:
-        return Compared(path, FileState.SAME)
-    lines = difflib.unified_diff(
-        (before or "").splitlines(keepends=True),
-        text.splitlines(keepends=True),
-        "/dev/null" if before is None else path,
-        "/dev/null" if state is FileState.SURPLUS else path,
-    )
-    return Compared(path, FileState.MISSING if before is None else state, "".join(lines))
+def _compare(path: str, content: str | Path, root: Path) -> Compared:
+    place = below(root, path)
+    if isinstance(content, Path):
+        there, same, diff = (
+            place.is_symlink() or place.exists(),
+            _target(place) == str(content),
+            f"{path} -> {content}\n",
+        )
+    else:
+        before = _read(place)
+        there, same = before is not None, before == content
+        diff = "" if path.startswith(CREDENTIALS_FOLDER) else _diff(path, before, content)
+    state = FileState.DIFFERS if there else FileState.MISSING
+    return Compared(path, FileState.SAME) if same else Compared(path, state, diff)
+
+
+def _diff(path: str, *texts: str | None) -> str:
+    before, after = ((text or "").splitlines(keepends=True) for text in texts)
+    old, new = ("/dev/null" if text is None else path for text in texts)
+    return "".join(difflib.unified_diff(before, after, old, new))
+
+
+@contextmanager
+def _handling(what: str, path: Path, more: str = "") -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InstallProblem(f"{path} cannot be {what}: {error.strerror}{more}") from error
 
 
 def _read(path: Path) -> str | None:
-    try:
+    with _handling("read", path), suppress(FileNotFoundError):
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InstallProblem(f"{path} cannot be read: {error.strerror}") from error
+    return None
 
 
 def _look_up(root: Path, *patterns: str) -> list[str]:
     """Return the paths in the installed system of what the units' folder has by these patterns."""
     folder = below(root, UNITS_FOLDER)
-    try:
+    with _handling("read", folder):
         return [f"/{path.relative_to(root)}" for pattern in patterns for path in sorted(folder.glob(pattern))]
-    except OSError as error:
-        raise InstallProblem(f"{folder} cannot be read: {error.strerror}") from error
-
-
-def _links(installation: Installation, root: Path) -> dict[str, str]:
-    """Return the links to the manual page and the completions, with their targets, as far as the program has them."""
-    program = installation.executable.resolve() if root == SYSTEM else installation.executable
-    prefix = program.parent.parent
-    targets = {path: f"{prefix}/{shared}" for shared, path in _SHARED.items()}
-    return {path: target for path, target in targets.items() if path != target and below(root, target).is_file()}
-
-
-def _compare_link(path: str, target: str, root: Path) -> Compared:
-    link = below(root, path)
-    if _target(link) == target:
-        return Compared(path, FileState.SAME)
-    there = link.is_symlink() or link.exists()
-    return Compared(path, FileState.DIFFERS if there else FileState.MISSING, f"{path} -> {target}\n")
 
 
 def _target(link: Path) -> str:
@@ -188,23 +181,15 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
                 f"{below(root, file.path)} holds another secret than the environment; nothing was written:"
                 " unset the variable, or change that file by hand"
             )
-    changed = {file.path for file in before if file.state in (FileState.DIFFERS, FileState.MISSING)}
+    changed = [file.path for file in before if file.state in (FileState.DIFFERS, FileState.MISSING)]
     surplus = [file.path for file in before if file.state is FileState.SURPLUS]
     _require_writable([below(root, path) for path in (*changed, *surplus)])
     if changed and root == SYSTEM:
         _require_program(installation.executable)
-    # secrets first: a unit that is there finds what it loads
-    for name, secret in installation.secrets.items():
-        path = f"{CREDENTIALS_FOLDER}/{name.lower()}"
-        if path in changed:
-            _replace(below(root, path), secret + "\n", mode=0o600, closed=below(root, CREDENTIALS_FOLDER).parent)
-    for path, text in render_units(installation).items():
-        if path in changed:
-            _replace(below(root, path), text, mode=0o644)
-    for path, target in _links(installation, root).items():
-        if path in changed:
-            _replace(below(root, path), Path(target))
-    _disable(root, [Path(path).name for path in surplus if path.endswith(".timer")])
+    wanted = _wanted(installation, root)
+    for path in changed:
+        _replace(root, path, wanted[path])
+    _switch("disable", [Path(path).name for path in surplus if path.endswith(".timer")], root)
     _remove(root, surplus)
     return before
 
@@ -235,65 +220,58 @@ def _require_program(program: Path) -> None:
         ) from error
 
 
-def _replace(path: Path, content: str | Path, *, mode: int = 0o644, closed: Path | None = None) -> None:
-    """
-    Put a text, or a link to a path, in its place as a whole, so that no reader sees half, or a secret of a wrong mode.
-
-    Args:
-        closed: this folder and those below it, where they have to be made, are for no others.
-    """
+def _replace(root: Path, where: str, content: str | Path) -> None:
+    """Put a text, or a link to a path, in its place as a whole: no reader sees half, or a secret of a wrong mode."""
+    path = below(root, where)
     temporary = path.with_name(f".{path.name}.new")
-    try:
+    secret = where.startswith(CREDENTIALS_FOLDER)
+    with _handling("written", path, "; mend that and run it again: it goes on there"):
         for folder in [folder for folder in path.parents if not folder.exists()][::-1]:
             folder.mkdir()
             # whatever the administrator's umask: systemd and man have to get there
-            folder.chmod(0o750 if closed and folder.is_relative_to(closed) else 0o755)
+            folder.chmod(0o750 if secret and folder in (path.parent, path.parent.parent) else 0o755)
         temporary.unlink(missing_ok=True)
         if isinstance(content, Path):
             temporary.symlink_to(content)
         else:
             temporary.touch(mode=0o600, exist_ok=False)
             temporary.write_text(content, encoding="utf-8")
-            temporary.chmod(mode)
+            temporary.chmod(0o600 if secret else 0o644)
         temporary.replace(path)
-    except OSError as error:
-        raise InstallProblem(
-            f"{path} cannot be written: {error.strerror}; mend that and run it again: it goes on there"
-        ) from error
 
 
 def uninstall(root: Path = SYSTEM) -> list[str]:
     """
-    Remove the files of an installation and return those that were there.
+    Disable the timers, remove the files of an installation and return those that were there.
 
-    What is not ours to take away stays: the user, the state, the configuration, the secrets, and drop-ins.
+    A run in progress ends by itself. What is not ours to take away stays: the user, the state, the configuration, the
+    secrets, and drop-ins.
+
+    Raises:
+        InstallProblem: a folder cannot be written, and nothing was stopped; or a file could not be removed.
     """
     paths = _installed(root)
+    _require_writable([below(root, path) for path in paths])
+    _switch("disable", _timers(root), root)
+    if root == SYSTEM and _RUNNING.is_dir():
+        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
     _remove(root, paths)
     return paths
 
 
 def _remove(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
-        try:
+        with _handling("removed", below(root, path)):
             below(root, path).unlink()
-        except OSError as error:
-            raise InstallProblem(f"{below(root, path)} cannot be removed: {error.strerror}") from error
 
 
 def _installed(root: Path) -> list[str]:
-    others = [path for path in render_units(Installation(executable=Path("/none"))) if Path(path).name not in NAMES]
-    ours = [*(f"{UNITS_FOLDER}/{name}" for name in sorted(NAMES)), *others]
+    ours = [*(f"{UNITS_FOLDER}/{name}" for name in sorted(NAMES)), SYSUSERS, TMPFILES, CATALOG]
     paths = [path for path in ours if below(root, path).is_file() or below(root, path).is_symlink()]
     return paths + [path for shared, path in _SHARED.items() if _target(below(root, path)).endswith(f"/{shared}")]
 
 
 # --- systemd ---------------------------------------------------------------------------------------------------------
-
-
-def is_running() -> bool:
-    """Whether systemd runs this host."""
-    return _RUNNING.is_dir()
 
 
 def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> None:
@@ -306,7 +284,7 @@ def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> 
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)
-        for file, mode in ((installation.report_file, "0750"), (installation.metrics_file, "0755")):
+        for file, mode in ((installation.settings.report_file, "0750"), (installation.settings.metrics_file, "0755")):
             if file is not None and not file.parent.exists():
                 _run_if_there("install", "-d", "-o", "jobsync", "-g", "jobsync", "-m", mode, str(file.parent))
 
@@ -315,7 +293,7 @@ def reload(root: Path = SYSTEM) -> None:
     """Let systemd and the journal read the files again; not below another root."""
     if root == SYSTEM:
         _run_if_there("journalctl", "--update-catalog")
-        if is_running():
+        if _RUNNING.is_dir():
             _run_if_there("systemctl", "daemon-reload")
 
 
@@ -326,8 +304,8 @@ def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
     One that is not, but was, is taken out.
     """
     on = timers_of(installation)
-    _enable(root, on)
-    _disable(root, [name for name in _timers(root) if name not in on])
+    _switch("enable", on, root)
+    _switch("disable", [name for name in _timers(root) if name not in on], root)
 
 
 def join_timers(installation: Installation, before: Iterable[Compared], root: Path = SYSTEM) -> list[str]:
@@ -341,39 +319,20 @@ def join_timers(installation: Installation, before: Iterable[Compared], root: Pa
     wants = below(root, f"{UNITS_FOLDER}/timers.target.wants")
     if not new or not any((wants / name).is_symlink() for name in NAMES):
         return []
-    _enable(root, new)
+    _switch("enable", new, root)
     return new
 
 
-def _enable(root: Path, timers: Sequence[str]) -> None:
-    if root == SYSTEM and not is_running():
-        raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")
-    _run_if_there("systemctl", "enable", "--now" if root == SYSTEM else f"--root={root}", *timers)
-
-
-def disable_timers(root: Path = SYSTEM) -> None:
-    """
-    Stop the timers and take them out of the boot; a run in progress ends by itself.
-
-    Raises:
-        InstallProblem: the folder of units cannot be written; nothing was stopped.
-    """
-    _require_writable([below(root, path) for path in _installed(root)])
-    _disable(root, _timers(root))
-    if root == SYSTEM and is_running():
-        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
-
-
 def _timers(root: Path) -> list[str]:
-    """Return the timers of ours that are installed."""
     return [Path(path).name for path in _look_up(root, "jobsync-*.timer") if Path(path).name in NAMES]
 
 
-def _disable(root: Path, timers: Sequence[str]) -> None:
-    if timers and root != SYSTEM:
-        _run_if_there("systemctl", "disable", f"--root={root}", *timers)
-    elif timers and is_running():
-        _run_if_there("systemctl", "disable", "--now", *timers)
+def _switch(verb: str, timers: Sequence[str], root: Path) -> None:
+    runs = root != SYSTEM or _RUNNING.is_dir()
+    if not runs and verb == "enable":
+        raise InstallProblem("systemd does not run here: the files are written, no timer was enabled")
+    if timers and runs:
+        _run_if_there("systemctl", verb, "--now" if root == SYSTEM else f"--root={root}", *timers)
 
 
 def _run_if_there(program: str, *arguments: str) -> None:

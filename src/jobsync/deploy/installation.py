@@ -5,26 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jobsync import settings
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
+from jobsync.settings import ALWAYS_SECRET, CONFIG_FILE, CREDENTIALS_FOLDER, Settings, load_settings, read_texts
 
 STATE_FOLDER = Path("/var/lib/jobsync")
+UNITS_FOLDER = "/etc/systemd/system"
 # What ProtectHome= and PrivateTmp= hide from a unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
-_ALWAYS_SECRET = (
-    "JOBSYNC_ENCRYPTION_KEY",
-    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_PING_URL",
-    "JOBSYNC_PROXY",
-)
 _DATABASE_URLS = ("JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL")
 _VENDOR_URLS = ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
 
@@ -42,9 +36,7 @@ class Installation:
         sockets_only: nothing but unix sockets leads to the database.
         database_hosts: the database's addresses, as long as all of them are literal ones.
         local_database: the database's server runs on this host.
-        pings: each run reports to an address on the network.
-        storage: where RIDE files go, None if it is not set.
-        report_file: which file a timer writes the report to, None for no timer; `metrics_file` likewise.
+        settings: what is
     """
 
     executable: Path
@@ -54,10 +46,7 @@ class Installation:
     sockets_only: bool = True
     database_hosts: tuple[str, ...] = ()
     local_database: bool = True
-    pings: bool = False
-    storage: Path | None = None
-    report_file: Path | None = None
-    metrics_file: Path | None = None
+    settings: Settings = field(default_factory=Settings)
 
 
 def read_installation(
@@ -83,16 +72,16 @@ def read_installation(
     named = environ.get("JOBSYNC_CONFIG")
     environ = {
         **environ,
-        "JOBSYNC_CONFIG": named or _readable(below(root, settings.CONFIG_FILE)),
-        "CREDENTIALS_DIRECTORY": str(below(root, settings.CREDENTIALS_FOLDER)),
+        "JOBSYNC_CONFIG": named or _readable(below(root, CONFIG_FILE)),
+        "CREDENTIALS_DIRECTORY": str(below(root, CREDENTIALS_FOLDER)),
     }
     problems: list[str] = []
-    texts = settings.read_texts(environ, problems)
-    known = settings.load_settings(environ)  # raises what is wrong, in its own words
+    texts = read_texts(environ, problems)
+    known = load_settings(environ)  # raises what is wrong, in its own words
     if known.database_url is None:
         problems.append(
             f"JOBSYNC_DATABASE_URL: {readers} need the URL of a PostgreSQL server (postgresql://…), in the environment,"
-            f" in {settings.CREDENTIALS_FOLDER}/jobsync_database_url or in {settings.CONFIG_FILE}"
+            f" in {CREDENTIALS_FOLDER}/jobsync_database_url or in {CONFIG_FILE}"
         )
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]
@@ -108,7 +97,7 @@ def read_installation(
     plain["JOBSYNC_DATABASE_SCHEMA"] = known.database_schema  # also the default: it says that nothing else holds
     problems.extend(
         f"{name} is exported and leads to this host: timers would ask a sandbox instead of the vendor;"
-        f" unset {name}, or, to try out, write it into {settings.CONFIG_FILE}"
+        f" unset {name}, or, to try out, write it into {CONFIG_FILE}"
         for name in _VENDOR_URLS
         if name in texts and texts[name][1] is None and _is_loopback(texts[name][0])
     )
@@ -123,12 +112,9 @@ def read_installation(
         credentials=tuple(secret),
         secrets={name: text for name, text in secret.items() if text},
         sockets_only=not tcp,
-        database_hosts=tcp if all(_is_literal(host) for host in tcp) else (),
+        database_hosts=tcp if all(map(_address, tcp)) else (),
         local_database=all(host in ("localhost", "127.0.0.1", "::1") for host in tcp),
-        pings=known.ping_url is not None,
-        storage=known.storage,
-        report_file=known.report_file,
-        metrics_file=known.metrics_file,
+        settings=known,
     )
 
 
@@ -163,8 +149,7 @@ def _sort_out(
     texts: Mapping[str, tuple[str, Path | None]], problems: list[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return what may stand in a unit file, and the secrets: their text if it has still to be put away, else ""."""
-    plain: dict[str, str] = {}
-    secret: dict[str, str] = {}
+    plain, secret = dict[str, str](), dict[str, str]()
     for name, (text, path) in sorted(texts.items()):
         in_folder = path is not None and path.name == name.lower()
         if _is_secret(name, text) or in_folder:
@@ -180,7 +165,7 @@ def _sort_out(
 
 
 def _is_secret(name: str, text: str) -> bool:
-    if name in _ALWAYS_SECRET:
+    if name in ALWAYS_SECRET:
         return True
     if name in _DATABASE_URLS:
         return not _parts(text).keys().isdisjoint({"password", "sslpassword"})
@@ -206,23 +191,16 @@ def _hosts(url: str) -> tuple[list[str], list[str]]:
     return [*tcp, *(["service"] if "service" in parts else [])], [host for host in hosts if host.startswith("/")]
 
 
-def _is_literal(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    with suppress(ValueError):
+        return ip_address("127.0.0.1" if host == "localhost" else host)
+    return None
 
 
 def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
+    address = _address("localhost" if host.endswith(".localhost") else host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
 
 
 def _require_seen(problems: list[str], what: str, *paths: Path, sandboxed: bool) -> None:

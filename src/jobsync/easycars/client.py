@@ -49,11 +49,30 @@ class EasyCarsFailure(ItemFailure):
     """
     The vendor answered no, or not at all.
 
-    `retry_after_s` is what it asked for; `of_the_host` says that the fault is its host's, whoever was asked for.
+    Args:
+        of_the_host: the fault is its host's, whoever was asked for.
+        retry_after_s: what it asked for.
     """
 
-    retry_after_s: float | None = None
-    of_the_host: bool = False
+    def __init__(
+        self,
+        text: str,
+        *,
+        reason: str,
+        unreachable: bool = False,
+        transient: bool = False,
+        of_the_host: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(text, reason=reason, unreachable=unreachable, transient=transient)
+        self.of_the_host = of_the_host
+        self.retry_after_s = retry_after_s
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it says beside its text."""
+        names = ("reason", "unreachable", "transient", "of_the_host", "retry_after_s")
+        return {name: getattr(self, name) for name in names}
 
 
 class NotAsked(JobsyncError):
@@ -164,19 +183,27 @@ class EasyCarsClient:
         return self._changes.get(item)
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
-        token = self._token(credentials, stale=None)
-        age_s = self._age_s(credentials)
+        token, age_s = self._token(credentials, stale=None)
         try:
             envelope, status = self._request_stock(credentials, token)
         except _UnauthorisedPage:
             envelope, status = Envelope(None, None, None), 401
-        if _refused(envelope, status) and not (age_s < _YOUNG_S and _speaks_of_a_token(envelope)):
+        if _refused(envelope, status) and not _is_too_young(age_s, envelope):
             # Expired or withdrawn: one refresh. A second no is about the account, since the client pair got a token.
-            token = self._token(credentials, stale=token)
-            age_s = self._age_s(credentials)
+            token, age_s = self._token(credentials, stale=token)
             envelope, status = self._request_stock(credentials, token)
-        if _refused(envelope, status) and age_s < _YOUNG_S and _speaks_of_a_token(envelope):
-            envelope, status = self._ask_with_a_riper_token(credentials, token, envelope)
+        if _refused(envelope, status) and _is_too_young(age_s, envelope):
+            # A new token that has become a few seconds old: one machine's clock may be ahead of another's.
+            token, age_s = self._token(credentials, stale=token)
+            ripe = age_s >= _RIPE_S or self._pause(_RIPE_S - age_s)
+            if ripe:
+                envelope, status = self._request_stock(credentials, token)
+            if not ripe or (_refused(envelope, status) and _speaks_of_a_token(envelope)):
+                raise EasyCarsFailure(
+                    f"EasyCars refuses a token that it has just issued: {_said(envelope)}",
+                    reason="token_refused",
+                    transient=True,
+                )
         if _refused(envelope, status):
             raise EasyCarsFailure(
                 f"EasyCars refuses the account (AccountNumber, AccountSecret): {_said(envelope)}",
@@ -184,24 +211,6 @@ class EasyCarsClient:
             )
         _judge(envelope, status)
         return envelope
-
-    def _ask_with_a_riper_token(self, credentials: Credentials, token: str, refused: Envelope) -> tuple[Envelope, int]:
-        """Ask with a new token that has become a few seconds old: one machine's clock may be ahead of another's."""
-        token = self._token(credentials, stale=token)
-        age_s = self._age_s(credentials)
-        if age_s >= _RIPE_S or self._pause(_RIPE_S - age_s):
-            refused, status = self._request_stock(credentials, token)
-            if not (_refused(refused, status) and _speaks_of_a_token(refused)):
-                return refused, status
-        raise EasyCarsFailure(
-            f"EasyCars refuses a token that it has just issued: {_said(refused)}",
-            reason="token_refused",
-            transient=True,
-        )
-
-    def _age_s(self, credentials: Credentials) -> float:
-        with self._tokens_lock:
-            return time.monotonic() - self._tokens[_pair(credentials)].born_at
 
     def _request_stock(self, credentials: Credentials, token: str) -> tuple[Envelope, int]:
         body: dict[str, Any] = {
@@ -218,46 +227,47 @@ class EasyCarsClient:
         )
         return _read(answer), answer.status
 
-    def _token(self, credentials: Credentials, *, stale: str | None) -> str:
-        """Return a token that is not the stale one; the first thread asks, the others wait for its answer."""
+    def _token(self, credentials: Credentials, *, stale: str | None) -> tuple[str, float]:
+        """
+        Return a token that is not the stale one, and its age in seconds.
+
+        The first thread asks, the others wait for its answer.
+        """
         with self._tokens_lock:
-            slot = self._tokens.setdefault(_pair(credentials), _Token())
+            pair = credentials.environment, credentials.client_id, credentials.client_secret
+            slot = self._tokens.setdefault(pair, _Token())
         failures = slot.failures
         with slot.lock:
-            if slot.refused is not None:
-                raise _heard(slot.refused)
-            if slot.failed is not None and slot.failures != failures:
-                raise _heard(slot.failed)  # a thread that waited for a request that failed does not wait for another
-            if slot.text is not None and slot.text != stale and time.monotonic() < slot.good_until:
-                return slot.text
-            try:
-                answer = self._post(
-                    credentials,
-                    "RequestToken",
-                    params={"ClientID": credentials.client_id, "ClientSecret": credentials.client_secret},
-                )
-                envelope = _read(answer)
-            except EasyCarsFailure as failure:
-                slot.failed, slot.failures = failure, slot.failures + 1
-                raise
-            if _refused(envelope, answer.status):
-                slot.refused = EasyCarsFailure(
-                    f"EasyCars refuses the client (ClientID, ClientSecret): {_said(envelope)}",
-                    reason="credentials_client",
-                )
-                raise slot.refused
-            _judge(envelope, answer.status)
-            if (
-                not envelope.token
-                or not (envelope.token.isascii() and envelope.token.isprintable())
-                or (envelope.token != envelope.token.strip())
-            ):
-                raise EasyCarsFailure("the token answer has no usable Token", reason="vendor_failed")
-            register_secret(envelope.token)
-            slot.text = envelope.token
-            slot.born_at = time.monotonic()
-            slot.good_until = slot.born_at + _life_s(envelope.token) - _TOKEN_MARGIN_S
-            return slot.text
+            # a thread that waited for a request that failed does not wait for another
+            failed = slot.refused or (slot.failed if slot.failures != failures else None)
+            if failed is not None:
+                raise _Heard(str(failed), **failed.facts)
+            if slot.text is None or slot.text == stale or time.monotonic() >= slot.good_until:
+                try:
+                    slot.text = self._request_token(credentials)
+                except EasyCarsFailure as failure:
+                    if failure.reason == "credentials_client":
+                        slot.refused = failure
+                    slot.failed, slot.failures = failure, slot.failures + 1
+                    raise
+                slot.born_at = time.monotonic()
+                slot.good_until = slot.born_at + _life_s(slot.text) - _TOKEN_MARGIN_S
+            return slot.text, time.monotonic() - slot.born_at
+
+    def _request_token(self, credentials: Credentials) -> str:
+        pair = {"ClientID": credentials.client_id, "ClientSecret": credentials.client_secret}
+        answer = self._post(credentials, "RequestToken", params=pair)
+        envelope = _read(answer)
+        if _refused(envelope, answer.status):
+            raise EasyCarsFailure(
+                f"EasyCars refuses the client (ClientID, ClientSecret): {_said(envelope)}", reason="credentials_client"
+            )
+        _judge(envelope, answer.status)
+        token = envelope.token
+        if not token or not token.isascii() or not token.isprintable() or token != token.strip():
+            raise EasyCarsFailure("the token answer has no usable Token", reason="vendor_failed")
+        register_secret(token)
+        return token
 
     def _post(self, credentials: Credentials, operation: str, **request: Any) -> HttpAnswer:
         base = self._base_url or ADDRESSES[credentials.environment]
@@ -269,70 +279,43 @@ class EasyCarsClient:
                 **request,
             )
         except NoAnswer as fault:
-            failure = EasyCarsFailure(
+            raise EasyCarsFailure(
                 f"EasyCars {operation}: {fault}",
                 reason="unreachable",
                 unreachable=True,
                 transient=fault.kind != "too_large",
-            )
-            failure.of_the_host = fault.kind not in ("too_large", "encoding", "address")
-            raise failure from None
+                of_the_host=fault.kind not in ("too_large", "encoding", "address"),
+            ) from None
 
     # --- retries -----------------------------------------------------------------------------------------------------
 
     def _retried(self, ask: Callable[[], T], *, line: HostLine | None) -> T:
-        fault: BaseException | None = None
+        """Ask again while that may help; what ends the tries is told by the last fault."""
+        faults: list[BaseException] = []
 
-        def deserves(error: BaseException) -> bool:
-            return _transient(error) and (line is None or line.may_go_on())
-
-        def once_more() -> T:
-            try:
-                return ask()
-            except NotAsked:
-                if fault is not None:
-                    raise fault from None
-                raise
-
-        def before_pause(state: RetryCallState) -> None:
-            nonlocal fault
-            fault = state.outcome.exception() if state.outcome else None
-            log_retry(state)
+        def deserves_another(error: BaseException) -> bool:
+            if faults and isinstance(error, NotAsked):
+                raise faults[-1] from None
+            faults.append(error)
+            transient = isinstance(error, ItemFailure) and error.transient and error.reason != "token_refused"
+            return transient and (line is None or line.may_go_on())
 
         def pause(seconds: float) -> None:
-            if not self._pause(seconds) and fault is not None:
-                raise fault
+            if not self._pause(seconds):
+                raise faults[-1]
 
-        retrying = Retrying(
-            retry=retry_if_exception(deserves),
+        return Retrying(
+            retry=retry_if_exception(deserves_another),
             stop=stop_after_attempt(self._tries),
             wait=_wait_s,
             sleep=pause,
-            before_sleep=before_pause,
+            before_sleep=_log_retry,
             reraise=True,
-        )
-        return retrying(once_more)
+        )(ask)
 
 
-def _transient(error: BaseException) -> bool:
-    return isinstance(error, ItemFailure) and error.transient and error.reason != "token_refused"
-
-
-def _pair(credentials: Credentials) -> tuple[str, str, str]:
-    return credentials.environment, credentials.client_id, credentials.client_secret
-
-
-def _heard(failure: EasyCarsFailure) -> _Heard:
-    heard = _Heard(str(failure), reason=failure.reason, unreachable=failure.unreachable, transient=failure.transient)
-    heard.retry_after_s = failure.retry_after_s
-    return heard
-
-
-def replace_text(failure: EasyCarsFailure, text: str) -> EasyCarsFailure:
-    """Return the same failure in other words."""
-    other = type(failure)(text, reason=failure.reason, unreachable=failure.unreachable, transient=failure.transient)
-    other.retry_after_s, other.of_the_host = failure.retry_after_s, failure.of_the_host
-    return other
+def _is_too_young(age_s: float, envelope: Envelope) -> bool:
+    return age_s < _YOUNG_S and _speaks_of_a_token(envelope)
 
 
 def _speaks_of_a_token(envelope: Envelope) -> bool:
@@ -355,34 +338,32 @@ def _wait_s(state: RetryCallState) -> float:
 
 def _read(answer: HttpAnswer) -> Envelope:
     """Read the body first and the HTTP status second: the vendor's paper does not say which it uses for errors."""
+    problem: UnreadableAnswer | None = None
+    envelope = Envelope(None, None, None)
     try:
         envelope = parse_envelope(answer.body)
-        if envelope.code is None and _busy(answer.status):
-            raise _overloaded(answer)
+    except UnreadableAnswer as unreadable:
+        problem = unreadable
+    if envelope.code is None and (answer.status == 429 or answer.status >= 500):
+        raise EasyCarsFailure(
+            f"EasyCars answers HTTP {answer.status}",
+            reason="unreachable",
+            unreachable=True,
+            transient=True,
+            of_the_host=True,
+            retry_after_s=_retry_after_s(answer),
+        )
+    if problem is None or (answer.status == 401 and problem.reason == "empty_answer"):
         return envelope
-    except UnreadableAnswer as problem:
-        if _busy(answer.status):
-            raise _overloaded(answer) from None
-        if answer.status == 401 and problem.reason == "empty_answer":
-            return Envelope(None, None, None)
-        kind = _UnauthorisedPage if answer.status == 401 else EasyCarsFailure
-        status = "" if answer.status == 200 else f" answers HTTP {answer.status}"
-        failure = kind(f"EasyCars{status}: {problem}", reason=problem.reason, unreachable=True, transient=True)
-        failure.of_the_host = problem.reason == "html"
-        raise failure from None
-
-
-def _busy(status: int) -> bool:
-    return status == 429 or status >= 500
-
-
-def _overloaded(answer: HttpAnswer) -> EasyCarsFailure:
-    failure = EasyCarsFailure(
-        f"EasyCars answers HTTP {answer.status}", reason="unreachable", unreachable=True, transient=True
+    kind = _UnauthorisedPage if answer.status == 401 else EasyCarsFailure
+    status = "" if answer.status == 200 else f" answers HTTP {answer.status}"
+    raise kind(
+        f"EasyCars{status}: {problem}",
+        reason=problem.reason,
+        unreachable=True,
+        transient=True,
+        of_the_host=problem.reason == "html",
     )
-    failure.of_the_host = True
-    failure.retry_after_s = _retry_after_s(answer)
-    return failure
 
 
 def _refused(envelope: Envelope, status: int) -> bool:
@@ -435,8 +416,7 @@ def _life_s(token: str) -> float:
     return life if life > 0 else _TOKEN_LIFE_S
 
 
-def log_retry(state: RetryCallState) -> None:
-    """Say that another try follows, and why."""
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     wait_s = round(state.next_action.sleep, 1) if state.next_action else 0.0
     get_logger().warning("easycars.retry", attempt=state.attempt_number, wait_s=wait_s, error=visible(error))

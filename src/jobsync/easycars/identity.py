@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 from jobsync.db.stock_key import ZERO_WIDTH
 
@@ -55,3 +57,14 @@ def telling_vin(vin: str | None) -> str | None:
         return None
     signs = vin if vin.isalnum() else re.sub(r"[\W_]", "", vin)
     return vin if len(signs) >= _SIGNS_LEAST and signs.count(signs[0]) < len(signs) else None
+
+
+def kind_of(values: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """
+    Return make, model and year in capitals, as far as they are told; a year of 0 is the vendor's "unknown".
+
+    >>> sorted(kind_of({"make": " Ford", "model": None, "year": 2019}))
+    [('make', 'FORD'), ('year', '2019')]
+    """
+    found = {name: str(values.get(name) or "").strip().upper() for name in ("make", "model", "year")}
+    return frozenset((name, text) for name, text in found.items() if text and text != "0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,16 +15,15 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
-from jobsync.cron import next_slot, resolve
+from jobsync.cron import next_slot
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
-from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked, replace_text
-from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, places_of
+from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked
+from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, sealed_at
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
-from jobsync.easycars.schedule import coming_slot
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
 from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.jobs import STOCK_SYNC, Job
@@ -83,8 +82,9 @@ class StockSync(JobWork):
     concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def require_known(self, connection: Connection[Any]) -> None:
-        if self.named:
-            _refuse_unknown(self.named, store.read_dealerships(connection))
+        known = {found.id for found in store.read_dealerships(connection)} if self.named else ()
+        if unknown := [str(number) for number in self.named if number not in known]:
+            raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
 
     def if_due(self, connection: Connection[Any]) -> Self | None:
         """
@@ -94,17 +94,15 @@ class StockSync(JobWork):
         """
         if not self.named and super().if_due(connection) is None:
             return None
-        refresh_schedules(connection, database_now(connection), self.named)
-        rests = resting(self.hosts, read_hosts(connection, self.hosts.values()))
-        items = choose(connection, self.named, scheduled=True, resting=rests)[0]
+        self._refresh_schedules(connection)
+        items, _, _ = self._choose(connection)
         if not items:
             return None
         return replace(self, named=tuple(int(item.key) for item in items)) if self.named else self
 
     def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:
         """At the first slot after now of the dealerships that take part, a day later if none does."""
-        found = store.read_schedules(connection, taking_part=True)
-        rules = {resolve(each.wanted, last_cron=each.cron, last_timezone=each.timezone) for each in found}
+        rules = {found.rule for found in store.read_dealerships(connection) if found.why_not is None}
         return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
 
     def require_ready(self, connection: Connection[Any]) -> None:
@@ -117,10 +115,30 @@ class StockSync(JobWork):
                 wrong one must not use up everybody's slot. By hand each dealership just fails.
         """
         if not self.scheduled:
-            _require_awake(connection, self.named, self.hosts)
+            self._require_awake(connection)
         cipher = self.read_key()
-        if self.scheduled:
-            _require_key(connection, cipher)
+        secrets = store.read_account_secrets(connection) if self.scheduled else ()
+        if secrets and not any(
+            cipher.opens(stored, Place(bound_to(stored) or number, "account_secret")) for number, stored in secrets
+        ):
+            raise ConfigurationProblem(
+                f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they"
+                " were stored with, or set them again: jobsync credentials set ID"
+            )
+
+    def _rests(self, connection: Connection[Any]) -> dict[str, datetime]:
+        """Return the environments whose host wants to rest, and until when."""
+        return resting(self.hosts, read_hosts(connection, self.hosts.values()))
+
+    def _require_awake(self, connection: Connection[Any]) -> None:
+        rests = self._rests(connection)
+        items, _, _ = self._choose(connection) if rests else ([], [], False)
+        if items and all(item.group in rests for item in items):
+            until = min(rests[item.group] for item in items if item.group in rests)
+            raise Unavailable(
+                f"EasyCars does not want to be asked before {until.isoformat(timespec='seconds')} (Retry-After);"
+                " nothing was asked"
+            )
 
     @property
     def named_locks(self) -> tuple[str, ...]:
@@ -141,15 +159,12 @@ class StockSync(JobWork):
         with run.transaction() as connection:
             known = read_hosts(connection, self.hosts.values())
             users = store.count_users(connection)
-            items, skipped, streak = choose(
-                connection, self.named, scheduled=self.scheduled, resting=resting(self.hosts, known)
-            )
+            items, skipped, run.streak = self._choose(connection)
         run.eligible = len(items)
-        run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        for environment, until in resting(self.hosts, known).items():
-            get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         hosts = Hosts(self.hosts, known, users, pause=run.pause)
+        for environment, until in hosts.resting.items():
+            get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         work = _SyncWork(self, self.make_client(run.pause), hosts)
         return [*work_queues(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
 
@@ -177,125 +192,59 @@ class StockSync(JobWork):
             status_map=self.settings.status_map(),
         )
 
-
-def refresh_schedules(connection: Any, now: datetime, named: Sequence[int] = ()) -> None:
-    """
-    Compute the next slot of every dealership that has none yet, whose cron or zone has changed, or the clock.
-
-    Args:
-        named: of these alone; empty means of all.
-    """
-    for found in store.read_schedules(connection):
-        if named and found.dealership_id not in named:
-            continue
-        rule, next_at = coming_slot(found, now)
-        if not found.clock_ahead and (rule.cron, rule.timezone, found.wanted.seen, next_at) == (
-            found.cron,
-            found.timezone,
-            found.seen,
-            found.next_at,
-        ):
-            continue
-        for text in rule.unreadable:
-            get_logger().warning(
-                "stock_sync.schedule_unreadable",
-                dealership_id=found.dealership_id,
-                value=visible(text, most=80),
-                in_force=f"{rule.cron} @ {rule.timezone}",
-            )
-        if found.clock_ahead:
-            get_logger().warning(
-                "stock_sync.clock_was_ahead",
-                dealership_id=found.dealership_id,
-                message="what was written of it lies in the future: the clock was wrong; the slot is computed anew",
-            )
-        store.write_schedule(connection, found, rule, next_at=next_at)
-
-
-def _require_awake(connection: Connection[Any], named: Sequence[int], hosts: Mapping[str, str]) -> None:
-    """
-    Look before a run by hand begins whether a host that it would ask wants to be asked.
-
-    Raises:
-        Unavailable: all of them want to rest; the text says until when.
-    """
-    rests = resting(hosts, read_hosts(connection, hosts.values()))
-    items, _, _ = choose(connection, named, scheduled=False) if rests else ([], [], False)
-    if items and all(item.group in rests for item in items):
-        until = min(rests[item.group] for item in items if item.group in rests)
-        raise Unavailable(
-            f"EasyCars does not want to be asked before {until.isoformat(timespec='seconds')} (Retry-After);"
-            " nothing was asked"
-        )
-
-
-def choose(
-    connection: Any, named: Sequence[int], *, scheduled: bool, resting: Mapping[str, datetime] | None = None
-) -> tuple[list[Item], list[ItemResult], bool]:
-    """
-    Return what to work on, in order, what is left out with the reason, and whether a slot is among the work.
-
-    Args:
-        resting: environments whose host wants to rest: nothing of theirs is due.
-
-    Raises:
-        UsageProblem: a named dealership does not exist.
-    """
-    dealerships = store.read_dealerships(connection)
-    if named:
-        _refuse_unknown(named, dealerships)
-        chosen = [d for d in dealerships if d.id in set(named) and (not scheduled or (d.due and d.why_not is None))]
-        for dealership in chosen:
-            if dealership.why_not in ("auto_sync_off", "paused"):
+    def _refresh_schedules(self, connection: Connection[Any]) -> None:
+        """Compute the next slot of each (named) dealership that has none, or whose cron, zone or clock has changed."""
+        now = database_now(connection)
+        for found in store.read_dealerships(connection):
+            rule, next_at = found.rule, found.slot(now)
+            as_it_was = found.keeps_rule and (found.seen, found.next_at) == (found.wanted.seen, next_at)
+            if (self.named and found.id not in self.named) or (as_it_was and not found.clock_ahead):
+                continue
+            for text in rule.unreadable:
                 get_logger().warning(
-                    "stock_sync.overridden", dealership_id=dealership.id, name=dealership.name, why=dealership.why_not
+                    "stock_sync.schedule_unreadable",
+                    dealership_id=found.id,
+                    value=visible(text, most=80),
+                    in_force=f"{rule.cron} @ {rule.timezone}",
                 )
-    else:
-        chosen = [d for d in dealerships if d.why_not is None and (d.due is not None or not scheduled)]
-    if scheduled and resting:
-        chosen = [d for d in chosen if d.environment not in resting]
-    items = [
-        Item(
-            str(d.id),
-            d.name,
-            lock_name(d.id),
-            named=bool(named),
-            about={"dealership_id": d.id},
-            group=d.environment if d.why_not != "no_credentials" else None,
-            seen=(d.slot_started_at, d.retry_at),
-        )
-        for d in chosen
-    ]
-    left_out = [
-        ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
-        for d in dealerships
-        if d.why_not is not None and not named and not scheduled
-    ]
-    return items, left_out, scheduled and any(d.due == "slot" for d in chosen)
+            if found.clock_ahead:
+                get_logger().warning(
+                    "stock_sync.clock_was_ahead",
+                    dealership_id=found.id,
+                    message="what was written of it lies in the future: the clock was wrong; the slot is computed anew",
+                )
+            store.write_schedule(connection, found, next_at=next_at)
 
-
-def _require_key(connection: Connection[Any], cipher: Cipher) -> None:
-    """
-    Look before a scheduled run begins whether the key is that of the stored credentials: a wrong one must not use up
-    everybody's slot. By hand each dealership just fails.
-
-    Raises:
-        ConfigurationProblem: it decrypts none of them.
-    """
-    secrets = store.read_account_secrets(connection)
-    if secrets and not any(
-        cipher.opens(stored, Place(bound_to(stored) or number, "account_secret")) for number, stored in secrets
-    ):
-        raise ConfigurationProblem(
-            f"JOBSYNC_ENCRYPTION_KEY decrypts none of the stored credentials ({len(secrets)}); use the key they were"
-            " stored with, or set them again: jobsync credentials set ID"
-        )
-
-
-def _refuse_unknown(named: Sequence[int], dealerships: Sequence[store.Dealership]) -> None:
-    known = {dealership.id for dealership in dealerships}
-    if unknown := [str(number) for number in named if number not in known]:
-        raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
+    def _choose(self, connection: Connection[Any]) -> tuple[list[Item], list[ItemResult], bool]:
+        """Return what to work on, in order, what is left out with the reason, and whether a slot is among the work."""
+        self.require_known(connection)
+        dealerships = store.read_dealerships(connection)
+        taking_part = [d for d in dealerships if d.why_not is None]
+        chosen = [d for d in dealerships if d.id in self.named] if self.named else taking_part
+        if self.scheduled:
+            rests = self._rests(connection)
+            chosen = [d for d in chosen if d.due and d.why_not is None and d.environment not in rests]
+        for d in chosen:
+            if d.why_not in ("auto_sync_off", "paused"):
+                get_logger().warning("stock_sync.overridden", dealership_id=d.id, name=d.name, why=d.why_not)
+        items = [
+            Item(
+                str(d.id),
+                d.name,
+                lock_name(d.id),
+                named=bool(self.named),
+                about={"dealership_id": d.id},
+                group=d.environment if d.why_not != "no_credentials" else None,
+                seen=(d.slot_started_at, d.retry_at),
+            )
+            for d in chosen
+        ]
+        left_out = [
+            ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
+            for d in dealerships
+            if d.why_not is not None and not self.named and not self.scheduled
+        ]
+        return items, left_out, self.scheduled and any(d.due == "slot" for d in chosen)
 
 
 @dataclass(frozen=True)
@@ -305,13 +254,6 @@ class Feed:
     envelope: Envelope
     yard_code: str | None
     copied_from: int | None = None  # the dealership whose credentials somebody copied into this one's row
-
-
-@dataclass(frozen=True)
-class _Probe:
-    """What the probe of an open circuit met: the host still fails, and no dealership is charged an attempt."""
-
-    failure: EasyCarsFailure
 
 
 class _SyncWork:
@@ -342,12 +284,10 @@ class _SyncWork:
             retry_minutes=self._job.settings.minutes("easycar_retry_minutes"),
         )
 
-    def find(self, attempt: Trial) -> Feed | _Probe:
+    def find(self, attempt: Trial) -> Feed | EasyCarsFailure:
         item, dealership_id = attempt.item, int(attempt.item.key)
         if isinstance(attempt.run, Run):
-            get_logger().info(
-                "stock_sync.dealership_started", dealership_id=dealership_id, name=item.label, attempt=attempt.number
-            )
+            get_logger().info("stock_sync.dealership_started", name=item.label, attempt=attempt.number)
         else:  # nothing was begun
             with attempt.run.transaction() as connection:
                 self._stored[item.key] = store.read_credentials(connection, dealership_id)
@@ -366,30 +306,30 @@ class _SyncWork:
         *sealed, _, _ = self._stored[item.key] or ("", "")
         return Feed(envelope, credentials.yard_code, copied_from(dealership_id, sealed))
 
-    def _probed(self, attempt: Trial, failure: EasyCarsFailure) -> _Probe:
+    def _probed(self, attempt: Trial, failure: EasyCarsFailure) -> EasyCarsFailure:
         """
-        Return that the vendor gave no feed, if this was an open circuit's probe.
+        Return what the probe of an open circuit met: the host still fails, and no dealership is charged an attempt.
 
         Raises:
             EasyCarsFailure: for an attempt that counts.
         """
         change = self._client.change_of(attempt.item.key)
         if failure.of_the_host and change is not None and change.probed and change.open:
-            return _Probe(failure)
+            return failure
         if failure.reason == "token_refused" and self._job.scheduled and not self._has_retries(attempt):
-            raise replace_text(failure, f"{failure}; its machines disagree on the time, or the account is wrong")
+            words = f"{failure}; its machines disagree on the time, or the account is wrong"
+            raise EasyCarsFailure(words, **failure.facts)
         raise failure
 
     def _has_retries(self, attempt: Trial) -> bool:
         with attempt.run.transaction() as connection:
             return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
-    def keep(self, connection: Connection[Any], attempt: Attempt, found: Feed | _Probe) -> ItemResult:
-        if isinstance(found, _Probe):
+    def keep(self, connection: Connection[Any], attempt: Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
+        if isinstance(found, EasyCarsFailure):
             self._take_back(attempt.item, connection, asked=True)
             result = _unreached(attempt.item, found)
-            log = get_logger().bind(dealership_id=int(attempt.item.key))
-            attempt.on_commit.append(partial(log.warning, "stock_sync.probe", error=result.error))
+            attempt.on_commit.append(partial(get_logger().warning, "stock_sync.probe", error=result.error))
         else:
             plan = self._bring_in(connection, attempt, found)
             result = _result(attempt.item, plan)
@@ -403,27 +343,15 @@ class _SyncWork:
 
         def apply(plan: StockPlan, now: datetime) -> StockPlan:
             plan = store.apply_plan(connection, dealership_id, plan, run_id=run_id, now=now)
-            store.write_log(
-                connection,
-                dealership_id,
-                run_id=run_id,
-                status=_LOG_STATUS[plan.status],
-                duration_ms=attempt.elapsed_ms,
-                counts=plan.counts,
-                listed=plan.listed,
-                advertised=plan.advertised,
-                yard_code=plan.yard_code,
-                blocked=plan.blocked,
-                errors=[f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]],
-                warnings=plan.warnings,
-            )
+            status, duration_ms = _LOG_STATUS[plan.status], attempt.elapsed_ms
+            store.write_log(connection, dealership_id, run_id=run_id, status=status, duration_ms=duration_ms, plan=plan)
             store.end_attempt(connection, dealership_id, success=plan.status is ItemStatus.SUCCESS)
             return plan
 
         return plan_and(apply, connection, dealership_id, feed, self._job.policy, run_id=run_id)
 
-    def show(self, connection: Connection[Any], item: Item, found: Feed | _Probe) -> ItemResult:
-        if isinstance(found, _Probe):
+    def show(self, connection: Connection[Any], item: Item, found: Feed | EasyCarsFailure) -> ItemResult:
+        if isinstance(found, EasyCarsFailure):
             return _unreached(item, found)
         return _result(item, make_plan(connection, int(item.key), found, self._job.policy)[0], shown=True)
 
@@ -431,7 +359,6 @@ class _SyncWork:
         dealership_id = int(attempt.item.key)
         get_logger().error(
             "stock_sync.dealership_failed",
-            dealership_id=dealership_id,
             name=attempt.item.label,
             status=str(result.status),
             reason=result.reason,
@@ -447,8 +374,7 @@ class _SyncWork:
             run_id=attempt.run_id,
             status="Failed",
             duration_ms=attempt.elapsed_ms,
-            counts={},
-            errors=[result.error or result.reason or "unknown"],
+            error=result.error or result.reason or "unknown",
         )
         store.fail_attempt(connection, dealership_id, scheduled=self._job.scheduled, transient=result.transient)
 
@@ -463,7 +389,7 @@ class _SyncWork:
 
 
 def _tell(attempt: Attempt, result: ItemResult) -> None:
-    log = get_logger().bind(dealership_id=int(attempt.item.key), name=attempt.item.label)
+    log = get_logger().bind(name=attempt.item.label)
     for warning in result.details.get("warnings", ()):
         log.warning("stock_sync.warning", warning=warning)
     log.info(
@@ -493,21 +419,13 @@ def make_plan(
     """
     blamed = blamed or store.Blamed()
     listed = store.read_listed(connection, dealership_id)
-    incoming = sort_feed(
-        feed.envelope.items or (),
-        listed,
-        yard_code=feed.yard_code,
-        warned=feed.envelope.code == WARNING,
-        rules=rules_of(policy.status_map),
-    )
-    incoming = blamed.refuse(incoming)
+    items, warned, rules = feed.envelope.items or (), feed.envelope.code == WARNING, rules_of(policy.status_map)
+    incoming = blamed.refuse(sort_feed(items, listed, yard_code=feed.yard_code, warned=warned, rules=rules))
     current, now = store.read_current(connection, dealership_id, listed, for_update=for_update)
     plan = blamed.spare(plan_stock(incoming, current, policy, now))
     if feed.copied_from is not None:
-        words = (
-            f"its credentials were copied from dealership {feed.copied_from}: jobsync credentials set {dealership_id}"
-        )
-        plan = replace(plan, warnings=[words, *plan.warnings])
+        words = f"its credentials were copied from dealership {feed.copied_from}"
+        plan.warnings.insert(0, f"{words}: jobsync credentials set {dealership_id}")
     return plan, now
 
 
@@ -546,13 +464,12 @@ def plan_and(
             words = store.refusal_of(error)
             if words is None or planned is None:
                 raise
-            found = store.find_refused(connection, dealership_id, planned[0], run_id=run_id, now=planned[1])
-            if plans > _SEARCHES_MOST or not len(found):
+            plan, now = planned
+            found = store.find_refused(connection, dealership_id, plan, blamed, run_id=run_id, now=now)
+            if plans > _SEARCHES_MOST or not found:
                 raise ItemFailure(
                     f"the database refuses what the sync writes: {words}; nothing was written", reason="database"
                 ) from error
-            blamed.items |= found.items
-            blamed.rows |= found.rows
     raise AssertionError  # never: the loop ends by itself
 
 
@@ -578,8 +495,7 @@ def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | No
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
     *sealed, environment, yard = stored
-    places = places_of(dealership_id, sealed)
-    secrets = {place.field: cipher.decrypt(text, place) for place, text in zip(places, sealed, strict=True)}
+    secrets = {place.field: cipher.decrypt(text, place) for place, text in sealed_at(dealership_id, sealed)}
     yard_code = (yard or "").strip() or None  # as an item's is read: it may have been stored by SQL
     return Credentials(**secrets, environment=environment, yard_code=yard_code)
 
@@ -600,19 +516,21 @@ class CredentialsCheck:
     exit_code: int
 
 
+_SAID = {
+    "credentials_client": ("refused", "unknown"),
+    "credentials_account": ("accepted", "refused"),
+    "token_refused": ("accepted", "unknown"),
+}
+
+
 def check_credentials(credentials: Credentials, client: EasyCarsClient) -> CredentialsCheck:
     """Try both pairs for real: a token, then the account's stock."""
     try:
         envelope = client.fetch_stock(credentials)
     except EasyCarsFailure as failure:
-        if failure.reason == "credentials_client":
-            return CredentialsCheck("refused", "unknown", None, str(failure), int(ExitCode.FAILED))
-        if failure.reason == "credentials_account":
-            return CredentialsCheck("accepted", "refused", None, str(failure), int(ExitCode.FAILED))
-        if failure.reason == "token_refused":
-            return CredentialsCheck("accepted", "unknown", None, str(failure), int(ExitCode.FAILED))
+        pair, account = _SAID.get(failure.reason, ("unknown", "unknown"))
         code = ExitCode.UNAVAILABLE if failure.unreachable else ExitCode.FAILED
-        return CredentialsCheck("unknown", "unknown", None, str(failure), int(code))
+        return CredentialsCheck(pair, account, None, str(failure), int(code))
     number = len(envelope.items or ())
     if not number:
         words = "the list is empty: nothing is published, or AccountNumber or AccountSecret is wrong"
@@ -623,7 +541,7 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
 def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     details: dict[str, Any] = {"received": plan.received}
     if plan.warnings:
-        details["warnings"] = list(plan.warnings)
+        details["warnings"] = plan.warnings
     if shown:
         details["plan"] = show_plan(plan)
     return ItemResult(
@@ -631,8 +549,8 @@ def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     )
 
 
-def _unreached(item: Item, probe: _Probe) -> ItemResult:
-    return replace(failure_of(item, probe.failure), status=ItemStatus.SKIPPED)
+def _unreached(item: Item, failure: EasyCarsFailure) -> ItemResult:
+    return replace(failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,42 +14,43 @@ from jobsync.runner.job import ItemStatus
 # One item's JSON text: bytes, or a view into the body that came.
 RawItem = bytes | msgspec.Raw
 
-# Columns of `vehicles` that the feed fills, in the order in which they are written.
-FEED_COLUMNS = (
-    "vin",
-    "make",
-    "model",
-    "badge",
-    "series",
-    "year",
-    "body",
-    "colour",
-    "interior_colour",
-    "price",
-    "special_price",
-    "is_drive_away",
-    "odometer",
-    "odometer_unit",
-    "condition",
-    "stock_type",
-    "stock_status",
-    "status",
-    "title",
-    "description",
-    "short_description",
-    "registration",
-    "registration_state",
-    "fuel_type",
-    "transmission",
-    "drive_train",
-    "engine_capacity",
-    "doors",
-    "seats",
-    "yard_code",
-    "video_link",
-    "features",
-    "images",
-)
+# Columns of `vehicles` that the feed fills, in the order in which they are written -> the vendor's keys that tell each.
+FEED_KEYS: Mapping[str, tuple[str, ...]] = {
+    "vin": ("VIN",),
+    "make": ("Make",),
+    "model": ("Model",),
+    "badge": ("Badge",),
+    "series": ("Series",),
+    "year": ("YearGroup",),
+    "body": ("Body",),
+    "colour": ("Colour",),
+    "interior_colour": ("InteriorColor",),
+    "price": ("Price",),
+    "special_price": ("AdvSpecialPrice",),
+    "is_drive_away": ("IsDriveAway",),
+    "odometer": ("Odometer",),
+    "odometer_unit": ("IsMiles",),
+    "condition": ("IsUsed", "IsDemo"),
+    "stock_type": ("StockType",),
+    "stock_status": ("StockStatus",),
+    "status": ("StockStatus", "IsDepositTaken"),
+    "title": (),  # of year, make and model
+    "description": ("AdvDescription",),
+    "short_description": ("ShortDescription",),
+    "registration": ("RegoNum",),
+    "registration_state": ("RegoState",),
+    "fuel_type": ("FuelType",),
+    "transmission": ("GearType",),
+    "drive_train": ("DriveTrain",),
+    "engine_capacity": ("EngineCapacity",),
+    "doors": ("DoorNum",),
+    "seats": ("SeatCapacity",),
+    "yard_code": ("YardCode",),
+    "video_link": ("VideoLink",),
+    "features": ("StandardFeatures", "OptionalFeatures"),
+    "images": ("ImageURLs",),
+}
+FEED_COLUMNS = tuple(FEED_KEYS)
 
 # Raised when the same item would lead to another row: every stored fingerprint is then out of date. At most 255.
 MAPPING_VERSION = 2
@@ -63,7 +64,6 @@ class Envelope:
     Args:
         code: 0 success, 1 authentication, 5 warning, 7 failed, 9 system error; None if there was none.
         items: each item's JSON text as received; None when StockList was null, absent or no list.
-        strict: the whole body was valid JSON (False: a tolerant reading was needed).
         size: bytes of the body.
     """
 
@@ -71,7 +71,6 @@ class Envelope:
     message: str | None
     items: Sequence[RawItem] | None
     token: str | None = None
-    strict: bool = True
     size: int = 0
 
 
@@ -138,7 +137,7 @@ class Refused:
     One item that cannot become a row, with the reason in a sentence and as a stable code.
 
     Args:
-        vin: of an item that could be read but for that, upper case without blanks.
+        vin: upper case without blanks, as far as it could be read; `kind` likewise, as `kind_of` returns it.
     """
 
     position: int
@@ -147,6 +146,7 @@ class Refused:
     reason: str
     raw: str
     vin: str | None = None
+    kind: frozenset[tuple[str, str]] = frozenset()
 
 
 class Listed(NamedTuple):
@@ -306,19 +306,15 @@ class Change:
         kept: columns that get another value than the item's: locked ones, those whose key was absent.
         changes: field -> (old, new), for the history. Empty where what is written is no news: the stock number in
             another spelling, pictures whose URLs differ in their query.
-        renumbered: the vehicle was known by its VIN; it had another stock number.
-        frozen: no value changes: a person sold the vehicle here, or keeps it off.
-        held: columns that wait for a person.
+        partial: something of the item is kept back: it waits for a person, or a person sold the vehicle here or keeps
+            it off.
     """
 
     row: Listed
     car: Car
     kept: Mapping[str, Any]
     changes: Mapping[str, tuple[Any, Any]]
-    revived: bool = False
-    renumbered: bool = False
-    frozen: bool = False
-    held: frozenset[str] = frozenset()
+    partial: bool = False
 
     @property
     def values(self) -> dict[str, Any]:
@@ -326,9 +322,19 @@ class Change:
         return {**self.car.values, **self.kept}
 
     @property
+    def revived(self) -> bool:
+        """Whether the row was removed."""
+        return self.row.status == "removed"
+
+    @property
+    def renumbered(self) -> bool:
+        """Whether the vehicle was known by its VIN; it had another stock number."""
+        return self.row.stock_key != self.car.stock_key
+
+    @property
     def is_whole(self) -> bool:
         """Whether the row says all that the item does; else it takes no fingerprint, and the item is read again."""
-        return not self.frozen and not self.held and not self.car.unreadable
+        return not self.partial and not self.car.unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,70 +354,83 @@ class Hold:
     Args:
         kind: removals, sold, prices, pictures, descriptions or foreign_feed.
         stock_numbers: the vehicles; of a foreign feed all that it names, with their VINs (empty: none).
-        listed_now: items received.
         pending_id: the row that asks already, None if one must be made.
         changes: by stock number what is kept back, field -> (old, new).
     """
 
     kind: str
-    stock_numbers: tuple[str, ...]
+    stock_numbers: Sequence[str]
     reason: str
-    listed_before: int
-    listed_now: int
     pending_id: int | None
-    vins: tuple[str, ...] = ()
+    vins: Sequence[str] = ()
     changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
 
+    @property
+    def why(self) -> str:
+        """Why a vehicle is kept back: of removals what led to the question, else the kind."""
+        return self.reason if self.kind == "removals" else self.kind
 
-@dataclass(frozen=True)
+
+@dataclass
 class StockPlan:
     """
     All that a sync will do to one dealership, and the numbers it will report.
 
-    `restated` are rows that are written though nothing of them is news; `returned` are rows that were missing and are
-    listed again; `retired` are removed rows whose number came back as another vehicle; `spent` are the approvals that
-    this plan carries out; `superseded` the questions it withdraws; `lapsed` the rejections whose set is another now;
-    `listed` and `advertised` are the rows before it; `recognized` are rows that say what their item says, under a
-    fingerprint of an earlier version, with the new one: once noted, the item is known by its bytes again; `new_words`
-    are words of StockStatus to be remembered; `status_map` is their meaning from now on, None if it is as before;
-    `unreadable` says that too many items have a value in one key that cannot be read; `foreign` that nothing of the
-    feed is applied; `left` are vehicles that a trigger of the database left as they were.
+    Args:
+        received: items, identical copies counted once.
+        listed, advertised: rows before this night.
+        restated: rows that are written though nothing of them is news.
+        returned: rows that were missing and are listed again.
+        retired: removed rows whose number came back as another vehicle.
+        recognized: rows that say what their item says, under a fingerprint of an earlier version: each with the new
+            one, by which the item is known by its bytes again.
+        missing: rows that begin their days of grace; `removed` those that go.
+        holds: what waits for a person, at most one of each kind.
+        spent, superseded, lapsed: approvals carried out, questions withdrawn, rejections whose set is another now.
+        blocked: why nothing could be removed, None if the answer was complete.
+        warned: the vendor answered with Code 5.
+        foreign: nothing of the feed is applied.
+        unreadable: too many items have a value in one key that cannot be read.
+        new_words: words of StockStatus to be remembered.
+        status_map: their meaning from now on, None if it is as before.
     """
 
-    received: int
-    unchanged: int
-    created: Sequence[Car] = ()
-    changed: Sequence[Change] = ()
-    restated: Sequence[Change] = ()
-    skipped: Sequence[Skipped] = ()
-    refused: Sequence[Refused] = ()
-    returned: Sequence[Listed] = ()
-    retired: Sequence[Listed] = ()
-    recognized: Sequence[tuple[Listed, bytes]] = ()
-    missing: Sequence[Listed] = ()
-    removed: Sequence[Listed] = ()
-    holds: Sequence[Hold] = ()
-    spent: Sequence[int] = ()
-    superseded: Sequence[int] = ()
-    lapsed: Sequence[int] = ()
+    received: int = 0
     listed: int = 0
     advertised: int = 0
+    unchanged: int = 0
+    created: Sequence[Car] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
+    restated: list[Change] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    refused: Sequence[Refused] = ()
+    returned: list[Listed] = field(default_factory=list)
+    retired: list[Listed] = field(default_factory=list)
+    recognized: list[Listed] = field(default_factory=list)
+    missing: list[Listed] = field(default_factory=list)
+    removed: list[Listed] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    spent: list[int] = field(default_factory=list)
+    superseded: list[int] = field(default_factory=list)
+    lapsed: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     blocked: str | None = None
-    warnings: Sequence[str] = ()
-    yard_code: str | None = None
-    new_words: Sequence[str] = ()
-    status_map: Mapping[str, str] | None = None
-    held: int = 0
-    why_held: str = ""
-    foreign: bool = False
     warned: bool = False
+    foreign: bool = False
     unreadable: bool = False
-    left: Sequence[str] = ()
+    yard_code: str | None = None
+    new_words: list[str] = field(default_factory=list)
+    status_map: Mapping[str, str] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
-        """The numbers of the result: the first six add up to the items received."""
+        """
+        The numbers of the result: the first six add up to the items received.
+
+        `held` has each vehicle once; of a foreign feed those that are listed.
+        """
         revived = sum(change.revived for change in self.changed)
+        held = len({number for hold in self.holds for number in hold.stock_numbers})
         return {
             "created": len(self.created),
             "updated": len(self.changed) - revived,
@@ -421,7 +440,7 @@ class StockPlan:
             "skipped": self.received if self.foreign else len(self.skipped),
             "removed": len(self.removed),
             "renumbered": sum(change.renumbered for change in self.changed),
-            "held": self.held,
+            "held": self.listed if self.foreign and self.holds else held,
         }
 
     @property
@@ -435,33 +454,9 @@ class StockPlan:
     def reason(self) -> str | None:
         """Why it is not plainly a success."""
         if self.holds:
-            return self.why_held
+            return ", ".join(hold.why for hold in self.holds)
         if self.warned:
             return "vendor_warning"
         if self.refused:
             return "refused_items"
         return "unreadable_values" if self.unreadable else None
-
-    def left_by_database(self, planned: StockPlan, restated: Sequence[Change]) -> StockPlan:
-        """
-        Return this plan, as it was carried out, with what a trigger left as it was among the skipped.
-
-        Args:
-            planned: what was to be done; `restated` is what of it could be restated.
-        """
-        created = {car.position for car in self.created}
-        changed = {change.row.id for change in (*self.changed, *restated)}
-        removed = {row.id for row in self.removed}
-        left = [
-            *(car.stock_number for car in planned.created if car.position not in created),
-            *(change.car.stock_number for change in planned.changed if change.row.id not in changed),
-        ]
-        kept = [row.stock_number for row in planned.removed if row.id not in removed]
-        again = [change.car.stock_number for change in planned.restated if change.row.id not in changed]
-        if not left and not kept and not again:
-            return self
-        return replace(
-            self,
-            skipped=[*self.skipped, *(Skipped(number, "kept_by_database") for number in left)],
-            left=[*left, *kept, *again],
-        )

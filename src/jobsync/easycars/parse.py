@@ -4,56 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from hashlib import sha256
-from typing import Any, NamedTuple
+from sys import intern
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
 from jobsync.db.stock_key import BLANKS
-from jobsync.easycars.identity import stock_key, vin_of
-from jobsync.easycars.model import MAPPING_VERSION, Car, Envelope, Note, RawItem, Refused
+from jobsync.easycars.identity import kind_of, stock_key, vin_of
+from jobsync.easycars.model import FEED_KEYS, MAPPING_VERSION, Car, Envelope, Note, RawItem, Refused
 from jobsync.runner.items import ItemFailure
 
-# The 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16), by what becomes of them.
-_TEXT = {
-    "make": "Make",
-    "model": "Model",
-    "badge": "Badge",
-    "series": "Series",
-    "body": "Body",
-    "colour": "Colour",
-    "interior_colour": "InteriorColor",
-    "stock_type": "StockType",
-    "stock_status": "StockStatus",
-    "description": "AdvDescription",
-    "short_description": "ShortDescription",
-    "registration": "RegoNum",
-    "registration_state": "RegoState",
-    "fuel_type": "FuelType",
-    "transmission": "GearType",
-    "drive_train": "DriveTrain",
-    "engine_capacity": "EngineCapacity",
-    "yard_code": "YardCode",
-    "video_link": "VideoLink",
-}
-_TEXT_COLUMNS = tuple(_TEXT.items())
-_WHOLE: Mapping[str, str] = {"year": "YearGroup", "odometer": "Odometer", "doors": "DoorNum", "seats": "SeatCapacity"}
-_WHOLE_COLUMNS = tuple(_WHOLE.items())
-_MONEY = {"price": "Price", "special_price": "AdvSpecialPrice"}
-_MONEY_KEYS = frozenset(_MONEY.values())
-_FLAG = {"is_drive_away": "IsDriveAway"}
-_DERIVED_KEYS = (
-    "VIN",
-    "IsMiles",
-    "IsUsed",
-    "IsDemo",
-    "IsDepositTaken",
-    "StandardFeatures",
-    "OptionalFeatures",
-    "ImageURLs",
-)
+T = TypeVar("T")
+_WHOLE = {column: FEED_KEYS[column][0] for column in ("year", "odometer", "doors", "seats")}
+_MONEY = {column: FEED_KEYS[column][0] for column in ("price", "special_price")}
+_OF_THEIR_OWN = {*_WHOLE, *_MONEY, "vin", "is_drive_away", "odometer_unit", "images"}
+_TEXT = {column: keys[0] for column, keys in FEED_KEYS.items() if len(keys) == 1 and column not in _OF_THEIR_OWN}
+_TEXT_COLUMNS, _WHOLE_COLUMNS = tuple(_TEXT.items()), tuple(_WHOLE.items())
+# The rest of the 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16): they fill no column.
 _WATCHED = (
     "YardName",
     "RegoExpiry",
@@ -92,18 +63,8 @@ _WATCHED = (
     "Toilet",
     "Shower",
 )
-DOCUMENTED_KEYS = frozenset(
-    (
-        *_TEXT.values(),
-        *_WHOLE.values(),
-        *_MONEY.values(),
-        *_FLAG.values(),
-        *_DERIVED_KEYS,
-        *_WATCHED,
-        "StockNumber",
-        "ImageCount",  # only compared with ImageURLs
-    )
-)
+# ImageCount is only compared with ImageURLs
+DOCUMENTED_KEYS = frozenset((*sum(FEED_KEYS.values(), ()), *_WATCHED, "StockNumber", "ImageCount"))
 STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold much more than 2,700 bytes
 INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
@@ -160,22 +121,13 @@ class UnreadableAnswer(ItemFailure):
         super().__init__(text, reason=reason, unreachable=True, transient=True)
 
 
-class _Plain(msgspec.Struct):
-    """The answer as the vendor's paper has it: read in one pass."""
+class _Answer(msgspec.Struct):
+    """The answer, with anything in its places; the list's items are not looked into."""
 
-    Code: int | str | None = None
-    ErrorMessage: str | None = None
-    Token: str | None = None
-    StockList: list[msgspec.Raw] | None = None
-
-
-class _Raw(msgspec.Struct):
-    """The answer with anything in its places."""
-
-    Code: msgspec.Raw = msgspec.Raw(b"null")
-    ErrorMessage: msgspec.Raw = msgspec.Raw(b"null")
-    Token: msgspec.Raw = msgspec.Raw(b"null")
-    StockList: msgspec.Raw = msgspec.Raw(b"null")
+    Code: Any = None
+    ErrorMessage: Any = None
+    Token: Any = None
+    StockList: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
 
 
 _NONE: frozenset[str] = frozenset()
@@ -183,6 +135,10 @@ _NONE: frozenset[str] = frozenset()
 
 class _TooLarge(ValueError):
     """A value that the database cannot hold."""
+
+
+class _Unreadable(ValueError):
+    """A value that cannot be read: why, and what was seen."""
 
 
 def _number(text: str) -> Decimal:
@@ -199,9 +155,7 @@ def _decimals(value: Decimal) -> int:
     return -exponent if isinstance(exponent, int) else 0
 
 
-_PLAIN = msgspec.json.Decoder(_Plain)
-_ENVELOPE = msgspec.json.Decoder(_Raw)
-_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_ANSWER = msgspec.json.Decoder(_Answer)
 _ITEM = msgspec.json.Decoder(float_hook=_number)
 _MENDED = msgspec.json.Encoder(decimal_format="number")
 
@@ -217,36 +171,22 @@ def parse_envelope(body: bytes | bytearray) -> Envelope:
         UnreadableAnswer: the body is not JSON, is cut off, or is no object.
     """
     try:
-        plain = _PLAIN.decode(body)
-        code, message = _code(plain.Code), _message(plain.ErrorMessage)
-        return Envelope(code, message, plain.StockList, plain.Token, size=len(body))
+        answer = _ANSWER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        pass  # not so plain
-    try:
-        raw = _ENVELOPE.decode(body)
-        # a raw value starts at its first character: no copy of the list is needed to see what it is
-        items = _ITEMS.decode(raw.StockList) if bytes(memoryview(raw.StockList)[:1]) == b"[" else None
-        code, message, token = (_plain(part) for part in (raw.Code, raw.ErrorMessage, raw.Token))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        return _parse_tolerantly(body)
-    return Envelope(_code(code), _message(message), items, token if isinstance(token, str) else None, size=len(body))
+        answer = _read_tolerantly(body)
+    code, message, token, items = answer.Code, answer.ErrorMessage, answer.Token, answer.StockList
+    if isinstance(code, str) and _CODE.fullmatch(code.strip()):
+        code = int(code)
+    return Envelope(
+        code if isinstance(code, int) and not isinstance(code, bool) else None,
+        message if isinstance(message, str) and message.strip() else None,
+        items if isinstance(items, list) else None,
+        token if isinstance(token, str) else None,
+        len(body),
+    )
 
 
-def _plain(raw: msgspec.Raw) -> Any:
-    return msgspec.json.decode(raw)
-
-
-def _code(value: object) -> int | None:
-    if isinstance(value, str) and _CODE.fullmatch(value.strip()):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _message(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
+def _read_tolerantly(body: bytes | bytearray) -> _Answer:
     """Read a body that strict JSON refuses: byte order mark, NaN, lone surrogates, bad bytes, control characters."""
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if not start:
@@ -256,17 +196,13 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
     text = body.decode("utf-8-sig", "surrogateescape")  # so that each item gets its very bytes back
     decoder = json.JSONDecoder(strict=False)
     values: dict[str, Any] = {}
-    items: list[bytes] | None = None
     try:
         at = _expect(text, 0, "{")
         while text[at] != "}":
             key, at = decoder.raw_decode(text, at)
             at = _expect(text, _blank(text, at), ":")
-            if key == "StockList" and text[at] == "[":
-                items, at = _cut_items(text, at + 1)
-            else:
-                values[str(key)], at = decoder.raw_decode(text, at)
-                items = None if key == "StockList" else items
+            is_list = key == "StockList" and text[at] == "["
+            values[str(key)], at = _cut(text, at) if is_list else decoder.raw_decode(text, at)
             at = _blank(text, at)
             if text[at] == ",":
                 at = _blank(text, at + 1)
@@ -280,50 +216,32 @@ def _parse_tolerantly(body: bytes | bytearray) -> Envelope:
         raise UnreadableAnswer(
             f"the answer is not JSON or was cut off ({len(body)} bytes)", reason="unreadable"
         ) from None
-    token = values.get("Token")
-    return Envelope(
-        _code(values.get("Code")),
-        _message(values.get("ErrorMessage")),
-        items,
-        token if isinstance(token, str) else None,
-        strict=False,
-        size=len(body),
-    )
-
-
-def _cut_items(text: str, at: int) -> tuple[list[bytes], int]:
-    """Cut a list into the text of its items; returns them and the place behind the list."""
-    items = []
-    at = _blank(text, at)
-    while text[at] != "]":
-        end = _end_of_item(text, at)
-        items.append(text[at:end].rstrip(" \t\r\n").encode("utf-8", "surrogateescape"))
-        at = end
-        if text[at] == ",":
-            at = _blank(text, at + 1)
-        elif text[at] != "]":
-            raise ValueError("neither comma nor end")
-    return items, at + 1
+    return _Answer(**{name: value for name, value in values.items() if name in _Answer.__struct_fields__})
 
 
 # A string that is cut off runs to the end: looked for anew from each quote inside it, it would cost its length squared.
 _MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
-def _end_of_item(text: str, at: int) -> int:
-    """Return where an item ends, told from strings and brackets alone: what stands between them may be anything."""
-    depth = 0
+def _cut(text: str, at: int) -> tuple[list[bytes], int]:
+    """
+    Cut a list into the text of its items; returns them and the place behind the list.
+
+    Its end is told from strings and brackets alone: what stands between them may be anything.
+    """
+    items, start, depth = [], at + 1, 0
     for mark in _MARKS.finditer(text, at):
-        character = text[mark.start()]
-        if character in "[{":
-            depth += 1
-        elif depth == 0 and character != '"':
-            return mark.start()
-        elif character in "]}":
-            depth -= 1
+        sign = text[mark.start()]
+        depth += (sign in "[{") - (sign in "]}")
+        if depth == 0 or (depth == 1 and sign == ","):
+            items.append(text[start : mark.start()].strip(_BLANK).encode("utf-8", "surrogateescape"))
+            start = mark.end()
+        if depth == 0:
+            return items if items[-1] else items[:-1], start
     raise ValueError("cut off")
 
 
+_BLANK = " \t\r\n"
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
@@ -372,45 +290,31 @@ def parse_item(
 
     Source: docs/facts/easycars.md, "Stock item".
     """
-    reading = _Reading()
-    odd = _ODD_ESCAPE.search(raw) is not None
+    notes: list[Note] = []
     try:
-        item = _read_tolerantly(bytes(raw), reading) if odd else _ITEM.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        odd = True
-        try:
-            item = _read_tolerantly(bytes(raw), reading)
-        except (ValueError, RecursionError, InvalidOperation) as error:
-            return _refuse(raw, position, _glimpse_stock_number(raw), "unreadable", f"cannot be read: {error}")
+        item, odd = _decode(raw, notes)
     except (ValueError, RecursionError, InvalidOperation) as error:
-        return _refuse(raw, position, _glimpse_stock_number(raw), "unreadable", f"cannot be read: {error}")
+        return _refuse(raw, position, _glimpse(raw), "unreadable", f"cannot be read: {error}")
     if not isinstance(item, dict):
-        return _refuse(raw, position, None, "not_an_object", f"is {_kind(item)}, expected an object")
+        return _refuse(raw, position, {}, "not_an_object", f"is {_kind(item)}, expected an object")
     stock_number = _stock_number(item.get("StockNumber"))
     key = stock_key(stock_number) if stock_number is not None else ""
     if stock_number is None or not key:
         shown = "is missing" if "StockNumber" not in item else f"is {_kind(item['StockNumber'])}"
         shown = "has no sign that can be seen" if stock_number is not None else shown
         reason = f"StockNumber {shown}, expected text or a whole number"
-        vin = item.get("VIN")
-        return _refuse(
-            raw, position, None, "no_stock_number", reason, vin=vin_of(vin) if isinstance(vin, str) else None
-        )
+        return _refuse(raw, position, item, "no_stock_number", reason)
     if len(stock_number) > STOCK_NUMBER_MOST:
-        return _refuse(
-            raw,
-            position,
-            stock_number[:STOCK_NUMBER_MOST],
-            "stock_number_too_long",
-            f"StockNumber has {len(stock_number)} characters, at most {STOCK_NUMBER_MOST} can be kept",
-        )
+        reason = f"StockNumber has {len(stock_number)} characters, at most {STOCK_NUMBER_MOST} can be kept"
+        item = {**item, "StockNumber": stock_number[:STOCK_NUMBER_MOST]}
+        return _refuse(raw, position, item, "stock_number_too_long", reason)
     keys = item.keys()
     plain = len(keys) == len(DOCUMENTED_KEYS) and keys == DOCUMENTED_KEYS
     missing = _NONE if plain else DOCUMENTED_KEYS - keys
     try:
-        values, absent, sold = _values(item, reading, rules, missing)
+        values, absent, unreadable, sold = _values(item, notes, rules, missing)
     except _TooLarge as error:
-        return _refuse(raw, position, stock_number, "value_too_large", str(error))
+        return _refuse(raw, position, item, "value_too_large", str(error))
     return Car(
         position=position,
         stock_number=stock_number,
@@ -423,74 +327,77 @@ def parse_item(
         raw=raw,
         mended=_MENDED.encode(item).decode() if odd else None,
         content_hash=content_hash or fingerprint(raw, version=rules.version),
-        warnings=tuple(reading.notes) if reading.notes else (),
+        warnings=tuple(notes) if notes else (),
         unknown_keys=_NONE if plain else frozenset(keys - DOCUMENTED_KEYS),
         missing_keys=missing,
-        unreadable=frozenset(reading.unreadable) if reading.unreadable else _NONE,
+        unreadable=frozenset(unreadable) if unreadable else _NONE,
     )
 
 
-class _Reading:
-    """What is noted while one item is read."""
-
-    __slots__ = ("notes", "unreadable")
-
-    def __init__(self) -> None:
-        self.notes: list[Note] = []
-        self.unreadable: list[str] = []
-
-    def fail(self, key: str, reason: str, seen: str = "") -> None:
-        """Note a value that cannot be read: it counts as absent."""
-        self.notes.append(Note(key, f"{reason}; it counts as absent", seen))
-        self.unreadable.append(key)
+def _decode(raw: RawItem, notes: list[Note]) -> tuple[Any, bool]:
+    """Return what the item's text says, and whether it had to be mended."""
+    if _ODD_ESCAPE.search(raw) is None:
+        try:
+            return _ITEM.decode(raw), False
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            pass
+    return _mend(bytes(raw), notes), True
 
 
 def _values(
-    item: dict[str, Any], reading: _Reading, rules: Rules, missing: frozenset[str]
-) -> tuple[dict[str, Any], frozenset[str], bool]:
-    """Return every column's value, the columns that the item does not tell, and whether it says sold."""
+    item: dict[str, Any], notes: list[Note], rules: Rules, missing: frozenset[str]
+) -> tuple[dict[str, Any], frozenset[str], list[str], bool]:
+    """Return every column's value, the columns that are not told, the unreadable keys, and whether it says sold."""
+    unreadable: list[str] = []
+
+    def told(read: Callable[[Any], T | None], key: str) -> T | None:
+        try:
+            return read(item.get(key))
+        except _Unreadable as problem:  # it counts as absent
+            reason, seen = problem.args
+            notes.append(Note(key, f"{reason}; it counts as absent", seen))
+            unreadable.append(key)
+            return None
+        except _TooLarge as error:
+            raise _TooLarge(f"{key} is {error}") from None
+
     get = item.get
     values: dict[str, Any] = {}
     for column, key in _TEXT_COLUMNS:
         text = get(key)
-        if type(text) is str:  # nearly always: worth a call less
-            values[column] = text.strip() or None
-        else:
-            values[column] = _text(text, key, reading)
+        values[column] = (text.strip() or None) if type(text) is str else told(_text, key)  # mostly worth a call less
     for column, key in _WHOLE_COLUMNS:
         number = get(key)
-        values[column] = number if type(number) is int and 0 <= number <= INTEGER_MOST else _whole(number, key, reading)
+        plain = type(number) is int and 0 <= number <= INTEGER_MOST
+        values[column] = number if plain else told(_kilometres if column == "odometer" else _whole, key)
     for column, key in _MONEY.items():
-        values[column] = _money(get(key), key, reading)
-    for column, key in _FLAG.items():
-        values[column] = _flag(get(key), key, reading)
-    values["vin"] = vin_of(_text(get("VIN"), "VIN", reading) or "")
-    miles = _flag(get("IsMiles"), "IsMiles", reading)
+        values[column] = told(_money, key)
+    values["is_drive_away"] = told(_flag, "IsDriveAway")
+    values["vin"] = vin_of(told(_text, "VIN") or "")
+    miles = told(_flag, "IsMiles")
     values["odometer_unit"] = "mi" if miles else "km" if values["odometer"] is not None or miles is False else None
-    values["condition"] = _condition(_flag(get("IsDemo"), "IsDemo", reading), _flag(get("IsUsed"), "IsUsed", reading))
-    deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", reading)
+    # new or used comes from these flags; StockType only says car, boat, caravan
+    demo, used = told(_flag, "IsDemo"), told(_flag, "IsUsed")
+    values["condition"] = "demo" if demo else None if used is None else "used" if used else "new"
+    deposit = told(_flag, "IsDepositTaken")
     word = status_word(values["stock_status"])
-    mapped = rules.status_map.get(word)
-    sold = mapped == _SOLD if mapped is not None else word.startswith(_SOLD)
+    mapped, sold = rules.status_map.get(word), says_sold(word, rules.status_map)
     values["status"] = mapped or (_SOLD if sold else "deposit" if deposit else "active")
     values["title"] = title_of(values)
-    values["features"] = [
-        *_features(get("StandardFeatures"), "StandardFeatures", reading),
-        *_features(get("OptionalFeatures"), "OptionalFeatures", reading),
-    ]
-    values["images"] = images = _images(get("ImageURLs"), reading)
+    values["features"] = (told(_features, "StandardFeatures") or []) + (told(_features, "OptionalFeatures") or [])
+    values["images"] = images = told(_images, "ImageURLs") or []
     count = get("ImageCount")
     uncounted = False
     if count != len(images) and (number := _count(count)) is not None and number != len(images):
         uncounted = not images
-        if "ImageURLs" in item and "ImageURLs" not in reading.unreadable:
+        if "ImageURLs" in item and "ImageURLs" not in unreadable:
             reason = f"not as many as ImageCount says{'; it counts as absent' if uncounted else ''}"
-            reading.notes.append(Note("ImageURLs", reason, f"{len(images)} of {number}"))
+            notes.append(Note("ImageURLs", reason, f"{len(images)} of {number}"))
     absent = _NONE
-    if reading.unreadable or missing or uncounted:
-        untold = {*reading.unreadable, *missing, *(("ImageURLs",) if uncounted else ())}
+    if unreadable or missing or uncounted:
+        untold = {*unreadable, *missing, *(("ImageURLs",) if uncounted else ())}
         absent = _absent_columns(untold, miles=miles, decided=sold or mapped is not None)
-    return values, absent, sold
+    return values, absent, unreadable, sold
 
 
 def title_of(values: Mapping[str, Any]) -> str | None:
@@ -503,20 +410,9 @@ def title_of(values: Mapping[str, Any]) -> str | None:
     return " ".join([str(part) for part in (values["year"] or None, values["make"], values["model"]) if part]) or None
 
 
-_DEPENDS: Mapping[str, tuple[str, ...]] = {
-    **{column: (key,) for table in (_TEXT, _WHOLE, _MONEY, _FLAG) for column, key in table.items()},
-    "vin": ("VIN",),
-    "odometer_unit": ("IsMiles",),
-    "condition": ("IsUsed", "IsDemo"),
-    "status": ("StockStatus", "IsDepositTaken"),
-    "features": ("StandardFeatures", "OptionalFeatures"),
-    "images": ("ImageURLs",),
-}
-
-
 def _absent_columns(untold: set[str], *, miles: bool | None, decided: bool) -> frozenset[str]:
     """Return the columns that cannot be told without these keys; a word may decide the status by itself."""
-    columns = {column for column, keys in _DEPENDS.items() if any(key in untold for key in keys)}
+    columns = {column for column, keys in FEED_KEYS.items() if any(key in untold for key in keys)}
     if "Odometer" in untold and miles is None:  # without a reading there is no unit either
         columns.add("odometer_unit")
     return frozenset(columns - {"status"} if decided and "StockStatus" not in untold else columns)
@@ -535,11 +431,21 @@ def watched_of(document: str) -> dict[str, Any]:
     return {key: item.get(key) for key in _WATCHED} if isinstance(item, dict) else dict.fromkeys(_WATCHED)
 
 
-def _refuse(
-    raw: RawItem, position: int, stock_number: str | None, code: str, reason: str, *, vin: str | None = None
-) -> Refused:
+def _refuse(raw: RawItem, position: int, item: Mapping[str, Any], code: str, reason: str) -> Refused:
+    number = _UNSTORABLE.sub("\ufffd", _stock_number(item.get("StockNumber")) or "")
+    told = {name: item.get(FEED_KEYS[name][0]) for name in ("vin", "make", "model", "year")}
+    texts = {name: str(value) for name, value in told.items() if type(value) in (str, int, Decimal)}
     shown = _UNSTORABLE.sub("\ufffd", bytes(memoryview(raw)[:RAW_KEPT]).decode("utf-8", "replace"))
-    return Refused(position, stock_number, code, reason, shown, vin)
+    vin = vin_of(texts.get("vin", ""))
+    return Refused(
+        position,
+        number if stock_key(number) and len(number) <= STOCK_NUMBER_MOST else None,
+        code,
+        reason,
+        shown,
+        vin,
+        kind_of(texts),
+    )
 
 
 def refuse_car(car: Car, code: str, reason: str) -> Refused:
@@ -547,46 +453,14 @@ def refuse_car(car: Car, code: str, reason: str) -> Refused:
     return Refused(car.position, car.stock_number, code, reason, car.document[:RAW_KEPT], car.vin)
 
 
-def _glimpse_stock_number(raw: RawItem) -> str | None:
-    """Return the stock number of an item that cannot be kept, so that its own row is not taken for missing."""
+def _glimpse(raw: RawItem) -> Mapping[str, Any]:
+    """Return what can be read of an item that cannot be kept, so that its own row is not taken for missing."""
     try:
         # Whole numbers as text: one of any length can be read so.
         item = json.loads(bytes(raw).decode("utf-8", "replace"), strict=False, parse_int=str, parse_float=_fraction)
     except (ValueError, RecursionError):
-        return None
-    number = _stock_number(item.get("StockNumber")) if isinstance(item, dict) else None
-    return _UNSTORABLE.sub("\ufffd", number) if number and len(number) <= STOCK_NUMBER_MOST else None
-
-
-class Traits(NamedTuple):
-    """What an item without a stock number says of its vehicle, in capitals; None and empty where it says nothing."""
-
-    vin: str | None
-    kind: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of_values(cls, values: Mapping[str, Any]) -> Traits:
-        """Return the traits of a row's values; a year of 0 is the vendor's "unknown"."""
-        found = {name: str(values.get(name) or "").strip().upper() for name in ("make", "model", "year")}
-        return cls(values.get("vin"), tuple((name, text) for name, text in found.items() if text and text != "0"))
-
-    def could_be(self, other: Traits) -> bool:
-        """Whether the other one says the same of all that this one says."""
-        return set(self.kind) <= set(other.kind)
-
-
-def traits_of(raw: str) -> Traits:
-    """Return the traits of a refused item; of one that cannot be read there are none."""
-    try:
-        item = json.loads(raw, strict=False, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        item = None
-    if not isinstance(item, dict):
-        return Traits(None, ())
-    vin, make, model, year = (
-        value if isinstance(value := item.get(key), str) else None for key in ("VIN", "Make", "Model", "YearGroup")
-    )
-    return Traits.of_values({"vin": vin_of(vin or ""), "make": make, "model": model, "year": year})
+        return {}
+    return item if isinstance(item, dict) else {}
 
 
 def _fraction(text: str) -> Decimal | None:
@@ -596,12 +470,12 @@ def _fraction(text: str) -> Decimal | None:
         return None
 
 
-def _read_tolerantly(raw: bytes, reading: _Reading) -> Any:
+def _mend(raw: bytes, notes: list[Note]) -> Any:
     """Decode an item that strict JSON refuses, replacing what the database cannot hold by U+FFFD."""
     strange = False
 
     def constant(name: str) -> str:
-        reading.notes.append(Note("JSON", "is not a number; kept as text", name))
+        notes.append(Note("JSON", "is not a number; kept as text", name))
         return name
 
     def clean(value: Any) -> Any:
@@ -619,7 +493,7 @@ def _read_tolerantly(raw: bytes, reading: _Reading) -> Any:
     text = raw.decode("utf-8", "replace")
     item = clean(json.loads(text, strict=False, parse_constant=constant, parse_float=_number))
     if strange or text.encode() != raw:
-        reading.notes.append(
+        notes.append(
             Note("JSON", "characters that cannot be stored (NUL, lone surrogate, bad bytes) were replaced by U+FFFD")
         )
     return item
@@ -651,158 +525,100 @@ def _stock_number(value: object) -> str | None:
     return None
 
 
-def _text(value: object, key: str, reading: _Reading) -> str | None:
+def _text(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        reading.fail(key, "is not text", _kind(value))
-        return None
+        raise _Unreadable("is not text", _kind(value))
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 # Numbers as Australians write them: $39,990.00 or AUD 39 990 or 12,345 km. The groups of one number have one sign
 # between them, and no zero before them: "0,500" may be half of something.
-_GROUPED = re.compile(r"([1-9][0-9]{0,2})((?:,[0-9]{3})+|(?:[ \u00a0][0-9]{3})+|(?:\u202f[0-9]{3})+)(\.[0-9]+)?")
-_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_CURRENCY = re.compile(r"(?:aud\s*\$?|\$)\s*", re.IGNORECASE)
-_KILOMETRES = re.compile(r"\s*kms?", re.IGNORECASE)
+_MARKED = re.compile(
+    r"(?P<currency>(?:aud\s*\$?|\$)\s*)?"
+    r"(?P<number>-?[0-9]+(?:\.[0-9]+)?"
+    r"|[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ \u00a0][0-9]{3})+|(?:\u202f[0-9]{3})+)(?:\.[0-9]+)?)"
+    r"(?P<unit>\s*kms?)?",
+    re.IGNORECASE,
+)
 _SEPARATORS = {ord(sign): None for sign in ", \u00a0\u202f"}
 
 
-def _bare(text: str, key: str) -> str:
-    """Return a number's text without what stands around it and between its groups of three digits."""
-    if key in _MONEY_KEYS and (mark := _CURRENCY.match(text)):
-        bare = text[mark.end() :]
-    elif key == "Odometer" and text[-1:] in "mMsS":
-        bare = _KILOMETRES.sub("", text) if _KILOMETRES.fullmatch(text[_end_of_digits(text) :]) else text
-    else:
-        bare = text
-    if _GROUPED.fullmatch(bare):
-        return bare.translate(_SEPARATORS)
-    # beside a currency or a unit stands a plain number; alone it may have an exponent, as in JSON
-    return bare if bare is text or _PLAIN_NUMBER.fullmatch(bare) else text
-
-
-def _end_of_digits(text: str) -> int:
-    return next((at + 1 for at in range(len(text) - 1, -1, -1) if text[at].isdigit()), len(text))
-
-
-def _decimal(value: object, key: str, reading: _Reading) -> Decimal | int | None:
-    """Return a number, exactly; None if it is unknown or cannot be read."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)) or isinstance(value, Decimal):
-        number: Decimal | int | None = value
-    elif isinstance(value, str):
+def _decimal(value: object, *, currency: bool = False, unit: bool = False) -> Decimal | None:
+    """Return a number, exactly; None if it is unknown. A currency or a unit may stand beside it where it is meant."""
+    if isinstance(value, str):
         text = value.strip()
         if not text:
             return None
+        found = _MARKED.fullmatch(text)
+        is_meant = found and (currency or not found["currency"]) and (unit or not found["unit"])
+        bare = found["number"].translate(_SEPARATORS) if found and is_meant else text
         try:
-            bare = _bare(text, key)
             number = _number(bare) if bare.isascii() and "_" not in bare else None
-        except _TooLarge as error:
-            raise _TooLarge(f"{key} is {error}") from None
         except InvalidOperation:
             number = None
         if number is None or not number.is_finite():
-            reading.fail(key, "is not plainly a number", repr(text[:40]))
-            return None
+            raise _Unreadable("is not plainly a number", repr(text[:40]))
+    elif value is None:
+        return None
+    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise _Unreadable("is not a number", _kind(value))
     else:
-        reading.fail(key, "is not a number", _kind(value))
-        return None
-    if number is not None and number < 0:
-        reading.fail(key, "is negative", str(number)[:40])
-        return None
+        number = Decimal(value)
+    if number < 0:
+        raise _Unreadable("is negative", str(number)[:40])
     return number
 
 
-def _whole(value: object, key: str, reading: _Reading) -> int | None:
-    number = value if type(value) is int and value >= 0 else _decimal(value, key, reading)
+def _whole(value: object, *, unit: bool = False) -> int | None:
+    number = _decimal(value, unit=unit)
     if number is None:
         return None
     if number != int(number):
-        reading.fail(key, "is not a whole number", str(number)[:40])
-        return None
+        raise _Unreadable("is not a whole number", str(number)[:40])
     if number > INTEGER_MOST:
-        raise _TooLarge(f"{key} is {number}, at most {INTEGER_MOST} can be kept")
+        raise _TooLarge(f"{number}, at most {INTEGER_MOST} can be kept")
     return int(number)
 
 
-def _money(value: object, key: str, reading: _Reading) -> Decimal | None:
-    number = _decimal(value, key, reading)
-    if number is None:
-        return None
-    return number if isinstance(number, Decimal) else Decimal(number)
-
-
+_kilometres = partial(_whole, unit=True)
+_money = partial(_decimal, currency=True)
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def _flag(value: object, key: str, reading: _Reading) -> bool | None:
+def _flag(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else "?"
-    if word in _FLAGS:
-        return _FLAGS[word]
-    if word:
-        seen = repr(value[:40]) if isinstance(value, str) else _kind(value)
-        reading.fail(key, "is neither true nor false", seen)
-    return None
+    if word and word not in _FLAGS:
+        raise _Unreadable("is neither true nor false", repr(value[:40]) if isinstance(value, str) else _kind(value))
+    return _FLAGS.get(word)
 
 
-# Parts of texts -> the same without blanks around, each held in memory once: thousands of cars have the same few
-# hundred features.
-_known_features: dict[str, str] = {}
-_KNOWN_MOST = 20_000
-
-
-def _features(value: object, key: str, reading: _Reading) -> list[str]:
+def _features(value: object) -> list[str]:
     """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
-    parts = _list_of_texts(value)
-    if parts is None:
-        text = _text(value, key, reading)
-        if not text:
-            return []
-        parts = text.split(",")
-    try:
-        return [_known_features[part] for part in parts]
-    except KeyError:  # one is new, or blank
-        if len(_known_features) > _KNOWN_MOST:
-            _known_features.clear()
-        for part in parts:
-            if bare := part.strip():
-                _known_features.setdefault(part, _known_features.setdefault(bare, bare))
-        return [part for part in map(str.strip, parts) if part]
+    parts = value if _are_texts(value) else (_text(value) or "").split(",")
+    # each in memory once: thousands of cars have the same few hundred features
+    return list(filter(None, map(intern, map(str.strip, parts))))
 
 
-def _list_of_texts(value: object) -> list[str] | None:
-    return value if isinstance(value, list) and all(isinstance(part, str) for part in value) else None
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
 
 
 # A comma may stand inside a URL (https://…/w_800,h_600/a.jpg): only one that a URL's beginning follows parts two.
-_URL_BEGINS = re.compile(r"\s*(?:https?:/)?/", re.IGNORECASE)
-_PLAIN_URLS = ("https://", "http://")
-_AROUND_URLS = "," + BLANKS
+_BETWEEN_URLS = re.compile(r",(?=\s*(?:[Hh][Tt]{2}[Pp][Ss]?:/)?/)")  # re.IGNORECASE takes twice as long
 
 
-def _images(value: object, reading: _Reading) -> list[str]:
+def _images(value: object) -> list[str]:
     """Split the vendor's text at the commas that stand between URLs, order kept; a list of texts is taken as it is."""
-    listed = _list_of_texts(value)
-    if listed is not None:
-        return [part for part in map(str.strip, listed) if part]
-    text = _text(value, "ImageURLs", reading)
-    if not text:
-        return []
-    pieces = text.split(",")
-    if all(piece.startswith(_PLAIN_URLS) for piece in pieces):
-        return [piece.rstrip() for piece in pieces]
-    urls: list[list[str]] = []
-    for piece in pieces:
-        if not urls or _URL_BEGINS.match(piece):
-            urls.append([piece])
-        else:
-            urls[-1].append(piece)
-    return [url for parts in urls if (url := ",".join(parts).strip(_AROUND_URLS))]
+    if _are_texts(value):
+        return list(filter(None, map(str.strip, value)))
+    pieces = _BETWEEN_URLS.split(_text(value) or "")
+    return [url for piece in pieces if (url := piece.strip("," + BLANKS))]
 
 
 def _count(value: object) -> int | None:
@@ -810,10 +626,3 @@ def _count(value: object) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _condition(demo: bool | None, used: bool | None) -> str | None:
-    """New or used comes from these flags; StockType only says car, boat, caravan."""
-    if demo:
-        return "demo"
-    return None if used is None else "used" if used else "new"

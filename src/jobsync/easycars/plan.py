@@ -9,39 +9,15 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from jobsync.easycars.holds import judge_night, why_held
+from jobsync.easycars import model, parse
+from jobsync.easycars.holds import EXCLUDED, Judge, why_incomplete
 from jobsync.easycars.identity import stock_key, telling_vin, yard_key
-from jobsync.easycars.model import (
-    FEED_COLUMNS,
-    Car,
-    Change,
-    Current,
-    Incoming,
-    Listed,
-    Note,
-    Policy,
-    RawItem,
-    Refused,
-    Skipped,
-    StockPlan,
-    VehicleRow,
-)
-from jobsync.easycars.parse import (
-    PLAIN_RULES,
-    Rules,
-    fingerprint,
-    is_outdated,
-    parse_item,
-    refuse_car,
-    status_word,
-    title_of,
-    watched_of,
-)
 
 _KEPT_WARNINGS = 20
-_SHOWN_PLACES = 5
+_SHOWN = 5
 _ROWS_AT_ONCE = 500
 
 
@@ -49,13 +25,13 @@ _ROWS_AT_ONCE = 500
 
 
 def sort_feed(
-    items: Sequence[RawItem],
-    listed: Mapping[str, Listed],
+    items: Sequence[model.RawItem],
+    listed: Mapping[str, model.Listed],
     *,
     yard_code: str | None,
     warned: bool = False,
-    rules: Rules = PLAIN_RULES,
-) -> Incoming:
+    rules: parse.Rules = parse.PLAIN_RULES,
+) -> model.Incoming:
     """
     Find what came again byte for byte, read the rest, and settle duplicates.
 
@@ -63,35 +39,42 @@ def sort_feed(
     refused. With a yard asked for, items that name another yard are refused.
     """
     by_hash = {row.content_hash: row for row in listed.values() if row.content_hash and not row.locked}
-    is_here = _Yard(yard_code)
-    same: dict[str, tuple[int, RawItem]] = {}
-    cars: dict[str, list[Car]] = {}
-    refused: list[Refused] = []
+    wanted = None if yard_code is None else yard_key(yard_code)
+
+    @cache
+    def is_here(code: str | None) -> bool:
+        return wanted is None or code is None or yard_key(code) == wanted
+
+    same: dict[str, tuple[int, model.RawItem]] = {}
+    cars: dict[str, list[model.Car]] = {}
+    refused: list[model.Refused] = []
     seen: set[bytes] = set()
     received = 0
     for position, raw in enumerate(items, 1):
-        digest = fingerprint(raw, version=rules.version)
+        digest = parse.fingerprint(raw, version=rules.version)
         if digest in seen:
             continue
         seen.add(digest)
         received += 1
         row = by_hash.get(digest)
-        if row is not None and (yard_code is None or is_here(row.yard_code)):
+        if row is not None and is_here(row.yard_code):
             same[row.stock_key] = (position, raw)
             continue
-        item = parse_item(raw, position, content_hash=digest, rules=rules)
-        if isinstance(item, Refused):
+        item = parse.parse_item(raw, position, content_hash=digest, rules=rules)
+        if isinstance(item, model.Refused):
             refused.append(item)
         elif not is_here(item.yard_code):
-            refused.append(refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}"))
+            refused.append(
+                parse.refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}")
+            )
         else:
             cars.setdefault(item.stock_key, []).append(item)
-    kept: list[Car] = []
+    kept: list[model.Car] = []
     for key, copies in cars.items():
         if key in same:
             position, raw = same[key]
-            twin = parse_item(raw, position, rules=rules)
-            if isinstance(twin, Car):
+            twin = parse.parse_item(raw, position, rules=rules)
+            if isinstance(twin, model.Car):
                 copies.insert(0, twin)
         distinct = _distinct(copies)
         received -= len(copies) - len(distinct)
@@ -100,9 +83,10 @@ def sort_feed(
                 kept.append(distinct[0])
             continue
         same.pop(key, None)
-        reason = f"stock number {_spellings(distinct)} stands at places {_places(distinct)}, differently"
-        refused += [refuse_car(car, "conflicting_duplicate", reason) for car in distinct]
-    return Incoming(
+        numbers, places = (car.stock_number for car in distinct), (car.position for car in distinct)
+        reason = f"stock number {_few(numbers)} stands at places {_few(places)}, differently"
+        refused += [parse.refuse_car(car, "conflicting_duplicate", reason) for car in distinct]
+    return model.Incoming(
         same=[listed[key] for key in same],
         cars=kept,
         refused=sorted(refused, key=lambda item: item.position),
@@ -113,43 +97,25 @@ def sort_feed(
     )
 
 
-class _Yard:
-    """Says whether a yard code is the one asked for; an item that names none is."""
-
-    def __init__(self, wanted: str | None) -> None:
-        self._wanted = None if wanted is None else yard_key(wanted)
-        self._known: dict[str | None, bool] = {None: True}
-
-    def __call__(self, code: str | None) -> bool:
-        if self._wanted is None:
-            return True
-        if code not in self._known:
-            self._known[code] = code is None or yard_key(code) == self._wanted
-        return self._known[code]
+def _few(names: Iterable[object]) -> str:
+    """Name what several copies have, a few of them: each copy tells its own."""
+    told = [str(name) for name in dict.fromkeys(names)]
+    return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else "")
 
 
-def _spellings(cars: Sequence[Car]) -> str:
-    """Name a stock number that several items have, in each spelling; a few of them."""
-    spelled = list(dict.fromkeys(car.stock_number for car in cars))
-    more = f" and {len(spelled) - _SHOWN_PLACES:,} more" if len(spelled) > _SHOWN_PLACES else ""
-    return ", ".join(spelled[:_SHOWN_PLACES]) + more
-
-
-def _distinct(copies: Sequence[Car]) -> list[Car]:
+def _distinct(copies: Sequence[model.Car]) -> list[model.Car]:
     """Drop copies that say the same, however their JSON is written; nearly always there is just one."""
-    if len(copies) == 1:
-        return list(copies)
-    kept: dict[Hashable, Car] = {}
+    kept: dict[Hashable, model.Car] = {}
     for car in copies:
-        kept.setdefault(_content(car), car)
+        kept.setdefault(_content(car) if len(copies) > 1 else None, car)
     return list(kept.values())
 
 
-def _content(car: Car) -> Hashable:
+def _content(car: model.Car) -> Hashable:
     """Return what an item says: equal for two that say the same."""
     try:
-        told = [car.values[column] for column in FEED_COLUMNS]
-        return _frozen([car.stock_number, told, list(watched_of(car.document).values())])
+        told = [car.values[column] for column in model.FEED_COLUMNS]
+        return _frozen([car.stock_number, told, list(parse.watched_of(car.document).values())])
     except RecursionError:  # too deep to be compared but as text
         return car.document
 
@@ -160,83 +126,46 @@ def _frozen(value: Any) -> Hashable:
     return tuple([_frozen(part) for part in value]) if isinstance(value, list) else value
 
 
-def _places(cars: Sequence[Car]) -> str:
-    """Name the places of copies, a few of them: each copy tells its own."""
-    shown = ", ".join([str(car.position) for car in cars[:_SHOWN_PLACES]])
-    more = len(cars) - _SHOWN_PLACES
-    return f"{shown} and {more:,} more" if more > 0 else shown
-
-
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def plan_stock(incoming: Incoming, current: Current, policy: Policy, now: datetime) -> StockPlan:
+def plan_stock(
+    incoming: model.Incoming, current: model.Current, policy: model.Policy, now: datetime
+) -> model.StockPlan:
     """
     Decide everything that one dealership's sync will do.
 
     The same function serves the sync, its dry run and the tests. `now` is the database's clock.
     """
-    found = _find(incoming, current)
-    night = judge_night(
-        incoming,
-        current,
-        policy,
-        now,
-        absent=[row for key, row in current.listed.items() if key not in found.seen],
-        created=found.created,
-        changed=found.changed,
-    )
-    if night.foreign:  # nothing of it counts as found
-        incoming = replace(incoming, same=(), cars=(), refused=())
-        found = _Found(incoming, current)
-    words, new_words = _status_words(incoming.cars, current, policy)
-    warnings = [
+    plan = model.StockPlan(incoming.received, yard_code=incoming.yard_code, warned=incoming.warned)
+    judge = Judge(plan, incoming, current, policy, now)
+    if judge.is_foreign():
+        return plan
+    plan.refused = incoming.refused
+    plan.unreadable = _is_unreadable(incoming, policy)
+    plan.status_map = None if policy.status_map == current.status_map else policy.status_map
+    named, doubts = _find(plan, incoming, current)
+    words, plan.new_words = _status_words(incoming.cars, current, policy)
+    plan.warnings += [
         *_drift(incoming.cars),
         *_notes((car.stock_number, note) for car in incoming.cars for note in car.warnings),
         *words,
-        *found.doubts,
-        *_notes((skip.stock_number, _SKIPPED[skip.reason]._replace(seen=skip.other or "")) for skip in found.skipped),
-        *night.warnings,
+        *doubts,
+        *_notes((skip.stock_number, _SKIPPED[skip.reason]._replace(seen=skip.other or "")) for skip in plan.skipped),
     ]
-    if incoming.received == 0 and not night.listed:
-        warnings.append(
+    judge.removals([row for key, row in current.listed.items() if key not in named])
+    judge.values()
+    if incoming.received == 0 and not plan.listed:
+        plan.warnings.append(
             "the feed is empty and nothing is listed: nothing published yet, or a wrong AccountSecret or AccountNumber;"
             f" jobsync credentials test {current.dealership_id}"
         )
-    return StockPlan(
-        received=incoming.received,
-        unchanged=found.unchanged + night.unchanged,
-        created=found.created,
-        changed=night.changed,
-        restated=found.restated,
-        skipped=found.skipped,
-        refused=incoming.refused,
-        returned=found.returned,
-        retired=found.retired,
-        recognized=found.recognized,
-        missing=night.missing,
-        removed=night.removed,
-        holds=night.holds,
-        spent=night.spent,
-        superseded=night.superseded,
-        lapsed=night.lapsed,
-        listed=night.listed,
-        advertised=night.advertised,
-        blocked=night.blocked,
-        warnings=warnings,
-        yard_code=incoming.yard_code,
-        new_words=new_words,
-        status_map=None if night.foreign or policy.status_map == current.status_map else policy.status_map,
-        held=night.held,
-        why_held=night.reason,
-        foreign=night.foreign,
-        warned=incoming.warned,
-        unreadable=_is_unreadable(incoming, policy),
-    )
+    return plan
 
 
-def _find(incoming: Incoming, current: Current) -> _Found:
-    found = _Found(incoming, current)
+def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> tuple[set[str], list[str]]:
+    """Put what becomes of the items into the plan; returns the keys of the rows that they name, and the doubts."""
+    found = _Found(plan, incoming, current)
     for row in incoming.same:
         found.add_same(row)
     for start in range(0, len(incoming.cars), _ROWS_AT_ONCE):
@@ -246,7 +175,7 @@ def _find(incoming: Incoming, current: Current) -> _Found:
             found.add_car(car, rows.get(car.stock_key))
     found.add_refused()
     found.add_new()
-    return found
+    return found.seen, found.doubts
 
 
 class _Found:
@@ -256,95 +185,72 @@ class _Found:
     Items whose key is new wait until all others are known: each may be a vehicle of ours under a new number.
     """
 
-    def __init__(self, incoming: Incoming, current: Current) -> None:
-        self.created: list[Car] = []
-        self.changed: list[Change] = []
-        self.restated: list[Change] = []
-        self.skipped: list[Skipped] = []
-        self.returned: list[Listed] = []
-        self.retired: list[Listed] = []
-        self.recognized: list[tuple[Listed, bytes]] = []
-        self.unchanged = 0
+    def __init__(self, plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> None:
         self.doubts: list[str] = []
         self.seen = {row.stock_key for row in incoming.same} | {car.stock_key for car in incoming.cars}
-        self._incoming, self._current = incoming, current
+        self._plan, self._incoming, self._current = plan, incoming, current
         self._protects = bool(current.other_stock_keys or current.other_vins)
-        self._new: list[tuple[Car, Listed | None]] = []
+        self._new: list[tuple[model.Car, model.Listed | None]] = []
 
-    def add_same(self, row: Listed) -> None:
-        protection = self._protection(row.stock_number, row.stock_key, row.vin, row) if self._protects else None
-        if row.status == "excluded":
-            protection = protection or Skipped(row.stock_number, "excluded")
-        elif protection is None and row.locally_sold:
-            protection = Skipped(row.stock_number, "locally_sold")
-        if protection:
-            self.skipped.append(protection)
+    def add_same(self, row: model.Listed) -> None:
+        protected = self._protects or row.locally_sold or row.status == EXCLUDED
+        if protected and (skip := self._protection(row, row)):
+            self._plan.skipped.append(skip)
         else:
-            self.unchanged += 1
-        if row.missing_since is not None:
-            self.returned.append(row)
+            self._plan.unchanged += 1
+        self._see(row)
 
-    def add_car(self, car: Car, known: VehicleRow | None) -> None:
+    def add_car(self, car: model.Car, known: model.VehicleRow | None) -> None:
         row = known.listed if known is not None else None
-        protection = self._protection(car.stock_number, car.stock_key, car.vin, row, car)
-        if protection:
-            self.skipped.append(protection)
+        if skip := self._protection(car, row):
+            self._plan.skipped.append(skip)
         elif known is None or row is None:
             self._new.append((car, None))
         elif row.status == "removed" and (row.is_retired or _other_vehicle(row.vin, car.vin)):
             self._new.append((car, row))
-        elif row.locally_sold and not car.says_sold and row.status != "removed":
-            self.skipped.append(Skipped(car.stock_number, "locally_sold"))
         else:
             self._add_known(known, car)
-        if row is not None and row.missing_since is not None and row.status != "removed":
-            self.returned.append(row)
+        self._see(row)
 
     def add_refused(self) -> None:
         """A refused item says that its row is not missing."""
         for key in {stock_key(item.stock_number) for item in self._incoming.refused if item.stock_number} - self.seen:
             self.seen.add(key)
-            row = self._current.listed.get(key)
-            if row is not None and row.missing_since is not None:
-                self.returned.append(row)
+            self._see(self._current.listed.get(key))
+
+    def _see(self, row: model.Listed | None) -> None:
+        if row is not None and row.missing_since is not None and row.status != "removed":
+            self._plan.returned.append(row)
 
     def add_new(self) -> None:
         """Create what is new, or give the row that has its VIN the new number: it is the same vehicle."""
         vins = [vin for car, _ in self._new if (vin := telling_vin(car.vin))]
-        named = self._named(set(vins)) if vins else {}
-        holders: dict[str, list[VehicleRow]] = {}
+        every = (self._incoming.same, self._incoming.cars, self._incoming.refused) if vins else ()
+        wanted = set(vins)
+        named = Counter(item.vin for items in every for item in items if item.vin in wanted)
+        holders: dict[str | None, list[model.VehicleRow]] = {}
         for row in self._current.with_vins(vins) if vins else ():
-            holders.setdefault(row.listed.vin or "", []).append(row)
+            holders.setdefault(row.listed.vin, []).append(row)
         found = [
-            (car, old, self._same_vehicle(car, vin, named, holders.get(vin, [])) if vin else None)
+            (car, old, self._same_vehicle(car, named[car.vin], holders.get(car.vin, [])) if car.vin in wanted else None)
             for car, old in self._new
-            for vin in [telling_vin(car.vin)]
         ]
         kept = {holder.listed.id for _, _, holder in found if holder is not None}
+        created = []
         for car, old, holder in found:
             if old is not None and old.id not in kept:
-                self.retired.append(old)
+                self._plan.retired.append(old)
             if holder is None:
-                self.created.append(car)
+                created.append(car)
             else:
                 self.seen.add(holder.listed.stock_key)
-                self.changed.append(_renumber(holder, car))
+                self._plan.changed.append(_renumber(holder, car))
+        self._plan.created = created
 
-    def _named(self, vins: set[str]) -> Counter[str]:
-        """Count by how many items each of these VINs is named."""
-        return Counter(
-            vin
-            for named in (self._incoming.same, self._incoming.cars, self._incoming.refused)
-            for item in named
-            if (vin := item.vin) in vins and vin
-        )
-
-    def _same_vehicle(
-        self, car: Car, vin: str, named: Mapping[str, int], holders: Sequence[VehicleRow]
-    ) -> VehicleRow | None:
+    def _same_vehicle(self, car: model.Car, named: int, holders: Sequence[model.VehicleRow]) -> model.VehicleRow | None:
         """Return the row that is this vehicle under an earlier number, None if there is none or a doubt."""
-        if named[vin] > 1:
-            doubt = f"is that of {named[vin]} items of the feed"
+        if named > 1:
+            doubt = f"is that of {named} items of the feed"
         elif len(holders) > 1:
             doubt = f"is that of {len(holders)} vehicles here: {', '.join(row.listed.stock_number for row in holders)}"
         elif not holders:
@@ -353,85 +259,70 @@ class _Found:
             return holders[0]
         elif holders[0].listed.stock_key in self.seen:
             doubt = f"is that of {holders[0].listed.stock_number}, which the feed names too"
-        elif not self._is_complete():
+        elif why_incomplete(self._incoming, self._current):
             doubt = f"is that of {holders[0].listed.stock_number}, and the answer may be incomplete"
         else:
             return holders[0]
-        self.doubts.append(f"{car.stock_number}: VIN: {vin} {doubt}; it is a vehicle of its own")
+        self.doubts.append(f"{car.stock_number}: VIN: {car.vin} {doubt}; it is a vehicle of its own")
         return None
 
-    def _is_complete(self) -> bool:
-        current, incoming = self._current, self._incoming
-        same_yard = yard_key(current.yard_code or "") == yard_key(incoming.yard_code or "")
-        return not incoming.warned and (same_yard or not current.synced_before)
-
-    def _protection(
-        self, number: str, key: str, vin: str | None, row: Listed | None, car: Car | None = None
-    ) -> Skipped | None:
-        """Return why the item's row is left alone whatever the item says, None if it is not."""
-        others = self._current
+    def _protection(self, item: model.Car | model.Listed, row: model.Listed | None) -> model.Skipped | None:
+        """Return why a row is left alone, None if it is not; an item that came again as it was is known by its row."""
+        others, car = self._current, item if isinstance(item, model.Car) else None
         if self._protects:
-            other = others.other_stock_keys.get(key) or others.other_vins.get(telling_vin(vin) or "")
+            other = others.other_stock_keys.get(item.stock_key) or others.other_vins.get(telling_vin(item.vin) or "")
             if other is not None:
-                return Skipped(number, "manual_row", other)
+                return model.Skipped(item.stock_number, "manual_row", other)
         if row is None or row.status == "removed":
             return None
-        if row.kept_off or (row.status == "excluded" and (car is None or car.values["status"] == "excluded")):
-            return Skipped(number, "excluded")
+        if row.kept_off or (row.status == EXCLUDED and (car is None or car.values["status"] == EXCLUDED)):
+            return model.Skipped(item.stock_number, EXCLUDED)
+        if row.locally_sold and (car is None or not car.says_sold):
+            return model.Skipped(item.stock_number, "locally_sold")
         return None
 
-    def _add_known(self, known: VehicleRow, car: Car) -> None:
-        row = known.listed
+    def _add_known(self, known: model.VehicleRow, car: model.Car) -> None:
+        plan, row = self._plan, known.listed
         change, held_back = _compare(known, car)
-        is_news = bool(change.changes)
-        if is_news:
-            self.changed.append(change)
-        elif held_back:
-            self.skipped.append(Skipped(car.stock_number, "locked_fields"))
-        else:
-            self.unchanged += 1
-        if is_news:
+        if change.changes:
+            plan.changed.append(change)
             return
-        if car.stock_number != row.stock_number or _is_restated(known, change):
-            self.restated.append(change)
-        elif (
-            not held_back
-            and change.is_whole
-            and not row.locked
-            and is_outdated(row.content_hash, self._incoming.rules_version)
-        ):
-            self.recognized.append((row, car.content_hash))
+        if held_back:
+            plan.skipped.append(model.Skipped(car.stock_number, "locked_fields"))
+        else:
+            plan.unchanged += 1
+        if car.stock_number != row.stock_number or known.values["images"] != change.values["images"]:
+            plan.restated.append(change)
+        elif held_back or row.locked or not change.is_whole:
+            return
+        elif parse.is_outdated(row.content_hash, self._incoming.rules_version):
+            plan.recognized.append(row._replace(content_hash=car.content_hash))
 
 
 def _other_vehicle(ours: str | None, theirs: str | None) -> bool:
     return bool(telling_vin(ours) and telling_vin(theirs) and ours != theirs)
 
 
-def _renumber(known: VehicleRow, car: Car) -> Change:
+def _renumber(known: model.VehicleRow, car: model.Car) -> model.Change:
     """Return the change of a vehicle that has a new stock number; one that was sold or excluded here stays as it is."""
     row = known.listed
     change, _ = _compare(known, car)
     number = {"stock_number": (row.stock_number, car.stock_number)}
     if row.status != "removed" and (row.kept_off or (row.locally_sold and not car.says_sold)):
-        return replace(change, kept=dict(known.values), changes=number, renumbered=True, frozen=True)
-    return replace(change, changes={**number, **change.changes}, renumbered=True)
+        return replace(change, kept=dict(known.values), changes=number, partial=True)
+    return replace(change, changes={**number, **change.changes})
 
 
-def _is_restated(known: VehicleRow, change: Change) -> bool:
-    """Whether the row's values differ from what they are to be, though that is no news."""
-    return bool(known.values["images"] != change.values["images"])
-
-
-def _compare(known: VehicleRow, car: Car) -> tuple[Change, bool]:
+def _compare(known: model.VehicleRow, car: model.Car) -> tuple[model.Change, bool]:
     """Return the change that the item asks for, and whether a lock held something of it back."""
     row, values = known.listed, known.values
     revived = row.status == "removed"
     final: dict[str, Any] = {}
     changes: dict[str, tuple[Any, Any]] = {}
     held_back = False
-    for column in FEED_COLUMNS:
+    for column in model.FEED_COLUMNS:
         # Year, make and model stand before the title; some may be kept, by a lock or for want of a key.
-        old, new = values[column], title_of(final) if column == "title" else car.values[column]
+        old, new = values[column], parse.title_of(final) if column == "title" else car.values[column]
         if column == "status" and revived and row.kept_off:
             new = "excluded"  # the person who excluded it has not included it again
         elif column == "status" and revived and row.locally_sold and not car.says_sold:
@@ -444,15 +335,15 @@ def _compare(known: VehicleRow, car: Car) -> tuple[Change, bool]:
         elif old != new and not (column == "images" and _same_pictures(old, new)):
             changes[column] = (old, new)
         final[column] = new
-    before = watched_of(known.document)
-    for key, new in watched_of(car.document).items():
+    before = parse.watched_of(known.document)
+    for key, new in parse.watched_of(car.document).items():
         if key not in car.missing_keys and not _equal(before[key], new):
             changes[key] = (before[key], new)
     kept = {column: value for column, value in final.items() if value != car.values[column]}
-    return Change(row, car, kept, changes, revived), held_back
+    return model.Change(row, car, kept, changes), held_back
 
 
-def _says_otherwise(row: Listed, car: Car) -> bool:
+def _says_otherwise(row: model.Listed, car: model.Car) -> bool:
     """Only the deposit is unknown: without it too, an item that is in stock is neither sold nor excluded."""
     told = "StockStatus" not in car.missing_keys and "StockStatus" not in car.unreadable
     return told and row.status in ("sold", "excluded") and car.values["status"] != row.status
@@ -489,7 +380,7 @@ def _equal(old: Any, new: Any) -> bool:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _drift(cars: Iterable[Car]) -> list[str]:
+def _drift(cars: Iterable[model.Car]) -> list[str]:
     """Report keys that differ from the documented ones, once for the feed."""
     missing: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
@@ -504,23 +395,23 @@ def _drift(cars: Iterable[Car]) -> list[str]:
     return lines
 
 
-_SKIPPED: Mapping[str, Note] = {
-    "manual_row": Note("StockNumber, VIN", "is a vehicle of your own with this number or VIN; skipped"),
-    "locally_sold": Note("StockStatus", "the vehicle was sold here; skipped"),
-    "locked_fields": Note("StockNumber", "all that changed is locked; skipped"),
-    "excluded": Note("StockStatus", "the vehicle is excluded; skipped"),
+_SKIPPED: Mapping[str, model.Note] = {
+    "manual_row": model.Note("StockNumber, VIN", "is a vehicle of your own with this number or VIN; skipped"),
+    "locally_sold": model.Note("StockStatus", "the vehicle was sold here; skipped"),
+    "locked_fields": model.Note("StockNumber", "all that changed is locked; skipped"),
+    "excluded": model.Note("StockStatus", "the vehicle is excluded; skipped"),
 }
-_LEFT = Note("StockNumber", "the database left the vehicle as it was (a trigger, or the type of a column)")
+_LEFT = model.Note("StockNumber", "the database left the vehicle as it was (a trigger, or the type of a column)")
 
 
-def left_warnings(plan: StockPlan) -> list[str]:
+def left_warnings(numbers: Iterable[str]) -> list[str]:
     """Name each vehicle that the database left as it was."""
-    return _notes((number, _LEFT) for number in plan.left)
+    return _notes((number, _LEFT) for number in numbers)
 
 
-def _notes(notes: Iterable[tuple[str, Note]]) -> list[str]:
+def _notes(notes: Iterable[tuple[str, model.Note]]) -> list[str]:
     """Spell warnings, each with stock number and key; of more than twenty of one kind the number and the first ones."""
-    kinds: dict[tuple[str, str], list[tuple[str, Note]]] = {}
+    kinds: dict[tuple[str, str], list[tuple[str, model.Note]]] = {}
     for number, note in notes:
         kinds.setdefault((note.key, note.reason), []).append((number, note))
     lines: list[str] = []
@@ -538,61 +429,68 @@ _WORDS_MOST = 1_000  # of one dealership, each of so many characters: a feed may
 _WORD_MOST = 100
 
 
-def _status_words(cars: Iterable[Car], current: Current, policy: Policy) -> tuple[list[str], list[str]]:
+def _status_words(
+    cars: Iterable[model.Car], current: model.Current, policy: model.Policy
+) -> tuple[list[str], list[str]]:
     """Return a warning for each word of StockStatus that this dealership never had before, and the words."""
     known = KNOWN_WORDS | current.status_words | policy.status_map.keys()
-    found: dict[str, tuple[str, Note]] = {}
+    found: dict[str, tuple[str, model.Note]] = {}
     for car in cars:
         shown = car.values["stock_status"]
-        if shown is None or (word := status_word(shown)[:_WORD_MOST]) in known or word in found:
+        if shown is None or (word := parse.status_word(shown)[:_WORD_MOST]) in known or word in found:
             continue
         status = "sold" if car.says_sold else "active unless a deposit is taken"
         reason = f"was never seen here before; it counts as {status} (jobsync settings set easycar_status_map …)"
-        found[word] = (car.stock_number, Note("StockStatus", reason, repr(shown[:_WORD_MOST])))
+        found[word] = (car.stock_number, model.Note("StockStatus", reason, repr(shown[:_WORD_MOST])))
     room = max(0, _WORDS_MOST - len(current.status_words))
     return _notes(found.values()), list(found)[:room]
 
 
-def _is_unreadable(incoming: Incoming, policy: Policy) -> bool:
+def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
     """Whether so many items have a value in one key that cannot be read that somebody has to look."""
     keys = Counter(key for car in incoming.cars for key in car.unreadable)
     most = max(keys.values(), default=0)
     return most > policy.limit_floor and most * 100 > incoming.received * policy.limit_percent
 
 
-def show_plan(plan: StockPlan) -> list[dict[str, Any]]:
+def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
-    shown: list[dict[str, Any]] = []
-
-    def add(number: str | None, action: str, changes: Mapping[str, tuple[Any, Any]] | None, reason: str | None) -> None:
-        entry: dict[str, Any] = {
+    nothing: Mapping[str, tuple[Any, Any]] = {}
+    entries: list[tuple[str | None, str, Mapping[str, tuple[Any, Any]], str | None]] = [
+        *(
+            (
+                car.stock_number,
+                "create",
+                {name: (None, new) for name, new in car.values.items() if new not in (None, [])},
+                None,
+            )
+            for car in plan.created
+        ),
+        *((each.car.stock_number, "revive" if each.revived else "update", each.changes, None) for each in plan.changed),
+        *((row.stock_number, "remove", {"status": (row.status, "removed")}, None) for row in plan.removed),
+        *(
+            (number, "hold", hold.changes.get(number, nothing), hold.why)
+            for hold in plan.holds
+            for number in hold.stock_numbers
+        ),
+        *(
+            (item.stock_number, "refuse", nothing, f"{item.code}: item {item.position} {item.reason}")
+            for item in plan.refused
+        ),
+        *((skip.stock_number, "skip", nothing, skip.reason) for skip in plan.skipped),
+    ]
+    return [
+        {
             "stock_number": number,
             "action": action,
-            "changes": {name: [show(old), show(new)] for name, (old, new) in (changes or {}).items()},
+            "changes": {name: [_show(old), _show(new)] for name, (old, new) in changes.items()},
+            **({"reason": reason} if reason else {}),
         }
-        if reason:
-            entry["reason"] = reason
-        shown.append(entry)
-
-    for car in plan.created:
-        values = {name: (None, value) for name, value in car.values.items() if value not in (None, [])}
-        add(car.stock_number, "create", values, None)
-    for change in plan.changed:
-        add(change.car.stock_number, "revive" if change.revived else "update", change.changes, None)
-    for row in plan.removed:
-        add(row.stock_number, "remove", {"status": (row.status, "removed")}, None)
-    for hold in plan.holds:
-        for number in hold.stock_numbers:
-            add(number, "hold", hold.changes.get(number), why_held(hold))
-    for item in plan.refused:
-        add(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
-    for skip in plan.skipped:
-        add(skip.stock_number, "skip", None, skip.reason)
-    return shown
+        for number, action, changes, reason in entries
+    ]
 
 
-def show(value: Any) -> Any:
-    """Return a value as JSON shows it: decimals as plain text, all else as it is."""
+def _show(value: Any) -> Any:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
@@ -600,8 +498,4 @@ def spell(value: Any) -> str | None:
     """Return a value as vehicle_changes keeps it: text, decimals in plain form, lists as JSON."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False, default=str)
+    return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)

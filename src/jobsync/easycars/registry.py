@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, text, true, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 
-from jobsync.cron import Rule, resolve
+from jobsync.cron import Rule
 from jobsync.db.audit import actor, write_audit
 from jobsync.db.engine import driver
 from jobsync.db.statements import read_now, rows_of, upsert
@@ -19,16 +34,25 @@ from jobsync.db.tables import (
     easycar_credentials,
     easycar_sync_logs,
     holds,
+    job_runs,
     refused_items,
     sync_schedule,
     vehicle_changes,
     vehicles,
 )
 from jobsync.easycars import store
-from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable, Place, bound_to, places_of
+from jobsync.easycars.credentials import (
+    Cipher,
+    Credentials,
+    CredentialsUnreadable,
+    Place,
+    bound_to,
+    places_of,
+    sealed_at,
+)
 from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
-from jobsync.easycars.schedule import coming_slot
+from jobsync.easycars.schedule import Dealership
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import misread, parse_when
@@ -77,23 +101,26 @@ def change_dealership(connection: Connection, dealership_id: int, changes: Mappi
     write_audit(connection, "dealership.set", str(dealership_id), told)
 
 
+_logs = easycar_sync_logs.c
 _LAST_SYNC = (
     select(
-        easycar_sync_logs.c.status,
-        easycar_sync_logs.c.synced_at,
-        case(
-            (
-                func.jsonb_typeof(easycar_sync_logs.c.warnings) == "array",
-                func.jsonb_array_length(easycar_sync_logs.c.warnings),
-            ),
-            else_=0,
-        ).label("warnings"),
+        _logs.status,
+        _logs.synced_at,
+        case((func.jsonb_typeof(_logs.warnings) == "array", func.jsonb_array_length(_logs.warnings)), else_=0).label(
+            "warnings"
+        ),
     )
-    .where(easycar_sync_logs.c.dealership_id == dealerships.c.id, easycar_sync_logs.c.sync_type == "stock")
-    .order_by(easycar_sync_logs.c.synced_at.desc(), easycar_sync_logs.c.id.desc())
+    .where(_logs.dealership_id == dealerships.c.id, _logs.sync_type == "stock")
+    .order_by(_logs.synced_at.desc(), _logs.id.desc())
     .limit(1)
     .lateral("last_sync")
 )
+
+
+def _number_of(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    return select(func.count()).where(*conditions).scalar_subquery()
+
+
 _OVERVIEW = (
     select(
         dealerships.c.id,
@@ -117,14 +144,10 @@ _OVERVIEW = (
         func.coalesce(sync_schedule.c.attempt, 0).label("attempt"),
         sync_schedule.c.next_at,
         sync_schedule.c.retry_at,
-        select(func.count())
-        .where(vehicles.c.dealership_id == dealerships.c.id, vehicles.c.status.not_in(("removed", "excluded")))
-        .scalar_subquery()
-        .label("vehicles"),
-        select(func.count())
-        .where(holds.c.dealership_id == dealerships.c.id, holds.c.status == "pending")
-        .scalar_subquery()
-        .label("held"),
+        _number_of(
+            vehicles.c.dealership_id == dealerships.c.id, vehicles.c.status.not_in(("removed", "excluded"))
+        ).label("vehicles"),
+        _number_of(holds.c.dealership_id == dealerships.c.id, holds.c.status == "pending").label("held"),
     )
     .select_from(dealerships)
     .outerjoin(dealership_settings, dealership_settings.c.dealership_id == dealerships.c.id)
@@ -137,56 +160,40 @@ _OVERVIEW = (
 
 def list_dealerships(connection: Connection) -> Rows:
     """Return every dealership with its switches, credentials (never the secrets), last sync and stock."""
-    return _overview(connection)
+    return [row for row, _ in _overview(connection)]
 
 
 def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any]:
     """Return one dealership as `list_dealerships` does, with its last ten syncs."""
     require_dealership(connection, dealership_id)
-    [row] = _overview(connection, dealership_id)
-    logs = easycar_sync_logs.c
+    [(row, _)] = _overview(connection, dealership_id)
+    told = (_logs.run_id, _logs.status, _logs.synced_at, _logs.duration_ms, _logs.items_processed)
+    counts = (easycar_sync_logs.c[name] for name in store.COUNT_NAMES)
     row["syncs"] = rows_of(
         connection,
-        select(
-            logs.run_id,
-            logs.status,
-            logs.synced_at,
-            logs.duration_ms,
-            logs.items_processed,
-            logs.created,
-            logs.updated,
-            logs.unchanged,
-            logs.revived,
-            logs.refused,
-            logs.skipped,
-            logs.removed,
-            logs.held,
-            logs.removals_blocked,
-            logs.error_messages,
-            logs.warnings,
-        )
-        .where(logs.dealership_id == dealership_id, logs.sync_type == "stock")
-        .order_by(logs.synced_at.desc(), logs.id.desc())
+        select(*told, *counts, _logs.removals_blocked, _logs.error_messages, _logs.warnings)
+        .where(_logs.dealership_id == dealership_id, _logs.sync_type == "stock")
+        .order_by(_logs.synced_at.desc(), _logs.id.desc())
         .limit(10),
     )
     return row
 
 
-def _overview(connection: Connection, dealership_id: int | None = None) -> list[dict[str, Any]]:
+def _overview(connection: Connection, dealership_id: int | None = None) -> list[tuple[dict[str, Any], Dealership]]:
     """
-    Return all dealerships or one; a changed cron or zone shows the slot that the next tick will compute from it, and
-    `unreadable` what of both is asked for in vain.
+    Return all dealerships or one, each with its schedule; a changed cron or zone shows the slot that the next tick will
+    compute from it, and `unreadable` what of both is asked for in vain.
     """
     wanted = _OVERVIEW if dealership_id is None else _OVERVIEW.where(dealerships.c.id == dealership_id)
-    rows = rows_of(connection, wanted)
     now = read_now(connection)
-    schedules = {found.dealership_id: found for found in store.read_schedules(driver(connection))}
+    schedules = {found.id: found for found in store.read_dealerships(driver(connection))}
+    rows = rows_of(connection, wanted)
     for row in rows:
-        schedule = schedules[row["id"]]
-        rule, row["next_at"] = coming_slot(schedule, now)
-        row["retry_at"] = row["retry_at"] if schedule.was_computed_by(rule) else None
-        row["unreadable"] = list(rule.unreadable)
-    return rows
+        found = schedules[row["id"]]
+        row["next_at"] = found.slot(now)
+        row["retry_at"] = row["retry_at"] if found.keeps_rule else None
+        row["unreadable"] = list(found.rule.unreadable)
+    return [(row, schedules[row["id"]]) for row in rows]
 
 
 # --- credentials -----------------------------------------------------------------------------------------------------
@@ -202,7 +209,9 @@ def require_key_of_others(connection: Connection, dealership_id: int, cipher: Ci
     """
     _lock_credentials(connection)
     others = [row for row in _read_secrets(connection) if row[0] != dealership_id]
-    if others and not any(_opened(cipher, number, stored) for number, *stored in others):
+    if others and not any(
+        cipher.opens(text, place) for number, *sealed in others for place, text in sealed_at(number, sealed)
+    ):
         raise ConfigurationProblem(
             f"nothing was stored: JOBSYNC_ENCRYPTION_KEY decrypts none of the other dealerships' credentials"
             f" ({len(others)}); perhaps it is that from before a rotation. Use the key that they were stored with, or"
@@ -214,28 +223,16 @@ def require_key_of_others(connection: Connection, dealership_id: int, cipher: Ci
 def set_credentials(connection: Connection, dealership_id: int, credentials: Credentials, cipher: Cipher) -> None:
     """Store credentials in place of whatever was there; an omitted yard code clears the old one."""
     require_dealership(connection, dealership_id)
+    table = easycar_credentials.c
+    told = {table.environment: credentials.environment, table.yard_code: credentials.yard_code}
     sealed = {
-        easycar_credentials.c[place.column]: cipher.encrypt(getattr(credentials, place.field), place)
+        table[place.column]: cipher.encrypt(getattr(credentials, place.field), place)
         for place in places_of(dealership_id)
     }
-    connection.execute(
-        upsert(
-            easycar_credentials.c.dealership_id,
-            {
-                easycar_credentials.c.dealership_id: dealership_id,
-                **sealed,
-                easycar_credentials.c.environment: credentials.environment,
-                easycar_credentials.c.yard_code: credentials.yard_code,
-                easycar_credentials.c.is_active: True,
-            },
-        )
-    )
-    write_audit(
-        connection,
-        "credentials.set",
-        str(dealership_id),
-        {"environment": credentials.environment, "yard_code": credentials.yard_code},
-    )
+    values = {table.dealership_id: dealership_id, **sealed, **told, table.is_active: True}
+    connection.execute(upsert(table.dealership_id, values))
+    details = {column.name: value for column, value in told.items()}
+    write_audit(connection, "credentials.set", str(dealership_id), details)
 
 
 def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
@@ -275,9 +272,8 @@ def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> 
 def delete_credentials(connection: Connection, dealership_id: int) -> bool:
     """Delete the credentials; False if there were none."""
     require_dealership(connection, dealership_id)
-    gone = connection.execute(
-        delete(easycar_credentials).where(easycar_credentials.c.dealership_id == dealership_id)
-    ).rowcount
+    this = easycar_credentials.c.dealership_id == dealership_id
+    gone = connection.execute(delete(easycar_credentials).where(this)).rowcount
     if gone:
         write_audit(connection, "credentials.delete", str(dealership_id))
     return bool(gone)
@@ -357,17 +353,9 @@ def decide_hold(connection: Connection, hold_id: int, decision: str) -> dict[str
     if before is None:
         over = " and done with" if shown["applied_at"] and shown["status"] != "superseded" else ""
         raise UsageProblem(f"hold {hold_id} is {shown['status']}{over}; jobsync holds list --all")
-    write_audit(
-        connection,
-        f"holds.{'approve' if decision == 'approved' else 'reject'}",
-        str(hold_id),
-        {
-            "dealership_id": shown["dealership_id"],
-            "kind": shown["kind"],
-            "vehicles": len(shown["stock_numbers"]),
-            "was": before,
-        },
-    )
+    told = {"dealership_id": shown["dealership_id"], "kind": shown["kind"], "vehicles": len(shown["stock_numbers"])}
+    action = "approve" if decision == "approved" else "reject"
+    write_audit(connection, f"holds.{action}", str(hold_id), {**told, "was": before})
     return shown
 
 
@@ -382,70 +370,56 @@ def list_changes(connection: Connection, dealership_id: int, stock_number: str |
         key = stock_key(stock_number)
         retired = vehicles.c.stock_key.startswith(f"{key}~", autoescape=True)
         wanted = and_(wanted, or_(vehicles.c.stock_key == key, retired))
-    return rows_of(
-        connection,
-        select(
-            vehicle_changes.c.changed_at,
-            vehicles.c.stock_number,
-            vehicles.c.title,
-            vehicle_changes.c.field,
-            vehicle_changes.c.old,
-            vehicle_changes.c.new,
-            vehicle_changes.c.run_id,
-        )
-        .join_from(vehicle_changes, vehicles, vehicles.c.id == vehicle_changes.c.vehicle_id)
-        .where(wanted)
-        .order_by(vehicle_changes.c.changed_at.desc(), vehicle_changes.c.id.desc())
-        .limit(limit),
-    )
-
-
-def list_refused(connection: Connection, dealership_id: int | None, *, limit: int) -> Rows:
-    """Return the latest refused items, newest first."""
-    if dealership_id is not None:
-        require_dealership(connection, dealership_id)
-    return rows_of(
-        connection,
-        select(
-            refused_items.c.id,
-            refused_items.c.dealership_id,
-            dealerships.c.name,
-            refused_items.c.run_id,
-            refused_items.c.created_at,
-            refused_items.c.position,
-            refused_items.c.stock_number,
-            refused_items.c.reason_code,
-            refused_items.c.reason,
-            refused_items.c.raw,
-        )
-        .join_from(refused_items, dealerships, dealerships.c.id == refused_items.c.dealership_id)
-        .where(true() if dealership_id is None else refused_items.c.dealership_id == dealership_id)
-        .order_by(refused_items.c.id.desc())
-        .limit(limit),
-    )
+    told = (_changes.changed_at, vehicles.c.stock_number, vehicles.c.title, *_CHANGE, _changes.run_id)
+    return _read_changes(connection, told, wanted, limit=limit)
 
 
 def list_all_changes(
     connection: Connection, *, run_id: Any, since: datetime | None, dealership_id: int | None, limit: int
 ) -> Rows:
     """Return what changed of whichever dealership, newest first; a run's changes, or those since an instant."""
+    wanted: list[ColumnElement[bool]] = []
     if dealership_id is not None:
         require_dealership(connection, dealership_id)
-    return _rows(
+        wanted.append(vehicles.c.dealership_id == dealership_id)
+    if since is not None:
+        wanted.append(_changes.changed_at >= since)
+    if run_id is not None:  # the table is ordered by time, and what lies outside the run is not read
+        began, ended = (
+            select(instant).where(job_runs.c.id == run_id).scalar_subquery()
+            for instant in (job_runs.c.started_at, func.coalesce(job_runs.c.finished_at, func.now()))
+        )
+        wanted += [_changes.run_id == run_id, _changes.changed_at.between(began, ended)]
+    told = (dealerships.c.id.label("dealership_id"), dealerships.c.name, vehicles.c.stock_number, *_CHANGE)
+    return _read_changes(connection, (*told, _changes.changed_at, _changes.run_id), *wanted, limit=limit)
+
+
+_changes = vehicle_changes.c
+_CHANGE = (_changes.field, _changes.old, _changes.new)
+
+
+def _read_changes(
+    connection: Connection, told: Sequence[ColumnElement[Any]], *wanted: ColumnElement[bool], limit: int
+) -> Rows:
+    of_vehicle = vehicle_changes.join(vehicles, vehicles.c.id == _changes.vehicle_id)
+    of_dealership = of_vehicle.join(dealerships, dealerships.c.id == vehicles.c.dealership_id)
+    found = select(*told).select_from(of_dealership).where(*wanted)
+    return rows_of(connection, found.order_by(_changes.changed_at.desc(), _changes.id.desc()).limit(limit))
+
+
+def list_refused(connection: Connection, dealership_id: int | None, *, limit: int) -> Rows:
+    """Return the latest refused items, newest first."""
+    if dealership_id is not None:
+        require_dealership(connection, dealership_id)
+    found, of_which = refused_items.c, (refused_items.c.id, refused_items.c.dealership_id, dealerships.c.name)
+    why = (found.stock_number, found.reason_code, found.reason, found.raw)
+    return rows_of(
         connection,
-        "SELECT v.dealership_id, d.name, v.stock_number, c.field, c.old, c.new, c.changed_at, c.run_id"
-        " FROM vehicle_changes c JOIN vehicles v ON v.id = c.vehicle_id JOIN dealerships d ON d.id = v.dealership_id"
-        " WHERE (CAST(:run AS uuid) IS NULL OR (c.run_id = :run"
-        # the table is ordered by time, and what lies outside the run is not read
-        "  AND c.changed_at >= (SELECT started_at FROM job_runs WHERE id = :run)"
-        "  AND c.changed_at <= (SELECT coalesce(finished_at, now()) FROM job_runs WHERE id = :run)))"
-        " AND (CAST(:since AS timestamptz) IS NULL OR c.changed_at >= :since)"
-        " AND (CAST(:id AS bigint) IS NULL OR v.dealership_id = :id)"
-        " ORDER BY c.changed_at DESC, c.id DESC LIMIT :limit",
-        run=run_id,
-        since=since,
-        id=dealership_id,
-        limit=limit,
+        select(*of_which, found.run_id, found.created_at, found.position, *why)
+        .join_from(refused_items, dealerships, dealerships.c.id == found.dealership_id)
+        .where(true() if dealership_id is None else found.dealership_id == dealership_id)
+        .order_by(found.id.desc())
+        .limit(limit),
     )
 
 
@@ -459,13 +433,9 @@ def exclude_vehicle(
         UsageProblem: no such vehicle.
     """
     row = _require_vehicle(connection, dealership_id, stock_number)
-    connection.execute(
-        text(
-            "UPDATE vehicles SET status = 'excluded', excluded_by = 'person', missing_since = NULL, removed_at = NULL,"
-            " updated_at = now() WHERE id = :id"
-        ),
-        {"id": row["id"]},
-    )
+    values = {vehicles.c.status: "excluded", vehicles.c.excluded_by: "person"}
+    gone = {vehicles.c.missing_since: None, vehicles.c.removed_at: None}
+    _change_vehicle(connection, row, {**values, **gone})
     return _tell_exclusion(connection, dealership_id, row, ["excluded"], action="exclude", reason=reason)
 
 
@@ -487,40 +457,34 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
             else f"is not excluded, its status is {row['status']}"
         )
         raise UsageProblem(f"vehicle {row['stock_number']} of dealership {dealership_id} {why}")
-    before: str | None = connection.scalar(
-        text(
-            "SELECT old FROM vehicle_changes WHERE vehicle_id = :id AND field = 'status' AND new = 'excluded'"
-            " AND old <> 'excluded' ORDER BY id DESC LIMIT 1"
-        ),
-        {"id": row["id"]},
-    )
+    field_is_excluded = and_(_changes.field == "status", _changes.new == "excluded", _changes.old != "excluded")
+    last = select(_changes.old).where(_changes.vehicle_id == row["id"], field_is_excluded).order_by(_changes.id.desc())
+    before: str | None = connection.scalar(last.limit(1))
     steps = [before] if before in ("active", "deposit", "sold") else []
     if not steps or row["missing_since"] is not None:
         steps.append("removed")
-    connection.execute(
-        text(
-            "UPDATE vehicles SET status = :status, excluded_by = NULL, content_hash = NULL,"
-            " removed_at = CASE WHEN :status = 'removed' THEN now() END, updated_at = now() WHERE id = :id"
-        ),
-        {"id": row["id"], "status": steps[-1]},
-    )
+    values = {vehicles.c.status: steps[-1], vehicles.c.excluded_by: None, vehicles.c.content_hash: None}
+    removed_at = {vehicles.c.removed_at: func.now() if steps[-1] == "removed" else None}
+    _change_vehicle(connection, row, {**values, **removed_at})
     return _tell_exclusion(connection, dealership_id, row, steps, action="include", reason=None)
 
 
-def _require_vehicle(connection: Connection, dealership_id: int, stock_number: str) -> dict[str, Any]:
+def _require_vehicle(
+    connection: Connection, dealership_id: int, stock_number: str, *, for_update: bool = True
+) -> dict[str, Any]:
+    """Return a row of ours, under any spelling of its number; `for_update` keeps other writers out."""
     require_dealership(connection, dealership_id)
-    wanted = (
-        vehicles.c.id,
-        vehicles.c.stock_number,
-        vehicles.c.title,
-        vehicles.c.status,
-        vehicles.c.excluded_by,
-        vehicles.c.missing_since,
-    )
-    rows = rows_of(connection, select(*wanted).where(_is_vehicle(dealership_id, stock_number)).with_for_update())
+    this = vehicles.c.dealership_id == dealership_id, vehicles.c.stock_key == stock_key(stock_number)
+    ours = select(vehicles).where(*this, vehicles.c.data_source == "easycars")
+    rows = rows_of(connection, ours.with_for_update() if for_update else ours)
     if not rows:
         raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
     return rows[0]
+
+
+def _change_vehicle(connection: Connection, row: Mapping[str, Any], values: Mapping[Column[Any], Any]) -> None:
+    changed = {**values, vehicles.c.updated_at: func.now()}
+    connection.execute(update(vehicles).where(vehicles.c.id == row["id"]).values(changed))
 
 
 def _tell_exclusion(
@@ -536,79 +500,49 @@ def _tell_exclusion(
     old = row["status"]
     for new in steps:
         if new != old:
-            connection.execute(
-                text("INSERT INTO vehicle_changes (vehicle_id, field, old, new) VALUES (:id, 'status', :old, :new)"),
-                {"id": row["id"], "old": old, "new": new},
-            )
+            change = {_changes.vehicle_id: row["id"], _changes.field: "status", _changes.old: old, _changes.new: new}
+            connection.execute(insert(vehicle_changes).values(change))
         old = new
     told = {"was": row["status"], "status": old, "reason": reason}
     write_audit(connection, f"stock.{action}", f"{dealership_id}/{row['stock_number']}", told)
     return {"dealership_id": dealership_id, "stock_number": row["stock_number"], "title": row["title"], **told}
 
 
-def lock_fields(connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str]) -> list[str]:
-    """
-    Keep fields of one vehicle as they are, whatever the feed says; returns all locked fields of it.
-
-    Raises:
-        UsageProblem: no such vehicle, or no such field.
-    """
-    return _change_locks(connection, dealership_id, stock_number, fields, lock=True)
-
-
-def unlock_fields(connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str]) -> list[str]:
-    """Give fields back to the feed; the next sync brings its values. Raises as `lock_fields` does."""
-    return _change_locks(connection, dealership_id, stock_number, fields, lock=False)
-
-
-def read_locks(connection: Connection, dealership_id: int, stock_number: str, *, for_update: bool = False) -> list[str]:
+def read_locks(connection: Connection, dealership_id: int, stock_number: str) -> list[str]:
     """
     Return the locked fields of one vehicle.
 
     Raises:
         UsageProblem: no such vehicle.
     """
-    require_dealership(connection, dealership_id)
-    wanted = select(vehicles.c.locked_fields).where(_is_vehicle(dealership_id, stock_number))
-    locked: list[str] | None = connection.scalar(wanted.with_for_update() if for_update else wanted)
-    if locked is None:
-        raise UsageProblem(f"dealership {dealership_id} has no vehicle {stock_number} from EasyCars")
-    return sorted(locked)
-
-
-def _is_vehicle(dealership_id: int, stock_number: str) -> ColumnElement[bool]:
-    """Find a row of ours under any spelling of its number."""
-    return and_(
-        vehicles.c.dealership_id == dealership_id,
-        vehicles.c.stock_key == stock_key(stock_number),
-        vehicles.c.data_source == "easycars",
-    )
+    return sorted(_require_vehicle(connection, dealership_id, stock_number, for_update=False)["locked_fields"])
 
 
 def _change_locks(
     connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
 ) -> list[str]:
+    """
+    Keep fields of one vehicle as they are, whatever the feed says, or give them back; returns all locked fields of it.
+
+    Raises:
+        UsageProblem: no such vehicle, or no such field.
+    """
     unknown = [field for field in fields if field not in FEED_COLUMNS]
     if unknown or not fields:
         what = f"no field {', '.join(unknown)}" if unknown else "no field was named"
         raise UsageProblem(f"{what}; the fields are {', '.join(FEED_COLUMNS)}")
-    before = set(read_locks(connection, dealership_id, stock_number, for_update=True))
+    row = _require_vehicle(connection, dealership_id, stock_number)
+    before = set(row["locked_fields"])
     after = sorted(before | set(fields) if lock else before - set(fields))
-    connection.execute(
-        update(vehicles)
-        .where(_is_vehicle(dealership_id, stock_number))
-        .values(
-            {
-                vehicles.c.locked_fields: after,
-                # Without a fingerprint the next sync compares the row in full: a field given back gets its value.
-                vehicles.c.content_hash: None,
-                vehicles.c.updated_at: func.now(),
-            }
-        )
-    )
+    # Without a fingerprint the next sync compares the row in full: a field given back gets its value.
+    _change_vehicle(connection, row, {vehicles.c.locked_fields: after, vehicles.c.content_hash: None})
     action = "stock.lock" if lock else "stock.unlock"
     write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
     return after
+
+
+lock_fields = partial(_change_locks, lock=True)
+unlock_fields = partial(_change_locks, lock=False)
 
 
 # --- schedule and pause ----------------------------------------------------------------------------------------------
@@ -629,8 +563,9 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
 
 def zone_of(connection: Connection, dealership_id: int) -> str:
     """Return the time zone in force."""
-    [found] = [row for row in store.read_schedules(driver(connection)) if row.dealership_id == dealership_id]
-    return resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone).timezone
+    return next(
+        found for found in store.read_dealerships(driver(connection)) if found.id == dealership_id
+    ).rule.timezone
 
 
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:
@@ -673,39 +608,26 @@ def set_cron(connection: Connection, dealership_id: int, cron: str | None) -> No
     _own_settings(connection, dealership_id, "dealership.schedule", sync_cron=cron)
 
 
-def list_schedules(connection: Connection, now: datetime) -> Rows:
+def list_schedules(connection: Connection) -> Rows:
     """Return for every dealership what its schedule is, when it is due next, and why it may not run."""
-    states = {found.id: found for found in store.read_dealerships(driver(connection))}
-    rows = {row["id"]: row for row in list_dealerships(connection)}
-    shown = []
-    for found in store.read_schedules(driver(connection)):
-        rule, next_at = coming_slot(found, now)
-        row, state = rows[found.dealership_id], states[found.dealership_id]
-        shown.append(
-            {
-                "dealership_id": found.dealership_id,
-                "name": row["name"],
-                "cron": rule.cron,
-                "cron_from": _origin(rule, found.wanted.cron, own=row["sync_cron"], common="easycar_sync_cron"),
-                "timezone": rule.timezone,
-                "timezone_from": _origin(
-                    rule, found.wanted.timezone, own=row["timezone"], common="easycar_sync_timezone"
-                ),
-                "next_at": next_at.astimezone(ZoneInfo(rule.timezone)),
-                "retry_at": row["retry_at"],
-                "attempt": row["attempt"],
-                "last_success_at": row["last_success_at"],
-                "not_eligible": state.why_not,
-                "paused": row["paused"],
-                "paused_until": row["paused_until"],
-                "paused_reason": row["paused_reason"],
-                "unreadable": row["unreadable"],
-            }
-        )
-    return shown
+    return [
+        {
+            "dealership_id": found.id,
+            "name": found.name,
+            "cron": found.rule.cron,
+            "cron_from": _origin(found.rule, found.wanted.cron, row["sync_cron"], "easycar_sync_cron"),
+            "timezone": found.rule.timezone,
+            "timezone_from": _origin(found.rule, found.wanted.timezone, row["timezone"], "easycar_sync_timezone"),
+            "next_at": row["next_at"].astimezone(ZoneInfo(found.rule.timezone)),
+            **{name: row[name] for name in ("retry_at", "attempt", "last_success_at")},
+            "not_eligible": found.why_not,
+            **{name: row[name] for name in ("paused", "paused_until", "paused_reason", "unreadable")},
+        }
+        for row, found in _overview(connection)
+    ]
 
 
-def _origin(rule: Rule, wanted: str, *, own: str | None, common: str) -> str:
+def _origin(rule: Rule, wanted: str, own: str | None, common: str) -> str:
     if wanted in rule.unreadable:
         return "fallback"
     return "dealership" if own and own.strip() else common
@@ -725,11 +647,6 @@ def _read_secrets(connection: Connection) -> Sequence[Any]:
     return connection.execute(select(table.c.dealership_id, *secrets).order_by(table.c.dealership_id)).all()
 
 
-def _opened(cipher: Cipher, dealership_id: int, stored: Sequence[str]) -> bool:
-    places = places_of(dealership_id, stored)
-    return any(cipher.opens(value, place) for place, value in zip(places, stored, strict=True))
-
-
 def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) -> int:
     """
     Encrypt every stored credential with the current key, all or nothing; returns how many.
@@ -745,12 +662,10 @@ def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) ->
     unreadable = []
     for dealership_id, *stored in rows:
         try:
-            values = {
-                table.c[own.column]: cipher.encrypt(cipher.decrypt(value, place), own if bound else None)
-                for own, place, value in zip(
-                    places_of(dealership_id), places_of(dealership_id, stored), stored, strict=True
-                )
-            }
+            values = {}
+            for place, sealed in sealed_at(dealership_id, stored):
+                own = Place(dealership_id, place.field) if bound else None
+                values[table.c[place.column]] = cipher.encrypt(cipher.decrypt(sealed, place), own)
         except CredentialsUnreadable as problem:
             unreadable.append((dealership_id, problem))
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
 
 from jobsync.cron import Rule, Wanted, next_slot, resolve
 
@@ -12,51 +13,61 @@ _RETRY_LEAST = timedelta(minutes=1)
 RETRY_MOST = timedelta(days=1)  # what easycar_retry_minutes allows; a later retry was set by a wrong clock
 
 
+_next_slot = lru_cache(maxsize=1024)(next_slot)  # dealerships mostly share a rule, and are asked for at one instant
+
+
 @dataclass(frozen=True)
-class Schedule:
+class Dealership:
     """
-    What a dealership wants and what its row of sync_schedule says.
+    A dealership as the view dealership_schedules has it: who takes part, what it wants, what its schedule says.
 
     Args:
+        why_not: why a run without named dealerships leaves it out: no_credentials, auto_sync_off or paused.
+        due: `slot` or `retry` if its time has come, else None: also where the slot is to be computed first.
+        cron, timezone: what its slot was computed from; `seen` the texts that this came from.
+        slot_started_at, retry_at: a scheduled attempt changes one of them.
         clock_ahead: some of it was written while the clock was ahead.
         attempted_ahead: its last attempt, too, by more than a day.
     """
 
-    dealership_id: int
     wanted: Wanted
+    id: int
+    name: str
+    environment: str | None
+    why_not: str | None
+    due: str | None
+    attempt: int
     cron: str | None
     timezone: str | None
     seen: str | None
     next_at: datetime | None
     slot_started_at: datetime | None
-    clock_ahead: bool = False
-    attempted_ahead: bool = False
+    retry_at: datetime | None
+    clock_ahead: bool
+    attempted_ahead: bool
+
+    @cached_property
+    def rule(self) -> Rule:
+        """The rule in force."""
+        return resolve(self.wanted, last_cron=self.cron, last_timezone=self.timezone)
 
     @property
-    def changed(self) -> bool:
-        """Whether the next tick looks at it anew: other texts, or no tick has met it yet."""
-        return self.seen != self.wanted.seen or self.next_at is None
+    def keeps_rule(self) -> bool:
+        """Whether slot and retries come from the rule in force; another rule ends them, other texts for it do not."""
+        return (self.rule.cron, self.rule.timezone) == (self.cron, self.timezone)
 
-    def was_computed_by(self, rule: Rule) -> bool:
-        """Whether slot and retries come from this rule; another one ends them, other texts for the same one do not."""
-        return (rule.cron, rule.timezone) == (self.cron, self.timezone)
+    def slot(self, now: datetime) -> datetime:
+        """
+        Return the slot that the next tick goes by, also where it has yet to compute it.
 
-
-def coming_slot(found: Schedule, now: datetime) -> tuple[Rule, datetime]:
-    """
-    Return the rule in force and the slot that the next tick goes by, also where it has yet to compute it.
-
-    A slot later than the rule's next one was computed while the clock was ahead, and does not count. An attempt made
-    then brought in what is older than it says: the slot is now.
-    """
-    rule = resolve(found.wanted, last_cron=found.cron, last_timezone=found.timezone)
-    if found.attempted_ahead:
-        return rule, now
-    if found.next_at is None or (found.changed and not found.was_computed_by(rule)):
-        return rule, first_slot(rule.cron, rule.timezone, now, started_at=found.slot_started_at)
-    if found.next_at <= now:
-        return rule, found.next_at
-    return rule, min(found.next_at, next_slot(rule.cron, rule.timezone, now))
+        A slot later than the rule's next one was computed while the clock was ahead, and does not count. An attempt
+        made then brought in what is older than it says: the slot is now.
+        """
+        if self.attempted_ahead:
+            return now
+        if self.next_at is None or (self.seen != self.wanted.seen and not self.keeps_rule):
+            return first_slot(self.rule.cron, self.rule.timezone, now, started_at=self.slot_started_at)
+        return min(self.next_at, _next_slot(self.rule.cron, self.rule.timezone, now))
 
 
 def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime | None) -> datetime:
@@ -73,7 +84,7 @@ def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime 
     """
     minute = now.replace(second=0, microsecond=0)
     begun = started_at is not None and started_at >= minute
-    return next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
+    return _next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
 
 
 def next_retry(

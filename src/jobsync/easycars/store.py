@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -19,25 +20,13 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from jobsync.cron import Rule, Wanted, next_slot
+from jobsync.cron import Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
+from jobsync.easycars import model
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
-from jobsync.easycars.model import (
-    FEED_COLUMNS,
-    Car,
-    Change,
-    Current,
-    HeldSet,
-    Incoming,
-    Listed,
-    Refused,
-    StockPlan,
-    VehicleRow,
-    Window,
-)
 from jobsync.easycars.parse import fingerprint, refuse_car
 from jobsync.easycars.plan import left_warnings, spell
-from jobsync.easycars.schedule import RETRY_MOST, Schedule, next_retry
+from jobsync.easycars.schedule import RETRY_MOST, Dealership, next_retry
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import ItemFailure
 
@@ -46,58 +35,22 @@ _BATCH = 500
 _ROWS_AT_ONCE = 64
 _END_OF_LINE = f"\t{API_VERSION}\n".encode()
 
-# How each feed column travels inside one JSON document (see _write_changes).
-_TYPES: Mapping[str, LiteralString] = {
-    "year": "integer",
-    "price": "numeric",
-    "special_price": "numeric",
-    "is_drive_away": "boolean",
-    "odometer": "integer",
-    "doors": "integer",
-    "seats": "integer",
-    "features": "jsonb",
-    "images": "jsonb",
-}
-
-
-@dataclass(frozen=True)
-class Dealership:
-    """
-    One dealership as the job sees it.
-
-    Args:
-        why_not: why a run without named dealerships leaves it out.
-        slot_started_at, retry_at: a scheduled attempt changes one of them.
-    """
-
-    id: int
-    name: str
-    why_not: str | None
-    attempt: int
-    due: str | None
-    environment: str | None
-    slot_started_at: datetime | None
-    retry_at: datetime | None
-
-
 # --- who is to be synced ---------------------------------------------------------------------------------------------
 
 
 def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
-    """
-    Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest.
-
-    `due` is `slot` or `retry` for those whose time has come, else None: also where the slot is to be computed first.
-    """
+    """Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest."""
     rows = connection.execute(
         """
-        SELECT e.dealership_id, e.name, e.why_not, e.attempt, due.why, e.environment, e.slot_started_at, e.retry_at
+        SELECT e.wanted_cron, e.wanted_timezone, e.common_cron, e.common_timezone,
+               e.dealership_id, e.name, e.environment, e.why_not, due.why, e.attempt,
+               e.cron, e.timezone, e.seen, e.next_at, e.slot_started_at, e.retry_at, e.clock_ahead, e.attempted_ahead
         FROM dealership_schedules e
         LEFT JOIN due_dealerships due ON due.dealership_id = e.dealership_id AND due.why IN ('slot', 'retry')
         ORDER BY e.attempt, e.attempted_at NULLS FIRST, e.dealership_id
         """
     ).fetchall()
-    return [Dealership(*row) for row in rows]
+    return [Dealership(Wanted(*row[:4]), *row[4:]) for row in rows]
 
 
 def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
@@ -137,26 +90,13 @@ def read_credentials(connection: Connection[Any], dealership_id: int) -> StoredC
     ).fetchone()
 
 
-def read_schedules(connection: Connection[Any], *, taking_part: bool = False) -> list[Schedule]:
-    """Return the schedule of every dealership, or of those that take part, as wanted and as last computed."""
-    rows = connection.execute(
-        """
-        SELECT dealership_id, wanted_cron, wanted_timezone, common_cron, common_timezone, cron, timezone, seen,
-               next_at, slot_started_at, clock_ahead, attempted_ahead
-        FROM dealership_schedules WHERE why_not IS NULL OR NOT %s ORDER BY dealership_id
-        """,
-        [taking_part],
-    ).fetchall()
-    return [Schedule(row[0], Wanted(*row[1:5]), *row[5:]) for row in rows]
-
-
 _NOT_IN_THE_FUTURE: LiteralString = ", ".join(
     f"{column} = CASE WHEN h.{column} > now() THEN now() ELSE h.{column} END"
     for column in ("first_seen_at", "attempted_at", "slot_at", "slot_started_at", "last_success_at")
 )
 
 
-def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, next_at: datetime) -> None:
+def write_schedule(connection: Connection[Any], found: Dealership, *, next_at: datetime) -> None:
     """
     Keep a schedule and what it was computed from, unless another run has done so since `found` was read.
 
@@ -174,9 +114,9 @@ def write_schedule(connection: Connection[Any], found: Schedule, rule: Rule, *, 
         f" {_NOT_IN_THE_FUTURE}"
         " WHERE h.seen IS NOT DISTINCT FROM %(seen_before)s AND h.next_at IS NOT DISTINCT FROM %(next_before)s",
         {
-            "id": found.dealership_id,
-            "cron": rule.cron,
-            "timezone": rule.timezone,
+            "id": found.id,
+            "cron": found.rule.cron,
+            "timezone": found.rule.timezone,
             "seen": found.wanted.seen,
             "next_at": next_at,
             "seen_before": found.seen,
@@ -205,21 +145,14 @@ def begin_attempt(
     attempt, cron, timezone, next_at, slot_started_at, now = row
     if not scheduled or cron is None:
         return int(attempt)
+    sets: LiteralString = "retry_at = %(retry_at)s"
     if next_at is not None and next_at <= now:
-        connection.execute(
-            "UPDATE sync_schedule SET slot_at = next_at, next_at = %s, computed_at = now(), slot_started_at = now(),"
-            " attempt = 1, retry_at = %s WHERE dealership_id = %s",
-            [
-                next_slot(cron, timezone, now),
-                next_retry(1, slot_started_at=now, now=now, minutes=retry_minutes),
-                dealership_id,
-            ],
-        )
-        return 1
+        attempt, slot_started_at, next_at = 1, now, next_slot(cron, timezone, now)
+        sets += ", slot_at = next_at, next_at = %(next_at)s, computed_at = now(), slot_started_at = now(), attempt = 1"
     retry_at = next_retry(attempt, slot_started_at=slot_started_at or now, now=now, minutes=retry_minutes)
     connection.execute(
-        "UPDATE sync_schedule SET retry_at = %s WHERE dealership_id = %s",
-        [retry_at, dealership_id],
+        f"UPDATE sync_schedule SET {sets} WHERE dealership_id = %(id)s",
+        {"id": dealership_id, "retry_at": retry_at, "next_at": next_at},
     )
     return int(attempt)
 
@@ -290,14 +223,13 @@ _SOLD_BEFORE: LiteralString = (
     " AND c.new = 'removed' ORDER BY c.id DESC LIMIT 1), false)"
 )
 # CASE keeps its order: a join, or AND alone, would have the document of every row read
-_LOCALLY_SOLD: LiteralString = f"CASE WHEN v.status = 'sold' THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
-_LOCALLY_SOLD_OR_BEFORE: LiteralString = (
+_LOCALLY_SOLD: LiteralString = (
     f"CASE WHEN CASE v.status WHEN 'removed' THEN {_SOLD_BEFORE} ELSE v.status = 'sold' END"
     f" THEN NOT {_FEED_SAYS_SOLD} ELSE false END"
 )
 
 
-def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Listed]:
+def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
     """
     Return our rows that are not removed, by stock key.
 
@@ -315,41 +247,25 @@ def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, Li
         binary=True,
         prepare=False,
     ).fetchall()
-    return {(key := stock_key(row[1])): Listed._make((*row, key)) for row in rows}
-
-
-def read_rows(
-    connection: Connection[Any], dealership_id: int, stock_keys: Sequence[str], *, for_update: bool
-) -> dict[str, VehicleRow]:
-    """Return our rows of these stock keys in full, removed ones too; `for_update` keeps other writers out."""
-    rows = _read_rows(connection, dealership_id, "v.stock_key = ANY(%s)", stock_keys, for_update=for_update)
-    return {row.listed.stock_key: row for row in rows}
-
-
-def read_rows_with_vins(
-    connection: Connection[Any], dealership_id: int, vins: Sequence[str], *, for_update: bool
-) -> list[VehicleRow]:
-    """Return our rows that have these VINs in full, removed ones too; as `read_rows`."""
-    # the length is the index's condition: what is longer is no VIN
-    condition: LiteralString = "length(v.vin) <= 64 AND v.vin = ANY(%s)"
-    return _read_rows(connection, dealership_id, condition, vins, for_update=for_update)
+    return {(key := stock_key(row[1])): model.Listed._make((*row, key)) for row in rows}
 
 
 def _read_rows(
     connection: Connection[Any],
     dealership_id: int,
     condition: LiteralString,
-    wanted: Sequence[Any],
+    wanted: Sequence[str],
     *,
     for_update: bool,
-) -> list[VehicleRow]:
+) -> list[model.VehicleRow]:
+    """Return our rows in full, removed ones too; `for_update` keeps other writers out."""
     if not wanted:
         return []
-    columns: LiteralString = ", ".join(f"v.{column}" for column in FEED_COLUMNS)
+    columns: LiteralString = ", ".join(f"v.{column}" for column in model.FEED_COLUMNS)
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
-               {_LOCALLY_SOLD_OR_BEFORE}, v.yard_code, v.excluded_by, v.stock_key,
+               {_LOCALLY_SOLD}, v.yard_code, v.excluded_by, v.stock_key,
                coalesce(d.stock_item_json::text, '{{}}'), {columns}
         FROM vehicles v LEFT JOIN easycar_stock_data d ON d.vehicle_id = v.id
         WHERE v.dealership_id = %s AND v.data_source = 'easycars' AND {condition}
@@ -358,9 +274,13 @@ def _read_rows(
         [dealership_id, list(wanted)],
         prepare=False,
     ).fetchall()
-    count = len(Listed._fields)
+    count = len(model.Listed._fields)
     return [
-        VehicleRow(Listed._make(row[:count]), dict(zip(FEED_COLUMNS, row[count + 1 :], strict=True)), row[count])
+        model.VehicleRow(
+            model.Listed._make(row[:count]),
+            dict(zip(model.FEED_COLUMNS, row[count + 1 :], strict=True)),
+            row[count],
+        )
         for row in rows
     ]
 
@@ -368,10 +288,10 @@ def _read_rows(
 def read_current(
     connection: Connection[Any],
     dealership_id: int,
-    listed: Mapping[str, Listed],
+    listed: Mapping[str, model.Listed],
     *,
     for_update: bool,
-) -> tuple[Current, datetime]:
+) -> tuple[model.Current, datetime]:
     """
     Return all that the plan compares with, and the database's clock; full rows are read when the plan asks for them.
 
@@ -404,12 +324,19 @@ def read_current(
         {"id": dealership_id},
         prepare=False,
     ).fetchall()
-    run_of_blocked = next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past))
-    current = Current(
+    asked = {}
+    for number, kind, status, stock_numbers, vins, reason, decided_at in held:
+        keys = [stock_key(text) for text in stock_numbers]
+        vehicles = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
+        at = datetime.fromisoformat(decided_at) if decided_at else None
+        asked[kind, status] = model.HeldSet(number, frozenset(keys), status, reason, kind, vehicles, at)
+    read = partial(_read_rows, connection, dealership_id, for_update=for_update)
+    current = model.Current(
         dealership_id=dealership_id,
         listed=listed,
-        rows=lambda keys: read_rows(connection, dealership_id, keys, for_update=for_update),
-        with_vins=lambda vins: read_rows_with_vins(connection, dealership_id, vins, for_update=for_update),
+        rows=lambda keys: {row.listed.stock_key: row for row in read("v.stock_key = ANY(%s)", keys)},
+        # the length is the index's condition: what is longer is no VIN
+        with_vins=lambda vins: read("length(v.vin) <= 64 AND v.vin = ANY(%s)", vins),
         other_stock_keys={key: number for key, _, number, _ in others if key},
         other_vins={
             told: number or f"vehicle {vehicle_id}"
@@ -418,30 +345,15 @@ def read_current(
         },
         status_words=frozenset(words or ()),
         status_map=word_map or {},
-        asked={(kind, status): _held_set(number, kind, status, *more) for number, kind, status, *more in held},
-        window=Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
+        asked=asked,
+        window=model.Window(window[0], window[1], datetime.fromisoformat(window[2])) if window else None,
         removed_since=lambda since: _count_removed(connection, dealership_id, since),
         elsewhere=lambda vins: _find_elsewhere(connection, dealership_id, vins),
         synced_before=bool(past),
         yard_code=past[0][0] if past else None,
-        blocked_in_a_row=run_of_blocked,
+        blocked_in_a_row=next((n for n, (_, blocked) in enumerate(past) if not blocked), len(past)),
     )
     return current, now
-
-
-def _held_set(
-    number: int,
-    kind: str,
-    status: str,
-    stock_numbers: Sequence[str],
-    vins: Sequence[str],
-    reason: str,
-    decided_at: str | None,
-) -> HeldSet:
-    keys = [stock_key(text) for text in stock_numbers]
-    seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
-    decided = datetime.fromisoformat(decided_at) if decided_at else None
-    return HeldSet(number, frozenset(keys), status, reason, kind, seen, decided)
 
 
 def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
@@ -478,8 +390,8 @@ def _find_elsewhere(connection: Connection[Any], dealership_id: int, vins: Seque
 
 
 def apply_plan(
-    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
-) -> StockPlan:
+    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
+) -> model.StockPlan:
     """
     Carry out everything in the plan; the caller's transaction makes it all true at once.
 
@@ -491,42 +403,66 @@ def apply_plan(
     """
     _lock_removed(connection, plan.removed)
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
-    write_refused(connection, dealership_id, plan.refused, run_id=run_id)
+    if plan.refused:
+        with connection.cursor().copy(
+            "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
+        ) as copy:
+            for item in plan.refused:
+                told = (item.position, item.stock_number, item.code, visible(item.reason), item.raw)
+                copy.write_row((dealership_id, run_id, *told))
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
-    return replace(done, warnings=[*done.warnings, *left_warnings(done)]) if done.left else done
+    return done
 
 
 def _write_rows(
-    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
-) -> StockPlan:
+    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
+) -> model.StockPlan:
     """Write what the plan does to vehicles, with their documents and history; returns it as it came to be."""
     retired = _free_numbers(connection, dealership_id, plan)
     created = _write_created(connection, dealership_id, plan.created)
     changed, restated = _write_changed(connection, plan.changed), _write_changed(connection, plan.restated)
-    gone = _mark(connection, "status = 'removed', removed_at = %(now)s", plan.removed, now, since=now)
+    going: LiteralString = "status = 'removed', removed_at = %(now)s, missing_since = coalesce(missing_since, %(now)s)"
+    gone = {row_id for row_id, status in _mark(connection, going, plan.removed, now).items() if status == "removed"}
     _mark(connection, "missing_since = %(now)s", plan.missing, now)
     _mark(connection, "missing_since = NULL", plan.returned, now)
     if plan.recognized:
         connection.execute(
             "UPDATE vehicles v SET content_hash = n.hash"
             " FROM unnest(%s::bigint[], %s::bytea[]) AS n (id, hash) WHERE v.id = n.id",
-            [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
+            [[row.id for row in plan.recognized], [row.content_hash for row in plan.recognized]],
             prepare=False,
         )
-    done = replace(
-        plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone]
-    ).left_by_database(plan, restated)
-    if plan.retired or changed or gone:
+    done = replace(plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone])
+    _note_left(done, plan, restated)
+    history = [
+        *((row.id, "stock_number", row.stock_number, retired[row.id]) for row in plan.retired),
+        *((change.row.id, name, *pair) for change in changed for name, pair in change.changes.items()),
+        *((row.id, "status", row.status, "removed") for row in done.removed),
+    ]
+    if history:
         with connection.cursor().copy(
             "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
         ) as copy:
-            for vehicle_id, name, old, new in _history(done, retired):
+            for vehicle_id, name, old, new in history:
                 copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
     return done
 
 
-def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> dict[int, str]:
+def _note_left(done: model.StockPlan, plan: model.StockPlan, restated: Sequence[model.Change]) -> None:
+    """Note what was planned and a trigger left as it was: items are skipped, and a warning names each vehicle."""
+    taken = {car.position for car in done.created}
+    taken.update([change.car.position for change in (*done.changed, *restated)])
+    items = [*plan.created, *(change.car for change in plan.changed)]
+    left = [car.stock_number for car in items if car.position not in taken]
+    gone = {row.id for row in done.removed}
+    also = [row.stock_number for row in plan.removed if row.id not in gone]
+    also += [change.car.stock_number for change in plan.restated if change.car.position not in taken]
+    done.skipped = [*plan.skipped, *(model.Skipped(number, "kept_by_database") for number in left)]
+    done.warnings = [*plan.warnings, *left_warnings([*left, *also])]
+
+
+def _free_numbers(connection: Connection[Any], dealership_id: int, plan: model.StockPlan) -> dict[int, str]:
     """
     Give up the numbers that other vehicles get now: those of retired rows, and of rows that are renumbered too.
 
@@ -535,28 +471,23 @@ def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPl
     wanted = {car.stock_key for car in plan.created}
     wanted.update([change.car.stock_key for change in plan.changed if change.renumbered])
     moving = [change.row for change in plan.changed if change.renumbered and change.row.stock_key in wanted]
-    rows = [*plan.retired, *moving]
-    if not rows:
+    numbers = {row.id: f"{row.stock_number}~{row.id} " for row in (*plan.retired, *moving)}
+    if not numbers:
         return {}
     taken = wanted | {change.car.stock_key for change in plan.changed}
-    numbers: dict[int, str] = {}
-    left = {row.id: f"{row.stock_number}~{row.id} " for row in rows}
-    while left:
-        keys = {vehicle_id: stock_key(number) for vehicle_id, number in left.items()}
+    while True:  # with a longer number each time, so this ends
+        keys = {vehicle_id: stock_key(number) for vehicle_id, number in numbers.items()}
         found = connection.execute(
             "SELECT stock_key FROM vehicles WHERE dealership_id = %s AND data_source = 'easycars'"
             " AND stock_key = ANY(%s)",
             [dealership_id, list(keys.values())],
             prepare=False,
         ).fetchall()
-        occupied = taken | {key for (key,) in found}
-        numbers |= {vehicle_id: number for vehicle_id, number in left.items() if keys[vehicle_id] not in occupied}
-        # a longer one each time, so this ends
-        left = {
-            vehicle_id: f"{number.removesuffix(f'~{vehicle_id} ')}~~{vehicle_id} "
-            for vehicle_id, number in left.items()
-            if keys[vehicle_id] in occupied
-        }
+        occupied = taken.union(key for (key,) in found)
+        if occupied.isdisjoint(keys.values()):
+            break
+        for vehicle_id in [vehicle_id for vehicle_id, key in keys.items() if key in occupied]:
+            numbers[vehicle_id] = f"{numbers[vehicle_id].removesuffix(f'~{vehicle_id} ')}~~{vehicle_id} "
     connection.execute(
         "UPDATE vehicles v SET stock_number = n.number, updated_at = now()"
         " FROM unnest(%s::bigint[], %s::text[]) AS n (id, number) WHERE v.id = n.id",
@@ -566,7 +497,7 @@ def _free_numbers(connection: Connection[Any], dealership_id: int, plan: StockPl
     return numbers
 
 
-def _remember(connection: Connection[Any], dealership_id: int, plan: StockPlan) -> None:
+def _remember(connection: Connection[Any], dealership_id: int, plan: model.StockPlan) -> None:
     """Keep the status words that are known now, and the meaning of them that the rows follow."""
     if plan.new_words or plan.status_map is not None:
         connection.execute(
@@ -586,15 +517,14 @@ class ChangedMeanwhile(ItemFailure):
     """The host application deleted, sold or took over a vehicle after it was read; with a new plan all is well."""
 
     def __init__(self) -> None:
-        super().__init__(
+        words = (
             "another session keeps changing vehicles that this sync would remove; nothing was written, the next sync"
-            " tries again",
-            reason="changed_meanwhile",
-            transient=True,
+            " tries again"
         )
+        super().__init__(words, reason="changed_meanwhile", transient=True)
 
 
-def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
+def _lock_removed(connection: Connection[Any], rows: Sequence[model.Listed]) -> None:
     """
     Keep other writers away from the rows to be removed, and look whether they still are what was planned with.
 
@@ -611,40 +541,23 @@ def _lock_removed(connection: Connection[Any], rows: Sequence[Listed]) -> None:
         raise ChangedMeanwhile
 
 
-def _history(plan: StockPlan, retired: Mapping[int, str]) -> Iterator[tuple[int, str, Any, Any]]:
-    """Yield every change of a kept row: vehicle, field, old value, new value."""
-    for row in plan.retired:
-        yield row.id, "stock_number", row.stock_number, retired[row.id]
-    for change in plan.changed:
-        for name, (old, new) in change.changes.items():
-            yield change.row.id, name, old, new
-    for row in plan.removed:
-        yield row.id, "status", row.status, "removed"
-
-
 def _mark(
-    connection: Connection[Any],
-    assignment: LiteralString,
-    rows: Iterable[Listed],
-    now: datetime,
-    *,
-    since: datetime | None = None,
-) -> set[int]:
-    """Set columns of rows that are not removed; returns the ids of those that a trigger did not keep as they were."""
+    connection: Connection[Any], assignment: LiteralString, rows: Iterable[model.Listed], now: datetime
+) -> dict[int, str]:
+    """Set columns of rows that are not removed; returns the status that each has now, of those that a trigger let."""
     ids = [row.id for row in rows]
     if not ids:
-        return set()
-    also: LiteralString = ", missing_since = coalesce(missing_since, %(now)s)" if since else ""
+        return {}
     found = connection.execute(
-        f"UPDATE vehicles SET {assignment}{also}, updated_at = now()"
+        f"UPDATE vehicles SET {assignment}, updated_at = now()"
         " WHERE id = ANY(%(ids)s) AND status <> 'removed' RETURNING id, status",
         {"now": now, "ids": ids},
         prepare=False,
     ).fetchall()
-    return {vehicle_id for vehicle_id, status in found if status == "removed" or not since}
+    return dict(found)
 
 
-def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[Car]) -> Sequence[Car]:
+def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[model.Car]) -> Sequence[model.Car]:
     """
     COPY new rows straight in, with ids drawn beforehand so that their documents can follow.
 
@@ -658,7 +571,7 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
         [len(cars)],
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
-    columns: LiteralString = ", ".join(FEED_COLUMNS)
+    columns: LiteralString = ", ".join(model.FEED_COLUMNS)
     cursor = connection.cursor()
     with cursor.copy(
         f"COPY vehicles (id, dealership_id, data_source, content_hash, {columns}, stock_number) FROM STDIN"
@@ -682,13 +595,13 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     return [car for _, car in rows] if len(rows) < len(cars) else cars
 
 
-def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
+def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
     """
     Return a new row in COPY's text form; the driver, which looks at each value by itself, takes three times as long.
 
     The fields are joined by signs that hardly any text has, so that all are escaped at once.
     """
-    values: list[Any] = list(map(car.values.__getitem__, FEED_COLUMNS))
+    values: list[Any] = list(map(car.values.__getitem__, model.FEED_COLUMNS))
     values[-2:] = msgspec.json.encode(values[-2]).decode(), msgspec.json.encode(values[-1]).decode()
     values.append(car.stock_number)
     row = "\0".join(
@@ -702,7 +615,7 @@ def _copy_row(vehicle_id: int, dealership_id: int, car: Car) -> bytes:
     return b"%d\t%d\teasycars\t%s\t%s\n" % (vehicle_id, dealership_id, digest, row)
 
 
-def _copy_text(car: Car) -> bytes:
+def _copy_text(car: model.Car) -> bytes:
     """Return the item's document in COPY's text form; as a row's value it would be decoded and copied twice more."""
     return _escaped(bytes(car.raw) if car.mended is None else car.mended.encode())
 
@@ -711,9 +624,8 @@ def _escaped(text: bytes) -> bytes:
     return text.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r").replace(b"\t", rb"\t")
 
 
-_COLUMNS: LiteralString = ", ".join(FEED_COLUMNS)
-_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in FEED_COLUMNS)
-_TYPED: LiteralString = ", ".join(f"{column} {_TYPES.get(column, 'text')}" for column in FEED_COLUMNS)
+_COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
+_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
 
 
 # A trigger may write another value, and so does a type narrower than ours: numeric(10,2) rounds, char(17) pads.
@@ -724,38 +636,36 @@ _MAY_ALTER: LiteralString = (
 )
 
 
-def _write_changed(connection: Connection[Any], changes: Sequence[Change]) -> list[Change]:
+def _write_changed(connection: Connection[Any], changes: Sequence[model.Change]) -> list[model.Change]:
     """
     Update rows in batches: each batch travels as one JSON document that the server takes apart.
 
     Returns the changes as they came to be: what the database left as it was is not among them.
     """
-    done: list[Change] = []
+    done: list[model.Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
-        document = msgspec.json.encode(
-            [
-                {
-                    **change.values,
-                    "id": change.row.id,
-                    "stock_number": change.car.stock_number,
-                    "hash": fingerprint_of(change).hex() if change.is_whole else None,
-                }
-                for change in batch
-            ]
-        ).decode()
+        rows = [
+            {
+                **change.values,
+                "id": change.row.id,
+                "stock_number": change.car.stock_number,
+                "content_hash": rf"\x{_fingerprint_of(change).hex()}" if change.is_whole else None,
+            }
+            for change in batch
+        ]
         found = connection.execute(
             f"""
             UPDATE vehicles v SET ({_COLUMNS}) = ROW({_SOURCES}), stock_number = n.stock_number,
-                   content_hash = decode(n.hash, 'hex'), missing_since = NULL, removed_at = NULL, updated_at = now(),
+                   content_hash = n.content_hash, missing_since = NULL, removed_at = NULL, updated_at = now(),
                    excluded_by = CASE WHEN n.status <> 'excluded' THEN NULL
                                       WHEN v.status = 'excluded' OR v.excluded_by = 'person' THEN v.excluded_by
                                       ELSE 'map' END
-            FROM jsonb_to_recordset(%s::jsonb) AS n (id bigint, hash text, stock_number text, {_TYPED})
+            FROM jsonb_populate_recordset(NULL::vehicles, %s) AS n
             WHERE v.id = n.id
             RETURNING v.id, {_MAY_ALTER}
             """,
-            [document],
+            [msgspec.json.encode(rows).decode()],
             prepare=False,
         ).fetchall()
         written = {vehicle_id for vehicle_id, _ in found}
@@ -772,10 +682,10 @@ def _read_values(connection: Connection[Any], ids: Iterable[int]) -> dict[int, d
     found = connection.execute(
         f"SELECT id, stock_number, {_COLUMNS} FROM vehicles WHERE id = ANY(%s)", [list(ids)], prepare=False
     ).fetchall()
-    return {row[0]: dict(zip(("stock_number", *FEED_COLUMNS), row[1:], strict=True)) for row in found}
+    return {row[0]: dict(zip(("stock_number", *model.FEED_COLUMNS), row[1:], strict=True)) for row in found}
 
 
-def _as_taken(change: Change, actual: Mapping[str, Any] | None) -> Change | None:
+def _as_taken(change: model.Change, actual: Mapping[str, Any] | None) -> model.Change | None:
     """Return the change with the values that the database made of it, None if it left the row as it was or has none."""
     if actual is None:
         return None
@@ -787,7 +697,7 @@ def _as_taken(change: Change, actual: Mapping[str, Any] | None) -> Change | None
     return replace(change, changes=changes) if changes or not change.changes else None
 
 
-def _write_documents(connection: Connection[Any], changes: Sequence[Change]) -> None:
+def _write_documents(connection: Connection[Any], changes: Sequence[model.Change]) -> None:
     if not changes:
         return
     # JSON inside JSON: an array of texts would have every quote of every document escaped in Python
@@ -804,26 +714,13 @@ def _write_documents(connection: Connection[Any], changes: Sequence[Change]) -> 
     )
 
 
-def fingerprint_of(change: Change) -> bytes:
+def _fingerprint_of(change: model.Change) -> bytes:
     """Return the fingerprint to store with a change; the row's locks are part of it."""
     digest = change.car.content_hash
     return digest if not change.row.locked else fingerprint(digest, change.row.locked, digest[:3])
 
 
-def write_refused(connection: Connection[Any], dealership_id: int, refused: Sequence[Refused], *, run_id: UUID) -> None:
-    """Keep each refused item with its reason and its text."""
-    if not refused:
-        return
-    with connection.cursor().copy(
-        "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
-    ) as copy:
-        for item in refused:
-            copy.write_row(
-                (dealership_id, run_id, item.position, item.stock_number, item.code, visible(item.reason), item.raw)
-            )
-
-
-def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID) -> None:
+def _write_held(connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID) -> None:
     if plan.superseded:
         connection.execute(
             "UPDATE holds SET status = 'superseded', decided_at = now() WHERE id = ANY(%s) AND status = 'pending'",
@@ -842,14 +739,17 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: StockPlan
                     hold.kind,
                     list(hold.stock_numbers),
                     list(hold.vins),
-                    hold.listed_before,
-                    hold.listed_now,
+                    plan.listed,
+                    plan.received,
                     hold.reason,
                 ],
             )
 
 
 # --- what the database refuses ---------------------------------------------------------------------------------------
+
+
+_ITEM_PARTS, _ROW_PARTS = ("created", "changed", "restated"), ("removed", "missing", "returned", "recognized")
 
 
 @dataclass
@@ -863,10 +763,7 @@ class Blamed:
     items: dict[int, str] = field(default_factory=dict)
     rows: dict[int, str] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.items) + len(self.rows)
-
-    def refuse(self, incoming: Incoming) -> Incoming:
+    def refuse(self, incoming: model.Incoming) -> model.Incoming:
         """Return the feed with the items to blame among the refused."""
         if not self.items:
             return incoming
@@ -881,25 +778,16 @@ class Blamed:
             refused=sorted([*incoming.refused, *refused], key=lambda item: item.position),
         )
 
-    def spare(self, plan: StockPlan) -> StockPlan:
+    def spare(self, plan: model.StockPlan) -> model.StockPlan:
         """Return the plan without the rows to blame: each stays as it is, with a warning."""
         if not self.rows:
             return plan
-        touched = [*plan.removed, *plan.missing, *plan.returned, *(row for row, _ in plan.recognized)]
-        warnings = {
-            row.id: f"{row.stock_number}: the row stays as it is, the database refuses to change it:"
-            f" {self.rows[row.id]}"
-            for row in touched
-            if row.id in self.rows
-        }
-        return replace(
-            plan,
-            removed=[row for row in plan.removed if row.id not in self.rows],
-            missing=[row for row in plan.missing if row.id not in self.rows],
-            returned=[row for row in plan.returned if row.id not in self.rows],
-            recognized=[(row, digest) for row, digest in plan.recognized if row.id not in self.rows],
-            warnings=[*plan.warnings, *warnings.values()],
-        )
+        parts = {part: getattr(plan, part) for part in _ROW_PARTS}
+        spared = {row.id: row.stock_number for rows in parts.values() for row in rows if row.id in self.rows}
+        words = "the row stays as it is, the database refuses to change it"
+        warnings = [f"{number}: {words}: {self.rows[row_id]}" for row_id, number in spared.items()]
+        left: dict[str, Any] = {part: [row for row in rows if row.id not in spared] for part, rows in parts.items()}
+        return replace(plan, **left, warnings=[*plan.warnings, *warnings])
 
 
 # The server's own troubles, unless a trigger raises them on purpose: connection, transaction, resources, locks,
@@ -932,18 +820,23 @@ def refusal_of(error: BaseException) -> str | None:
 
 _COPYING = re.compile(r"^COPY \w+, line \d+, column (\w+)", re.MULTILINE)
 _Unit = tuple[str, Any]
-_PARTS = ("created", "changed", "restated", "removed", "missing", "returned", "recognized")
 
 
 def find_refused(
-    connection: Connection[Any], dealership_id: int, plan: StockPlan, *, run_id: UUID, now: datetime
-) -> Blamed:
+    connection: Connection[Any],
+    dealership_id: int,
+    plan: model.StockPlan,
+    blamed: Blamed,
+    *,
+    run_id: UUID,
+    now: datetime,
+) -> bool:
     """
     Find by halves what of a plan the database refuses, with its deferred constraints; everything is rolled back.
 
-    Costs a savepoint and a write for each half in which something is refused.
+    Costs a savepoint and a write for each half in which something is refused. Returns whether there is somebody more
+    to blame.
     """
-    blamed = Blamed()
 
     def write(units: Sequence[_Unit]) -> None:
         try:
@@ -961,36 +854,25 @@ def find_refused(
                 write(units[half:])
                 return
             [(part, unit)] = units
-            if part == "created":
-                blamed.items[unit.position] = words
-            elif part in ("changed", "restated"):
-                blamed.items[unit.car.position] = words
+            if part in _ROW_PARTS:
+                blamed.rows[unit.id] = words
             else:
-                blamed.rows[unit[0].id if part == "recognized" else unit.id] = words
+                blamed.items[(unit if part == "created" else unit.car).position] = words
 
+    before = len(blamed.items) + len(blamed.rows)
     with connection.transaction(force_rollback=True):
-        write([(part, unit) for part in _PARTS for unit in getattr(plan, part)])
-    return blamed
+        write([(part, unit) for part in (*_ITEM_PARTS, *_ROW_PARTS) for unit in getattr(plan, part)])
+    return len(blamed.items) + len(blamed.rows) > before
 
 
-def _part_of(plan: StockPlan, units: Sequence[_Unit]) -> StockPlan:
+def _part_of(plan: model.StockPlan, units: Sequence[_Unit]) -> model.StockPlan:
     """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
-    parts: dict[str, list[Any]] = {part: [] for part in _PARTS}
+    parts: dict[str, Any] = {}
     for part, unit in units:
-        parts[part].append(unit)
-    keys = {car.stock_key for car in parts["created"]} | {change.car.stock_key for change in parts["changed"]}
-    return StockPlan(
-        received=0,
-        unchanged=0,
-        created=parts["created"],
-        changed=parts["changed"],
-        restated=parts["restated"],
-        returned=parts["returned"],
-        retired=[row for row in plan.retired if row.stock_key in keys],
-        recognized=parts["recognized"],
-        missing=parts["missing"],
-        removed=parts["removed"],
-    )
+        parts.setdefault(part, []).append(unit)
+    keys = {car.stock_key for car in parts.get("created", ())}
+    keys.update([change.car.stock_key for change in parts.get("changed", ())])
+    return model.StockPlan(**parts, retired=[row for row in plan.retired if row.stock_key in keys])
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------
@@ -1003,46 +885,42 @@ def write_log(
     run_id: UUID,
     status: str,
     duration_ms: int,
-    counts: Mapping[str, int],
-    listed: int | None = None,
-    advertised: int | None = None,
-    yard_code: str | None = None,
-    blocked: str | None = None,
-    errors: Sequence[str] = (),
-    warnings: Sequence[str] = (),
+    plan: model.StockPlan | None = None,
+    error: str | None = None,
 ) -> None:
     """
     Write the dealership's line of this run: processed = received, failed = refused.
 
-    `listed` and `advertised` are its vehicles before this sync, None where none was planned.
+    Args:
+        plan: as it was carried out, None where there was none.
+        error: why; of a plan the first refused items are told.
     """
-    numbers = {name: counts.get(name, 0) for name in COUNT_NAMES}
-    received = sum(numbers[name] for name in COUNT_NAMES[:6])
-    columns: LiteralString = ", ".join(COUNT_NAMES)
+    planned, plan = plan is not None, model.StockPlan() if plan is None else plan
+    counts = {name: plan.counts[name] for name in COUNT_NAMES}
+    received = sum(list(counts.values())[:6])
+    refused = [f"item {item.position} ({item.stock_number}): {item.reason}" for item in plan.refused[:50]]
+    values = {
+        "dealership_id": dealership_id,
+        "run_id": run_id,
+        "status": status,
+        "duration_ms": duration_ms,
+        "items_processed": received,
+        "items_succeeded": received - counts["refused"],
+        "items_failed": counts["refused"],
+        **counts,
+        "listed": plan.listed if planned else None,
+        "advertised": plan.advertised if planned else None,
+        "yard_code": plan.yard_code,
+        "removals_blocked": plan.blocked,
+        "error_messages": json.dumps([visible(words) for words in (error, *refused) if words], ensure_ascii=False),
+        "warnings": json.dumps([visible(words, most=500) for words in plan.warnings], ensure_ascii=False),
+        "api_version": API_VERSION,
+    }
     connection.execute(
-        f"INSERT INTO easycar_sync_logs (dealership_id, run_id, status, started_at, synced_at, duration_ms,"
-        f" items_processed, items_succeeded, items_failed, {columns}, listed, advertised, yard_code,"
-        f" removals_blocked, error_messages, warnings, api_version) VALUES (%s, %s, %s,"
-        f" clock_timestamp() - %s * interval '1 ms', clock_timestamp(), %s, %s, %s, %s,"
-        f" {', '.join(['%s'] * len(COUNT_NAMES))}, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            dealership_id,
-            run_id,
-            status,
-            duration_ms,
-            duration_ms,
-            received,
-            received - numbers["refused"],
-            numbers["refused"],
-            *numbers.values(),
-            listed,
-            advertised,
-            yard_code,
-            blocked,
-            json.dumps([visible(error) for error in errors], ensure_ascii=False),
-            json.dumps([visible(warning, most=500) for warning in warnings], ensure_ascii=False),
-            API_VERSION,
-        ],
+        f"INSERT INTO easycar_sync_logs (started_at, synced_at, {', '.join(values)})"
+        " VALUES (clock_timestamp() - %(duration_ms)s * interval '1 ms', clock_timestamp(),"
+        f" {', '.join(f'%({name})s' for name in values)})".encode(),
+        values,
     )
 
 

@@ -17,23 +17,11 @@ from jobsync.db.tables import (
     refused_items,
     vehicle_changes,
 )
-from jobsync.easycars.credentials import Place, bound_to, places_of
+from jobsync.easycars.credentials import Place, bound_to, places_of, sealed_at
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
-from jobsync.upkeep.model import (
-    BEFORE,
-    OF_BATCH,
-    Finding,
-    ItemsOfRuns,
-    RetentionRule,
-    ok,
-    oldest,
-    problem,
-    some,
-    walk,
-    warning,
-)
+from jobsync.upkeep import model
 
 LOGS_KEPT = 30
 
@@ -41,8 +29,8 @@ _last_holds = select(func.max(holds.c.id)).group_by(holds.c.dealership_id, holds
 
 # The last logs of each dealership stay, plans and listings read them; so does the last removal of each vehicle.
 RULES = (
-    walk(refused_items.c.created_at, "items_retention_days"),
-    RetentionRule(
+    model.walk(refused_items.c.created_at, "items_retention_days"),
+    model.RetentionRule(
         easycar_sync_logs,
         "runs_retention_days",
         text(
@@ -50,20 +38,20 @@ RULES = (
             "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
             f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
             " JOIN easycar_sync_logs old ON old.dealership_id = d.id AND old.sync_type = 'stock'"
-            f" AND old.synced_at < :before AND old.synced_at < kept.synced_at{OF_BATCH}"
+            f" AND old.synced_at < :before AND old.synced_at < kept.synced_at{model.OF_BATCH}"
         ),
     ),
-    walk(
+    model.walk(
         vehicle_changes.c.changed_at,
         "runs_retention_days",
         not_(and_(vehicle_changes.c.field == "status", vehicle_changes.c.new == "removed")),
     ),
-    RetentionRule(
+    model.RetentionRule(
         holds,
         "runs_retention_days",
-        oldest(
+        model.oldest(
             holds,
-            holds.c.created_at < BEFORE,
+            holds.c.created_at < model.BEFORE,
             holds.c.status.in_(("rejected", "superseded", "approved")),
             or_(holds.c.status != "approved", holds.c.applied_at.is_not(None)),
             holds.c.id.not_in(_last_holds),
@@ -76,7 +64,7 @@ def check_key(
     connection: Connection,
     decrypt: Callable[[str, Place], object] | None,
     current: Callable[[str, Place], object] | None = None,
-) -> Iterator[Finding]:
+) -> Iterator[model.Finding]:
     """
     Can every stored credential be read with the key that is set, and only where it belongs?
 
@@ -90,40 +78,44 @@ def check_key(
     if decrypt is None:
         if rows:
             words = f"JOBSYNC_ENCRYPTION_KEY is not set, {many(len(rows), 'credential')} cannot be read"
-            yield problem("encryption key", words, "set the key that they were stored with", ExitCode.CONFIGURATION)
+            yield model.problem(
+                "encryption key", words, "set the key that they were stored with", ExitCode.CONFIGURATION
+            )
         else:
-            yield warning(
+            yield model.warning(
                 "encryption key", "JOBSYNC_ENCRYPTION_KEY is not set", "needed before: jobsync credentials set"
             )
         return
     unreadable = _unreadable(rows, decrypt)
     if unreadable:
-        words = f"it does not decrypt the credentials of dealership {some(unreadable)}"
+        words = f"it does not decrypt the credentials of dealership {model.some(unreadable)}"
         what = (
             "the key they were stored with in JOBSYNC_ENCRYPTION_KEY_PREVIOUS, then jobsync credentials rotate-key;"
             " what was copied there from another dealership or field: jobsync credentials set ID"
         )
-        yield problem("encryption key", words, what, ExitCode.CONFIGURATION)
+        yield model.problem("encryption key", words, what, ExitCode.CONFIGURATION)
         return
-    yield ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
+    yield model.ok("encryption key", f"decrypts {many(len(rows), 'credential')}")
     unbound = [str(number) for number, *texts in rows if any(bound_to(text) != number for text in texts)]
     if unbound:
         words = (
             f"{many(len(unbound), 'credential')} not bound to its own dealership and field: by the program before"
-            f" or copied: dealership {some(unbound)}"
+            f" or copied: dealership {model.some(unbound)}"
         )
-        yield warning("bound credentials", words, "jobsync credentials rotate-key, with the key left as it is")
+        yield model.warning("bound credentials", words, "jobsync credentials rotate-key, with the key left as it is")
     if current is None:
         return
     if old := _unreadable(rows, current):
-        words = f"JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed for the credentials of dealership {some(old)}"
-        yield warning("previous key", words, "jobsync credentials rotate-key")
+        words = f"JOBSYNC_ENCRYPTION_KEY_PREVIOUS is still needed for the credentials of dealership {model.some(old)}"
+        yield model.warning("previous key", words, "jobsync credentials rotate-key")
     else:
         words = "JOBSYNC_ENCRYPTION_KEY_PREVIOUS is set, and nothing needs it any more"
-        yield warning("previous key", words, "take it out of the environment, the credential or the configuration file")
+        yield model.warning(
+            "previous key", words, "take it out of the environment, the credential or the configuration file"
+        )
 
 
-def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Finding]:
+def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[model.Finding]:
     """
     Has each dealership an account, or a yard of one, to itself?
 
@@ -134,9 +126,9 @@ def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[Fi
     for group in shared:
         names = ", ".join(f"{found['dealership_id']} {found['name']}" for found in group)
         words = f"dealerships {names} have the same client, account and yard: each lists the other's stock"
-        yield warning("accounts", words, f"jobsync credentials set {group[-1]['dealership_id']}")
+        yield model.warning("accounts", words, f"jobsync credentials set {group[-1]['dealership_id']}")
     if not shared:
-        yield ok("accounts", "no two dealerships have the same client, account and yard")
+        yield model.ok("accounts", "no two dealerships have the same client, account and yard")
 
 
 def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) -> list[str]:
@@ -144,7 +136,7 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
     found = []
     for dealership_id, *stored in rows:
         bad = []
-        for place, value in zip(places_of(dealership_id, stored), stored, strict=True):
+        for place, value in sealed_at(dealership_id, stored):
             try:
                 decrypt(value, place)
             except JobsyncError:
@@ -170,4 +162,4 @@ def _read_warnings(connection: Connection, run_id: UUID) -> dict[str, list[str]]
     return {str(row.dealership_id): as_lines(row.warnings) for row in rows}
 
 
-ITEMS = ItemsOfRuns(STOCK_SYNC.name, _read_there, _read_warnings)
+ITEMS = model.ItemsOfRuns(STOCK_SYNC.name, _read_there, _read_warnings)

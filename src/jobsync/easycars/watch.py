@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
-from typing import Any, cast
+from functools import cache, partial
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
 from jobsync.cron import (
-    DEFAULT_CRON,
-    DEFAULT_ZONE,
-    Wanted,
     next_slot,
     problem_of_cron,
-    resolve,
     text_of_cron,
     text_of_zone,
 )
+from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
+from jobsync.easycars import store
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
 from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.phrases import ago, many, pause_end, stamp
-from jobsync.watch.model import (
-    About,
-    Column,
-    Days,
-    JobFacts,
-    JobStatus,
-    Metric,
-    Moment,
-    Past,
-    Problem,
-    Row,
-    Section,
-    ServiceLevel,
-    Severity,
-    Snapshot,
-    State,
-    Unit,
-    WorkToDo,
-    by_hand,
-    columns_of,
-)
+from jobsync.watch import model
 
 CREDENTIALS = {
     "credentials_client": Cause.CREDENTIALS_REFUSED,
@@ -65,7 +43,7 @@ CAUSES = {
     **dict.fromkeys(("vendor_failed", "vendor_error", "no_list", "token_refused"), Cause.VENDOR_FAILED),
     "database": Cause.DATABASE_REFUSES,
 }
-ABOUT = About(
+ABOUT = model.About(
     STOCK_SYNC.name,
     unused="no dealership has credentials",
     blocked="paused, off or without credentials",
@@ -91,14 +69,6 @@ class HeldFacts:
     vehicles: int
     reason: str
     since: datetime
-
-    @classmethod
-    def read(cls, rows: Iterable[Sequence[Any]]) -> tuple[HeldFacts, ...]:
-        """Make them of rows whose instant is text, as JSON has it."""
-        return tuple(
-            cls(number, kind, vehicles, reason, datetime.fromisoformat(since))
-            for number, kind, vehicles, reason, since in rows
-        )
 
 
 @dataclass(frozen=True)
@@ -159,24 +129,24 @@ class StockFacts:
     hosts: tuple[HostFacts, ...]
 
 
-def facts_of(seen: Snapshot) -> StockFacts:
+def facts_of(seen: model.Snapshot) -> StockFacts:
     """Return what was read of this slice."""
     return cast("StockFacts", seen.parts[ABOUT.job])
 
 
-def read(connection: Connection, now: datetime, _since: datetime, settings: SystemSettings) -> StockFacts:
+def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> StockFacts:
     """Return what the tables say."""
     hosts = read_hosts(connection, now, vendor="EasyCars", which="environments <> '{}'", behind=_BEHIND)
-    return StockFacts(read_dealerships(connection, now, settings), hosts)
+    return StockFacts(read_dealerships(connection, now), hosts)
 
 
-def work_of(facts: StockFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
+def work_of(facts: StockFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many dealerships are due, wait for their slot, or take no part."""
     ready = [found for found in facts.dealerships if found.why_not is None]
     due = [found.due_since for found in ready if found.due_since is not None]
     times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
     next_at = min((time for time in times if time is not None and time > now), default=None)
-    return WorkToDo(
+    return model.WorkToDo(
         in_use=any(found.why_not != "no_credentials" for found in facts.dealerships),
         due=len(due),
         waiting=len(ready) - len(due),
@@ -200,10 +170,8 @@ _DEALERSHIPS = """
            due.due_since, coalesce(due.too_far_ahead, false) AS too_far_ahead,
            CAST(:now AS timestamptz) = now() AND coalesce(due.why IN ('slot', 'retry'), true) AS as_it_is,
            CASE WHEN s.paused_until < '9000-01-01' THEN s.paused_until END AS paused_until, s.paused_reason,
-           h.next_at, h.retry_at, coalesce(h.attempt, 0) AS attempt,
            h.last_success_at,
            nullif(btrim(s.sync_cron), '') AS own_cron, nullif(btrim(d.timezone), '') AS own_zone,
-           h.cron AS last_cron, h.timezone AS last_zone,
            greatest(coalesce(greatest(h.last_success_at, g.through_at), h.first_seen_at, c.created_at),
                     CASE WHEN s.paused_until <= :now THEN s.paused_until END) AS counted_from,
            l.status AS last_status, l.synced_at AS last_synced_at, l.run_id AS last_run_id,
@@ -249,36 +217,37 @@ _DEALERSHIPS = """
 """
 
 
-def read_dealerships(connection: Connection, now: datetime, settings: SystemSettings) -> tuple[DealershipFacts, ...]:
+def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipFacts, ...]:
     """Return every dealership's facts."""
-    slot = cache(lambda cron, zone, after: next_slot(cron, zone, after.replace(second=0, microsecond=0)))
+    slot = cache(next_slot)
     found = []
-    common = settings.texts.get("easycar_sync_cron", DEFAULT_CRON)
-    common_zone = settings.texts.get("easycar_sync_timezone", DEFAULT_ZONE)
+    schedules = {each.id: each for each in store.read_dealerships(driver(connection))}
     for row in rows_of(connection, text(_DEALERSHIPS), {"now": now}):
-        own_cron, own_zone = row.pop("own_cron"), row.pop("own_zone")
-        last, start = (row.pop("last_cron"), row.pop("last_zone")), row.pop("counted_from")
+        own_cron, own_zone, start = row.pop("own_cron"), row.pop("own_zone"), row.pop("counted_from")
         # Of another rule the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
         # what cannot be read leaves the rule that was in force, with its slot and its retries.
-        wanted = Wanted(own_cron or common, own_zone or common_zone, common, common_zone)
-        in_force = resolve(wanted, last_cron=last[0], last_timezone=last[1])
-        rule = in_force.cron, in_force.timezone
-        before = text_of_cron(last[0] or "") or rule[0], text_of_zone(last[1] or "") or rule[1]
-        expected = slot(*before, start) if start else None
-        if rule != last:
-            row["retry_at"] = None
-        if rule != last or row["next_at"] is None:
-            row["next_at"] = slot(*rule, now)
+        schedule = schedules[row["id"]]
+        rule = schedule.rule
+        before = text_of_cron(schedule.cron or "") or rule.cron, text_of_zone(schedule.timezone or "") or rule.timezone
+        kept_at, retry_at = (schedule.next_at, schedule.retry_at) if schedule.keeps_rule else (None, None)
+        next_at = kept_at or schedule.slot(now)
         if not row.pop("as_it_is"):  # its slot is computed first, or it is looked at from another instant
-            earliest = min(filter(None, (row["next_at"], row["retry_at"])), default=None)
-            row["due_since"] = earliest if earliest is not None and earliest <= now else None
-        row["holds"], row["kept"] = HeldFacts.read(row["holds"]), HeldFacts.read(row["kept"])
+            earliest = min(filter(None, (next_at, retry_at)))
+            row["due_since"] = earliest if earliest <= now else None
+        for name in ("holds", "kept"):  # JSON has an instant as text
+            row[name] = tuple(
+                HeldFacts(number, kind, vehicles, reason, datetime.fromisoformat(since))
+                for number, kind, vehicles, reason, since in row[name]
+            )
         found.append(
             DealershipFacts(
                 **row,
-                expected_at=expected,
-                cron=rule[0],
-                timezone=rule[1],
+                attempt=schedule.attempt,
+                next_at=next_at,
+                retry_at=retry_at,
+                expected_at=slot(*before, start.replace(second=0, microsecond=0)) if start else None,
+                cron=rule.cron,
+                timezone=rule.timezone,
                 unreadable_cron=own_cron if own_cron and text_of_cron(own_cron) is None else None,
                 unreadable_zone=own_zone if own_zone and text_of_zone(own_zone) is None else None,
             )
@@ -317,10 +286,9 @@ class DealershipStatus:
 
 FAILED = (Standing.FAILING, Standing.RETRYING)  # at the last sync, and not silent yet
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
-_ORDER = {standing: place for place, standing in enumerate(Standing)}
 
 
-def silent_since(seen: Snapshot, found: DealershipFacts) -> datetime | None:
+def silent_since(seen: model.Snapshot, found: DealershipFacts) -> datetime | None:
     """Return the slot that a dealership has missed by more than alert_silence_hours, None if it is not silent."""
     if found.why_not is not None or found.expected_at is None or not seen.job(ABOUT.job).enabled:
         return None
@@ -328,17 +296,16 @@ def silent_since(seen: Snapshot, found: DealershipFacts) -> datetime | None:
     return found.expected_at if seen.now - found.expected_at > limit else None
 
 
-def dealership_statuses(seen: Snapshot) -> list[DealershipStatus]:
+def dealership_statuses(seen: model.Snapshot) -> list[DealershipStatus]:
     """Return how every dealership stands, failing ones first, then by how long they have had no success."""
     statuses = [dealership_status(seen, found) for found in facts_of(seen).dealerships]
-    return sorted(
-        statuses,
-        key=lambda status: (_ORDER[status.standing], -status.facts.failures, status.facts.id),
-    )
+    order = list(Standing)
+    return sorted(statuses, key=lambda status: (order.index(status.standing), -status.facts.failures, status.facts.id))
 
 
-def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatus:
+def dealership_status(seen: model.Snapshot, found: DealershipFacts) -> DealershipStatus:
     """Return how one dealership stands."""
+    stands = partial(DealershipStatus, found)
     if found.why_not is not None:
         return _out(found)
     error = f": {found.error}" if found.error else ""
@@ -346,29 +313,21 @@ def dealership_status(seen: Snapshot, found: DealershipFacts) -> DealershipStatu
     if missed is not None:
         last = f"last success {ago(seen.now, found.last_success_at)}"
         why = f"no success since the slot of {stamp(missed)}, {last}{error}"
-        return DealershipStatus(found, Standing.SILENT, why, _what_failed(found))
+        return stands(Standing.SILENT, why, _what_failed(found))
     if found.last_status == "Failed":
-        times = (
-            f"failed {many(found.failures, 'time')} since the last success"
-            if found.last_success_at
-            else (f"failed {many(found.failures, 'time')}, never a success")
-        )
-        if found.retry_at is not None:
-            again = f"; tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "; due again now"
-            return DealershipStatus(found, Standing.RETRYING, times + error + again, _what_failed(found))
-        return DealershipStatus(found, Standing.FAILING, times + error, _what_failed(found))
+        since = " since the last success" if found.last_success_at else ", never a success"
+        why = f"failed {many(found.failures, 'time')}{since}{error}"
+        if found.retry_at is None:
+            return stands(Standing.FAILING, why, _what_failed(found))
+        again = f"tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "due again now"
+        return stands(Standing.RETRYING, f"{why}; {again}", _what_failed(found))
     if found.holds:
-        why = f"{told_held(found)} since {stamp(found.holds[0].since)}{why_held(found)}"
-        return DealershipStatus(found, Standing.HELD, why, what_of_held(found))
+        return stands(Standing.HELD, told_held(found), what_of_held(found))
     if found.last_status == "PartialSuccess":
-        return DealershipStatus(
-            found, Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
-        )
+        return stands(Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}")
     if found.last_synced_at is None:
-        return DealershipStatus(
-            found, Standing.NEW, f"first slot {ago(seen.now, found.next_at)}" if found.next_at else None
-        )
-    return _warned(found) or DealershipStatus(found, Standing.FINE)
+        return stands(Standing.NEW, f"first slot {ago(seen.now, found.next_at)}")
+    return _warned(found) or stands(Standing.FINE)
 
 
 def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
@@ -388,29 +347,25 @@ def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
 
 def _warned(found: DealershipFacts) -> DealershipStatus | None:
     """Return what a sync that went well leaves to be looked at; it is not urgent."""
-    whys, whats = [], []
-    if schedule := unreadable_schedule(found):
-        whys.append(schedule[0])
-        whats.append(schedule[1])
+    warned = [schedule] if (schedule := unreadable_schedule(found)) else []
     if found.is_empty:
-        whys.append(f"{EMPTY_FEED}; nothing is listed")
-        whats.append(f"jobsync credentials test {found.id}")
-    if found.kept:
-        whys += [HELD[hold.kind].told_rejected(hold.vehicles) for hold in found.kept]
-        whats += [f"jobsync holds show {hold.id}" for hold in found.kept]
-    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats)) if whys else None
+        warned.append((f"{EMPTY_FEED}; nothing is listed", f"jobsync credentials test {found.id}"))
+    warned += [(HELD[held.kind].told_rejected(held.vehicles), f"jobsync holds show {held.id}") for held in found.kept]
+    if not warned:
+        return None
+    whys, whats = zip(*warned, strict=True)
+    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats))
 
 
-def told_held(found: DealershipFacts) -> str:
-    """Return what is held, each kind with its number."""
-    return ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
-
-
-def why_held(found: DealershipFacts) -> str:
-    """Return what else is to be known of holds, to be put behind a sentence."""
+def told_held(found: DealershipFacts, more: str = "") -> str:
+    """Return what is held, each kind with its number, since when, and what else is to be known of it."""
+    held = ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
+    why = ""
     if any(hold.kind == "foreign_feed" for hold in found.holds):
-        return f": {FOREIGN_FEED}"
-    return f": {EMPTY_FEED}" if any(hold.reason == "empty_feed" for hold in found.holds) else ""
+        why = f": {FOREIGN_FEED}"
+    elif any(hold.reason == "empty_feed" for hold in found.holds):
+        why = f": {EMPTY_FEED}"
+    return f"{held} since {stamp(found.holds[0].since)}{more}{why}"
 
 
 def what_of_held(found: DealershipFacts) -> str:
@@ -438,25 +393,27 @@ def _out(found: DealershipFacts) -> DealershipStatus:
 # --- how the job stands -----------------------------------------------------------------------------------------------
 
 
-def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
     """Return the state that only dealerships and EasyCars' hosts tell."""
     return _upstream(seen, job) or _attention(seen, job) or _paused(job)
 
 
-def _upstream(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+def _upstream(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
     hosts = [host for host in facts_of(seen).hosts if host.behind]
     if hosts:
         why = f"EasyCars does not answer: {names_of(hosts)}"
-        return JobStatus(job, State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
+        return model.JobStatus(job, model.State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
     run = job.last_run
     if run is None or run.exit_code != ExitCode.UNAVAILABLE or not _is_silent_for_all(seen):
         return None
     why = f"EasyCars did not answer for any dealership that was asked lately, last in run {str(run.run_id)[:8]}"
     what = f"{_tried_again(seen, job)}; the way there: jobsync doctor"
-    return JobStatus(job, State.UPSTREAM_DOWN, why + by_hand(run) + seen.reason(run), what, seen.fingerprint(run))
+    return model.JobStatus(
+        job, model.State.UPSTREAM_DOWN, why + model.by_hand(run) + seen.reason(run), what, seen.fingerprint(run)
+    )
 
 
-def _is_silent_for_all(seen: Snapshot) -> bool:
+def _is_silent_for_all(seen: model.Snapshot) -> bool:
     """
     Whether none of the dealerships that were asked lately, in whichever run, had an answer.
 
@@ -469,7 +426,7 @@ def _is_silent_for_all(seen: Snapshot) -> bool:
     return len(asked) > 1 and all(found.is_unanswered for found in asked)
 
 
-def _tried_again(seen: Snapshot, job: JobFacts) -> str:
+def _tried_again(seen: model.Snapshot, job: model.JobFacts) -> str:
     """Say when the next try comes: runs by hand and slots that are given up have no retries."""
     retry_at = min((d.retry_at for d in facts_of(seen).dealerships if d.why_not is None and d.retry_at), default=None)
     if retry_at is not None:
@@ -478,7 +435,7 @@ def _tried_again(seen: Snapshot, job: JobFacts) -> str:
     return f"not tried again before the next slot{slot}; once it answers: jobsync stock-sync"
 
 
-def _attention(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+def _attention(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
     found = [status for status in dealership_statuses(seen) if status.standing in _TROUBLED]
     if not found:
         return None
@@ -487,16 +444,16 @@ def _attention(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         for standing in _TROUBLED
         if (number := sum(1 for status in found if status.standing is standing))
     ]
-    return JobStatus(
+    return model.JobStatus(
         job,
-        State.ATTENTION,
+        model.State.ATTENTION,
         f"dealerships: {', '.join(counts)}",
         found[0].what_to_do,
         says_last_run=_was_of_some(seen, job),
     )
 
 
-def _was_of_some(seen: Snapshot, job: JobFacts) -> bool:
+def _was_of_some(seen: model.Snapshot, job: model.JobFacts) -> bool:
     """Whether the last run was a retry that failed, or one by hand, while others were synced lately."""
     run = job.last_run
     through = (
@@ -510,17 +467,17 @@ def _was_of_some(seen: Snapshot, job: JobFacts) -> bool:
     )
 
 
-def _paused(job: JobFacts) -> JobStatus | None:
+def _paused(job: model.JobFacts) -> model.JobStatus | None:
     if not job.in_use or not job.blocked or job.due or job.waiting:
         return None
     why = f"none of {many(job.blocked, 'dealership')} takes part (paused, switched off, no credentials)"
-    return JobStatus(job, State.PAUSED, why, "why: jobsync schedule show; jobsync dealership resume ID")
+    return model.JobStatus(job, model.State.PAUSED, why, "why: jobsync schedule show; jobsync dealership resume ID")
 
 
 # --- what a person is told --------------------------------------------------------------------------------------------
 
 
-def problems(seen: Snapshot) -> Iterator[Problem]:
+def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
     """Return the dealerships that are silent, held or misconfigured, and hosts that do not answer."""
     facts = facts_of(seen)
     yield from _refused(seen, facts.dealerships)
@@ -531,66 +488,49 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     yield from unreadable_schedules(facts.dealerships)
 
 
-def _refused(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+def _problem(
+    found: DealershipFacts, cause: Cause, text: str, what: str, since: datetime | None = None
+) -> model.Problem:
+    subject = f"dealership {found.id}"
+    return model.Problem(subject, f"{subject} {found.name}: {text}", what, since, cause=cause)
+
+
+def _refused(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
     """Return what no retry mends: credentials that were refused, or cannot be read, at the last sync."""
     for found in dealerships:
         cause = CREDENTIALS.get(found.reason or "")
         if cause is not None and found.why_not is None and seen.job(ABOUT.job).enabled:
-            yield Problem(
-                f"dealership {found.id}",
-                f"dealership {found.id} {found.name}: {found.error}",
-                cause.do(ID=found.id),
-                found.last_synced_at,
-                cause=cause,
-            )
+            yield _problem(found, cause, str(found.error), cause.do(ID=found.id), found.last_synced_at)
 
 
-def _silence(seen: Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+def _silence(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
     for found in dealerships:
         missed = silent_since(seen, found)
         if missed is not None and (found.reason or "") not in CREDENTIALS:
             status = dealership_status(seen, found)
-            yield Problem(
-                f"dealership {found.id}",
-                f"dealership {found.id} {found.name}: {status.why}",
-                status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id),
-                missed,
-                cause=Cause.NO_SUCCESS,
-            )
+            what = status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id)
+            yield _problem(found, Cause.NO_SUCCESS, str(status.why), what, missed)
 
 
-def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
     for found in dealerships:
         if found.holds:
-            yield Problem(
-                f"dealership {found.id}",
-                f"dealership {found.id} {found.name}: {told_held(found)} since {stamp(found.holds[0].since)}, for a"
-                f" person to decide{why_held(found)}",
-                what_of_held(found),
-                found.holds[0].since,
-                cause=Cause.DECISION_WAITS,
-            )
+            words, since = told_held(found, ", for a person to decide"), found.holds[0].since
+            yield _problem(found, Cause.DECISION_WAITS, words, what_of_held(found), since)
 
 
-def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[Problem]:
+def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
     """Return the own crons and zones, of dealerships that take part, that cannot be read."""
     for found in dealerships:
-        schedule = unreadable_schedule(found) if found.why_not is None else None
-        if schedule:
-            words, what = schedule
-            yield Problem(
-                f"dealership {found.id}",
-                f"dealership {found.id} {found.name}: {words}",
-                what,
-                cause=Cause.SCHEDULE_UNREADABLE,
-            )
+        if found.why_not is None and (schedule := unreadable_schedule(found)):
+            yield _problem(found, Cause.SCHEDULE_UNREADABLE, *schedule)
 
 
-def queue(_seen: Snapshot, _job: JobFacts) -> None:
+def queue(_seen: model.Snapshot, _job: model.JobFacts) -> None:
     """Return none: a slot has as many dealerships as there are."""
 
 
-def notes(seen: Snapshot) -> Iterator[str]:
+def notes(seen: model.Snapshot) -> Iterator[str]:
     """Return what is worth knowing of dealerships and hosts, and needs no person now."""
     statuses = dealership_statuses(seen)
     failing = [found for found in statuses if found.standing in FAILED]
@@ -606,14 +546,14 @@ def notes(seen: Snapshot) -> Iterator[str]:
     yield from notes_of(facts_of(seen).hosts, seen.now, "dealership")
 
 
-def pauses(seen: Snapshot) -> Iterator[str]:
+def pauses(seen: model.Snapshot) -> Iterator[str]:
     """Return how many dealerships are paused."""
     paused = sum(1 for found in facts_of(seen).dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
 
 
-def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
+def levels(_seen: model.Snapshot) -> Iterator[model.ServiceLevel]:
     """Return no promise: the only one is a clean run."""
     yield from ()
 
@@ -621,48 +561,50 @@ def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
 # --- what every view draws --------------------------------------------------------------------------------------------
 
 _SEVERITY = {
-    Standing.SILENT: Severity.BAD,
-    Standing.FAILING: Severity.BAD,
-    Standing.HELD: Severity.ATTENTION,
-    Standing.RETRYING: Severity.ATTENTION,
-    Standing.PARTIAL: Severity.ATTENTION,
-    Standing.WARNED: Severity.ATTENTION,
-    Standing.PAUSED: Severity.PAUSED,
-    Standing.OFF: Severity.UNUSED,
-    Standing.NO_CREDENTIALS: Severity.UNUSED,
+    Standing.SILENT: model.Severity.BAD,
+    Standing.FAILING: model.Severity.BAD,
+    Standing.HELD: model.Severity.ATTENTION,
+    Standing.RETRYING: model.Severity.ATTENTION,
+    Standing.PARTIAL: model.Severity.ATTENTION,
+    Standing.WARNED: model.Severity.ATTENTION,
+    Standing.PAUSED: model.Severity.PAUSED,
+    Standing.OFF: model.Severity.UNUSED,
+    Standing.NO_CREDENTIALS: model.Severity.UNUSED,
 }
 _LABELS = {"dealership": "id", "name": "name"}
-_COLUMNS = columns_of(
+_COLUMNS = model.columns_of(
     DealershipFacts,
-    Column(
+    model.Column(
         "last_success_at",
-        Unit.INSTANT,
+        model.Unit.INSTANT,
         "success",
-        metric=Metric("dealership_last_success_timestamp_seconds", "When a dealership's sync last succeeded.", _LABELS),
+        metric=model.Metric(
+            "dealership_last_success_timestamp_seconds", "When a dealership's sync last succeeded.", _LABELS
+        ),
     ),
-    Column(
+    model.Column(
         "failures",
-        Unit.COUNT,
-        metric=Metric("dealership_failures", "Failed syncs since the last success.", _LABELS),
+        model.Unit.COUNT,
+        metric=model.Metric("dealership_failures", "Failed syncs since the last success.", _LABELS),
     ),
 )
 _HELD = (
-    Column("kind"),
-    Column(
+    model.Column("kind"),
+    model.Column(
         "vehicles",
-        Unit.COUNT,
-        metric=Metric(
+        model.Unit.COUNT,
+        metric=model.Metric(
             "held_vehicles", "Vehicles of which something waits for a person, by kind of hold.", {"kind": "kind"}
         ),
     ),
 )
 
 
-def sections(seen: Snapshot) -> Iterator[Section]:
+def sections(seen: model.Snapshot) -> Iterator[model.Section]:
     """Return the dealerships, and for machines EasyCars' hosts and how many vehicles are held."""
     statuses = dealership_statuses(seen)
     counts = [(sum(1 for found in statuses if found.standing is standing), standing) for standing in Standing]
-    yield Section(
+    yield model.Section(
         "dealerships",
         _COLUMNS,
         tuple(_row(status) for status in statuses),
@@ -677,17 +619,17 @@ def sections(seen: Snapshot) -> Iterator[Section]:
     for status in statuses:
         for hold in status.facts.holds:
             held[hold.kind] += hold.vehicles
-    rows = (Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
-    yield Section("easycars.held", _HELD, tuple(rows))
+    rows = (model.Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
+    yield model.Section("easycars.held", _HELD, tuple(rows))
 
 
-def _row(status: DealershipStatus) -> Row:
+def _row(status: DealershipStatus) -> model.Row:
     found = status.facts
-    return Row(
+    return model.Row(
         found.id,
         f"{found.id} {found.name}",
         {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
-        _SEVERITY.get(status.standing, Severity.OK),
+        _SEVERITY.get(status.standing, model.Severity.OK),
         str(status.standing),
         status.why,
         status.what_to_do,
@@ -708,12 +650,12 @@ _SYNCS = """
 """
 
 
-def past(connection: Connection, days: Days) -> Mapping[str, Past]:
+def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
     """Return how each dealership's days went."""
-    squares: dict[object, dict[date, Severity]] = {}
+    squares: dict[object, dict[date, model.Severity]] = {}
     for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
-        squares.setdefault(row["dealership_id"], {})[row["day"]] = Severity(row["severity"])
-    return {"dealerships": Past(squares)}
+        squares.setdefault(row["dealership_id"], {})[row["day"]] = model.Severity(row["severity"])
+    return {"dealerships": model.Past(squares)}
 
 
 _SYNCS_LATELY = """
@@ -723,13 +665,13 @@ _SYNCS_LATELY = """
     ORDER BY synced_at DESC LIMIT 60
 """
 _OUTCOMES = {
-    "Success": ("success", Severity.OK),
-    "PartialSuccess": ("partial", Severity.ATTENTION),
-    "Held": ("held", Severity.ATTENTION),
+    "Success": ("success", model.Severity.OK),
+    "PartialSuccess": ("partial", model.Severity.ATTENTION),
+    "Held": ("held", model.Severity.ATTENTION),
 }
 
 
-def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+def lately(connection: Connection, section: str, row: model.Row, days: model.Days) -> Iterator[model.Moment]:
     """Return a dealership's last syncs, with what each changed and what it complained of."""
     if section != "dealerships":
         return
@@ -738,5 +680,5 @@ def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterat
         at, status, run_id = sync.pop("synced_at"), sync.pop("status"), sync.pop("run_id")
         said = [*as_lines(sync.pop("error_messages")), *as_lines(sync.pop("warnings"))]
         numbers = ", ".join(f"{number:,} {name}" for name, number in sync.items() if number) or "nothing received"
-        state, severity = _OUTCOMES.get(status, ("failed", Severity.BAD))
-        yield Moment(at, state, severity, "; ".join([numbers, *said[:5]]), run_id=run_id)
+        state, severity = _OUTCOMES.get(status, ("failed", model.Severity.BAD))
+        yield model.Moment(at, state, severity, "; ".join([numbers, *said[:5]]), run_id=run_id)

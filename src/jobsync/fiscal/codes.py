@@ -7,8 +7,6 @@ documents beyond its six are those of the ATS catalogue, shortened, and were not
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 # The six, and what a withholding, a note or a reimbursement can name besides.
 DOCUMENTS = {
     "01": "FACTURA",
@@ -42,14 +40,7 @@ IVA, ICE, IRBPNR = "2", "3", "5"
 TAXES = {IVA: "IVA", ICE: "ICE", IRBPNR: "IRBPNR"}
 
 # The rate of each IVA code, in percent. 6, 7 and 8 have none: no objeto, exento, diferenciado.
-IVA_RATES = {
-    "0": Decimal(0),
-    "2": Decimal(12),
-    "3": Decimal(14),
-    "4": Decimal(15),
-    "5": Decimal(5),
-    "10": Decimal(13),
-}
+IVA_RATES = {"0": "0", "2": "12", "3": "14", "4": "15", "5": "5", "10": "13"}
 IVA_NOT_SUBJECT, IVA_EXEMPT, IVA_SPECIAL = "6", "7", "8"
 
 # What is withheld, by group. Group 4, in invoices for fuel and press, is for two taxes; the code within it says which.

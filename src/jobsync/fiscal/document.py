@@ -1,5 +1,5 @@
 """
-The nouns of the six fiscal documents: each field with its English name, its meaning and the tag that it is read from.
+The nouns of the six fiscal documents: each field with its English name, its type and the tag that it is read from.
 
 A path is relative to the noun's own element; `info` stands for the document's head, `infoFactura` and the like. Numbers
 keep the digits that the XML has. Source: the schemas of all six documents and what authorized files carry besides
@@ -9,41 +9,28 @@ keep the digits that the XML has. Source: the schemas of all six documents and w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 
-from jobsync.fiscal.access_key import ENVIRONMENTS, Environment
-from jobsync.fiscal.element import (
-    Amount,
-    Unknown,
-    amount_tag,
-    attribute,
-    each,
-    joined_tags,
-    need_amount_tag,
-    need_tag,
-    one,
-    own_text_or,
-    part,
-    part_if_any,
-    tag,
-)
+from jobsync.fiscal.access_key import ENVIRONMENTS, DocumentKind, Environment
+from jobsync.fiscal.element import Amount, tag
 
 _KEY = re.compile(r"[0-9]{49}")
 _DATE = re.compile(r"([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})")
+_SERIES = ("infoTributaria/estab", "infoTributaria/ptoEmi", "infoTributaria/secuencial")
+_ROLES = ("Comprador", "Proveedor", "SujetoRetenido", "Transportista", "Destinatario")
 
 
-class DocumentKind(StrEnum):
-    """The six documents, by the SRI's document code."""
+@dataclass(frozen=True, slots=True)
+class Party:
+    """The other side: buyer, supplier, taxpayer withheld from, carrier or recipient; the tags say which."""
 
-    INVOICE = "01"
-    PURCHASE_SETTLEMENT = "03"
-    CREDIT_NOTE = "04"
-    DEBIT_NOTE = "05"
-    DELIVERY_NOTE = "06"
-    WITHHOLDING = "07"
+    NOT_PRINTED = tuple(f"tipoIdentificacion{role}" for role in _ROLES)
+
+    name: str | None = tag(*(f"razonSocial{role}" for role in _ROLES))
+    id: str | None = tag(*(f"identificacion{role}" for role in _ROLES), "rucTransportista")
+    address: str | None = tag(*(f"direccion{role}" for role in _ROLES[:3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +48,12 @@ class Summary:
         total: in the document's currency; None for delivery notes. A withholding names none: it is the sum.
     """
 
-    access_key: str
-    document_code: str
-    issuer_ruc: str
-    issuer_name: str | None = None
+    access_key: str = tag("infoTributaria/claveAcceso")
+    document_code: str = ""
+    issuer_ruc: str = tag("infoTributaria/ruc")
+    issuer_name: str | None = tag("infoTributaria/razonSocial")
     environment: Environment | None = None
-    series_number: str | None = None
+    series_number: str | None = tag(*_SERIES, joined=True)
     issue_date: date | None = None
     receiver_name: str | None = None
     receiver_id: str | None = None
@@ -85,8 +72,8 @@ class Issuer:
         rimpe, micro_enterprise, rise: the legend itself, as sent; the last two in old documents.
     """
 
-    ruc: str = need_tag("infoTributaria/ruc")
-    name: str = need_tag("infoTributaria/razonSocial")
+    ruc: str = tag("infoTributaria/ruc")
+    name: str = tag("infoTributaria/razonSocial")
     trade_name: str | None = tag("infoTributaria/nombreComercial")
     head_office: str | None = tag("infoTributaria/dirMatriz")
     branch: str | None = tag("info/dirEstablecimiento")
@@ -99,52 +86,20 @@ class Issuer:
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
-    """
-    The other side: buyer, supplier, carrier or recipient; `id_type` is a code of the identification table.
-
-    The tags depend on who it is, and stand where a noun has one.
-    """
-
-    name: str | None = tag("")
-    id_type: str | None = tag("")
-    id: str | None = tag("")
-    address: str | None = tag("")
-
-
-def _named(suffix: str) -> dict[str, str]:
-    """Return the tags of a party, which all end in its role."""
-    return {
-        "name": f"razonSocial{suffix}",
-        "id_type": f"tipoIdentificacion{suffix}",
-        "id": f"identificacion{suffix}",
-        "address": f"direccion{suffix}",
-    }
-
-
-_CARRIER = {
-    "name": "razonSocialTransportista",
-    "id_type": "tipoIdentificacionTransportista",
-    "id": "rucTransportista",
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Field:
-    """A named text: `campoAdicional`, `detAdicional`; either side may be empty."""
+    """A named text: `campoAdicional`, `detAdicional`; either side may be empty, and without both it is left out."""
 
-    name: str = attribute("nombre")
-    value: str = own_text_or("valor")
+    name: str = tag("@nombre", default="")
+    value: str = tag(".", "@valor", default="")
 
     def __bool__(self) -> bool:
-        """Whether it says anything."""
         return bool(self.name or self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Tax:
     """
-    One tax on a line or on the whole document.
+    One tax on a line, on the whole document, or on a reimbursed one.
 
     Args:
         code: 2 IVA, 3 ICE, 5 IRBPNR.
@@ -155,31 +110,34 @@ class Tax:
 
     code: str | None = tag("codigo")
     rate_code: str | None = tag("codigoPorcentaje")
-    rate: Amount | None = amount_tag("tarifa")
-    base: Amount | None = amount_tag("baseImponible")
-    amount: Amount | None = amount_tag("valor")
-    additional_discount: Amount | None = amount_tag("descuentoAdicional")
-    refund: Amount | None = amount_tag("valorDevolucionIva")
-
-
-_NEITHER = {"additional_discount": "", "refund": ""}  # only taxes of lines and totals have them
+    rate: Amount | None = tag("tarifa")
+    base: Amount | None = tag("baseImponible", "baseImponibleReembolso")
+    amount: Amount | None = tag("valor", "impuestoReembolso")
+    additional_discount: Amount | None = tag("descuentoAdicional")
+    refund: Amount | None = tag("valorDevolucionIva")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One `detalle`."""
+class Good:
+    """One `detalle` of a delivery note."""
 
     code: str | None = tag("codigoPrincipal", "codigoInterno")
     auxiliary_code: str | None = tag("codigoAuxiliar", "codigoAdicional")
     description: str | None = tag("descripcion")
+    quantity: Amount | None = tag("cantidad")
+    details: tuple[Field, ...] = tag("detallesAdicionales/detAdicional")
+
+
+@dataclass(frozen=True, slots=True)
+class Line(Good):
+    """One `detalle` of the other documents."""
+
     unit: str | None = tag("unidadMedida")
-    quantity: Amount | None = amount_tag("cantidad")
-    unit_price: Amount | None = amount_tag("precioUnitario")
-    price_without_subsidy: Amount | None = amount_tag("precioSinSubsidio")
-    discount: Amount | None = amount_tag("descuento")
-    total: Amount | None = amount_tag("precioTotalSinImpuesto")
-    details: tuple[Field, ...] = each("detallesAdicionales/detAdicional", Field)
-    taxes: tuple[Tax, ...] = each("impuestos/impuesto", Tax)
+    unit_price: Amount | None = tag("precioUnitario")
+    price_without_subsidy: Amount | None = tag("precioSinSubsidio")
+    discount: Amount | None = tag("descuento")
+    total: Amount | None = tag("precioTotalSinImpuesto")
+    taxes: tuple[Tax, ...] = tag("impuestos/impuesto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +145,8 @@ class Payment:
     """One `pago`; `method` is a code of the payment table, `term` counts `term_unit`s."""
 
     method: str | None = tag("formaPago")
-    total: Amount | None = amount_tag("total")
-    term: str | None = tag("plazo")
+    total: Amount | None = tag("total")
+    term: Amount | None = tag("plazo")
     term_unit: str | None = tag("unidadTiempo")
 
 
@@ -196,9 +154,10 @@ class Payment:
 class Compensation:
     """One `compensacion` of 2016 to 2018: points of IVA given back."""
 
-    code: str | None = tag("codigo")
-    rate: Amount | None = amount_tag("tarifa")
-    amount: Amount | None = amount_tag("valor")
+    NOT_PRINTED = ("codigo",)
+
+    rate: Amount | None = tag("tarifa")
+    amount: Amount | None = tag("valor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,44 +173,32 @@ class Export:
     destination_country: str | None = tag("paisDestino")
     purchase_country: str | None = tag("paisAdquisicion")
     incoterm_untaxed: str | None = tag("incoTermTotalSinImpuestos")
-    freight: Amount | None = amount_tag("fleteInternacional")
-    insurance: Amount | None = amount_tag("seguroInternacional")
-    customs: Amount | None = amount_tag("gastosAduaneros")
-    other_transport: Amount | None = amount_tag("gastosTransporteOtros")
-
-
-@dataclass(frozen=True, slots=True)
-class ReimbursementTotals:
-    """What all reimbursed documents come to; `code` is 41."""
-
-    code: str | None = tag("codDocReembolso")
-    documents: Amount | None = amount_tag("totalComprobantesReembolso")
-    base: Amount | None = amount_tag("totalBaseImponibleReembolso")
-    tax: Amount | None = amount_tag("totalImpuestoReembolso")
+    freight: Amount | None = tag("fleteInternacional")
+    insurance: Amount | None = tag("seguroInternacional")
+    customs: Amount | None = tag("gastosAduaneros")
+    other_transport: Amount | None = tag("gastosTransporteOtros")
 
 
 @dataclass(frozen=True, slots=True)
 class Reimbursement:
     """One document that somebody paid for the buyer (`reembolsoDetalle`)."""
 
-    supplier_id_type: str | None = tag("tipoIdentificacionProveedorReembolso")
+    NOT_PRINTED = ("tipoIdentificacionProveedorReembolso", "compensacionesReembolso")
+
     supplier_id: str | None = tag("identificacionProveedorReembolso")
     supplier_country: str | None = tag("codPaisPagoProveedorReembolso")
     supplier_kind: str | None = tag("tipoProveedorReembolso")
     document_code: str | None = tag("codDocReembolso")
-    number: str | None = joined_tags("estabDocReembolso", "ptoEmiDocReembolso", "secuencialDocReembolso")
+    number: str | None = tag("estabDocReembolso", "ptoEmiDocReembolso", "secuencialDocReembolso", joined=True)
     issue_date: str | None = tag("fechaEmisionDocReembolso")
     # spelled with a small a in invoices, with a capital one in withholdings
     authorization: str | None = tag("numeroautorizacionDocReemb", "numeroAutorizacionDocReemb")
-    taxes: tuple[Tax, ...] = each(
-        "detalleImpuestos/detalleImpuesto", Tax, base="baseImponibleReembolso", amount="impuestoReembolso", **_NEITHER
-    )
-    compensations: tuple[Compensation, ...] = each("compensacionesReembolso/compensacionReembolso", Compensation)
+    taxes: tuple[Tax, ...] = tag("detalleImpuestos/detalleImpuesto")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One `destino` of a transport."""
+    """Where goods are carried, and why: a `destino` of a transport, a `destinatario` of a delivery note."""
 
     reason: str | None = tag("motivoTraslado")
     customs_document: str | None = tag("docAduaneroUnico")
@@ -261,180 +208,78 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """The delivery note that an invoice stands for (`infoSustitutivaGuiaRemision`)."""
+    """Who carries the goods of a delivery note, or of an invoice that stands for one."""
 
-    carrier: Party = part(Party, **_CARRIER)
+    carrier: Party = tag("")
     from_address: str | None = tag("dirPartida")
     to_address: str | None = tag("dirDestinatario")
     starts: str | None = tag("fechaIniTransporte")
     ends: str | None = tag("fechaFinTransporte")
     plate: str | None = tag("placa")
-    destinations: tuple[Destination, ...] = each("destinos/destino", Destination)
-
-
-@dataclass(frozen=True, slots=True)
-class ThirdPartyItem:
-    """Money collected for somebody else; part of the total."""
-
-    concept: str | None = tag("concepto")
-    total: Amount | None = amount_tag("total")
-
-
-@dataclass(frozen=True, slots=True)
-class FiscalMachine:
-    """The machine that printed the document."""
-
-    brand: str | None = tag("marca")
-    model: str | None = tag("modelo")
-    serial: str | None = tag("serie")
-
-
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    """A `factura`; totals and lines as they stand, `fuel_withheld` are the retentions within fuel invoices."""
-
-    buyer: Party = part(Party, under="info", **_named("Comprador"))
-    total: Amount = need_amount_tag("info/importeTotal")
-    lines: tuple[Line, ...] = each("detalles/detalle", Line)
-    delivery_note: str | None = tag("info/guiaRemision")
-    plate: str | None = tag("info/placa")
-    currency: str | None = tag("info/moneda")
-    untaxed: Amount | None = amount_tag("info/totalSinImpuestos")
-    discount: Amount | None = amount_tag("info/totalDescuento")
-    subsidy: Amount | None = amount_tag("info/totalSubsidio")
-    tip: Amount | None = amount_tag("info/propina")
-    taxes: tuple[Tax, ...] = each("info/totalConImpuestos/totalImpuesto", Tax)
-    compensations: tuple[Compensation, ...] = each("info/compensaciones/compensacion", Compensation)
-    payments: tuple[Payment, ...] = each("info/pagos/pago", Payment)
-    withheld_vat: Amount | None = amount_tag("info/valorRetIva")
-    withheld_income: Amount | None = amount_tag("info/valorRetRenta")
-    export: Export | None = part_if_any(Export, under="info")
-    reimbursement_totals: ReimbursementTotals | None = part_if_any(ReimbursementTotals, under="info")
-    reimbursements: tuple[Reimbursement, ...] = each("reembolsos/reembolsoDetalle", Reimbursement)
-    fuel_withheld: tuple[Tax, ...] = each("retenciones/retencion", Tax)
-    transport: Transport | None = one("infoSustitutivaGuiaRemision", Transport)
-    third_party_items: tuple[ThirdPartyItem, ...] = each("otrosRubrosTerceros/rubro", ThirdPartyItem)
-    negotiable_email: str | None = tag("tipoNegociable/correo")
-
-
-@dataclass(frozen=True, slots=True)
-class PurchaseSettlement:
-    """A `liquidacionCompra`: the buyer writes it for a supplier who cannot."""
-
-    supplier: Party = part(Party, under="info", **_named("Proveedor"))
-    total: Amount = need_amount_tag("info/importeTotal")
-    lines: tuple[Line, ...] = each("detalles/detalle", Line)
-    currency: str | None = tag("info/moneda")
-    untaxed: Amount | None = amount_tag("info/totalSinImpuestos")
-    discount: Amount | None = amount_tag("info/totalDescuento")
-    taxes: tuple[Tax, ...] = each("info/totalConImpuestos/totalImpuesto", Tax)
-    payments: tuple[Payment, ...] = each("info/pagos/pago", Payment)
-    reimbursement_totals: ReimbursementTotals | None = part_if_any(ReimbursementTotals, under="info")
-    reimbursements: tuple[Reimbursement, ...] = each("reembolsos/reembolsoDetalle", Reimbursement)
-    negotiable_email: str | None = tag("tipoNegociable/correo")
-
-
-@dataclass(frozen=True, slots=True)
-class Modified:
-    """The document that a note changes; `code` is a document code."""
-
-    code: str | None = tag("codDocModificado")
-    number: str | None = tag("numDocModificado")
-    issue_date: str | None = tag("fechaEmisionDocSustento")
-
-
-@dataclass(frozen=True, slots=True)
-class CreditNote:
-    """A `notaCredito`; its total is `valorModificacion`."""
-
-    buyer: Party = part(Party, under="info", **_named("Comprador"))
-    modified: Modified = part(Modified, under="info")
-    total: Amount = need_amount_tag("info/valorModificacion")
-    lines: tuple[Line, ...] = each("detalles/detalle", Line)
-    reason: str | None = tag("info/motivo")
-    currency: str | None = tag("info/moneda")
-    untaxed: Amount | None = amount_tag("info/totalSinImpuestos")
-    taxes: tuple[Tax, ...] = each("info/totalConImpuestos/totalImpuesto", Tax)
-    compensations: tuple[Compensation, ...] = each("info/compensaciones/compensacion", Compensation)
+    destinations: tuple[Destination, ...] = tag("destinos/destino")
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One `motivo` of a debit note."""
+    """Money with its reason: a `motivo` of a debit note, a `rubro` that is collected for somebody else."""
 
-    reason: str | None = tag("razon")
-    amount: Amount | None = amount_tag("valor")
+    reason: str | None = tag("razon", "concepto")
+    amount: Amount | None = tag("valor", "total")
 
 
 @dataclass(frozen=True, slots=True)
-class DebitNote:
-    """A `notaDebito`: it has reasons where others have lines."""
+class Sale:
+    """
+    What an invoice, a purchase settlement or a note on one says; which elements are there makes the difference.
 
-    buyer: Party = part(Party, under="info", **_named("Comprador"))
-    modified: Modified = part(Modified, under="info")
-    total: Amount = need_amount_tag("info/valorTotal")
-    charges: tuple[Charge, ...] = each("motivos/motivo", Charge)
-    untaxed: Amount | None = amount_tag("info/totalSinImpuestos")
-    taxes: tuple[Tax, ...] = each("info/impuestos/impuesto", Tax)
-    compensations: tuple[Compensation, ...] = each("info/compensaciones/compensacion", Compensation)
-    payments: tuple[Payment, ...] = each("info/pagos/pago", Payment)
+    Args:
+        party: the buyer; of a purchase settlement, which the buyer writes, the supplier.
+        modified_code: of the document that a note changes.
+        charges: a debit note has them where others have lines.
+        fuel_withheld: the retentions within fuel invoices.
+        reimbursed_code: 41; what all reimbursed documents come to follows it.
+        transports: the delivery note that an invoice stands for, if it does.
+        third_party_items: part of the total.
+    """
+
+    party: Party = tag("info")
+    modified_code: str | None = tag("info/codDocModificado")
+    modified_number: str | None = tag("info/numDocModificado")
+    modified_issue_date: str | None = tag("info/fechaEmisionDocSustento")
+    reason: str | None = tag("info/motivo")
+    lines: tuple[Line, ...] = tag("detalles/detalle")
+    charges: tuple[Charge, ...] = tag("motivos/motivo")
+    delivery_note: str | None = tag("info/guiaRemision")
+    plate: str | None = tag("info/placa")
+    currency: str | None = tag("info/moneda")
+    untaxed: Amount | None = tag("info/totalSinImpuestos")
+    discount: Amount | None = tag("info/totalDescuento")
+    subsidy: Amount | None = tag("info/totalSubsidio")
+    tip: Amount | None = tag("info/propina")
+    taxes: tuple[Tax, ...] = tag("info/totalConImpuestos/totalImpuesto", "info/impuestos/impuesto")
+    compensations: tuple[Compensation, ...] = tag("info/compensaciones/compensacion")
+    payments: tuple[Payment, ...] = tag("info/pagos/pago")
+    withheld_vat: Amount | None = tag("info/valorRetIva")
+    withheld_income: Amount | None = tag("info/valorRetRenta")
+    export: Export = tag("info")
+    reimbursed_code: str | None = tag("info/codDocReembolso")
+    reimbursed_total: Amount | None = tag("info/totalComprobantesReembolso")
+    reimbursed_base: Amount | None = tag("info/totalBaseImponibleReembolso")
+    reimbursed_tax: Amount | None = tag("info/totalImpuestoReembolso")
+    reimbursements: tuple[Reimbursement, ...] = tag("reembolsos/reembolsoDetalle")
+    fuel_withheld: tuple[Tax, ...] = tag("retenciones/retencion")
+    transports: tuple[Transport, ...] = tag("infoSustitutivaGuiaRemision")
+    third_party_items: tuple[Charge, ...] = tag("otrosRubrosTerceros/rubro")
+    negotiable_email: str | None = tag("tipoNegociable/correo")
 
 
 @dataclass(frozen=True, slots=True)
 class SupportingDocument:
-    """
-    The document from whose payment something was withheld.
-
-    Args:
-        code: table of documents of the annex; 1 to 3 digits.
-        support: `codSustento`, the tax ground; only in `docsSustento`, like all that follows.
-    """
+    """The document from whose payment something was withheld; `code` is of the annex's table, 1 to 3 digits."""
 
     code: str | None = tag("codDocSustento")
     number: str | None = tag("numDocSustento")
     issue_date: str | None = tag("fechaEmisionDocSustento")
-    support: str | None = tag("codSustento")
-    booked: str | None = tag("fechaRegistroContable")
-    authorization: str | None = tag("numAutDocSustento")
-    paid_abroad: str | None = tag("pagoLocExt")
-    regime: str | None = tag("tipoRegi")
-    country: str | None = tag("paisEfecPago")
-    treaty: str | None = tag("aplicConvDobTrib")
-    foreign_withholding: str | None = tag("pagExtSujRetNorLeg")
-    fiscal_regime: str | None = tag("pagoRegFis")
-    untaxed: Amount | None = amount_tag("totalSinImpuestos")
-    total: Amount | None = amount_tag("importeTotal")
-    reimbursement_totals: ReimbursementTotals | None = part_if_any(ReimbursementTotals)
-    taxes: tuple[Tax, ...] = each(
-        "impuestosDocSustento/impuestoDocSustento",
-        Tax,
-        code="codImpuestoDocSustento",
-        amount="valorImpuesto",
-        **_NEITHER,
-    )
-    payments: tuple[Payment, ...] = each("pagos/pago", Payment)
-    reimbursements: tuple[Reimbursement, ...] = each("reembolsos/reembolsoDetalle", Reimbursement)
-
-
-# of the older version's rows; what follows is in the newer one only
-_LATER = {field.name: "" for field in fields(SupportingDocument)[3:]}
-
-
-@dataclass(frozen=True, slots=True)
-class Dividend:
-    """When a dividend was paid, the income tax the company paid on it, the year it was earned in."""
-
-    paid: str | None = tag("fechaPagoDiv")
-    income_tax: Amount | None = amount_tag("imRentaSoc")
-    year: str | None = tag("ejerFisUtDiv")
-
-
-@dataclass(frozen=True, slots=True)
-class Bananas:
-    """How many boxes were bought, and the price of one."""
-
-    boxes: Amount | None = amount_tag("numCajBan")
-    price: Amount | None = amount_tag("precCajBan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,36 +290,48 @@ class Withheld:
     Args:
         tax: 1 renta, 2 IVA, 6 ISD.
         code: `codigoRetencion`.
+        dividend_income_tax, dividend_year: what the company paid on the dividend, the year it was earned in.
+        banana_price: of one box.
     """
 
-    document: SupportingDocument = part(SupportingDocument, **_LATER)
+    document: SupportingDocument = tag("")
     tax: str | None = tag("codigo")
     code: str | None = tag("codigoRetencion")
-    base: Amount | None = amount_tag("baseImponible")
-    percent: Amount | None = amount_tag("porcentajeRetener")
-    amount: Amount | None = amount_tag("valorRetenido")
-    dividend: Dividend | None = one("dividendos", Dividend)
-    bananas: Bananas | None = one("compraCajBanano", Bananas)
+    base: Amount | None = tag("baseImponible")
+    percent: Amount | None = tag("porcentajeRetener")
+    amount: Amount | None = tag("valorRetenido")
+    dividend_paid: str | None = tag("dividendos/fechaPagoDiv")
+    dividend_income_tax: Amount | None = tag("dividendos/imRentaSoc")
+    dividend_year: str | None = tag("dividendos/ejerFisUtDiv")
+    banana_boxes: Amount | None = tag("compraCajBanano/numCajBan")
+    banana_price: Amount | None = tag("compraCajBanano/precCajBan")
 
 
 @dataclass(frozen=True, slots=True)
 class Supported:
-    """One `docSustento`: what was withheld at its payment; the rows' own `document` is not set."""
+    """One `docSustento`: what was withheld at its payment; the rows' own `document` says nothing."""
 
-    document: SupportingDocument = part(SupportingDocument)
-    rows: tuple[Withheld, ...] = each("retenciones/retencion", Withheld, document="")
+    NOT_PRINTED = (
+        *("codSustento", "fechaRegistroContable", "numAutDocSustento", "pagoLocExt", "tipoRegi", "paisEfecPago"),
+        *("aplicConvDobTrib", "pagExtSujRetNorLeg", "pagoRegFis", "totalSinImpuestos", "importeTotal"),
+        *("codDocReembolso", "totalComprobantesReembolso", "totalBaseImponibleReembolso", "totalImpuestoReembolso"),
+        *("impuestosDocSustento", "pagos", "reembolsos"),
+    )
+
+    document: SupportingDocument = tag("")
+    rows: tuple[Withheld, ...] = tag("retenciones/retencion")
 
 
 @dataclass(frozen=True, slots=True)
 class Withholding:
     """A `comprobanteRetencion` of either version: the older one has `plain` rows, the newer one `supported` ones."""
 
-    subject: Party = part(Party, under="info", **_named("SujetoRetenido"))
+    NOT_PRINTED = ("info/tipoSujetoRetenido", "info/parteRel")
+
+    subject: Party = tag("info")
     fiscal_period: str | None = tag("info/periodoFiscal")
-    subject_kind: str | None = tag("info/tipoSujetoRetenido")
-    related_party: str | None = tag("info/parteRel")
-    plain: tuple[Withheld, ...] = each("impuestos/impuesto", Withheld)
-    supported: tuple[Supported, ...] = each("docsSustento/docSustento", Supported)
+    plain: tuple[Withheld, ...] = tag("impuestos/impuesto")
+    supported: tuple[Supported, ...] = tag("docsSustento/docSustento")
 
     @property
     def rows(self) -> tuple[Withheld, ...]:
@@ -483,47 +340,23 @@ class Withholding:
 
 
 @dataclass(frozen=True, slots=True)
-class Good:
-    """One `detalle` of a delivery note."""
-
-    code: str | None = tag("codigoInterno")
-    auxiliary_code: str | None = tag("codigoAdicional")
-    description: str | None = tag("descripcion")
-    quantity: Amount | None = amount_tag("cantidad")
-    details: tuple[Field, ...] = each("detallesAdicionales/detAdicional", Field)
-
-
-@dataclass(frozen=True, slots=True)
 class Recipient:
     """One `destinatario`: who gets which goods, why, and for which sale."""
 
-    party: Party = part(
-        Party, name="razonSocialDestinatario", id="identificacionDestinatario", address="dirDestinatario"
-    )
-    goods: tuple[Good, ...] = each("detalles/detalle", Good)
-    reason: str | None = tag("motivoTraslado")
-    customs_document: str | None = tag("docAduaneroUnico")
-    establishment: str | None = tag("codEstabDestino")
-    route: str | None = tag("ruta")
-    document_code: str | None = tag("codDocSustento")
-    document_number: str | None = tag("numDocSustento")
+    party: Party = tag("")
+    address: str | None = tag("dirDestinatario")
+    destination: Destination = tag("")
+    document: SupportingDocument = tag("")
     document_authorization: str | None = tag("numAutDocSustento")
-    document_date: str | None = tag("fechaEmisionDocSustento")
+    goods: tuple[Good, ...] = tag("detalles/detalle")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryNote:
     """A `guiaRemision`: no money, one carrier, several recipients."""
 
-    carrier: Party = part(Party, under="info", **_CARRIER)
-    recipients: tuple[Recipient, ...] = each("destinatarios/destinatario", Recipient)
-    from_address: str | None = tag("info/dirPartida")
-    starts: str | None = tag("info/fechaIniTransporte")
-    ends: str | None = tag("info/fechaFinTransporte")
-    plate: str | None = tag("info/placa")
-
-
-Body = Invoice | PurchaseSettlement | CreditNote | DebitNote | Withholding | DeliveryNote
+    transport: Transport = tag("info")
+    recipients: tuple[Recipient, ...] = tag("destinatarios/destinatario")
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,43 +366,40 @@ class Document:
 
     Args:
         kind: from the root element.
+        total: what it comes to; only a withholding and a delivery note name none.
         access_key: as it stands in the document, right or not; empty if it names none.
-        document_code: `codDoc`, as sent.
+        series_number: the number people call it by: 001-001-000000001, as far as its parts are there.
         issue_date_text: `fechaEmision` as sent; delivery notes have none.
         additional: `infoAdicional`, in its order.
-        unknown: elements that nothing reads.
+        unknown: paths of elements that nothing reads.
     """
 
+    NOT_PRINTED = ("infoTributaria/codDoc",)
+
     kind: DocumentKind
-    version: str | None
-    issuer: Issuer
-    body: Body
-    access_key: str = tag("infoTributaria/claveAcceso")
-    environment: Environment | None = tag("infoTributaria/ambiente")
+    body: Sale | Withholding | DeliveryNote
+    total: Amount | None
+    issuer: Issuer = tag("")
+    access_key: str = tag("infoTributaria/claveAcceso", default="")
+    environment_code: str | None = tag("infoTributaria/ambiente")
     emission_type: str | None = tag("infoTributaria/tipoEmision")
-    document_code: str | None = tag("infoTributaria/codDoc")
-    establishment: str | None = tag("infoTributaria/estab")
-    emission_point: str | None = tag("infoTributaria/ptoEmi")
-    sequential: str | None = tag("infoTributaria/secuencial")
+    series_number: str | None = tag(*_SERIES, joined=True)
     issue_date_text: str | None = tag("info/fechaEmision")
-    additional: tuple[Field, ...] = each("infoAdicional/campoAdicional", Field)
-    machine: FiscalMachine | None = one("maquinaFiscal", FiscalMachine)
-    unknown: tuple[Unknown, ...] = ()
+    additional: tuple[Field, ...] = tag("infoAdicional/campoAdicional")
+    machine_brand: str | None = tag("maquinaFiscal/marca")
+    machine_model: str | None = tag("maquinaFiscal/modelo")
+    machine_serial: str | None = tag("maquinaFiscal/serie")
+    unknown: tuple[str, ...] = ()
 
     @property
-    def series_number(self) -> str | None:
-        """The number people call it by: 001-001-000000001, as far as its parts are there."""
-        return series_number(self.establishment, self.emission_point, self.sequential)
+    def environment(self) -> Environment | None:
+        """From `ambiente`, else from the key."""
+        return environment_of(self.environment_code, self.access_key)
 
     @property
     def issue_date(self) -> date | None:
         """From `fechaEmision`, else from the first eight digits of the key."""
         return issue_date(self.issue_date_text, self.access_key)
-
-
-def series_number(*parts: str | None) -> str | None:
-    """Return establishment, emission point and sequential with hyphens between, as far as they are there."""
-    return "-".join(filter(None, parts)) or None
 
 
 def issue_date(text: str | None, key: str) -> date | None:

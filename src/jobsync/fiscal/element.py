@@ -2,48 +2,40 @@
 One element of a fiscal document, and how a noun's field says which of its children it is read from.
 
     method: str | None = tag("formaPago")
-    taxes: tuple[Tax, ...] = each("impuestos/impuesto", Tax)
+    taxes: tuple[Tax, ...] = tag("impuestos/impuesto")
 
-A path is relative to the noun's own element; it may begin with a head of the document, `infoTributaria` or `info`,
-which stands for `infoFactura` and the like.
+Tags that the printed form has no room for are named in a noun's `NOT_PRINTED`; whatever else is left is unknown.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import cache
+from decimal import Context, Decimal, localcontext
+from functools import cache, partial
 from operator import methodcaller
-from typing import Any, TypeVar, cast
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_type_hints
 
 from lxml import etree
 
 from jobsync.errors import JobsyncError
 
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a wrong file from filling the memory
-HEADS = ("infoTributaria", "info")
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
-_TEXT_KEPT = 200
 _SIGNATURE = "Signature"
 _Noun = TypeVar("_Noun")
 
 
 class UnreadableDocument(JobsyncError):
-    """
-    The XML is none, or lacks what no fiscal document can lack.
+    """The XML is none, or lacks what no fiscal document can lack; the text names element and line."""
 
-    Args:
-        path: the element, from the root: `factura/infoTributaria/ruc`; empty if the XML as a whole is meant.
-        line: where its parent, or the trouble, stands in the XML; 0 if unknown.
-    """
-
-    def __init__(self, reason: str, *, path: str = "", line: int = 0) -> None:
-        self.reason, self.path, self.line = reason, path, line
+    def __init__(self, reason: str, *, line: int = 0) -> None:
         super().__init__(f"the fiscal document is unreadable: {reason}" + (f" (line {line})" if line else ""))
 
 
@@ -69,111 +61,120 @@ class Amount:
         return Decimal(self.text) if len(self.text) <= _DIGITS_MOST and _NUMBER.fullmatch(self.text) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """An element that nothing reads: its path from the root, its line, the beginning of its text."""
+def total_of(amounts: Iterable[Amount | None]) -> Decimal | None:
+    """Return the exact sum; None if there is nothing to add up, or something that is no number."""
+    values = [amount.value if amount else None for amount in amounts]
+    known = [value for value in values if value is not None]
+    with exact():
+        return sum(known, Decimal()) if known and len(known) == len(values) else None
 
-    path: str
-    line: int
-    text: str = ""
+
+def exact() -> AbstractContextManager[Context]:
+    """Work out sums and products of amounts without rounding, however many digits they have."""
+    return localcontext(prec=4 * _DIGITS_MOST)
 
 
 class Element:
-    """An element whose children are taken one by one; what is left is unknown."""
+    """
+    An element whose children are taken one by one; what is left is unknown.
 
-    __slots__ = ("_children", "_node", "_opened", "_path", "heads")
+    A path is relative to the element: names of children with slashes between.
+    """
+
+    __slots__ = ("_children", "_found", "_node", "_opened", "_path")
 
     def __init__(self, node: etree._Element, path: str, opened: list[Element]) -> None:
         children: dict[str, list[etree._Element]] = {}
         for child in node:
-            children.setdefault(_local(child.tag), []).append(child)
+            children.setdefault(child.tag.rpartition("}")[2], []).append(child)
         self._node, self._path, self._children, self._opened = node, path, children, opened
-        self.heads: dict[str, Element] = {}  # children of the root that a tag's path can begin with
+        self._found: dict[str, list[Element]] = {}
         opened.append(self)
 
     @classmethod
     def root(cls, xml: bytes) -> Element:
         """Return the root of an XML; raise UnreadableDocument if it is none."""
         node = _parse(xml)
-        return cls(node, _local(node.tag), [])
+        return cls(node, node.tag.rpartition("}")[2], [])
 
     @property
     def name(self) -> str:
-        """Its tag."""
         return self._path.rpartition("/")[2]
 
     @property
     def line(self) -> int:
         """Where it begins in the XML."""
-        return _line_of(self._node)
+        return cast("int | None", self._node.sourceline) or 0
 
-    def text(self, name: str) -> str | None:
-        """Return the child's text without the blanks around it; None if it is absent or blank."""
+    def open_head(self, name: str, called: str) -> None:
+        """Open the first child of a name, and that one alone; paths may begin with either name."""
         nodes = self._children.get(name)
-        return _text(nodes.pop(0)) or None if nodes else None
+        head = [Element(nodes.pop(0), f"{self._path}/{name}", self._opened)] if nodes else []
+        self._found[name] = self._found[called] = head
 
-    def need(self, name: str) -> str:
-        """Return the child's text; raise UnreadableDocument without one."""
-        text = self.text(name)
-        if text is None:
-            raise self._lacking(name)
+    def each(self, path: str) -> list[Element]:
+        """Return all elements at a path; each of its steps may be there several times, or not at all."""
+        name, _, rest = path.partition("/")
+        if name not in self._found:
+            nodes = self._children.pop(name, ())
+            self._found[name] = [Element(node, f"{self._path}/{name}", self._opened) for node in nodes]
+        found = self._found[name]
+        return [one for holder in found for one in holder.each(rest)] if rest else found
+
+    def require(self, path: str) -> Element:
+        """Return the first element at a path; raise UnreadableDocument without one."""
+        at = self
+        for name in path.split("/"):
+            if not (found := at.each(name)):
+                raise at.error(name, "is missing")
+            at = found[0]
+        return at
+
+    def text(self, path: str) -> str | None:
+        """
+        Return the text at a path without the blanks around it; None if it is absent or blank.
+
+        The path's last step may be `.`, the element's own text, or `@name`, an attribute.
+        """
+        if nodes := self._children.get(path):
+            return _text(nodes.pop(0)) or None
+        if "/" in path:
+            holders, _, name = path.rpartition("/")
+            found = self.each(holders)
+            return found[0].text(name) if found else None
+        if path == ".":
+            return _text(self._node) or None
+        return str(self._node.get(path[1:]) or "").strip() or None if path[0] == "@" else None
+
+    def need(self, path: str) -> str:
+        """Return the text at a path; raise UnreadableDocument without one."""
+        holders, _, name = path.rpartition("/")
+        at = self.require(holders) if holders else self
+        if (text := at.text(name)) is None:
+            raise at.error(name, "is missing")
         return text
 
-    def amount(self, name: str) -> Amount | None:
-        """Return the child's text as a number; None if it is absent or blank."""
-        text = self.text(name)
-        return None if text is None else Amount(text)
+    def skip(self, path: str) -> None:
+        """Take what is at a path as known, whatever it holds."""
+        holders, _, name = path.rpartition("/")
+        if holders:
+            for holder in self.each(holders):
+                holder.skip(name)
+        self._children.pop(name, None)
 
-    def need_amount(self, name: str) -> Amount:
-        """Return the child's text as a number; raise UnreadableDocument without one, or if it has no digit."""
-        amount = Amount(self.need(name))
-        if not any(map(str.isdecimal, amount.text)):  # a decimal comma is no number either, but people can read it
-            raise UnreadableDocument(f"{self._path}/{name} is no number", path=f"{self._path}/{name}", line=self.line)
-        return amount
+    def unread(self) -> tuple[str, ...]:
+        """Return the paths of what was not taken, here and in every element opened from the same root."""
+        return tuple(path for element in self._opened for path in element.left())
 
-    def attribute(self, name: str) -> str | None:
-        """Return an attribute without the blanks around it; None if it is absent or blank."""
-        return str(self._node.get(name) or "").strip() or None
-
-    def own_text(self) -> str:
-        """Return its own text without the blanks around it."""
-        return _text(self._node)
-
-    def child(self, name: str) -> Element | None:
-        """Return the first child of a name."""
-        nodes = self._children.get(name)
-        return Element(nodes.pop(0), f"{self._path}/{name}", self._opened) if nodes else None
-
-    def need_child(self, name: str) -> Element:
-        """Return the first child of a name; raise UnreadableDocument without one."""
-        child = self.child(name)
-        if child is None:
-            raise self._lacking(name)
-        return child
-
-    def each(self, name: str) -> Iterator[Element]:
-        """Iterate over the children of a name."""
-        for node in self._children.pop(name, ()):
-            yield Element(node, f"{self._path}/{name}", self._opened)
-
-    def items(self, container: str, name: str) -> Iterator[Element]:
-        """Iterate over the named children of a container that may be absent, or there several times."""
-        for holder in self.each(container):
-            yield from holder.each(name)
-
-    def unread(self) -> tuple[Unknown, ...]:
-        """Return what was not taken, here and in every element opened from the same root."""
-        return tuple(unknown for element in self._opened for unknown in element.left())
-
-    def left(self) -> Iterator[Unknown]:
-        """Iterate over the children that were not taken, but for the signature."""
+    def left(self) -> Iterator[str]:
+        """Iterate over the paths of the children that were not taken, but for the signature."""
         for name, nodes in self._children.items():
-            for node in nodes:
-                if name != _SIGNATURE:
-                    yield Unknown(f"{self._path}/{name}", _line_of(node), _text(node)[:_TEXT_KEPT])
+            if nodes and name != _SIGNATURE:
+                yield f"{self._path}/{name}"
 
-    def _lacking(self, name: str) -> UnreadableDocument:
-        return UnreadableDocument(f"{self._path}/{name} is missing", path=f"{self._path}/{name}", line=self.line)
+    def error(self, name: str, what: str) -> UnreadableDocument:
+        """Return the error for a child, in the words for what is wrong with it."""
+        return UnreadableDocument(f"{self._path}/{name} {what}", line=self.line)
 
 
 def _parse(xml: bytes) -> etree._Element:
@@ -208,14 +209,6 @@ def _is_utf8(xml: bytes) -> bool:
     return True
 
 
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
-
-
-def _line_of(node: etree._Element) -> int:
-    return cast("int | None", node.sourceline) or 0
-
-
 def _text(node: etree._Element) -> str:
     return (node.text or "").strip()
 
@@ -223,133 +216,61 @@ def _text(node: etree._Element) -> str:
 # --- what a field says of its place -----------------------------------------------------------------------------------
 
 _Step = Callable[[Element], Any]  # from the noun's element to the field's value
-_Renamed = tuple[tuple[str, str], ...]
 
 
-def _declare(step: Callable[..., _Step], *paths: str, default: object = None) -> Any:
-    return dataclasses.field(metadata={"step": step, "paths": paths}, default=default)
-
-
-def tag(*paths: str) -> Any:
-    """Declare a text that may be absent; of several tags the first that says something counts."""
-    return _declare(_first, *paths)
-
-
-def need_tag(path: str) -> Any:
-    """Declare a text without which there is no document."""
-    return _declare(_single("need"), path)
-
-
-def amount_tag(path: str) -> Any:
-    """Declare a number that may be absent."""
-    return _declare(_single("amount"), path)
-
-
-def need_amount_tag(path: str) -> Any:
-    """Declare a number without which there is no document."""
-    return _declare(_single("need_amount"), path)
-
-
-def attribute(name: str) -> Any:
-    """Declare an attribute of the element; empty if it is absent."""
-    return _declare(lambda name: lambda at: at.attribute(name) or "", name)
-
-
-def own_text_or(name: str) -> Any:
-    """Declare the element's own text, or else an attribute of it; empty if both are absent."""
-    return _declare(lambda name: lambda at: at.own_text() or at.attribute(name) or "", name)
-
-
-def joined_tags(*paths: str) -> Any:
-    """Declare a text that the XML has in parts; hyphens come between."""
-    return _declare(lambda *tags: lambda at: "-".join(filter(None, map(at.text, tags))) or None, *paths)
-
-
-def one(path: str, noun: type[_Noun]) -> Any:
-    """Declare a child that may be absent."""
-    return _declare(
-        lambda tag: lambda at: next((read(noun, child) for child in at.each(tag)), None),
-        path,
-    )
-
-
-def each(path: str, noun: type[_Noun], **renamed: str) -> Any:
-    """Declare the children of a container, of any number, without those that are false; `renamed` as in `part`."""
-    names = tuple(renamed.items())
-
-    def step(path: str) -> _Step:
-        head, container, name = _split(path)
-        return lambda at: tuple(
-            found for item in _head(at, head).items(container, name) if (found := read(noun, item, names))
-        )
-
-    return _declare(step, path, default=())
-
-
-def part(noun: type[_Noun], under: str = "", **renamed: str) -> Any:
+def tag(*paths: str, default: str | None = None, joined: bool = False) -> Any:
     """
-    Declare a noun whose fields stand among the holder's own, or `under` a head.
+    Declare where a field of a noun is read; its type says how.
+
+    `str` and `Amount` are the text at the first path that says something, and needed unless None or a default may take
+    their place. A noun stands at its path, with an empty one among the fields of its holder. A tuple has all nouns at
+    its paths, without those that are false.
 
     Args:
-        renamed: the tags that its fields have here, where they differ; an empty one is not read.
+        joined: the text is in parts, one a path; hyphens come between.
     """
-    names = tuple(renamed.items())
-    return _declare(lambda: lambda at: read(noun, _head(at, under), names))
+    return dataclasses.field(metadata={"paths": paths, "default": default, "joined": joined}, default=default)
 
 
-def part_if_any(noun: type[_Noun], under: str = "") -> Any:
-    """Declare such a noun that is None unless one of its fields is there."""
-
-    def step(at: Element) -> Any:
-        found = read(noun, _head(at, under))
-        return None if found == noun() else found
-
-    return _declare(lambda: step)
-
-
-def read(noun: type[_Noun], at: Element, renamed: _Renamed = ()) -> _Noun:
+def read(noun: type[_Noun], at: Element) -> _Noun:
     """Return a noun, each of its fields read from where it says."""
-    return noun(**read_fields(noun, at, renamed))
+    return noun(**read_fields(noun, at))
 
 
-def read_fields(noun: type[_Noun], at: Element, renamed: _Renamed = ()) -> dict[str, Any]:
+def read_fields(noun: type[Any], at: Element) -> dict[str, Any]:
     """Return what the fields of a noun are read as, by name; those that say no place are left out."""
-    return {name: step(at) for name, step in _steps(cast("Any", noun), renamed)}
+    for path in getattr(noun, "NOT_PRINTED", ()):
+        at.skip(path)
+    return {name: step(at) for name, step in _steps(cast("Any", noun))}
 
 
 @cache
-def _steps(noun: Any, renamed: _Renamed) -> tuple[tuple[str, _Step], ...]:
-    """Return how each field of a noun is read; those without a tag are left out."""
-    names = dict(renamed)
-    placed = [field for field in dataclasses.fields(noun) if field.metadata]
-    paths = [[names[field.name]] if field.name in names else field.metadata["paths"] for field in placed]
-    return tuple(
-        (field.name, field.metadata["step"](*tags)) for field, tags in zip(placed, paths, strict=True) if "" not in tags
-    )
+def _steps(noun: Any) -> tuple[tuple[str, _Step], ...]:
+    types = get_type_hints(noun)
+    return tuple((one.name, _step(types[one.name], **one.metadata)) for one in dataclasses.fields(noun) if one.metadata)
 
 
-def _split(path: str) -> tuple[str, str, str]:
-    """Return the head, the container and the tag of a path; either of the first two may be empty."""
-    *holders, name = path.split("/")
-    head = holders.pop(0) if holders and holders[0] in HEADS else ""
-    return head, "/".join(holders), name
+def _step(kind: Any, paths: tuple[str, ...], default: str | None, joined: bool) -> _Step:
+    noun, *others = get_args(kind) or (kind,)
+    needed = NoneType not in others and default is None
+    if others == [...]:
+        return lambda at: tuple(found for path in paths for one in at.each(path) if (found := read(noun, one)))
+    [path] = paths[:1]
+    if noun not in (str, Amount):
+        return lambda at: read(noun, at.require(path) if path else at)
+    if joined:
+        return lambda at: "-".join(filter(None, map(at.text, paths))) or None
+    if needed:
+        text: _Step = methodcaller("need", path)
+    elif len(paths) == 1 and default is None:
+        text = methodcaller("text", path)
+    else:
+        text = partial(_first_text, paths, default)
+    return text if noun is str else lambda at: Amount(found) if (found := text(at)) else None
 
 
-def _head(at: Element, head: str) -> Element:
-    return at.heads[head] if head else at
-
-
-def _single(method: str) -> Callable[[str], _Step]:
-    def step(path: str) -> _Step:
-        head, container, name = _split(path)
-        take = methodcaller(method, name)
-        if container:
-            return lambda at: next(map(take, at.each(container)), None)
-        return (lambda at: take(at.heads[head])) if head else take
-
-    return step
-
-
-def _first(*paths: str) -> _Step:
-    steps = [_single("text")(path) for path in paths]
-    return steps[0] if len(steps) == 1 else lambda at: next(filter(None, (step(at) for step in steps)), None)
+def _first_text(paths: tuple[str, ...], default: str | None, at: Element) -> str | None:
+    for path in paths:
+        if text := at.text(path):
+            return text
+    return default

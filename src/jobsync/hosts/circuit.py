@@ -7,11 +7,32 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 OPENS_AFTER = 5  # faults in a row
 LONGEST_REST_S = 3600.0  # a longer Retry-After is taken for a mistake
 REST_MOST_S = 60.0  # a host that wants to rest for longer is left for another run
 _PROBE_MOST_S = 60.0  # far beyond a call's deadline: an ask that never reported its end must not hold the line
+
+
+@dataclass(frozen=True)
+class HostState:
+    """
+    What earlier runs learned of a host.
+
+    Args:
+        too_often: its circuit is open because it says that we ask too often.
+        idle_s: since its last call; None if it was never called, less than 0 if the clock was set back.
+        not_before: it does not want to be asked until then; None if that is past, or further ahead than any host may
+            wish (a clock was wrong).
+    """
+
+    host: str
+    faults_in_a_row: int = 0
+    open: bool = False
+    too_often: bool = False
+    idle_s: float | None = None
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -51,9 +72,8 @@ class HostLine:
     The gate of one host, shared by the run's threads.
 
     Args:
+        known: what earlier runs left.
         delay_s: between the starts of two calls.
-        faults_in_a_row, is_open, too_often: what earlier runs left.
-        idle_s: since the last call of an earlier run; None if there was none. Less than 0 if the clock was set back.
         spread: so many items at least must have met the faults in a row, before they count as the host's.
         probe_most_s: a probe that has not ended by then is waited for no longer.
         pause: waits that many seconds; False if the run is to stop.
@@ -62,13 +82,10 @@ class HostLine:
 
     def __init__(
         self,
+        known: HostState,
         *,
         delay_s: float,
         pause: Callable[[float], bool],
-        faults_in_a_row: int = 0,
-        is_open: bool = False,
-        too_often: bool = False,
-        idle_s: float | None = None,
         spread: int = 1,
         probe_most_s: float = _PROBE_MOST_S,
         clock: Callable[[], float] = time.monotonic,
@@ -78,13 +95,13 @@ class HostLine:
         self._clock = clock
         self._lock = threading.Lock()
         self._door = threading.Lock()
-        self._faults = faults_in_a_row
-        self._open = is_open
-        self._too_often = too_often and is_open
+        self._faults = known.faults_in_a_row
+        self._open = known.open
+        self._too_often = known.too_often and known.open
         self._done = False  # the host said in this run that we ask too often: what ends later closes nothing
-        self._probe_allowed = is_open
+        self._probe_allowed = known.open
         self._probe_over = threading.Event()
-        self._next_at = clock() + (delay_s - max(0.0, idle_s) if idle_s is not None else 0.0)
+        self._next_at = clock() + (delay_s - max(0.0, known.idle_s) if known.idle_s is not None else 0.0)
         self._sent_at = float("-inf")
         self._spread = spread
         self._probe_most_s = probe_most_s

@@ -72,13 +72,13 @@ def acquire(
     name: str,
     durable: bool = True,
     _namespaces: bool = True,
-    _account_home: Path | None = None,
 ) -> Lease:
     """
     Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 
     Args:
-        name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
+        name: of the cluster's superuser and its database; also begins the name of a folder for the socket where
+            `folder` has too long a path.
         durable: False forgoes safety against a crash of the machine (for tests); it counts only where this call
             starts the server.
 
@@ -98,8 +98,7 @@ def acquire(
         start = _open(folder / "start.lock")
         try:
             _lock(start, fcntl.LOCK_EX, folder, deadline)
-            account_home = (_account_home or Path(f"/var/lib/{name}-embedded")).absolute()
-            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces, str(account_home))
+            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces)
             socket, version = _start(folder, plan, deadline)
         finally:
             _close(start)
@@ -266,11 +265,9 @@ class _Programs(NamedTuple):
 
 def _programs_for(folder: Path) -> _Programs:
     """Return the programs of the cluster's own major version, or for a new cluster the best there are."""
+    data = folder / "data"
     try:
-        data = guardian.cluster_home(folder) / "data"
         major = int((data / "PG_VERSION").read_text()) if data.exists() else None
-    except guardian.Failure as failure:
-        raise NotAllowed(str(failure)) from None
     except (OSError, ValueError) as error:
         raise NotAllowed(f"{folder} holds no PostgreSQL cluster that can be read ({error}): restore it") from error
     found = []

@@ -8,14 +8,12 @@ documents do not keep to it (docs/facts/ride.md), and the choice is explained in
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
-from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal
 
-from jobsync.fiscal.element import Amount
+from jobsync.fiscal.element import Amount, exact
 
 _NUMBER = re.compile(r"([+-]?)([0-9]*)(\.?)([0-9]*)")
 _CENT = Decimal("0.01")
-_DIGITS_MOST = 400  # one amount has a hundred at most
 
 
 def money(amount: Amount | None) -> str | None:
@@ -73,8 +71,3 @@ def cents(*amounts: Decimal) -> Amount:
     """Return what was worked out, a sum of exact parts, rounded to cents."""
     with exact():
         return Amount(f"{sum(amounts, Decimal()).quantize(_CENT, ROUND_HALF_UP):f}")
-
-
-def exact() -> AbstractContextManager[Context]:
-    """Work out sums and products of amounts without rounding, however many digits they have."""
-    return localcontext(prec=_DIGITS_MOST)

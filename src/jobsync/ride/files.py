@@ -15,15 +15,11 @@ from uuid import UUID, uuid4
 from jobsync.causes import Cause
 from jobsync.errors import ExitCode, JobsyncError
 
-RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
-
 _UNFINISHED = ".unfinished"  # beside the tenants' folders: the same file system, so that a rename is all or nothing
 _UNFINISHED_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.+\.pdf")
 # At most; a stricter umask takes more away. Documents name customers and what they bought.
 _FILE_MODE = 0o640
 _FOLDER_MODE = 0o750
-
-
 MARKER = ".jobsync-database"  # in the root: the id of the database whose files lie there
 
 
@@ -59,6 +55,8 @@ _OF_THE_WHOLE = frozenset(
 
 class Storage:
     """
+    The folder of RIDE files; whatever reads or writes it raises StorageFault where the storage cannot be used.
+
     Args:
         root: made if it is not there.
     """
@@ -75,31 +73,11 @@ class Storage:
         """
         return f"tenant-{tenant_id}/invoices/{access_key[4:8]}/{access_key[2:4]}/{access_key}_ride.pdf"
 
-    def inside(self, relative: str) -> Path:
-        """
-        Return the absolute path.
-
-        Raises:
-            PlaceFault: it would lie outside the root, for example through a symbolic link.
-        """
-        path = self.root / relative
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            raise PlaceFault(f"storage {self.root}: {relative} would lie outside of it")
-        return path
-
     def read_marker(self) -> UUID | None:
-        """
-        Return the id of the database whose files lie here, None where no marker is.
-
-        Raises:
-            StorageFault: what stands in the marker's place is none, or cannot be read.
-        """
+        """Return the id of the database whose files lie here, None where no marker is."""
         try:
-            marker = os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                text = os.read(marker, 200) if stat.S_ISREG(os.fstat(marker).st_mode) else b""
-            finally:
-                os.close(marker)
+            with os.fdopen(os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as marker:
+                text = marker.read(200) if stat.S_ISREG(os.fstat(marker.fileno()).st_mode) else b""
             return UUID(text.decode().split()[0])
         except FileNotFoundError:
             return None
@@ -107,66 +85,48 @@ class Storage:
             if error.errno in (*_OF_THE_WHOLE, errno.ENOTDIR):
                 raise self._fault(error) from None
             why = "it is a link" if error.errno == errno.ELOOP else error.strerror
-            words = f"storage {self.root}: its marker {MARKER} cannot be read ({why})"
-            raise StorageFault(words, cause=Cause.STORAGE_MARKER) from None
+            raise self._unmarked(f"its marker {MARKER} cannot be read ({why})", Cause.STORAGE_MARKER) from None
         except (ValueError, IndexError):
-            words = f"storage {self.root}: what stands at {MARKER} is no marker: no file with a database's id in it"
-            raise StorageFault(words, cause=Cause.STORAGE_MARKER) from None
+            words = f"what stands at {MARKER} is no marker: no file with a database's id in it"
+            raise self._unmarked(words, Cause.STORAGE_MARKER) from None
 
     def is_marked(self, database_id: UUID) -> bool:
-        """
-        Whether the marker is there and names this database; False where there is none.
-
-        Raises:
-            StorageFault: it names another, or cannot be read.
-        """
+        """Whether the marker is there and names this database; it is a fault if it names another."""
         found = self.read_marker()
         if found not in (None, database_id):
-            words = f"storage {self.root}: its files are those of another database ({found}, this one is {database_id})"
-            raise StorageFault(words, cause=Cause.STORAGE_OF_ANOTHER)
+            words = f"its files are those of another database ({found}, this one is {database_id})"
+            raise self._unmarked(words, Cause.STORAGE_OF_ANOTHER)
         return found is not None
 
     def require_marker(self, database_id: UUID) -> None:
-        """
-        Make sure that this is the database's storage; asked before each file, since a mount may go in mid-run.
-
-        Raises:
-            StorageFault: the marker is absent, names another database, or cannot be read.
-        """
+        """Make sure that this is the database's storage; asked before each file, since a mount may go in mid-run."""
         if not self.is_marked(database_id):
-            words = f"storage {self.root}: it has no marker ({MARKER}): it is not mounted, or another folder"
-            raise StorageFault(words, cause=Cause.STORAGE_UNMARKED)
+            words = f"it has no marker ({MARKER}): it is not mounted, or another folder"
+            raise self._unmarked(words, Cause.STORAGE_UNMARKED)
 
-    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> None:
+    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> bool:
         """
-        Make sure of a storage without a marker that it may be this database's: no row names a file, or one of the files
-        that rows name lies there as it was written. So is the storage of an installation that is older than markers.
+        Whether the storage is marked as this database's; it is a fault if it is another's.
+
+        One without a marker may be this database's if no row names a file, or one of the files that rows name lies
+        there as it was written: so is the storage of an installation that is older than markers.
 
         Args:
             files: paths and hashes of the newest files that rows name.
-
-        Raises:
-            StorageFault: none of them does.
         """
-        if files and all(self.state_of(*file) for file in files):
+        marked = self.is_marked(database_id)
+        if not marked and files and all(self.state_of(*file) for file in files):
             self.require_marker(database_id)
+        return marked
 
     def mark(self, database_id: UUID, *, anew: bool = False) -> None:
-        """
-        Write the marker, whole or not at all.
-
-        Args:
-            anew: also over one that is there; otherwise the first one stays.
-
-        Raises:
-            StorageFault: it cannot be written, or another database's is there.
-        """
+        """Write the marker, whole or not at all; `anew` also over one that is there, which else stays."""
         marker, draft = self.root / MARKER, self.root / f"{MARKER}.{uuid4()}.new"
         words = f"{database_id}\nThe RIDE files in this folder are those of the jobsync database with this id.\n"
         with self._faults():
             _make_folders(self.root)
             if anew and marker.is_dir() and not marker.is_symlink():
-                raise StorageFault(f"storage {self.root}: {MARKER} is a folder; remove it", cause=Cause.STORAGE_MARKER)
+                raise self._unmarked(f"{MARKER} is a folder; remove it", Cause.STORAGE_MARKER)
             _write_new(draft, words.encode())
             if os.geteuid() == 0:  # typed by root: the service's user, whose folder it is, must be able to read it
                 owner = self.root.stat()
@@ -183,12 +143,7 @@ class Storage:
         self.require_marker(database_id)
 
     def state_of(self, path: str, sha256: str | None) -> str | None:
-        """
-        Return `missing` or `altered`, None if the file is as it was written; a path out of the root is altered.
-
-        Raises:
-            StorageFault: the storage as a whole cannot be read.
-        """
+        """Return `missing` or `altered`, None if the file is as it was written; a path out of the root is altered."""
         try:
             file = (self.root / path).resolve()
             if not file.is_relative_to(self.root.resolve()):
@@ -208,12 +163,7 @@ class Storage:
             return "altered"
 
     def write(self, run_id: UUID, access_key: str, data: bytes) -> Path:
-        """
-        Write a file that is not in its place yet, and make sure that it is on the disk.
-
-        Raises:
-            StorageFault: it cannot be written.
-        """
+        """Write a file that is not in its place yet, and make sure that it is on the disk."""
         folder = self.root / _UNFINISHED
         path = folder / f"{run_id}-{access_key}.pdf"
         if folder.is_symlink():
@@ -229,11 +179,12 @@ class Storage:
         Move a written file into its place, over whatever is there, and make sure that this is on the disk.
 
         Raises:
-            PlaceFault: this place cannot be used.
-            StorageFault: the storage cannot.
+            PlaceFault: this place cannot be used, and others can.
         """
         with self._faults(relative):
-            target = self.inside(relative)
+            target = self.root / relative
+            if not target.resolve().is_relative_to(self.root.resolve()):  # for example through a symbolic link
+                raise PlaceFault(f"storage {self.root}: {relative} would lie outside of it")
             made = _make_folders(target.parent)
             unfinished.replace(target)
             for folder in (target.parent, *(parent.parent for parent in made)):
@@ -254,7 +205,7 @@ class Storage:
         Args:
             ended: returns which of these runs are known to be over; asked only if there are any.
         """
-        with suppress(OSError), _opened(self.root / _UNFINISHED) as folder:
+        with suppress(OSError), _opened(self.root / _UNFINISHED, more=os.O_NOFOLLOW) as folder:
             with os.scandir(folder) as entries:
                 names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
             left = {name: UUID(match[1]) for name in names if (match := _UNFINISHED_NAME.fullmatch(name))}
@@ -265,6 +216,9 @@ class Storage:
                     os.unlink(name, dir_fd=folder)
             return len(swept)
         return 0
+
+    def _unmarked(self, words: str, cause: Cause) -> StorageFault:
+        return StorageFault(f"storage {self.root}: {words}", cause=cause)
 
     @contextmanager
     def _faults(self, relative: str | None = None) -> Iterator[None]:
@@ -309,17 +263,14 @@ def _place_first(draft: Path, place: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+    with _opened(folder) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """Keep a folder open, which must not be a link; its files are reached through the descriptor."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _opened(folder: Path, *, more: int = 0) -> Iterator[int]:
+    """Keep a folder open, also with `more` of the flags of os.open; its files are reached through the descriptor."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | more)
     try:
         yield handle
     finally:

@@ -8,65 +8,49 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
 from psycopg import Connection
 
-from jobsync.db.system_settings import SystemSettings
-from jobsync.errors import JobsyncError, UsageProblem
+from jobsync.documents import ChosenDocuments, DocumentWork
+from jobsync.errors import JobsyncError
 from jobsync.fiscal.read import read_document
 from jobsync.jobs import GENERATE_RIDE, Job
 from jobsync.logs import get_logger, show_progress, visible
 from jobsync.ride import store
-from jobsync.ride.files import RECOGNIZED_BY, PlaceFault, Storage, StorageFault
+from jobsync.ride.files import PlaceFault, Storage, StorageFault
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.store import DueRide, Source
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, ItemQueue, NoLongerDue, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
-from jobsync.runner.run import DryRun, JobWork, Run
+from jobsync.runner.run import DryRun, Run
 
 AT_ONCE = 3  # while one document waits for its file and its commit to reach the disk, the next is drawn
-# Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
-MOST_AT_ONCE = 5000
-# Printed documents whose files are looked at between two questions to the database.
-LOOKED_AT_ONCE = 1000
+TOLD_EVERY = 1000  # of the files that are looked at
 
 
-@dataclass(frozen=True)
-class GenerateRide(JobWork):
+@dataclass(frozen=True, kw_only=True)
+class GenerateRide(DocumentWork[DueRide]):
     """
     The work of one run.
 
     Args:
         open_file: returns the fiscal document inside whatever was stored as the authorized XML.
-        access_keys: rendered now, due or not; empty means what is due.
-        tenants: RUCs; only theirs; empty means all.
         force: render anew what has its file already.
         missing: render again those whose row names a file that is not there, or not as it was written.
-        limit: documents rendered at most; None means no limit of its own.
-        every: all that are due by now, however many; otherwise as many as are read at once.
     """
 
     storage: Storage
-    settings: SystemSettings
     open_file: Callable[[bytes], bytes]
-    access_keys: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ()
     force: bool = False
     missing: bool = False
-    limit: int | None = None
-    every: bool = False
 
     job: ClassVar[Job] = GENERATE_RIDE
-
-    def require_known(self, connection: Connection[Any]) -> None:
-        if self.access_keys or self.tenants:
-            choose(connection, self)
+    most: ClassVar[int] = 5000
 
     @property
     def connections(self) -> int:
@@ -92,64 +76,74 @@ class GenerateRide(JobWork):
             with run.writing(run.own_fences) as connection:
                 store.forget(connection, access_keys=self.access_keys, tenants=self.tenants)
         with run.transaction() as connection:
-            chosen = choose(connection, self, lost)
+            chosen = self.choose(connection, lost)
         run.eligible = chosen.total
-        taken = len(chosen.rides) + len(chosen.later)
+        taken = len(chosen.documents) + len(chosen.later)
         get_logger().info("generate_ride.found", eligible=chosen.total, taken=taken)
         work = _RideWork(self, run, database_id)
         results: list[ItemResult] = []
-        read = store.read_printed_of if self.missing else store.read_due_of
-        for rides in in_pages(run, chosen.rides, chosen.later, read, most=MOST_AT_ONCE):
-            work.take(rides)
-            items = [
-                Item(ride.access_key, ride.access_key, named=bool(self.access_keys), about=_about(ride))
-                for ride in rides
-            ]
+        read = store.read_printed_of if self.missing else store.QUEUE.read_due_of
+        for rides in in_pages(run, chosen.documents, chosen.later, read, most=self.most):
+            items = work.take(rides)
             finished = work_queues(run, [ItemQueue(items, gate=work.gate)], work, concurrency=AT_ONCE, total=taken)
             results.extend(work.named(result) for result in finished)
         return [*results, *chosen.left_out]
 
-    def _require_storage(self, run: Run) -> UUID:
+    def choose(self, connection: Connection[Any], lost: Sequence[int] = ()) -> ChosenDocuments[DueRide]:
         """
-        Make sure that the storage is this database's, and mark one that is not in use yet; returns the database's id.
+        Return what to render, tenants in fair turns; raises as for any documents.
 
-        Raises:
-            StorageFault: it is not, or it cannot be told.
+        Args:
+            lost: numbers of printed documents whose file was looked for and is missing or altered.
         """
+        if self.missing and not self.access_keys:
+            self.require_tenants(connection)
+            ids = lost[: self.limit]
+            return ChosenDocuments(store.read_printed_of(connection, ids[: self.most]), [], len(lost), ids[self.most :])
+        again = frozenset(lost)
+
+        def leave_out(ride: DueRide) -> ItemResult | None:
+            if ride.authorized and (self.force or not ride.generated or ride.id in again):
+                return None
+            return ItemResult(
+                ride.access_key,
+                ride.access_key,
+                ItemStatus.SKIPPED,
+                reason="already_rendered" if ride.authorized else "not_authorized",
+                error=_why_not(ride),
+                details={"tenant_ruc": ride.tenant_ruc},
+                named=not ride.authorized,  # a document that is rendered already needs no attention
+            )
+
+        return self.choose_from(connection, store.QUEUE, leave_out)
+
+    def _require_storage(self, run: Run) -> UUID:
+        """Make sure that the storage is this database's, whose id is returned; mark one that is not in use yet."""
         with run.transaction() as connection:
-            database_id = store.read_database_id(connection)
-        if self.storage.is_marked(database_id):
-            return database_id
-        with run.transaction() as connection:
-            files = store.read_files(connection, most=RECOGNIZED_BY)
-        self.storage.recognize(database_id, files)
-        self.storage.mark(database_id)
-        get_logger().info("generate_ride.storage_marked", storage=str(self.storage.root), database_id=str(database_id))
+            database_id, files = store.read_database_id(connection), store.read_files(connection)
+        if not self.storage.recognize(database_id, files):
+            self.storage.mark(database_id)
+            where = str(self.storage.root)
+            get_logger().info("generate_ride.storage_marked", storage=where, database_id=str(database_id))
         return database_id
 
     def _find_lost(self, run: Run) -> array[int]:
         """Return the numbers of printed documents whose file is missing or altered, newest first."""
-        lost, below, seen = array("q"), 1 << 62, 0
-        while not run.must_stop():
-            with run.transaction() as connection:
-                page = store.read_printed(
-                    connection, below=below, most=LOOKED_AT_ONCE, access_keys=self.access_keys, tenants=self.tenants
-                )
-            if not page:
+        lost = array("q")
+        printed = store.each_printed(run.transaction, access_keys=self.access_keys, tenants=self.tenants)
+        for seen, (number, _key, path, sha256) in enumerate(printed):
+            if run.must_stop():
                 break
-            for number, _key, path, sha256 in page:
-                if run.must_stop():
-                    break
-                if self.storage.state_of(path, sha256):
-                    lost.append(number)
-            seen, below = seen + len(page), page[-1][0]
-            show_progress(f"{seen} files looked at, {len(lost)} missing or altered")
+            if seen % TOLD_EVERY == 0:
+                show_progress(f"{seen} files looked at, {len(lost)} missing or altered")
+            if self.storage.state_of(path, sha256):
+                lost.append(number)
         return lost
 
     def _held(self, run: Run, fault: StorageFault) -> list[ItemResult]:
         """Stop before anything is begun: what is due remains, the first of it says why."""
         with run.transaction() as connection:
-            chosen = choose(connection, self)
+            chosen = self.choose(connection)
         run.eligible = chosen.total
         hold(run, fault)
         return [
@@ -161,7 +155,7 @@ class GenerateRide(JobWork):
                 error=visible(fault),
                 details={"tenant_ruc": ride.tenant_ruc},
             )
-            for ride in chosen.rides[:1]
+            for ride in chosen.documents[:1]
         ]
 
 
@@ -169,76 +163,6 @@ def hold(run: Run, fault: StorageFault) -> None:
     """Stop the run, in words that begin with the cause, by which screens and alerts know it."""
     get_logger().error("generate_ride.storage", cause=fault.cause, error=str(fault))
     run.hold(f"{fault.cause}: {visible(fault)}")
-
-
-@dataclass(frozen=True)
-class ChosenRides:
-    """
-    What a run works on.
-
-    Args:
-        left_out: what is named and not rendered.
-        total: how many are due; more than there are `rides` if the run takes only some.
-        later: numbers of documents that the run takes after `rides`, if their time has still come then.
-    """
-
-    rides: Sequence[DueRide]
-    left_out: Sequence[ItemResult]
-    total: int
-    later: Sequence[int] = ()
-
-
-def _about(ride: DueRide) -> dict[str, object]:
-    return {"access_key": ride.access_key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
-
-
-def choose(connection: Connection[Any], job: GenerateRide, lost: Sequence[int] = ()) -> ChosenRides:
-    """
-    Return what to render, tenants in fair turns.
-
-    Args:
-        lost: numbers of printed documents whose file was looked for and is missing or altered.
-
-    Raises:
-        UsageProblem: a named tenant or document does not exist.
-    """
-    if unknown := store.unknown_tenants(connection, job.tenants):
-        raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
-    if not job.access_keys and job.missing:
-        ids = lost[: job.limit]
-        return ChosenRides(store.read_printed_of(connection, ids[:MOST_AT_ONCE]), [], len(lost), ids[MOST_AT_ONCE:])
-    if not job.access_keys and job.every:
-        ids = store.read_due_ids(connection, tenants=job.tenants)
-        total, ids = len(ids), ids[: job.limit]
-        return ChosenRides(store.read_due_of(connection, ids[:MOST_AT_ONCE]), [], total, ids[MOST_AT_ONCE:])
-    if not job.access_keys:
-        most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
-        rides, total = store.read_due(connection, limit=most, tenants=job.tenants)
-        return ChosenRides(rides, [], total)
-    found = store.read_named(connection, job.access_keys)
-    known = {ride.access_key for ride in found}
-    if unknown := [key for key in job.access_keys if key not in known]:
-        raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
-    chosen, left_out, again = [], [], frozenset(lost)
-    for ride in found:
-        if job.tenants and ride.tenant_ruc not in job.tenants:
-            raise UsageProblem(f"document {ride.access_key} is of tenant {ride.tenant_ruc}, not of the one named")
-        if ride.authorized and (job.force or not ride.generated or ride.id in again):
-            chosen.append(ride)
-            continue
-        reason = "already_rendered" if ride.authorized else "not_authorized"
-        left_out.append(
-            ItemResult(
-                ride.access_key,
-                ride.access_key,
-                ItemStatus.SKIPPED,
-                reason=reason,
-                error=_why_not(ride),
-                details={"tenant_ruc": ride.tenant_ruc},
-                named=not ride.authorized,  # a document that is rendered already needs no attention
-            )
-        )
-    return ChosenRides(chosen, left_out, len(chosen))
 
 
 def _why_not(ride: DueRide) -> str:
@@ -280,12 +204,15 @@ class _RideWork:
         self._delay_s = job.settings.number("ride_delay_ms") / 1000
         self._attach = job.settings.switch("ride_attach_xml")
         self._logos: dict[str, Logo | None] = {}
-        self._faults: dict[str, StorageFault] = {}
         self._begun_at: float | None = None
 
-    def take(self, rides: Sequence[DueRide]) -> None:
-        """Turn to these documents."""
+    def take(self, rides: Sequence[DueRide]) -> list[Item]:
         self._rides = {ride.access_key: ride for ride in rides}
+        items = []
+        for key, ride in self._rides.items():
+            about = {"access_key": key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
+            items.append(Item(key, key, named=bool(self._job.access_keys), about=about))
+        return items
 
     def gate(self, _item: Item) -> bool:
         """Keep the distance between two documents."""
@@ -312,7 +239,7 @@ class _RideWork:
             source = store.read_source(connection, ride)
         rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
         relative = storage.relative(ride.tenant_id, ride.access_key)
-        with self._storing(ride):
+        with self._storing():
             storage.require_marker(self._database_id)
             unfinished = storage.write(attempt.run_id, ride.access_key, rendered.data)
         attempt.turn.callback(storage.drop, unfinished)  # unless it is in its place by then
@@ -324,43 +251,43 @@ class _RideWork:
         sha256 = hashlib.sha256(rendered.data).hexdigest()
         if not store.write_rendered(connection, ride, path=found.relative, sha256=sha256):
             raise NoLongerDue("it was cancelled or deleted while it was rendered")
-        with self._storing(ride):
+        with self._storing():
             self._job.storage.place(found.unfinished, found.relative)
         details: dict[str, Any] = {"path": found.relative, "sha256": sha256, "bytes": len(rendered.data)}
         if rendered.warnings:
             details["warnings"] = list(rendered.warnings)
-        attempt.on_commit.append(partial(_tell, attempt, ride, found))
+        attempt.on_commit.append(
+            lambda: get_logger().info(
+                "generate_ride.rendered",
+                outcome="rendered",
+                pages=rendered.pages,
+                duration_ms=attempt.elapsed_ms,
+                **details,
+            )
+        )
         return ItemResult(attempt.item.key, attempt.item.label, ItemStatus.SUCCESS, details=details)
 
     @contextmanager
-    def _storing(self, ride: DueRide) -> Iterator[None]:
+    def _storing(self) -> Iterator[None]:
         """Stop the run if the storage is broken; what only has no place of its own waits ever longer, as a failure."""
         try:
             yield
         except StorageFault as fault:
             if isinstance(fault, PlaceFault):
-                get_logger().error("generate_ride.storage", access_key=ride.access_key, error=str(fault))
+                get_logger().error("generate_ride.storage", error=str(fault))
             else:
                 hold(self._run, fault)
-            self._faults[ride.access_key] = fault
             raise _NoPlace(visible(fault), reason="storage") from fault
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
-        ride, fault = self._rides[attempt.item.key], self._faults.pop(attempt.item.key, None)
-        error = result.error or result.reason or "unknown"
-        if fault is not None and not isinstance(fault, PlaceFault):
+        ride, error = self._rides[attempt.item.key], result.error or result.reason or "unknown"
+        if result.reason == "storage" and self._run.why_held:
             store.give_back(connection, ride, error)
             return
         parked = result.reason in ("unreadable", "no_xml")
-        if fault is None:
+        if result.reason != "storage":
             get_logger().error(
-                "generate_ride.failed",
-                access_key=ride.access_key,
-                tenant_ruc=ride.tenant_ruc,
-                outcome="failed",
-                reason=result.reason,
-                error=result.error,
-                parked=parked,
+                "generate_ride.failed", outcome="failed", reason=result.reason, error=result.error, parked=parked
             )
         store.write_failed(connection, ride, error, parked=parked)
 
@@ -373,44 +300,21 @@ class _RideWork:
         return self._logos[ride.logo_path]
 
 
-def _tell(attempt: Attempt, ride: DueRide, page: _DraftPage) -> None:
-    get_logger().info(
-        "generate_ride.rendered",
-        access_key=ride.access_key,
-        tenant_ruc=ride.tenant_ruc,
-        outcome="rendered",
-        path=page.relative,
-        bytes=len(page.rendered.data),
-        pages=page.rendered.pages,
-        warnings=list(page.rendered.warnings) or None,
-        duration_ms=attempt.elapsed_ms,
-    )
-
-
 def read_logo(path: Path) -> Logo | None:
     """Return a logo, or None, with a warning in the log, if there is none to be read."""
+    why: str | None = "no file"
     try:
-        if not path.is_file():  # a pipe would be waited for
-            get_logger().warning("generate_ride.logo_unreadable", path=str(path), error="no file")
-            return None
-        with path.open("rb") as file:
-            data = file.read(PICTURE_BYTES_MAX + 1)
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                return Logo(file.read(PICTURE_BYTES_MAX + 1), path.name)  # one more, so that too large a one is told
     except OSError as error:
-        get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=error.strerror)
-        return None
-    if len(data) > PICTURE_BYTES_MAX:
-        get_logger().warning("generate_ride.logo_too_large", path=str(path))
-        return None
-    return Logo(data, path.name)
+        why = error.strerror
+    get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=why)
+    return None
 
 
 def render_source(job: GenerateRide, source: Source, *, logo: Logo | None, attach: bool) -> Rendered:
-    """
-    Return the printed form of a stored document.
-
-    Raises:
-        ItemFailure: there is nothing to print, or it cannot be read.
-    """
+    """Return the printed form of a stored document; raise ItemFailure if there is none, or it cannot be read."""
     from jobsync.ride.render import render
 
     stored = source.authorized_xml or source.submitted_xml

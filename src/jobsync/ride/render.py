@@ -6,30 +6,12 @@ from datetime import UTC, date, datetime
 
 from fpdf.image_datastructures import RasterImageInfo
 
-from jobsync.fiscal.document import (
-    CreditNote,
-    DebitNote,
-    DeliveryNote,
-    Document,
-    DocumentKind,
-    Invoice,
-    PurchaseSettlement,
-    Withholding,
-)
-from jobsync.ride import blocks, credit_note, debit_note, delivery_note, invoice, purchase_settlement, withholding
+from jobsync.fiscal.document import Document
+from jobsync.ride import blocks, forms
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import pdf
-from jobsync.ride.paper.flow import Flow
 from jobsync.ride.paper.sheet import Sheet
 
-TITLES = {
-    DocumentKind.INVOICE: invoice.TITLE,
-    DocumentKind.PURCHASE_SETTLEMENT: purchase_settlement.TITLE,
-    DocumentKind.CREDIT_NOTE: credit_note.TITLE,
-    DocumentKind.DEBIT_NOTE: debit_note.TITLE,
-    DocumentKind.WITHHOLDING: withholding.TITLE,
-    DocumentKind.DELIVERY_NOTE: delivery_note.TITLE,
-}
 _NO_DATE = date(2012, 1, 1)  # the scheme's first year; for documents that name no day at all
 _SHOWN = 5
 
@@ -48,38 +30,23 @@ def render(document: Document, stamp: Stamp, *, logo: Logo | None = None, attach
     warnings: list[str] = []
     picture = _picture(logo, warnings)
     sheet = Sheet()
-    title = TITLES[document.kind]
+    title = forms.TITLES[document.kind]
     ratio = picture.width / picture.height if picture is not None else None
     flow = blocks.begin(sheet, document, stamp, title=title, logo_ratio=ratio)
-    _draw_body(flow, document)
+    forms.draw(flow, document)
     blocks.finish(sheet, document, stamp, title=title)
-    name = f"{title} {document.series_number or ''}".strip()
-    facts = pdf.Facts(
-        title=name,
+    data = pdf.assemble(
+        sheet.contents(),
+        size="latin" if sheet.latin else "full",
+        picture=picture,
+        created=_created(document, stamp),
+        attachment=(f"{_file_name(document.access_key)}.xml", attach_xml) if attach_xml else None,
+        title=f"{title} {document.series_number or ''}".strip(),
         author=document.issuer.name,
         subject=f"RIDE {document.access_key}".strip(),
         keywords=document.access_key,
-        created=_created(document, stamp),
-        attachment=(f"{_file_name(document.access_key)}.xml", attach_xml) if attach_xml else None,
     )
-    data = pdf.assemble(sheet.contents(), facts, size="latin" if sheet.latin else "full", picture=picture)
     return Rendered(data, (*_warnings(document, stamp, sheet), *warnings), sheet.page_count)
-
-
-def _draw_body(flow: Flow, document: Document) -> None:
-    match document.body:
-        case Invoice() as body:
-            invoice.draw(flow, document, body)
-        case PurchaseSettlement() as body:
-            purchase_settlement.draw(flow, document, body)
-        case CreditNote() as body:
-            credit_note.draw(flow, document, body)
-        case DebitNote() as body:
-            debit_note.draw(flow, document, body)
-        case Withholding() as body:
-            withholding.draw(flow, document, body)
-        case DeliveryNote() as body:
-            delivery_note.draw(flow, document, body)
 
 
 def _picture(logo: Logo | None, warnings: list[str]) -> RasterImageInfo | None:
@@ -119,8 +86,8 @@ def _warnings(document: Document, stamp: Stamp, sheet: Sheet) -> list[str]:
     if sheet.shortened:
         warnings.append("a text far longer than the schema allows was cut, with … at its end")
     if document.unknown:
-        paths = dict.fromkeys(unknown.path for unknown in document.unknown)
-        shown = ", ".join(list(paths)[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
+        paths = list(dict.fromkeys(document.unknown))
+        shown = ", ".join(paths[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
         warnings.append(f"elements that the printed form does not know: {shown}")
     return warnings
 

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import dict_row
 
+from jobsync.documents import DocumentQueue, Waiting
+
+RECOGNIZED_BY = 200  # the newest files that rows name, looked for in a storage without a marker
+_PAGE = 1000  # printed documents that are read at once
 # Minutes until the next try: 1, doubling to 6 hours.
 _NEXT_TRY = "now() + least(interval '6 hours', interval '1 minute' * power(2, least(ride_attempts, 10)))"
 
 
-@dataclass(frozen=True)
-class DueRide:
+@dataclass(frozen=True, kw_only=True)
+class DueRide(Waiting):
     """
     One document that wants its printed form.
 
     Args:
-        status: as in DocumentStatus.
-        deleted: the row stays, nothing is done about it any more.
         generated: it has one already.
-        too_far_ahead: it is due because its next try was set by a clock that was wrong.
     """
 
-    id: int
-    tenant_id: int
-    tenant_ruc: str
     logo_path: str | None
-    access_key: str
-    status: str
-    deleted: bool
-    generated: bool
-    too_far_ahead: bool = False
+    generated: bool = False
 
     @property
     def authorized(self) -> bool:
@@ -54,53 +47,25 @@ class Source:
     authorized_at: datetime | None
 
 
-_RIDE = """
+_WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
+_PRINTED = (
+    "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
+)
+_OF_THESE = (
+    "(%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
+    " AND (%(tenants)s::text[] IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE ruc = ANY(%(tenants)s)))"
+)
+_WHOLE = """
     SELECT i.id, i.tenant_id, t.ruc AS tenant_ruc, t.logo_path, i.access_key,
            i.status, i.deleted_at IS NOT NULL AS deleted, i.ride_generated_at IS NOT NULL AS generated
+    FROM invoices i JOIN tenants t ON t.id = i.tenant_id
 """
-_WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
-# As for checks: tenants in turns, and what killed a process behind what was not tried yet.
-_IN_TURNS = """
-    WITH due AS (
-        SELECT d.*, row_number() OVER (PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id) AS turn,
-               count(*) OVER () AS total
-        FROM due_rides d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))
-    )
-"""
-_STILL_WANTED = "false AS deleted, false AS generated"
-_DUE = f"{_IN_TURNS} SELECT due.*, {_STILL_WANTED} FROM due ORDER BY turn, due_since, id LIMIT %(limit)s"
-
-
-def read_due(
-    connection: psycopg.Connection[Any], *, limit: int, tenants: Sequence[str] = ()
-) -> tuple[list[DueRide], int]:
-    """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
-    rows = _rows(connection, _DUE, {"tenants": list(tenants) or None, "limit": limit})
-    return [_ride(row) for row in rows], int(rows[0]["total"]) if rows else 0
-
-
-def read_due_ids(connection: psycopg.Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
-    """Return the numbers of all documents whose time has come, tenants in fair turns."""
-    statement = f"{_IN_TURNS} SELECT id FROM due ORDER BY turn, due_since, id"
-    found = connection.execute(statement.encode(), {"tenants": list(tenants) or None})
-    return array("q", (row[0] for row in found))
-
-
-def read_due_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
-    """Return those of these documents whose time has still come, in the order of the numbers."""
-    statement = f"SELECT d.*, {_STILL_WANTED} FROM due_rides d WHERE d.id = ANY(%(ids)s)"
-    found = {row["id"]: _ride(row) for row in _rows(connection, statement, {"ids": list(ids)})}
-    return [found[number] for number in ids if number in found]
-
-
-def read_named(connection: psycopg.Connection[Any], access_keys: Sequence[str]) -> list[DueRide]:
-    """Return the documents with these access keys, due or not, in the order of the keys."""
-    statement = (
-        f"{_RIDE}, false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
-        " WHERE i.access_key = ANY(%(keys)s)"
-    )
-    found = {row["access_key"]: _ride(row) for row in _rows(connection, statement, {"keys": list(access_keys)})}
-    return [found[key] for key in access_keys if key in found]
+QUEUE = DocumentQueue(
+    DueRide,
+    view="due_rides",
+    whole=f"({_WHOLE})",
+    turn="PARTITION BY d.tenant_id ORDER BY d.ride_attempts, d.due_since, d.id",
+)
 
 
 def read_database_id(connection: psycopg.Connection[Any]) -> UUID:
@@ -115,52 +80,40 @@ def read_database_id(connection: psycopg.Connection[Any]) -> UUID:
     return found
 
 
-def read_files(connection: psycopg.Connection[Any], *, most: int) -> list[tuple[str, str | None]]:
+def read_files(connection: psycopg.Connection[Any]) -> list[tuple[str, str | None]]:
     """Return the path and hash of the files that rows name, of the newest documents."""
-    return connection.execute(
-        "SELECT ride_path, ride_sha256 FROM invoices WHERE ride_path IS NOT NULL ORDER BY id DESC LIMIT %s", [most]
-    ).fetchall()
+    statement = "SELECT ride_path, ride_sha256 FROM invoices WHERE ride_path IS NOT NULL ORDER BY id DESC LIMIT %s"
+    return connection.execute(statement, [RECOGNIZED_BY]).fetchall()
 
 
-_PRINTED = (
-    "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
-)
-_OF_THESE = (
-    "(%(keys)s::text[] IS NULL OR i.access_key = ANY(%(keys)s))"
-    " AND (%(tenants)s::text[] IS NULL OR i.tenant_id IN (SELECT id FROM tenants WHERE ruc = ANY(%(tenants)s)))"
-)
-
-
-def read_printed(
-    connection: psycopg.Connection[Any],
+def each_printed(
+    transaction: Callable[[], AbstractContextManager[psycopg.Connection[Any]]],
     *,
-    below: int,
-    most: int,
+    most: int | None = None,
     access_keys: Sequence[str] = (),
     tenants: Sequence[str] = (),
-) -> list[tuple[int, str, str, str | None]]:
-    """Return number, access key, path and hash of printed documents with smaller numbers than `below`, newest first."""
-    return connection.execute(
+) -> Iterator[tuple[int, str, str, str | None]]:
+    """Yield number, access key, path and hash of printed documents, newest first; reads a page a transaction."""
+    statement = (
         "SELECT i.id, i.access_key, i.ride_path, i.ride_sha256 FROM invoices i"
-        f" WHERE i.id < %(below)s AND {_PRINTED} AND {_OF_THESE} ORDER BY i.id DESC LIMIT %(most)s".encode(),
-        {"below": below, "most": most, "keys": list(access_keys) or None, "tenants": list(tenants) or None},
-    ).fetchall()
+        f" WHERE i.id < %(below)s AND {_PRINTED} AND {_OF_THESE} ORDER BY i.id DESC LIMIT %(most)s"
+    )
+    asked = {"keys": list(access_keys) or None, "tenants": list(tenants) or None, "below": 1 << 62}
+    left = most
+    while left is None or left > 0:
+        with transaction() as connection:
+            asked["most"] = _PAGE if left is None else min(_PAGE, left)
+            page = connection.execute(statement.encode(), asked).fetchall()
+        if not page:
+            return
+        yield from page
+        asked["below"] = page[-1][0]
+        left = None if left is None else left - len(page)
 
 
 def read_printed_of(connection: psycopg.Connection[Any], ids: Sequence[int]) -> list[DueRide]:
     """Return those of these documents that are printed still, in the order of the numbers."""
-    statement = (
-        f"{_RIDE}, false AS too_far_ahead FROM invoices i JOIN tenants t ON t.id = i.tenant_id"
-        f" WHERE i.id = ANY(%(ids)s) AND {_PRINTED}"
-    )
-    found = {row["id"]: _ride(row) for row in _rows(connection, statement, {"ids": list(ids)})}
-    return [found[number] for number in ids if number in found]
-
-
-def unknown_tenants(connection: psycopg.Connection[Any], rucs: Sequence[str]) -> list[str]:
-    """Return those RUCs that no tenant has."""
-    known = {ruc for (ruc,) in connection.execute("SELECT ruc FROM tenants WHERE ruc = ANY(%s)", [list(rucs)])}
-    return [ruc for ruc in rucs if ruc not in known]
+    return QUEUE.read_of(connection, f"({_WHOLE} WHERE {_PRINTED})", "id", ids)
 
 
 def forget(connection: psycopg.Connection[Any], *, access_keys: Sequence[str], tenants: Sequence[str]) -> int:
@@ -251,12 +204,3 @@ def give_back(connection: psycopg.Connection[Any], ride: DueRide, error: str) ->
         f" WHERE i.id = %s AND i.tenant_id = %s AND {_WANTED}",
         [error, ride.id, ride.tenant_id],
     )
-
-
-def _rows(connection: psycopg.Connection[Any], statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return list(cursor.execute(statement.encode(), parameters).fetchall())
-
-
-def _ride(row: dict[str, Any]) -> DueRide:
-    return DueRide(**{name: row[name] for name in DueRide.__dataclass_fields__})

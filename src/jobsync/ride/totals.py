@@ -7,54 +7,23 @@ The amounts are those of the XML; only what a subsidy saves stands in no element
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from jobsync.fiscal import codes
-from jobsync.fiscal.document import CreditNote, DebitNote, Invoice, Line, PurchaseSettlement, Tax
-from jobsync.fiscal.element import Amount
+from jobsync.fiscal.document import Line, Sale, Tax
+from jobsync.fiscal.element import Amount, exact
 from jobsync.ride.blocks import TotalLine
-from jobsync.ride.figures import cents, exact, has_value, percent
+from jobsync.ride.figures import cents, has_value, percent
 
 _NAMED_SUBTOTALS = {codes.IVA_NOT_SUBJECT: "SUBTOTAL NO OBJETO DE IVA", codes.IVA_EXEMPT: "SUBTOTAL EXENTO DE IVA"}
 
 
-def invoice_totals(invoice: Invoice) -> list[TotalLine]:
-    """Return the totals of an invoice."""
-    rates = Rates(invoice.lines)
-    return [
-        *_lines(
-            rates,
-            invoice.taxes,
-            untaxed=invoice.untaxed,
-            discount=invoice.discount,
-            tip=invoice.tip,
-            before_total=[
-                (item.concept or "OTROS RUBROS DE TERCEROS", item.total) for item in invoice.third_party_items
-            ],
-        ),
-        TotalLine("VALOR TOTAL", invoice.total, grand=True),
-        *_subsidy(invoice, rates),
-    ]
-
-
-def purchase_settlement_totals(settlement: PurchaseSettlement) -> list[TotalLine]:
-    """Return the totals of a purchase settlement."""
-    rates = Rates(settlement.lines)
-    lines = _lines(rates, settlement.taxes, untaxed=settlement.untaxed, discount=settlement.discount)
-    return [*lines, TotalLine("VALOR TOTAL", settlement.total, grand=True)]
-
-
-def credit_note_totals(note: CreditNote) -> list[TotalLine]:
-    """Return the totals of a credit note, whose own totals never name a rate."""
-    lines = _lines(Rates(note.lines), note.taxes, untaxed=note.untaxed)
-    return [*lines, TotalLine("VALOR TOTAL", note.total, grand=True)]
-
-
-def debit_note_totals(note: DebitNote) -> list[TotalLine]:
-    """Return the totals of a debit note, which has no lines."""
-    lines = _lines(Rates(()), note.taxes, untaxed=note.untaxed)
-    return [*lines, TotalLine("VALOR TOTAL", note.total, grand=True)]
+def sale_totals(sale: Sale, total: Amount) -> list[TotalLine]:
+    """Return the totals of any document but a withholding and a delivery note."""
+    rates = Rates(sale.lines)
+    lines = [TotalLine(label, amount) for label, amount in _lines(rates, sale) if amount is not None]
+    return [*lines, TotalLine("VALOR TOTAL", total, grand=True), *_subsidy(sale, total, rates)]
 
 
 class Rates:
@@ -78,82 +47,55 @@ class Rates:
         said = self._of_lines.get((tax.code, tax.rate_code), set())
         if len(said) == 1:
             return next(iter(said))
-        if said or tax.code != codes.IVA:
-            return None
-        known = codes.IVA_RATES.get(tax.rate_code or "")
-        return None if known is None else percent(str(known))
+        known = codes.IVA_RATES.get(tax.rate_code or "") if tax.code == codes.IVA and not said else None
+        return None if known is None else percent(known)
 
 
-def _lines(
-    rates: Rates,
-    taxes: Sequence[Tax],
-    *,
-    untaxed: Amount | None,
-    discount: Amount | None = None,
-    tip: Amount | None = None,
-    before_total: Sequence[tuple[str, Amount | None]] = (),
-) -> Iterator[TotalLine]:
-    iva = [tax for tax in taxes if tax.code == codes.IVA]
+def _lines(rates: Rates, sale: Sale) -> Iterator[tuple[str, Amount | None]]:
+    iva = [tax for tax in sale.taxes if tax.code == codes.IVA]
     taxed = [tax for tax in iva if tax.rate_code not in ("0", *_NAMED_SUBTOTALS)]
-    lines: list[tuple[str, Amount | None]] = [(_subtotal(tax, rates), tax.base) for tax in taxed]
-    lines += [("SUBTOTAL 0%", tax.base) for tax in iva if tax.rate_code == "0"]
-    for code, label in _NAMED_SUBTOTALS.items():
-        lines += [(label, tax.base) for tax in iva if tax.rate_code == code]
-    lines.append(("SUBTOTAL SIN IMPUESTOS", untaxed))
-    lines.append(("TOTAL DESCUENTO", discount))
-    lines += [("DESCUENTO ADICIONAL", tax.additional_discount) for tax in taxes if has_value(tax.additional_discount)]
-    ice = [tax for tax in taxes if tax.code == codes.ICE]
-    lines += [("ICE" if len(ice) == 1 else f"ICE {tax.rate_code or ''}".strip(), tax.amount) for tax in ice]
-    lines += [(_tax(tax, rates), tax.amount) for tax in taxed]
-    lines += [("TOTAL DEVOLUCIÓN IVA", tax.refund) for tax in taxes if has_value(tax.refund)]
-    lines += [("IRBPNR", tax.amount) for tax in taxes if tax.code == codes.IRBPNR]
-    others = [tax for tax in taxes if tax.code not in (codes.IVA, codes.ICE, codes.IRBPNR)]
-    lines += [(" ".join(filter(None, ("IMPUESTO", tax.code, tax.rate_code))), tax.amount) for tax in others]
-    lines.append(("PROPINA", tip))
-    lines += before_total
-    for label, amount in lines:
-        if amount is not None:
-            yield TotalLine(label, amount)
+    for tax in taxed:
+        rate = rates.of(tax)
+        if tax.rate_code == codes.IVA_SPECIAL:
+            yield f"SUBTOTAL TARIFA ESPECIAL {rate or ''}".strip(), tax.base
+        else:
+            yield f"SUBTOTAL {rate}" if rate else f"SUBTOTAL IVA CÓDIGO {tax.rate_code or '?'}", tax.base
+    for code, label in {"0": "SUBTOTAL 0%", **_NAMED_SUBTOTALS}.items():
+        yield from ((label, tax.base) for tax in iva if tax.rate_code == code)
+    yield "SUBTOTAL SIN IMPUESTOS", sale.untaxed
+    yield "TOTAL DESCUENTO", sale.discount
+    discounted = [tax.additional_discount for tax in sale.taxes if has_value(tax.additional_discount)]
+    yield from (("DESCUENTO ADICIONAL", discount) for discount in discounted)
+    ice = [tax for tax in sale.taxes if tax.code == codes.ICE]
+    yield from (("ICE" if len(ice) == 1 else f"ICE {tax.rate_code or ''}".strip(), tax.amount) for tax in ice)
+    for tax in taxed:
+        rate = rates.of(tax) or ("TARIFA ESPECIAL" if tax.rate_code == codes.IVA_SPECIAL else None)
+        yield f"IVA {rate}" if rate else f"IVA CÓDIGO {tax.rate_code or '?'}", tax.amount
+    yield from (("TOTAL DEVOLUCIÓN IVA", tax.refund) for tax in sale.taxes if has_value(tax.refund))
+    yield from (("IRBPNR", tax.amount) for tax in sale.taxes if tax.code == codes.IRBPNR)
+    others = [tax for tax in sale.taxes if tax.code not in codes.TAXES]
+    yield from ((" ".join(filter(None, ("IMPUESTO", tax.code, tax.rate_code))), tax.amount) for tax in others)
+    yield "PROPINA", sale.tip
+    yield from ((item.reason or "OTROS RUBROS DE TERCEROS", item.amount) for item in sale.third_party_items)
 
 
-def _subtotal(tax: Tax, rates: Rates) -> str:
-    rate = rates.of(tax)
-    if tax.rate_code == codes.IVA_SPECIAL:
-        return f"SUBTOTAL TARIFA ESPECIAL {rate or ''}".strip()
-    return f"SUBTOTAL {rate}" if rate else f"SUBTOTAL IVA CÓDIGO {tax.rate_code or '?'}"
-
-
-def _tax(tax: Tax, rates: Rates) -> str:
-    rate = rates.of(tax)
-    if rate is None and tax.rate_code == codes.IVA_SPECIAL:
-        return "IVA TARIFA ESPECIAL"
-    return f"IVA {rate}" if rate else f"IVA CÓDIGO {tax.rate_code or '?'}"
-
-
-def _subsidy(invoice: Invoice, rates: Rates) -> Iterator[TotalLine]:
+def _subsidy(sale: Sale, total: Amount, rates: Rates) -> Iterator[TotalLine]:
     """
     Yield what the buyer would pay without subsidy and what they save, IVA in both; nothing if there is no subsidy.
 
     Where the IVA cannot be told, only the document's own sum remains.
     """
-    if invoice.subsidy is None or not has_value(invoice.subsidy):
+    if sale.subsidy is None or not has_value(sale.subsidy):
         return
-    saved, total = _saved(invoice, invoice.subsidy, rates), invoice.total.value
-    if saved is None or total is None:
-        yield TotalLine("TOTAL SUBSIDIO", invoice.subsidy)
+    factors = {_iva_factor(line, rates) for line in sale.lines if has_value(line.price_without_subsidy)}
+    factor = factors.pop() if len(factors) == 1 else None
+    if sale.subsidy.value is None or total.value is None or factor is None:
+        yield TotalLine("TOTAL SUBSIDIO", sale.subsidy)
         return
-    yield TotalLine("VALOR TOTAL SIN SUBSIDIO", cents(total, saved))
-    yield TotalLine("AHORRO POR SUBSIDIO (Incluye IVA cuando corresponda)", cents(saved))
-
-
-def _saved(invoice: Invoice, subsidy: Amount, rates: Rates) -> Decimal | None:
-    said = subsidy.value
-    factors = {_iva_factor(line, rates) for line in invoice.lines if has_value(line.price_without_subsidy)}
-    if said is None or len(factors) != 1:
-        return None
-    factor = factors.pop()
     with exact():
-        return None if factor is None else said * factor
+        saved = sale.subsidy.value * factor
+    yield TotalLine("VALOR TOTAL SIN SUBSIDIO", cents(total.value, saved))
+    yield TotalLine("AHORRO POR SUBSIDIO (Incluye IVA cuando corresponda)", cents(saved))
 
 
 def _iva_factor(line: Line, rates: Rates) -> Decimal | None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine
 
-from jobsync.db.engine import driver, translated
-from jobsync.db.tables import invoices
+from jobsync.db.engine import transaction, translated
+from jobsync.documents import read_there
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.ride import store
-from jobsync.ride.files import RECOGNIZED_BY, Storage, StorageFault
+from jobsync.ride.files import Storage, StorageFault
 from jobsync.upkeep.model import Finding, ItemsOfRuns, ok, problem, some, warning
 
 SAMPLE = 200
-_PAGE = 1000
 
 
 def check_storage(root: Path | None, engine: Engine | None, *, every: bool, named: bool = True) -> Iterator[Finding]:
@@ -41,8 +41,8 @@ def check_storage(root: Path | None, engine: Engine | None, *, every: bool, name
         yield _try_to_write(root)
     if engine is not None:
         try:
-            _require_marker(engine, Storage(root))
-            yield from _files(engine, Storage(root), every=every)
+            with translated():
+                yield from _files(engine, Storage(root), every=every)
         except StorageFault as fault:
             yield problem("storage", str(fault), fault.cause.do(ROOT=shlex.quote(str(root))))
 
@@ -58,24 +58,13 @@ def _try_to_write(root: Path) -> Finding:
     return ok("storage", f"{root} can be written")
 
 
-def _require_marker(engine: Engine, storage: Storage) -> None:
-    """
-    Make sure, as a run does, that these are the files of this database; an unused storage belongs to no database yet.
-
-    Raises:
-        StorageFault: they are not, or it cannot be told.
-    """
-    with translated(), engine.begin() as connection:  # the schema is named when a transaction begins
-        database_id = store.read_database_id(driver(connection))
-        files = store.read_files(driver(connection), most=RECOGNIZED_BY)
-    if not storage.is_marked(database_id):
-        storage.recognize(database_id, files)
-
-
 def _files(engine: Engine, storage: Storage, *, every: bool) -> Iterator[Finding]:
+    with transaction(engine) as connection:
+        database_id, files = store.read_database_id(connection), store.read_files(connection)
+    storage.recognize(database_id, files)  # as a run does; an unused storage belongs to no database yet
     lost: dict[str, list[str]] = {"missing": [], "altered": []}
     seen = 0
-    for _number, key, path, sha256 in _printed(engine, None if every else SAMPLE):
+    for _number, key, path, sha256 in store.each_printed(partial(transaction, engine), most=None if every else SAMPLE):
         seen += 1
         if state := storage.state_of(path, sha256):
             lost[state].append(key)
@@ -88,24 +77,4 @@ def _files(engine: Engine, storage: Storage, *, every: bool) -> Iterator[Finding
         yield ok("RIDE files", f"{kind} {many(seen, 'file')} there and unaltered" if seen else "none drawn yet")
 
 
-def _printed(engine: Engine, most: int | None) -> Iterator[tuple[int, str, str, str | None]]:
-    """Return printed documents, newest first, a page in each short transaction."""
-    below, left = 1 << 62, most
-    while left is None or left > 0:
-        with translated(), engine.begin() as connection:  # the schema is named when a transaction begins
-            page = _PAGE if left is None else min(_PAGE, left)
-            rows = store.read_printed(driver(connection), below=below, most=page)
-        if not rows:
-            return
-        yield from rows
-        below = rows[-1][0]
-        left = None if left is None else left - len(rows)
-
-
-def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
-    found = invoices.c
-    wanted = (found.access_key.in_(keys), found.deleted_at.is_(None), found.status != "cancelled")
-    return set(connection.scalars(select(found.access_key).where(*wanted)))
-
-
-ITEMS = ItemsOfRuns(GENERATE_RIDE.name, _read_there)
+ITEMS = ItemsOfRuns(GENERATE_RIDE.name, read_there)

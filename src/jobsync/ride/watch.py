@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, text
 
@@ -29,9 +29,7 @@ from jobsync.watch.model import (
     Problem,
     Queue,
     Row,
-    RunFacts,
     Section,
-    ServiceLevel,
     Severity,
     Snapshot,
     State,
@@ -70,7 +68,6 @@ class RideFacts:
 
 
 def facts_of(seen: Snapshot) -> RideFacts:
-    """Return what was read of this slice."""
     return cast("RideFacts", seen.parts[ABOUT.job])
 
 
@@ -94,7 +91,6 @@ _RIDES = """
 
 
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
-    """Return what the tables say."""
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
     waiting, parked, ahead = {}, {}, 0
     for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
@@ -112,37 +108,28 @@ def work_of(facts: RideFacts, now: datetime, *, known: bool) -> WorkToDo:  # noq
     return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
 
 
-@dataclass(frozen=True)
-class StorageHold:
-    """The last run stopped because of the storage itself, in words that begin with its folder."""
+def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
+    """
+    Return cause, words and remedy if the storage itself was why the last run stopped.
 
-    cause: Cause
-    text: str
-    run: RunFacts
-
-    @property
-    def what_to_do(self) -> str:
-        """The remedy of the cause, for this folder."""
-        root = re.match("storage (.+?): ", self.text)
-        return self.cause.do(ROOT=shlex.quote(root[1])) if root else self.cause.remedy
-
-
-def storage_hold(job: JobFacts) -> StorageHold | None:
-    """Return why the last run stopped, if the storage itself was the reason; its error begins with the cause."""
+    The run's error begins with the cause, and goes on with the folder.
+    """
     run = job.last_run
     if run is None or run.status != "held":
         return None
-    error = run.error or "the storage of RIDE files could not be written"
-    code, _, words = error.partition(": ")
-    known: dict[str, Cause] = {cause: cause for cause in Cause if cause.kind == "storage"}
-    return StorageHold(known[code], words, run) if code in known else StorageHold(Cause.STORAGE_UNWRITABLE, error, run)
+    code, _, words = (run.error or "").partition(": ")
+    cause = next((cause for cause in Cause if cause.kind == "storage" and cause == code), None)
+    if cause is None:
+        cause, words = Cause.STORAGE_UNWRITABLE, run.error or "the storage of RIDE files could not be written"
+    root = re.match("storage (.+?): ", words)
+    return cause, words, cause.do(ROOT=shlex.quote(root[1])) if root else cause.remedy
 
 
 def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
-    """Return the state that only the storage and refused RIDEs tell."""
-    if hold := storage_hold(job):
-        why = f"{hold.text}; the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, hold.what_to_do)
+    if hold := _storage_hold(job):
+        _, words, what_to_do = hold
+        why = f"{words}; the last run stopped, no document was charged an attempt"
+        return JobStatus(job, State.ATTENTION, why, what_to_do)
     if parked := sum(found.parked for found in facts_of(seen).parked.values()):
         why = f"{many(parked, 'document')} cannot be drawn"
         return JobStatus(job, State.ATTENTION, why, Cause.RIDE_REFUSED.do())
@@ -150,18 +137,18 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
 
 
 def problems(seen: Snapshot) -> Iterator[Problem]:
-    """Return a storage that cannot be written, and tenants with RIDEs that were refused."""
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
-    if hold := storage_hold(job):
-        run = str(hold.run.run_id)[:8]
+    if (hold := _storage_hold(job)) and (run := job.last_run):
+        cause, words, what_to_do = hold
+        stopped = f"run {run.short} on {run.host} stopped, no document was charged an attempt"
         yield Problem(
             ABOUT.job,
-            f"generate-ride: {hold.text}; run {run} on {hold.run.host} stopped, no document was charged an attempt",
-            hold.what_to_do,
-            hold.run.started_at,
-            cause=hold.cause,
+            f"generate-ride: {words}; {stopped}",
+            what_to_do,
+            run.started_at,
+            cause=cause,
         )
     for found in facts_of(seen).parked.values():
         yield Problem(
@@ -174,7 +161,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
 
 def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
     """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
-    if storage_hold(job):
+    if _storage_hold(job):
         return None
     delay_ms = seen.settings.number("ride_delay_ms")
     if not delay_ms:
@@ -187,17 +174,12 @@ def _what_of(found: Parked) -> str:
     return Cause.RIDE_REFUSED.do(KEY=found.key)
 
 
-def notes(_seen: Snapshot) -> Iterator[str]:
-    """Return nothing: what is worth knowing of a RIDE needs a person."""
-    yield from ()
+def notes(_seen: Snapshot) -> Iterator[Any]:
+    """Return nothing: what is worth knowing of a RIDE needs a person, and its time is measured with its document."""
+    return iter(())
 
 
-pauses = notes
-
-
-def levels(_seen: Snapshot) -> Iterator[ServiceLevel]:
-    """Return no promise: how long a page took is measured with its document, from the SRI's answer on."""
-    yield from ()
+pauses = levels = notes
 
 
 # --- what every view draws --------------------------------------------------------------------------------------------
@@ -226,7 +208,6 @@ def _row(facts: RideFacts, tenant_id: int) -> Row:
 
 
 def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
-    """Return how long RIDEs wait."""
     return {"tenants": Past(charts=chart_of_ages(connection, "due_rides", "RIDEs by how long they wait"))}
 
 

@@ -206,12 +206,7 @@ class EasyCarsSandbox(StandIn):
         now = self.now()
         lifetime = self.scenario.token_lifetime_s
         issued_at = int(now)
-        claims = {
-            "ClientID": client.client_id,
-            "nbf": issued_at,
-            "exp": issued_at + int(lifetime),
-            "iat": issued_at,
-        }
+        claims = {"ClientID": client.client_id, "nbf": issued_at, "exp": issued_at + int(lifetime), "iat": issued_at}
         unsigned = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
         with self.lock:
             self._tokens_issued += 1

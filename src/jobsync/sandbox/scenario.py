@@ -205,10 +205,6 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
                 expected = f"expected one of {', '.join(ids)}, got {dealer.client!r}"
                 raise ValueError(f"client of {dealer.account_number}: {expected}")
 
-    def dealer(self, account_number: str) -> Dealer:
-        """Return a dealer; KeyError if there is none with this account."""
-        return {dealer.account_number: dealer for dealer in self.dealers}[account_number]
-
     def credentials(self, dealer: Dealer) -> dict[str, str]:
         """Return the credentials that work, under the names that `jobsync credentials set --from-stdin` reads."""
         client = next(client for client in self.clients if client.client_id == dealer.client)

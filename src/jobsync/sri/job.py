@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,23 +12,24 @@ from typing import Any, ClassVar
 
 from psycopg import Connection
 
-from jobsync.db.system_settings import SystemSettings
+from jobsync.documents import ChosenDocuments, DocumentWork
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_key
+from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
-from jobsync.hosts.circuit import CircuitChange, HostLine
-from jobsync.hosts.store import HostState, lock_host, read_hosts, write_host
+from jobsync.hosts.circuit import CircuitChange, HostLine, HostState
+from jobsync.hosts.store import read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS, Job
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import Attempt, Item, ItemQueue, NoLongerDue, Trial, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
-from jobsync.runner.run import DryRun, JobWork, Run, database_now
+from jobsync.runner.run import DryRun, Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
-from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, Outcome, Verdict
-from jobsync.sri.store import DocumentSummary, DueDocument, Event
+from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, FaultKind, Outcome, Verdict
+from jobsync.sri.store import DueDocument, Event
 from jobsync.sri.verdict import back_off, judge, judge_unusable
 
 _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they too are to be apart as set
@@ -36,45 +37,18 @@ _MORE_DELAY_S = 0.01  # the way to the host shifts arrivals by a few ms; they to
 # more costs the server a process that learns everything anew, which weighs more than the few writes that it lets run
 # side by side.
 _CONNECTIONS_MOST = 8
-# Documents read at once. A tick leaves what is beyond to the next, a run by hand goes on with them.
-MOST_AT_ONCE = 2000
-_STATUS = {
-    Outcome.AUTHORIZED: DocumentStatus.AUTHORIZED,
-    Outcome.REJECTED: DocumentStatus.REJECTED,
-    Outcome.PENDING: DocumentStatus.PENDING,
-    Outcome.NEEDS_ATTENTION: DocumentStatus.NEEDS_ATTENTION,
-}
-_OUTCOME = {
-    DocumentStatus.AUTHORIZED: Outcome.AUTHORIZED,
-    DocumentStatus.REJECTED: Outcome.REJECTED,
-}
+_DECIDED = (DocumentStatus.AUTHORIZED, DocumentStatus.REJECTED)
 _RAW_KEPT = (Outcome.REJECTED, Outcome.NEEDS_ATTENTION, Outcome.FAULT)
 
 
-@dataclass(frozen=True)
-class CheckAuthorizations(JobWork):
-    """
-    The work of one run.
-
-    Args:
-        access_keys: asked about now, due or not; empty means what is due.
-        tenants: RUCs; only theirs; empty means all.
-        limit: documents asked about at most; None means no limit of its own.
-        every: all that are due by now, however many; otherwise as many as are read at once.
-    """
+@dataclass(frozen=True, kw_only=True)
+class CheckAuthorizations(DocumentWork[DueDocument]):
+    """The work of one run."""
 
     client: SriClient
-    settings: SystemSettings
-    access_keys: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ()
-    limit: int | None = None
-    every: bool = False
 
     job: ClassVar[Job] = CHECK_AUTHORIZATIONS
-
-    def require_known(self, connection: Connection[Any]) -> None:
-        if self.access_keys or self.tenants:
-            choose(connection, self)
+    most: ClassVar[int] = 2000
 
     @property
     def connections(self) -> int:
@@ -84,19 +58,23 @@ class CheckAuthorizations(JobWork):
     def __call__(self, run: Run | DryRun) -> list[ItemResult]:
         """Ask about what is due; returns a result for each document that was begun."""
         with run.transaction() as connection:
-            chosen = choose(connection, self)
-        run.eligible = chosen.total + len(chosen.decided)
+            chosen = self.choose(connection)
+            hosts = read_hosts(connection, {self.client.host("test"), self.client.host("production")})
+            work = _CheckWork(self, hosts, database_now(connection), pause=run.pause)
+        run.eligible = chosen.total + len(chosen.left_out)
         taken = len(chosen.documents) + len(chosen.later)
         get_logger().info("check_authorizations.found", eligible=chosen.total, taken=taken)
-        work = _CheckWork(self, chosen, pause=run.pause)
         results: list[ItemResult] = []
-        for documents in in_pages(run, chosen.documents, chosen.later, store.read_due_of, most=MOST_AT_ONCE):
+        for documents in in_pages(run, chosen.documents, chosen.later, store.QUEUE.read_due_of, most=self.most):
             work.take(documents)
             ended = work_queues(run, work.lines(), work, concurrency=self.concurrency, total=taken)
             results.extend(work.named(result) for result in ended)
         if isinstance(run, Run):
             work.remember_last_calls(run)
-        return [*results, *chosen.decided]
+        return [*results, *chosen.left_out]
+
+    def choose(self, connection: Connection[Any]) -> ChosenDocuments[DueDocument]:
+        return self.choose_from(connection, store.QUEUE, _leave_out)
 
     @property
     def concurrency(self) -> int:
@@ -110,154 +88,77 @@ class CheckAuthorizations(JobWork):
         return set_s + _MORE_DELAY_S if set_s else 0.0
 
 
-@dataclass(frozen=True)
-class ChosenDocuments:
-    """
-    What a run works on.
-
-    Args:
-        decided: documents asked for by name that the SRI has nothing more to say about.
-        total: how many are due; more than there are `documents` if the run takes only some.
-        later: numbers of documents that the run takes after `documents`, if their time has still come then.
-        now: the database's clock, at the monotonic instant `read_at`.
-    """
-
-    documents: Sequence[DueDocument]
-    decided: Sequence[ItemResult]
-    total: int
-    hosts: dict[str, HostState]
-    now: datetime
-    read_at: float
-    later: Sequence[int] = ()
-
-    @property
-    def clock(self) -> datetime:
-        """Return what the database's clock shows now, without asking it again."""
-        return self.now + timedelta(seconds=time.monotonic() - self.read_at)
+def _leave_out(document: DueDocument) -> ItemResult | None:
+    """Return the result of a document that is named and that the SRI has nothing more to say about."""
+    key = document.access_key
+    if document.deleted or document.status == DocumentStatus.CANCELLED:
+        words = "deleted" if document.deleted else "cancelled"
+        raise UsageProblem(f"document {key} is {words}; the SRI is not asked about it any more")
+    if document.status in _DECIDED:
+        details = {"outcome": str(document.status), "codes": [], "tenant_ruc": document.tenant_ruc}
+        return ItemResult(key, key, ItemStatus.SUCCESS, reason="already_decided", details=details, named=True)
+    if document.inactive or document.paused:
+        why = "paused" if document.paused else "inactive"
+        get_logger().warning("check_authorizations.overridden", access_key=key, why=why)
+    return None
 
 
-def choose(connection: Connection[Any], job: CheckAuthorizations) -> ChosenDocuments:
-    """
-    Return what to work on, tenants in fair turns.
-
-    Raises:
-        UsageProblem: a named tenant or document does not exist, or cannot be asked about.
-    """
-    if unknown := store.unknown_tenants(connection, job.tenants):
-        raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
-    decided: list[ItemResult] = []
-    later: Sequence[int] = ()
-    if job.access_keys:
-        documents, decided = _named(store.read_named(connection, job.access_keys), job)
-        total = len(documents)
-    elif job.every:
-        ids = store.read_due_ids(connection, tenants=job.tenants)
-        total, ids = len(ids), ids[: job.limit]
-        documents, later = store.read_due_of(connection, ids[:MOST_AT_ONCE]), ids[MOST_AT_ONCE:]
-    else:
-        most = min(MOST_AT_ONCE, job.limit) if job.limit is not None else MOST_AT_ONCE
-        documents, total = store.read_due(connection, limit=most, tenants=job.tenants)
-    hosts = read_hosts(connection, {job.client.host("test"), job.client.host("production")})
-    return ChosenDocuments(documents, decided, total, hosts, database_now(connection), time.monotonic(), later)
-
-
-def _named(found: Sequence[DueDocument], job: CheckAuthorizations) -> tuple[list[DueDocument], list[ItemResult]]:
-    known = {document.access_key for document in found}
-    if unknown := [key for key in job.access_keys if key not in known]:
-        raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
-    documents, decided = [], []
-    for document in found:
-        key = document.access_key
-        if job.tenants and document.tenant_ruc not in job.tenants:
-            raise UsageProblem(f"document {key} is of tenant {document.tenant_ruc}, not of the one named")
-        if document.deleted or document.status is DocumentStatus.CANCELLED:
-            words = "deleted" if document.deleted else "cancelled"
-            raise UsageProblem(f"document {key} is {words}; the SRI is not asked about it any more")
-        if document.status in _OUTCOME:
-            details = {"outcome": str(_OUTCOME[document.status]), "codes": [], "tenant_ruc": document.tenant_ruc}
-            decided.append(
-                ItemResult(key, key, ItemStatus.SUCCESS, reason="already_decided", details=details, named=True)
-            )
-            continue
-        if document.inactive or document.paused:
-            get_logger().warning(
-                "check_authorizations.overridden", access_key=key, why="paused" if document.paused else "inactive"
-            )
-        documents.append(document)
-    return documents, decided
-
-
-def check_key(document: DueDocument) -> AccessKey:
-    """
-    Return the document's key, once everything is right that can be known without a call.
-
-    Raises:
-        AccessKeyError: it cannot be right, or is of another issuer than the tenant.
-    """
-    key = parse_access_key(document.access_key)
-    key.require_ruc(document.tenant_ruc)
+def _check_key(document: DueDocument) -> AccessKey | AccessKeyError:
+    """Return the document's key, or what is wrong with it as far as it can be known without a call."""
+    try:
+        key = parse_access_key(document.access_key)
+        key.require_ruc(document.tenant_ruc)
+    except AccessKeyError as error:
+        return error
     return key
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What the SRI said, what it means, and what it taught of its host."""
-
-    verdict: Verdict
-    asked: Asked
-    host: str
-    change: CircuitChange | None
-
-
-@dataclass(frozen=True)
 class _CheckedDocument:
-    """What was found out of a document; no `answer`: its key is wrong, and the SRI was not asked."""
+    """
+    What was found out of a document.
+
+    Args:
+        events: what is told of it beyond the verdict.
+        asked: None: its key is wrong, and the SRI was not asked.
+        change: what the ask taught of its host.
+    """
 
     document: DueDocument
-    result: ItemResult
-    events: Sequence[Event]
-    answer: _Answer | None = None
+    verdict: Verdict
+    events: Sequence[Event] = ()
+    asked: Asked | None = None
+    host: str = ""
+    change: CircuitChange | None = None
 
 
 class _CheckWork:
-    """Authorization checks' side of runner.items.Work."""
+    """Authorization checks' side of runner.items.Work; `now` is the database's clock."""
 
-    def __init__(self, job: CheckAuthorizations, chosen: ChosenDocuments, *, pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self, job: CheckAuthorizations, hosts: Mapping[str, HostState], now: datetime, *, pause: Callable[[float], bool]
+    ) -> None:
         self._job = job
-        self._chosen = chosen
+        self._now, self._read_at = now, time.monotonic()
         self._documents: dict[str, DueDocument] = {}
-        self._keys: dict[str, AccessKey] = {}
-        self._unaskable: dict[str, AccessKeyError] = {}
-        self._hosts = {
-            host: HostLine(
-                delay_s=job.delay_s,
-                pause=pause,
-                faults_in_a_row=state.faults_in_a_row,
-                is_open=state.open,
-                too_often=state.too_often,
-                idle_s=state.idle_s,
-            )
-            for host, state in chosen.hosts.items()
-        }
+        self._keys: dict[str, AccessKey | AccessKeyError] = {}
+        self._hosts = {name: HostLine(state, delay_s=job.delay_s, pause=pause) for name, state in hosts.items()}
+
+    @property
+    def _clock(self) -> datetime:
+        """What the database's clock shows now, without asking it again."""
+        return self._now + timedelta(seconds=time.monotonic() - self._read_at)
 
     def take(self, documents: Sequence[DueDocument]) -> None:
         """Turn to these documents; what was learned of the hosts stays."""
         self._documents = {document.access_key: document for document in documents}
-        self._keys.clear()
-        self._unaskable.clear()
-        for document in documents:
-            try:
-                self._keys[document.access_key] = check_key(document)
-            except AccessKeyError as error:
-                self._unaskable[document.access_key] = error
+        self._keys = {name: _check_key(document) for name, document in self._documents.items()}
 
     def lines(self) -> list[ItemQueue]:
         """Return a line for each host, and one for documents that the SRI is not asked about."""
         by_host: dict[str | None, list[Item]] = {}
         for name, document in self._documents.items():
-            about = {"access_key": name, "tenant_id": document.tenant_id, "tenant_ruc": document.tenant_ruc}
-            item = Item(name, name, named=bool(self._job.access_keys), about=about)
-            by_host.setdefault(self._host(name), []).append(item)
+            by_host.setdefault(self._host(name), []).append(document.item(named=bool(self._job.access_keys)))
         return [
             ItemQueue(items, gate=None if host is None else partial(_admit, self._hosts[host]))
             for host, items in by_host.items()
@@ -278,12 +179,12 @@ class _CheckWork:
                     store.write_last_start(connection, host, idle=timedelta(seconds=idle_s))
 
     def _host(self, name: str) -> str | None:
-        key = self._keys.get(name)
-        return None if key is None else self._job.client.host(key.environment)
+        key = self._keys[name]
+        return None if isinstance(key, AccessKeyError) else self._job.client.host(key.environment)
 
     def begin(self, connection: Connection[Any], item: Item) -> int:
         document, host = self._documents[item.key], self._host(item.key)
-        next_in = back_off(document.history, self._chosen.clock)
+        next_in = back_off(document, self._clock)
         paced = self._job.delay_s > 0
         number = store.begin_attempt(connection, document, next_in=next_in, host=host, paced=paced)
         if number is None:
@@ -294,47 +195,44 @@ class _CheckWork:
 
     def find(self, attempt: Trial) -> _CheckedDocument:
         document = replace(self._documents[attempt.item.key], check_count=attempt.number)
-        if (error := self._unaskable.get(document.access_key)) is not None:
-            return _CheckedDocument(document, _parked(attempt.item, document, error), [_parked_event(error)])
-        key, host = self._keys[document.access_key], self._host(document.access_key)
-        assert host is not None  # noqa: S101 - every key that can be asked about has one
+        key = self._keys[document.access_key]
+        if isinstance(key, AccessKeyError):  # no answer can help: a person has to look
+            return _CheckedDocument(document, Verdict(Outcome.NEEDS_ATTENTION, key.problem, advice=str(key)))
+        host = self._job.client.host(key.environment)
         line = self._hosts[host]
         asked = self._job.client.ask(key, sending=line.leaving())
         verdict = self._judge(attempt, document, asked)
         change = line.end(unreachable=_is_outage(asked), too_often=verdict.too_often)
         attempt.let_next()  # the SRI is done with it; the next may be asked about while this one is written
-        result = _result(attempt.item, document, verdict, asked, probed=change is not None and change.probed)
-        events = [*_events(verdict, asked), *(_first_look(document, key) if attempt.number == 1 else ())]
+        events = _first_look(document, key) if attempt.number == 1 else []
         if document.too_far_ahead:
             events.append(store.warning_event("due_too_far_ahead", None))
-        return _CheckedDocument(document, result, events, _Answer(verdict, asked, host, change))
+        return _CheckedDocument(document, verdict, events, asked, host, change)
 
     def show(self, connection: Connection[Any], item: Item, found: _CheckedDocument) -> ItemResult:  # noqa: ARG002
-        return found.result
+        return _result(item, found)
 
     def keep(self, connection: Connection[Any], attempt: Attempt, found: _CheckedDocument) -> ItemResult:
-        document, answer, events = found.document, found.answer, found.events
+        document = found.document
+        events = [*_events(found), *found.events]
         if not _write(connection, found):
-            events = [*events, Event("discarded", message="the document was changed while the SRI was asked about it")]
-        store.add_events(
-            connection, events, run_id=attempt.run_id, tenant_id=document.tenant_id, invoice_id=document.id
-        )
-        if answer is not None and (change := answer.change) is not None:
-            lock_host(connection, answer.host)  # ends that come together are written in any order: each the latest
-            write_host(connection, answer.host, self._hosts[answer.host].state, change)
-            if change.turned:
-                store.add_events(connection, [_circuit_event(answer.host, change)], run_id=attempt.run_id)
+            events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
+        _add_events(connection, attempt, document, events)
+        if found.change is not None:
+            write_host(connection, found.host, self._hosts[found.host], found.change)
+            if found.change.turned:
+                store.add_events(connection, [_circuit_event(found.host, found.change)], run_id=attempt.run_id)
         attempt.on_commit.append(partial(_say, found))
-        return found.result
+        return _result(attempt.item, found)
 
     def _judge(self, attempt: Trial, document: DueDocument, asked: Asked) -> Verdict:
-        now = self._chosen.clock
-        verdict = judge(asked.answer, document.history, now)
+        now = self._clock
+        verdict = judge(asked.answer, document, now)
         if verdict.outcome is not Outcome.FAULT or verdict.reason not in UNUSABLE:
             return verdict
         with attempt.run.transaction() as connection:
             since, count = store.read_unusable(connection, document.id, sorted(UNUSABLE))
-        return judge_unusable(verdict, document.history, now, since=since or now, count=count + 1)
+        return judge_unusable(verdict, document, now, since=since or now, count=count + 1)
 
     def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
         document = self._documents[attempt.item.key]
@@ -346,13 +244,11 @@ class _CheckWork:
             error=result.error,
         )
         event = Event(Outcome.FAULT, code=result.reason, message=result.error)
-        store.add_events(
-            connection,
-            [event],
-            run_id=attempt.run_id,
-            tenant_id=document.tenant_id,
-            invoice_id=document.id,
-        )
+        _add_events(connection, attempt, document, [event])
+
+
+def _add_events(connection: Connection[Any], attempt: Attempt, document: DueDocument, events: Sequence[Event]) -> None:
+    store.add_events(connection, events, run_id=attempt.run_id, tenant_id=document.tenant_id, invoice_id=document.id)
 
 
 def _admit(line: HostLine, _item: Item) -> bool:
@@ -361,68 +257,38 @@ def _admit(line: HostLine, _item: Item) -> bool:
 
 def _is_outage(asked: Asked) -> bool:
     """Whether the ask counts against the host: there was no usable answer, and the cause is not here."""
-    return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
+    fault = asked.answer
+    return isinstance(fault, Fault) and fault.unreachable and fault.kind is not FaultKind.ADDRESS
 
 
 def _write(connection: Connection[Any], found: _CheckedDocument) -> bool:
-    document, answer = found.document, found.answer
-    if answer is None:
-        return store.write_waiting(
-            connection,
-            document,
-            DocumentStatus.NEEDS_ATTENTION,
-            reason=found.result.reason,
-            next_in=None,
-            empty_since=None,
-            empty_count=0,
-        )
-    verdict, node = answer.verdict, answer.verdict.authorization
-    if verdict.outcome is Outcome.AUTHORIZED:
-        xml = node.document if node else None
-        return store.write_authorized(
-            connection,
-            document,
-            number=(node.number if node else None) or document.access_key,
-            authorized_at=node.authorized_at if node else None,
-            answer=answer.asked.body,
-            xml=xml,
-            found=_find(document, xml),
-        )
-    return store.write_waiting(
-        connection,
-        document,
-        None if verdict.status_stays else _STATUS[verdict.outcome],
-        reason=verdict.reason,
-        next_in=verdict.next_check_in,
-        empty_since=verdict.empty_since,
-        empty_count=verdict.empty_count,
-        refused_at=node.authorized_at
-        if node and verdict.outcome in (Outcome.REJECTED, Outcome.NEEDS_ATTENTION)
-        else None,
-    )
+    document, said = found.document, found.verdict.authorization
+    if found.verdict.outcome is not Outcome.AUTHORIZED or said is None or found.asked is None:
+        return store.write_waiting(connection, document, found.verdict)
+    columns = store.columns_of(parse_access_key(document.access_key), _summary(said.document))
+    return store.write_authorized(connection, document, said, answer=found.asked.body, columns=columns)
 
 
-def _find(document: DueDocument, xml: bytes | None) -> DocumentSummary:
+def _summary(xml: bytes | None) -> Summary | None:
     """Read what lists show; what the document does not tell readably stays empty."""
-    key = parse_access_key(document.access_key)
-    known = DocumentSummary(key.document_type, key.series_number, key.issue_date)
-    if xml is None:
-        return known
     try:
-        summary = read_summary(xml)
+        return read_summary(xml) if xml is not None else None
     except UnreadableDocument:
-        return known
-    return DocumentSummary(
-        key.document_type, key.series_number, key.issue_date, summary.receiver_name, summary.receiver_id, summary.total
-    )
+        return None
 
 
-def _events(verdict: Verdict, asked: Asked) -> list[Event]:
+def _events(found: _CheckedDocument) -> list[Event]:
     """Return the ask itself with its first message, then a row for each further message and warning."""
-    raw = asked.body if verdict.outcome in _RAW_KEPT or verdict.too_often else None
-    words = asked.answer.text if isinstance(asked.answer, Fault) else verdict.advice
-    code = verdict.reason
-    messages = [
+    verdict, asked = found.verdict, found.asked
+    told = Event(
+        str(verdict.outcome),
+        code=verdict.reason,
+        message=asked.answer.text if asked and isinstance(asked.answer, Fault) else verdict.advice,
+        http_status=asked.http_status if asked else None,
+        duration_ms=asked.duration_ms if asked else None,
+        raw=asked.body if asked and (verdict.outcome in _RAW_KEPT or verdict.too_often) else None,
+    )
+    messages = (
         Event(
             "message",
             code=message.code or None,
@@ -432,14 +298,6 @@ def _events(verdict: Verdict, asked: Asked) -> list[Event]:
             message_class=str(explain(message.code).code_class) if message.code else None,
         )
         for message in verdict.messages
-    ]
-    told = Event(
-        str(verdict.outcome),
-        code=code,
-        message=words,
-        http_status=asked.http_status,
-        duration_ms=asked.duration_ms,
-        raw=raw,
     )
     return [told, *messages, *(store.warning_event(warning, verdict.authorization) for warning in verdict.warnings)]
 
@@ -460,18 +318,20 @@ def _circuit_event(host: str, change: CircuitChange) -> Event:
     return Event("circuit_closed", code=host, message="it answers again")
 
 
-def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *, probed: bool) -> ItemResult:
+def _result(item: Item, found: _CheckedDocument) -> ItemResult:
+    verdict = found.verdict
     details: dict[str, Any] = {
         "outcome": str(verdict.outcome),
         "codes": verdict.codes,
-        "tenant_ruc": document.tenant_ruc,
+        "tenant_ruc": found.document.tenant_ruc,
     }
     if verdict.warnings:
         details["warnings"] = list(verdict.warnings)
-    fault = asked.answer if isinstance(asked.answer, Fault) else None
     if verdict.outcome is not Outcome.FAULT:
-        return ItemResult(item.key, item.label, ItemStatus.SUCCESS, verdict.reason, details=details, named=item.named)
+        return ItemResult(item.key, item.label, ItemStatus.SUCCESS, verdict.reason, details=details)
+    fault = found.asked.answer if found.asked and isinstance(found.asked.answer, Fault) else None
     unreachable = fault is not None and fault.unreachable
+    probed = found.change is not None and found.change.probed
     return ItemResult(
         item.key,
         item.label,
@@ -483,24 +343,11 @@ def _result(item: Item, document: DueDocument, verdict: Verdict, asked: Asked, *
     )
 
 
-def _parked(item: Item, document: DueDocument, error: AccessKeyError) -> ItemResult:
-    """No answer can help a key that is wrong: a person has to look, and the SRI is not asked."""
-    details = {"outcome": str(Outcome.NEEDS_ATTENTION), "codes": [], "tenant_ruc": document.tenant_ruc}
-    return ItemResult(item.key, item.label, ItemStatus.SUCCESS, reason=error.problem, details=details)
-
-
-def _parked_event(error: AccessKeyError) -> Event:
-    return Event(Outcome.NEEDS_ATTENTION, code=error.problem, message=str(error))
-
-
 def _say(found: _CheckedDocument) -> None:
-    document, answer = found.document, found.answer
-    if answer is None:
-        get_logger().warning(
-            "check_authorizations.key_wrong", access_key=document.access_key, reason=found.result.reason
-        )
+    document, verdict, asked, change = found.document, found.verdict, found.asked, found.change
+    if asked is None:
+        get_logger().warning("check_authorizations.key_wrong", access_key=document.access_key, reason=verdict.reason)
         return
-    verdict, asked, change = answer.verdict, answer.asked, answer.change
     level = "warning" if verdict.outcome in _RAW_KEPT or verdict.warnings or verdict.too_often else "info"
     getattr(get_logger(), level)(
         "check_authorizations.asked",
@@ -515,7 +362,7 @@ def _say(found: _CheckedDocument) -> None:
     )
     if change is not None and change.turned:
         get_logger().warning(
-            "check_authorizations.circuit", host=answer.host, open=change.open, too_often=change.too_often or None
+            "check_authorizations.circuit", host=found.host, open=change.open, too_often=change.too_often or None
         )
 
 

@@ -82,7 +82,6 @@ class Answer:
     Args:
         access_key: `claveAccesoConsultada`; None if absent.
         declared: `numeroComprobantes`; None if absent or no number.
-        reception: it has the shape of the reception service's answers (RECIBIDA, DEVUELTA).
         messages: those that stand beside the authorizations, in none of them.
         mended: what XML forbids was in it and is left out of what was read.
     """
@@ -90,7 +89,6 @@ class Answer:
     access_key: str | None
     declared: int | None
     authorizations: tuple[Authorization, ...]
-    reception: bool = False
     messages: tuple[Message, ...] = ()
     mended: bool = False
 
@@ -116,6 +114,10 @@ class FaultKind(StrEnum):
     UNKNOWN_STATE = "unknown_state"
 
 
+# A complete answer, of which nothing can be made for the document that was asked for.
+UNUSABLE = frozenset({FaultKind.OTHER_KEY, FaultKind.MALFORMED, FaultKind.TOO_MANY_PARTS, FaultKind.UNKNOWN_STATE})
+
+
 @dataclass(frozen=True)
 class Fault:
     """
@@ -123,12 +125,10 @@ class Fault:
 
     Args:
         text: one line for an operator, without anything of a taxpayer.
-        http_status: None if none came.
     """
 
     kind: FaultKind
     text: str
-    http_status: int | None = None
 
     @property
     def unreachable(self) -> bool:
@@ -137,33 +137,7 @@ class Fault:
 
         What is wrong inside a complete one is about one document, and the service answers.
         """
-        return self.kind in _UNREACHABLE
-
-    @property
-    def ours(self) -> bool:
-        """Whether the fault lies in what we sent or configured."""
-        return self.kind in (FaultKind.SOAP_CLIENT, FaultKind.ADDRESS)
-
-
-_UNREACHABLE = frozenset(
-    {
-        FaultKind.REFUSED,
-        FaultKind.TLS,
-        FaultKind.TIMEOUT,
-        FaultKind.BROKEN,
-        FaultKind.TOO_LARGE,
-        FaultKind.ADDRESS,
-        FaultKind.PROXY,
-        FaultKind.HTTP_STATUS,
-        FaultKind.FIREWALL,
-        FaultKind.SOAP_SERVER,
-        FaultKind.UNREADABLE,
-    }
-)
-
-
-# A complete answer, of which nothing can be made for the document that was asked for.
-UNUSABLE = frozenset({FaultKind.OTHER_KEY, FaultKind.MALFORMED, FaultKind.TOO_MANY_PARTS, FaultKind.UNKNOWN_STATE})
+        return self.kind not in UNUSABLE and self.kind is not FaultKind.SOAP_CLIENT
 
 
 @dataclass(frozen=True)
@@ -173,6 +147,7 @@ class History:
 
     Args:
         access_key: 49 digits, already found correct.
+        status: as in DocumentStatus.
         waiting_since: when it was submitted, or came to us.
         attention_since: since when it needs attention; None while it does not.
         empty_since: when the first of the empty answers in a row came; None if the last answer was not empty.
@@ -182,7 +157,7 @@ class History:
 
     access_key: str
     waiting_since: datetime
-    status: DocumentStatus = DocumentStatus.PENDING
+    status: str = DocumentStatus.PENDING
     attention_since: datetime | None = None
     empty_since: datetime | None = None
     empty_count: int = 0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import Connection, select
 
-from jobsync.db.tables import invoices, sri_events, tenants
+from jobsync.db.tables import sri_events, tenants
+from jobsync.documents import read_there
 from jobsync.jobs import CHECK_AUTHORIZATIONS
-from jobsync.sri.model import DocumentStatus
 from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, ItemsOfRuns, RetentionRule
 
 RULES = (
@@ -28,10 +26,4 @@ def environments_in_use(connection: Connection) -> set[str]:
     return set(connection.scalars(select(tenants.c.environment).where(tenants.c.is_active)))
 
 
-def _read_there(connection: Connection, keys: Sequence[str]) -> set[str]:
-    found = invoices.c
-    wanted = (found.access_key.in_(keys), found.deleted_at.is_(None), found.status != DocumentStatus.CANCELLED)
-    return set(connection.scalars(select(found.access_key).where(*wanted)))
-
-
-ITEMS = ItemsOfRuns(CHECK_AUTHORIZATIONS.name, _read_there)
+ITEMS = ItemsOfRuns(CHECK_AUTHORIZATIONS.name, read_there)

@@ -101,6 +101,7 @@ from jobsync.sri.model import (
     Outcome,
     Verdict,
 )
+from jobsync.sri.reasons import WORDS
 
 SRI_WINDOW = timedelta(hours=24)  # how long the SRI may take
 EMPTY_ANSWERS_LEAST = 5
@@ -122,6 +123,10 @@ _NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
 _ECUADOR = timezone(timedelta(hours=-5))
 _CLOCKS_APART = timedelta(minutes=5)  # the SRI's and ours
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
+_REFUSED_SILENTLY = (
+    "The SRI refused it without saying why. Look the key up in the SRI's portal, correct the document and send it again"
+    " with the same key."
+)
 
 
 def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
@@ -162,19 +167,25 @@ def _too_often(answer: Answer) -> tuple[Message, ...]:
 
 
 def _judge_sanction(sanction: tuple[Message, ...], verdict: Verdict, history: History, now: datetime) -> Verdict:
-    """Nothing was said of the document: it waits, and what is remembered of empty answers stays."""
-    attention = history.status == DocumentStatus.NEEDS_ATTENTION
-    return Verdict(
-        Outcome.PENDING,
-        f"code_{TOO_OFTEN}",
+    return replace(
+        _nothing_said(Outcome.PENDING, f"code_{TOO_OFTEN}", history, now),
         advice=f"{explain(TOO_OFTEN).meaning} {explain(TOO_OFTEN).advice}",
         messages=verdict.messages or sanction,
+        warnings=verdict.warnings,
+        status_stays=history.status == DocumentStatus.NEEDS_ATTENTION,
+        too_often=True,
+    )
+
+
+def _nothing_said(outcome: Outcome, reason: str, history: History, now: datetime) -> Verdict:
+    """Nothing was said of the document: it waits as before, and what is remembered of empty answers stays."""
+    attention = history.status == DocumentStatus.NEEDS_ATTENTION
+    return Verdict(
+        outcome,
+        reason,
         next_check_in=_attention_check(history, now) if attention else back_off(history, now),
         empty_since=history.empty_since,
         empty_count=history.empty_count,
-        warnings=verdict.warnings,
-        status_stays=attention,
-        too_often=True,
     )
 
 
@@ -221,7 +232,7 @@ def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) 
     states = [(normal_state(one.state), one) for one in ours]
     annulled = [one for state, one in states if state in ANNULLED]
     if annulled:
-        return _annulled(_latest(annulled), history, now)
+        return _needs_attention("annulled", _latest(annulled), history, now, advice=" ".join(WORDS["annulled"]))
     authorized = [one for state, one in states if state in AUTHORIZED]
     if authorized:
         return _authorized(_latest(authorized), history, now)
@@ -252,46 +263,16 @@ def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdi
     somebody = [code for code in serious if known[code].code_class in _NEEDS_SOMEBODY]
     if somebody:
         explanation = known[somebody[0]]
-        return Verdict(
-            Outcome.NEEDS_ATTENTION,
-            f"code_{explanation.code}",
-            advice=explanation.advice,
-            authorization=one,
-            messages=one.messages,
-            next_check_in=_attention_check(history, now),
-            warnings=_mismatch(one, history),
-        )
+        return _needs_attention(f"code_{explanation.code}", one, history, now, advice=explanation.advice)
     final = next((known[code] for code in serious if known[code].code not in not_yet), None)
-    return Verdict(
-        Outcome.REJECTED,
-        f"code_{final.code}" if final else "refused",
-        advice=final.advice
-        if final
-        else "The SRI refused it without saying why. Look the key up in the SRI's portal, "
-        "correct the document and send it again with the same key.",
-        authorization=one,
-        messages=one.messages,
-        warnings=_mismatch(one, history),
-    )
+    advice = final.advice if final else _REFUSED_SILENTLY
+    return _said(Outcome.REJECTED, f"code_{final.code}" if final else "refused", one, history, advice=advice)
 
 
 def _is_earlier(one: Authorization, history: History, now: datetime) -> bool:
     """Whether the refusal is the one that the submission before this got; after a day it is the SRI's last word."""
     known = one.authorized_at is not None and one.authorized_at == history.earlier_refusal_at
     return known and now - history.waiting_since < SRI_WINDOW
-
-
-def _annulled(one: Authorization, history: History, now: datetime) -> Verdict:
-    return Verdict(
-        Outcome.NEEDS_ATTENTION,
-        "annulled",
-        advice="The SRI says that the document is annulled, or is to be. Ask the issuer. If it is right, the status in"
-        " the document's row becomes cancelled; if not, once the SRI has corrected it: jobsync invoice recheck KEY",
-        authorization=one,
-        messages=one.messages,
-        next_check_in=_attention_check(history, now),
-        warnings=_mismatch(one, history),
-    )
 
 
 def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime) -> tuple[str, ...]:
@@ -314,24 +295,26 @@ def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime
 
 
 def _authorized(one: Authorization, history: History, now: datetime) -> Verdict:
-    warnings = [
-        *date_warnings(one.authorized_at, history.access_key, now),
-        *(["no_document"] if one.document is None else []),
-        *_mismatch(one, history),
-    ]
-    return Verdict(Outcome.AUTHORIZED, "authorized", authorization=one, messages=one.messages, warnings=tuple(warnings))
+    odd = date_warnings(one.authorized_at, history.access_key, now)
+    missing = ("no_document",) if one.document is None else ()
+    verdict = _said(Outcome.AUTHORIZED, "authorized", one, history)
+    return replace(verdict, warnings=(*odd, *missing, *verdict.warnings))
 
 
 def _pending(reason: str, one: Authorization, history: History, now: datetime, *, advice: str | None = None) -> Verdict:
-    return Verdict(
-        Outcome.PENDING,
-        reason,
-        advice=advice,
-        authorization=one,
-        messages=one.messages,
-        next_check_in=back_off(history, now),
-        warnings=_mismatch(one, history),
-    )
+    return replace(_said(Outcome.PENDING, reason, one, history, advice=advice), next_check_in=back_off(history, now))
+
+
+def _needs_attention(reason: str, one: Authorization, history: History, now: datetime, *, advice: str) -> Verdict:
+    verdict = _said(Outcome.NEEDS_ATTENTION, reason, one, history, advice=advice)
+    return replace(verdict, next_check_in=_attention_check(history, now))
+
+
+def _said(outcome: Outcome, reason: str, one: Authorization, history: History, *, advice: str | None = None) -> Verdict:
+    """Return what an authorization decides; of another environment than the key's it is odd."""
+    expected = ENVIRONMENTS.get(history.access_key[23:24])
+    odd = ("environment_mismatch",) if one.environment not in (None, expected) else ()
+    return Verdict(outcome, reason, advice, one, one.messages, warnings=odd)
 
 
 def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
@@ -369,17 +352,8 @@ def _unknown(one: Authorization, history: History, now: datetime) -> Verdict:
 def _fault(
     kind: FaultKind, text: str, history: History, now: datetime, *, messages: tuple[Message, ...] = ()
 ) -> Verdict:
-    attention = history.status == DocumentStatus.NEEDS_ATTENTION
-    return Verdict(
-        Outcome.FAULT,
-        kind.value,
-        advice=text,
-        messages=messages,
-        next_check_in=_attention_check(history, now) if attention else back_off(history, now),
-        empty_since=history.empty_since,
-        empty_count=history.empty_count,
-        status_stays=True,
-    )
+    verdict = _nothing_said(Outcome.FAULT, kind.value, history, now)
+    return replace(verdict, advice=text, messages=messages, status_stays=True)
 
 
 def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: datetime, count: int) -> Verdict:
@@ -412,8 +386,3 @@ def _attention_check(history: History, now: datetime) -> timedelta | None:
 def _latest(several: Iterable[Authorization]) -> Authorization:
     """Return the latest by date; of those without a date, or with the same, the last one named."""
     return max(enumerate(several), key=lambda pair: (pair[1].authorized_at or _EARLIEST, pair[0]))[1]
-
-
-def _mismatch(one: Authorization, history: History) -> tuple[str, ...]:
-    expected = ENVIRONMENTS.get(history.access_key[23:24])
-    return ("environment_mismatch",) if one.environment not in (None, expected) else ()

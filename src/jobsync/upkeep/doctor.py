@@ -134,7 +134,6 @@ def check_upkeep(connection: Connection) -> Iterator[Finding]:
 
 
 def _existing(folder: Path) -> Path | None:
-    """Return the folder, or the nearest above it that exists."""
     return next((place for place in (folder, *folder.parents) if place.exists()), None)
 
 
@@ -166,7 +165,6 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
 
 
 def _words(error: JobsyncError) -> str:
-    """Say what is wrong; that it is the database stands before it already."""
     return visible(error, most=500).removeprefix("database: ")
 
 

@@ -1,4 +1,4 @@
-"""Where RIDE files lie, and what is rendered."""
+"""RIDE files and their rendering, built."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def storage_of(tools: Tools) -> Storage:
     )
 
 
-def document_in(raw: bytes) -> bytes:
+def open_document(raw: bytes) -> bytes:
     """Return the fiscal document inside whatever was stored as the authorized XML."""
     return open_file(raw, mend_bare=True).document

@@ -1,4 +1,4 @@
-"""The SRI's client, built."""
+"""The SRI, asked over the network."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from jobsync.wiring import Tools
 
 
 def make_client(tools: Tools, settings: SystemSettings) -> SriClient:
-    """Return a client for the SRI."""
-    connections = 2 * settings.number("sri_check_concurrency")  # two hosts
+    """Return a client for the SRI's two hosts."""
+    connections = 2 * settings.number("sri_check_concurrency")
     http = HttpClient(connections=connections, most_bytes=MOST_BYTES, proxies=tools.settings.proxies)
     tools.stack.callback(http.close)
     return SriClient(http, base_url=tools.settings.sri_url)

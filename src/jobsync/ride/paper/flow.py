@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import zip_longest
 from typing import Literal
 
-from jobsync.ride.paper.sheet import Align, Ink, Sheet
+from jobsync.ride.paper.sheet import Ink, Sheet
 
 HEADING = Ink(7, bold=True)
 CELL = Ink(7.4)
@@ -110,90 +110,74 @@ class Flow:
 
 
 def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    groups: list[list[Piece]] = []
-    kept = False
+    groups: list[list[Piece]] = [[]]
     for piece in pieces:
-        if kept:
-            groups[-1].append(piece)
-        else:
-            groups.append([piece])
-        kept = piece.keep
-    return groups
+        groups[-1].append(piece)
+        if not piece.keep:
+            groups.append([])
+    return [group for group in groups if group]
 
 
 @dataclass(frozen=True, slots=True)
-class TableColumn:
+class Column:
     """
     One column of a table.
 
     Args:
+        cells: a text a row, which may hold several paragraphs, divided by line feeds.
         kind: a number's decimal points stand below each other; codes and texts run over several lines where room is
             scarce, and texts take what is left over.
     """
 
     title: str
+    cells: Sequence[str | None]
     kind: Literal["text", "code", "number"] = "text"
 
-    @property
-    def align(self) -> Align:
-        """On which side its cells stand."""
-        return "right" if self.kind == "number" else "left"
 
-
-@dataclass(slots=True)
 class _Laid:
-    """A column whose width is known; a number's point stands `fraction` before the right edge."""
+    """A column with what it would like to have, without its pads, and in the end what it gets: `x`, `width`, `head`."""
 
-    x: float
-    width: float
-    column: TableColumn
-    title: list[str]
-    fraction: float = 0.0
+    x = width = 0.0
+    head: Sequence[str] = ()
+
+    def __init__(self, sheet: Sheet, column: Column, ink: Ink, *, behind_number: bool) -> None:
+        self.column, self.number = column, column.kind == "number"
+        self.lead = _LEAD if behind_number and not self.number else 0.0
+        parts = dict.fromkeys(part for cell in column.cells for part in (cell or "").split("\n") if part)
+        clean = {part: sheet.clean(part) for part in parts}
+        self.texts = {part: sheet.measure(text, ink) for part, text in clean.items()}
+        self.fraction, self.natural = 0.0, max(self.texts.values(), default=0.0)
+        if self.number:
+            divided = [(text.removesuffix(fraction_of(text)), fraction_of(text)) for text in clean.values()]
+            self.fraction = max((sheet.measure(fraction, ink) for _, fraction in divided), default=0.0)
+            self.natural = self.fraction + max((sheet.measure(whole, ink) for whole, _ in divided), default=0.0)
+        self.title, self.title_least = _title_widths(column.title)
+
+    @property
+    def whole(self) -> float:
+        """Width with which nothing in it needs a second line."""
+        return max(self.natural, self.title)
+
+    @property
+    def bulk(self) -> float:
+        """Width of its longest cell, written on one line."""
+        return max(sum(self.texts.get(part, 0.0) for part in (cell or "").split("\n")) for cell in self.column.cells)
+
+    def longest_word(self, sheet: Sheet, ink: Ink, *, most: float = math.inf) -> float:
+        """Width of the longest word that is no wider than `most`."""
+        words = {word for text in self.texts for word in sheet.clean(text).split(" ")}
+        return max((width for word in words if (width := sheet.measure(word, ink)) <= most), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """
-    What a column would like to have, without its pads.
-
-    Args:
-        texts: width of each paragraph in its cells.
-        natural: width of the longest of them.
-        fraction: what its numbers have right of the decimal point.
-        title: width of its title, on one line unless it is a long one.
-        title_least: the same on two lines.
-    """
-
-    column: TableColumn
-    texts: Mapping[str, float]
-    natural: float
-    fraction: float
-    title: float
-    title_least: float
-
-
-Cell = str | None
-Filled = tuple[TableColumn, Sequence[Cell]]
-
-
-@dataclass
 class Table:
-    """
-    Rows under a heading that is repeated on every page.
+    """Rows under a heading that is repeated on every page; columns that hold nothing are left out."""
 
-    Args:
-        rows: one text a column; a text may hold several paragraphs, divided by line feeds.
-    """
-
-    columns: Sequence[TableColumn]
-    rows: Sequence[Sequence[Cell]]
-    x: float
-    width: float
-    ink: Ink = CELL
-    _laid: list[_Laid] = field(default_factory=list, init=False)
-    _pad_x: float = field(default=PAD_X, init=False)
-    _pad_y: float = field(default=_PADS_Y[0], init=False)
-    _leads: list[float] = field(default_factory=list, init=False)
+    def __init__(self, columns: Iterable[Column], *, x: float, width: float) -> None:
+        self.columns = [column for column in columns if any(column.cells)]
+        self._x, self._width = x, width
+        self._ink, self._pad_x, self._pad_y = CELL, PAD_X, _PADS_Y[0]
+        self._laid: list[_Laid] = []
+        self._below_head = 0.0
 
     def draw(self, flow: Flow, *, tail_mm: float = 0.0, all_mm: float = 0.0) -> None:
         """
@@ -203,36 +187,28 @@ class Table:
             tail_mm: height of what follows and shall not stand alone on a page; the last rows go along with it.
             all_mm: height of everything that follows beside that.
         """
-        if not self.rows or not self.columns:
+        if not self.columns:
             return
-        sheet = flow.sheet
-        rows, head = self._measure(sheet)
+        rows, head = self._measure(flow.sheet)
         self._pad_y = self._choose_pad(flow, [len(lines) for lines in rows], (tail_mm, all_mm), head)
         heights = [self._height(len(lines)) for lines in rows]
-        first = heights[0] if heights[0] + head <= flow.page_room_mm else self.ink.line_mm
-        flow.need(head + first)
+        flow.need(head + (heights[0] if heights[0] + head <= flow.page_room_mm else self._ink.line_mm))
         over = self._first_row_to_carry(flow, heights, tail_mm, head)
         if over == 0 and not flow.fresh:
             flow.next_page()
-        self._head(flow, head)
-        below_head = True
-        for index, (lines, height) in enumerate(zip(rows, heights, strict=True)):
+        self._put_head(flow, head)
+        for index, (row, height) in enumerate(zip(rows, heights, strict=True)):
             if (index and index == over) or (height > flow.room_mm and height + head <= flow.page_room_mm):
                 self._turn(flow, head)
-                below_head = True
-            rest = lines
+            rest = row
             while self._height(len(rest)) > flow.room_mm + _SLACK:  # a row taller than a page
-                fitting = int((flow.room_mm - 2 * self._pad_y) / self.ink.line_mm)
+                fitting = int((flow.room_mm - 2 * self._pad_y) / self._ink.line_mm)
                 if fitting > 0:
-                    self._row(sheet, flow.y, rest[:fitting], rule=not below_head)
-                    flow.y += self._height(fitting)
+                    self._put(flow, rest[:fitting])
                     rest = rest[fitting:]
                 self._turn(flow, head)
-                below_head = True
-            self._row(sheet, flow.y, rest, rule=not below_head)
-            flow.y += self._height(len(rest))
-            below_head = False
-        self._end(sheet, flow.y)
+            self._put(flow, rest)
+        self._end(flow.sheet, flow.y)
 
     def pieces(self, sheet: Sheet) -> list[Piece]:
         """Return the table as pieces, for a column; its heading is not repeated."""
@@ -243,50 +219,33 @@ class Table:
             if last:
                 self._end(sheet, y + self._height(len(lines)))
 
-        pieces = [Piece(head, lambda y: self._head_at(sheet, y, head), keep=True)]
+        pieces = [Piece(head, lambda y: self._head(sheet, y, head), keep=True)]
         for index, lines in enumerate(rows):
-            parts = [lines[start : start + _PART] for start in range(0, len(lines), _PART)] or [lines]
-            for place, part in enumerate(parts):
-                last = index == len(rows) - 1 and place == len(parts) - 1
-                pieces.append(
-                    Piece(self._height(len(part)), partial(row, part, first=index > 0 and place == 0, last=last))
-                )
+            for start in range(0, max(1, len(lines)), _PART):
+                part = lines[start : start + _PART]
+                last = index == len(rows) - 1 and start + _PART >= len(lines)
+                draw = partial(row, part, first=index > 0 and start == 0, last=last)
+                pieces.append(Piece(self._height(len(part)), draw))
         return pieces
 
-    def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], float]:
-        """Return each row's lines across all columns, and the height of the heading."""
-        self._lay_columns(sheet)
-        rows = [list(zip_longest(*self._cells(sheet, row), fillvalue="")) for row in self.rows]
-        return rows, max(len(laid.title) for laid in self._laid) * HEADING.line_mm + 2 * _HEAD_PAD
-
     def _height(self, lines: int) -> float:
-        return max(lines, 1) * self.ink.line_mm + 2 * self._pad_y
+        return max(lines, 1) * self._ink.line_mm + 2 * self._pad_y
 
     def _choose_pad(self, flow: Flow, counts: Sequence[int], tails_mm: Sequence[float], head: float) -> float:
         """Return the widest pad of a row that leads to as few pages as the narrowest one does."""
 
         def pages(pad: float) -> list[int]:
-            heights = [max(lines, 1) * self.ink.line_mm + 2 * pad for lines in counts]
-            return _count_pages(flow, heights, head, tails_mm)
+            heights = [max(lines, 1) * self._ink.line_mm + 2 * pad for lines in counts]
+            count, y, _ = _run_down(flow, heights, head)
+            return [count + (y + tail > flow.bottom) for tail in tails_mm]
 
-        widest, *closer = _PADS_Y
-        usual = pages(widest)
-        if max(usual) == 1:
-            return widest
-        best = pages(closer[-1])
-        if best >= usual:
-            return widest
-        return next(pad for pad in closer if pages(pad) == best)
+        fewest = pages(_PADS_Y[-1])
+        return next(pad for pad in _PADS_Y if pages(pad) == fewest)
 
     def _first_row_to_carry(self, flow: Flow, heights: Sequence[float], tail_mm: float, head: float) -> int | None:
         """Return the row before which a page has to end so that the tail is not alone; None if it will not be."""
-        y, on_page, turned = flow.y + head, 0, False
-        for height in heights:
-            if y + height > flow.bottom and on_page:
-                y, on_page, turned = flow.next_top + head, 0, True
-            y += height
-            on_page += 1
-        alone = turned and on_page < _KEPT_ROWS
+        pages, y, on_page = _run_down(flow, heights, head)
+        alone = pages > 1 and on_page < _KEPT_ROWS
         if tail_mm + head > flow.page_room_mm or (y + tail_mm <= flow.bottom and not alone):
             return None
         count, carried = 0, tail_mm + head
@@ -295,175 +254,147 @@ class Table:
             count += 1
         return len(heights) - count if count else None
 
+    # --- drawing -----------------------------------------------------------------------------------------------------
+
     def _turn(self, flow: Flow, head: float) -> None:
         self._end(flow.sheet, flow.y)
         flow.next_page()
-        self._head(flow, head)
+        self._put_head(flow, head)
 
-    def _head(self, flow: Flow, height: float) -> None:
-        self._head_at(flow.sheet, flow.y, height)
+    def _put_head(self, flow: Flow, height: float) -> None:
+        self._head(flow.sheet, flow.y, height)
         flow.y += height
+        self._below_head = flow.y
 
-    def _head_at(self, sheet: Sheet, y: float, height: float) -> None:
-        sheet.tint(self.x, y, self.width, height, grey=_HEAD_GREY)
-        sheet.rule(self.x, y, self.width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
+    def _put(self, flow: Flow, lines: Sequence[Sequence[str]]) -> None:
+        self._row(flow.sheet, flow.y, lines, rule=flow.y != self._below_head)
+        flow.y += self._height(len(lines))
+
+    def _head(self, sheet: Sheet, y: float, height: float) -> None:
+        sheet.tint(self._x, y, self._width, height, grey=_HEAD_GREY)
+        sheet.rule(self._x, y, self._width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
         for laid in self._laid:
-            right = laid.column.align == "right"
-            x = laid.x + (laid.width - self._pad_x if right else self._pad_x)
-            top = y + height - _HEAD_PAD - len(laid.title) * HEADING.line_mm
-            sheet.write_lines(x, top, laid.title, HEADING, align=laid.column.align)
+            x = laid.x + (laid.width - self._pad_x if laid.number else self._pad_x)
+            top = y + height - _HEAD_PAD - len(laid.head) * HEADING.line_mm
+            sheet.write_lines(x, top, laid.head, HEADING, align="right" if laid.number else "left")
         self._end(sheet, y + height)
 
     def _row(self, sheet: Sheet, y: float, rows: Sequence[Sequence[str]], *, rule: bool) -> None:
         if rule:
-            sheet.rule(self.x, y, self.width, weight_mm=0.1, grey=_RULE_GREY)
+            sheet.rule(self._x, y, self._width, weight_mm=0.1, grey=_RULE_GREY)
         y += self._pad_y
         for lines in rows:
             for laid, text in zip(self._laid, lines, strict=True):
-                if text:
-                    self._write(sheet, laid, y, text)
-            y += self.ink.line_mm
+                if text and laid.number:
+                    own = sheet.measure(fraction_of(text), self._ink) if laid.fraction else 0.0
+                    right = laid.x + laid.width - self._pad_x - max(0.0, laid.fraction - own)
+                    sheet.write(right, y, text, self._ink, align="right")
+                elif text:
+                    sheet.write(laid.x + self._pad_x, y, text, self._ink)
+            y += self._ink.line_mm
 
     def _end(self, sheet: Sheet, y: float) -> None:
-        sheet.rule(self.x, y, self.width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
-
-    def _write(self, sheet: Sheet, laid: _Laid, y: float, text: str) -> None:
-        if laid.column.kind != "number":
-            sheet.write(laid.x + self._pad_x, y, text, self.ink)
-            return
-        own = sheet.measure(_fraction(text), self.ink) if laid.fraction else 0.0
-        right = laid.x + laid.width - self._pad_x - max(0.0, laid.fraction - own)
-        sheet.write(right, y, text, self.ink, align="right")
+        sheet.rule(self._x, y, self._width, weight_mm=_EDGE_MM, grey=_EDGE_GREY)
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 
-    def _lay_columns(self, sheet: Sheet) -> None:
-        before = [None, *(column.kind for column in self.columns)]
-        self._leads = [
-            _LEAD if ahead == "number" and column.kind != "number" else 0.0
-            for ahead, column in zip(before, self.columns, strict=False)
-        ]
-        wishes = [self._wish(sheet, index, column) for index, column in enumerate(self.columns)]
-        widths = self._spread(wishes) or self._squeeze(sheet, wishes)
-        self._laid = []
-        x = self.x
-        for wish, width, lead in zip(wishes, widths, self._leads, strict=True):
-            x += lead
-            room = width - 2 * self._pad_x
-            scale = self.ink.size_pt / CELL.size_pt
-            fraction = wish.fraction * scale if wish.natural * scale <= room + _SLACK else 0.0
-            title = sheet.wrap(wish.column.title, room, HEADING)
-            self._laid.append(_Laid(x, width, wish.column, title, fraction))
-            x += width
-
-    def _wish(self, sheet: Sheet, index: int, column: TableColumn) -> _Wish:
-        parts = {part for row in self.rows for part in (row[index] or "").split("\n")} - {""}
-        texts = {part: sheet.measure(sheet.clean(part), self.ink) for part in parts}
-        natural, fraction = max(texts.values(), default=0.0), 0.0
-        if column.kind == "number":
-            numbers = [sheet.clean(part) for part in parts]
-            fraction = max((sheet.measure(_fraction(text), self.ink) for text in numbers), default=0.0)
-            natural = fraction + max((sheet.measure(_whole(text), self.ink) for text in numbers), default=0.0)
-        return _Wish(column, texts, natural, fraction, *_title_widths(column.title))
+    def _measure(self, sheet: Sheet) -> tuple[list[list[tuple[str, ...]]], float]:
+        """Return each row's lines across all columns, and the height of the heading."""
+        before = False
+        for column in self.columns:
+            self._laid.append(_Laid(sheet, column, self._ink, behind_number=before))
+            before = column.kind == "number"
+        widths = self._spread() or self._squeeze(sheet)
+        x, scale = self._x, self._ink.size_pt / CELL.size_pt
+        cells = []
+        for laid, width in zip(self._laid, widths, strict=True):
+            laid.x, laid.width, room = x + laid.lead, width, width - 2 * self._pad_x
+            laid.fraction = laid.fraction * scale if laid.natural * scale <= room + _SLACK else 0.0
+            laid.head = sheet.wrap(laid.column.title, room, HEADING)
+            x = laid.x + width
+            fitting = {text: [sheet.clean(text)] for text, natural in laid.texts.items() if natural * scale < room}
+            paragraphs = ((text or "").split("\n") for text in laid.column.cells)
+            cells.append(
+                [
+                    [line for text in texts for line in fitting.get(text) or sheet.wrap(text, room, self._ink)]
+                    for texts in paragraphs
+                ]
+            )
+        rows = [list(zip_longest(*row, fillvalue="")) for row in zip(*cells, strict=True)]
+        return rows, max(len(laid.head) for laid in self._laid) * HEADING.line_mm + 2 * _HEAD_PAD
 
     @property
     def _room(self) -> float:
         """Width that pads and leads leave to all columns together."""
-        return self.width - sum(self._leads) - 2 * self._pad_x * len(self.columns)
+        return self._width - sum(laid.lead for laid in self._laid) - 2 * self._pad_x * len(self._laid)
 
-    def _spread(self, wishes: Sequence[_Wish]) -> list[float]:
+    def _spread(self) -> list[float]:
         """Return widths with which no cell needs a second line; nothing if there is no room for that."""
-        spare = self._room - sum(max(wish.natural, wish.title) for wish in wishes)
+        spare = self._room - sum(laid.whole for laid in self._laid)
         if spare < 0:
             return []
-        widths = [max(wish.natural, wish.title) + 2 * self._pad_x for wish in wishes]
         # what short texts leave over goes in part to the other columns, so that they do not crowd at one side
-        flexible = [wish.column.kind == "text" for wish in wishes]
-        others = max(1, flexible.count(False))
-        if not any(flexible):
-            return [width + spare / others for width in widths]
-        extra = min(spare * _SPREAD / others, _EXTRA_MOST)
-        for_texts = (spare - extra * flexible.count(False)) / flexible.count(True)
-        return [width + (for_texts if flexes else extra) for width, flexes in zip(widths, flexible, strict=True)]
+        texts = sum(laid.column.kind == "text" for laid in self._laid)
+        others = len(self._laid) - texts
+        extra = min(spare * _SPREAD / max(1, others), _EXTRA_MOST) if texts else spare / others
+        for_texts = (spare - extra * others) / texts if texts else 0.0
+        return [
+            laid.whole + 2 * self._pad_x + (for_texts if laid.column.kind == "text" else extra) for laid in self._laid
+        ]
 
-    def _squeeze(self, sheet: Sheet, wishes: Sequence[_Wish]) -> list[float]:
+    def _squeeze(self, sheet: Sheet) -> list[float]:
         """
         Return widths where texts need several lines: numbers get what they need and no more, the others the rest.
 
         No column is narrower than its longest word; only where even that is too much are the longest words broken.
         """
-        words = [
-            wish.natural if wish.column.kind == "number" else _longest_word(sheet, wish.texts, self.ink)
-            for wish in wishes
-        ]
-        numbers = sum(wish.natural for wish in wishes if wish.column.kind == "number")
-        if numbers > self._room * _NUMBERS_MOST:
+        columns = self._laid
+        words = [one.natural if one.number else one.longest_word(sheet, self._ink) for one in columns]
+        if sum(one.natural for one in columns if one.number) > self._room * _NUMBERS_MOST:
             self._pad_x = _NARROW_PAD
-        least = [max(word, wish.title_least) for word, wish in zip(words, wishes, strict=True)]
-        scale = 1.0
+        least, scale = [max(word, one.title_least) for word, one in zip(words, columns, strict=True)], 1.0
         if sum(least) > self._room:
-            scale, self._pad_x = _SMALL_CELL.size_pt / self.ink.size_pt, _NARROWEST_PAD
-            self.ink = _SMALL_CELL
-            least = [max(word * scale, wish.title_least) for word, wish in zip(words, wishes, strict=True)]
-        pads, room = 2 * self._pad_x, self._room
-        self._break_longest(sheet, wishes, least)
+            scale, self._pad_x = _SMALL_CELL.size_pt / self._ink.size_pt, _NARROWEST_PAD
+            self._ink = _SMALL_CELL
+            least = [max(word * scale, one.title_least) for word, one in zip(words, columns, strict=True)]
+        room = self._room
+        self._break_longest(sheet, least)
         most = [
-            width if wish.column.kind == "number" else max(wish.natural * scale, width)
-            for wish, width in zip(wishes, least, strict=True)
+            width if one.number else max(one.natural * scale, width) for one, width in zip(columns, least, strict=True)
         ]
-        weights = [self._bulk(index, wish) ** 0.5 for index, wish in enumerate(wishes)]
+        weights = [one.bulk**0.5 for one in columns]
 
         def widths(level: float) -> list[float]:
-            return [
-                min(max(weight * level, at_least), at_most)
-                for weight, at_least, at_most in zip(weights, least, most, strict=True)
-            ]
+            limits = zip(weights, least, most, strict=True)
+            return [min(max(weight * level, at_least), at_most) for weight, at_least, at_most in limits]
 
         given = _fill(widths, room)
         left = (room - sum(given)) / len(given)
-        return [width + left + pads for width in given]
+        return [width + left + 2 * self._pad_x for width in given]
 
-    def _break_longest(self, sheet: Sheet, wishes: Sequence[_Wish], least: list[float]) -> None:
+    def _break_longest(self, sheet: Sheet, least: list[float]) -> None:
         """Take from the columns with the longest words, numbers last, until all fit; shorter words stay whole."""
-        longest_first = sorted(range(len(least)), key=lambda one: (wishes[one].column.kind == "number", -least[one]))
-        broken = []
-        for index in longest_first:
-            if sum(least) <= self._room:
+        room, broken = self._room, []
+        for index in sorted(range(len(least)), key=lambda one: (self._laid[one].number, -least[one])):
+            if sum(least) <= room:
                 break
-            least[index] = min(wishes[index].title_least, self._room / len(least))
+            least[index] = min(self._laid[index].title_least, room / len(least))
             broken.append(index)
         for index in reversed(broken):
-            possible = self._room - sum(least) + least[index]
-            if wishes[index].column.kind == "number":
-                least[index] = possible
-            else:
-                word = _longest_word(sheet, wishes[index].texts, self.ink, most=possible)
-                least[index] = max(least[index], word)
-
-    def _bulk(self, index: int, wish: _Wish) -> float:
-        """Return the width of the column's longest cell, written on one line."""
-        return max(sum(wish.texts.get(part, 0.0) for part in (row[index] or "").split("\n")) for row in self.rows)
-
-    def _cells(self, sheet: Sheet, row: Sequence[Cell]) -> list[list[str]]:
-        return [
-            [
-                line
-                for paragraph in (text or "").split("\n")
-                for line in sheet.wrap(paragraph, laid.width - 2 * self._pad_x, self.ink)
-            ]
-            for laid, text in zip(self._laid, row, strict=True)
-        ]
+            laid, possible = self._laid[index], room - sum(least) + least[index]
+            word = possible if laid.number else laid.longest_word(sheet, self._ink, most=possible)
+            least[index] = word if laid.number else max(least[index], word)
 
 
-def _count_pages(flow: Flow, heights: Sequence[float], head: float, tails_mm: Sequence[float]) -> list[int]:
-    """Return on which page, from here, each of the columns below the rows would end."""
-    y, page, on_page = flow.y + head, 1, 0
+def _run_down(flow: Flow, heights: Sequence[float], head: float) -> tuple[int, float, int]:
+    """Return how many pages rows take from here, where they end, and how many of them stand on the last page."""
+    pages, y, on_page = 1, flow.y + head, 0
     for height in heights:
         if y + height > flow.bottom and on_page:
-            y, page, on_page = flow.next_top + head, page + 1, 0
+            pages, y, on_page = pages + 1, flow.next_top + head, 0
         y += height
         on_page += 1
-    return [page + (y + tail > flow.bottom) for tail in tails_mm]
+    return pages, y, on_page
 
 
 @cache  # the forms have some fifty titles, always the same
@@ -476,11 +407,6 @@ def _title_widths(title: str) -> tuple[float, float]:
     )
     whole = Sheet.measure(title, HEADING)
     return whole if whole <= _TITLE_MOST else least, least
-
-
-def _longest_word(sheet: Sheet, texts: Iterable[str], ink: Ink, *, most: float = math.inf) -> float:
-    words = {word for text in texts for word in sheet.clean(text).split(" ")}
-    return max((width for word in words if (width := sheet.measure(word, ink)) <= most), default=0.0)
 
 
 def _fill(widths: Callable[[float], list[float]], room: float) -> list[float]:
@@ -499,12 +425,12 @@ def _fill(widths: Callable[[float], list[float]], room: float) -> list[float]:
     return widths(low)
 
 
-def _fraction(text: str) -> str:
-    """Return what stands right of where the decimal point is, the point included."""
-    point = text.rfind(".")
-    return text[point:] if point >= 0 else ""
+def fraction_of(text: str) -> str:
+    """
+    Return what stands right of where the decimal point is, the point included.
 
-
-def _whole(text: str) -> str:
-    point = text.rfind(".")
-    return text[:point] if point >= 0 else text
+    >>> fraction_of("12.50"), fraction_of("12")
+    ('.50', '')
+    """
+    _, point, fraction = text.rpartition(".")
+    return point + fraction if point else ""

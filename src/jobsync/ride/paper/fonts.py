@@ -6,7 +6,7 @@ import json
 import struct
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ REPLACEMENT = "\ufffd"
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
 _FONTS = Path(__file__).with_name("faces")
 _ZLIB_LEVEL = 9  # once a process
+_LATIN = {*map(chr, range(0x20, 0x7F)), *map(chr, range(0xA1, 0x100)), *"–—‘’“”•…€", REPLACEMENT} - {"\u00ad"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Face:
     Args:
         widths: advance of each character that the face has.
         box: left, bottom, right, top of all glyphs.
+        glyphs: the number of each character's glyph in the font file of a size, in the order of the characters.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Face:
     descent: int
     cap_height: int
     box: tuple[int, int, int, int]
+    glyphs: Mapping[Size, Sequence[int]]
 
     def width(self, text: str) -> float:
         """Return the advance of a text all of whose characters the face has."""
@@ -65,15 +68,8 @@ class Program:
 @cache
 def face(name: FaceName) -> Face:
     """Return a face; read once a process."""
-    facts = _facts()[name]
-    return Face(
-        name=facts["name"],
-        widths=facts["widths"],
-        ascent=facts["ascent"],
-        descent=facts["descent"],
-        cap_height=facts["cap_height"],
-        box=tuple(facts["box"]),
-    )
+    facts: dict[str, dict[str, Any]] = json.loads((_FONTS / "facts.json").read_text(encoding="utf-8"))
+    return Face(**facts[name])
 
 
 @cache
@@ -82,9 +78,8 @@ def program(name: FaceName, size: Size) -> Program:
     the_face = face(name)
     font = (_FONTS / f"{name}-{size}.ttf").read_bytes()
     characters = sorted(the_face.widths if size == "full" else filter(is_latin, the_face.widths))
-    numbers = dict(zip(characters, _facts()[name]["glyphs"][size], strict=True))
     glyphs = bytearray(2 * (ord(characters[-1]) + 1))
-    for character, number in numbers.items():
+    for character, number in zip(characters, the_face.glyphs[size], strict=True):
         struct.pack_into(">H", glyphs, 2 * ord(character), number)
     return Program(
         face=the_face,
@@ -95,16 +90,9 @@ def program(name: FaceName, size: Size) -> Program:
     )
 
 
-@cache
-def _latin() -> frozenset[str]:
-    return frozenset(chr(code) for code in (*range(0x20, 0x7F), *range(0xA1, 0x100)) if code != 0xAD) | set(
-        "–—‘’“”•…€" + REPLACEMENT
-    )
-
-
 def is_latin(text: str) -> bool:
     """Whether the small file of each face is enough for the text."""
-    return text.isascii() or _latin().issuperset(text)
+    return text.isascii() or _LATIN.issuperset(text)
 
 
 def printable(text: str) -> tuple[str, set[str]]:
@@ -121,17 +109,9 @@ def printable(text: str) -> tuple[str, set[str]]:
         return text.strip(" "), set()
     text = " ".join(unicodedata.normalize("NFC", text.translate(_INVISIBLE)).split())
     known = face("regular").widths
-    missing = {character for character in text if character not in known}
-    if not missing:
-        return text, missing
-    replaced = {}
-    for character in sorted(missing):
-        plain = unicodedata.normalize("NFKC", character)
-        if all(part in known for part in plain):
-            missing.discard(character)
-        else:
-            plain = REPLACEMENT
-        replaced[ord(character)] = plain
+    plain = {character: unicodedata.normalize("NFKC", character) for character in set(text).difference(known)}
+    missing = {character for character, parts in plain.items() if not known.keys() >= set(parts)}
+    replaced = {ord(character): REPLACEMENT if character in missing else parts for character, parts in plain.items()}
     return text.translate(replaced), missing
 
 
@@ -144,9 +124,3 @@ def _width_array(widths: Mapping[int, float]) -> str:
         parts.append(f"{width:g}")
         before = code
     return f"[{''.join(parts)}]]"
-
-
-@cache
-def _facts() -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((_FONTS / "facts.json").read_text(encoding="utf-8"))
-    return facts

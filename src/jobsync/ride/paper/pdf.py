@@ -8,8 +8,8 @@ imports fpdf2, so only rendering does.
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
@@ -37,25 +37,15 @@ class UnusablePicture(Exception):
     """The picture is none, too large, or of another kind than PNG and JPEG; the text says which."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """
-    What the file says of itself.
-
-    Args:
-        created: aware; part of the bytes, so never the present.
-        attachment: a file to carry along, its name and its bytes.
-    """
-
-    title: str
-    author: str
-    subject: str
-    keywords: str
-    created: datetime
-    attachment: tuple[str, bytes] | None = None
-
-
-def assemble(pages: Sequence[str], facts: Facts, *, size: fonts.Size, picture: RasterImageInfo | None = None) -> bytes:
+def assemble(
+    pages: Sequence[str],
+    *,
+    size: fonts.Size,
+    picture: RasterImageInfo | None,
+    created: datetime,
+    attachment: tuple[str, bytes] | None,
+    **said: str,
+) -> bytes:
     """
     Return the PDF of these pages.
 
@@ -63,30 +53,30 @@ def assemble(pages: Sequence[str], facts: Facts, *, size: fonts.Size, picture: R
         pages: content streams, latin-1, in points from the lower left corner of an A4 sheet; fonts are called as in
             FONT_NAMES and take two bytes a character (UTF-16, big end first), the picture is PICTURE_NAME.
         size: which size of the font files holds all the characters.
+        created: aware; part of the bytes, so never the present.
+        attachment: a file to carry along, its name and its bytes.
+        said: what the file says of itself: title, author, subject, keywords.
     """
     document = FPDF(unit="pt", format="A4")
     document.set_auto_page_break(False)
     document.allow_images_transparency = False
     document.pdf_version = "1.7"
-    document.set_title(facts.title)
-    document.set_author(facts.author)
-    document.set_subject(facts.subject)
-    document.set_keywords(facts.keywords)
+    for what, text in said.items():
+        getattr(document, f"set_{what}")(text)
     document.set_creator("jobsync")
     document.set_lang("es-EC")
-    document.set_creation_date(facts.created)
+    document.set_creation_date(created)
     document.str_alias_nb_pages = ""
     for content in pages:
         document.add_page()
         document.pages[document.page].contents = bytearray(content.encode("latin-1"))
-    if facts.attachment is not None:
-        name, data = facts.attachment
+    if attachment is not None:
         document.embed_file(
-            bytes=data,
-            basename=name,
+            bytes=attachment[1],
+            basename=attachment[0],
             mime_type="application/xml",
             associated_file_relationship="Source",
-            modification_date=facts.created,
+            modification_date=created,
             compress=True,
             checksum=True,
         )
@@ -164,7 +154,7 @@ class _Producer(OutputProducer):
         base = f"/AAAAAA+{face.name}"
         file = self._add_pdf_obj(_Deflated(program.font, length1=program.font_bytes))
         glyphs = self._add_pdf_obj(_Deflated(program.glyphs))
-        unicode = self._add_pdf_obj(PDFContentStream(_TO_UNICODE, compress=True))
+        unicode = self._add_pdf_obj(_Deflated(_TO_UNICODE))
         left, bottom, right, top = face.box
         descriptor = self._add_pdf_obj(
             _Dictionary(
@@ -209,12 +199,14 @@ class _Deflated(PDFContentStream):
 
 
 _HIGH_BYTES = (0x00, 0x01, 0x02, 0x03, 0x20, 0x21, 0x22, 0xFF)
-_TO_UNICODE = (
-    "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
-    "/CIDSystemInfo <</Registry (Adobe) /Ordering (UCS) /Supplement 0>> def\n"
-    "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
-    "1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
-    f"{len(_HIGH_BYTES)} beginbfrange\n"
-    + "".join(f"<{high:02X}00> <{high:02X}FF> <{high:02X}00>\n" for high in _HIGH_BYTES)
-    + "endbfrange\nendcmap\nCMapName currentdict /CMap defineresource pop\nend\nend"
-).encode()
+_TO_UNICODE = zlib.compress(
+    (
+        "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n"
+        "/CIDSystemInfo <</Registry (Adobe) /Ordering (UCS) /Supplement 0>> def\n"
+        "/CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n"
+        "1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n"
+        f"{len(_HIGH_BYTES)} beginbfrange\n"
+        + "".join(f"<{high:02X}00> <{high:02X}FF> <{high:02X}00>\n" for high in _HIGH_BYTES)
+        + "endbfrange\nendcmap\nCMapName currentdict /CMap defineresource pop\nend\nend"
+    ).encode()
+)

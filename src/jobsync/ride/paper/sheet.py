@@ -37,22 +37,21 @@ class Ink:
 
     @property
     def line_mm(self) -> float:
-        """Height of one line."""
         return self.size_pt * _LEADING / POINTS
 
     @property
     def face(self) -> fonts.FaceName:
-        """Which face it is written with."""
         return "bold" if self.bold else "regular"
+
+
+# what a page draws with, by operator: font and size, grey of areas and texts, grey of lines, width of lines
+_SET = {"Tf": "/{} {:g} Tf", "g": "{:g} g", "G": "{:g} G", "w": "{:.2f} w"}
 
 
 @dataclass(slots=True)
 class _Page:
     operators: list[str] = field(default_factory=list)
-    font: tuple[bool, float] | None = None
-    fill: float = 0.0
-    stroke: float = 0.0
-    line: float = -1.0
+    state: dict[str, tuple[object, ...]] = field(default_factory=lambda: {"g": (0.0,), "G": (0.0,)})
 
 
 class Sheet:
@@ -60,6 +59,7 @@ class Sheet:
     Pages under the pen; what is drawn goes onto the current one, and any page can be made current again.
 
     Attributes:
+        page: index of the current one.
         replaced: characters that no glyph exists for, each once, in the order they came.
         latin: whether all text so far needs only the small font files.
         shortened: whether somebody had to cut a text.
@@ -67,30 +67,23 @@ class Sheet:
 
     def __init__(self) -> None:
         self._pages: list[_Page] = []
-        self._current = -1
+        self.page = -1
         self.replaced: dict[str, None] = {}
         self.latin = True
         self.shortened = False
         self._cleaned: dict[str, str] = {}
 
     @property
-    def page(self) -> int:
-        """Index of the current page."""
-        return self._current
-
-    @property
     def page_count(self) -> int:
-        """How many pages there are."""
         return len(self._pages)
 
     def turn_to(self, index: int) -> None:
         """Make a page the current one; the one after the last is added."""
         if index == len(self._pages):
             self._pages.append(_Page())
-        self._current = index
+        self.page = index
 
     def contents(self) -> list[str]:
-        """Return each page's operators."""
         return ["\n".join(page.operators) for page in self._pages]
 
     # --- measuring ---------------------------------------------------------------------------------------------------
@@ -103,10 +96,8 @@ class Sheet:
         if known is not None:
             return known
         clean, missing = fonts.printable(text)
-        for character in sorted(missing):
-            self.replaced[character] = None
-        if self.latin and not fonts.is_latin(clean):
-            self.latin = False
+        self.replaced.update(dict.fromkeys(sorted(missing)))
+        self.latin = self.latin and fonts.is_latin(clean)
         self._cleaned[text] = self._cleaned[clean] = clean
         return clean
 
@@ -159,13 +150,10 @@ class Sheet:
         if align != "left":
             width = self.measure(text, ink)
             x -= width if align == "right" else width / 2
-        page = self._pages[self._current]
-        if page.font != (ink.bold, ink.size_pt):
-            page.font = (ink.bold, ink.size_pt)
-            page.operators.append(f"/{'F2' if ink.bold else 'F1'} {ink.size_pt:g} Tf")
-        self._fill(page, ink.grey)
+        self._set("Tf", "F2" if ink.bold else "F1", ink.size_pt)
+        self._set("g", ink.grey)
         down = y * POINTS + ink.size_pt * _BASELINE
-        page.operators.append(f"BT {x * POINTS:.2f} {_HEIGHT_PT - down:.2f} Td ({_string(text)})Tj ET")
+        self._draw(f"BT {x * POINTS:.2f} {_HEIGHT_PT - down:.2f} Td ({_string(text)})Tj ET")
 
     def write_lines(self, x: float, y: float, lines: Sequence[str], ink: Ink, *, align: Align = "left") -> float:
         """Write lines below each other; return the y below the last."""
@@ -175,60 +163,49 @@ class Sheet:
         return y
 
     def rule(self, x: float, y: float, width: float, *, weight_mm: float = 0.1, grey: float = 0.0) -> None:
-        """Draw a horizontal line."""
-        page = self._stroke(weight_mm, grey)
         height = _HEIGHT_PT - y * POINTS
-        page.operators.append(f"{x * POINTS:.2f} {height:.2f} m {(x + width) * POINTS:.2f} {height:.2f} l S")
+        self._set("w", weight_mm * POINTS)
+        self._set("G", grey)
+        self._draw(f"{x * POINTS:.2f} {height:.2f} m {(x + width) * POINTS:.2f} {height:.2f} l S")
 
     def frame(
         self, x: float, y: float, width: float, height: float, *, weight_mm: float = 0.2, radius: float = 0.0
     ) -> None:
         """Draw a box's outline, its corners round if asked for."""
-        page = self._stroke(weight_mm, 0.25)
-        page.operators.append(f"{_box(x, y, width, height, radius)} S")
+        self._set("w", weight_mm * POINTS)
+        self._set("G", 0.25)
+        self._draw(f"{_box(x, y, width, height, radius)} S")
 
     def tint(self, x: float, y: float, width: float, height: float, *, grey: float, radius: float = 0.0) -> None:
-        """Fill a box."""
-        page = self._pages[self._current]
-        self._fill(page, grey)
-        page.operators.append(f"{_box(x, y, width, height, radius)} f")
+        self._set("g", grey)
+        self._draw(f"{_box(x, y, width, height, radius)} f")
 
     def bars(self, x: float, y: float, height: float, module_mm: float, widths: Sequence[int]) -> None:
         """Draw bars and spaces in turn, beginning with a bar; widths in modules."""
-        page = self._pages[self._current]
-        self._fill(page, 0.0)
+        self._set("g", 0.0)
         bottom, tall = _HEIGHT_PT - (y + height) * POINTS, height * POINTS
-        module = module_mm * POINTS
-        left = x * POINTS
+        module, left = module_mm * POINTS, x * POINTS
         parts = []
         for place, width in enumerate(widths):
             if place % 2 == 0:
                 parts.append(f"{left:.3f} {bottom:.2f} {width * module:.3f} {tall:.2f} re")
             left += width * module
-        page.operators.append(" ".join(parts) + " f")
+        self._draw(" ".join(parts) + " f")
 
     def picture(self, x: float, y: float, width: float, height: float) -> None:
         """Place the document's one picture."""
-        self._pages[self._current].operators.append(
-            f"q {width * POINTS:.2f} 0 0 {height * POINTS:.2f} {x * POINTS:.2f}"
-            f" {_HEIGHT_PT - (y + height) * POINTS:.2f} cm /I1 Do Q"
-        )
+        left, bottom = x * POINTS, _HEIGHT_PT - (y + height) * POINTS
+        self._draw(f"q {width * POINTS:.2f} 0 0 {height * POINTS:.2f} {left:.2f} {bottom:.2f} cm /I1 Do Q")
 
-    @staticmethod
-    def _fill(page: _Page, grey: float) -> None:
-        if page.fill != grey:
-            page.fill = grey
-            page.operators.append(f"{grey:g} g")
+    def _set(self, operator: str, *operands: object) -> None:
+        """Set what is drawn with, unless the page does so already."""
+        page = self._pages[self.page]
+        if page.state.get(operator) != operands:
+            page.state[operator] = operands
+            page.operators.append(_SET[operator].format(*operands))
 
-    def _stroke(self, weight_mm: float, grey: float) -> _Page:
-        page = self._pages[self._current]
-        if page.line != weight_mm:
-            page.line = weight_mm
-            page.operators.append(f"{weight_mm * POINTS:.2f} w")
-        if page.stroke != grey:
-            page.stroke = grey
-            page.operators.append(f"{grey:g} G")
-        return page
+    def _draw(self, operators: str) -> None:
+        self._pages[self.page].operators.append(operators)
 
 
 def _string(text: str) -> str:

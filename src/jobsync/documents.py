@@ -1,0 +1,208 @@
+"""Which documents a run of authorization checks or RIDEs takes, tenants in fair turns: those due, or those named."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, TypeVar
+
+import sqlalchemy
+from psycopg import Connection
+from psycopg.rows import dict_row
+from sqlalchemy import text
+
+from jobsync.db.system_settings import SystemSettings
+from jobsync.errors import UsageProblem
+from jobsync.logs import visible
+from jobsync.runner.items import Item
+from jobsync.runner.job import ItemResult
+from jobsync.runner.run import JobWork
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """
+    One document as a job finds it.
+
+    Args:
+        status: as in `invoices.status`.
+        deleted: the row stays, nothing is done about it any more.
+        too_far_ahead: it is due because its next time was set by a clock that was wrong.
+    """
+
+    id: int
+    tenant_id: int
+    tenant_ruc: str
+    access_key: str
+    status: str
+    deleted: bool = False
+    too_far_ahead: bool = False
+
+    def item(self, *, named: bool) -> Item:
+        """Return it as an item of a run; `named`: it was asked for by its key."""
+        about = {"access_key": self.access_key, "tenant_id": self.tenant_id, "tenant_ruc": self.tenant_ruc}
+        return Item(self.access_key, self.access_key, named=named, about=about)
+
+
+D = TypeVar("D", bound=Waiting)
+
+
+@dataclass(frozen=True)
+class DocumentQueue(Generic[D]):
+    """
+    Where the documents of a job wait.
+
+    Args:
+        row: what one of them becomes: a field for each column that it needs.
+        view: source of what is due, with `due_since`; `whole`: of all documents. Either lacks what has a default.
+        turn: window that tells whom a due document waits behind. Those with the fewest attempts are to come first, so
+            that a document that kills the process cannot stand in the way of the others.
+    """
+
+    row: type[D]
+    view: str
+    whole: str
+    turn: str
+
+    @property
+    def _is_due(self) -> str:
+        return f"FROM {self.view} d WHERE (%(tenants)s::text[] IS NULL OR d.tenant_ruc = ANY(%(tenants)s))"
+
+    def statement(self, columns: str = "*") -> str:
+        """Return the query for what is due, tenants in turns: the first of each, then the second of each."""
+        return (
+            f"SELECT {columns} FROM (SELECT d.*, row_number() OVER ({self.turn}) AS turn {self._is_due}) due"
+            " ORDER BY turn, due_since, id LIMIT %(limit)s"
+        )
+
+    def read_due(self, connection: Connection[Any], *, limit: int, tenants: Sequence[str] = ()) -> tuple[list[D], int]:
+        """Return the documents whose time has come, tenants in fair turns, at most `limit`; and how many there are."""
+        values = {"tenants": list(tenants) or None, "limit": limit}
+        found = self._read(connection, self.statement(), values)
+        total = len(found)
+        if total == limit:  # only then may there be more
+            counted = connection.execute(f"SELECT count(*) {self._is_due}".encode(), values).fetchone()
+            total = max(total, counted[0] if counted else 0)
+        return found, total
+
+    def read_due_ids(self, connection: Connection[Any], *, tenants: Sequence[str] = ()) -> array[int]:
+        """Return the numbers of all documents whose time has come, tenants in fair turns."""
+        values = {"tenants": list(tenants) or None, "limit": None}
+        return array("q", (row[0] for row in connection.execute(self.statement("id").encode(), values)))
+
+    def read_due_of(self, connection: Connection[Any], ids: Sequence[int]) -> list[D]:
+        """Return those of these documents whose time has still come, in the order of the numbers."""
+        return self.read_of(connection, self.view, "id", ids)
+
+    def read_named(self, connection: Connection[Any], access_keys: Sequence[str]) -> list[D]:
+        """Return the documents with these access keys, due or not, in the order of the keys."""
+        return self.read_of(connection, self.whole, "access_key", access_keys)
+
+    def read_of(self, connection: Connection[Any], source: str, column: str, wanted: Sequence[Any]) -> list[D]:
+        """Return the documents of a source that have these values in a column, in their order."""
+        statement = f"SELECT * FROM {source} d WHERE {column} = ANY(%(wanted)s)"
+        rows = self._read(connection, statement, {"wanted": list(wanted)})
+        found = {getattr(document, column): document for document in rows}
+        return [found[value] for value in wanted if value in found]
+
+    def _read(self, connection: Connection[Any], statement: str, values: dict[str, Any]) -> list[D]:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(statement.encode(), values).fetchall()
+        names = [known.name for known in fields(self.row)]
+        return [self.row(**{name: row[name] for name in names if name in row}) for row in rows]
+
+
+@dataclass(frozen=True)
+class ChosenDocuments(Generic[D]):
+    """
+    What a run works on.
+
+    Args:
+        left_out: the results of documents that were asked for by name and are not worked on.
+        total: how many are due; more than there are `documents` if the run takes only some.
+        later: numbers of documents that the run takes after `documents`, if their time has still come then.
+    """
+
+    documents: Sequence[D]
+    left_out: Sequence[ItemResult]
+    total: int
+    later: Sequence[int] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentWork(JobWork, Generic[D]):
+    """
+    The work of one run over documents.
+
+    Args:
+        access_keys: worked on now, due or not; empty means what is due.
+        tenants: RUCs; only theirs; empty means all.
+        limit: documents worked on at most; None means no limit of its own.
+        every: all that are due by now, however many; otherwise as many as are read at once.
+    """
+
+    settings: SystemSettings
+    access_keys: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    limit: int | None = None
+    every: bool = False
+
+    most: ClassVar[int]  # documents read at once; a tick leaves what is beyond to the next, a run by hand goes on
+
+    def require_known(self, connection: Connection[Any]) -> None:
+        if self.access_keys or self.tenants:
+            self.choose(connection)
+
+    def choose(self, connection: Connection[Any]) -> ChosenDocuments[D]:
+        """
+        Return what to work on, tenants in fair turns.
+
+        Raises:
+            UsageProblem: a named tenant or document does not exist, or is of no use.
+        """
+        raise NotImplementedError
+
+    def require_tenants(self, connection: Connection[Any]) -> None:
+        """Raise UsageProblem if a named tenant does not exist."""
+        known = {ruc for (ruc,) in connection.execute("SELECT ruc FROM tenants WHERE ruc = ANY(%s)", [[*self.tenants]])}
+        if unknown := [ruc for ruc in self.tenants if ruc not in known]:
+            raise UsageProblem(f"no tenant {', '.join(unknown)}; jobsync tenant list shows them")
+
+    def choose_from(
+        self,
+        connection: Connection[Any],
+        queue: DocumentQueue[D],
+        leave_out: Callable[[D], ItemResult | None],
+    ) -> ChosenDocuments[D]:
+        """Return what to work on; of what is named, that for which `leave_out` has no result. Raises as `choose`."""
+        self.require_tenants(connection)
+        if self.access_keys:
+            found = [(document, leave_out(document)) for document in self._named(connection, queue)]
+            chosen = [document for document, result in found if result is None]
+            return ChosenDocuments(chosen, [result for _, result in found if result is not None], len(chosen))
+        if self.every:
+            ids = queue.read_due_ids(connection, tenants=self.tenants)
+            total, ids = len(ids), ids[: self.limit]
+            return ChosenDocuments(queue.read_due_of(connection, ids[: self.most]), [], total, ids[self.most :])
+        most = min(self.most, self.limit) if self.limit is not None else self.most
+        documents, total = queue.read_due(connection, limit=most, tenants=self.tenants)
+        return ChosenDocuments(documents, [], total)
+
+    def _named(self, connection: Connection[Any], queue: DocumentQueue[D]) -> list[D]:
+        found = queue.read_named(connection, self.access_keys)
+        known = {document.access_key for document in found}
+        if unknown := [key for key in self.access_keys if key not in known]:
+            raise UsageProblem(f"no document {', '.join(visible(key, most=60) for key in unknown)}")
+        for document in found:
+            if self.tenants and document.tenant_ruc not in self.tenants:
+                raise UsageProblem(
+                    f"document {document.access_key} is of tenant {document.tenant_ruc}, not of the one named"
+                )
+        return found
+
+
+def read_there(connection: sqlalchemy.Connection, keys: Sequence[str]) -> set[str]:
+    """Return those access keys whose document is here still, and may be worked on again."""
+    there = "SELECT access_key FROM invoices WHERE access_key = ANY(:keys) AND deleted_at IS NULL"
+    return set(connection.scalars(text(f"{there} AND status <> 'cancelled'"), {"keys": list(keys)}))

@@ -133,7 +133,8 @@ class Mail:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             words = f":{self.port}: {visible(said, most=200)}{' while it was handed over' * sending}"
             perhaps = sending
-            passing = not sending and isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+            lasts = isinstance(error, smtplib.SMTPException) and not isinstance(error, smtplib.SMTPServerDisconnected)
+            passing = not (sending or lasts or isinstance(error, ssl.SSLError | ValueError))
         return NotSent(f"mail: {self.host}{words}", perhaps=perhaps, passing=passing)
 
     def _context(self) -> ssl.SSLContext:

@@ -97,15 +97,9 @@ _RUNS = f"""
 """
 
 
-def read_history(
-    connection: Connection,
-    watched: Sequence[model.Watched],
-    *,
-    now: datetime,
-    since: datetime,
-    about: tuple[Section, Row] | None = None,
-) -> PageHistory:
-    """Read the days between two instants, and what happened to the one row that it is about: fixed statements."""
+def read_history(connection: Connection, seen: Snapshot, *, about: tuple[Section, Row] | None = None) -> PageHistory:
+    """Read the days of a window, and what happened to the one row that the page is about: fixed statements."""
+    now, since = seen.now, seen.since
     window = {"jobs": [*BY_NAME], "now": now, "since": since}
     [first] = rows_of(connection, _FIRST_RUN, jobs=[*BY_NAME])
     known = min(now, max(since, first["at"] or since))
@@ -113,17 +107,18 @@ def read_history(
     recent = max(known, now - timedelta(hours=_HOURS))
     runs = rows_of(connection, _BY_SLOT, window, recent=recent)
     open_or_lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= since)
-    told = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
-    section, row = about or (None, None)
+    shown = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
     return PageHistory(
         days=days,
         by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
-        sections=read_past(connection, watched, days),
+        sections=read_past(connection, seen.watched, days),
         runs=tuple({**run, "items": run["items"] or ()} for run in rows_of(connection, _RUNS, window)),
-        alerts=tuple(rows_of(connection, told)),
+        alerts=tuple(rows_of(connection, shown)),
         moments=tuple(
-            moment for each in watched if section and row for moment in each.lately(connection, section.name, row, days)
+            moment
+            for each in seen.watched
+            for moment in (each.lately(connection, about[0].name, about[1], days) if about else ())
         ),
     )
 

@@ -67,10 +67,10 @@ class LocalFile:
         places = [*([self.folder] if self.folder else []), *self._others]
         return max(map(_read, places), key=_written_at, default={})
 
-    def write(self, noted: Mapping[str, Any]) -> bool:
-        """Replace what is noted, whole or not at all; False if it could not be kept."""
+    def write(self, noted: Mapping[str, Any]) -> None:
+        """Replace what is noted, whole or not at all."""
         if self.folder is None:
-            return False
+            return
         path = self.folder / "alerts.json"
         draft = self.folder / "alerts.json.new"
         try:
@@ -82,8 +82,6 @@ class LocalFile:
             draft.replace(path)
         except OSError as error:
             get_logger().warning("alert.file_not_written", path=str(path), error=str(error))
-            return False
-        return True
 
 
 def _written_at(noted: Mapping[str, Any]) -> float:

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -42,24 +43,20 @@ def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] =
     Args:
         give_up: called at the deadline to break the wait off; names are resolved by code that knows no deadline.
     """
-    outcome: list[T] = []
-    problems: list[BaseException] = []
+    outcome: Future[T] = Future()
 
     def run() -> None:
         try:
-            outcome.append(do())
+            outcome.set_result(do())
         except BaseException as problem:  # noqa: BLE001 - handed to whoever waits
-            problems.append(problem)
+            outcome.set_exception(problem)
 
-    thread = threading.Thread(target=run, daemon=True, name="jobsync-send")
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    threading.Thread(target=run, daemon=True, name="jobsync-send").start()  # no pool's: those are waited for at the end
+    wait([outcome], seconds)
+    if not outcome.done():
         give_up()
         raise TimeoutError(f"no end within {seconds:g} s")
-    if problems:
-        raise problems[0]
-    return outcome[0]
+    return outcome.result()
 
 
 @dataclass(frozen=True)

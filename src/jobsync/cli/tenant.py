@@ -80,12 +80,12 @@ def show(connection: Connection, ruc: Ruc) -> Answer:
 @command("tenant pause 1790012345001", of=app)
 def pause(connection: Connection, ruc: Ruc) -> Answer:
     """Leave a tenant's documents out of every run that does not name them with --access-key."""
-    registry.pause_tenant(connection, ruc)
+    registry.pause_tenant(connection, ruc, pause=True)
     return said({"ruc": ruc, "paused": True, "paused_until": None}, f"tenant {ruc}: paused until it is resumed")
 
 
 @command("tenant resume 1790012345001", of=app)
 def resume(connection: Connection, ruc: Ruc) -> Answer:
     """End a pause; what is due is asked about at the next tick."""
-    registry.resume_tenant(connection, ruc)
+    registry.pause_tenant(connection, ruc, pause=False)
     return said({"ruc": ruc, "paused": False, "paused_until": None}, f"tenant {ruc}: resumed")

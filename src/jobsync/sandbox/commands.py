@@ -41,15 +41,18 @@ def serve(
     environ = tools.environ
     played = load_scenario(scenario) if scenario else Scenario()
     ends = (signal.SIGTERM, signal.SIGINT)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
-    with start(BothVendors(EasyCarsSandbox(played), SriSandbox(played.sri)), host, port) as served:
-        say(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}")
-        say(f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}")
-        if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
-            exempt = exempting(environ, host)["no_proxy"]
-            say(f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}")
-        sys.stdout.flush()
-        signal.sigwait(ends)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
+    try:
+        with start(BothVendors(EasyCarsSandbox(played), SriSandbox(played.sri)), host, port) as served:
+            say(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}")
+            say(f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}")
+            if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
+                exempt = exempting(environ, host)["no_proxy"]
+                say(f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}")
+            sys.stdout.flush()
+            signal.sigwait(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     say("The stand-ins have ended.")
 
 

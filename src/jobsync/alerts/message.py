@@ -68,7 +68,6 @@ class AlertMessage:
         return f"[jobsync] {', '.join(parts)} on {visible(self.host)}"
 
     def text(self) -> str:
-        """The whole message for a person, plain text."""
         lines = [line for phase in _PHASES for line in self._lines_of(phase)]
         return "\n".join(
             [*lines, f"-- jobsync {__version__} on {visible(self.host)}; all of it: jobsync alerts list", ""]

@@ -56,12 +56,10 @@ class Alert:
 
     @property
     def key(self) -> Key:
-        """The identity."""
         return self.kind, self.subject, self.cause
 
     @property
     def changed_at(self) -> datetime:
-        """When anything of it last changed."""
         at = [self.seen_at, self.closed_at, *self.told.values(), *self.reminded.values(), *self.ended.values()]
         return max(filter(None, at))
 
@@ -99,7 +97,6 @@ class Silence:
     causes: tuple[Key, ...] | None = None  # the alerts that were open when it was set; None for whatever comes
 
     def fits(self, alert: Alert) -> bool:
-        """Whether it is about this alert."""
         return (
             self.kind in (None, alert.kind)
             and self.subject in (None, alert.subject)
@@ -120,12 +117,10 @@ class Limits:
 
     @classmethod
     def of(cls, settings: SystemSettings) -> Limits:
-        """Return the limits in force."""
         return cls(settings.number("alert_after_failures"), settings.number("alert_reminder_hours"))
 
     @property
     def reminder(self) -> timedelta:
-        """The time between two reminders."""
         return timedelta(hours=self.reminder_hours)
 
 
@@ -155,7 +150,6 @@ class Book:
         return fitting[-1].until if fitting else None
 
     def with_alert(self, alert: Alert) -> Book:
-        """Return the book with an alert as it is now."""
         return replace(self, alerts={**self.alerts, alert.key: alert})
 
 

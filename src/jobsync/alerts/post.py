@@ -69,12 +69,7 @@ class Webhook:
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
-        """
-        Post the message.
-
-        Raises:
-            NotSent: there was no answer, or one without 2xx.
-        """
+        """Post the message; without an answer, or at one without 2xx, it raises NotSent."""
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
         _post(self, body, "application/json; charset=utf-8", name="webhook")
         return ()
@@ -134,8 +129,7 @@ class Ping:
         """
         Send one signal: `start`, an exit code, `success` or `fail`, with a text of which 5000 characters are kept.
 
-        Raises:
-            NotSent: the service did not take it; the run's verdict and exit code stay.
+        Raises NotSent where the service did not take it; the run's verdict and exit code stay.
         """
         address = ping_address(self.url, job, signal, run=run)
         body = visible(text, most=5000).encode("utf-8", "replace")

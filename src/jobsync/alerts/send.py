@@ -46,12 +46,7 @@ class AppriseService:
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
-        """
-        Send the message.
-
-        Raises:
-            NotSent: the service did not take it, or did not say so in time.
-        """
+        """Send the message; where the service did not take it, or did not say so in time, it raises NotSent."""
         from apprise import LogCapture  # a second, which only who uses it pays
 
         def notify() -> tuple[bool, str]:

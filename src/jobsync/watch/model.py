@@ -97,7 +97,6 @@ class JobFacts(WorkToDo):
 
     @property
     def name(self) -> str:
-        """The job's name."""
         return self.kind.name
 
     @property
@@ -161,11 +160,9 @@ class Snapshot:
     parts: Mapping[str, Any] = field(default_factory=dict)  # what each has read, by the name of its job
 
     def job(self, name: str) -> JobFacts:
-        """Return one job."""
         return next(job for job in self.jobs if job.name == name)
 
     def owner(self, name: str) -> Watched:
-        """Return the slice whose job it is."""
         return next(each for each in self.watched if each.ABOUT.job == name)
 
     def failure_of(self, run: RunFacts) -> FailureKind | None:
@@ -229,12 +226,10 @@ class JobStatus:
 
     @property
     def name(self) -> str:
-        """The job's name."""
         return self.facts.name
 
     @property
     def severity(self) -> Severity:
-        """How it stands."""
         if self.state not in CALM:
             return Severity.BAD
         return Severity.UNUSED if self.state in (State.OFF, State.UNUSED) else Severity.OK
@@ -257,7 +252,6 @@ class ServiceLevel:
 
     @property
     def met(self) -> bool | None:
-        """Whether the promise is kept."""
         return None if self.percent is None else self.percent >= self.target_percent
 
 
@@ -278,12 +272,10 @@ class Problem:
 
     @property
     def kind(self) -> Kind:
-        """The question of health that finds it."""
         return self.cause.kind
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The identity of its alert."""
         return str(self.kind), self.subject, str(self.cause)
 
     def as_json(self) -> dict[str, Any]:
@@ -445,7 +437,6 @@ class Days:
 
     @property
     def labels(self) -> list[str]:
-        """Return each day as a chart names it."""
         return [f"{day:%d %b}" for day in self.days]
 
 

@@ -19,7 +19,6 @@ _ORDER = {state: place for place, state in enumerate(State)}
 
 
 def job_statuses(seen: Snapshot) -> list[JobStatus]:
-    """Return every job's state."""
     return [job_status(seen, facts) for facts in seen.jobs]
 
 

@@ -90,7 +90,6 @@ class Tools:
 
     @cached_property
     def waker(self) -> Waker:
-        """What wakes the jobs on this host."""
         return read_waker(embedded=self.settings.database_url is None)
 
     @property

@@ -21,11 +21,11 @@ from jobsync.alerts.units import UnitFailure
 from jobsync.causes import Cause
 from jobsync.db.engine import Database
 from jobsync.hostname import host_name
+from jobsync.wiring.upkeep import RETENTION
 from jobsync.wiring.watched import WATCHED
 from tests.watch.support import (
     HOSTILE,
     NOW,
-    RETENTION,
     Memory,
     add_dealership,
     add_run,
@@ -330,19 +330,19 @@ def test_rows_that_cannot_be_deleted_are_one_alert_of_their_own(
         f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {refusal}; END $$;"
         " CREATE TRIGGER refuse BEFORE DELETE ON sri_events FOR EACH STATEMENT EXECUTE FUNCTION refuse()".encode()
     )
-    done = [house.health(NOW + timedelta(minutes=5 * number)) for number in range(6)]
-    assert [None] * 6 == [each.database_error for each in done]
+    done = [house.health(NOW + timedelta(minutes=5 * number)) for number in range(4)]
+    assert [None] * 4 == [each.database_error for each in done]
     assert [("prune", "opened")] == [
         (note.alert.kind, note.phase) for message in house.mail.sent for note in message.notes
     ]
-    assert [["prune"]] * 6 == [[problem.kind for problem in each.health.problems] for each in done]
+    assert [["prune"]] * 4 == [[problem.kind for problem in each.health.problems] for each in done]
     assert "could not delete old rows" in house.mail.sent[0].notes[0].alert.text
 
     connection.execute("DROP TRIGGER refuse ON sri_events")
-    well = [house.health(NOW + timedelta(minutes=30 + 5 * number)) for number in range(3)]
+    well = [house.health(NOW + timedelta(minutes=30 + 5 * number)) for number in range(2)]
 
     assert ["opened", "closed"] == house.mail.phases
-    assert [()] * 3 == [each.health.problems for each in well]
+    assert [()] * 2 == [each.health.problems for each in well]
 
 
 def test_a_single_failure_to_delete_is_told_nobody(house: House, connection: Connection) -> None:
@@ -541,9 +541,9 @@ def processes(
 def test_processes_at_once_send_one_mail(
     shared: bool, environ: dict[str, str], connection: Connection, tmp_path: Path
 ) -> None:
-    """Four alerts at the same moment, over one state folder or over four: the table and its lock keep it to one."""
+    """Three alerts at the same moment, over one state folder or over three: the table and its lock keep it to one."""
     connection.execute("UPDATE system_settings SET value = '1' WHERE key = 'alert_after_failures'")
-    folders = [tmp_path / ("one" if shared else str(number)) for number in range(4)]
+    folders = [tmp_path / ("one" if shared else str(number)) for number in range(3)]
     with post_office() as (office, port):
         environ |= {"JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}", "JOBSYNC_ALERT_TO": "ops@example.org"}
         for process in processes(environ, folders=folders):
@@ -599,12 +599,12 @@ def test_kill_9_while_the_server_thinks(environ: dict[str, str], connection: Con
 def test_health_timers_of_several_hosts_send_one_mail(
     environ: dict[str, str], connection: Connection, tmp_path: Path
 ) -> None:
-    """Four at the same moment over one database: one of them tells."""
+    """Three at the same moment over one database: one of them tells."""
     add_dealership(connection, success=NOW - timedelta(days=400))
     with post_office() as (office, port):
         environ |= {"JOBSYNC_SMTP_URL": f"smtp://127.0.0.1:{port}", "JOBSYNC_ALERT_TO": "ops@example.org"}
         for process in processes(
-            environ, folders=[tmp_path / str(number) for number in range(4)], words=("health", "--act")
+            environ, folders=[tmp_path / str(number) for number in range(3)], words=("health", "--act")
         ):
             _, err = process.communicate(timeout=60)
             assert 3 == process.returncode, err

@@ -14,7 +14,8 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import metadata
 from jobsync.easycars.upkeep import LOGS_KEPT
 from jobsync.upkeep.prune import count_old, prune
-from tests.watch.support import NOW, RETENTION, add_dealership, add_invoices, add_run, add_tenant
+from jobsync.wiring.upkeep import RETENTION
+from tests.watch.support import NOW, add_dealership, add_invoices, add_run, add_tenant
 
 Connection = psycopg.Connection[Any]
 DAY = timedelta(days=1)

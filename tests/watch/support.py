@@ -25,10 +25,8 @@ from jobsync.alerts.post import NotSent
 from jobsync.errors import Unavailable
 from jobsync.watch.model import Snapshot
 from jobsync.watch.snapshot import read_snapshot
-from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED
 
-RETENTION = Tools({}).retention
 NOW = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 HOSTILE = 'X\nWATCHDOG=1 [red]</script>,"\x1b[31m'
 
@@ -40,11 +38,10 @@ def look(connection: Any, **how: Any) -> Snapshot:
 
 @dataclass
 class Memory:
-    """A channel that only remembers; `broken` lets nothing through, `perhaps` takes everything and does not say so."""
+    """A channel that only remembers; `broken` lets nothing through."""
 
     name: str = "mail"
     broken: bool = False
-    perhaps: bool = False
     refused: tuple[str, ...] = ()
     sent: list[AlertMessage] = field(default_factory=list)
 
@@ -53,8 +50,6 @@ class Memory:
         if self.broken:
             raise NotSent(f"{self.name}: it is broken")
         self.sent.append(message)
-        if self.perhaps:
-            raise NotSent(f"{self.name}: it does not say", perhaps=True)
         return self.refused
 
     @property
@@ -88,7 +83,6 @@ def post_office(
     password: str | None = None,
     hostname: str = "127.0.0.1",
     tls: ssl.SSLContext | None = None,
-    only: str | None = None,
 ) -> Iterator[tuple[PostOffice, int]]:
     """Run a mail server on loopback; with a password, only whoever knows it may send."""
     from aiosmtpd.controller import Controller
@@ -103,8 +97,6 @@ def post_office(
     extra: dict[str, Any] = (
         {"authenticator": check, "auth_required": True, "auth_require_tls": False} if password else {}
     )
-    if only is not None:
-        extra |= {"auth_exclude_mechanism": {"PLAIN", "LOGIN"} - {only}}
     if tls is not None:
         extra |= {"tls_context": tls, "require_starttls": True}
     controller = Controller(office, hostname=hostname, port=free_port(), **extra)

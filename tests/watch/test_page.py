@@ -20,7 +20,6 @@ from jobsync.watch.health import judge_health
 from jobsync.watch.model import Chart, Series, Severity
 from jobsync.watch.views.charts import draw, nice_top
 from jobsync.watch.views.page import read_history, render_report
-from jobsync.wiring.watched import WATCHED
 from tests.watch.support import (
     HOSTILE,
     NOW,
@@ -40,7 +39,7 @@ def page_of(database: Database) -> str:
     """Return the page at NOW over 30 days."""
     with database.engine().connect() as connection:
         seen = look(connection, now=NOW, window=timedelta(days=30))
-        history = read_history(connection, WATCHED, now=NOW, since=seen.since)
+        history = read_history(connection, seen)
     return render_report(seen, history, judge_health(seen))
 
 
@@ -188,7 +187,7 @@ def test_days_before_the_first_run_are_not_drawn(database: Database, connection:
     for hours in (1, 30, 70):
         add_run(connection, began=NOW - timedelta(hours=hours))
     with database.engine().connect() as opened:
-        history = read_history(opened, WATCHED, now=NOW, since=NOW - timedelta(days=30))
+        history = read_history(opened, look(opened, now=NOW, window=timedelta(days=30)))
 
     assert ["17 Nov", "18 Nov", "19 Nov", "20 Nov"] == list(history.by_day.labels) == history.days.labels
     assert (49, "Wed 03:00", "Fri 03:00") == (
@@ -293,6 +292,6 @@ def test_a_square_is_green_only_if_all_of_its_day_was(
             [number, status, NOW, NOW - timedelta(minutes=10 - at)],
         )
     with database.engine().connect() as opened:
-        history = read_history(opened, WATCHED, now=NOW, since=NOW - timedelta(days=3))
+        history = read_history(opened, look(opened, now=NOW, window=timedelta(days=3)))
 
     assert {NOW.date(): expected} == history.sections["dealerships"].squares[number]

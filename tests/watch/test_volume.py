@@ -19,7 +19,6 @@ from jobsync.sri import watch as sri
 from jobsync.watch.health import judge_health
 from jobsync.watch.model import Snapshot
 from jobsync.watch.views.page import read_history, render_report
-from jobsync.wiring.watched import WATCHED
 from tests.conftest import url_of
 from tests.watch.support import look
 
@@ -87,7 +86,7 @@ def test_the_whole_report_over_a_long_history(long_history: str) -> None:
     event.listen(engine, "before_cursor_execute", lambda *_: statements.append(1))
     with engine.connect() as connection:
         seen = look(connection, window=timedelta(days=30))
-        history = read_history(connection, WATCHED, now=seen.now, since=seen.since)
+        history = read_history(connection, seen)
     database.close()
     page = render_report(seen, history, judge_health(seen))
 

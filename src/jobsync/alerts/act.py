@@ -50,19 +50,12 @@ _PRUNE_S = 10.0
 
 @dataclass
 class Done:
-    """
-    What was done.
+    """What was done."""
 
-    Args:
-        health: None if the database did not answer; `database_error` says why.
-        not_sent: what could not be told; it is tried again the next time.
-        refused: addresses that the mail server refuses although it took the mail for others.
-    """
-
-    health: Health | None = None
+    health: Health | None = None  # None if the database did not answer; the error says why
     database_error: JobsyncError | None = None
-    not_sent: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    not_sent: tuple[str, ...] = ()  # what could not be told; it is tried again the next time
+    refused: tuple[str, ...] = ()  # addresses that the mail server refuses although it took the mail for others
     pruned: Mapping[str, int] | None = None
 
 
@@ -192,10 +185,8 @@ def _opened(
     try:
         return open_database()
     except JobsyncError as error:
-        left_s = SECOND_LOOK_S - (time.monotonic() - began)
-        if left_s <= 0 or (
-            error.alert_cause is not None and error.alert_cause.lasts
-        ):  # a silent one was waited for longer
+        left_s = SECOND_LOOK_S - (time.monotonic() - began)  # a silent one was waited for longer
+        if left_s <= 0 or (error.alert_cause is not None and error.alert_cause.lasts):
             raise
         wait(left_s)
         return open_database()

@@ -167,7 +167,7 @@ def _messages(book: Book, channel: str, now: datetime, host: str, *, alone: bool
     ours = [alert for alert in book.alerts.values() if alert.host == host or (alone and alert.host is None)]
     due = [(alert, phase) for alert in ours if (phase := phase_of(book, alert, channel, now)) is not None]
     due.sort(key=lambda each: (_ORDER.get(each[0].cause, len(_ORDER)), each[0].opened_at, each[0].subject))
-    lately = sum(1 for alert in ours if _told_lately(alert, channel, now))
+    lately = sum(1 for alert in ours if channel in alert.told and timedelta() <= now - alert.told[channel] < _HOUR)
     if lately > TOLD_EACH:
         due = [(alert, phase) for alert, phase in due if phase != OPENED or channel in alert.tries]
     by_message: dict[tuple[str, bool], list[AlertNote]] = {}  # what is over is a message of its own
@@ -180,11 +180,6 @@ def _messages(book: Book, channel: str, now: datetime, host: str, *, alone: bool
         opened = sum(1 for note in notes if note.phase == OPENED)
         is_summary = opened > max(0, TOLD_EACH - lately)
         yield AlertMessage(host, now, tuple(notes), channel, again or None, is_summary=is_summary)
-
-
-def _told_lately(alert: Alert, channel: str, now: datetime) -> bool:
-    at = alert.told.get(channel)
-    return at is not None and timedelta() <= now - at < _HOUR
 
 
 # --- silences ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import msgspec
@@ -66,10 +67,10 @@ class LocalFile:
         places = [*([self.folder] if self.folder else []), *self._others]
         return max(map(_read, places), key=_written_at, default={})
 
-    def write(self, noted: Mapping[str, Any]) -> bool:
-        """Replace what is noted, whole or not at all; False if it could not be kept."""
+    def write(self, noted: Mapping[str, Any]) -> None:
+        """Replace what is noted, whole or not at all."""
         if self.folder is None:
-            return False
+            return
         path = self.folder / "alerts.json"
         draft = self.folder / "alerts.json.new"
         try:
@@ -81,8 +82,6 @@ class LocalFile:
             draft.replace(path)
         except OSError as error:
             get_logger().warning("alert.file_not_written", path=str(path), error=str(error))
-            return False
-        return True
 
 
 def _written_at(noted: Mapping[str, Any]) -> float:
@@ -155,20 +154,12 @@ def _is_ours(folder: Path) -> bool:
 
 def _open(folder: Path) -> int | None:
     """Return a descriptor to lock, None where the folder is not ours or cannot be written."""
-    descriptor = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_ours(folder):
             return None
-        descriptor = os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        probe = folder / f"alerts.probe.{os.getpid()}"
-        try:
-            with probe.open("wb") as file:  # a full disk still lets an empty file be made
-                file.write(b" " * 4096)
-        finally:
-            probe.unlink(missing_ok=True)
+        with NamedTemporaryFile(dir=folder, prefix="alerts.probe.") as probe:
+            probe.write(bytes(4096))  # a full disk still lets an empty file be made
+        return os.open(folder / "alerts.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError:
-        if descriptor is not None:
-            os.close(descriptor)
         return None
-    return descriptor

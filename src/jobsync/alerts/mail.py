@@ -33,25 +33,18 @@ _TLS_WORDS = ("auto", "always", "never")
 
 @dataclass(frozen=True)
 class Mail:
-    """
-    One mail server and who gets the mail.
-
-    Args:
-        tls: `auto` uses STARTTLS where it is offered, `always` insists, `never` does without.
-        answer_s: how long the server may think about one answer; some look for viruses before they take a text.
-        deadline_s: how long the whole may take.
-    """
+    """One mail server and who gets the mail."""
 
     host: str
     port: int
     to: tuple[str, ...]
     sender: str
     implicit_tls: bool = False
-    tls: str = "auto"
+    tls: str = "auto"  # STARTTLS where it is offered; `always` insists on it, `never` does without
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    answer_s: float = MAIL_ANSWER_S
-    deadline_s: float = MAIL_WITHIN_S
+    answer_s: float = MAIL_ANSWER_S  # for one answer; some look for viruses before they take a text
+    deadline_s: float = MAIL_WITHIN_S  # for the whole
     name: str = "mail"
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
@@ -118,32 +111,31 @@ class Mail:
             raise smtplib.SMTPAuthenticationError(code, words)
 
     def _not_sent(self, error: Exception, *, sending: bool) -> Exception:
-        """Return what the operator is told of an error; a bug stays one."""
-        if isinstance(error, NotSent):
+        """Return what the operator is told of an error; a bug stays one, and what is told already."""
+        if not isinstance(error, OSError | ValueError):
             return error
+        perhaps = passing = False
         if isinstance(error, smtplib.SMTPAuthenticationError):  # its words may quote a piece of what it got
-            return NotSent(f"mail: {self.host} refuses user or password of JOBSYNC_SMTP_URL ({error.smtp_code})")
-        if isinstance(error, smtplib.SMTPRecipientsRefused):
-            if busy := [answer for answer in error.recipients.values() if answer[0] == _BUSY]:
-                return NotSent(f"mail: {self.host} answers {_answer(*busy[0])}", passing=True)
-            words = next((f": {_answer(*answer)}" for answer in error.recipients.values()), "")
-            return NotSent(f"mail: {self.host} refuses every address of JOBSYNC_ALERT_TO{words}")
-        if isinstance(error, smtplib.SMTPResponseException):
-            words = _answer(error.smtp_code, error.smtp_error)
+            words = f" refuses user or password of JOBSYNC_SMTP_URL ({error.smtp_code})"
+        elif isinstance(error, smtplib.SMTPRecipientsRefused):
+            busy = [answer for answer in error.recipients.values() if answer[0] == _BUSY]
+            answer = next(iter(busy or error.recipients.values()))
+            words = f" {'answers' if busy else 'refuses every address of JOBSYNC_ALERT_TO:'} {_answer(*answer)}"
+            passing = bool(busy)
+        elif isinstance(error, smtplib.SMTPResponseException):
+            words = f" answers {_answer(error.smtp_code, error.smtp_error)}"
             # a code with words that are no bytes is smtplib's own, for an answer that it could not read
-            unclear = sending and (isinstance(error.smtp_error, str) or not 400 <= error.smtp_code < 600)
-            return NotSent(f"mail: {self.host} answers {words}", perhaps=unclear, passing=error.smtp_code == _BUSY)
-        if isinstance(error, UnicodeError):  # its words would quote what cannot be written
-            return NotSent(f"mail: {self.host}: JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent")
-        if isinstance(error, smtplib.SMTPException | OSError | ValueError):
-            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            away = isinstance(error, smtplib.SMTPServerDisconnected | OSError) and not isinstance(error, ssl.SSLError)
-            return NotSent(
-                f"mail: {self.host}:{self.port}: {visible(words, most=200)}{' while it was handed over' * sending}",
-                perhaps=sending,
-                passing=away and not sending,
-            )
-        return error
+            perhaps = sending and (isinstance(error.smtp_error, str) or not 400 <= error.smtp_code < 600)
+            passing = error.smtp_code == _BUSY
+        elif isinstance(error, UnicodeError):  # its words would quote what cannot be written
+            words = ": JOBSYNC_SMTP_URL or JOBSYNC_ALERT_TO has letters that cannot be sent"
+        else:
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            words = f":{self.port}: {visible(said, most=200)}{' while it was handed over' * sending}"
+            perhaps = sending
+            lasts = isinstance(error, smtplib.SMTPException) and not isinstance(error, smtplib.SMTPServerDisconnected)
+            passing = not (sending or lasts or isinstance(error, ssl.SSLError | ValueError))
+        return NotSent(f"mail: {self.host}{words}", perhaps=perhaps, passing=passing)
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()

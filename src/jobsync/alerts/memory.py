@@ -124,7 +124,6 @@ def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
 
 
 def _write_row(connection: Connection, alert: Alert) -> None:
-    """Write one alert: into its open row, else as a new one."""
     plain = msgspec.json.decode(as_json(alert))
     values = {
         **{name: value for name, value in vars(alert).items() if name in alerts.c},

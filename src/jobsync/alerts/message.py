@@ -26,34 +26,23 @@ _PHASES = {  # in the order in which they are told: word in a title, head in a t
 
 @dataclass(frozen=True)
 class AlertNote:
-    """
-    One alert in one phase.
-
-    Args:
-        after: when the channel was last told that it is open: two reminders are two messages.
-    """
+    """One alert in one phase."""
 
     alert: Alert
     phase: str
-    after: datetime | None = None
+    after: datetime | None = None  # when the channel was last told that it is open: two reminders are two messages
 
 
 @dataclass(frozen=True)
 class AlertMessage:
-    """
-    What is sent once to one channel.
-
-    Args:
-        repeats: the identity of the message that this one says again, because it is unknown whether that one arrived.
-        is_summary: so much was opened that each is a line.
-    """
+    """What is sent once to one channel."""
 
     host: str
     sent_at: datetime
     notes: tuple[AlertNote, ...]
     channel: str = ""
-    repeats: str | None = None
-    is_summary: bool = False
+    repeats: str | None = None  # the identity of the message that this one says again: perhaps that one arrived
+    is_summary: bool = False  # so much was opened that each is a line
 
     @property
     def identity(self) -> str:
@@ -79,7 +68,6 @@ class AlertMessage:
         return f"[jobsync] {', '.join(parts)} on {visible(self.host)}"
 
     def text(self) -> str:
-        """The whole message for a person, plain text."""
         lines = [line for phase in _PHASES for line in self._lines_of(phase)]
         return "\n".join(
             [*lines, f"-- jobsync {__version__} on {visible(self.host)}; all of it: jobsync alerts list", ""]

@@ -22,66 +22,44 @@ _YEARS = frozenset(range(2000, 9000))  # what a clock may say, and dates can be 
 
 @dataclass(frozen=True)
 class Try:
-    """
-    A message that is on its way, or perhaps arrived: written down before it is sent, and gone once that is known.
+    """A message that is on its way, or perhaps arrived: written down before it is sent, gone once that is known."""
 
-    Args:
-        message: its identity; a second try has the same.
-        phase: what it tells.
-        until: it is not sent again before.
-        times: how often it was sent.
-    """
-
-    message: str
-    phase: str
-    until: Instant
-    times: int = 1
+    message: str  # its identity; a second try has the same
+    phase: str  # what it tells
+    until: Instant  # it is not sent again before
+    times: int = 1  # it was sent
 
 
 @dataclass(frozen=True)
 class Alert:
-    """
-    One alert, from the first time that it was seen on. Its identity is (kind, subject, cause).
-
-    Args:
-        cause: a code of `jobsync.causes`, or of another version's.
-        host: the host that it is about; None for what every host sees alike.
-        times: how often in a row it was seen.
-        ripe: it was seen often enough to be told.
-        run_id: the run that failed; a unit without one never got to work.
-        told, reminded, ended: by channel, when it was told for the first time, last reminded of, told to be over.
-        tries: by channel, messages that may or may not have arrived.
-        back_at: when it came back, the same alert, soon after it had been over.
-        silenced_until: as the silence that holds it says, for whoever looks.
-    """
+    """One alert, from the first time that it was seen on."""
 
     kind: str
     subject: str
-    cause: str
+    cause: str  # a code of `jobsync.causes`, or of another version's
     text: str
     what_to_do: str
     opened_at: Instant
     seen_at: Instant
-    host: str | None = None
-    times: int = 1
-    ripe: bool = True
-    run_id: str | None = None
+    host: str | None = None  # that it is about; None for what every host sees alike
+    times: int = 1  # in a row it was seen
+    ripe: bool = True  # it was seen often enough to be told
+    run_id: str | None = None  # the run that failed; a unit without one never got to work
+    # by channel: when it was first told, last reminded of, told to be over; messages that may or may not have arrived
     told: Mapping[str, Instant] = field(default_factory=dict)
     reminded: Mapping[str, Instant] = field(default_factory=dict)
     ended: Mapping[str, Instant] = field(default_factory=dict)
     tries: Mapping[str, Try] = field(default_factory=dict)
-    back_at: Instant | None = None
-    silenced_until: Instant | None = None
+    back_at: Instant | None = None  # when it came back, the same alert, soon after it had been over
+    silenced_until: Instant | None = None  # as the silence that holds it says, for whoever looks
     closed_at: Instant | None = None
 
     @property
     def key(self) -> Key:
-        """The identity."""
         return self.kind, self.subject, self.cause
 
     @property
     def changed_at(self) -> datetime:
-        """When anything of it last changed."""
         at = [self.seen_at, self.closed_at, *self.told.values(), *self.reminded.values(), *self.ended.values()]
         return max(filter(None, at))
 
@@ -99,14 +77,10 @@ def on_host(host: str, cause: Cause, text: str, **more: Any) -> Problem:
 
 @dataclass(frozen=True)
 class Look:
-    """
-    What one look brought to light.
-
-    Args:
-        passed: whether an alert's own check was made now: if it was not found again, it is over.
-    """
+    """What one look brought to light."""
 
     found: tuple[Problem, ...] = ()
+    # whether an alert's own check was made now: if it was not found again, it is over
     passed: Callable[[Alert], bool] = lambda _alert: False
 
 
@@ -114,20 +88,15 @@ class Look:
 class Silence:
     """
     What somebody asked to be spared until an instant; one whose instant is the one at which it was set ends others.
-
-    Args:
-        kind, subject: None for any.
-        causes: the alerts that were open when it was set; None for whatever comes.
     """
 
-    kind: str | None
+    kind: str | None  # None for any, as of the subject
     subject: str | None
     until: Instant
     set_at: Instant
-    causes: tuple[Key, ...] | None = None
+    causes: tuple[Key, ...] | None = None  # the alerts that were open when it was set; None for whatever comes
 
     def fits(self, alert: Alert) -> bool:
-        """Whether it is about this alert."""
         return (
             self.kind in (None, alert.kind)
             and self.subject in (None, alert.subject)
@@ -148,12 +117,10 @@ class Limits:
 
     @classmethod
     def of(cls, settings: SystemSettings) -> Limits:
-        """Return the limits in force."""
         return cls(settings.number("alert_after_failures"), settings.number("alert_reminder_hours"))
 
     @property
     def reminder(self) -> timedelta:
-        """The time between two reminders."""
         return timedelta(hours=self.reminder_hours)
 
 
@@ -178,12 +145,11 @@ class Book:
     def held_until(self, alert: Alert) -> datetime | None:
         """Return until when the latest silence that is about an alert holds it, or held it before it was lifted."""
         fitting = [each for each in self.silences if each.fits(alert)]
-        if not fitting or fitting[-1].until > fitting[-1].set_at:
-            return fitting[-1].until if fitting else None
-        return min(fitting[-1].until, fitting[-2].until) if len(fitting) > 1 else None
+        if fitting and fitting[-1].until <= fitting[-1].set_at:  # it ends the one before
+            return min(fitting[-1].until, fitting[-2].until) if len(fitting) > 1 else None
+        return fitting[-1].until if fitting else None
 
     def with_alert(self, alert: Alert) -> Book:
-        """Return the book with an alert as it is now."""
         return replace(self, alerts={**self.alerts, alert.key: alert})
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -27,18 +28,12 @@ PING_WITHIN_S = 5.0
 
 
 class NotSent(JobsyncError):
-    """
-    A message did not get out; it is tried again at the next alert or health run.
-
-    Args:
-        perhaps: the other side had all of it and then did not say: a second try may tell it twice, so it comes later.
-        passing: it certainly did not arrive, and may well in a moment.
-    """
+    """A message did not get out; it is tried again at the next alert or health run."""
 
     def __init__(self, text: str, *, perhaps: bool = False, passing: bool = False) -> None:
         super().__init__(text)
-        self.perhaps = perhaps
-        self.passing = passing
+        self.perhaps = perhaps  # the other side had all of it and then did not say: a second try comes later
+        self.passing = passing  # it certainly did not arrive, and may well in a moment
 
 
 def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] = lambda: None) -> T:
@@ -48,24 +43,20 @@ def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] =
     Args:
         give_up: called at the deadline to break the wait off; names are resolved by code that knows no deadline.
     """
-    outcome: list[T] = []
-    problems: list[BaseException] = []
+    outcome: Future[T] = Future()
 
     def run() -> None:
         try:
-            outcome.append(do())
+            outcome.set_result(do())
         except BaseException as problem:  # noqa: BLE001 - handed to whoever waits
-            problems.append(problem)
+            outcome.set_exception(problem)
 
-    thread = threading.Thread(target=run, daemon=True, name="jobsync-send")
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    threading.Thread(target=run, daemon=True, name="jobsync-send").start()  # no pool's: those are waited for at the end
+    wait([outcome], seconds)
+    if not outcome.done():
         give_up()
         raise TimeoutError(f"no end within {seconds:g} s")
-    if problems:
-        raise problems[0]
-    return outcome[0]
+    return outcome.result()
 
 
 @dataclass(frozen=True)
@@ -78,12 +69,7 @@ class Webhook:
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
-        """
-        Post the message.
-
-        Raises:
-            NotSent: there was no answer, or one without 2xx.
-        """
+        """Post the message; without an answer, or at one without 2xx, it raises NotSent."""
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
         _post(self, body, "application/json; charset=utf-8", name="webhook")
         return ()
@@ -143,8 +129,7 @@ class Ping:
         """
         Send one signal: `start`, an exit code, `success` or `fail`, with a text of which 5000 characters are kept.
 
-        Raises:
-            NotSent: the service did not take it; the run's verdict and exit code stay.
+        Raises NotSent where the service did not take it; the run's verdict and exit code stay.
         """
         address = ping_address(self.url, job, signal, run=run)
         body = visible(text, most=5000).encode("utf-8", "replace")

@@ -31,35 +31,22 @@ class Channel(Protocol):
     @property
     def name(self) -> str:
         """Its name in what is remembered."""
-        ...
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
         """Send; returns whom it did not reach although others have it; raises NotSent."""
-        ...
 
 
 @dataclass(frozen=True)
 class AppriseService:
-    """
-    One service as Apprise sends to it.
+    """One service as Apprise sends to it."""
 
-    Args:
-        plugin: what Apprise made of its URL, which is a secret.
-        name: the service and its number, such as `slack #1`.
-    """
-
-    plugin: Any = field(repr=False)
-    name: str
+    plugin: Any = field(repr=False)  # what Apprise made of its URL, which is a secret
+    name: str  # the service and its number, such as `slack #1`
     deadline_s: float = SERVICE_WITHIN_S
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
-        """
-        Send the message.
-
-        Raises:
-            NotSent: the service did not take it, or did not say so in time.
-        """
+        """Send the message; where the service did not take it, or did not say so in time, it raises NotSent."""
         from apprise import LogCapture  # a second, which only who uses it pays
 
         def notify() -> tuple[bool, str]:

@@ -33,10 +33,10 @@ _RESULTS = {
     "start-limit-hit": Cause.UNIT_NOT_STARTED,
 }
 _EXITS = {
-    ExitCode.UNAVAILABLE: Cause.UNIT_UNAVAILABLE,
-    ExitCode.LOCK_LOST: Cause.UNIT_LOCK_LOST,
-    ExitCode.CONFIGURATION: Cause.UNIT_CONFIGURATION,
-    **dict.fromkeys(range(200, 246), Cause.UNIT_NOT_STARTED),  # systemd's own, such as 203/EXEC
+    **dict.fromkeys(map(str, range(200, 246)), Cause.UNIT_NOT_STARTED),  # systemd's own, such as 203/EXEC
+    str(int(ExitCode.UNAVAILABLE)): Cause.UNIT_UNAVAILABLE,
+    str(int(ExitCode.LOCK_LOST)): Cause.UNIT_LOCK_LOST,
+    str(int(ExitCode.CONFIGURATION)): Cause.UNIT_CONFIGURATION,
 }
 _STATUSES = {"lock_lost": Cause.UNIT_LOCK_LOST, "timed_out": Cause.UNIT_TIMED_OUT}
 _CALM = ("partial", "held", "succeeded", "cancelled")  # what of these needs a person, health finds in the tables
@@ -45,18 +45,12 @@ _MEANINGS = {str(int(code)): code.short for code in ExitCode}
 
 @dataclass(frozen=True)
 class UnitFailure:
-    """
-    What systemd says of a unit that failed (systemd.exec(5), $MONITOR_…).
-
-    Args:
-        result: $MONITOR_SERVICE_RESULT: exit-code, timeout, watchdog, signal, oom-kill, ...
-        status: $MONITOR_EXIT_STATUS: an exit code or a signal's name.
-    """
+    """What systemd says of a unit that failed (systemd.exec(5), $MONITOR_…)."""
 
     unit: str
     host: str
-    result: str | None = None
-    status: str | None = None
+    result: str | None = None  # $MONITOR_SERVICE_RESULT: exit-code, timeout, watchdog, signal, oom-kill, ...
+    status: str | None = None  # $MONITOR_EXIT_STATUS: an exit code or a signal's name
     invocation_id: str | None = None
 
     @property
@@ -132,10 +126,10 @@ def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watc
     about = next((each.ABOUT for each in watched if each.ABOUT.job == job), None)
 
     def passed(alert: Alert) -> bool:
-        if alert.host != failure.host:
-            return False
-        succeeded = record.success_at is not None and record.success_at > alert.seen_at
-        return alert.kind in _OF_HOST or (alert.kind == Kind.UNIT and alert.subject == failure.subject and succeeded)
+        if alert.host != failure.host or alert.kind in _OF_HOST:
+            return alert.host == failure.host
+        is_units = alert.kind == Kind.UNIT and alert.subject == failure.subject
+        return is_units and _comes_after(record.success_at, alert)
 
     return Look(tuple(_found(failure, record, about)), passed)
 
@@ -166,14 +160,8 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
 
 def _cause_of(failure: UnitFailure, record: Record) -> Cause | None:
     """Return why the unit as a whole failed; None if its run says that it did not."""
-    if record.status in _STATUSES:
-        return _STATUSES[record.status]
-    if failure.result in _RESULTS:
-        return _RESULTS[failure.result]
-    if record.status in _CALM:
-        return None
-    status = failure.status or ""
-    return _EXITS.get(int(status), Cause.UNIT_FAILED) if status.isdecimal() and len(status) < 4 else Cause.UNIT_FAILED
+    found = _STATUSES.get(record.status or "") or _RESULTS.get(failure.result or "")
+    return found if found or record.status in _CALM else _EXITS.get(failure.status or "", Cause.UNIT_FAILED)
 
 
 def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Look:
@@ -221,14 +209,9 @@ def passed_by_health(
     """
 
     def passed(alert: Alert) -> bool:
-        if alert.host is None:
-            return True
-        quiet = seen.now - alert.seen_at
-        if alert.host != host:
-            return quiet > _FORGOTTEN
-        if alert.kind == Kind.UNIT:
-            return _is_well(alert, seen, successes, reminder)
-        return alert.kind in _OF_HOST
+        if alert.host == host:
+            return alert.kind in _OF_HOST or (alert.kind == Kind.UNIT and _is_well(alert, seen, successes, reminder))
+        return alert.host is None or seen.now - alert.seen_at > _FORGOTTEN
 
     return passed
 
@@ -236,12 +219,14 @@ def passed_by_health(
 def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], reminder: timedelta) -> bool:
     quiet = seen.now - alert.seen_at
     if " on " not in alert.subject:
-        success = successes.get(alert.subject)
-        return quiet > _FORGOTTEN or (success is not None and success > alert.seen_at)
+        return quiet > _FORGOTTEN or _comes_after(successes.get(alert.subject), alert)
     facts = next((facts for facts in seen.jobs if facts.name == job_of(alert.subject)), None)
     if facts is None:
         is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
         return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder
-    succeeded = facts.got_through_at is not None and facts.got_through_at > alert.seen_at
-    ticks = facts.last_tick_at is not None and facts.last_tick_at > alert.seen_at
-    return succeeded or (alert.run_id is None and ticks and quiet >= _QUIET)
+    ticks = alert.run_id is None and _comes_after(facts.last_tick_at, alert)
+    return _comes_after(facts.got_through_at, alert) or (ticks and quiet >= _QUIET)
+
+
+def _comes_after(then: datetime | None, alert: Alert) -> bool:
+    return then is not None and then > alert.seen_at

@@ -20,6 +20,7 @@ from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, Health
 from jobsync.watch.model import Problem
 from jobsync.wiring import Tools
+from jobsync.wiring.upkeep import RETENTION
 from jobsync.wiring.watched import WATCHED, look
 
 
@@ -101,7 +102,7 @@ def _act(tools: Tools) -> Answer:
     done = do_health(
         lambda: (tools.database, tools.engine),
         WATCHED,
-        tools.retention,
+        RETENTION,
         channels,
         tools.environ,
         wait=tools.wait,

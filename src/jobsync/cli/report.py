@@ -13,7 +13,7 @@ from jobsync.cli.output import write_page
 from jobsync.errors import UsageProblem
 from jobsync.watch.views.page import find_row, read_history, render_report
 from jobsync.wiring import Tools
-from jobsync.wiring.watched import WATCHED, look
+from jobsync.wiring.watched import look
 
 _MODE = 0o640  # names and errors are not for everybody on this host
 
@@ -39,7 +39,7 @@ def report(
             about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")
         elif tenant is not None:
             about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
-        history = read_history(connection, WATCHED, now=seen.now, since=seen.since, about=about)
+        history = read_history(connection, seen, about=about)
     page = render_report(seen, history, verdict, about=about)
     write_page(output, page, mode=_MODE)
     size = len(page.encode())

@@ -95,6 +95,8 @@ def prune_(
 
     After Ctrl-C it says how much went; the rest goes next time.
     """
+    from jobsync.wiring.upkeep import RETENTION  # of every slice: who reads of runs does not pay for it
+
     with tools.transaction() as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
@@ -107,10 +109,10 @@ def prune_(
     try:
         if dry_run:
             gone = count_old(
-                tools.engine, settings, tools.retention, now=now, told=lambda table: show_progress(f"counting {table}")
+                tools.engine, settings, RETENTION, now=now, told=lambda table: show_progress(f"counting {table}")
             )
         else:
-            gone = prune(tools.engine, settings, tools.retention, now=now, told=kept.append, stop=stop)
+            gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, stop=stop)
     finally:
         end_progress()
     stopped = not dry_run and stop_noted() is not None
@@ -132,9 +134,11 @@ def prune_(
 
 
 @command("runs show 3f2a", of=app, reads=True)
-def show(tools: Tools, connection: Connection, run: RunName) -> Answer:
+def show(connection: Connection, run: RunName) -> Answer:
     """Show one run with its items."""
-    row = runs.show_run(connection, run, tools.items_of_runs)
+    from jobsync.wiring.upkeep import ITEMS_OF_RUNS
+
+    row = runs.show_run(connection, run, ITEMS_OF_RUNS)
 
     def tell() -> None:
         print_facts({name: value for name, value in row.items() if name not in ("items", "traceback")})
@@ -163,15 +167,16 @@ def retry(tools: Tools, run: RunName, wait: Wait = 0.0, as_json: Json = False) -
 
     Exit codes are those of the job. 0 where nothing failed; 75 while the run is still at work.
     """
-    of_jobs = tools.items_of_runs
+    from jobsync.wiring.upkeep import ITEMS_OF_RUNS
+
     with tools.transaction() as connection:
-        row = runs.show_run(connection, run, of_jobs)
+        row = runs.show_run(connection, run, ITEMS_OF_RUNS)
         job, name = row["job"], str(row["run_id"])
         if job not in BY_NAME:
             raise UsageProblem(f"run {name} is one of {visible(job, most=60)}, a job that this jobsync does not have")
         if row["status"] == RunStatus.RUNNING:
             raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
-        keys, gone = runs.read_retriable(connection, row, of_jobs)
+        keys, gone = runs.read_retriable(connection, row, ITEMS_OF_RUNS)
         if keys:
             write_audit(connection, "runs.retry", name, {"job": job, "items": len(keys), "first": keys[:20]})
     for key in gone:

@@ -17,7 +17,6 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
 from jobsync.watch.model import (
-    AGE,
     QUEUE,
     About,
     Column,
@@ -209,9 +208,7 @@ def _row(facts: RideFacts, tenant_id: int) -> Row:
 
 
 def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
-    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_rides GROUP BY 1"))
-    charts = chart_of_ages("RIDEs by how long they wait", {row["age"]: row["documents"] for row in ages})
-    return {"tenants": Past(charts=charts)}
+    return {"tenants": Past(charts=chart_of_ages(connection, "due_rides", "RIDEs by how long they wait"))}
 
 
 def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:

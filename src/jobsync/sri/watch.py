@@ -442,16 +442,12 @@ def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
             for kind, css in _OUTCOMES.items()
             if any(kind == found for _, found in asks)
         )
-        lines = (
-            model.Series(words, css, [waits[day][at] if day in waits else None for day in days.days])
-            for at, (css, words) in enumerate((("p50", "half within"), ("p95", "95 % within")))
-        )
+        times = [waits.get(day, ()) for day in days.days]
         charts = [
             model.Chart("answers of the SRI a day", days.labels, tuple(bars)),
-            model.Chart("time the SRI takes to answer", days.labels, tuple(lines), unit=" ms", lines=True),
+            model.chart_of_times("time the SRI takes to answer", days.labels, times, " ms"),
         ]
-    ages = rows_of(connection, text(f"SELECT {model.AGE} AS age, count(*) AS documents FROM due_documents GROUP BY 1"))
-    charts += model.chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
+    charts += model.chart_of_ages(connection, "due_documents", "due documents by how long they wait")
     totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
     return {"tenants": model.Past(totals=totals, charts=tuple(charts))}
 

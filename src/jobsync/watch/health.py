@@ -45,7 +45,6 @@ class Health:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All that the checks found."""
         return tuple(problem for check in self.checks for problem in check.problems)
 
     @property
@@ -69,7 +68,6 @@ class Health:
 
 
 def judge_health(seen: Snapshot) -> Health:
-    """Return the verdict."""
     number = seen.settings.number
     asked = {
         "tick": "do the timers tick?",

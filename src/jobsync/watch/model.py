@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from jobsync.causes import Cause, Kind
+from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
@@ -49,57 +50,29 @@ class RunFacts:
         return str(self.run_id)[:8]
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """Finished runs of a job within the window; `clean` ended with exit code 0; durations are in seconds."""
-
-    runs: int = 0
-    clean: int = 0
-    failed: int = 0
-    p50_s: float | None = None
-    p95_s: float | None = None
-
-    @property
-    def clean_percent(self) -> float | None:
-        """Share of clean runs, None if there were none."""
-        return 100 * self.clean / self.runs if self.runs else None
+def by_hand(run: RunFacts | None) -> str:
+    """Return the words for a run that somebody typed; such a run neither adds to a row of failures nor ends it."""
+    return " by hand" if run is not None and run.trigger == "manual" else ""
 
 
 @dataclass(frozen=True)
 class WorkToDo:
-    """
-    What a job has to work on.
+    """What a job has to work on."""
 
-    Args:
-        in_use: there is something for it to work on: credentials, tenants, authorized documents.
-        due: items whose time has come; `waiting` are eligible but not due yet; `blocked` are eligible for nothing
-            (paused, switched off, no credentials).
-        next_at: when the first of the waiting ones is due.
-        next_is_retry: that one is tried again then; otherwise its slot comes.
-        too_far_ahead: items due, or attempted within the window, because their next time lay further ahead than any
-            that is set here.
-    """
-
-    in_use: bool
-    due: int
-    waiting: int = 0
-    blocked: int = 0
+    in_use: bool  # there is something: credentials, tenants, authorized documents
+    due: int  # items whose time has come
+    waiting: int = 0  # eligible, and not due yet
+    blocked: int = 0  # eligible for nothing: paused, switched off, no credentials
     oldest_due_at: datetime | None = None
-    next_at: datetime | None = None
-    next_is_retry: bool = False
+    next_at: datetime | None = None  # when the first of those that wait is due
+    next_is_retry: bool = False  # it is tried again then; otherwise its slot comes
+    # due, or attempted within the window, because their next time lay further ahead than any that is set here
     too_far_ahead: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobFacts(WorkToDo):
-    """
-    One job.
-
-    Args:
-        last_bad: the last run within the window that did not end clean.
-        last_missed: the last scheduled run within the window that failed: the end of a row of failures.
-        last_good: the run within the window that set `last_success_at`; it may be one by hand, which ends no streak.
-    """
+    """One job, with the numbers of its finished runs within the window, of which `clean` ended with exit code 0."""
 
     kind: Job
     enabled: bool
@@ -113,14 +86,17 @@ class JobFacts(WorkToDo):
     holder: Holder | None
     running: tuple[RunFacts, ...]
     last_run: RunFacts | None
-    last_bad: RunFacts | None
-    last_missed: RunFacts | None
-    last_good: RunFacts | None
-    numbers: Numbers
+    last_bad: RunFacts | None  # of the window, that did not end clean
+    last_missed: RunFacts | None  # of the window, scheduled, that failed: the end of a row of failures
+    last_good: RunFacts | None  # that set `last_success_at`; one by hand ends no row of failures
+    runs: int = 0
+    clean: int = 0
+    failed: int = 0
+    p50_s: float | None = None
+    p95_s: float | None = None
 
     @property
     def name(self) -> str:
-        """The job's name."""
         return self.kind.name
 
     @property
@@ -152,14 +128,7 @@ class FailureKind:
 
 @dataclass(frozen=True)
 class AlertFacts:
-    """
-    One open alert.
-
-    Args:
-        notified_at: when it was last told; None if it was not.
-        silenced_until: it is not told before; None if it is not silenced.
-        details: `ripe` is false while it was not seen often enough to be told.
-    """
+    """One open alert."""
 
     subject: str
     kind: str
@@ -167,22 +136,14 @@ class AlertFacts:
     text: str
     what_to_do: str
     opened_at: datetime
-    notified_at: datetime | None
-    silenced_until: datetime | None
-    details: Mapping[str, Any]
+    notified_at: datetime | None  # when it was last told; None if it was not
+    silenced_until: datetime | None  # it is not told before; None if it is not silenced
+    details: Mapping[str, Any]  # `ripe` is false while it was not seen often enough to be told
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """
-    Everything, at one instant of the database's clock.
-
-    Args:
-        watched_at: when the health timer last acted.
-        waker: what wakes the jobs on the host that looks; `timers_on` are the jobs whose timer is active there.
-        channels: by which ways people are told, as this host is configured; None where that was not asked.
-        watched: the slices, in their order; `parts` is what each has read, by the name of its job.
-    """
+    """Everything, at one instant of the database's clock."""
 
     now: datetime
     since: datetime
@@ -191,25 +152,18 @@ class Snapshot:
     jobs: tuple[JobFacts, ...] = ()
     failures: tuple[FailureKind, ...] = ()
     alerts: tuple[AlertFacts, ...] = ()
-    watched_at: datetime | None = None
-    waker: Waker = Waker.UNITS
-    timers_on: frozenset[str] = frozenset()
-    channels: tuple[str, ...] | None = None
-    watched: tuple[Watched, ...] = ()
-    parts: Mapping[str, Any] = field(default_factory=dict)
+    watched_at: datetime | None = None  # when the health timer last acted
+    waker: Waker = Waker.UNITS  # what wakes the jobs on the host that looks
+    timers_on: frozenset[str] = frozenset()  # the jobs whose timer is active there
+    channels: tuple[str, ...] | None = None  # by which ways people are told from there; None: that was not asked
+    watched: tuple[Watched, ...] = ()  # the slices, in their order
+    parts: Mapping[str, Any] = field(default_factory=dict)  # what each has read, by the name of its job
 
     def job(self, name: str) -> JobFacts:
-        """Return one job."""
         return next(job for job in self.jobs if job.name == name)
 
     def owner(self, name: str) -> Watched:
-        """Return the slice whose job it is."""
         return next(each for each in self.watched if each.ABOUT.job == name)
-
-    @property
-    def runs_clean(self) -> tuple[int, int]:
-        """How many runs of all jobs within the window were clean, and of how many."""
-        return sum(job.numbers.clean for job in self.jobs), sum(job.numbers.runs for job in self.jobs)
 
     def failure_of(self, run: RunFacts) -> FailureKind | None:
         """Return the kind of failure that a run is the latest of."""
@@ -225,6 +179,16 @@ class Snapshot:
         """Return of which kind the failure of a run is."""
         found = self.failure_of(run)
         return found.fingerprint if found else None
+
+
+class Severity(StrEnum):
+    """How a row or a job stands; those that need a person first."""
+
+    BAD = "bad"
+    ATTENTION = "attention"
+    PAUSED = "paused"  # somebody took it out for a time: shown, and needs no person
+    OK = "ok"
+    UNUSED = "unused"  # it takes no part
 
 
 class State(StrEnum):
@@ -251,28 +215,21 @@ CALM = (State.OFF, State.PAUSED, State.RUNNING, State.DUE, State.IDLE, State.UNU
 
 @dataclass(frozen=True)
 class JobStatus:
-    """
-    A job's state with the reason and the next step, each one sentence or None.
-
-    Args:
-        says_last_run: it says what the last run failed of; that run was about some items, and others went well.
-    """
+    """A job's state with the reason and the next step, each one sentence or None."""
 
     facts: JobFacts
     state: State
     why: str | None = None
     what_to_do: str | None = None
     fingerprint: str | None = None
-    says_last_run: bool = False
+    says_last_run: bool = False  # why the last run failed; that run was about some items, and others went well
 
     @property
     def name(self) -> str:
-        """The job's name."""
         return self.facts.name
 
     @property
     def severity(self) -> Severity:
-        """How it stands."""
         if self.state not in CALM:
             return Severity.BAD
         return Severity.UNUSED if self.state in (State.OFF, State.UNUSED) else Severity.OK
@@ -280,18 +237,13 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class ServiceLevel:
-    """
-    One promise: how many kept it, of how many, and the share that is expected.
-
-    Args:
-        timely: it is about time; such promises are told first.
-    """
+    """One promise: how many kept it, of how many, and the share that is expected."""
 
     name: str
     kept: int
     of: int
     target_percent: float = 95.0
-    timely: bool = False
+    timely: bool = False  # it is about time; such promises are told first
 
     @property
     def percent(self) -> float | None:
@@ -300,44 +252,30 @@ class ServiceLevel:
 
     @property
     def met(self) -> bool | None:
-        """Whether the promise is kept."""
         return None if self.percent is None else self.percent >= self.target_percent
 
 
 @dataclass(frozen=True)
 class Problem:
-    """
-    One thing that needs a person.
+    """One thing that needs a person; kind, subject and cause are the identity of its alert."""
 
-    Args:
-        subject: what it is about; with `kind` and `cause` the identity of its alert.
-        text: what is wrong, one sentence; `what_to_do` the next step.
-        since: since when, as far as it is known.
-        ripe: whether it deserves a message already; all of them count for the verdict, and an open alert goes on.
-        host: the host that it is about; None for what every host sees alike.
-        after: so often in a row it is seen before it is told; None: `alert_after_failures`.
-        well_at: when it last went well, as far as anybody knows: a row of failures ends there.
-    """
-
-    subject: str
-    text: str
-    what_to_do: str
-    since: datetime | None = None
-    ripe: bool = True
+    subject: str  # what it is about
+    text: str  # what is wrong, one sentence
+    what_to_do: str  # the next step
+    since: datetime | None = None  # as far as it is known
+    ripe: bool = True  # it deserves a message already; all count for the verdict, and an open alert goes on
     cause: Cause = field(kw_only=True)
-    host: str | None = field(default=None, kw_only=True)
-    after: int | None = field(default=1, kw_only=True)
+    host: str | None = field(default=None, kw_only=True)  # that it is about; None for what every host sees alike
+    after: int | None = field(default=1, kw_only=True)  # told once seen so often in a row; None: alert_after_failures
     run_id: str | None = field(default=None, kw_only=True)
-    well_at: datetime | None = field(default=None, kw_only=True)
+    well_at: datetime | None = field(default=None, kw_only=True)  # when it last went well: a row of failures ends there
 
     @property
     def kind(self) -> Kind:
-        """The question of health that finds it."""
         return self.cause.kind
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The identity of its alert."""
         return str(self.kind), self.subject, str(self.cause)
 
     def as_json(self) -> dict[str, Any]:
@@ -357,54 +295,29 @@ class Check:
 
 @dataclass(frozen=True)
 class Queue:
-    """
-    A queue that may become too long.
+    """A queue that may become too long."""
 
-    Args:
-        words: what its documents wait for.
-        limit: what keeps it from getting shorter faster while its job runs; `what_to_do` the next step.
-    """
-
-    words: str
-    limit: str
+    words: str  # what its documents wait for
+    limit: str  # what keeps it from getting shorter faster while its job runs
     what_to_do: str
 
 
 @dataclass(frozen=True)
 class About:
-    """
-    What is said of a slice's job, whatever it does.
-
-    Args:
-        job: its name.
-        unused: why it is not in use, and the first steps.
-        checks: the questions of health that it answers, by kind of problem; that of QUEUE is health's own.
-        whole: words for a success of the job as a whole, where runs may be for named items only.
-        item: what one of its items is called, if each is a subject of its own.
-        causes: what the codes of failed items mean.
-        blocked: why items of it are eligible for nothing.
-        turn: what comes for the first of its items that wait.
-    """
+    """What is said of a slice's job, whatever it does."""
 
     job: str
-    unused: str
-    blocked: str
+    unused: str  # why it is not in use; then the first steps
+    blocked: str  # why items of it are eligible for nothing
     first_steps: str | None = None
-    checks: Mapping[str, str] = field(default_factory=dict)
-    whole: str = ""
-    turn: str = "slot"
-    item: str | None = None
-    causes: Mapping[str, Cause] = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)  # its questions of health, by kind; QUEUE is health's own
+    whole: str = ""  # words for a success of the job as a whole, where runs may be for named items only
+    turn: str = "slot"  # what comes for the first of its items that wait
+    item: str | None = None  # what one of its items is called, if each is a subject of its own
+    causes: Mapping[str, Cause] = field(default_factory=dict)  # what the codes of failed items mean
 
 
-class Severity(StrEnum):
-    """How a row stands; those that need a person first."""
-
-    BAD = "bad"
-    ATTENTION = "attention"
-    PAUSED = "paused"  # somebody took it out for a time: shown, and needs no person
-    OK = "ok"
-    UNUSED = "unused"  # it takes no part
+# --- tables ----------------------------------------------------------------------------------------------------------
 
 
 class Unit(StrEnum):
@@ -414,91 +327,65 @@ class Unit(StrEnum):
     COUNT = "count"
     INSTANT = "instant"
     MILLISECONDS = "milliseconds"
-    OTHER = "other"  # for JSON only
 
 
 @dataclass(frozen=True)
 class Metric:
-    """
-    A column as Prometheus sees it: a gauge with a sample for each row.
+    """A column as Prometheus sees it: a gauge with a sample for each row."""
 
-    Args:
-        name: without the program's prefix; columns of the same name are one metric, told apart by `labels`.
-        row_labels: the labels that tell the rows apart, each with the name of the column that holds its value.
-    """
-
-    name: str
+    name: str  # without the program's prefix; columns of one name are one metric, told apart by `labels`
     words: str
-    row_labels: Mapping[str, str]
+    row_labels: Mapping[str, str]  # what tells the rows apart: by label, the column that has its value
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Column:
-    """
-    One column of a section.
-
-    Args:
-        name: its key in JSON.
-        noun: what a person calls it: a count's noun, an instant's event; without one it is for machines only.
-        nouns: the noun of several.
-    """
+    """One column of a section; its name is its key in JSON."""
 
     name: str
     unit: Unit = Unit.TEXT
-    noun: str = ""
-    nouns: str | None = None
+    noun: str = ""  # a count's noun, an instant's event, as a person calls it; without one it is for machines only
+    nouns: str | None = None  # of several
     metric: Metric | None = None
+
+
+def columns_of(facts: type, *told: Column) -> tuple[Column, ...]:
+    """Return a column for each field of a frozen type; `told` are those that are more than a key in JSON."""
+    known = {column.name: column for column in told}
+    return tuple(known.get(found.name) or Column(found.name) for found in fields(facts))
 
 
 @dataclass(frozen=True)
 class Row:
-    """
-    One thing of a section.
+    """One thing of a section."""
 
-    Args:
-        key: tells it from the others of its section, whichever slice names it.
-        name: what a person reads, with what it is called in a command.
-        cells: a value for each column, by name.
-        state: how it stands, in a word or two.
-        subject: that of the problems about it.
-    """
-
-    key: object
-    name: str
-    cells: Mapping[str, Any]
+    key: object  # tells it from the others of its section, whichever slice names it
+    name: str  # what a person reads, with what it is called in a command
+    cells: Mapping[str, Any]  # by name of the column
     severity: Severity = Severity.OK
-    state: str = ""
+    state: str = ""  # how it stands, in a word or two
     why: str | None = None
     what_to_do: str | None = None
-    subject: str = ""
+    subject: str = ""  # of the problems about it
 
 
 @dataclass(frozen=True)
 class Section:
-    """
-    One table, as every view draws it.
+    """One table, as every view draws it."""
 
-    Args:
-        name: where it stands in JSON, dots between its parts; sections of one name are one: what a further slice
-            knows of the same rows.
-        title: its heading; without one it is for machines only.
-        summary: all rows in a few words.
-        state: the key of the rows' state in JSON; without one the rows have no state there.
-        states: every state that a row may be in: how many are in each is a metric.
-        notes: what is to be known beside the rows.
-        listing: the command that lists all of them.
-    """
-
-    name: str
+    name: str  # its place in JSON, dots between the parts; those of one name are one, told by several slices
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    title: str = ""
-    summary: str = ""
-    state: str = ""
-    states: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    listing: str = ""
+    title: str = ""  # without one it is for machines only
+    summary: str = ""  # all rows in a few words
+    state: str = ""  # the key of the rows' state in JSON; without one they have none there
+    states: tuple[str, ...] = ()  # all that a row may be in: how many are in each is a metric
+    notes: tuple[str, ...] = ()  # what is to be known beside the rows
+    listing: str = ""  # the command that lists all of them
+
+
+# --- earlier days ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -521,6 +408,25 @@ class Chart:
     lines: bool = False
 
 
+def chart_of_times(title: str, labels: Sequence[str], times: Sequence[Sequence[float]], unit: str) -> Chart:
+    """Return how long half of something, and 95 % of it, took at each label; nothing where there is no pair."""
+    lines = enumerate((("half within", "p50"), ("95 % within", "p95")))
+    series = (Series(name, css, [each[at] if each else None for each in times]) for at, (name, css) in lines)
+    return Chart(title, labels, tuple(series), unit, lines=True)
+
+
+_AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
+_AGE = "width_bucket(extract(epoch FROM now() - due_since)::float8, ARRAY[60, 300, 1800, 7200, 86400]::float8[])"
+
+
+def chart_of_ages(connection: Connection, view: str, title: str) -> tuple[Chart, ...]:
+    """Return how long the rows of a view of what is due wait; nothing if none waits."""
+    rows = rows_of(connection, f"SELECT {_AGE} AS age, count(*) AS rows FROM {view} GROUP BY 1")
+    counts = {row["age"]: row["rows"] for row in rows}
+    bars = Series("documents", "waiting", [counts.get(at, 0) for at in range(len(_AGES))])
+    return (Chart(title, _AGES, (bars,)),) if counts else ()
+
+
 @dataclass(frozen=True)
 class Days:
     """The days of a page, in UTC, between two instants of the database's clock."""
@@ -531,22 +437,16 @@ class Days:
 
     @property
     def labels(self) -> list[str]:
-        """Return each day as a chart names it."""
         return [f"{day:%d %b}" for day in self.days]
 
 
 @dataclass(frozen=True)
 class Past:
-    """
-    What a page tells of a section beyond one look.
+    """What a page tells of a section beyond one look."""
 
-    Args:
-        squares: how each day went, by the row's key; a day without anything has none.
-        totals: name and number, of everything that is kept.
-    """
-
+    # how each day went, by the row's key; a day without anything has none
     squares: Mapping[object, Mapping[date, Severity]] = field(default_factory=dict)
-    totals: tuple[tuple[str, int], ...] = ()
+    totals: tuple[tuple[str, int], ...] = ()  # name and number, of everything that is kept
     charts: tuple[Chart, ...] = ()
 
 
@@ -562,21 +462,7 @@ class Moment:
     run_id: UUID | None = None
 
 
-_AGES = ("< 1 min", "< 5 min", "< 30 min", "< 2 h", "< 1 d", "older")
-# in SQL: in which of these a row of a view of what is due lies
-AGE = "width_bucket(extract(epoch FROM now() - due_since)::float8, ARRAY[60, 300, 1800, 7200, 86400]::float8[])"
-
-
-def chart_of_ages(title: str, counts: Mapping[int, int]) -> tuple[Chart, ...]:
-    """Return how long the rows of a view wait, of how many are in each AGE; nothing if none waits."""
-    bars = Series("documents", "waiting", [counts.get(at, 0) for at in range(len(_AGES))])
-    return (Chart(title, _AGES, (bars,)),) if counts else ()
-
-
-def columns_of(facts: type, *told: Column) -> tuple[Column, ...]:
-    """Return a column for each field of a frozen type; `told` are those that are more than a key in JSON."""
-    known = {column.name: column for column in told}
-    return tuple(known.get(found.name) or Column(found.name, Unit.OTHER) for found in fields(facts))
+# --- what a slice hands in -------------------------------------------------------------------------------------------
 
 
 class Watched(Protocol):
@@ -616,8 +502,3 @@ class Watched(Protocol):
 
     def lately(self, connection: Connection, section: str, row: Row, days: Days, /) -> Iterator[Moment]:
         """Return what happened to one row of a section of its, the latest first: one statement, bounded."""
-
-
-def by_hand(run: RunFacts | None) -> str:
-    """Return the words for a run that somebody typed; such a run neither adds to a row of failures nor ends it."""
-    return " by hand" if run is not None and run.trigger == "manual" else ""

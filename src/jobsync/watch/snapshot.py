@@ -19,7 +19,7 @@ from jobsync.jobs import BY_NAME
 from jobsync.runner.lock import read_holders
 from jobsync.runner.record import living_runs
 from jobsync.watch.error_kinds import fingerprint, normalise
-from jobsync.watch.model import WATCH, AlertFacts, FailureKind, JobFacts, Numbers, RunFacts, Snapshot, Watched
+from jobsync.watch.model import WATCH, AlertFacts, FailureKind, JobFacts, RunFacts, Snapshot, Watched
 from jobsync.watch.timers import Waker
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _jobs(
         runs[row["job"], which].append(RunFacts(**{**row, "counts": as_counts(row["counts"])}))
     open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
     alive = living_runs(driver(connection), open_runs) if open_runs else set()
-    numbers = {row.pop("job"): Numbers(**row) for row in rows_of(connection, _NUMBERS, asked)}
+    numbers = {row.pop("job"): row for row in rows_of(connection, _NUMBERS, asked)}
     holders = {holder.name: holder for holder in read_holders(driver(connection), [*BY_NAME])}
     owners = {each.ABOUT.job: each for each in watched}
     facts = []
@@ -153,9 +153,9 @@ def _jobs(
                 enabled=settings.switch(switch),
                 holder=holders[name] if holders[name].pid is not None else None,
                 running=tuple(replace(run, alive=run.run_id in alive) for run in runs[name, "running"]),
-                numbers=numbers.get(name, Numbers()),
                 **state,
                 **last,
+                **numbers.get(name, {}),
                 **vars(owners[name].work_of(parts[name], now, known=known)),
             )
         )

@@ -19,7 +19,6 @@ _ORDER = {state: place for place, state in enumerate(State)}
 
 
 def job_statuses(seen: Snapshot) -> list[JobStatus]:
-    """Return every job's state."""
     return [job_status(seen, facts) for facts in seen.jobs]
 
 
@@ -188,5 +187,5 @@ def limit_of(status: JobStatus, queue: Queue) -> tuple[str, str]:
 def service_levels(seen: Snapshot) -> list[ServiceLevel]:
     """Return the promises of the window: those about time, then that runs are clean, then what became of the items."""
     found = [level for each in seen.watched for level in each.levels(seen)]
-    clean = ServiceLevel("runs clean", *seen.runs_clean)
+    clean = ServiceLevel("runs clean", sum(job.clean for job in seen.jobs), sum(job.runs for job in seen.jobs))
     return [*(level for level in found if level.timely), clean, *(level for level in found if not level.timely)]

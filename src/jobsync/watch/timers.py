@@ -66,13 +66,13 @@ def how_to_wake(waker: Waker, name: str, *, is_on: bool = False) -> str:
     """
     if is_on:
         return f"systemctl status jobsync-{name}.service; journalctl -u jobsync-{name}.service -n 50"
-    if waker is Waker.UNITS:
-        return f"systemctl status jobsync-{name}.timer; systemctl enable --now jobsync-{name}.timer"
-    if waker is Waker.CRON:
-        return f"is cron running? jobsync cron show has the lines that belong into {CRON_FILE}"
-    if waker is Waker.SYSTEMD:
-        return "as root: jobsync units install --enable"
-    if waker is Waker.ABSENT:
-        return f"as root: jobsync cron show > {CRON_FILE}"
-    by_hand = "jobsync health --act" if name == "health" else f"jobsync {name}"
-    return f"by hand: {by_hand}; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…"
+    return _ADVICE[waker].format(name=name, command="health --act" if name == "health" else name)
+
+
+_ADVICE = {
+    Waker.UNITS: "systemctl status jobsync-{name}.timer; systemctl enable --now jobsync-{name}.timer",
+    Waker.CRON: f"is cron running? jobsync cron show has the lines that belong into {CRON_FILE}",
+    Waker.NOBODY: "by hand: jobsync {command}; timers and cron lines need JOBSYNC_DATABASE_URL=postgresql://…",
+    Waker.SYSTEMD: "as root: jobsync units install --enable",
+    Waker.ABSENT: f"as root: jobsync cron show > {CRON_FILE}",
+}

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from jobsync.db.engine import Database
     from jobsync.easycars.credentials import Cipher
-    from jobsync.upkeep.model import ItemsOfRuns, RetentionRule
 
 # Not set by the operator: systemd, sudo and shells set them, and a host name or a login may hold any byte.
 _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
@@ -49,10 +48,7 @@ class Tools:
     """
 
     def __init__(
-        self,
-        environ: Mapping[str, str] | None = None,
-        *,
-        pause: Callable[[float], bool] | None = None,
+        self, environ: Mapping[str, str] | None = None, *, pause: Callable[[float], bool] | None = None
     ) -> None:
         self.environ = {
             name: text.encode(errors="replace").decode() if name.startswith(_SET_BY_OTHERS) else text
@@ -90,28 +86,10 @@ class Tools:
 
     def wait(self, seconds: float) -> None:
         """Wait, outside any run."""
-        if self.pause is None:
-            time.sleep(seconds)
-        else:
-            self.pause(seconds)
-
-    @property
-    def retention(self) -> tuple[RetentionRule, ...]:
-        """How long the rows of each table stay."""
-        from jobsync.wiring.upkeep import RETENTION
-
-        return RETENTION
-
-    @property
-    def items_of_runs(self) -> Mapping[str, ItemsOfRuns]:
-        """What each slice knows of the items of past runs, by name of its job."""
-        from jobsync.wiring.upkeep import ITEMS_OF_RUNS
-
-        return ITEMS_OF_RUNS
+        (self.pause or time.sleep)(seconds)
 
     @cached_property
     def waker(self) -> Waker:
-        """What wakes the jobs on this host."""
         return read_waker(embedded=self.settings.database_url is None)
 
     @property
@@ -149,9 +127,9 @@ class Tools:
     @cached_property
     def job_engine(self) -> Engine:
         """For jobs before their run begins; the schema has been checked."""
-        from jobsync.wiring.database import make_job_engine
+        from jobsync.wiring.database import checked
 
-        return make_job_engine(self.database)
+        return checked(self.database.job_engine())
 
     @property
     def cipher(self) -> Cipher:

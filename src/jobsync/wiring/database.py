@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from jobsync.db import embedded
-from jobsync.db.engine import LOCK_WITHIN_S, Database, driver, passwords_in, transaction, translated
+from jobsync.db.engine import LOCK_WITHIN_S, Database, driver, passwords_in, translated
 from jobsync.db.migrate import HEAD, check_schema, read_version, upgrade
 from jobsync.masking import register_secret
 from jobsync.settings import Settings
@@ -37,25 +36,15 @@ def start_embedded(folder: Path, settings: Settings, stack: ExitStack) -> Databa
 
 def make_engine(database: Database) -> Engine:
     """Return an engine for commands that read and change a little; the schema has been checked."""
-    engine = database.engine(connections=2, lock_timeout_s=LOCK_WITHIN_S)
-    with _given_back_if_refused(engine), translated(), engine.begin() as connection:
-        check_schema(driver(connection))
-    return engine
+    return checked(database.engine(connections=2, lock_timeout_s=LOCK_WITHIN_S))
 
 
-def make_job_engine(database: Database) -> Engine:
-    """Return an engine for jobs before their run begins; the schema has been checked."""
-    engine = database.job_engine()
-    with _given_back_if_refused(engine), translated(), transaction(engine) as connection:
-        check_schema(connection)
-    return engine
-
-
-@contextmanager
-def _given_back_if_refused(engine: Engine) -> Iterator[None]:
-    """Close the engine's connections where the block fails: the next try, as of `status --watch`, gets new ones."""
+def checked(engine: Engine) -> Engine:
+    """Return the engine once its schema has been checked; else close it: the next try, as of --watch, gets new ones."""
     try:
-        yield
+        with translated(), engine.begin() as connection:
+            check_schema(driver(connection))
     except BaseException:
         engine.dispose()
         raise
+    return engine

@@ -9,7 +9,6 @@ from jobsync.wiring import Tools
 
 
 def make_client(tools: Tools, settings: SystemSettings) -> SriClient:
-    """Return a client for the SRI's two hosts."""
     connections = 2 * settings.number("sri_check_concurrency")
     http = HttpClient(connections=connections, most_bytes=MOST_BYTES, proxies=tools.settings.proxies)
     tools.stack.callback(http.close)

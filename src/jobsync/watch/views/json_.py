@@ -54,7 +54,7 @@ def _rounded(number: float | None) -> float | None:
 
 
 def _job_json(status: JobStatus) -> dict[str, Any]:
-    facts, numbers = status.facts, status.facts.numbers
+    facts = status.facts
     ticks = "enabled last_tick_at last_success_at consecutive_failures consecutive_skips skipped_by"
     return {
         "job": status.name,
@@ -65,8 +65,10 @@ def _job_json(status: JobStatus) -> dict[str, Any]:
         "running": [vars(run) for run in facts.running],
         "last_run": vars(facts.last_run) if facts.last_run else None,
         "window": {
-            **_some_of(numbers, "runs clean failed"),
-            **{name: _rounded(getattr(numbers, name)) for name in ("clean_percent", "p50_s", "p95_s")},
+            **_some_of(facts, "runs clean failed"),
+            "clean_percent": _rounded(100 * facts.clean / facts.runs) if facts.runs else None,
+            "p50_s": _rounded(facts.p50_s),
+            "p95_s": _rounded(facts.p95_s),
         },
         **_some_of(facts, "due waiting blocked oldest_due_at next_at next_is_retry"),
     }

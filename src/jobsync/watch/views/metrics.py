@@ -20,8 +20,7 @@ from jobsync.logs import visible
 from jobsync.runner.job import RunStatus
 from jobsync.runner.totals import BOUNDS_S, RESULTS, Totals
 from jobsync.watch.health import Health
-from jobsync.watch.model import JobFacts, Section, Snapshot, Unit
-from jobsync.watch.model import Metric as Told
+from jobsync.watch.model import JobFacts, Snapshot, Unit
 from jobsync.watch.sections import sections_of
 from jobsync.watch.state import service_levels
 
@@ -149,17 +148,13 @@ def _sections(seen: Snapshot) -> Iterator[Metric]:
             yield from _gauge(section.name, f"{section.title} by {section.state}.", states)
         told: dict[tuple[str, str], list[Sample]] = {}
         for column in section.columns:
-            if column.metric:
-                samples = told.setdefault((column.metric.name, column.metric.words), [])
-                samples += _samples(section, column.name, column.unit, column.metric)
+            if metric := column.metric:
+                samples = told.setdefault((metric.name, metric.words), [])
+                for row in section.rows:
+                    labels = {label: row.cells[name] for label, name in metric.row_labels.items()}
+                    samples.append(({**labels, **metric.labels}, _number(row.cells[column.name], column.unit)))
         for (name, words), samples in told.items():
             yield from _gauge(name, words, samples)
-
-
-def _samples(section: Section, column: str, unit: Unit, metric: Told) -> Iterator[Sample]:
-    for row in section.rows:
-        labels = {label: row.cells[name] for label, name in metric.row_labels.items()}
-        yield {**labels, **metric.labels}, _number(row.cells[column], unit)
 
 
 def _number(value: Any, unit: Unit) -> float | None:

@@ -19,21 +19,9 @@ from jobsync.errors import UsageProblem
 from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, many, percent, span, stamp
 from jobsync.runner.job import Counts
+from jobsync.watch import model
 from jobsync.watch.health import Health
-from jobsync.watch.model import (
-    Chart,
-    Days,
-    JobFacts,
-    Moment,
-    Past,
-    Row,
-    Section,
-    Series,
-    Severity,
-    Snapshot,
-    State,
-    Watched,
-)
+from jobsync.watch.model import Chart, Days, JobFacts, Past, Row, Section, Series, Severity, Snapshot, State
 from jobsync.watch.sections import read_past, sections_of, told
 from jobsync.watch.state import job_statuses, next_turn, service_levels
 from jobsync.watch.views.charts import draw, draw_strip
@@ -61,23 +49,15 @@ class Slots:
 
 @dataclass(frozen=True)
 class PageHistory:
-    """
-    What a page shows beyond one look.
+    """What a page shows beyond one look."""
 
-    Args:
-        days: those since the first run, or since the window began.
-        by_day, by_hour: the runs; by the hour of the last two days.
-        runs: the latest of each job, and the latest that were not clean, with their first items.
-        moments: what happened to the one row that the page is about.
-    """
-
-    days: Days
+    days: Days  # those since the first run, or since the window began
     by_day: Slots
-    by_hour: Slots
+    by_hour: Slots  # of the last two days
     sections: Mapping[str, Past]
-    runs: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, Any], ...]  # the latest of each job, and the latest that were not clean, with their items
     alerts: tuple[dict[str, Any], ...]
-    moments: tuple[Moment, ...] = ()
+    moments: tuple[model.Moment, ...] = ()  # what happened to the one row that the page is about
 
 
 _FIRST_RUN = """
@@ -101,7 +81,7 @@ _BY_SLOT = """
 _RUN = "id AS run_id, job, status, exit_code, trigger, host, started_at, finished_at, counts, error"
 _RUNS = f"""
     SELECT r.*, (SELECT count(*) FROM job_items i WHERE i.run_id = r.run_id) AS items_all, (
-        SELECT coalesce(jsonb_agg(i), '[]') FROM (
+        SELECT jsonb_agg(i) FROM (
             SELECT item_key, label, status, attempt, duration_ms, counts, error FROM job_items
             WHERE run_id = r.run_id
             ORDER BY array_position(ARRAY['crashed', 'failed', 'held', 'partial', 'running', 'skipped'], status), id
@@ -117,15 +97,9 @@ _RUNS = f"""
 """
 
 
-def read_history(
-    connection: Connection,
-    watched: Sequence[Watched],
-    *,
-    now: datetime,
-    since: datetime,
-    about: tuple[Section, Row] | None = None,
-) -> PageHistory:
-    """Read the days between two instants, and what happened to the one row that it is about: fixed statements."""
+def read_history(connection: Connection, seen: Snapshot, *, about: tuple[Section, Row] | None = None) -> PageHistory:
+    """Read the days of a window, and what happened to the one row that the page is about: fixed statements."""
+    now, since = seen.now, seen.since
     window = {"jobs": [*BY_NAME], "now": now, "since": since}
     [first] = rows_of(connection, _FIRST_RUN, jobs=[*BY_NAME])
     known = min(now, max(since, first["at"] or since))
@@ -133,17 +107,18 @@ def read_history(
     recent = max(known, now - timedelta(hours=_HOURS))
     runs = rows_of(connection, _BY_SLOT, window, recent=recent)
     open_or_lately = or_(alerts.c.closed_at.is_(None), alerts.c.closed_at >= since)
-    told = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
-    section, row = about or (None, None)
+    shown = select(alerts).where(open_or_lately).order_by(alerts.c.opened_at.desc(), alerts.c.id).limit(_ALERTS_MOST)
     return PageHistory(
         days=days,
         by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
-        sections=read_past(connection, watched, days),
-        runs=tuple(rows_of(connection, _RUNS, window)),
-        alerts=tuple(rows_of(connection, told)),
+        sections=read_past(connection, seen.watched, days),
+        runs=tuple({**run, "items": run["items"] or ()} for run in rows_of(connection, _RUNS, window)),
+        alerts=tuple(rows_of(connection, shown)),
         moments=tuple(
-            moment for each in watched if section and row for moment in each.lately(connection, section.name, row, days)
+            moment
+            for each in seen.watched
+            for moment in (each.lately(connection, about[0].name, about[1], days) if about else ())
         ),
     )
 
@@ -239,19 +214,17 @@ def render_report(
 
 
 def _times(seen: Snapshot, facts: JobFacts) -> Iterator[tuple[str, str]]:
-    numbers = facts.numbers
     yield "last tick", ago(seen.now, facts.last_tick_at)
     yield "last success", ago(seen.now, facts.last_success_at)
-    yield "runs", f"{numbers.runs:,}, {percent(numbers.clean, numbers.runs)} clean"
+    yield "runs", f"{facts.runs:,}, {percent(facts.clean, facts.runs)} clean"
     yield "due now", f"{facts.due:,}"
-    if numbers.p95_s is not None and numbers.p50_s is not None:
-        yield "duration", f"p50 {span(numbers.p50_s)}, p95 {span(numbers.p95_s)}"
+    if facts.p95_s is not None and facts.p50_s is not None:
+        yield "duration", f"p50 {span(facts.p50_s)}, p95 {span(facts.p95_s)}"
     if facts.next_at:
         yield next_turn(seen, facts), stamp(facts.next_at)
 
 
 _BARS = (("clean", "clean"), ("attention", "partial or held"), ("failed", "failed"))
-_LINES = (("p50", "half within"), ("p95", "95 % within"))
 
 
 def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
@@ -266,9 +239,8 @@ def _charts(history: PageHistory, job: str) -> Iterator[Chart]:
         bars = (Series(name, css, [row.get(css) for row in rows]) for css, name in _BARS)
         yield Chart(f"runs {slots.words}", slots.labels, tuple(bars))
     for slots, rows in found:
-        times = [row.get("seconds") or (None, None) for row in rows]
-        lines = (Series(name, css, [each[at] for each in times]) for at, (css, name) in enumerate(_LINES))
-        yield Chart(f"seconds a run took, {slots.words}", slots.labels, tuple(lines), unit=" s", lines=True)
+        times = [row.get("seconds") or () for row in rows]
+        yield model.chart_of_times(f"seconds a run took, {slots.words}", slots.labels, times, " s")
 
 
 def _squares(history: PageHistory, past: Past, row: Row) -> Markup:

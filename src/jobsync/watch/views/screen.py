@@ -46,7 +46,7 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     """Return the lines of the screen; every text from outside has passed visible()."""
     if seen.channels == ():
         yield BAD, NOBODY_TOLD
-        yield HEAD, f"  do     {HOW_TO_TELL}"
+        yield _do(HOW_TO_TELL)
     words = headline(seen, verdict)
     style = BAD if verdict.problems else GOOD if words == ALL_WELL else WARN
     yield DIM, f"jobsync {__version__}  {seen.now:%Y-%m-%d %H:%M:%SZ}"
@@ -59,6 +59,10 @@ def screen(seen: Snapshot, verdict: Health) -> Iterator[Line]:
     yield from _levels(seen)
     yield from _failures(seen)
     yield from _watch(seen)
+
+
+def _do(what: str) -> Line:
+    return HEAD, f"  do     {visible(what, most=300)}"
 
 
 _HOMELESS = ("settings", "unit", "prune", "mail")  # kinds of problems that none of the sections below is about
@@ -76,7 +80,7 @@ def _nowhere_else(sections: Sequence[Section], verdict: Health) -> Iterator[Line
         yield PLAIN, ""
     for each in found[:_TROUBLED_MOST]:
         yield BAD, f"{each.kind.ljust(12)} {visible(each.text, most=300)}"
-        yield HEAD, f"  do     {visible(each.what_to_do, most=300)}"
+        yield _do(each.what_to_do)
     if len(found) > _TROUBLED_MOST:
         yield DIM, f"  ... and {len(found) - _TROUBLED_MOST} more: jobsync health"
 
@@ -85,7 +89,7 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     """Whether there is a channel by which people are told."""
     if not seen.alerts and not any(facts.in_use for facts in seen.jobs):
         return
-    told = sum(1 for alert in seen.alerts if alert.notified_at)
+    heard = sum(1 for alert in seen.alerts if alert.notified_at)
     acted = f"health --act ran {ago(seen.now, seen.watched_at)}" if seen.watched_at else "nobody watches"
     if seen.watched_at is None and WATCH in seen.timers_on:
         acted = "the health timer is on, and has not acted yet"
@@ -93,9 +97,9 @@ def _watch(seen: Snapshot) -> Iterator[Line]:
     style = BAD if is_unwatched(seen) else WARN if seen.alerts else DIM
     spared = [alert.silenced_until for alert in seen.alerts if alert.silenced_until and alert.silenced_until > seen.now]
     silenced = f", {len(spared)} silenced until {stamp(max(spared))} at the latest" if spared else ""
-    yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {told} told{silenced}; {acted}"
+    yield style, f"alerts       {many(len(seen.alerts), 'open', 'open')}, {heard} told{silenced}; {acted}"
     if is_unwatched(seen):
-        yield HEAD, f"  do     {wake_advice(seen, WATCH)}"
+        yield _do(wake_advice(seen, WATCH))
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
@@ -109,13 +113,13 @@ def _jobs(seen: Snapshot) -> Iterator[Line]:
         if found.why:
             yield PLAIN, f"  why    {visible(found.why, most=300)}{mark}"
         if found.what_to_do:
-            yield HEAD, f"  do     {visible(found.what_to_do, most=300)}"
+            yield _do(found.what_to_do)
         if found.state is not State.UNUSED:
             yield from _job_lines(seen, found)
 
 
 def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
-    facts, numbers = found.facts, found.facts.numbers
+    facts = found.facts
     tick = f"tick {ago(seen.now, facts.last_tick_at)}" if facts.last_tick_at else "no timer has ever ticked"
     last = "no run yet"
     if facts.last_run:
@@ -125,14 +129,14 @@ def _job_lines(seen: Snapshot, found: JobStatus) -> Iterator[Line]:
     whole = seen.owner(facts.name).ABOUT.whole
     success = f"success{whole}{by_hand(facts.last_good)} {ago(seen.now, facts.last_success_at)}"
     yield PLAIN, f"  seen   {tick}; {last}; {success}"
-    if numbers.runs:
-        p50 = f", p50 {span(numbers.p50_s)}" if numbers.p50_s is not None else ""
-        p95 = f", p95 {span(numbers.p95_s)}" if numbers.p95_s is not None else ""
+    if facts.runs:
+        p50 = f", p50 {span(facts.p50_s)}" if facts.p50_s is not None else ""
+        p95 = f", p95 {span(facts.p95_s)}" if facts.p95_s is not None else ""
         window = span((seen.now - seen.since).total_seconds())
-        clean = percent(numbers.clean, numbers.runs)
+        clean = percent(facts.clean, facts.runs)
         failures = facts.consecutive_failures
         streak = f", {many(failures, 'scheduled failure')} in a row" if failures else ""
-        yield PLAIN, f"  {window.ljust(6)} {many(numbers.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
+        yield PLAIN, f"  {window.ljust(6)} {many(facts.runs, 'run')}, {clean} clean{p50}{p95}{streak}"
     if found.state is not State.RUNNING:
         for run in facts.running:
             words = "running" if run.alive else "dead, its row still says running"

@@ -457,6 +457,7 @@ def test_stock_number_is_text_or_a_whole_number(text: str, expected: str) -> Non
         (b'{"StockNumber": NaN, "StockNumber": {}}', "no_stock_number"),
         (b'{"StockNumber": ' + b"9" * 5000 + b"}", "unreadable"),
         (b'{"StockNumber": 1e999999}', "unreadable"),
+        (b'{"StockNumber": "\\u200b", "Price": 1e999999}', "unreadable"),
         (b'{"Price": 01}', "unreadable"),
         (b"", "unreadable"),
     ],

@@ -141,9 +141,18 @@ def test_a_vin_that_tells_nothing_matches_nothing(vin: str | None) -> None:
         ([item("U1", VIN=V1)], [item("U1", VIN=V1), item("N1", VIN=V1)], False),
         ([item("U1", VIN=V1)], [item("U1", VIN=V2), item("N1", VIN=V1)], False),
         ([item("U1", VIN=V1)], [item("", VIN=V1), item("N1", VIN=V1)], False),
+        ([item("U1", VIN=V1)], [item("N2", VIN=V1, Odometer=10**12), item("N1", VIN=V1)], False),
         ([item("U1", VIN=V1)], [item("N1", VIN=V1)], True),
     ],
-    ids=["twice in the feed", "two rows", "still there", "there with another vin", "nameless too", "incomplete answer"],
+    ids=[
+        "twice in the feed",
+        "two rows",
+        "still there",
+        "there with another vin",
+        "nameless too",
+        "refused too",
+        "incomplete answer",
+    ],
 )
 def test_in_doubt_nothing_is_merged(before: list[bytes], tonight: list[bytes], warned: bool) -> None:
     """Where a VIN is not one vehicle's alone, the new number is a new row and a warning names it."""

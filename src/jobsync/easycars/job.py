@@ -396,18 +396,16 @@ def make_plan(
     dealership_id: int,
     feed: Feed,
     policy: Policy,
-    *,
     blamed: store.Blamed | None = None,
-    for_update: bool = False,
 ) -> tuple[StockPlan, datetime]:
     """
     Read what there is and plan; returns the plan, and the database's clock.
 
     Args:
-        blamed: what the database is known to refuse.
-        for_update: keep other writers out of the rows that are read in full.
+        blamed: what the database is known to refuse, of a plan that is to be carried out: other writers are kept out of
+            the rows that are read in full.
     """
-    blamed = blamed or store.Blamed()
+    for_update, blamed = blamed is not None, store.Blamed() if blamed is None else blamed
     listed = store.read_listed(connection, dealership_id)
     items, warned, rules = feed.envelope.items or (), feed.envelope.code == WARNING, rules_of(policy.status_map)
     incoming = blamed.refuse(sort_feed(items, listed, yard_code=feed.yard_code, warned=warned, rules=rules))
@@ -443,7 +441,7 @@ def plan_and(
         planned: tuple[StockPlan, datetime] | None = None
         try:
             with connection.transaction():
-                planned = make_plan(connection, dealership_id, feed, policy, blamed=blamed, for_update=True)
+                planned = make_plan(connection, dealership_id, feed, policy, blamed)
                 done = apply(*planned)
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 return done

@@ -348,11 +348,15 @@ def _values(
     item: dict[str, Any], notes: list[Note], rules: Rules, missing: frozenset[str]
 ) -> tuple[dict[str, Any], frozenset[str], list[str], bool]:
     """Return every column's value, the columns that are not told, the unreadable keys, and whether it says sold."""
+    get = item.get
     unreadable: list[str] = []
 
     def told(read: Callable[[Any], T | None], key: str) -> T | None:
+        value = get(key)
+        if value is None:
+            return None
         try:
-            return read(item.get(key))
+            return read(value)
         except _Unreadable as problem:  # it counts as absent
             reason, seen = problem.args
             notes.append(Note(key, f"{reason}; it counts as absent", seen))
@@ -361,7 +365,6 @@ def _values(
         except _TooLarge as error:
             raise _TooLarge(f"{key} is {error}") from None
 
-    get = item.get
     values: dict[str, Any] = {}
     for column, key in _TEXT_COLUMNS:
         text = get(key)
@@ -522,8 +525,6 @@ def _stock_number(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    if value is None:
-        return None
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -544,7 +545,7 @@ _SEPARATORS = {ord(sign): None for sign in ", \u00a0\u202f"}
 
 
 def _decimal(value: object, *, currency: bool = False, unit: bool = False) -> Decimal | None:
-    """Return a number, exactly; None if it is unknown. A currency or a unit may stand beside it where it is meant."""
+    """Return a number, exactly; None if it is blank. A currency or a unit may stand beside it where it is meant."""
     if isinstance(value, str):
         text = value.strip()
         if not text:
@@ -558,9 +559,7 @@ def _decimal(value: object, *, currency: bool = False, unit: bool = False) -> De
             number = None
         if number is None or not number.is_finite():
             raise _Unreadable("is not plainly a number", repr(text[:40]))
-    elif value is None:
-        return None
-    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+    elif isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise _Unreadable("is not a number", _kind(value))
     else:
         number = Decimal(value)
@@ -586,7 +585,7 @@ _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def _flag(value: object) -> bool | None:
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else "?"
     if word and word not in _FLAGS:

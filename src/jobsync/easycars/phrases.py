@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobsync.causes import Cause
 from jobsync.phrases import many
 
 # EasyCars answers a wrong account as it answers one without a vehicle.
@@ -87,14 +85,3 @@ HELD = {
         "nothing of that feed is applied, as long as more than half of it comes again",
     ),
 }
-
-
-def how_to_decide(dealership_id: int, holds: Sequence[tuple[int, str, str | None]]) -> str:
-    """
-    Return the commands that lead to a decision on holds, each as id, kind and reason.
-
-    Before an empty or a foreign feed is believed, the account is tested.
-    """
-    doubtful = any(reason == "empty_feed" or kind == "foreign_feed" for _, kind, reason in holds)
-    first = f"jobsync credentials test {dealership_id}; " if doubtful else ""
-    return first + "; ".join(Cause.DECISION_WAITS.do(ID=number) for number, _, _ in holds)

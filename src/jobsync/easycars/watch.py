@@ -19,7 +19,7 @@ from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars import store
-from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD, how_to_decide
+from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
 from jobsync.jobs import STOCK_SYNC
@@ -364,8 +364,10 @@ def told_held(found: DealershipFacts, more: str = "") -> str:
 
 
 def what_of_held(found: DealershipFacts) -> str:
-    """Return the commands that lead to a decision."""
-    return how_to_decide(found.id, [(hold.id, hold.kind, hold.reason) for hold in found.holds])
+    """Return the commands that lead to a decision; an empty or a foreign feed has the account tested first."""
+    doubtful = any(hold.reason == "empty_feed" or hold.kind == "foreign_feed" for hold in found.holds)
+    first = [f"jobsync credentials test {found.id}"] if doubtful else []
+    return "; ".join([*first, *(Cause.DECISION_WAITS.do(ID=hold.id) for hold in found.holds)])
 
 
 def _what_failed(found: DealershipFacts) -> str:

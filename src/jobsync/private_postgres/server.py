@@ -208,8 +208,9 @@ def _start_guardian(folder: Path, plan: guardian.Plan, deadline: float) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        # Only a living guardian may have this file; one that was killed left it.
-        (folder / guardian.STATE).unlink(missing_ok=True)
+        # Only a living guardian may have this file; what one that was killed left tells the next where its socket was.
+        with contextlib.suppress(FileNotFoundError):
+            (folder / guardian.STATE).replace(folder / guardian.LEFT)
         programs = _programs_for(folder)
         plan = plan._replace(programs=str(programs.bin), version=programs.major)
         said = _run_guardian(folder, plan, lock, deadline)

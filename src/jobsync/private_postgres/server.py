@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
@@ -61,19 +60,11 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def acquire(
-    folder: Path,
-    *,
-    name: str,
-    durable: bool = True,
-    _namespaces: bool = True,
-) -> Lease:
+def acquire(folder: Path, *, name: str, durable: bool = True, _namespaces: bool = True) -> Lease:
     """
     Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 

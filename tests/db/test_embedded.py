@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobsync.db import embedded
-from jobsync.errors import ExitCode
+from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable
 from jobsync.private_postgres.server import ServerNotStarted
 
 
@@ -19,7 +19,7 @@ def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch)
         "/home/a/.local/share/jobsync/postgres"
     )
     monkeypatch.setattr(os, "getuid", lambda: 54321)
-    with pytest.raises(embedded.EmbeddedRefused, match="JOBSYNC_DATABASE_URL=embedded:/path"):
+    with pytest.raises(ConfigurationProblem, match="JOBSYNC_DATABASE_URL=embedded:/path"):
         embedded.default_folder({})
 
 
@@ -28,7 +28,7 @@ def test_what_is_not_allowed_is_a_matter_of_configuration(tmp_path: Path) -> Non
     file = tmp_path / "file"
     file.write_text("x")
     with pytest.raises(
-        embedded.EmbeddedRefused, match=r"is a file, not a folder; elsewhere: JOBSYNC_DATABASE_URL="
+        ConfigurationProblem, match=r"is a file, not a folder; elsewhere: JOBSYNC_DATABASE_URL="
     ) as caught:
         embedded.acquire(file)
 
@@ -42,7 +42,7 @@ def test_what_did_not_start_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
         raise ServerNotStarted("the disk is full")
 
     monkeypatch.setattr(embedded, "_acquire", fail)
-    with pytest.raises(embedded.EmbeddedDown, match="the disk is full") as caught:
+    with pytest.raises(Unavailable, match="the disk is full") as caught:
         embedded.acquire(tmp_path)
 
     assert ExitCode.UNAVAILABLE == caught.value.exit_code

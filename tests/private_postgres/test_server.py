@@ -258,6 +258,7 @@ def test_a_killed_guardian_takes_the_server_along(folder: Path, start: Start) ->
         assert query(lease.url, "select 1") == 1
         assert not is_alive(before["server"])
         assert state(folder)["guardian"] != before["guardian"]
+        assert not Path(before["socket"]).exists()  # this folder's path has a comma, so the socket was elsewhere
 
 
 def test_a_killed_server_is_replaced(folder: Path, start: Start) -> None:

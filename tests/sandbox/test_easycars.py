@@ -205,7 +205,7 @@ def test_control(play: Play) -> None:
     state = caller.http.get("__control").json()
     assert state["night"] == caller.app.night == 5
     assert state["dealers"][0]["credentials"] == caller.app.scenario.credentials(DEALER)
-    assert caller.app.requests == []
+    assert not caller.app.requests
 
 
 def test_empty_and_null_list(play: Play) -> None:
@@ -357,7 +357,7 @@ def test_concurrent_requests_are_counted(play: Play) -> None:
 
     assert answers == [{"100"}, {"200"}] * 4
     assert caller.app.in_flight_max == 8
-    assert sorted(it.token_use for it in caller.app.requests[1:]) == list(range(1, 9))
+    assert sorted(it.token_use for it in list(caller.app.requests)[1:]) == list(range(1, 9))
     assert caller.http.get("__control").json()["in_flight"] == 0
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jobsync.sandbox import sri_scenario as module
 from jobsync.sandbox.scenario import Scenario, ScenarioError, load_scenario
 from jobsync.sandbox.sri_scenario import DEFAULT_SRI, Outage, SriBehaviour, SriRule
-
-ROOT = Path(__file__).parents[2]
+from tests.sandbox.test_scenario import documentation
 
 
 def load(folder: Path, text: str) -> Scenario:
@@ -22,35 +21,21 @@ def load(folder: Path, text: str) -> Scenario:
 
 
 def test_the_documented_example_loads(tmp_path: Path) -> None:
-    """The table shown in the module's docstring is one."""
-    example = re.search(r"(    \[sri\].*?)\n\nA behaviour", module.__doc__ or "", re.DOTALL)
+    """The file shown in docs/sandbox.md is one."""
+    example = re.search(r"(    \[sri\].*?)\n\n[-A-Z]", documentation(), re.DOTALL)
     assert example
     (tmp_path / "submitted").mkdir()
     sri = load(tmp_path, example[1]).sri
 
+    common: Any = {"received_s": 2, "in_process_s": [5, 60]}
     assert (sri.latency_ms, sri.unknown, sri.documents) == (300, "play", tmp_path / "submitted")
-    assert (sri.in_process_s, sri.outcome) == ([1, 5], "authorized")
-    assert sri.rules[0] == SriRule(
-        last="7",
-        outcome="refused",
-        codes=("39",),
-        in_process_s=[1, 5],
-        oddities=("several", "tree"),
-        behaviour=SriBehaviour("http_error", status=503, times=2),
+    assert (sri.received_s, sri.in_process_s, sri.outcome) == (2, [5, 60], "authorized")
+    assert sri.rules == (
+        SriRule(last="7", outcome="refused", codes=("39",), **common),
+        SriRule(document_code="06", waiting="code_70", oddities=("several", "tree", "day_first_date"), **common),
+        SriRule(last="3", behaviour=SriBehaviour("http_error", status=503, times=2), **common),
     )
-    assert sri.outages == (Outage(60, 90, SriBehaviour("html")),)
-
-
-def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
-    """The file shown in docs/sandbox.md is one."""
-    page = ROOT / "docs" / "sandbox.md"
-    if not page.exists():
-        pytest.skip("the documentation is not beside the tests")
-    example = re.search(r"(    \[sri\].*?)\n\n[-A-Z]", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert example
-    (tmp_path / "submitted").mkdir()
-
-    assert load(tmp_path, example[1]).sri.rules
+    assert sri.outages == (Outage(120, 180, SriBehaviour("html")),)
 
 
 def test_a_file_without_the_table_plays_the_default(tmp_path: Path) -> None:

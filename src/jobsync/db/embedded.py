@@ -16,20 +16,12 @@ _NAME = "jobsync"  # of the superuser, the database and the folder
 _ELSEWHERE = "elsewhere: JOBSYNC_DATABASE_URL=embedded:/path is another folder, postgresql://… a PostgreSQL of yours"
 
 
-class EmbeddedRefused(ConfigurationProblem):
-    """The folder, its cluster or this machine does not allow a private server."""
-
-
-class EmbeddedDown(Unavailable):
-    """The private server did not start."""
-
-
 def default_folder(environ: Mapping[str, str]) -> Path:
     """
     Return the folder of the user's own private server.
 
     Raises:
-        EmbeddedRefused: the user has no home folder.
+        ConfigurationProblem: the user has no home folder.
     """
     data_home = Path(environ.get("XDG_DATA_HOME", ""))
     if data_home.is_absolute():
@@ -39,7 +31,7 @@ def default_folder(environ: Mapping[str, str]) -> Path:
         with contextlib.suppress(KeyError):
             home = pwd.getpwuid(os.getuid()).pw_dir
     if not Path(home).is_absolute():
-        raise EmbeddedRefused(f"no home folder is known for this user; {_ELSEWHERE}")
+        raise ConfigurationProblem(f"no home folder is known for this user; {_ELSEWHERE}")
     return Path(home, ".local", "share", _NAME, "postgres")
 
 
@@ -48,12 +40,12 @@ def acquire(folder: Path, *, durable: bool = True) -> Lease:
     Return the use of the private server in `folder`, as `private_postgres` does.
 
     Raises:
-        EmbeddedRefused: the folder, its cluster or this machine does not allow it.
-        EmbeddedDown: the server did not start (its last log lines are in the message), or not in time.
+        ConfigurationProblem: the folder, its cluster or this machine does not allow it.
+        Unavailable: the server did not start (its last log lines are in the message), or not in time.
     """
     try:
         return _acquire(folder, name=_NAME, durable=durable)
     except NotAllowed as error:
-        raise EmbeddedRefused(f"{error}; {_ELSEWHERE}") from error
+        raise ConfigurationProblem(f"{error}; {_ELSEWHERE}") from error
     except ServerNotStarted as error:
-        raise EmbeddedDown(str(error)) from error
+        raise Unavailable(str(error)) from error

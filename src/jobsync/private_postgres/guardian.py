@@ -28,6 +28,7 @@ SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's reaches the server
 STATE = "server.json"  # there from when the server takes logins until it has ended
+LEFT = "server.json.left"  # the same of a guardian that was killed
 STOP_LADDER = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
@@ -298,6 +299,9 @@ class Guardian:
         """The whole life: wait for what was left, make the cluster if there is none, serve."""
         self.settle()
         self.keep = lock_server(self.folder)
+        with contextlib.suppress(OSError, ValueError):
+            Path(json.loads((self.folder / LEFT).read_text())["socket"]).rmdir()  # of an over-long path; else not empty
+            (self.folder / LEFT).unlink()
         if not self.data.exists():
             self.create()
         sockets = self.socket_folder()

@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
@@ -61,19 +60,11 @@ class Lease:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def acquire(
-    folder: Path,
-    *,
-    name: str,
-    durable: bool = True,
-    _namespaces: bool = True,
-) -> Lease:
+def acquire(folder: Path, *, name: str, durable: bool = True, _namespaces: bool = True) -> Lease:
     """
     Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 
@@ -208,8 +199,9 @@ def _start_guardian(folder: Path, plan: guardian.Plan, deadline: float) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        # Only a living guardian may have this file; one that was killed left it.
-        (folder / guardian.STATE).unlink(missing_ok=True)
+        # Only a living guardian may have this file; what one that was killed left tells the next where its socket was.
+        with contextlib.suppress(FileNotFoundError):
+            (folder / guardian.STATE).replace(folder / guardian.LEFT)
         programs = _programs_for(folder)
         plan = plan._replace(programs=str(programs.bin), version=programs.major)
         said = _run_guardian(folder, plan, lock, deadline)

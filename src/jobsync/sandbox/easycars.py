@@ -90,13 +90,7 @@ class EasyCarsSandbox(StandIn):
         self._tokens: dict[str, _IssuedToken] = {}
         self._tokens_issued = 0
         self._lists: dict[tuple[str, int, str | None], bytes] = {}
-        self._seen: deque[SeenRequest] = deque(maxlen=REQUESTS_KEPT)
-
-    @property
-    def requests(self) -> list[SeenRequest]:
-        """The last requests answered, oldest first (at most REQUESTS_KEPT)."""
-        with self.lock:
-            return list(self._seen)
+        self.requests = deque[SeenRequest](maxlen=REQUESTS_KEPT)  # the last ones answered, oldest first
 
     def set_night(self, night: int) -> None:
         """Turn to a night; requests under way are answered by either."""
@@ -116,7 +110,7 @@ class EasyCarsSandbox(StandIn):
         """Return the night, what was asked, and each dealer's credentials."""
         return {
             "night": self.night,
-            "requests": len(self._seen),
+            "requests": len(self.requests),
             "tokens_issued": self._tokens_issued,
             "dealers": [
                 {"name": dealer.name, "credentials": self.scenario.credentials(dealer)}
@@ -136,8 +130,7 @@ class EasyCarsSandbox(StandIn):
                 reply = plain(405, "POST only")
         seen.behaviour = behaviour.kind
         seen.status = 0 if behaviour.kind == "not_listening_drop" else reply.status
-        with self.lock:
-            self._seen.append(seen)
+        self.requests.append(seen)
         return reply, behaviour
 
     # The two operations

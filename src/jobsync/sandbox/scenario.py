@@ -1,37 +1,8 @@
 """
 What the stand-ins play: EasyCars' clients, dealers, and how each dealer's feed behaves on each night; and the SRI.
 
-A scenario is a TOML or JSON file of this shape (a client's pair, and name and account of a dealer, are required):
-
-    night = 1                        # the night it starts on
-    seed = 7                         # other stock for another seed
-    token_lifetime_s = 600
-    latency_ms = 20                  # before every answer
-
-    [[clients]]
-    client_id = "sandbox-client"
-    client_secret = "sandbox-client-secret"
-    behaviour = "normal"             # of its token requests
-
-    [[dealers]]
-    name = "Bilby Creek Motors"
-    account_number = "EC900001"
-    account_secret = "sandbox-account-secret-1"
-    client = "sandbox-client"        # needed when there are several clients
-    yards = ["100", "200"]
-    vehicles = 40                    # invented; or items = [{...}], items_file = "x.json", body_file = "x.json"
-    behaviour = "normal"             # of every night that says nothing else
-
-    [dealers.nights.2]
-    behaviour = {kind = "http_error", status = 503, retry_after = 1, times = 1}
-    oddities = ["nan_price", "duplicate_conflicting"]
-
-Items written inline are completed with the vendor's blanks; those of `items_file` (a JSON array) are sent as they
-stand, and `body_file` is the whole answer. A behaviour is a word of Behaviour.KINDS or a table of `kind` and
-parameters; oddities are words of `oddities.ODDITIES`. `mistyped = true` has the dealer's operator store a wrong secret.
-Paths are relative to the scenario file.
-
-The table `sri` is told in `sri_scenario`. A file without clients and dealers plays the default ones.
+docs/sandbox.md shows the files, which have the keys of the types here. A file without clients and dealers plays the
+default ones.
 """
 
 from __future__ import annotations

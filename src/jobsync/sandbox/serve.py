@@ -23,14 +23,6 @@ SRI_PATH = "/comprobantes-electronicos-ws/"
 _AT_ONCE = 16  # requests
 
 
-class ServeProblem(UsageProblem):
-    """The stand-in cannot listen where it was told to."""
-
-
-class NotInstalled(ConfigurationProblem):
-    """The sandbox's own dependency is missing."""
-
-
 class Served:
     """
     A running stand-in; leaving the `with` block closes its socket and ends its threads, cutting requests under way.
@@ -126,11 +118,11 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path:
         path: joined to the origin to make `Served.url`.
 
     Raises:
-        ServeProblem: the address is in use, or not one of this machine's.
-        NotInstalled: waitress is missing.
+        UsageProblem: the address is in use, or not one of this machine's.
+        ConfigurationProblem: waitress is missing.
     """
     if find_spec("waitress") is None:
-        raise NotInstalled("the stand-ins are served by waitress, which is not installed: pip install waitress")
+        raise ConfigurationProblem("the stand-ins are served by waitress, which is not installed: pip install waitress")
     return Served(app, _listen(host, port), path=path)
 
 
@@ -139,4 +131,4 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise ServeProblem(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        raise UsageProblem(f"cannot listen on {host} port {port}: {error.strerror or error}") from error

@@ -87,7 +87,7 @@ class SriSandbox(StandIn):
         behaviour = self._outage_now() or self.turn((number, key), play.behaviour)
         if (instead := self.misbehave(behaviour) or _said_instead(behaviour, key or "")) is not None:
             return instead, behaviour
-        return _fault("Client") if key is None else self._say(key, play), behaviour
+        return _reply(500, fault="Client") if key is None else self._say(key, play), behaviour
 
     def _outage_now(self) -> SriBehaviour | None:
         since = self.now() - self._started
@@ -158,17 +158,13 @@ def _reply(status: int = 200, **values: object) -> Reply:
     return Reply(body.strip().encode(), _XML, status)
 
 
-def _fault(code: str) -> Reply:
-    return _reply(500, fault=code, fault_text="Unmarshalling Error" if code == "Client" else "Internal Error")
-
-
 def _authorizations(key: str, nodes: Iterable[_Node] = (), oddities: Iterable[str] = ()) -> Reply:
     return _reply(key=key, nodes=list(nodes), oddities=oddities)
 
 
 def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
     if behaviour.kind == "soap_fault":
-        return _fault(behaviour.code)
+        return _reply(500, fault=behaviour.code)
     if behaviour.kind == "garbage":
         return Reply(b"\x00\xff\xfe<not xml", _XML)
     if behaviour.kind == "empty":

@@ -1,30 +1,7 @@
 """
 What the SRI stand-in plays: when a document becomes authorized or refused, in which words, and when nobody answers.
 
-It is the table `sri` of a scenario file (every key may be left out):
-
-    [sri]
-    latency_ms = 300                 # before every answer
-    received_s = 0                   # from the first ask of a key: so long nothing is known of it (empty answers)
-    in_process_s = [1, 5]            # then so long in process; two numbers: something between, by the key
-    waiting = "in_process"           # or "empty", "code_70": what is said meanwhile
-    outcome = "authorized"           # then: one of OUTCOMES
-    documents = "submitted"          # a folder of documents; without it, and for other keys, one is invented
-    unknown = "play"                 # or "empty": what is said of keys that are not in the folder
-
-    [[sri.rules]]                    # the first that fits a key changes what is said above
-    last = "7"                       # the key ends in; or keys = [...], ruc = "...", document_code = "04"
-    outcome = "refused"
-    codes = ["39"]
-    oddities = ["several", "tree"]
-    behaviour = {kind = "http_error", status = 503, times = 2}
-
-    [[sri.outages]]                  # counted from the start; behaviour as above, without `times`
-    from_s = 60
-    to_s = 90
-    behaviour = "html"
-
-A behaviour is a word of SriBehaviour.KINDS or a table of `kind` and parameters; `times` is counted by key.
+It is the table `sri` of a scenario file (docs/sandbox.md); `times` of a behaviour is counted by key.
 """
 
 from __future__ import annotations

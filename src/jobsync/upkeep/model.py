@@ -105,10 +105,6 @@ def walk(at: sa.Column[Any], setting: str, *wanted: sa.ColumnElement[bool]) -> R
     return RetentionRule(table, setting, oldest(table, at < BEFORE, table.c.id <= END, *wanted), walked=at)
 
 
-def _no_warnings(_connection: sa.Connection, _run_id: UUID) -> Mapping[str, list[str]]:
-    return {}
-
-
 @dataclass(frozen=True)
 class ItemsOfRuns:
     """
@@ -121,4 +117,4 @@ class ItemsOfRuns:
 
     job: str
     read_there: Callable[[sa.Connection, Sequence[str]], Set[str]]
-    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = _no_warnings
+    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = lambda *_: {}

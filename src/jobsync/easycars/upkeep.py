@@ -31,7 +31,7 @@ RULES = (
             "   SELECT n.synced_at FROM easycar_sync_logs n WHERE n.dealership_id = d.id AND n.sync_type = 'stock'"
             f"  ORDER BY n.synced_at DESC OFFSET {LOGS_KEPT - 1} LIMIT 1) kept"
             " JOIN easycar_sync_logs old ON old.dealership_id = d.id AND old.sync_type = 'stock'"
-            f" AND old.synced_at < :before AND old.synced_at < kept.synced_at{model.OF_BATCH}"
+            " AND old.synced_at < :before AND old.synced_at < kept.synced_at LIMIT :batch"
         ),
     ),
     model.walk(

@@ -7,16 +7,13 @@ from sqlalchemy import Connection, select
 from jobsync.db.tables import sri_events, tenants
 from jobsync.documents import read_there
 from jobsync.jobs import CHECK_AUTHORIZATIONS
-from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, ItemsOfRuns, RetentionRule
+from jobsync.upkeep.model import BATCH_SIZE, BEFORE, ItemsOfRuns, RetentionRule
 
 RULES = (
     RetentionRule(
         sri_events,
         "events_retention_days",
-        select(sri_events.c.id)
-        .where(sri_events.c.at < BEFORE, AFTER.is_not(None))
-        .order_by(sri_events.c.at)
-        .limit(BATCH_SIZE),
+        select(sri_events.c.id).where(sri_events.c.at < BEFORE).order_by(sri_events.c.at).limit(BATCH_SIZE),
     ),
 )
 

@@ -55,11 +55,11 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-# :after is the last id of the batch before
+# what a batch takes: rows older than :before, of a table that is walked those behind :after up to :end, :batch of them
 BEFORE = sa.bindparam("before", type_=sa.DateTime(timezone=True))
 AFTER = sa.bindparam("after", type_=sa.BigInteger)
+END = sa.bindparam("end", type_=sa.BigInteger)
 BATCH_SIZE: Any = sa.bindparam("batch", type_=sa.Integer)
-OF_BATCH = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch"
 
 
 @dataclass(frozen=True)
@@ -102,24 +102,7 @@ def oldest(table: sa.Table, *wanted: sa.ColumnElement[bool]) -> sa.Select[Any]:
 def walk(at: sa.Column[Any], setting: str, *wanted: sa.ColumnElement[bool]) -> RetentionRule:
     """Return the rule of a table that is walked along its primary key."""
     table = at.table
-    end = sa.select(sa.func.max(few(at).c.id)).scalar_subquery()
-    return RetentionRule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
-
-
-def few(at: sa.Column[Any]) -> sa.Subquery:
-    """Select the rows of a batch, whatever becomes of them."""
-    table = at.table
-    return (
-        sa.select(table.c.id, at.label("at"))
-        .where(table.c.id > AFTER)
-        .order_by(table.c.id)
-        .limit(BATCH_SIZE)
-        .subquery()
-    )
-
-
-def _no_warnings(_connection: sa.Connection, _run_id: UUID) -> Mapping[str, list[str]]:
-    return {}
+    return RetentionRule(table, setting, oldest(table, at < BEFORE, table.c.id <= END, *wanted), walked=at)
 
 
 @dataclass(frozen=True)
@@ -134,4 +117,4 @@ class ItemsOfRuns:
 
     job: str
     read_there: Callable[[sa.Connection, Sequence[str]], Set[str]]
-    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = _no_warnings
+    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = lambda *_: {}

@@ -23,11 +23,10 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.db.tables import job_items, job_runs
 from jobsync.logs import get_logger, visible
 from jobsync.phrases import many
-from jobsync.upkeep.model import BEFORE, OF_BATCH, RetentionRule, few, walk
+from jobsync.upkeep.model import AFTER, BATCH_SIZE, BEFORE, RetentionRule, walk
 
 BATCH = 5000
-_BELOW_ALL = -(2**63)
-_ALL = 2**31 - 1
+_FIRST, _LAST = -(2**63), 2**63 - 1
 _ORDER = ("items_retention_days", "events_retention_days", "runs_retention_days")  # most rows first
 
 
@@ -41,7 +40,7 @@ RULES = (
             "WITH RECURSIVE names AS ((SELECT job FROM job_runs ORDER BY job LIMIT 1) UNION ALL SELECT (SELECT r.job"
             " FROM job_runs r WHERE r.job > names.job ORDER BY r.job LIMIT 1) FROM names WHERE names.job IS NOT NULL)"
             " SELECT old.id FROM job_runs old WHERE old.job = ANY(ARRAY(SELECT job FROM names WHERE job IS NOT NULL))"
-            f" AND old.started_at < :before AND old.status <> 'running'{OF_BATCH}"
+            " AND old.started_at < :before AND old.status <> 'running' LIMIT :batch"
         ),
         most=500,  # their items go with them
     ),
@@ -111,7 +110,7 @@ def count_old(
         with translated(), engine.begin() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
             before = now - timedelta(days=settings.number(rule.setting))
-            parameters = {"before": before, "after": _BELOW_ALL, "batch": _ALL}
+            parameters = {"before": before, "after": _FIRST, "end": _LAST, "batch": 2**31 - 1}
             old[rule.table.name] += connection.execute(rule.count, parameters).scalar_one()
     return old
 
@@ -131,40 +130,37 @@ Kept = Counter[tuple[str, str]]
 
 def _batches(engine: Engine, rule: RetentionRule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
     """Delete a batch in each step, each in a transaction of its own; yields how many went."""
-    after = _BELOW_ALL
+    after, over = _FIRST, False
     stuck: set[object] = set()  # refused before
-    while True:
+    while not over:
+        asked = {"before": span.before, "after": after, "batch": batch}
         with translated(), engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = '60s'"))
-            end = None if rule.walked is None else _end_of_batch(connection, rule.walked, after, span, batch)
-            asked = {"before": span.before, "after": after, "batch": batch + len(stuck)}
+            if rule.walked is not None:
+                after, over = _end_of_batch(connection, rule.walked, asked, span)
+            asked |= {"end": after, "batch": batch + len(stuck)}
             ids = [row[0] for row in connection.execute(rule.find_locked, asked) if row[0] not in stuck][:batch]
             refused = _delete(connection, rule.table, ids, kept)
         stuck.update(refused)
         yield len(ids) - len(refused)
-        if rule.walked is not None:
-            if end is None:
-                return
-            after = end
-        elif len(ids) < batch:
-            return
+        over = over or (rule.walked is None and len(ids) < batch)
 
 
-def _end_of_batch(connection: Connection, walked: Column[Any], after: int, span: Span, batch: int) -> int | None:
+def _end_of_batch(
+    connection: Connection, walked: Column[Any], asked: Mapping[str, Any], span: Span
+) -> tuple[int, bool]:
     """
-    Return the last id of the batch, None where the walk is over.
+    Return the last id of the batch, and whether the walk is over.
 
     Ids grow with time, so a batch that is young as a whole ends it; not one with instants still to come, which say that
     some clock was wrong, nor one that only begins to be young.
     """
-    rows = few(walked)
-    young_all = and_(func.min(rows.c.at) >= BEFORE, func.max(rows.c.at) <= span.now)
-    row = connection.execute(
-        select(func.max(rows.c.id), func.count(), young_all).select_from(rows),
-        {"after": after, "before": span.before, "batch": batch},
-    ).one()
-    young = row[2] and not span.thorough
-    return row[0] if row[1] == batch and not young else None
+    ids = walked.table.c.id
+    rows = select(ids, walked.label("at")).where(ids > AFTER).order_by(ids).limit(BATCH_SIZE).subquery()
+    all_young = and_(func.min(rows.c.at) >= BEFORE, func.max(rows.c.at) <= span.now)
+    wanted = select(func.max(rows.c.id), func.count(), all_young).select_from(rows)
+    last, number, young = connection.execute(wanted, asked).one()
+    return last, number < asked["batch"] or (young and not span.thorough)
 
 
 def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:

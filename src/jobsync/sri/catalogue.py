@@ -51,7 +51,7 @@ class Explanation:
     Args:
         stage: which service or check says it.
         who: who has to act; a plain word for nobody too.
-        certain: whether the meaning was read in the SRI's own table. Only such a code may decide about a document.
+        certain: whether the meaning was read in the SRI's own table.
         source: where the meaning comes from.
     """
 
@@ -64,6 +64,11 @@ class Explanation:
     source: str = _TABLE
     known: bool = True
     certain: bool = True
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether it may decide what a refusal means: one that was read in the SRI's own table of these documents."""
+        return self.certain and self.code_class is not CodeClass.OTHER_SERVICE
 
 
 TOO_OFTEN = "33"  # the one code about whoever asks
@@ -288,9 +293,3 @@ def explain(code: str) -> Explanation:
         known=False,
         certain=False,
     )
-
-
-def may_decide(code: str) -> bool:
-    """Whether a code may decide what a refusal means: one that was read in the SRI's own table of these documents."""
-    entry = explain(code)
-    return entry.certain and entry.code_class is not CodeClass.OTHER_SERVICE

@@ -99,21 +99,17 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
     return row
 
 
-def pause_tenant(connection: Connection, ruc: str) -> None:
-    """Leave the tenant out of every run that does not name one of its documents, until it is resumed."""
-    _set_pause(connection, ruc, FOREVER, "tenant.pause")
+def pause_tenant(connection: Connection, ruc: str, *, pause: bool) -> None:
+    """
+    Leave the tenant out of every run that does not name one of its documents, until it is resumed; or resume it.
 
-
-def resume_tenant(connection: Connection, ruc: str) -> None:
-    """End a pause."""
-    _set_pause(connection, ruc, None, "tenant.resume")
-
-
-def _set_pause(connection: Connection, ruc: str, until: datetime | None, action: str) -> None:
-    values = {tenants.c.paused_until: until, tenants.c.updated_at: func.now()}
+    Raises:
+        UsageProblem: there is none with this RUC.
+    """
+    values = {tenants.c.paused_until: FOREVER if pause else None, tenants.c.updated_at: func.now()}
     this = update(tenants).where(tenants.c.ruc == ruc).values(values).returning(tenants.c.id)
     _one(connection, this, _NO_TENANT, ruc)
-    write_audit(connection, action, ruc)
+    write_audit(connection, "tenant.pause" if pause else "tenant.resume", ruc)
 
 
 # --- documents -------------------------------------------------------------------------------------------------------

@@ -38,8 +38,7 @@ ABOUT = model.About(
     checks={CIRCUIT: ASKED, model.QUEUE: "", "documents": "do documents need a person?"},
 )
 _CONCURRENCY_MOST = cast("Number", CATALOGUE["sri_check_concurrency"]).most
-AUTHORIZED_WITHIN = timedelta(minutes=5)
-RENDERED_WITHIN = timedelta(minutes=2)
+_PROMISED = {"authorized": timedelta(minutes=5), "rendered": timedelta(minutes=2)}
 
 
 @dataclass(frozen=True)
@@ -125,9 +124,7 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
         "asked_test": sum(found.asked_test for found in ready),
         "asked_production": sum(found.asked_production for found in ready),
     }
-    [told] = rows_of(
-        connection, text(_SERVICE), {**within, "authorized": AUTHORIZED_WITHIN, "rendered": RENDERED_WITHIN}
-    )
+    [told] = rows_of(connection, text(_SERVICE), {**within, **_PROMISED})
     drawn, submitted = told["to_draw"] if told["any_drawn"] else 0, told["authorized"] + told["late"]
     return SriFacts(
         tenants=tenants,
@@ -245,15 +242,13 @@ def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | No
     """Return the state that only documents and the SRI's hosts tell."""
     facts = facts_of(seen)
     hosts = [host for host in facts.hosts if host.behind]
-    scolding = [host for host in hosts if host.too_often]
-    if scolding:
+    if scolding := [host for host in hosts if host.too_often]:
         why = f"the SRI says that we ask too often (code 33): {names_of(scolding)}"
         return model.JobStatus(job, model.State.TOO_OFTEN, why, TOO_OFTEN)
     if hosts:
         why = f"the SRI does not answer: {names_of(hosts)}"
         return model.JobStatus(job, model.State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
-    count = sum(tenant.needs_attention for tenant in facts.tenants)
-    if count:
+    if count := sum(tenant.needs_attention for tenant in facts.tenants):
         why = f"{many(count, 'document needs', 'documents need')} a person"
         return model.JobStatus(job, model.State.ATTENTION, why, Cause.DOCUMENTS_WAIT.do())
     if job.in_use and job.blocked and not job.due and not job.waiting:
@@ -341,12 +336,10 @@ def levels(seen: model.Snapshot) -> Iterator[model.ServiceLevel]:
 
 # --- what every view draws --------------------------------------------------------------------------------------------
 
-_DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state."
-_STANDINGS = ("needs a person", "takes no part", "fine")
-
 
 def _count(name: str, noun: str, nouns: str | None = None) -> model.Column:
-    metric = model.Metric(*_DOCUMENTS, {"tenant": "ruc"}, {"state": name})
+    words = "Documents that are not authorized and drawn, by state."
+    metric = model.Metric("documents", words, {"tenant": "ruc"}, {"state": name})
     return model.Column(name, model.Unit.COUNT, noun, nouns or noun, metric)
 
 
@@ -357,21 +350,21 @@ _TENANT_COLUMNS = model.columns_of(
     _count("pending", "pending"),
     _count("rejected", "rejected"),
 )
-_OUTCOME = {"outcome": "outcome"}
-_SHARES = {
-    "p50_ms": model.Metric(
-        "sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer.", _OUTCOME
-    ),
-    "p95_ms": model.Metric(
-        "sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer.", _OUTCOME
-    ),
+_ASKED = {
+    "asks": ("sri_answers", "Answers of the SRI within the window."),
+    "p50_ms": ("sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer."),
+    "p95_ms": ("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer."),
 }
 _ASKS_COLUMNS = model.columns_of(
     AsksFacts,
-    model.Column(
-        "asks", model.Unit.COUNT, metric=model.Metric("sri_answers", "Answers of the SRI within the window.", _OUTCOME)
+    *(
+        model.Column(
+            name,
+            model.Unit.COUNT if name == "asks" else model.Unit.MILLISECONDS,
+            metric=model.Metric(*metric, {"outcome": "outcome"}),
+        )
+        for name, metric in _ASKED.items()
     ),
-    *(model.Column(name, model.Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items()),
 )
 
 
@@ -395,7 +388,7 @@ def sections(seen: model.Snapshot) -> Iterator[model.Section]:
         title="Tenants",
         summary=f"{sum(found.pending for found in facts.tenants)} pending, {attention}, {rejected} rejected",
         state="standing",
-        states=_STANDINGS,
+        states=("needs a person", "takes no part", "fine"),
         notes=tuple(notes),
         listing="jobsync tenant list",
     )

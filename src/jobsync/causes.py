@@ -5,28 +5,12 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-
-class Kind(StrEnum):
-    """The questions that health asks, or what a host meets by itself."""
-
-    CONFIGURATION = "configuration"
-    DATABASE = "database"
-    UNIT = "unit"
-    TICK = "tick"
-    SKIPS = "skips"
-    DURATION = "duration"
-    FAILURES = "failures"
-    CREDENTIALS = "credentials"
-    SILENCE = "silence"
-    HELD = "held"
-    CIRCUIT = "circuit"
-    QUEUE = "queue"
-    STORAGE = "storage"
-    RIDE = "ride"
-    DOCUMENTS = "documents"
-    SETTINGS = "settings"
-    PRUNE = "prune"
-    MAIL = "mail"
+# The questions that health asks, or what a host meets by itself; their values are the names in lower case.
+Kind = StrEnum(
+    "Kind",
+    "CONFIGURATION DATABASE UNIT TICK SKIPS DURATION FAILURES CREDENTIALS SILENCE HELD CIRCUIT QUEUE STORAGE RIDE"
+    " DOCUMENTS SETTINGS PRUNE MAIL",
+)
 
 
 class Cause(StrEnum):

@@ -31,7 +31,7 @@ def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
 
 def _act_for(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """Become the units' user for a command that only reads; have any other that is refused say the line to type."""
-    from jobsync.deploy.account import account_of_server  # brings all that renders units; only root pays for it
+    from jobsync.deploy.account import account_of_server  # only root pays for it
 
     account = account_of_server(environ)
     if account is None:

@@ -43,9 +43,10 @@ def wrong_in(source: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.expr):
             continue
-        name = _column(node, short)
-        if name is not None and name[0] in known and name[1] not in known[name[0]].c:
-            yield node.lineno, f"{known[name[0]].name} has no column {name[1]}"
+        table, columns = _columns(node, short)
+        for name in columns if table in known else ():
+            if name not in known[table].c:
+                yield node.lineno, f"{known[table].name} has no column {name}"
         if known and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "values":
             texts = [key for found in node.args if isinstance(found, ast.Dict) for key in found.keys]
             if node.keywords or any(isinstance(key, ast.Constant) for key in texts):
@@ -66,19 +67,20 @@ def _shortened(tree: ast.AST, known: Mapping[str, Table]) -> dict[str, str]:
     }
 
 
-def _column(node: ast.AST, short: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return table and column of `table.c.column`, of `table.c["column"]`, and of `short.column`."""
+def _columns(node: ast.AST, short: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return table and columns of `table.c.column`, of `table.c["column", ...]`, and of `short.column`."""
     if isinstance(node, ast.Attribute) and node.attr != "c":
-        of, column = node.value, node.attr
-    elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-        of, column = node.value, str(node.slice.value)
+        of, columns = node.value, [node.attr]
+    elif isinstance(node, ast.Subscript):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        of, columns = node.value, [str(part.value) for part in parts if isinstance(part, ast.Constant)]
     else:
-        return None
+        return "", []
     if isinstance(of, ast.Name) and of.id in short:
-        return short[of.id], column
+        return short[of.id], columns
     if isinstance(of, ast.Attribute) and of.attr == "c" and isinstance(of.value, ast.Name):
-        return of.value.id, column
-    return None
+        return of.value.id, columns
+    return "", []
 
 
 def wrong() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import sys
@@ -34,9 +33,6 @@ _KEPT_S = 60.0  # an idle connection
 _PIECE = 64 << 10  # bytes, of what is sent at once
 CONNECT_TIMEOUT_S = 10.0  # for address, proxy and TLS together
 
-for _name in ("httpx", "httpcore"):  # they log whole URLs, at INFO already
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
 
 class NoAnswer(JobsyncError):
     """
@@ -52,7 +48,7 @@ class NoAnswer(JobsyncError):
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """Status, lower-case header names, and the whole body (none where only the status was asked for)."""
+    """Status, headers by names of any case, and the whole body (none where only the status was asked for)."""
 
     status: int
     headers: Mapping[str, str]
@@ -125,8 +121,7 @@ class HttpClient:
         """
         call = _Call(deadline_s, first_byte_s, sending)
         with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
-            found = {name.lower(): value for name, value in response.headers.items()}
-            return HttpAnswer(response.status_code, found, b"" if status_only else self._read(response))
+            return HttpAnswer(response.status_code, response.headers, b"" if status_only else self._read(response))
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
         """
@@ -392,28 +387,25 @@ class _Backend(httpcore.SyncBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection of httpcore's; `layers` of TLS are around what is said."""
+    """A connection of httpcore's that waits as long as its call may; `layers` of TLS are around what is said."""
 
     def __init__(self, inner: httpcore.NetworkStream, layers: int = 0) -> None:
         self._inner = inner
         self._layers = layers
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the call knows it
+    def read(self, max_bytes: int, *_: Any, **_timeout: Any) -> bytes:
         with self._within(self._layers) as left_s:
             found = self._inner.read(max_bytes, left_s)
         _call.get().heard = True
         return found
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the call knows it
+    def write(self, buffer: bytes, *_: Any, **_timeout: Any) -> None:
         for start in range(0, len(buffer), _PIECE):  # of each, httpcore would wait for every part anew
             with self._within(self._layers) as left_s:
                 self._inner.write(buffer[start : start + _PIECE], left_s)
 
     def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002 - the call knows it
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: Any, **_timeout: Any
     ) -> httpcore.NetworkStream:
         with self._within(self._layers + 1) as left_s:
             return _Stream(self._inner.start_tls(ssl_context, server_hostname, left_s), self._layers + 1)

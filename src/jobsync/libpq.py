@@ -25,14 +25,12 @@ class Refusal:
     """
     Why a server did not let us in.
 
-    Args:
-        code: SQLSTATE of the server's answer, None if it gave none (no server, silence, a fault of TLS).
-        needs_password: the server asks for a password and none was given.
+    `code` is the SQLSTATE of its answer, None if it gave none (no server, silence, a fault of TLS); `needs_password`
+    says that it asks for one and none was given.
     """
 
     def __init__(self, code: str | None, *, needs_password: bool = False) -> None:
-        self.code = code
-        self.needs_password = needs_password
+        self.code, self.needs_password = code, needs_password
 
 
 def find() -> str | None:
@@ -73,7 +71,7 @@ def ask_row(url: str, question: str, *, parameters: dict[str, str], within_s: fl
         if pq.PQstatus(connection) != _OK_STATUS or not pq.PQsendQuery(connection, question.encode()):
             return None
         deadline = time.monotonic() + within_s
-        answer = found = None
+        found = None
         while True:
             while pq.PQisBusy(connection):
                 if not _ready(pq, connection, select.POLLIN, deadline) or not pq.PQconsumeInput(connection):
@@ -81,10 +79,8 @@ def ask_row(url: str, question: str, *, parameters: dict[str, str], within_s: fl
             answer = pq.PQgetResult(connection)
             if not answer:
                 return found
-            if pq.PQresultStatus(answer) == _TUPLES and pq.PQntuples(answer) == 1:
-                found = (pq.PQgetvalue(answer, 0, 0), pq.PQgetvalue(answer, 0, 1))
-            else:
-                found = None
+            plain = pq.PQresultStatus(answer) == _TUPLES and pq.PQntuples(answer) == 1
+            found = (pq.PQgetvalue(answer, 0, 0), pq.PQgetvalue(answer, 0, 1)) if plain else None
             pq.PQclear(answer)
     finally:
         pq.PQfinish(connection)
@@ -151,23 +147,10 @@ def _load() -> Any:
     if library is None:
         raise OSError("no libpq")
     pq = ctypes.CDLL(library)
-    for name, result, arguments in (
-        ("PQconnectdbParams", ctypes.c_void_p, None),
-        ("PQconnectStart", ctypes.c_void_p, [ctypes.c_char_p]),
-        ("PQgetResult", ctypes.c_void_p, [ctypes.c_void_p]),
-        ("PQgetvalue", ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]),
-        ("PQerrorMessage", ctypes.c_char_p, [ctypes.c_void_p]),
-        ("PQsendQuery", ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
-        ("PQsetErrorVerbosity", ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
-        *((name, ctypes.c_int, [ctypes.c_void_p]) for name in _OF_ONE),
-    ):
-        function = getattr(pq, name)
-        function.restype = result
-        function.argtypes = arguments
+    # c_void_p itself would come back as a number, which an argument of no declared type cuts to 32 bits
+    pointer = type("Pointer", (ctypes.c_void_p,), {})
+    for name in ("PQconnectdbParams", "PQconnectStart", "PQgetResult"):
+        getattr(pq, name).restype = pointer
+    for name in ("PQgetvalue", "PQerrorMessage"):
+        getattr(pq, name).restype = ctypes.c_char_p
     return pq
-
-
-_OF_ONE = (
-    *("PQstatus", "PQsocket", "PQisBusy", "PQconsumeInput", "PQconnectPoll", "PQconnectionNeedsPassword"),
-    *("PQresultStatus", "PQntuples", "PQclear", "PQfinish"),
-)

@@ -9,23 +9,26 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
-from jobsync.journal import Journal, is_journal, to_fields
+from jobsync import journal
 from jobsync.masking import UNPRINTABLE, mask_secrets
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _UNPRINTABLE = re.compile(f"[{UNPRINTABLE}]")
-_journal: Journal | None = None
+_to_journald = False
 _progress_on: TextIO | None = None  # the terminal where a hand run's progress stands, in a line of its own
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
-
-
-_MOST = 2000
+_Event = MutableMapping[str, Any]
+_MOST = 2000  # characters
+_READ_TIMES = 20  # of what is shown at most: text that is all blanks, or a whole page, is not looked through to its end
+_VALUE_MOST = 160
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def visible(text: object, *, most: int = _MOST) -> str:
@@ -41,9 +44,6 @@ def visible(text: object, *, most: int = _MOST) -> str:
     return _cleaned(mask_secrets(str(text)[: _READ_TIMES * most]), most)
 
 
-_READ_TIMES = 20  # of what is shown at most: text that is all blanks, or a whole page, is not looked through to its end
-
-
 def visible_lines(text: str) -> str:
     """Return text of several lines, such as a traceback: each line made visible, its indentation kept."""
     lines = mask_secrets(text).splitlines()
@@ -55,27 +55,24 @@ def _cleaned(masked: str, most: int) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def _make_visible(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _make_visible(_logger: object, _method: str, event: _Event) -> _Event:
     for key, value in event.items():
         if key not in _OURS:
             event[key] = visible_lines(str(value)) if key == "exception" else _visible_value(value)
     return event
 
 
-def _for_people(event: MutableMapping[str, Any], *, brief: bool) -> MutableMapping[str, Any]:
-    ids = (str(event.get("access_key")), str(event.get("dealership_id")))
-    if "item" in event and str(event["item"]) in ids:
-        del event["item"]  # the journal is asked by either field; a reader of 49 digits has enough of them once
-    if not brief:
-        return {key: value for key, value in event.items() if value is not None}
+def _for_people(brief: bool, _logger: object, _method: str, event: _Event) -> _Event:
+    if brief and event.get("event") == "run.finished":
+        raise _structlog().DropEvent
+    # the journal is asked by either field; a reader of 49 digits has enough of them once
+    once = str(event.get("item")) in (str(event.get("access_key")), str(event.get("dealership_id")))
+    left_out = (*(["item"] if once else []), *(["job", "run_id"] if brief else []))
     return {
-        key: visible(value, most=_VALUE_MOST) if isinstance(value, str) and key != "exception" else value
+        key: visible(value, most=_VALUE_MOST) if brief and isinstance(value, str) and key != "exception" else value
         for key, value in event.items()
-        if value is not None and key not in ("job", "run_id")
+        if value is not None and key not in left_out
     }
-
-
-_VALUE_MOST = 160
 
 
 def _visible_value(value: object) -> object:
@@ -106,22 +103,15 @@ def configure_logs(
             line: the time of day, no ids of job and run, and long values cut.
     """
     structlog = _structlog()
-    global _journal
+    global _to_journald
     out = stream if stream is not None else sys.stderr
-    if _journal is not None:
-        _journal.close()
-    _journal = Journal() if style == "auto" and stream is None and is_journal(os.environ) else None
+    _to_journald = style == "auto" and stream is None and journal.is_journal(os.environ)
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
     for noisy in ("httpx", "httpcore", "waitress"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     logging.getLogger().addHandler(_of_libraries)  # which is added once
-
-    def for_people(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if brief and event.get("event") == "run.finished":
-            raise structlog.DropEvent
-        return _for_people(event, brief=brief)
 
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -130,12 +120,12 @@ def configure_logs(
         structlog.processors.format_exc_info,
         _make_visible,
     ]
-    if _journal is not None:
+    if _to_journald:
         processors.append(_to_journal)
     elif console:
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain, pad_event_to=0)
-        processors += [for_people, renderer]
+        processors += [partial(_for_people, brief), renderer]
     else:
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=False, default=str))
     structlog.configure(
@@ -162,9 +152,7 @@ def configure_hand_run(environ: Mapping[str, str]) -> None:
 def show_progress(text: str) -> None:
     """Put a text into the line of progress, or take the line away with an empty one; nothing where there is none."""
     if _progress_on is not None:
-        with suppress(OSError):
-            _progress_on.write(_CLEAR_LINE + visible(text, most=70))
-            _progress_on.flush()
+        _write(_progress_on, _CLEAR_LINE + visible(text, most=70))
 
 
 def end_progress() -> None:
@@ -174,35 +162,34 @@ def end_progress() -> None:
     _progress_on = None
 
 
-_CLEAR_LINE = "\r\x1b[K"
-
-
-def _to_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+def _to_journal(_logger: object, _method: str, event: _Event) -> str:
     """Send the event as an entry of its own, and nothing to standard error, or every line would be there twice."""
-    if _journal is not None:
-        try:
-            _journal.send(to_fields(event))
-        except OSError:  # journald is away: its stream may still take a line
-            return json.dumps(event, ensure_ascii=False, default=str)
+    try:
+        journal.send(journal.to_fields(event))
+    except OSError:  # journald is away: its stream may still take a line
+        return json.dumps(event, ensure_ascii=False, default=str)
     raise _structlog().DropEvent
 
 
 def complain(text: str) -> None:
-    """
-    Say why a command failed: a line on standard error, an entry of priority err where that is the journal.
-
-    Where it cannot be written, the exit code is enough: this raises nothing.
-    """
-    if _journal is None:
-        try:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
-        except OSError:
-            close_quietly(sys.stderr)
+    """Say why a command failed: a line on standard error, an entry of priority err where that is the journal."""
+    if not _to_journald:
+        _write(sys.stderr, text + "\n")
     elif "\n" in text:  # a bug's traceback
         get_logger().critical("command.bug", exception=text)
     else:
         get_logger().error("command.failed", message=text.removeprefix("jobsync: "))
+
+
+def _write(out: TextIO, text: str) -> None:
+    """Write a text; if its reader has gone or the disk is full, it is lost and never the run: the exit code tells."""
+    try:
+        out.write(text)
+        out.flush()
+    except BrokenPipeError:
+        close_quietly(out)
+    except OSError:
+        return
 
 
 def _structlog() -> Any:
@@ -226,29 +213,18 @@ def _structlog() -> Any:
 
 def close_quietly(out: TextIO) -> None:
     """The reader is gone: nothing more can be said there, not even at exit; the work and its exit code stand."""
-    try:
+    with suppress(OSError):  # no file number is left
         nowhere = os.open(os.devnull, os.O_WRONLY)
-    except OSError:  # no file number is left
-        return
-    os.dup2(nowhere, out.fileno())
-    os.close(nowhere)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
 
 
 class _Lines:
-    """Writes a line an event; if the reader has gone or the disk is full, the line is lost and never the run."""
-
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def msg(self, line: str) -> None:
-        clear = _CLEAR_LINE if self._out is _progress_on else ""
-        try:
-            self._out.write(clear + line + "\n")
-            self._out.flush()
-        except BrokenPipeError:
-            close_quietly(self._out)
-        except OSError:
-            return
+        _write(self._out, (_CLEAR_LINE if self._out is _progress_on else "") + line + "\n")
 
     debug = info = warning = error = critical = msg
 

@@ -7,6 +7,7 @@ import re
 import threading
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import unescape
 from urllib.parse import unquote
 
@@ -25,18 +26,15 @@ _LAYERS_MOST = 16  # readings of one text that are looked through
 _BLANK = re.compile(rf"[\s{UNPRINTABLE}]+")
 # What each kind of escape begins with, and all of its escapes. One kind is undone at a time: a secret may itself hold
 # what looks like another's.
-_ESCAPES = tuple(
-    (sign, re.compile(escapes, re.IGNORECASE))
-    for sign, escapes in (
-        (
-            "%",
-            r"%[0-7][0-9a-f]|%[cd][0-9a-f]%[89ab][0-9a-f]|%e[0-9a-f](?:%[89ab][0-9a-f]){2}|%f[0-7](?:%[89ab][0-9a-f]){3}",
-        ),
-        ("&", r"&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});"),
-        ("\\", r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\[^ux]"),
-        ("=", r"=\r?\n"),
-    )
-)
+_ESCAPES = {
+    sign: re.compile(escapes, re.IGNORECASE)
+    for sign, escapes in {
+        "%": "%[0-7]X|%[cd]X%[89ab]X|%eX(?:%[89ab]X){2}|%f[0-7](?:%[89ab]X){3}".replace("X", "[0-9a-f]"),
+        "&": r"&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});",
+        "\\": r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\[^ux]",
+        "=": r"=\r?\n",
+    }.items()
+}
 _BACKSLASHED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 # Only ever added to, so that threads may look while others add.
@@ -90,7 +88,7 @@ def mask_secrets(text: str) -> str:
         undone = layers[layer]
         if _find(_squeezed(layer)) or _find_words(layer.casefold()):
             spans += _locate(text, undone)
-        for sign, escapes in _ESCAPES if len(undone) < _LAYERS and len(layers) < _LAYERS_MOST else ():
+        for sign, escapes in _ESCAPES.items() if len(undone) < _LAYERS and len(layers) < _LAYERS_MOST else ():
             if sign in layer and (below := escapes.sub(_unescape, layer)) not in layers:
                 layers[below] = (*undone, escapes)
                 waiting.append(below)
@@ -121,21 +119,17 @@ def _base64(text: str) -> str:
     return b64encode(_bytes(text)).decode().rstrip("=")
 
 
-def _within(encode: Callable[[bytes], bytes], before: int) -> _Form:
-    """Return the form that gives those characters that are the text's alone, with `before` other bytes before it."""
-
-    def form(text: str) -> str:
-        raw = bytes(before) + _bytes(text)
-        return encode(raw).decode()[-(-before * 8 // 6) : len(raw) * 8 // 6]
-
-    return form
+def _within(encode: Callable[[bytes], bytes], before: int, text: str) -> str:
+    """Return those characters that are the text's alone, with `before` other bytes before it."""
+    raw = bytes(before) + _bytes(text)
+    return encode(raw).decode()[-(-before * 8 // 6) : len(raw) * 8 // 6]
 
 
-_PLAIN: tuple[_Form, ...] = (
-    str,
-    lambda text: text.replace(" ", "+"),
-)  # escapes are undone in the text, a form's + is not
-_WITHIN_BASE64 = tuple(_within(encode, before) for encode in (b64encode, urlsafe_b64encode) for before in range(3))
+# escapes are undone in the text; the + of a form in a URL is not, as it may be one
+_PLAIN: tuple[_Form, ...] = (str, lambda text: text.replace(" ", "+"))
+_WITHIN_BASE64: list[_Form] = [
+    partial(_within, encode, before) for encode in (b64encode, urlsafe_b64encode) for before in range(3)
+]
 
 
 def _squeezed(text: str) -> str:
@@ -172,12 +166,9 @@ def _longest(squeezed: str, start: int) -> int:
     """Return how many characters from there on are a secret's."""
     most = 0
     for form, least in _seeds[squeezed[start : start + _SEED]]:
-        length = len(form)
-        if not squeezed.startswith(form, start):
-            there = zip(form, squeezed[start : start + length], strict=False)
-            length = next((i for i, (one, other) in enumerate(there) if one != other), len(squeezed) - start)
-        if length >= least:
-            most = max(most, length)
+        there = squeezed[start : start + len(form)]
+        length = next((i for i, (one, other) in enumerate(zip(form, there, strict=False)) if one != other), len(there))
+        most = max(most, length if length >= least else 0)
     return most
 
 

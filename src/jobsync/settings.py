@@ -107,9 +107,9 @@ _ADDRESS = _one(lambda text: not {*"?#"} & {*text}, "a path is appended to it, s
 _FILE = _one(_is_file, "expected the absolute path of a file, in a folder below /", Path)
 
 
-def _read(by: Callable[[str], Any], default: Any = None) -> Any:
-    """Return a field that is the setting of its name, read from its text."""
-    return field(default=default, metadata={"read": by})
+def _read(by: Callable[[str], Any], default: Any = None, *, secret: bool = False) -> Any:
+    """Return a field that is the setting of its name, read from its text; some are secrets whatever they say."""
+    return field(default=default, metadata={"read": by, "secret": secret})
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,21 +126,21 @@ class Settings:
     database_url: str | None = _read(_database)
     lock_database_url: str | None = _read(_one(_is_postgres, "expected postgresql://… or postgres://…"))
     database_schema: str = _read(_schema, schema_name.DEFAULT)
-    encryption_key: bytes | None = _read(_key)
-    encryption_key_previous: bytes | None = _read(_key)
+    encryption_key: bytes | None = _read(_key, secret=True)
+    encryption_key_previous: bytes | None = _read(_key, secret=True)
     easycars_url: str | None = _read(_ADDRESS)
     sri_url: str | None = _read(_ADDRESS)
-    proxy: str | None = _read(_HTTP)
+    proxy: str | None = _read(_HTTP, secret=True)
     storage: Path | None = _read(_one(_is_absolute, "expected an absolute path", Path))
     report_file: Path | None = _read(_FILE)
     metrics_file: Path | None = _read(_FILE)
     log_level: str = _read(_choice(*LOG_LEVELS), "info")
     log_format: str = _read(_choice("auto", "json", "console"), "auto")
-    smtp_url: str | None = _read(_url("smtp", "smtps"))
+    smtp_url: str | None = _read(_url("smtp", "smtps"), secret=True)
     alert_to: str | None = _read(str)
-    alert_webhook: str | None = _read(_HTTP)
-    alert_urls: str | None = _read(str)
-    ping_url: str | None = _read(_HTTP)
+    alert_webhook: str | None = _read(_HTTP, secret=True)
+    alert_urls: str | None = _read(str, secret=True)
+    ping_url: str | None = _read(_HTTP, secret=True)
     embedded_folder: Path | None = None
     database_is_default: bool = False
     proxies: Mapping[str, str | None] = field(default_factory=dict)
@@ -154,8 +154,9 @@ class Settings:
         return (*(name for name, where in told.items() if where), *named)
 
 
-_READERS = {f"JOBSYNC_{each.name.upper()}": each.metadata["read"] for each in fields(Settings) if each.metadata}
-NAMES = tuple(_READERS)
+_FIELDS = {f"JOBSYNC_{each.name.upper()}": each for each in fields(Settings) if each.metadata}
+NAMES = tuple(_FIELDS)
+ALWAYS_SECRET = tuple(name for name, each in _FIELDS.items() if each.metadata["secret"])
 _Texts = dict[str, tuple[str, Path | None]]  # by name, each with the file that it stands in
 
 
@@ -197,7 +198,7 @@ def _parse(raw: _Texts, problems: list[str], environ: Mapping[str, str]) -> Sett
     found: dict[str, Any] = {}
     for name, (text, _) in raw.items():
         try:
-            found[name.removeprefix("JOBSYNC_").lower()] = _READERS[name](text)
+            found[_FIELDS[name].name] = _FIELDS[name].metadata["read"](text)
         except ValueError as error:
             problems.append(f"{name}: {error}")
     database = found.pop("database_url", None)

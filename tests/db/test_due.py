@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from jobsync.db.engine import connect
+from tests.conftest import _fresh
+
 Connection = psycopg.Connection[Any]
 OF_DOCUMENTS = ("due_documents", "due_rides")
 
 
-@pytest.fixture
-def many(connection: Connection) -> Connection:
-    """A database with 30,000 authorized and printed documents, and a few of every other kind."""
+@pytest.fixture(scope="module")
+def shared(server_url: str, template: str) -> Iterator[Connection]:
+    """A database that each test leaves as it was."""
+    for url in _fresh(server_url, template):
+        with connect(url, application_name="tests") as connection:
+            yield connection
+
+
+@pytest.fixture(scope="module")
+def many(server_url: str, template: str) -> Iterator[Connection]:
+    """A database with 30,000 authorized and printed documents, and a few of every other kind; it is only read."""
+    for url in _fresh(server_url, template):
+        with connect(url, application_name="tests") as connection:
+            _fill(connection)
+            yield connection
+
+
+def _fill(connection: Connection) -> None:
     connection.execute("INSERT INTO tenants (ruc, name) VALUES ('1790012345001', 'T')")
     connection.execute(
         "INSERT INTO invoices (tenant_id, access_key, status, next_check_at, ride_next_at, ride_generated_at)"
@@ -25,7 +44,6 @@ def many(connection: Connection) -> Connection:
         " FROM generate_series(1, 30000) n"
     )
     connection.execute("ANALYZE")
-    return connection
 
 
 @pytest.mark.parametrize("view", OF_DOCUMENTS)
@@ -52,19 +70,20 @@ def test_due_rows_say_since_when_and_why(many: Connection, view: str) -> None:
 
 
 @pytest.fixture
-def dealership(connection: Connection) -> Connection:
+def dealership(shared: Connection) -> Iterator[Connection]:
     """A dealership that takes part, whose slot comes in an hour, by a rule of every night."""
-    connection.execute("INSERT INTO dealerships (name) VALUES ('D')")
-    connection.execute(
-        "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
-        " account_number_encrypted, account_secret_encrypted, environment) VALUES (1, '', '', '', '', 'Test')"
-    )
-    connection.execute(
-        "INSERT INTO sync_schedule (dealership_id, cron, timezone, seen, next_at, computed_at, slot_at,"
-        " last_success_at)"
-        " VALUES (1, '0 2 * * *', 'UTC', '0 2 * * * @ UTC', now() + interval '1 hour', now(), now(), now())"
-    )
-    return connection
+    with shared.transaction(force_rollback=True):
+        shared.execute("INSERT INTO dealerships (id, name) VALUES (1, 'D')")
+        shared.execute(
+            "INSERT INTO easycar_credentials (dealership_id, client_id_encrypted, client_secret_encrypted,"
+            " account_number_encrypted, account_secret_encrypted, environment) VALUES (1, '', '', '', '', 'Test')"
+        )
+        shared.execute(
+            "INSERT INTO sync_schedule (dealership_id, cron, timezone, seen, next_at, computed_at, slot_at,"
+            " last_success_at)"
+            " VALUES (1, '0 2 * * *', 'UTC', '0 2 * * * @ UTC', now() + interval '1 hour', now(), now(), now())"
+        )
+        yield shared
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from jobsync.errors import ConfigurationProblem
 from jobsync.runner.lock import LockSession, lock_key, read_holder, run_lock_name
 from jobsync.schema_name import problem_of_schema
 from jobsync.settings import load_settings
+from tests.conftest import _fresh
 from tests.db.test_migrate import CATALOG, read
 from tests.runner.pooler import transaction_pooler
 from tests.runner.support import dbname
@@ -25,32 +26,42 @@ ODD = 'Our "Cars" %s; x'
 PATHS = ["''", "pg_catalog", "elsewhere", '"$user"']
 
 
-@pytest.fixture(params=["jobsync", ODD, "ß" * 31 + "x"], ids=["plain", "odd", "63 bytes"])
-def ours(request: pytest.FixtureRequest, empty_url: str) -> Iterator[Database]:
+def upgraded(server_url: str, schema: str) -> Iterator[Database]:
+    for url in _fresh(server_url, "template1"):
+        database = Database(url, schema=schema)
+        migrate.upgrade(database.engine(connections=1))
+        yield database
+        database.close()
+
+
+@pytest.fixture(scope="module", params=["jobsync", ODD, "ß" * 31 + "x"], ids=["plain", "odd", "63 bytes"])
+def ours(request: pytest.FixtureRequest, server_url: str) -> Iterator[Database]:
     """A database whose tables of ours are in a schema of their own."""
-    database = Database(empty_url, schema=request.param)
-    migrate.upgrade(database.engine(connections=1))
-    yield database
-    database.close()
+    yield from upgraded(server_url, request.param)
+
+
+@pytest.fixture(scope="module")
+def in_public_and_moved(server_url: str, template: str) -> Iterator[tuple[str, str]]:
+    """Two databases with our tables, in public and in a schema of their own."""
+    for url in _fresh(server_url, template):
+        for database in upgraded(server_url, "jobsync"):
+            yield url, database.url
 
 
 @pytest.mark.parametrize("part", CATALOG)
-def test_schema_of_its_own_holds_all(part: str, empty_url: str, database_url: str) -> None:
+def test_schema_of_its_own_holds_all(part: str, in_public_and_moved: tuple[str, str]) -> None:
     """Tables, views, indexes and alembic's own table: all of them are there, and nothing is in public."""
-    database = Database(empty_url, schema="jobsync")
-    migrate.upgrade(database.engine(connections=1))
-    database.close()
-
-    in_public = read(database_url, CATALOG[part])
-    moved = read(empty_url, CATALOG[part].replace("'public'", "'jobsync'"))
+    public_url, moved_url = in_public_and_moved
+    in_public = read(public_url, CATALOG[part])
+    moved = read(moved_url, CATALOG[part].replace("'public'", "'jobsync'"))
 
     assert [repr(row).replace("public.", "") for row in in_public] == [
         repr(row).replace("jobsync.", "") for row in moved
     ]
-    assert [] == read(empty_url, CATALOG[part])
+    assert [] == read(moved_url, CATALOG[part])
 
 
-def test_name_is_spelled_as_it_is(ours: Database, empty_url: str) -> None:
+def test_name_is_spelled_as_it_is(ours: Database) -> None:
     """Capitals, quotes, blanks, percent signs, 63 bytes: the schema has that name; locks work in it."""
     locks = LockSession(lambda: ours.lock_connection(application_name="test"))
     fence = locks.take("stock-sync", run_id=uuid4(), holder="me")
@@ -58,7 +69,7 @@ def test_name_is_spelled_as_it_is(ours: Database, empty_url: str) -> None:
         holder = read_holder(connection, "stock-sync")
     locks.close()
 
-    assert [(ours.schema,)] == read(empty_url, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|info|public)'")
+    assert [(ours.schema,)] == read(ours.url, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|info|public)'")
     assert fence is not None
     assert (lock_key(f"{ours.schema}/stock-sync"), "me") == (fence.key, holder.holder)
 
@@ -83,9 +94,9 @@ def test_schema_that_is_not_there_is_named(empty_url: str) -> None:
     database.close()
 
 
-def test_tables_in_another_schema_are_named(ours: Database, empty_url: str) -> None:
+def test_tables_in_another_schema_are_named(ours: Database) -> None:
     """Whoever had them where the role's search_path led is not sent to make a second, empty set."""
-    public = Database(empty_url)
+    public = Database(ours.url)
     with pytest.raises(ConfigurationProblem) as problem, transaction(public.engine()) as connection:
         migrate.check_schema(connection)
     public.close()
@@ -125,10 +136,10 @@ def test_role_s_own_search_path_does_not_matter(empty_url: str, path: str) -> No
     assert 0 == len(read(empty_url, "SELECT relname FROM pg_class WHERE relnamespace = 'elsewhere'::regnamespace"))
 
 
-def test_functions_carry_the_schema(ours: Database, empty_url: str) -> None:
+def test_functions_carry_the_schema(ours: Database) -> None:
     """Whoever calls the tick, with whatever search_path, asks about our tables."""
     name = ours.schema.replace('"', '""')
-    with psycopg.connect(empty_url) as connection:
+    with psycopg.connect(ours.url) as connection:
         connection.execute("SET search_path TO ''")
         found = connection.execute(f"""SELECT "{name}".jobsync_tick('stock-sync')""".encode()).fetchone()
 

@@ -17,6 +17,7 @@ from freezegun import freeze_time
 from jobsync.deploy.cron import CronMemory, is_silent, render_crontab
 from jobsync.deploy.installation import Installation
 from jobsync.runner.lock import lock_key
+from jobsync.settings import Settings
 from tests.commands.support import Cli
 from tests.deploy.machine import Impossible, Overlay, fetch_package, find_python, put_postgres, require_overlay, run
 from tests.sri.documents import RUC, make_key
@@ -39,7 +40,9 @@ def test_every_job_has_its_line_and_checks_have_two() -> None:
 
 def test_files_that_are_configured_have_lines_too() -> None:
     """Report and metrics, every five minutes."""
-    text = render_crontab(Installation(executable=PROGRAM, report_file=Path("/srv/r"), metrics_file=Path("/srv/m")))
+    text = render_crontab(
+        Installation(executable=PROGRAM, settings=Settings(report_file=Path("/srv/r"), metrics_file=Path("/srv/m")))
+    )
 
     assert ["health", "report", "metrics"] == re.findall(r"(?m)^[*]/5 .* cron run (\S+)$", text)
 

@@ -366,10 +366,8 @@ def test_files_that_the_service_cannot_read_are_found(tmp_path: Path, monkeypatc
     (tmp_path / "config.toml").rename(tmp_path / "moved")
     rights["moved"] = rights["config.toml"]
 
-    assert [str(found) for found in install_.find_wrong_rights()] == [
-        f"{tmp_path}/moved: root:root, mode 0644 -> root:jobsync, mode 0640"
-    ]
-    assert install_.find_wrong_rights(tmp_path) == []
+    assert install_.find_wrong_rights() == {f"{tmp_path}/moved": Rights("root", "root", 0o644)}
+    assert install_.find_wrong_rights(tmp_path) == {}
 
 
 def _refuse(path: Path) -> Rights:

@@ -181,6 +181,7 @@ def test_secrets_never_reach_a_unit(tmp_path: Path) -> None:
         "JOBSYNC_PING_URL": "https://h/hidden-5",
         "JOBSYNC_SRI_URL": "https://u:hidden-6@h",
         "JOBSYNC_PROXY": "http://hidden-7.example:3128",
+        "JOBSYNC_ALERT_URLS": "slack://hidden-8/b/c",
     }
     text = "".join(render_units(read(environ, tmp_path)).values())
 
@@ -195,8 +196,11 @@ def test_secrets_never_reach_a_unit(tmp_path: Path) -> None:
         ("stock-sync", {"jobsync_encryption_key", "jobsync_ping_url", "jobsync_proxy"}),
         ("check-authorizations", {"jobsync_ping_url", "jobsync_proxy"}),
         ("generate-ride", {"jobsync_ping_url", "jobsync_proxy"}),
-        ("health", {"jobsync_ping_url", "jobsync_smtp_url", "jobsync_alert_webhook", "jobsync_proxy"}),
-        ("alert@", {"jobsync_smtp_url", "jobsync_alert_webhook", "jobsync_proxy"}),
+        (
+            "health",
+            {"jobsync_ping_url", "jobsync_smtp_url", "jobsync_alert_webhook", "jobsync_alert_urls", "jobsync_proxy"},
+        ),
+        ("alert@", {"jobsync_smtp_url", "jobsync_alert_webhook", "jobsync_alert_urls", "jobsync_proxy"}),
     ],
 )
 def test_each_service_gets_the_secrets_that_it_needs(tmp_path: Path, name: str, loaded: set[str]) -> None:
@@ -206,6 +210,7 @@ def test_each_service_gets_the_secrets_that_it_needs(tmp_path: Path, name: str, 
         "JOBSYNC_ENCRYPTION_KEY": TEST_KEY,
         "JOBSYNC_SMTP_URL": "smtp://h",
         "JOBSYNC_ALERT_WEBHOOK": "https://h",
+        "JOBSYNC_ALERT_URLS": "json://h",
         "JOBSYNC_PING_URL": "https://h",
         "JOBSYNC_PROXY": "http://h:3128",
     }

@@ -182,9 +182,9 @@ class Dealer:
                 missing_since=None,
             )
             self._put(VehicleRow(listed, dict(change.values), change.car.document))
-        for listed, digest in plan.recognized:
+        for listed in plan.recognized:
             row = self.rows[listed.stock_number]
-            self._put(replace(row, listed=row.listed._replace(content_hash=digest)))
+            self._put(replace(row, listed=row.listed._replace(content_hash=listed.content_hash)))
         for gone in plan.removed:
             row = self.rows[gone.stock_number]
             self.sold_before[gone.stock_number] = row.listed.status == "sold"

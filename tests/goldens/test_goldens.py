@@ -163,10 +163,10 @@ def demo_environ(server_url: str, template: str, tmp_path_factory: pytest.TempPa
     for url in _fresh(server_url, template):
         with (
             serve(service) as cars,
-            serve(SriSandbox(demo.decisions(documents)), path="") as taxes,
+            serve(SriSandbox(demo.decisions(documents))) as taxes,
             redirect_stdout(StringIO()),
         ):
-            environ = demo.addresses(url, easycars=cars.url, sri=taxes.url, storage=folder / "rides")
+            environ = demo.addresses(url, cars, taxes, storage=folder / "rides")
             environ["STATE_DIRECTORY"] = str(folder / "state")
             show = OneByOne(get_command(app), {"PATH": os.environ["PATH"], **environ})
             demo.play(show, service, documents, folder / "submitted", folder / "rides")

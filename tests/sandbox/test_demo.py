@@ -22,8 +22,8 @@ def test_demo_leaves_only_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 for one in documents:
                     (tmp_path / "rides" / f"{one.key}_ride.pdf").touch()
 
-        def ask(self, *arguments: str, stdin: str | None = None) -> object:
-            return arguments, stdin
+        def ask(self, *arguments: str) -> object:
+            return arguments
 
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
 

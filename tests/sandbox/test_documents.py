@@ -192,11 +192,11 @@ def test_rich_documents() -> None:
 
 def test_thousands_take_little_time() -> None:
     """Ten thousand documents are a matter of seconds."""
-    started = time.perf_counter()
-    made = sum(1 for _ in invent_documents(1000))
+    started = time.process_time()
+    made = sum(1 for _ in invent_documents(300))
 
-    assert made == 1000
-    assert time.perf_counter() - started < 5
+    assert made == 300
+    assert time.process_time() - started < 1
 
 
 def test_authorized_file() -> None:
@@ -220,10 +220,10 @@ def test_documents_are_valid_by_the_outside_schemas(code: str, version: str, sam
         if not path.exists():
             continue
         schema = etree.XMLSchema(etree.parse(str(path)))
-        for number in range(1, 21):
+        for number in range(1, len(EXTRAS) + 1):
             for extras in ((), EXTRAS, EXTRAS[1:], EXTRAS[number % len(EXTRAS) :][:1]):
                 raw = invent_document(key_of(code, number), version=version, lines=number, extras=extras, signed=signed)
 
                 assert schema.validate(etree.fromstring(raw)), str(schema.error_log)
                 found += 1
-    assert found >= 80
+    assert found >= 4 * len(EXTRAS)

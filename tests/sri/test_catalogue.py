@@ -10,7 +10,7 @@ import pytest
 
 from jobsync.fiscal.access_key import KeyProblem
 from jobsync.sri import verdict
-from jobsync.sri.catalogue import CLASS_WORDS, CODES, CodeClass, explain
+from jobsync.sri.catalogue import CODES, CodeClass, explain
 from jobsync.sri.model import DocumentStatus, FaultKind, Outcome
 from jobsync.sri.reasons import WORDS
 from tests.commands.support import Cli
@@ -40,7 +40,7 @@ def test_entries_are_sentences(code: str) -> None:
     assert entry.source
     assert entry.stage
     assert entry.who
-    assert CLASS_WORDS[entry.code_class]
+    assert entry.code_class.words
 
 
 @pytest.mark.parametrize(

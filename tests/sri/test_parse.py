@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from jobsync.sri.client import HEADERS, PATH, build_authorization_request
 from jobsync.sri.model import Answer, Authorization, Fault, FaultKind, Message
 from jobsync.sri.parse import (
     AUTHORIZATIONS_MOST,
@@ -22,7 +23,6 @@ from jobsync.sri.parse import (
     parse_answer,
     parse_date,
 )
-from jobsync.sri.soap import HEADERS, PATH, build_authorization_request
 from tests.sri.answers import (
     DECLARATION,
     KEY,

@@ -14,7 +14,7 @@ from jobsync.db.engine import connect, problem_of
 from jobsync.db.hidden import VERSION_TABLE
 from jobsync.db.silence import Patience
 from jobsync.db.tables import metadata
-from jobsync.errors import ConfigurationProblem, JobsyncError, UsageProblem
+from jobsync.errors import ConfigurationProblem, Unavailable, UsageProblem
 from jobsync.logs import visible
 
 _BATCH = 500
@@ -104,9 +104,8 @@ class Original:
         found: dict[str, tuple[dict[str, str], bool]] = {}
         for table, column, kind, hidden in rows:
             found.setdefault(table, ({}, hidden))[0][column] = kind
-        if VERSION_TABLE in found:  # ours are beside them: what has one of our names is ours
-            found = {name: what for name, what in found.items() if name not in metadata.tables}
-        return found
+        ours = metadata.tables if VERSION_TABLE in found else ()  # beside theirs; what has one of our names is ours
+        return {name: what for name, what in found.items() if name not in ours}
 
     def _refuse(self) -> None:
         hint = ""
@@ -125,12 +124,7 @@ class Original:
         )
 
     def _find(self, table: _Table) -> str | None:
-        """
-        Return what the table is called there, None where it is not.
-
-        Raises:
-            ConfigurationProblem: a column that it must have is not there, or some of its rows are hidden from us.
-        """
+        """Return what the table is called there, None where it is not; one that cannot be read whole is a problem."""
         name = next((name for name in table.names if name in self._there), None)
         if name is None:
             return None
@@ -163,7 +157,7 @@ class Original:
             sql.SQL(", ").join(_selected(ours, column, kinds[column]) for ours, column in there.items()),
             *(sql.Identifier(part) for part in (self._schema, name, there[next(iter(table.columns))])),
         )
-        with of_source(), self._connection.cursor(name="jobsync_adopt", row_factory=dict_row) as cursor:
+        with _of_source(), self._connection.cursor(name="jobsync_adopt", row_factory=dict_row) as cursor:
             cursor.execute(statement)
             while rows := cursor.fetchmany(_BATCH):
                 yield [{**dict.fromkeys(wanted), **row} for row in rows]
@@ -175,11 +169,11 @@ class Original:
 
 def _server(connection: psycopg.Connection[Any]) -> str:
     """Return what tells a server from others, however it is reached; its address where it does not say."""
-    asked = connection.execute("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')").fetchone()
-    if asked is None or not asked[0]:
+    asked = connection.execute("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')").fetchall()
+    if asked != [(True,)]:
         return f"{connection.info.host}:{connection.info.port}"
-    row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
-    return str(row[0] if row else "")
+    [(number,)] = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchall()
+    return str(number)
 
 
 def _selected(ours: str, column: str, kind: str) -> sql.Composable:
@@ -192,7 +186,7 @@ def _selected(ours: str, column: str, kind: str) -> sql.Composable:
 
 
 @contextmanager
-def of_source() -> Iterator[None]:
+def _of_source() -> Iterator[None]:
     """Say of an error of the original's database that it is that one's, in our words."""
     try:
         yield
@@ -201,15 +195,11 @@ def of_source() -> Iterator[None]:
             f"--from: the role may not read there: {visible(error, most=200)}; as the tables' owner: GRANT USAGE ON"
             " SCHEMA … TO …; GRANT SELECT ON ALL TABLES IN SCHEMA … TO …"
         ) from None
-    except psycopg.Error as error:
-        problem = problem_of(error)
-        if problem is None:
+    except (psycopg.Error, Unavailable, ConfigurationProblem) as error:
+        problem = problem_of(error) if isinstance(error, psycopg.Error) else error
+        if problem is None or str(problem).startswith("--from"):
             raise
-        raise _named(problem) from None
-
-
-def _named(problem: JobsyncError) -> JobsyncError:
-    return type(problem)(f"--from: {problem}")
+        raise type(problem)(f"--from: {problem}") from None
 
 
 @contextmanager
@@ -227,13 +217,11 @@ def open_original(url: str, schema: str, *, patience: Patience | None = None) ->
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise UsageProblem("--from: expected postgresql://…, the database of the original product")
-    try:
+    with _of_source():
         connection = connect(url, application_name="jobsync adopt", autocommit=False, patience=patience)
-    except JobsyncError as problem:
-        raise _named(problem) from None
     with closing(connection):  # which ends the transaction too
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        with of_source():
+        with _of_source():
             original = Original(connection, schema)
         yield original

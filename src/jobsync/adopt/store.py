@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, Text, bindparam, cast, delete, func, null, select, text
+from sqlalchemy import Column, Connection, Table, Text, bindparam, cast, delete, func, null, select, text
 from sqlalchemy.dialects.postgresql import JSONB, REGCLASS, insert
 from sqlalchemy.exc import DBAPIError
 
@@ -53,26 +53,20 @@ def remember(connection: Connection, what: str, source: str, brought: Mapping[in
     """Keep what was brought, with the hash of what was written."""
     if not brought:
         return
-    statement = insert(tables.adopted)
-    new = statement.excluded
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[tables.adopted.c.source, tables.adopted.c.what, tables.adopted.c.source_id],
-            set_={"fingerprint": new.fingerprint, "adopted_at": func.now()},
-        ),
-        [
-            {"source": source, "what": what, "source_id": str(source_id), "fingerprint": mark}
-            for source_id, mark in brought.items()
-        ],
-    )
+    statement, key = insert(tables.adopted), ("source", "what", "source_id")
+    changes = {"fingerprint": statement.excluded.fingerprint, "adopted_at": func.now()}
+    given = [
+        {"source": source, "what": what, "source_id": str(number), "fingerprint": mark}
+        for number, mark in brought.items()
+    ]
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), given)
 
 
 def forget(connection: Connection, what: str, source: str, ids: Iterable[int]) -> None:
     """Remember rows no more: they were deleted in the original."""
-    known = tables.adopted.c.source_id == func.any([str(number) for number in ids])
-    connection.execute(
-        delete(tables.adopted).where(tables.adopted.c.source == source, tables.adopted.c.what == what, known)
-    )
+    column = tables.adopted.c
+    known = (column.source == source, column.what == what, column.source_id == func.any(list(map(str, ids))))
+    connection.execute(delete(tables.adopted).where(*known))
 
 
 def write_each(connection: Connection, rows: Rows, write: Callable[[Connection, Rows], None]) -> dict[int, str]:
@@ -98,53 +92,43 @@ def write_each(connection: Connection, rows: Rows, write: Callable[[Connection, 
     return {**write_each(connection, rows[:middle], write), **write_each(connection, rows[middle:], write)}
 
 
+def _put(connection: Connection, key: Column[Any], /, **values: Any) -> None:
+    connection.execute(upsert(key, {key.table.c[name]: value for name, value in values.items()}))
+
+
 def write_dealerships(connection: Connection, rows: Rows) -> None:
     """Insert dealerships under their ids, or change those that are here; with their switch, if they have one."""
-    for dealership_id, row in rows:
+    of_switch = tables.dealership_settings.c.dealership_id
+    for number, row in rows:
         given = {name: row[name] for name in ("timezone", "created_at") if row[name]}
-        values = {"id": dealership_id, "name": row["name"], "email": row["email"], **given}
-        connection.execute(
-            upsert(tables.dealerships.c.id, {tables.dealerships.c[name]: value for name, value in values.items()})
-        )
+        _put(connection, tables.dealerships.c.id, id=number, name=row["name"], email=row["email"], **given)
         if row["auto_sync"] is not None:
-            switch = {
-                tables.dealership_settings.c.dealership_id: dealership_id,
-                tables.dealership_settings.c.easycar_auto_sync_enabled: row["auto_sync"],
-            }
-            connection.execute(upsert(tables.dealership_settings.c.dealership_id, switch))
+            _put(connection, of_switch, dealership_id=number, easycar_auto_sync_enabled=row["auto_sync"])
 
 
 def write_credentials(connection: Connection, rows: Rows) -> None:
     """Insert or replace credentials, by dealership."""
-    for dealership_id, row in rows:
-        values = {tables.easycar_credentials.c[name]: value for name, value in row.items() if value is not None}
-        values |= {
-            tables.easycar_credentials.c.dealership_id: dealership_id,
-            tables.easycar_credentials.c.yard_code: row["yard_code"],
-        }
-        connection.execute(upsert(tables.easycar_credentials.c.dealership_id, values))
+    for number, row in rows:
+        _put(connection, tables.easycar_credentials.c.dealership_id, dealership_id=number, **row)
 
 
 def delete_credentials(connection: Connection, ids: Iterable[int]) -> None:
     """Delete the credentials of dealerships."""
-    connection.execute(
-        delete(tables.easycar_credentials).where(tables.easycar_credentials.c.dealership_id == func.any(list(ids)))
-    )
+    of_dealership = tables.easycar_credentials.c.dealership_id
+    connection.execute(delete(tables.easycar_credentials).where(of_dealership == func.any(list(ids))))
 
 
 def write_settings(connection: Connection, rows: Rows) -> None:
     """Set settings, by their keys."""
     for key, row in rows:
-        values = {tables.system_settings.c.key: key, tables.system_settings.c.value: row["value"]}
-        connection.execute(upsert(tables.system_settings.c.key, values))
+        _put(connection, tables.system_settings.c.key, key=key, **row)
 
 
 def write_vehicles(connection: Connection, rows: Rows, *, retired: Mapping[int, tuple[str, str]]) -> None:
     """Insert vehicles under their ids, or change those that are here; a retired number gets a line of history."""
     giving = {number: retired[number] for number, _ in rows if number in retired}
-    told = select(tables.vehicles.c.id, tables.vehicles.c.stock_number).where(
-        tables.vehicles.c.id == func.any(list(giving))
-    )
+    of_vehicle = tables.vehicles.c
+    told = select(of_vehicle.id, of_vehicle.stock_number).where(of_vehicle.id == func.any(list(giving)))
     were = {row.id: row.stock_number for row in connection.execute(told)} if giving else {}
     lines = [(number, was, now) for number, (was, now) in giving.items() if were.get(number) != now]
     # those that give a number up come first, for others may take it
@@ -173,10 +157,9 @@ def _write_vehicles(connection: Connection, rows: Rows) -> None:
 
 def read_vehicles_of(connection: Connection, ids: Iterable[int], dealership_ids: Iterable[int]) -> set[int]:
     """Return which of some vehicles are here, and of these dealerships."""
-    wanted = select(tables.vehicles.c.id).where(
-        tables.vehicles.c.id == func.any(list(ids)), tables.vehicles.c.dealership_id == func.any(list(dealership_ids))
-    )
-    return set(connection.scalars(wanted))
+    of_vehicle = tables.vehicles.c
+    ours = (of_vehicle.id == func.any(list(ids)), of_vehicle.dealership_id == func.any(list(dealership_ids)))
+    return set(connection.scalars(select(of_vehicle.id).where(*ours)))
 
 
 def delete_vehicles(connection: Connection, rows: Rows) -> None:
@@ -186,21 +169,18 @@ def delete_vehicles(connection: Connection, rows: Rows) -> None:
 
 def write_documents(connection: Connection, rows: Rows) -> None:
     """Insert or replace the latest stock items, by vehicle."""
-    document = cast(bindparam("document", type_=Text()), JSONB)
-    synced_at = func.coalesce(bindparam("synced", type_=tables.easycar_stock_data.c.synced_at.type), func.now())
+    column = tables.easycar_stock_data.c
     values = {
-        tables.easycar_stock_data.c.vehicle_id: bindparam("vehicle"),
-        tables.easycar_stock_data.c.stock_item_json: document,
-        tables.easycar_stock_data.c.api_version: bindparam("version"),
-        tables.easycar_stock_data.c.synced_at: synced_at,
+        column.vehicle_id: bindparam("vehicle"),
+        column.stock_item_json: cast(bindparam("item", type_=Text()), JSONB),
+        column.api_version: bindparam("version"),
+        column.synced_at: func.coalesce(bindparam("synced", type_=column.synced_at.type), func.now()),
     }
-    connection.execute(
-        upsert(tables.easycar_stock_data.c.vehicle_id, values),
-        [
-            {"vehicle": number, "document": row["document"], "version": row["api_version"], "synced": row["synced_at"]}
-            for number, row in rows
-        ],
-    )
+    given = [
+        {"vehicle": number, "item": row["document"], "version": row["api_version"], "synced": row["synced_at"]}
+        for number, row in rows
+    ]
+    connection.execute(upsert(column.vehicle_id, values), given)
 
 
 def write_logs(connection: Connection, rows: Rows) -> None:

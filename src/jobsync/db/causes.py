@@ -60,7 +60,6 @@ class LoginRefused(ConfigurationProblem):
     advice = ""
 
     def __str__(self) -> str:
-        """Return the sentence with the advice."""
         return super().__str__() + self.advice
 
 

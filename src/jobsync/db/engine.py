@@ -64,8 +64,7 @@ def connect(
     Open one direct connection; with several hosts in the URL to the one that takes writes, unless the URL says else.
 
     Args:
-        url: a libpq URL.
-        application_name: shown in pg_stat_activity; Postgres keeps 63 bytes of it.
+        url: libpq's.
         prepare: let the server keep what is asked often; such statements would not survive a transaction pooler.
         writes: refuse a session that cannot write.
         patience: how long it waits for a word of the server; its own by default.
@@ -86,7 +85,8 @@ def connect(
     if re.fullmatch(r" *(0+|-\d+) *", str(given.get("connect_timeout", ""))):
         given["connect_timeout"] = _CONNECT_S  # to libpq it means for ever
     merged = {**_NETWORK, **given, "application_name": application_name, "client_encoding": "utf8"}
-    connection = _log_in(merged, autocommit=autocommit, prepare_threshold=_PREPARED_AFTER if prepare else None)
+    connection = _log_in(merged)
+    connection.prepare_threshold = _PREPARED_AFTER if prepare else None
     connection.patience = patience or silence.Patience()
     connection.schema = schema
     try:
@@ -94,8 +94,8 @@ def connect(
         if writes and connection.no_writes is not None:
             raise connection.no_writes
         _agree_on_texts(connection)
-        if not connection.autocommit:
-            connection.commit()
+        connection.commit()  # all this was one transaction: a pooler may stand between
+        connection.autocommit = autocommit
         connection.adapters.register_loader("timestamptz", _Instant)
         connection.adapters.register_loader("timestamptz", _BinaryInstant)
         set_json_loads(read_json, connection)
@@ -109,12 +109,6 @@ def connect(
 
 
 def _read_url(url: str) -> dict[str, Any]:
-    """
-    Return libpq's parameters of a URL.
-
-    Raises:
-        ConfigurationProblem: it is not one.
-    """
     try:
         given = dict(conninfo_to_dict(url))
     except psycopg.ProgrammingError as error:
@@ -132,7 +126,6 @@ def _unquoted(error: Exception) -> str:
 
 
 def _each_host(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the parameters of each of several hosts alone."""
     lists = {name: str(given[name]).split(",") for name in ("host", "hostaddr", "port") if given.get(name)}
     number = max((len(lists[name]) for name in ("host", "hostaddr") if name in lists), default=1)
     return [
@@ -142,13 +135,13 @@ def _each_host(given: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _log_in(given: dict[str, Any], *, autocommit: bool, prepare_threshold: int | None) -> silence.Connection:
+def _log_in(given: dict[str, Any]) -> silence.Connection:
     try:
         conninfo = make_conninfo("", **given)
     except psycopg.ProgrammingError as error:
         raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
     try:
-        connection = silence.Connection.connect(conninfo, autocommit=autocommit, prepare_threshold=prepare_threshold)
+        connection = silence.Connection.connect(conninfo, prepare_threshold=None)
     except psycopg.OperationalError as error:
         hosts = _each_host(given)
         raise (_why_no_host(error, hosts) if len(hosts) > 1 else _why_refused(error, conninfo, given)) from None
@@ -162,7 +155,7 @@ def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
     for host in hosts:
         alone = {**host, "target_session_attrs": "any", "connect_timeout": 2}
         try:
-            with closing(_log_in(alone, autocommit=True, prepare_threshold=None)) as found:
+            with closing(_log_in(alone)) as found:
                 problem = why_read_only(found)
         except JobsyncError as refusal:
             problem = refusal
@@ -190,12 +183,7 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
         return ConfigurationProblem(f"database: the server asks for a password, and none is set: {text}")
     if why.code is None and given.get("target_session_attrs", "any") != "any":
         # the server is not what the URL asks for
-        with (
-            suppress(JobsyncError),
-            closing(
-                _log_in({**given, "target_session_attrs": "any"}, autocommit=True, prepare_threshold=None)
-            ) as found,
-        ):
+        with suppress(JobsyncError), closing(_log_in({**given, "target_session_attrs": "any"})) as found:
             return why_read_only(found) or Unavailable(f"database: {text}")
     if why.code is None:
         return Unavailable(f"database: {text}")
@@ -208,12 +196,7 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
 
 
 def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
-    """
-    See to it that texts mean the same here and there, whatever the server, database or role have been set to.
-
-    Raises:
-        ConfigurationProblem: the database's own encoding cannot hold what vendors send.
-    """
+    """See to it that texts mean the same here and there, whatever the server, database or role have been set to."""
     said = connection.info.parameter_status
     encoding = said("server_encoding") or "UTF8"
     if encoding != "UTF8":
@@ -543,7 +526,6 @@ class Database:
         )
 
     def close(self) -> None:
-        """Close every pool."""
         for engine in self._engines:
             engine.dispose()
         self._engines.clear()

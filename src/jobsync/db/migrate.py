@@ -1,8 +1,7 @@
 """
 Brings the schema to this version of the code, and says where a database stands.
 
-Everybody asks where it stands, hardly anybody brings it anywhere: alembic and the map of
-tables are imported by the functions that use them.
+Everybody asks where it stands, hardly anybody brings it anywhere: alembic is imported by the functions that use it.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from sqlalchemy.exc import ProgrammingError
 from jobsync.causes import Cause
 from jobsync.db.engine import driver
 from jobsync.db.hidden import VERSION_TABLE, hidden_function, refuse_hidden
+from jobsync.db.tables import VIEWS, metadata
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.schema_name import DEFAULT, quoted, schema_of
@@ -54,7 +54,6 @@ class SchemaStatus:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether code and schema are of one version."""
         return self.current == HEAD
 
 
@@ -148,7 +147,7 @@ def upgrade(engine: Engine) -> SchemaStatus:
 
 
 def _run_migrations(engine: Engine) -> str | None:
-    """Run what is missing; returns the revision that was there before."""
+    """Returns the revision that was there before."""
     from alembic import command
 
     config = _config()
@@ -169,14 +168,6 @@ def _run_migrations(engine: Engine) -> str | None:
 
 
 def _refuse_others(connection: psycopg.Connection[Any]) -> None:
-    """
-    Refuse to make tables where some of their names are taken.
-
-    Raises:
-        ConfigurationProblem: with all such names, and the cure.
-    """
-    from jobsync.db.tables import VIEWS, metadata
-
     found = connection.execute(
         "SELECT relname::text FROM pg_class"
         " WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"

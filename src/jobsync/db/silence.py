@@ -52,7 +52,6 @@ class Patience:
 
     @property
     def limit_s(self) -> float:
-        """Seconds without a word after which silence is judged."""
         if self.silence_s is not None:
             return self.silence_s
         return HURRIED_S if self.ending or self.found_silent else SILENCE_S
@@ -122,10 +121,11 @@ class Connection(psycopg.Connection[Any]):
         """Ask a second connection to the same host: does the server answer, and has it our statement?"""
         deadline = time.monotonic() + ANSWER_WITHIN_S
         info = self.info
-        same_host: dict[str, Any] = {"host": info.host, "port": info.port, "hostaddr": info.hostaddr or None}
         conninfo = make_conninfo(
             self.conninfo,
-            **{name: value for name, value in same_host.items() if value},
+            host=info.host or None,
+            port=info.port,
+            hostaddr=info.hostaddr or None,
             target_session_attrs="any",
             connect_timeout=math.ceil(ANSWER_WITHIN_S),
         )

@@ -21,6 +21,7 @@ from jobsync.settings import CONFIG_FILE, CREDENTIALS_FOLDER, SERVICE, Rights, r
 
 SYSTEM = Path("/")
 _RUNNING = Path("/run/systemd/system")
+_RIGHTS = Rights("root", SERVICE, 0o640)
 # Beside the program, where pip puts it: where a default Debian looks for it.
 _SHARED = {
     f"share/{path}": f"/usr/local/share/{path}"
@@ -82,7 +83,8 @@ def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
         for path in _look_up(root, *sorted(NAMES))
         if path not in wanted
     ]
-    found += [Compared(each.path, FileState.RIGHTS, f"{each}\n") for each in find_wrong_rights(root)]
+    for path, rights in find_wrong_rights(root).items():
+        found.append(Compared(path, FileState.RIGHTS, f"{path}: {rights} -> {_RIGHTS}\n"))
     found += [Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")]
     return [*found, *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root))]
 
@@ -96,27 +98,17 @@ def _wanted(installation: Installation, root: Path) -> dict[str, str | Path]:
     return {**secrets, **render_units(installation), **there}
 
 
-@dataclass(frozen=True)
-class WrongRights:
-    """A file of the configuration that the service's user cannot read, or that more than it can."""
+def find_wrong_rights(root: Path = SYSTEM) -> dict[str, Rights]:
+    """
+    Return the files of the configuration that the service's user cannot read, or that more than it can, by path.
 
-    path: str
-    found: Rights
-
-    def __str__(self) -> str:
-        """Return what installing would change."""
-        return f"{self.path}: {self.found} -> root:{SERVICE}, mode 0640"
-
-
-def find_wrong_rights(root: Path = SYSTEM) -> list[WrongRights]:
-    """Return the files that systemd-tmpfiles corrects; below another root it does so when that system starts."""
-    if root != SYSTEM:
-        return []
-    found: list[WrongRights] = []
-    for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))):
+    systemd-tmpfiles corrects them; below another root it does so when that system starts.
+    """
+    found: dict[str, Rights] = {}
+    for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))) if root == SYSTEM else ():
         with suppress(OSError):  # a folder that is closed to this user, who can open nothing either
-            if path.is_file() and (rights := read_rights(path)) != Rights("root", SERVICE, 0o640):
-                found.append(WrongRights(str(path), rights))
+            if path.is_file() and (rights := read_rights(path)) != _RIGHTS:
+                found[str(path)] = rights
     return found
 
 
@@ -250,11 +242,19 @@ def _replace(root: Path, where: str, content: str | Path) -> None:
 
 def uninstall(root: Path = SYSTEM) -> list[str]:
     """
-    Remove the files of an installation and return those that were there.
+    Disable the timers, remove the files of an installation and return those that were there.
 
-    What is not ours to take away stays: the user, the state, the configuration, the secrets, and drop-ins.
+    A run in progress ends by itself. What is not ours to take away stays: the user, the state, the configuration, the
+    secrets, and drop-ins.
+
+    Raises:
+        InstallProblem: a folder cannot be written, and nothing was stopped; or a file could not be removed.
     """
     paths = _installed(root)
+    _require_writable([below(root, path) for path in paths])
+    _switch("disable", _timers(root), root)
+    if root == SYSTEM and _RUNNING.is_dir():
+        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
     _remove(root, paths)
     return paths
 
@@ -284,7 +284,7 @@ def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> 
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)
-        for file, mode in ((installation.report_file, "0750"), (installation.metrics_file, "0755")):
+        for file, mode in ((installation.settings.report_file, "0750"), (installation.settings.metrics_file, "0755")):
             if file is not None and not file.parent.exists():
                 _run_if_there("install", "-d", "-o", "jobsync", "-g", "jobsync", "-m", mode, str(file.parent))
 
@@ -323,21 +323,7 @@ def join_timers(installation: Installation, before: Iterable[Compared], root: Pa
     return new
 
 
-def disable_timers(root: Path = SYSTEM) -> None:
-    """
-    Stop the timers and take them out of the boot; a run in progress ends by itself.
-
-    Raises:
-        InstallProblem: the folder of units cannot be written; nothing was stopped.
-    """
-    _require_writable([below(root, path) for path in _installed(root)])
-    _switch("disable", _timers(root), root)
-    if root == SYSTEM and _RUNNING.is_dir():
-        _run_if_there("systemctl", "reset-failed", "jobsync-*")  # or what is gone would stay in systemctl --failed
-
-
 def _timers(root: Path) -> list[str]:
-    """Return the timers of ours that are installed."""
     return [Path(path).name for path in _look_up(root, "jobsync-*.timer") if Path(path).name in NAMES]
 
 

@@ -11,22 +11,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from jobsync import settings
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
+from jobsync.settings import ALWAYS_SECRET, CONFIG_FILE, CREDENTIALS_FOLDER, Settings, load_settings, read_texts
 
 STATE_FOLDER = Path("/var/lib/jobsync")
 UNITS_FOLDER = "/etc/systemd/system"
 # What ProtectHome= and PrivateTmp= hide from a unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - named, not used
-_ALWAYS_SECRET = (
-    "JOBSYNC_ENCRYPTION_KEY",
-    "JOBSYNC_ENCRYPTION_KEY_PREVIOUS",
-    "JOBSYNC_SMTP_URL",
-    "JOBSYNC_ALERT_WEBHOOK",
-    "JOBSYNC_PING_URL",
-    "JOBSYNC_PROXY",
-)
 _DATABASE_URLS = ("JOBSYNC_DATABASE_URL", "JOBSYNC_LOCK_DATABASE_URL")
 _VENDOR_URLS = ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
 
@@ -44,9 +36,7 @@ class Installation:
         sockets_only: nothing but unix sockets leads to the database.
         database_hosts: the database's addresses, as long as all of them are literal ones.
         local_database: the database's server runs on this host.
-        pings: each run reports to an address on the network.
-        storage: where RIDE files go, None if it is not set.
-        report_file: which file a timer writes the report to, None for no timer; `metrics_file` likewise.
+        settings: what is
     """
 
     executable: Path
@@ -56,10 +46,7 @@ class Installation:
     sockets_only: bool = True
     database_hosts: tuple[str, ...] = ()
     local_database: bool = True
-    pings: bool = False
-    storage: Path | None = None
-    report_file: Path | None = None
-    metrics_file: Path | None = None
+    settings: Settings = field(default_factory=Settings)
 
 
 def read_installation(
@@ -85,16 +72,16 @@ def read_installation(
     named = environ.get("JOBSYNC_CONFIG")
     environ = {
         **environ,
-        "JOBSYNC_CONFIG": named or _readable(below(root, settings.CONFIG_FILE)),
-        "CREDENTIALS_DIRECTORY": str(below(root, settings.CREDENTIALS_FOLDER)),
+        "JOBSYNC_CONFIG": named or _readable(below(root, CONFIG_FILE)),
+        "CREDENTIALS_DIRECTORY": str(below(root, CREDENTIALS_FOLDER)),
     }
     problems: list[str] = []
-    texts = settings.read_texts(environ, problems)
-    known = settings.load_settings(environ)  # raises what is wrong, in its own words
+    texts = read_texts(environ, problems)
+    known = load_settings(environ)  # raises what is wrong, in its own words
     if known.database_url is None:
         problems.append(
             f"JOBSYNC_DATABASE_URL: {readers} need the URL of a PostgreSQL server (postgresql://…), in the environment,"
-            f" in {settings.CREDENTIALS_FOLDER}/jobsync_database_url or in {settings.CONFIG_FILE}"
+            f" in {CREDENTIALS_FOLDER}/jobsync_database_url or in {CONFIG_FILE}"
         )
         raise ConfigurationProblem("configuration: " + "; ".join(problems))
     hosts = [_hosts(url) for url in (known.database_url, known.lock_database_url) if url]
@@ -110,7 +97,7 @@ def read_installation(
     plain["JOBSYNC_DATABASE_SCHEMA"] = known.database_schema  # also the default: it says that nothing else holds
     problems.extend(
         f"{name} is exported and leads to this host: timers would ask a sandbox instead of the vendor;"
-        f" unset {name}, or, to try out, write it into {settings.CONFIG_FILE}"
+        f" unset {name}, or, to try out, write it into {CONFIG_FILE}"
         for name in _VENDOR_URLS
         if name in texts and texts[name][1] is None and _is_loopback(texts[name][0])
     )
@@ -127,10 +114,7 @@ def read_installation(
         sockets_only=not tcp,
         database_hosts=tcp if all(map(_address, tcp)) else (),
         local_database=all(host in ("localhost", "127.0.0.1", "::1") for host in tcp),
-        pings=known.ping_url is not None,
-        storage=known.storage,
-        report_file=known.report_file,
-        metrics_file=known.metrics_file,
+        settings=known,
     )
 
 
@@ -181,7 +165,7 @@ def _sort_out(
 
 
 def _is_secret(name: str, text: str) -> bool:
-    if name in _ALWAYS_SECRET:
+    if name in ALWAYS_SECRET:
         return True
     if name in _DATABASE_URLS:
         return not _parts(text).keys().isdisjoint({"password", "sslpassword"})

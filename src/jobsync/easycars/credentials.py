@@ -129,6 +129,11 @@ def places_of(dealership_id: int, sealed: Sequence[str] = ()) -> tuple[Place, ..
     return tuple(Place(home, name) for name in _REQUIRED)
 
 
+def sealed_at(dealership_id: int, sealed: Sequence[str]) -> list[tuple[Place, str]]:
+    """Return a dealership's four ciphertexts, each with the place that it is opened at."""
+    return list(zip(places_of(dealership_id, sealed), sealed, strict=True))
+
+
 def bound_to(stored: str) -> int | None:
     """Return the dealership that a ciphertext is bound to; one that the replaced system stored is bound to none."""
     found = _BOUND.match(stored)

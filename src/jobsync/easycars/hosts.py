@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection
 
 from jobsync.hosts.circuit import CircuitChange, HostLine, HostState
-from jobsync.hosts.store import lock_host, write_host
+from jobsync.hosts.store import write_host
 from jobsync.logs import get_logger
 from jobsync.runner.items import Item, ItemQueue
 
@@ -43,7 +43,7 @@ class Hosts:
         pause: Callable[[float], bool],
     ) -> None:
         self._names = names
-        self._resting = resting(names, known)
+        self.resting = resting(names, known)
         used = {
             host: sum(users.get(each, 0) for each, name in names.items() if name == host) for host in names.values()
         }
@@ -73,12 +73,11 @@ class Hosts:
         line = self.lines.get(item.group or "")
         if line is None:
             return True
-        return item.group not in self._resting and line.admit(item.key)
+        return item.group not in self.resting and line.admit(item.key)
 
     def write(self, connection: Connection[Any], environment: str, change: CircuitChange) -> None:
-        """Write down what has changed of a host, as it stands now: ends that come together are written in any order."""
+        """Write down what has changed of a host."""
         host = self._names[environment]
-        lock_host(connection, host)
-        write_host(connection, host, self.lines[environment].state, change)
+        write_host(connection, host, self.lines[environment], change)
         if change.turned:
             get_logger().warning("stock_sync.circuit", host=host, open=change.open)

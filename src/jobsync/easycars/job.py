@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,27 +19,16 @@ from jobsync.cron import next_slot
 from jobsync.db.system_settings import SystemSettings, keep_last_good
 from jobsync.easycars import store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked
-from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, places_of
+from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, sealed_at
 from jobsync.easycars.hosts import Hosts, resting
 from jobsync.easycars.model import Envelope, Policy, StockPlan
 from jobsync.easycars.parse import rules_of
 from jobsync.easycars.plan import plan_stock, show_plan, sort_feed
-from jobsync.easycars.schedule import Dealership
 from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsageProblem
 from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.jobs import STOCK_SYNC, Job
 from jobsync.logs import get_logger, visible
-from jobsync.runner.items import (
-    Attempt,
-    Item,
-    ItemFailure,
-    NoLongerDue,
-    NotStarted,
-    Trial,
-    as_json,
-    failure_of,
-    work_queues,
-)
+from jobsync.runner import items as runner
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 
@@ -83,8 +72,9 @@ class StockSync(JobWork):
     concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def require_known(self, connection: Connection[Any]) -> None:
-        if self.named:
-            _refuse_unknown(self.named, store.read_dealerships(connection))
+        known = {found.id for found in store.read_dealerships(connection)} if self.named else ()
+        if unknown := [str(number) for number in self.named if number not in known]:
+            raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
 
     def if_due(self, connection: Connection[Any]) -> Self | None:
         """
@@ -94,9 +84,8 @@ class StockSync(JobWork):
         """
         if not self.named and super().if_due(connection) is None:
             return None
-        refresh_schedules(connection, database_now(connection), self.named)
-        rests = resting(self.hosts, read_hosts(connection, self.hosts.values()))
-        items = choose(connection, self.named, scheduled=True, resting=rests)[0]
+        self._refresh_schedules(connection)
+        items, _, _ = self._choose(connection)
         if not items:
             return None
         return replace(self, named=tuple(int(item.key) for item in items)) if self.named else self
@@ -127,9 +116,13 @@ class StockSync(JobWork):
                 " were stored with, or set them again: jobsync credentials set ID"
             )
 
+    def _rests(self, connection: Connection[Any]) -> dict[str, datetime]:
+        """Return the environments whose host wants to rest, and until when."""
+        return resting(self.hosts, read_hosts(connection, self.hosts.values()))
+
     def _require_awake(self, connection: Connection[Any]) -> None:
-        rests = resting(self.hosts, read_hosts(connection, self.hosts.values()))
-        items, _, _ = choose(connection, self.named, scheduled=False) if rests else ([], [], False)
+        rests = self._rests(connection)
+        items, _, _ = self._choose(connection) if rests else ([], [], False)
         if items and all(item.group in rests for item in items):
             until = min(rests[item.group] for item in items if item.group in rests)
             raise Unavailable(
@@ -156,17 +149,14 @@ class StockSync(JobWork):
         with run.transaction() as connection:
             known = read_hosts(connection, self.hosts.values())
             users = store.count_users(connection)
-            items, skipped, streak = choose(
-                connection, self.named, scheduled=self.scheduled, resting=resting(self.hosts, known)
-            )
+            items, skipped, run.streak = self._choose(connection)
         run.eligible = len(items)
-        run.streak = streak
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        for environment, until in resting(self.hosts, known).items():
-            get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         hosts = Hosts(self.hosts, known, users, pause=run.pause)
+        for environment, until in hosts.resting.items():
+            get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         work = _SyncWork(self, self.make_client(run.pause), hosts)
-        return [*work_queues(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
+        return [*runner.work_queues(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
 
     @property
     def at_once(self) -> int:
@@ -192,85 +182,59 @@ class StockSync(JobWork):
             status_map=self.settings.status_map(),
         )
 
-
-def refresh_schedules(connection: Any, now: datetime, named: Sequence[int] = ()) -> None:
-    """
-    Compute the next slot of every dealership that has none yet, whose cron or zone has changed, or the clock.
-
-    Args:
-        named: of these alone; empty means of all.
-    """
-    for found in store.read_dealerships(connection):
-        if named and found.id not in named:
-            continue
-        rule, next_at = found.rule, found.slot(now)
-        if found.keeps_rule and not found.clock_ahead and (found.seen, found.next_at) == (found.wanted.seen, next_at):
-            continue
-        for text in rule.unreadable:
-            get_logger().warning(
-                "stock_sync.schedule_unreadable",
-                dealership_id=found.id,
-                value=visible(text, most=80),
-                in_force=f"{rule.cron} @ {rule.timezone}",
-            )
-        if found.clock_ahead:
-            get_logger().warning(
-                "stock_sync.clock_was_ahead",
-                dealership_id=found.id,
-                message="what was written of it lies in the future: the clock was wrong; the slot is computed anew",
-            )
-        store.write_schedule(connection, found, next_at=next_at)
-
-
-def choose(
-    connection: Any, named: Sequence[int], *, scheduled: bool, resting: Mapping[str, datetime] | None = None
-) -> tuple[list[Item], list[ItemResult], bool]:
-    """
-    Return what to work on, in order, what is left out with the reason, and whether a slot is among the work.
-
-    Args:
-        resting: environments whose host wants to rest: nothing of theirs is due.
-
-    Raises:
-        UsageProblem: a named dealership does not exist.
-    """
-    dealerships = store.read_dealerships(connection)
-    if named:
-        _refuse_unknown(named, dealerships)
-        chosen = [d for d in dealerships if d.id in set(named) and (not scheduled or (d.due and d.why_not is None))]
-        for dealership in chosen:
-            if dealership.why_not in ("auto_sync_off", "paused"):
+    def _refresh_schedules(self, connection: Connection[Any]) -> None:
+        """Compute the next slot of each (named) dealership that has none, or whose cron, zone or clock has changed."""
+        now = database_now(connection)
+        for found in store.read_dealerships(connection):
+            rule, next_at = found.rule, found.slot(now)
+            as_it_was = found.keeps_rule and (found.seen, found.next_at) == (found.wanted.seen, next_at)
+            if (self.named and found.id not in self.named) or (as_it_was and not found.clock_ahead):
+                continue
+            for text in rule.unreadable:
                 get_logger().warning(
-                    "stock_sync.overridden", dealership_id=dealership.id, name=dealership.name, why=dealership.why_not
+                    "stock_sync.schedule_unreadable",
+                    dealership_id=found.id,
+                    value=visible(text, most=80),
+                    in_force=f"{rule.cron} @ {rule.timezone}",
                 )
-    else:
-        chosen = [d for d in dealerships if d.why_not is None and (d.due is not None or not scheduled)]
-    if scheduled and resting:
-        chosen = [d for d in chosen if d.environment not in resting]
-    items = [
-        Item(
-            str(d.id),
-            d.name,
-            lock_name(d.id),
-            named=bool(named),
-            about={"dealership_id": d.id},
-            group=d.environment if d.why_not != "no_credentials" else None,
-            seen=(d.slot_started_at, d.retry_at),
-        )
-        for d in chosen
-    ]
-    left_out = [
-        ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
-        for d in dealerships
-        if d.why_not is not None and not named and not scheduled
-    ]
-    return items, left_out, scheduled and any(d.due == "slot" for d in chosen)
+            if found.clock_ahead:
+                get_logger().warning(
+                    "stock_sync.clock_was_ahead",
+                    dealership_id=found.id,
+                    message="what was written of it lies in the future: the clock was wrong; the slot is computed anew",
+                )
+            store.write_schedule(connection, found, next_at=next_at)
 
-
-def _refuse_unknown(named: Sequence[int], dealerships: Sequence[Dealership]) -> None:
-    known = {dealership.id for dealership in dealerships}
-    if unknown := [str(number) for number in named if number not in known]:
-        raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
+    def _choose(self, connection: Connection[Any]) -> tuple[list[runner.Item], list[ItemResult], bool]:
+        """Return what to work on, in order, what is left out with the reason, and whether a slot is among the work."""
+        self.require_known(connection)
+        dealerships = store.read_dealerships(connection)
+        taking_part = [d for d in dealerships if d.why_not is None]
+        chosen = [d for d in dealerships if d.id in self.named] if self.named else taking_part
+        if self.scheduled:
+            rests = self._rests(connection)
+            chosen = [d for d in chosen if d.due and d.why_not is None and d.environment not in rests]
+        for d in chosen:
+            if d.why_not in ("auto_sync_off", "paused"):
+                get_logger().warning("stock_sync.overridden", dealership_id=d.id, name=d.name, why=d.why_not)
+        items = [
+            runner.Item(
+                str(d.id),
+                d.name,
+                lock_name(d.id),
+                named=bool(self.named),
+                about={"dealership_id": d.id},
+                group=d.environment if d.why_not != "no_credentials" else None,
+                seen=(d.slot_started_at, d.retry_at),
+            )
+            for d in chosen
+        ]
+        left_out = [
+            ItemResult(str(d.id), d.name, ItemStatus.SKIPPED, reason=d.why_not)
+            for d in dealerships
+            if d.why_not is not None and not self.named and not self.scheduled
+        ]
+        return items, left_out, self.scheduled and any(d.due == "slot" for d in chosen)
 
 
 @dataclass(frozen=True)
@@ -291,18 +255,17 @@ class _SyncWork:
         self._client = client
         self._hosts = hosts
         self._before: dict[str, store.StoredAttempt] = {}
-        client.use(hosts.lines)
         self._stored: dict[str, store.StoredCredentials | None] = {}
         self._asking = threading.BoundedSemaphore(job.concurrency)
         self._writing = threading.BoundedSemaphore(job.writers)
 
-    def begin(self, connection: Connection[Any], item: Item) -> int:
+    def begin(self, connection: Connection[Any], item: runner.Item) -> int:
         dealership_id = int(item.key)
         _require(connection, dealership_id)
         self._stored[item.key] = store.read_credentials(connection, dealership_id)
         self._before[item.key] = before = store.read_attempt(connection, dealership_id)
         if self._job.scheduled and before[-2:] != item.seen:
-            raise NoLongerDue("another run has used its slot meanwhile")
+            raise runner.NoLongerDue("another run has used its slot meanwhile")
         return store.begin_attempt(
             connection,
             dealership_id,
@@ -310,7 +273,7 @@ class _SyncWork:
             retry_minutes=self._job.settings.minutes("easycar_retry_minutes"),
         )
 
-    def find(self, attempt: Trial) -> Feed | EasyCarsFailure:
+    def find(self, attempt: runner.Trial) -> Feed | EasyCarsFailure:
         item, dealership_id = attempt.item, int(attempt.item.key)
         if isinstance(attempt.run, Run):
             get_logger().info("stock_sync.dealership_started", name=item.label, attempt=attempt.number)
@@ -321,9 +284,10 @@ class _SyncWork:
         with ExitStack() as asking:
             asking.enter_context(self._asking)
             try:
-                envelope = self._client.fetch_stock(credentials, item=item.key)
+                line = self._hosts.lines.get(credentials.environment)
+                envelope = self._client.fetch_stock(credentials, item=item.key, line=line)
             except NotAsked as left:
-                raise NotStarted(str(left), undo=partial(self._take_back, item, asked=False)) from None
+                raise runner.NotStarted(str(left), undo=partial(self._take_back, item, asked=False)) from None
             except EasyCarsFailure as failure:
                 return self._probed(attempt, failure)
             if envelope.size > _SMALL_FEED:
@@ -332,7 +296,7 @@ class _SyncWork:
         *sealed, _, _ = self._stored[item.key] or ("", "")
         return Feed(envelope, credentials.yard_code, copied_from(dealership_id, sealed))
 
-    def _probed(self, attempt: Trial, failure: EasyCarsFailure) -> EasyCarsFailure:
+    def _probed(self, attempt: runner.Trial, failure: EasyCarsFailure) -> EasyCarsFailure:
         """
         Return what the probe of an open circuit met: the host still fails, and no dealership is charged an attempt.
 
@@ -347,11 +311,11 @@ class _SyncWork:
             raise EasyCarsFailure(words, **failure.facts)
         raise failure
 
-    def _has_retries(self, attempt: Trial) -> bool:
+    def _has_retries(self, attempt: runner.Trial) -> bool:
         with attempt.run.transaction() as connection:
             return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
-    def keep(self, connection: Connection[Any], attempt: Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
+    def keep(self, connection: Connection[Any], attempt: runner.Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
         if isinstance(found, EasyCarsFailure):
             self._take_back(attempt.item, connection, asked=True)
             result = _unreached(attempt.item, found)
@@ -363,7 +327,7 @@ class _SyncWork:
         self._learn(connection, attempt.item)
         return result
 
-    def _bring_in(self, connection: Connection[Any], attempt: Attempt, feed: Feed) -> StockPlan:
+    def _bring_in(self, connection: Connection[Any], attempt: runner.Attempt, feed: Feed) -> StockPlan:
         dealership_id, run_id = int(attempt.item.key), attempt.run_id
         _require(connection, dealership_id)
 
@@ -376,12 +340,12 @@ class _SyncWork:
 
         return plan_and(apply, connection, dealership_id, feed, self._job.policy, run_id=run_id)
 
-    def show(self, connection: Connection[Any], item: Item, found: Feed | EasyCarsFailure) -> ItemResult:
+    def show(self, connection: Connection[Any], item: runner.Item, found: Feed | EasyCarsFailure) -> ItemResult:
         if isinstance(found, EasyCarsFailure):
             return _unreached(item, found)
         return _result(item, make_plan(connection, int(item.key), found, self._job.policy)[0], shown=True)
 
-    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
+    def failed(self, connection: Connection[Any], attempt: runner.Attempt, result: ItemResult) -> None:
         dealership_id = int(attempt.item.key)
         get_logger().error(
             "stock_sync.dealership_failed",
@@ -404,17 +368,17 @@ class _SyncWork:
         )
         store.fail_attempt(connection, dealership_id, scheduled=self._job.scheduled, transient=result.transient)
 
-    def _learn(self, connection: Connection[Any], item: Item) -> None:
+    def _learn(self, connection: Connection[Any], item: runner.Item) -> None:
         """Write down what this attempt taught of the vendor's host, if it is news."""
         stored, change = self._stored[item.key], self._client.change_of(item.key)
         if stored is not None and change is not None:
             self._hosts.write(connection, stored[4], change)
 
-    def _take_back(self, item: Item, connection: Connection[Any], *, asked: bool) -> None:
+    def _take_back(self, item: runner.Item, connection: Connection[Any], *, asked: bool) -> None:
         store.take_back(connection, int(item.key), self._before[item.key], asked=asked)
 
 
-def _tell(attempt: Attempt, result: ItemResult) -> None:
+def _tell(attempt: runner.Attempt, result: ItemResult) -> None:
     log = get_logger().bind(name=attempt.item.label)
     for warning in result.details.get("warnings", ()):
         log.warning("stock_sync.warning", warning=warning)
@@ -490,19 +454,18 @@ def plan_and(
             words = store.refusal_of(error)
             if words is None or planned is None:
                 raise
-            found = store.find_refused(connection, dealership_id, planned[0], run_id=run_id, now=planned[1])
-            if plans > _SEARCHES_MOST or not len(found):
-                raise ItemFailure(
+            plan, now = planned
+            found = store.find_refused(connection, dealership_id, plan, blamed, run_id=run_id, now=now)
+            if plans > _SEARCHES_MOST or not found:
+                raise runner.ItemFailure(
                     f"the database refuses what the sync writes: {words}; nothing was written", reason="database"
                 ) from error
-            blamed.items |= found.items
-            blamed.rows |= found.rows
     raise AssertionError  # never: the loop ends by itself
 
 
 def _require(connection: Connection[Any], dealership_id: int) -> None:
     if not store.keep_dealership(connection, dealership_id):
-        raise ItemFailure("the dealership was deleted meanwhile; nothing was written", reason="deleted")
+        raise runner.ItemFailure("the dealership was deleted meanwhile; nothing was written", reason="deleted")
 
 
 def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Cipher) -> Credentials:
@@ -518,12 +481,11 @@ def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Ci
 def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
     """Decrypt what was read; raises as `load_credentials` does."""
     if stored is None:
-        raise ItemFailure(
+        raise runner.ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
     *sealed, environment, yard = stored
-    places = places_of(dealership_id, sealed)
-    secrets = {place.field: cipher.decrypt(text, place) for place, text in zip(places, sealed, strict=True)}
+    secrets = {place.field: cipher.decrypt(text, place) for place, text in sealed_at(dealership_id, sealed)}
     yard_code = (yard or "").strip() or None  # as an item's is read: it may have been stored by SQL
     return Credentials(**secrets, environment=environment, yard_code=yard_code)
 
@@ -566,7 +528,7 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
     return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
 
 
-def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
+def _result(item: runner.Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     details: dict[str, Any] = {"received": plan.received}
     if plan.warnings:
         details["warnings"] = plan.warnings
@@ -577,8 +539,8 @@ def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     )
 
 
-def _unreached(item: Item, failure: EasyCarsFailure) -> ItemResult:
-    return replace(failure_of(item, failure), status=ItemStatus.SKIPPED)
+def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
+    return replace(runner.failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:
@@ -587,7 +549,7 @@ def item_json(result: ItemResult) -> dict[str, Any]:
     return {
         "dealership_id": int(result.key),
         "name": result.label,
-        **as_json(result),
+        **runner.as_json(result),
         **numbers,
         **result.details,
     }

@@ -296,6 +296,10 @@ class Policy:
     grace_days: int = 0
     status_map: Mapping[str, str] = field(default_factory=dict)
 
+    def is_beyond(self, number: int, of: int) -> bool:
+        """Whether so many are more than one night may change."""
+        return number > self.limit_floor and number * 100 > of * self.limit_percent
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -382,8 +386,8 @@ class StockPlan:
         restated: rows that are written though nothing of them is news.
         returned: rows that were missing and are listed again.
         retired: removed rows whose number came back as another vehicle.
-        recognized: rows that say what their item says, under a fingerprint of an earlier version, with the new one:
-            once noted, the item is known by its bytes again.
+        recognized: rows that say what their item says, under a fingerprint of an earlier version: each with the new
+            one, by which the item is known by its bytes again.
         missing: rows that begin their days of grace; `removed` those that go.
         holds: what waits for a person, at most one of each kind.
         spent, superseded, lapsed: approvals carried out, questions withdrawn, rejections whose set is another now.
@@ -406,7 +410,7 @@ class StockPlan:
     refused: Sequence[Refused] = ()
     returned: list[Listed] = field(default_factory=list)
     retired: list[Listed] = field(default_factory=list)
-    recognized: list[tuple[Listed, bytes]] = field(default_factory=list)
+    recognized: list[Listed] = field(default_factory=list)
     missing: list[Listed] = field(default_factory=list)
     removed: list[Listed] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from hashlib import sha256
 from sys import intern
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import msgspec
 
@@ -17,12 +18,12 @@ from jobsync.easycars.identity import kind_of, stock_key, vin_of
 from jobsync.easycars.model import FEED_KEYS, MAPPING_VERSION, Car, Envelope, Note, RawItem, Refused
 from jobsync.runner.items import ItemFailure
 
+T = TypeVar("T")
 _WHOLE = {column: FEED_KEYS[column][0] for column in ("year", "odometer", "doors", "seats")}
 _MONEY = {column: FEED_KEYS[column][0] for column in ("price", "special_price")}
 _OF_THEIR_OWN = {*_WHOLE, *_MONEY, "vin", "is_drive_away", "odometer_unit", "images"}
 _TEXT = {column: keys[0] for column, keys in FEED_KEYS.items() if len(keys) == 1 and column not in _OF_THEIR_OWN}
 _TEXT_COLUMNS, _WHOLE_COLUMNS = tuple(_TEXT.items()), tuple(_WHOLE.items())
-_MONEY_KEYS = frozenset(_MONEY.values())
 # The rest of the 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16): they fill no column.
 _WATCHED = (
     "YardName",
@@ -134,6 +135,10 @@ _NONE: frozenset[str] = frozenset()
 
 class _TooLarge(ValueError):
     """A value that the database cannot hold."""
+
+
+class _Unreadable(ValueError):
+    """A value that cannot be read: why, and what was seen."""
 
 
 def _number(text: str) -> Decimal:
@@ -285,9 +290,9 @@ def parse_item(
 
     Source: docs/facts/easycars.md, "Stock item".
     """
-    reading = _Reading()
+    notes: list[Note] = []
     try:
-        item, odd = _decode(raw, reading)
+        item, odd = _decode(raw, notes)
     except (ValueError, RecursionError, InvalidOperation) as error:
         return _refuse(raw, position, _glimpse(raw), "unreadable", f"cannot be read: {error}")
     if not isinstance(item, dict):
@@ -307,7 +312,7 @@ def parse_item(
     plain = len(keys) == len(DOCUMENTED_KEYS) and keys == DOCUMENTED_KEYS
     missing = _NONE if plain else DOCUMENTED_KEYS - keys
     try:
-        values, absent, sold = _values(item, reading, rules, missing)
+        values, absent, unreadable, sold = _values(item, notes, rules, missing)
     except _TooLarge as error:
         return _refuse(raw, position, item, "value_too_large", str(error))
     return Car(
@@ -322,82 +327,77 @@ def parse_item(
         raw=raw,
         mended=_MENDED.encode(item).decode() if odd else None,
         content_hash=content_hash or fingerprint(raw, version=rules.version),
-        warnings=tuple(reading.notes) if reading.notes else (),
+        warnings=tuple(notes) if notes else (),
         unknown_keys=_NONE if plain else frozenset(keys - DOCUMENTED_KEYS),
         missing_keys=missing,
-        unreadable=frozenset(reading.unreadable) if reading.unreadable else _NONE,
+        unreadable=frozenset(unreadable) if unreadable else _NONE,
     )
 
 
-def _decode(raw: RawItem, reading: _Reading) -> tuple[Any, bool]:
+def _decode(raw: RawItem, notes: list[Note]) -> tuple[Any, bool]:
     """Return what the item's text says, and whether it had to be mended."""
     if _ODD_ESCAPE.search(raw) is None:
         try:
             return _ITEM.decode(raw), False
         except (msgspec.MsgspecError, UnicodeDecodeError):
             pass
-    return _mend(bytes(raw), reading), True
-
-
-class _Reading:
-    """What is noted while one item is read."""
-
-    __slots__ = ("notes", "unreadable")
-
-    def __init__(self) -> None:
-        self.notes: list[Note] = []
-        self.unreadable: list[str] = []
-
-    def fail(self, key: str, reason: str, seen: str = "") -> None:
-        """Note a value that cannot be read: it counts as absent."""
-        self.notes.append(Note(key, f"{reason}; it counts as absent", seen))
-        self.unreadable.append(key)
+    return _mend(bytes(raw), notes), True
 
 
 def _values(
-    item: dict[str, Any], reading: _Reading, rules: Rules, missing: frozenset[str]
-) -> tuple[dict[str, Any], frozenset[str], bool]:
-    """Return every column's value, the columns that the item does not tell, and whether it says sold."""
+    item: dict[str, Any], notes: list[Note], rules: Rules, missing: frozenset[str]
+) -> tuple[dict[str, Any], frozenset[str], list[str], bool]:
+    """Return every column's value, the columns that are not told, the unreadable keys, and whether it says sold."""
+    unreadable: list[str] = []
+
+    def told(read: Callable[[Any], T | None], key: str) -> T | None:
+        try:
+            return read(item.get(key))
+        except _Unreadable as problem:  # it counts as absent
+            reason, seen = problem.args
+            notes.append(Note(key, f"{reason}; it counts as absent", seen))
+            unreadable.append(key)
+            return None
+        except _TooLarge as error:
+            raise _TooLarge(f"{key} is {error}") from None
+
     get = item.get
     values: dict[str, Any] = {}
     for column, key in _TEXT_COLUMNS:
         text = get(key)
-        if type(text) is str:  # nearly always: worth a call less
-            values[column] = text.strip() or None
-        else:
-            values[column] = _text(text, key, reading)
+        values[column] = (text.strip() or None) if type(text) is str else told(_text, key)  # mostly worth a call less
     for column, key in _WHOLE_COLUMNS:
         number = get(key)
-        values[column] = number if type(number) is int and 0 <= number <= INTEGER_MOST else _whole(number, key, reading)
+        plain = type(number) is int and 0 <= number <= INTEGER_MOST
+        values[column] = number if plain else told(_kilometres if column == "odometer" else _whole, key)
     for column, key in _MONEY.items():
-        values[column] = _money(get(key), key, reading)
-    values["is_drive_away"] = _flag(get("IsDriveAway"), "IsDriveAway", reading)
-    values["vin"] = vin_of(_text(get("VIN"), "VIN", reading) or "")
-    miles = _flag(get("IsMiles"), "IsMiles", reading)
+        values[column] = told(_money, key)
+    values["is_drive_away"] = told(_flag, "IsDriveAway")
+    values["vin"] = vin_of(told(_text, "VIN") or "")
+    miles = told(_flag, "IsMiles")
     values["odometer_unit"] = "mi" if miles else "km" if values["odometer"] is not None or miles is False else None
-    values["condition"] = _condition(_flag(get("IsDemo"), "IsDemo", reading), _flag(get("IsUsed"), "IsUsed", reading))
-    deposit = _flag(get("IsDepositTaken"), "IsDepositTaken", reading)
+    # new or used comes from these flags; StockType only says car, boat, caravan
+    demo, used = told(_flag, "IsDemo"), told(_flag, "IsUsed")
+    values["condition"] = "demo" if demo else None if used is None else "used" if used else "new"
+    deposit = told(_flag, "IsDepositTaken")
     word = status_word(values["stock_status"])
     mapped, sold = rules.status_map.get(word), says_sold(word, rules.status_map)
     values["status"] = mapped or (_SOLD if sold else "deposit" if deposit else "active")
     values["title"] = title_of(values)
-    values["features"] = [
-        *_features(get("StandardFeatures"), "StandardFeatures", reading),
-        *_features(get("OptionalFeatures"), "OptionalFeatures", reading),
-    ]
-    values["images"] = images = _images(get("ImageURLs"), reading)
+    values["features"] = (told(_features, "StandardFeatures") or []) + (told(_features, "OptionalFeatures") or [])
+    values["images"] = images = told(_images, "ImageURLs") or []
     count = get("ImageCount")
     uncounted = False
     if count != len(images) and (number := _count(count)) is not None and number != len(images):
         uncounted = not images
-        if "ImageURLs" in item and "ImageURLs" not in reading.unreadable:
+        if "ImageURLs" in item and "ImageURLs" not in unreadable:
             reason = f"not as many as ImageCount says{'; it counts as absent' if uncounted else ''}"
-            reading.notes.append(Note("ImageURLs", reason, f"{len(images)} of {number}"))
+            notes.append(Note("ImageURLs", reason, f"{len(images)} of {number}"))
     absent = _NONE
-    if reading.unreadable or missing or uncounted:
-        untold = {*reading.unreadable, *missing, *(("ImageURLs",) if uncounted else ())}
+    if unreadable or missing or uncounted:
+        untold = {*unreadable, *missing, *(("ImageURLs",) if uncounted else ())}
         absent = _absent_columns(untold, miles=miles, decided=sold or mapped is not None)
-    return values, absent, sold
+    return values, absent, unreadable, sold
 
 
 def title_of(values: Mapping[str, Any]) -> str | None:
@@ -470,12 +470,12 @@ def _fraction(text: str) -> Decimal | None:
         return None
 
 
-def _mend(raw: bytes, reading: _Reading) -> Any:
+def _mend(raw: bytes, notes: list[Note]) -> Any:
     """Decode an item that strict JSON refuses, replacing what the database cannot hold by U+FFFD."""
     strange = False
 
     def constant(name: str) -> str:
-        reading.notes.append(Note("JSON", "is not a number; kept as text", name))
+        notes.append(Note("JSON", "is not a number; kept as text", name))
         return name
 
     def clean(value: Any) -> Any:
@@ -493,7 +493,7 @@ def _mend(raw: bytes, reading: _Reading) -> Any:
     text = raw.decode("utf-8", "replace")
     item = clean(json.loads(text, strict=False, parse_constant=constant, parse_float=_number))
     if strange or text.encode() != raw:
-        reading.notes.append(
+        notes.append(
             Note("JSON", "characters that cannot be stored (NUL, lone surrogate, bad bytes) were replaced by U+FFFD")
         )
     return item
@@ -514,25 +514,20 @@ def _kind(value: object) -> str:
 
 
 def _stock_number(value: object) -> str | None:
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, Decimal) and value == value.to_integral_value():
-        return str(int(value))
-    return None
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return (value.strip() or None) if isinstance(value, str) else None
 
 
-def _text(value: object, key: str, reading: _Reading) -> str | None:
+def _text(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        reading.fail(key, "is not text", _kind(value))
-        return None
+        raise _Unreadable("is not text", _kind(value))
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
@@ -548,113 +543,78 @@ _MARKED = re.compile(
 _SEPARATORS = {ord(sign): None for sign in ", \u00a0\u202f"}
 
 
-def _bare(text: str, key: str) -> str:
-    """Return a number's text without what stands around it and between its groups; any other text as it is."""
-    found = _MARKED.fullmatch(text)
-    if not found or (found["currency"] and key not in _MONEY_KEYS) or (found["unit"] and key != "Odometer"):
-        return text
-    return found["number"].translate(_SEPARATORS)
-
-
-def _decimal(value: object, key: str, reading: _Reading) -> Decimal | int | None:
-    """Return a number, exactly; None if it is unknown or cannot be read."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)) or isinstance(value, Decimal):
-        number: Decimal | int | None = value
-    elif isinstance(value, str):
+def _decimal(value: object, *, currency: bool = False, unit: bool = False) -> Decimal | None:
+    """Return a number, exactly; None if it is unknown. A currency or a unit may stand beside it where it is meant."""
+    if isinstance(value, str):
         text = value.strip()
         if not text:
             return None
+        found = _MARKED.fullmatch(text)
+        is_meant = found and (currency or not found["currency"]) and (unit or not found["unit"])
+        bare = found["number"].translate(_SEPARATORS) if found and is_meant else text
         try:
-            bare = _bare(text, key)
             number = _number(bare) if bare.isascii() and "_" not in bare else None
-        except _TooLarge as error:
-            raise _TooLarge(f"{key} is {error}") from None
         except InvalidOperation:
             number = None
         if number is None or not number.is_finite():
-            reading.fail(key, "is not plainly a number", repr(text[:40]))
-            return None
+            raise _Unreadable("is not plainly a number", repr(text[:40]))
+    elif value is None:
+        return None
+    elif isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise _Unreadable("is not a number", _kind(value))
     else:
-        reading.fail(key, "is not a number", _kind(value))
-        return None
-    if number is not None and number < 0:
-        reading.fail(key, "is negative", str(number)[:40])
-        return None
+        number = Decimal(value)
+    if number < 0:
+        raise _Unreadable("is negative", str(number)[:40])
     return number
 
 
-def _whole(value: object, key: str, reading: _Reading) -> int | None:
-    number = value if type(value) is int and value >= 0 else _decimal(value, key, reading)
+def _whole(value: object, *, unit: bool = False) -> int | None:
+    number = _decimal(value, unit=unit)
     if number is None:
         return None
     if number != int(number):
-        reading.fail(key, "is not a whole number", str(number)[:40])
-        return None
+        raise _Unreadable("is not a whole number", str(number)[:40])
     if number > INTEGER_MOST:
-        raise _TooLarge(f"{key} is {number}, at most {INTEGER_MOST} can be kept")
+        raise _TooLarge(f"{number}, at most {INTEGER_MOST} can be kept")
     return int(number)
 
 
-def _money(value: object, key: str, reading: _Reading) -> Decimal | None:
-    number = _decimal(value, key, reading)
-    if number is None:
-        return None
-    return number if isinstance(number, Decimal) else Decimal(number)
-
-
+_kilometres = partial(_whole, unit=True)
+_money = partial(_decimal, currency=True)
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
-def _flag(value: object, key: str, reading: _Reading) -> bool | None:
+def _flag(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else "?"
-    if word in _FLAGS:
-        return _FLAGS[word]
-    if word:
-        seen = repr(value[:40]) if isinstance(value, str) else _kind(value)
-        reading.fail(key, "is neither true nor false", seen)
-    return None
+    if word and word not in _FLAGS:
+        raise _Unreadable("is neither true nor false", repr(value[:40]) if isinstance(value, str) else _kind(value))
+    return _FLAGS.get(word)
 
 
-def _features(value: object, key: str, reading: _Reading) -> list[str]:
+def _features(value: object) -> list[str]:
     """Split the vendor's comma-separated text, order kept; a JSON list of texts is taken as it is."""
-    parts = _list_of_texts(value)
-    if parts is None:
-        text = _text(value, key, reading)
-        parts = text.split(",") if text else []
+    parts = value if _are_texts(value) else (_text(value) or "").split(",")
     # each in memory once: thousands of cars have the same few hundred features
     return list(filter(None, map(intern, map(str.strip, parts))))
 
 
-def _list_of_texts(value: object) -> list[str] | None:
-    return value if isinstance(value, list) and all(isinstance(part, str) for part in value) else None
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
 
 
 # A comma may stand inside a URL (https://…/w_800,h_600/a.jpg): only one that a URL's beginning follows parts two.
-_URL_BEGINS = re.compile(r"\s*(?:https?:/)?/", re.IGNORECASE)
-_PLAIN_URLS = ("https://", "http://")
-_AROUND_URLS = "," + BLANKS
+_BETWEEN_URLS = re.compile(r",(?=\s*(?:[Hh][Tt]{2}[Pp][Ss]?:/)?/)")  # re.IGNORECASE takes twice as long
 
 
-def _images(value: object, reading: _Reading) -> list[str]:
+def _images(value: object) -> list[str]:
     """Split the vendor's text at the commas that stand between URLs, order kept; a list of texts is taken as it is."""
-    listed = _list_of_texts(value)
-    if listed is not None:
-        return [part for part in map(str.strip, listed) if part]
-    text = _text(value, "ImageURLs", reading)
-    if not text:
-        return []
-    pieces = text.split(",")
-    if all(piece.startswith(_PLAIN_URLS) for piece in pieces):
-        return [piece.rstrip() for piece in pieces]
-    urls: list[list[str]] = []
-    for piece in pieces:
-        if not urls or _URL_BEGINS.match(piece):
-            urls.append([piece])
-        else:
-            urls[-1].append(piece)
-    return [url for parts in urls if (url := ",".join(parts).strip(_AROUND_URLS))]
+    if _are_texts(value):
+        return list(filter(None, map(str.strip, value)))
+    pieces = _BETWEEN_URLS.split(_text(value) or "")
+    return [url for piece in pieces if (url := piece.strip("," + BLANKS))]
 
 
 def _count(value: object) -> int | None:
@@ -662,10 +622,3 @@ def _count(value: object) -> int | None:
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _condition(demo: bool | None, used: bool | None) -> str | None:
-    """New or used comes from these flags; StockType only says car, boat, caravan."""
-    if demo:
-        return "demo"
-    return None if used is None else "used" if used else "new"

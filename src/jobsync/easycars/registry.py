@@ -8,7 +8,21 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, or_, select, text, true, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 
 from jobsync.cron import Rule
 from jobsync.db.audit import actor, write_audit
@@ -27,7 +41,15 @@ from jobsync.db.tables import (
     vehicles,
 )
 from jobsync.easycars import store
-from jobsync.easycars.credentials import Cipher, Credentials, CredentialsUnreadable, Place, bound_to, places_of
+from jobsync.easycars.credentials import (
+    Cipher,
+    Credentials,
+    CredentialsUnreadable,
+    Place,
+    bound_to,
+    places_of,
+    sealed_at,
+)
 from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import Dealership
@@ -187,7 +209,9 @@ def require_key_of_others(connection: Connection, dealership_id: int, cipher: Ci
     """
     _lock_credentials(connection)
     others = [row for row in _read_secrets(connection) if row[0] != dealership_id]
-    if others and not any(_opened(cipher, number, stored) for number, *stored in others):
+    if others and not any(
+        cipher.opens(text, place) for number, *sealed in others for place, text in sealed_at(number, sealed)
+    ):
         raise ConfigurationProblem(
             f"nothing was stored: JOBSYNC_ENCRYPTION_KEY decrypts none of the other dealerships' credentials"
             f" ({len(others)}); perhaps it is that from before a rotation. Use the key that they were stored with, or"
@@ -199,28 +223,16 @@ def require_key_of_others(connection: Connection, dealership_id: int, cipher: Ci
 def set_credentials(connection: Connection, dealership_id: int, credentials: Credentials, cipher: Cipher) -> None:
     """Store credentials in place of whatever was there; an omitted yard code clears the old one."""
     require_dealership(connection, dealership_id)
+    table = easycar_credentials.c
+    told = {table.environment: credentials.environment, table.yard_code: credentials.yard_code}
     sealed = {
-        easycar_credentials.c[place.column]: cipher.encrypt(getattr(credentials, place.field), place)
+        table[place.column]: cipher.encrypt(getattr(credentials, place.field), place)
         for place in places_of(dealership_id)
     }
-    connection.execute(
-        upsert(
-            easycar_credentials.c.dealership_id,
-            {
-                easycar_credentials.c.dealership_id: dealership_id,
-                **sealed,
-                easycar_credentials.c.environment: credentials.environment,
-                easycar_credentials.c.yard_code: credentials.yard_code,
-                easycar_credentials.c.is_active: True,
-            },
-        )
-    )
-    write_audit(
-        connection,
-        "credentials.set",
-        str(dealership_id),
-        {"environment": credentials.environment, "yard_code": credentials.yard_code},
-    )
+    values = {table.dealership_id: dealership_id, **sealed, **told, table.is_active: True}
+    connection.execute(upsert(table.dealership_id, values))
+    details = {column.name: value for column, value in told.items()}
+    write_audit(connection, "credentials.set", str(dealership_id), details)
 
 
 def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
@@ -260,9 +272,8 @@ def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> 
 def delete_credentials(connection: Connection, dealership_id: int) -> bool:
     """Delete the credentials; False if there were none."""
     require_dealership(connection, dealership_id)
-    gone = connection.execute(
-        delete(easycar_credentials).where(easycar_credentials.c.dealership_id == dealership_id)
-    ).rowcount
+    this = easycar_credentials.c.dealership_id == dealership_id
+    gone = connection.execute(delete(easycar_credentials).where(this)).rowcount
     if gone:
         write_audit(connection, "credentials.delete", str(dealership_id))
     return bool(gone)
@@ -342,17 +353,9 @@ def decide_hold(connection: Connection, hold_id: int, decision: str) -> dict[str
     if before is None:
         over = " and done with" if shown["applied_at"] and shown["status"] != "superseded" else ""
         raise UsageProblem(f"hold {hold_id} is {shown['status']}{over}; jobsync holds list --all")
-    write_audit(
-        connection,
-        f"holds.{'approve' if decision == 'approved' else 'reject'}",
-        str(hold_id),
-        {
-            "dealership_id": shown["dealership_id"],
-            "kind": shown["kind"],
-            "vehicles": len(shown["stock_numbers"]),
-            "was": before,
-        },
-    )
+    told = {"dealership_id": shown["dealership_id"], "kind": shown["kind"], "vehicles": len(shown["stock_numbers"])}
+    action = "approve" if decision == "approved" else "reject"
+    write_audit(connection, f"holds.{action}", str(hold_id), {**told, "was": before})
     return shown
 
 
@@ -430,13 +433,9 @@ def exclude_vehicle(
         UsageProblem: no such vehicle.
     """
     row = _require_vehicle(connection, dealership_id, stock_number)
-    connection.execute(
-        text(
-            "UPDATE vehicles SET status = 'excluded', excluded_by = 'person', missing_since = NULL, removed_at = NULL,"
-            " updated_at = now() WHERE id = :id"
-        ),
-        {"id": row["id"]},
-    )
+    values = {vehicles.c.status: "excluded", vehicles.c.excluded_by: "person"}
+    gone = {vehicles.c.missing_since: None, vehicles.c.removed_at: None}
+    _change_vehicle(connection, row, {**values, **gone})
     return _tell_exclusion(connection, dealership_id, row, ["excluded"], action="exclude", reason=reason)
 
 
@@ -458,23 +457,15 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
             else f"is not excluded, its status is {row['status']}"
         )
         raise UsageProblem(f"vehicle {row['stock_number']} of dealership {dealership_id} {why}")
-    before: str | None = connection.scalar(
-        text(
-            "SELECT old FROM vehicle_changes WHERE vehicle_id = :id AND field = 'status' AND new = 'excluded'"
-            " AND old <> 'excluded' ORDER BY id DESC LIMIT 1"
-        ),
-        {"id": row["id"]},
-    )
+    field_is_excluded = and_(_changes.field == "status", _changes.new == "excluded", _changes.old != "excluded")
+    last = select(_changes.old).where(_changes.vehicle_id == row["id"], field_is_excluded).order_by(_changes.id.desc())
+    before: str | None = connection.scalar(last.limit(1))
     steps = [before] if before in ("active", "deposit", "sold") else []
     if not steps or row["missing_since"] is not None:
         steps.append("removed")
-    connection.execute(
-        text(
-            "UPDATE vehicles SET status = :status, excluded_by = NULL, content_hash = NULL,"
-            " removed_at = CASE WHEN :status = 'removed' THEN now() END, updated_at = now() WHERE id = :id"
-        ),
-        {"id": row["id"], "status": steps[-1]},
-    )
+    values = {vehicles.c.status: steps[-1], vehicles.c.excluded_by: None, vehicles.c.content_hash: None}
+    removed_at = {vehicles.c.removed_at: func.now() if steps[-1] == "removed" else None}
+    _change_vehicle(connection, row, {**values, **removed_at})
     return _tell_exclusion(connection, dealership_id, row, steps, action="include", reason=None)
 
 
@@ -491,6 +482,11 @@ def _require_vehicle(
     return rows[0]
 
 
+def _change_vehicle(connection: Connection, row: Mapping[str, Any], values: Mapping[Column[Any], Any]) -> None:
+    changed = {**values, vehicles.c.updated_at: func.now()}
+    connection.execute(update(vehicles).where(vehicles.c.id == row["id"]).values(changed))
+
+
 def _tell_exclusion(
     connection: Connection,
     dealership_id: int,
@@ -504,10 +500,8 @@ def _tell_exclusion(
     old = row["status"]
     for new in steps:
         if new != old:
-            connection.execute(
-                text("INSERT INTO vehicle_changes (vehicle_id, field, old, new) VALUES (:id, 'status', :old, :new)"),
-                {"id": row["id"], "old": old, "new": new},
-            )
+            change = {_changes.vehicle_id: row["id"], _changes.field: "status", _changes.old: old, _changes.new: new}
+            connection.execute(insert(vehicle_changes).values(change))
         old = new
     told = {"was": row["status"], "status": old, "reason": reason}
     write_audit(connection, f"stock.{action}", f"{dealership_id}/{row['stock_number']}", told)
@@ -541,8 +535,7 @@ def _change_locks(
     before = set(row["locked_fields"])
     after = sorted(before | set(fields) if lock else before - set(fields))
     # Without a fingerprint the next sync compares the row in full: a field given back gets its value.
-    values = {vehicles.c.locked_fields: after, vehicles.c.content_hash: None, vehicles.c.updated_at: func.now()}
-    connection.execute(update(vehicles).where(vehicles.c.id == row["id"]).values(values))
+    _change_vehicle(connection, row, {vehicles.c.locked_fields: after, vehicles.c.content_hash: None})
     action = "stock.lock" if lock else "stock.unlock"
     write_audit(connection, action, f"{dealership_id}/{stock_number}", {"fields": list(fields), "locked": after})
     return after
@@ -654,11 +647,6 @@ def _read_secrets(connection: Connection) -> Sequence[Any]:
     return connection.execute(select(table.c.dealership_id, *secrets).order_by(table.c.dealership_id)).all()
 
 
-def _opened(cipher: Cipher, dealership_id: int, stored: Sequence[str]) -> bool:
-    places = places_of(dealership_id, stored)
-    return any(cipher.opens(value, place) for place, value in zip(places, stored, strict=True))
-
-
 def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) -> int:
     """
     Encrypt every stored credential with the current key, all or nothing; returns how many.
@@ -674,12 +662,10 @@ def rotate_key(connection: Connection, cipher: Cipher, *, bound: bool = True) ->
     unreadable = []
     for dealership_id, *stored in rows:
         try:
-            values = {
-                table.c[own.column]: cipher.encrypt(cipher.decrypt(value, place), own if bound else None)
-                for own, place, value in zip(
-                    places_of(dealership_id), places_of(dealership_id, stored), stored, strict=True
-                )
-            }
+            values = {}
+            for place, sealed in sealed_at(dealership_id, stored):
+                own = Place(dealership_id, place.field) if bound else None
+                values[table.c[place.column]] = cipher.encrypt(cipher.decrypt(sealed, place), own)
         except CredentialsUnreadable as problem:
             unreadable.append((dealership_id, problem))
             continue

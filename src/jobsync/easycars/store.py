@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from psycopg import Connection
 
 from jobsync.cron import Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
+from jobsync.db.tables import vehicles
 from jobsync.easycars import model
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.parse import fingerprint, refuse_car
@@ -34,6 +36,11 @@ API_VERSION = "1.01"
 _BATCH = 500
 _ROWS_AT_ONCE = 64
 _END_OF_LINE = f"\t{API_VERSION}\n".encode()
+
+_COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
+_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
+_TYPED = ", ".join(f"{column} {vehicles.c[column].type}" for column in model.FEED_COLUMNS)
+
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
 
@@ -327,9 +334,9 @@ def read_current(
     asked = {}
     for number, kind, status, stock_numbers, vins, reason, decided_at in held:
         keys = [stock_key(text) for text in stock_numbers]
-        vehicles = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
+        seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
         at = datetime.fromisoformat(decided_at) if decided_at else None
-        asked[kind, status] = model.HeldSet(number, frozenset(keys), status, reason, kind, vehicles, at)
+        asked[kind, status] = model.HeldSet(number, frozenset(keys), status, reason, kind, seen, at)
     read = partial(_read_rows, connection, dealership_id, for_update=for_update)
     current = model.Current(
         dealership_id=dealership_id,
@@ -430,7 +437,7 @@ def _write_rows(
         connection.execute(
             "UPDATE vehicles v SET content_hash = n.hash"
             " FROM unnest(%s::bigint[], %s::bytea[]) AS n (id, hash) WHERE v.id = n.id",
-            [[row.id for row, _ in plan.recognized], [digest for _, digest in plan.recognized]],
+            [[row.id for row in plan.recognized], [row.content_hash for row in plan.recognized]],
             prepare=False,
         )
     done = replace(plan, created=created, changed=changed, removed=[row for row in plan.removed if row.id in gone])
@@ -571,28 +578,27 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
         [len(cars)],
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
-    columns: LiteralString = ", ".join(model.FEED_COLUMNS)
-    cursor = connection.cursor()
-    with cursor.copy(
-        f"COPY vehicles (id, dealership_id, data_source, content_hash, {columns}, stock_number) FROM STDIN"
-    ) as copy:
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            batch = rows[start : start + _ROWS_AT_ONCE]
-            copy.write(b"".join([_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in batch]))
-    if cursor.rowcount != len(rows):
+    told = f"COPY vehicles (id, dealership_id, data_source, content_hash, {_COLUMNS}, stock_number) FROM STDIN"
+    written = _copy_in(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
+    if written != len(rows):
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
-    with connection.cursor().copy(
-        "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN"
-    ) as copy:
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            batch = rows[start : start + _ROWS_AT_ONCE]
-            copy.write(b"".join([b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in batch]))
+    documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
+    _copy_in(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
         connection.execute("UPDATE vehicles SET excluded_by = 'map' WHERE id = ANY(%s)", [excluded], prepare=False)
     return [car for _, car in rows] if len(rows) < len(cars) else cars
+
+
+def _copy_in(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
+    """Copy lines in, a few at once; returns how many rows the database took."""
+    cursor = connection.cursor()
+    with cursor.copy(statement) as copy:
+        while batch := b"".join(islice(lines, _ROWS_AT_ONCE)):
+            copy.write(batch)
+    return cursor.rowcount
 
 
 def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
@@ -622,10 +628,6 @@ def _copy_text(car: model.Car) -> bytes:
 
 def _escaped(text: bytes) -> bytes:
     return text.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r").replace(b"\t", rb"\t")
-
-
-_COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
-_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
 
 
 # A trigger may write another value, and so does a type narrower than ours: numeric(10,2) rounds, char(17) pads.
@@ -661,10 +663,10 @@ def _write_changed(connection: Connection[Any], changes: Sequence[model.Change])
                    excluded_by = CASE WHEN n.status <> 'excluded' THEN NULL
                                       WHEN v.status = 'excluded' OR v.excluded_by = 'person' THEN v.excluded_by
                                       ELSE 'map' END
-            FROM jsonb_populate_recordset(NULL::vehicles, %s) AS n
+            FROM jsonb_to_recordset(%s) AS n (id bigint, content_hash bytea, stock_number text, {_TYPED})
             WHERE v.id = n.id
             RETURNING v.id, {_MAY_ALTER}
-            """,
+            """.encode(),
             [msgspec.json.encode(rows).decode()],
             prepare=False,
         ).fetchall()
@@ -749,6 +751,9 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: model.Sto
 # --- what the database refuses ---------------------------------------------------------------------------------------
 
 
+_ITEM_PARTS, _ROW_PARTS = ("created", "changed", "restated"), ("removed", "missing", "returned", "recognized")
+
+
 @dataclass
 class Blamed:
     """
@@ -759,9 +764,6 @@ class Blamed:
 
     items: dict[int, str] = field(default_factory=dict)
     rows: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.items) + len(self.rows)
 
     def refuse(self, incoming: model.Incoming) -> model.Incoming:
         """Return the feed with the items to blame among the refused."""
@@ -782,22 +784,12 @@ class Blamed:
         """Return the plan without the rows to blame: each stays as it is, with a warning."""
         if not self.rows:
             return plan
-        touched = [*plan.removed, *plan.missing, *plan.returned, *(row for row, _ in plan.recognized)]
-        spared = {row.id: row.stock_number for row in touched if row.id in self.rows}
-        return replace(
-            plan,
-            removed=[row for row in plan.removed if row.id not in spared],
-            missing=[row for row in plan.missing if row.id not in spared],
-            returned=[row for row in plan.returned if row.id not in spared],
-            recognized=[(row, digest) for row, digest in plan.recognized if row.id not in spared],
-            warnings=[
-                *plan.warnings,
-                *(
-                    f"{number}: the row stays as it is, the database refuses to change it: {self.rows[vehicle_id]}"
-                    for vehicle_id, number in spared.items()
-                ),
-            ],
-        )
+        parts = {part: getattr(plan, part) for part in _ROW_PARTS}
+        spared = {row.id: row.stock_number for rows in parts.values() for row in rows if row.id in self.rows}
+        words = "the row stays as it is, the database refuses to change it"
+        warnings = [f"{number}: {words}: {self.rows[row_id]}" for row_id, number in spared.items()]
+        left: dict[str, Any] = {part: [row for row in rows if row.id not in spared] for part, rows in parts.items()}
+        return replace(plan, **left, warnings=[*plan.warnings, *warnings])
 
 
 # The server's own troubles, unless a trigger raises them on purpose: connection, transaction, resources, locks,
@@ -830,18 +822,23 @@ def refusal_of(error: BaseException) -> str | None:
 
 _COPYING = re.compile(r"^COPY \w+, line \d+, column (\w+)", re.MULTILINE)
 _Unit = tuple[str, Any]
-_PARTS = ("created", "changed", "restated", "removed", "missing", "returned", "recognized")
 
 
 def find_refused(
-    connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
-) -> Blamed:
+    connection: Connection[Any],
+    dealership_id: int,
+    plan: model.StockPlan,
+    blamed: Blamed,
+    *,
+    run_id: UUID,
+    now: datetime,
+) -> bool:
     """
     Find by halves what of a plan the database refuses, with its deferred constraints; everything is rolled back.
 
-    Costs a savepoint and a write for each half in which something is refused.
+    Costs a savepoint and a write for each half in which something is refused. Returns whether there is somebody more
+    to blame.
     """
-    blamed = Blamed()
 
     def write(units: Sequence[_Unit]) -> None:
         try:
@@ -859,24 +856,24 @@ def find_refused(
                 write(units[half:])
                 return
             [(part, unit)] = units
-            if part == "created":
-                blamed.items[unit.position] = words
-            elif part in ("changed", "restated"):
-                blamed.items[unit.car.position] = words
+            if part in _ROW_PARTS:
+                blamed.rows[unit.id] = words
             else:
-                blamed.rows[unit[0].id if part == "recognized" else unit.id] = words
+                blamed.items[(unit if part == "created" else unit.car).position] = words
 
+    before = len(blamed.items) + len(blamed.rows)
     with connection.transaction(force_rollback=True):
-        write([(part, unit) for part in _PARTS for unit in getattr(plan, part)])
-    return blamed
+        write([(part, unit) for part in (*_ITEM_PARTS, *_ROW_PARTS) for unit in getattr(plan, part)])
+    return len(blamed.items) + len(blamed.rows) > before
 
 
 def _part_of(plan: model.StockPlan, units: Sequence[_Unit]) -> model.StockPlan:
     """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
-    parts: dict[str, Any] = {part: [] for part in _PARTS}
+    parts: dict[str, Any] = {}
     for part, unit in units:
-        parts[part].append(unit)
-    keys = {car.stock_key for car in parts["created"]} | {change.car.stock_key for change in parts["changed"]}
+        parts.setdefault(part, []).append(unit)
+    keys = {car.stock_key for car in parts.get("created", ())}
+    keys.update([change.car.stock_key for change in parts.get("changed", ())])
     return model.StockPlan(**parts, retired=[row for row in plan.retired if row.stock_key in keys])
 
 

@@ -9,15 +9,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Text, and_, cast, func, not_, or_, select, text
 
 from jobsync.db.jsonb import as_lines
-from jobsync.db.tables import (
-    dealerships,
-    easycar_credentials,
-    easycar_sync_logs,
-    holds,
-    refused_items,
-    vehicle_changes,
-)
-from jobsync.easycars.credentials import Place, bound_to, places_of
+from jobsync.db.tables import dealerships, easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
+from jobsync.easycars.credentials import Place, bound_to, places_of, sealed_at
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import STOCK_SYNC
 from jobsync.phrases import many
@@ -136,7 +129,7 @@ def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) ->
     found = []
     for dealership_id, *stored in rows:
         bad = []
-        for place, value in zip(places_of(dealership_id, stored), stored, strict=True):
+        for place, value in sealed_at(dealership_id, stored):
             try:
                 decrypt(value, place)
             except JobsyncError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange, HostState
+from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange, HostLine, HostState
 
 
 def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dict[str, HostState]:
@@ -24,30 +24,20 @@ def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dic
     return {host: known.get(host) or HostState(host) for host in names}
 
 
-def lock_host(connection: psycopg.Connection[Any], host: str) -> None:
-    """Lock the host's row until the transaction ends; make it if there is none."""
-    connection.execute("INSERT INTO vendor_hosts (host) VALUES (%s) ON CONFLICT (host) DO NOTHING", [host])
-    connection.execute("SELECT FROM vendor_hosts WHERE host = %s FOR UPDATE", [host])
-
-
-def write_host(
-    connection: psycopg.Connection[Any], host: str, state: tuple[int, bool, bool], change: CircuitChange
-) -> None:
+def write_host(connection: psycopg.Connection[Any], host: str, line: HostLine, change: CircuitChange) -> None:
     """
     Remember how a host answers; the instant of its first opening stays until it answers again.
 
-    Args:
-        state: the faults in a row, whether its circuit is open, and whether because we ask too often, as of now.
+    Ends that come together are written in any order: each writes how the line stands once it has locked the row.
     """
-    faults, is_open, too_often = state
+    connection.execute("INSERT INTO vendor_hosts (host) VALUES (%s) ON CONFLICT (host) DO NOTHING", [host])
+    connection.execute("SELECT FROM vendor_hosts WHERE host = %s FOR UPDATE", [host])
+    faults, is_open, too_often = line.state
     connection.execute(
-        "INSERT INTO vendor_hosts AS h (host, faults_in_a_row, opened_at, last_probe_at, open_cause, not_before)"
-        " VALUES (%(host)s, %(faults)s, CASE WHEN %(open)s THEN now() END, CASE WHEN %(probed)s THEN now() END,"
-        " %(cause)s, clock_timestamp() + make_interval(secs => %(rest_s)s))"
-        " ON CONFLICT (host) DO UPDATE SET faults_in_a_row = excluded.faults_in_a_row,"
-        " open_cause = excluded.open_cause, not_before = coalesce(excluded.not_before, h.not_before),"
-        " opened_at = CASE WHEN %(open)s THEN coalesce(h.opened_at, now()) END,"
-        " last_probe_at = CASE WHEN %(probed)s THEN now() ELSE h.last_probe_at END",
+        "UPDATE vendor_hosts SET faults_in_a_row = %(faults)s, open_cause = %(cause)s,"
+        " not_before = coalesce(clock_timestamp() + make_interval(secs => %(rest_s)s), not_before),"
+        " opened_at = CASE WHEN %(open)s THEN coalesce(opened_at, now()) END,"
+        " last_probe_at = CASE WHEN %(probed)s THEN now() ELSE last_probe_at END WHERE host = %(host)s",
         {
             "host": host,
             "faults": faults,

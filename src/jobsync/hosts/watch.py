@@ -48,11 +48,6 @@ class HostFacts:
         """Whether it is given a rest because of what we do."""
         return self.open_cause == "too_often"
 
-    @property
-    def trouble(self) -> str:
-        """What is wrong with it while its circuit is open: the verb of a sentence."""
-        return "says that we ask too often (code 33)" if self.too_often else "does not answer"
-
 
 def read_hosts(
     connection: Connection, now: datetime, *, vendor: str, which: str, behind: str, **parameters: object
@@ -82,28 +77,20 @@ def read_hosts(
 def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
     """Return the hosts that do not answer while something waits for them."""
     for host in hosts:
-        if host.opened_at is not None and host.behind:
-            tried = host.last_probe_at is None or now - host.last_probe_at < _PROBED_WITHIN
-            if host.too_often:
-                yield Problem(
-                    host.host,
-                    f"{host.host} says since {stamp(host.opened_at)} that we ask too often (code 33), last tried"
-                    f" {ago(now, host.last_probe_at)}",
-                    TOO_OFTEN,
-                    host.opened_at,
-                    ripe=tried,  # our own doing: nothing to wait for
-                    cause=Cause.ASKED_TOO_OFTEN,
-                )
-                continue
-            yield Problem(
-                host.host,
-                f"{host.host} has not answered since {stamp(host.opened_at)}, last tried"
-                f" {ago(now, host.last_probe_at)}",
-                Cause.HOST_SILENT.do(),
-                host.opened_at,
-                ripe=tried and now - host.opened_at >= _CIRCUIT_RIPE,
-                cause=Cause.HOST_SILENT,
-            )
+        if host.opened_at is None or not host.behind:
+            continue
+        cause, words = Cause.HOST_SILENT, f"has not answered since {stamp(host.opened_at)}"
+        if host.too_often:
+            cause, words = Cause.ASKED_TOO_OFTEN, f"says since {stamp(host.opened_at)} that we ask too often (code 33)"
+        tried = host.last_probe_at is None or now - host.last_probe_at < _PROBED_WITHIN
+        yield Problem(
+            host.host,
+            f"{host.host} {words}, last tried {ago(now, host.last_probe_at)}",
+            cause.do(),
+            host.opened_at,
+            ripe=tried and (host.too_often or now - host.opened_at >= _CIRCUIT_RIPE),  # our own doing does not pass
+            cause=cause,
+        )
 
 
 def notes_of(hosts: Sequence[HostFacts], now: datetime, noun: str) -> Iterator[str]:

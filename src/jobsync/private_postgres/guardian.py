@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -29,12 +27,13 @@ from typing import NamedTuple, NoReturn
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's reaches the server
-POINTER = "elsewhere.json"  # where the cluster is, when it is not in the folder itself
-STATE = "server.json"  # there while the server takes logins
+STATE = "server.json"  # there from when the server takes logins until it has ended
 STOP_LADDER = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 4
+CAPABILITY_VERSION, CAP_DAC_OVERRIDE = 0x20080522, 1
 
 
 class Plan(NamedTuple):
@@ -46,11 +45,14 @@ class Plan(NamedTuple):
     version: int
     durable: bool
     namespaces: bool
-    account_home: str
 
 
 class Identity(NamedTuple):
-    """Who the server runs as: `same` user, that user behind a `namespace`, or another `account`."""
+    """
+    Who the server runs as: the `same` user, that user behind a `namespace`, or another `account`.
+
+    The account may pass folders as root may, so nothing has to be opened or copied for it.
+    """
 
     kind: str
     uid: int
@@ -69,41 +71,35 @@ class Stop(Exception):
     """The last user went before the server was up."""
 
 
-def cluster_home(folder: Path) -> Path:
-    """Return the folder that holds `data`: the given one, or the one its pointer names."""
-    try:
-        pointer = json.loads((folder / POINTER).read_text())
-        home, owner = Path(pointer["home"]), Path(pointer["folder"])
-    except FileNotFoundError:
-        return folder
-    except (ValueError, KeyError, TypeError) as error:
-        raise Failure(f"{folder / POINTER} cannot be read ({error}): restore it") from error
-    if owner != folder:
-        raise Failure(f"{folder} is a copy of {owner}, whose data are in {home}: use {owner}")
-    if not (home / "data").is_dir():
-        raise Failure(
-            f"the data of {folder} were kept in {home}, which is gone: bring it back, or remove {folder} to start anew"
-        )
-    return home
-
-
 # --- children -------------------------------------------------------------------------------------------------------
 
 
-def enter_namespace(identity: Identity) -> None:
-    """Be another user to the program; the kernel still sees the same owner, so closed folders stay reachable."""
-    uid, gid = os.geteuid(), os.getegid()
-    call_libc("unshare", CLONE_NEWUSER)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{identity.uid} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{identity.gid} {gid} 1")
-
-
-def call_libc(name: str, *args: int) -> None:
+def become(identity: Identity) -> None:
+    """Take the identity; only between fork and exec."""
     import ctypes  # `main` has loaded it: after a change of user this Python's own files may be out of reach
 
+    if identity.kind == "account":
+        os.setgroups([])
+        os.setgid(identity.gid)
+        call_libc("prctl", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)  # else access(2) would not count it
+        os.setuid(identity.uid)
+        header, bit = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), 1 << CAP_DAC_OVERRIDE
+        call_libc("capset", header, (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0))
+        call_libc("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
+    elif identity.kind == "namespace":
+        # The kernel still sees the same owner, so closed folders stay reachable; the program sees another user.
+        uid, gid = os.geteuid(), os.getegid()
+        call_libc("unshare", CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{identity.uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{identity.gid} {gid} 1")
+
+
+def call_libc(name: str, *args: object) -> None:
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, name)(*(ctypes.c_ulong(arg) for arg in args)) != 0:
+    if getattr(libc, name)(*(ctypes.c_ulong(arg) if isinstance(arg, int) else arg for arg in args)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
@@ -112,23 +108,19 @@ class Guardian:
     """
     Runs one child at a time, until nobody uses the server.
 
-    `home` is the folder that holds `data`, `programs` where PostgreSQL's programs are, `identity` as whom they run,
-    `keep` a descriptor that they and their children hold as long as they live.
+    `identity` is as whom PostgreSQL's programs run, `keep` a descriptor that they and their children hold as long as
+    they live.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.folder = self.home = Path(plan.folder)
-        self.programs = Path(plan.programs)
+        self.folder = Path(plan.folder)
+        self.data = self.folder / "data"
         self.identity = Identity("same", os.geteuid(), os.getegid())
         self.keep: int | None = None
         self.stopping = False
         self.child: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()  # between starting a child and stopping
-
-    @property
-    def data(self) -> Path:
-        return self.home / "data"
 
     def stop_when_unused(self) -> None:
         """Wait for the last user's end, then stop the child, harder each 10 s."""
@@ -149,34 +141,28 @@ class Guardian:
 
         def prepare() -> None:
             try:
-                if self.identity.kind == "namespace":
-                    enter_namespace(self.identity)
+                become(self.identity)
                 if sys.platform == "linux":
                     call_libc("prctl", PR_SET_PDEATHSIG, killed_by)  # a change of user would clear it
                     if os.getppid() != guardian:
                         os._exit(125)
-                if not os.access(self.home, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-                    raise PermissionError(f"{self.home} is out of reach")
+                os.chdir(self.folder)
                 signal.signal(signal.SIGINT, signal.SIG_DFL)  # may be ignored where the starter is in a background
             except OSError as error:
                 os.write(2, f"{program}: {error}\n".encode())
                 os._exit(127)
 
-        account = self.identity.kind == "account"
         with self.lock:
             if self.stopping:
                 raise Stop
             self.child = subprocess.Popen(
-                [str(self.programs / program), *args],
+                [f"{self.plan.programs}/{program}", *args],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=ENVIRONMENT,
                 pass_fds=() if self.keep is None else (self.keep,),
                 preexec_fn=prepare,  # noqa: PLW1509 - the only other thread waits for a lock of the kernel's
-                user=self.identity.uid if account else None,
-                group=self.identity.gid if account else None,
-                extra_groups=[] if account else None,
             )
             return self.child
 
@@ -195,64 +181,44 @@ class Guardian:
     # --- where and as whom --------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Decide where the cluster is and who runs it; an existing cluster keeps its choice."""
-        folder, root = self.folder, os.geteuid() == 0
-        self.home = cluster_home(folder)
-        if self.home != folder:
-            if not root:
-                raise Failure(f"the data of {folder} belong to another account: run as root")
-            kept = self.home.stat()
-            self.settle_account(kept.st_uid, kept.st_gid)
-            return
-        if not root and has_name(os.geteuid()):
-            return
-        why = "user namespaces are switched off"
-        if self.plan.namespaces and sys.platform == "linux":
-            self.identity = Identity("namespace", *unprivileged())
+        """Decide as whom the server runs; an existing cluster keeps its choice."""
+        uid, folder = os.geteuid(), self.folder
+        if (folder / "elsewhere.json").exists():
+            raise Failure(
+                f"the data of {folder} are kept where its elsewhere.json says, which is not done any more: move the "
+                "folder `data` from there to here, and remove that file"
+            )
+        with contextlib.suppress(KeyError):
+            if uid != 0 and pwd.getpwuid(uid):
+                return
+        if sys.platform != "linux":
+            raise Failure("PostgreSQL runs neither as root nor as a user without a name: run as an ordinary user")
+        owner = self.data.stat() if self.data.exists() else None
+        whys = []
+        if owner is None or owner.st_uid == uid:
+            why = "user namespaces are switched off"
+            if self.plan.namespaces:
+                self.identity = Identity("namespace", *unprivileged())
+                good, why = self.run("postgres", "--version")
+                if good:
+                    return
+            whys.append(why)
+        if uid == 0 and (owner is None or owner.st_uid != uid):
+            self.identity = Identity("account", *((owner.st_uid, owner.st_gid) if owner else unprivileged()))
             good, why = self.run("postgres", "--version")
             if good:
                 return
-        if not root:
-            raise Failure(
-                f"user {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL needs one ({why}): "
-                "add the entry, or allow user namespaces"
-            )
-        if self.data.exists():
-            raise Failure(
-                f"PostgreSQL does not run as root, and the way {folder} was made is closed now ({why}): "
-                "allow user namespaces again"
-            )
-        self.home = Path(self.plan.account_home, digest(self.plan.folder))
-        self.settle_account(*unprivileged())
-
-    def settle_account(self, uid: int, gid: int) -> None:
-        """Run as an unprivileged account, in a folder of its own outside the user's (root only)."""
-        self.identity = Identity("account", uid, gid)
-        base = self.home.parent
-        make_open_folder(base)
-        self.home.mkdir(mode=0o700, exist_ok=True)
-        if not self.data.exists():  # ours, and perhaps a start was killed before the next line
-            try:
-                os.chown(self.home, uid, gid, follow_symlinks=False)
-            except OSError as error:
-                raise Failure(
-                    f"PostgreSQL does not run as root, and root cannot act as user {uid} here ({error.strerror}): "
-                    "run as an ordinary user"
-                ) from error
-        if not self.run("postgres", "--version")[0]:
-            self.programs = copy_programs(self.programs, base)
-            good, why = self.run("postgres", "--version")
-            if not good:
-                raise Failure(
-                    f"user {uid} cannot run PostgreSQL in {base} ({why}): open its parent folders to others for "
-                    "passing (and no noexec mount)"
-                )
+            whys.append(why)
+        what = "PostgreSQL does not run as root"
+        if uid != 0:
+            what = f"user {uid} has no entry in /etc/passwd, and PostgreSQL needs one"
+        raise Failure(f"{what} ({'; '.join(whys)}): allow user namespaces, or run as an ordinary user that has a name")
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
     def create(self) -> None:
         """Make the cluster and its database beside its final place and rename it there: a kill leaves no half."""
-        name, new, durable = self.plan.name, self.home / "data.new", self.plan.durable
+        name, new, durable = self.plan.name, self.folder / "data.new", self.plan.durable
         if new.exists():
             shutil.rmtree(new)
         options = ["-D", str(new), "-E", "UTF8", "-U", name, "-A", "trust", "--no-instructions"]
@@ -266,18 +232,14 @@ class Guardian:
                 database = f'CREATE DATABASE "{name}"\n'
                 good, said = self.run("postgres", "--single", *quick, "-D", str(new), "postgres", said=database)
             if not good or "ERROR: " in said:
-                raise Failure(explain("PostgreSQL could not make its files", self.home, said), passing=True)
+                raise Failure(explain("PostgreSQL could not make its files", self.folder, said), passing=True)
         except (Failure, Stop):
             shutil.rmtree(new, ignore_errors=True)  # what is still being written goes at the next start
             raise
         new.rename(self.data)
-        if self.home != self.folder:
-            # last, so that a pointer always points at a whole cluster
-            write_whole(self.folder / POINTER, {"folder": str(self.folder), "home": str(self.home)})
-        for folder in (self.home, self.folder):
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(fd)
-            os.close(fd)
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(fd)
+        os.close(fd)
 
     def serve(self, sockets: Path) -> None:
         """Run the server until it is told to stop; raise if it ends by itself."""
@@ -316,20 +278,18 @@ class Guardian:
             (self.folder / STATE).unlink(missing_ok=True)
         if not self.stopping:
             said = (self.folder / "server.log").read_text(errors="replace")
-            raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.home, said), passing=True)
+            raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.folder, said), passing=True)
 
     def announce(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
-        """Write STATE once the server takes logins, which PostgreSQL tells in line 8 of `postmaster.pid`."""
-        while server.poll() is None:
-            with contextlib.suppress(FileNotFoundError):
-                lines = (self.data / "postmaster.pid").read_text().splitlines()
-                if lines[:1] == [str(server.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]:
-                    break
+        """Write STATE once the server takes logins."""
+        while not takes_logins(self.data, server.pid):
+            if server.poll() is not None:
+                return
             time.sleep(0.01)
-        else:
-            return
         pids = {"server": server.pid, "guardian": os.getpid()}
-        write_whole(self.folder / STATE, {"socket": str(sockets), "version": self.plan.version, **pids})
+        new = self.folder / f"{STATE}.new"
+        new.write_text(json.dumps({"socket": str(sockets), "version": self.plan.version, **pids}))
+        new.rename(self.folder / STATE)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)  # so the starter goes on
         os.close(nowhere)
@@ -337,35 +297,24 @@ class Guardian:
     def guard(self) -> None:
         """The whole life: wait for what was left, make the cluster if there is none, serve."""
         self.settle()
-        self.keep = lock_server(self.home)
+        self.keep = lock_server(self.folder)
         if not self.data.exists():
             self.create()
         sockets = self.socket_folder()
         try:
             self.serve(sockets)
         finally:
-            if sockets != self.home:
+            if sockets != self.folder:
                 shutil.rmtree(sockets, ignore_errors=True)
 
     def socket_folder(self) -> Path:
         """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
-        if fits(self.home):
-            return self.home
+        if fits(self.folder):
+            return self.folder
         for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - what is made there is new and closed
             if fits(Path(parent, f"{self.plan.name}-12345678")):
-                folder = Path(tempfile.mkdtemp(prefix=f"{self.plan.name}-", dir=parent))
-                if self.identity.kind == "account":
-                    os.chown(folder, self.identity.uid, self.identity.gid)
-                return folder
-        raise Failure(f"the path of {self.home} does not do for a socket: choose a shorter one")
-
-
-def has_name(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
+                return Path(tempfile.mkdtemp(prefix=f"{self.plan.name}-", dir=parent))
+        raise Failure(f"the path of {self.folder} does not do for a socket: choose a shorter one")
 
 
 def unprivileged() -> tuple[int, int]:
@@ -373,62 +322,20 @@ def unprivileged() -> tuple[int, int]:
     entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     entry = entries.get("postgres") or entries.get("nobody") or next(iter(entries.values()), None)
     if entry is None:
-        raise Failure(
-            "PostgreSQL does not run as root, and the system knows no other user: add the user postgres",
-        )
+        raise Failure("PostgreSQL does not run as root, and the system knows no other user: add the user postgres")
     return entry.pw_uid, entry.pw_gid
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
-
-
-def make_open_folder(base: Path) -> None:
-    """Make a folder of root's that others may pass through; one that exists is checked, never changed."""
-    before = os.umask(0o022)
-    base.mkdir(parents=True, exist_ok=True)
-    os.umask(before)
-    found = base.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise Failure(f"{base} must be a folder of root's that nobody else can write to")
-
-
-def copy_programs(programs: Path, base: Path) -> Path:
-    """Copy an installation to where every account can read it, once; return its `bin`."""
-    found = (programs / "postgres").stat()
-    copy = base / f"programs-{digest(f'{programs} {found.st_mtime_ns} {found.st_size}')}"
-    prefix = programs.parent
-    package = prefix.parent
-    if not copy.exists():
-        if not (prefix / "share").is_dir():
-            raise Failure(f"the programs in {programs} are closed to other accounts: open them")
-        new = Path(tempfile.mkdtemp(prefix="new-", dir=base))
-        try:
-            tree = new / "tree"
-            shutil.copytree(
-                prefix, tree / package.name / prefix.name, symlinks=True, ignore=shutil.ignore_patterns("include")
-            )
-            libraries = package.with_name(f"{package.name}.libs")  # where a wheel keeps what its programs link to
-            if libraries.is_dir():
-                shutil.copytree(libraries, tree / libraries.name)
-            for path in (tree, *tree.rglob("*")):
-                if not path.is_symlink():
-                    path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-            tree.rename(copy)
-        finally:
-            shutil.rmtree(new)
-    return copy / package.name / prefix.name / programs.name
-
-
-def lock_server(home: Path) -> int:
+def lock_server(folder: Path) -> int:
     """
     Take the lock that every process of the server inherits: who has it knows that no earlier server is left.
 
     A server whose guardian was killed is told to stop, harder each 10 s.
     """
-    fd = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     for step in (None, *STOP_LADDER):
-        if step is not None and (left := server_in(home / "data" / "postmaster.pid", home / "data")) is not None:
+        left = server_in(folder / "data" / "postmaster.pid", folder / "data")
+        if step is not None and left is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left, step)
         until = time.monotonic() + (STOP_STEP_S if step is not None else 0)
@@ -439,7 +346,7 @@ def lock_server(home: Path) -> int:
             if time.monotonic() >= until:
                 break
             time.sleep(0.01)
-    raise Failure(f"an earlier PostgreSQL in {home} does not end: stop it by hand", passing=True)
+    raise Failure(f"an earlier PostgreSQL in {folder} does not end: stop it by hand", passing=True)
 
 
 def server_in(lock_file: Path, data: Path) -> int | None:
@@ -452,27 +359,27 @@ def server_in(lock_file: Path, data: Path) -> int | None:
         return None
 
 
+def takes_logins(data: Path, server: int) -> bool:
+    """Whether a server takes logins, which PostgreSQL tells in line 8 of `postmaster.pid`."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return lines[:1] == [str(server)] and [line.strip() for line in lines[7:8]] == ["ready"]
+
+
 def fits(folder: Path) -> bool:
     # A comma would divide the path in two: libpq takes `host` as a list.
     return len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_MAX and "," not in str(folder)
 
 
-def write_whole(file: Path, content: object) -> None:
-    new = file.with_name(f"{file.name}.new")
-    with new.open("w") as stream:
-        json.dump(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    new.rename(file)
-
-
-def explain(what: str, home: Path, said: str) -> str:
+def explain(what: str, folder: Path, said: str) -> str:
     """Return one sentence and the last lines of what the program said."""
     lines = [line for line in said.splitlines() if line.strip()][-10:]
-    space = os.statvfs(home)
+    space = os.statvfs(folder)
     full = any(sign in line for line in lines for sign in ("No space left", "Disk quota exceeded"))
     if full or space.f_bavail * space.f_frsize < 1 << 20:
-        what += f": the disk that holds {home} is full (a new cluster needs 64 MB); free some space"
+        what += f": the disk that holds {folder} is full (a new cluster needs 64 MB); free some space"
     return "\n".join([what, *lines])
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -72,13 +73,13 @@ def acquire(
     name: str,
     durable: bool = True,
     _namespaces: bool = True,
-    _account_home: Path | None = None,
 ) -> Lease:
     """
     Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 
     Args:
-        name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
+        name: of the cluster's superuser and its database; also begins the name of a folder for the socket where
+            `folder` has too long a path.
         durable: False forgoes safety against a crash of the machine (for tests); it counts only where this call
             starts the server.
 
@@ -98,9 +99,8 @@ def acquire(
         start = _open(folder / "start.lock")
         try:
             _lock(start, fcntl.LOCK_EX, folder, deadline)
-            account_home = (_account_home or Path(f"/var/lib/{name}-embedded")).absolute()
-            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces, str(account_home))
-            socket, version = _start(folder, plan, deadline)
+            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces)
+            sockets, version = _start(folder, plan, deadline)
         finally:
             _close(start)
     except OSError as error:
@@ -111,7 +111,7 @@ def acquire(
         raise
     # What libpq would otherwise take from PGHOSTADDR, PGOPTIONS, PGSSLMODE and PGGSSENCMODE is said here too.
     url = (
-        f"postgresql://{name}@/{name}?host={quote(socket, safe='')}&port=5432"
+        f"postgresql://{name}@/{name}?host={quote(sockets, safe='')}&port=5432"
         "&hostaddr=&options=&sslmode=disable&gssencmode=disable"
     )
     return Lease(users, url, version)
@@ -188,12 +188,16 @@ def _start(folder: Path, plan: guardian.Plan, deadline: float) -> tuple[str, int
     state = folder / guardian.STATE
     while True:
         _start_guardian(folder, plan, deadline)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it may be ending just now
             found = json.loads(state.read_text())
-            return found["socket"], found["version"]
+            if guardian.takes_logins(folder / "data", found["server"]):
+                with socket.socket(socket.AF_UNIX) as line:
+                    line.settimeout(10)
+                    line.connect(f"{found['socket']}/{guardian.SOCKET}")
+                return found["socket"], found["version"]
         if time.monotonic() > deadline:
             raise _not_started("did not start in time", folder)
-        time.sleep(POLL_S)  # for a guardian whose starter did not wait for it
+        time.sleep(POLL_S)  # for a guardian whose starter did not wait for it, or whose server is ending
 
 
 def _start_guardian(folder: Path, plan: guardian.Plan, deadline: float) -> None:
@@ -266,11 +270,9 @@ class _Programs(NamedTuple):
 
 def _programs_for(folder: Path) -> _Programs:
     """Return the programs of the cluster's own major version, or for a new cluster the best there are."""
+    data = folder / "data"
     try:
-        data = guardian.cluster_home(folder) / "data"
         major = int((data / "PG_VERSION").read_text()) if data.exists() else None
-    except guardian.Failure as failure:
-        raise NotAllowed(str(failure)) from None
     except (OSError, ValueError) as error:
         raise NotAllowed(f"{folder} holds no PostgreSQL cluster that can be read ({error}): restore it") from error
     found = []

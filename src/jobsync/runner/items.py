@@ -100,7 +100,6 @@ class Trial:
 
     @property
     def elapsed_ms(self) -> int:
-        """Milliseconds since the attempt began."""
         return round((time.monotonic() - self.started) * 1000)
 
 
@@ -118,7 +117,6 @@ class Attempt(Trial):
 
     @property
     def run_id(self) -> UUID:
-        """The run's number."""
         return self.run.who.run_id
 
     def record(self, connection: Connection[Any], result: ItemResult) -> None:

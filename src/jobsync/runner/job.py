@@ -79,7 +79,6 @@ class Counts:
     remaining: int = 0
 
     def as_json(self) -> dict[str, int]:
-        """Return the shape of the contract."""
         return dict(vars(self))
 
 

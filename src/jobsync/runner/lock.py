@@ -89,7 +89,6 @@ class Fence:
 
     @cached_property
     def key(self) -> int:
-        """The advisory key of its lock."""
         return lock_key(self.name, self.schema)
 
 
@@ -135,7 +134,7 @@ class LockSession:
         self.lost = threading.Event()
         self.why_lost = ""
         self._on_lost = on_lost
-        self._held: dict[str, int] = {}
+        self._held: set[str] = set()
         self._owner = ThreadPoolExecutor(1, "jobsync-lock")
         self._watch_end, self._end = os.pipe()
         watched = select.poll()
@@ -168,7 +167,6 @@ class LockSession:
             self._call(lambda: self._release(name))
 
     def holder(self, name: str) -> Holder:
-        """Say who holds the lock."""
         return self._call(lambda: read_holder(self._connection, name))
 
     def check(self) -> None:
@@ -232,7 +230,7 @@ class LockSession:
         key = lock_key(name, self._schema)
         [(taken,)] = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchall()
         if taken:
-            self._held[name] = key
+            self._held.add(name)
         return bool(taken)
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
@@ -255,17 +253,13 @@ class LockSession:
         return Fence(name, number, self.backend_pid, self._schema)
 
     def _verify(self) -> None:
-        [(held,)] = self._connection.execute(
-            f"SELECT count(DISTINCT {_KEY}) FROM pg_locks WHERE {_OURS}"
-            f" AND pid = pg_backend_pid() AND {_KEY} = ANY(%s)",
-            [list(self._held.values())],
-        ).fetchall()
-        if held != len(self._held):
+        if held_names(self._connection, self._held, backend_pid=self.backend_pid) != self._held:
             self._lose("a lock was taken from the lock connection")
             raise LockLost(self.why_lost)
 
     def _release(self, name: str) -> None:
-        if self._held.pop(name, None) is not None:
+        if name in self._held:
+            self._held.remove(name)
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name, self._schema)])
 
     def _lose(self, why: str) -> None:
@@ -357,25 +351,31 @@ def _as_signed(found: Holder) -> Holder:
     return found
 
 
-def held_names(connection: psycopg.Connection[Any], names: Iterable[str]) -> set[str]:
-    """Return those of the lock names that somebody holds now."""
+def held_names(
+    connection: psycopg.Connection[Any], names: Iterable[str], *, backend_pid: int | None = None
+) -> set[str]:
+    """Return those of the lock names that somebody, or this backend, holds now."""
     by_key = {lock_key(name, schema_of(connection)): name for name in names}
     rows = connection.execute(
-        f"SELECT DISTINCT {_KEY} FROM pg_locks WHERE {_OURS} AND {_KEY} = ANY(%s)",
-        [list(by_key)],
+        f"SELECT DISTINCT {_KEY} FROM pg_locks WHERE {_OURS} AND {_KEY} = ANY(%s) AND pid = coalesce(%s::int, pid)",
+        [list(by_key), backend_pid],
     ).fetchall()
     return {by_key[key] for (key,) in rows}
 
 
-def refuse_strange_locks(database: Database, *, application_name: str) -> None:
+def refuse_lock_url(database: Database, *, application_name: str) -> None:
     """
-    Refuse a lock URL that leads to another database than the work: locks there would protect nothing.
+    Refuse a lock URL that leads to another database than the work, or through a pooler: locks there protect nothing.
 
     Raises:
         ConfigurationProblem: it does.
     """
-    if database.lock_url == database.url:
-        return
+    if database.lock_url != database.url:
+        _refuse_elsewhere(database, application_name)
+    refuse_pooler(lambda: database.lock_connection(application_name=application_name))
+
+
+def _refuse_elsewhere(database: Database, application_name: str) -> None:
     who = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()"
     with (
         database.direct(application_name=application_name) as work,

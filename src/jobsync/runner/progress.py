@@ -53,10 +53,8 @@ class Progress:
         self._one_at_a_time = threading.Lock()  # several lines of items may report at once
 
     def start(self, total: int) -> None:
-        """Say how much there is to do."""
         self.total = total
-        notify_systemd(self._environ, f"STATUS=0/{total} {self._noun}")
-        show_progress(f"0/{total} {self._noun}")
+        self._tell(f"0/{total} {self._noun}")
 
     def advance(self, *, failed: bool) -> None:
         """One item is finished; only this, never the passing of time, feeds the watchdog."""
@@ -65,10 +63,10 @@ class Progress:
             self.failed += failed
         tail = f", {self.failed} failed" if self.failed else ""
         text = visible(f"{self.done}/{self.total} {self._noun}{tail}")
-        lines = [f"STATUS={text}"]
-        if self._watched:
-            lines.append("WATCHDOG=1")
-        notify_systemd(self._environ, *lines)
+        self._tell(text, *(["WATCHDOG=1"] if self._watched else []))
+
+    def _tell(self, text: str, *lines: str) -> None:
+        notify_systemd(self._environ, f"STATUS={text}", *lines)
         show_progress(text)
 
     def beat(self) -> None:
@@ -76,9 +74,9 @@ class Progress:
         now = time.monotonic()
         with self._one_at_a_time:
             row_is_due = (self.done, self.failed) != self._told and now - self._row_at >= ROW_EVERY_S
+            line_is_due = now - self._log_at >= LOG_EVERY_S
             if row_is_due:
                 self._told, self._row_at = (self.done, self.failed), now
-            line_is_due = now - self._log_at >= LOG_EVERY_S
             if line_is_due:
                 self._log_at = now
         if row_is_due:

@@ -71,7 +71,6 @@ def say_disabled_again_at(connection: psycopg.Connection[Any], job: str, again_a
 
 
 def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -> RunIdentity:
-    """Return this process's identity for the run."""
     return RunIdentity(run_id, job, trigger, host_name(), os.getpid(), environ.get("INVOCATION_ID"))
 
 
@@ -128,12 +127,10 @@ def begin_item(connection: psycopg.Connection[Any], run_id: UUID, key: str, labe
 
 
 def forget_item(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> None:
-    """Take back that an item was begun."""
     connection.execute("DELETE FROM job_items WHERE run_id = %s AND item_key = %s", [run_id, key])
 
 
 def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
-    """Record how the item ended."""
     connection.execute(
         "UPDATE job_items SET status = %s, duration_ms = %s, counts = %s, error = %s, reason = %s"
         " WHERE run_id = %s AND item_key = %s",

@@ -24,19 +24,8 @@ from jobsync.db.engine import Database, transaction, translated
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import Job
 from jobsync.logs import get_logger, log_fields, visible, visible_lines
-from jobsync.runner import record
+from jobsync.runner import lock, record
 from jobsync.runner.job import ItemResult, Report, RunStatus, count_items, judge_run
-from jobsync.runner.lock import (
-    Fence,
-    LockLost,
-    LockSession,
-    OldWriter,
-    pass_fence,
-    prove_locks,
-    refuse_pooler,
-    refuse_strange_locks,
-    run_lock_name,
-)
 from jobsync.runner.progress import Progress, notify_systemd
 from jobsync.runner.signals import stop_noted
 
@@ -81,7 +70,7 @@ class Run:
         self.streak = request.scheduled
         self.traceback: str | None = None
         self.progress = Progress(noun=spec.noun, environ=environ, write_row=self._write_progress)
-        self._fences: dict[str, Fence] = {}
+        self._fences: dict[str, lock.Fence] = {}
         self._wake = threading.Event()
         self.cancelled = False
         self.interrupted = False
@@ -89,7 +78,7 @@ class Run:
         self.why_held: str | None = None
         name = who.application_name
         self.engine = database.job_engine(application_name=name, connections=connections, prepare=True)
-        self.locks = LockSession(lambda: database.lock_connection(application_name=name), on_lost=self.lose)
+        self.locks = lock.LockSession(lambda: database.lock_connection(application_name=name), on_lost=self.lose)
 
     # --- stopping ------------------------------------------------------------------------------------------------
 
@@ -118,7 +107,6 @@ class Run:
 
     @property
     def timed_out(self) -> bool:
-        """Whether the job's deadline has passed."""
         return self._left_s(self.spec.deadline_s) <= 0
 
     @property
@@ -150,13 +138,13 @@ class Run:
         return True
 
     @property
-    def own_fences(self) -> list[Fence]:
+    def own_fences(self) -> list[lock.Fence]:
         """The fences of the locks that the run took at its start: the job's, or those of the named items."""
         names = self.request.named_locks or (self.spec.name,)
         return [self._fences[name] for name in names]
 
     @contextmanager
-    def holding(self, name: str | None) -> Iterator[Sequence[Fence] | None]:
+    def holding(self, name: str | None) -> Iterator[Sequence[lock.Fence] | None]:
         """Hold an item's lock for the block; yields all fences that protect the item, None if it is taken."""
         job = self._fences.get(self.spec.name)  # one look: other threads take and drop locks meanwhile
         base = [job] if job else []
@@ -173,7 +161,7 @@ class Run:
                 self._fences.pop(name, None)
                 try:
                     self.locks.unlock(name)
-                except LockLost as error:
+                except lock.LockLost as error:
                     self.lose(str(error))
 
     @contextmanager
@@ -183,14 +171,14 @@ class Run:
             yield connection
 
     @contextmanager
-    def writing(self, fences: Sequence[Fence]) -> Iterator[psycopg.Connection[Any]]:
+    def writing(self, fences: Sequence[lock.Fence]) -> Iterator[psycopg.Connection[Any]]:
         """Open a write transaction behind the fence; commits at the end of the block, rolls back on any exception."""
         if self.why_lost is not None:
-            raise LockLost(self.why_lost)
+            raise lock.LockLost(self.why_lost)
         with self.transaction() as connection:
-            pass_fence(connection, fences)
+            lock.pass_fence(connection, fences)
             yield connection
-            prove_locks(connection, fences)
+            lock.prove_locks(connection, fences)
 
     def keep_traceback(self) -> None:
         """Keep the traceback being handled for the run's row (the first one)."""
@@ -310,8 +298,7 @@ def run_job(
         ExitStack() as stack,
         translated(),
     ):
-        refuse_strange_locks(database, application_name=who.application_name)
-        refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
+        lock.refuse_lock_url(database, application_name=who.application_name)
         run = Run(spec=spec, request=request, who=who, database=database, connections=connections, environ=environ)
         stack.callback(run.locks.close)
         stack.enter_context(_stopped_by_signals(run))
@@ -320,7 +307,7 @@ def run_job(
         taken = _take_locks(run)
         if taken is not None:
             return _report_skip(run, taken)
-        if not run.locks.try_lock(run_lock_name(who.run_id)):
+        if not run.locks.try_lock(lock.run_lock_name(who.run_id)):
             raise AssertionError("a new run's lock is taken")
         record.bury_crashed(run.transaction, run.locks, unfinished)
         with run.transaction() as connection:
@@ -379,10 +366,9 @@ def _take_locks(run: Run) -> str | None:
 
 
 def _why_not_taken(run: Run, name: str) -> str | None:
-    """Take a lock; returns None, or who is in the way."""
     try:
         return None if run.take(name) else f"{run.locks.holder(name)} holds the lock {name}"
-    except OldWriter as error:
+    except lock.OldWriter as error:
         return str(error)
 
 
@@ -400,7 +386,7 @@ def _work(run: Run, work: Callable[[Run], list[ItemResult]]) -> Report:
     broken_off: ExitCode | None = None
     try:
         results = work(run)
-    except LockLost as problem:
+    except lock.LockLost as problem:
         run.lose(str(problem))
     except JobsyncError as problem:
         error, broken_off = visible(problem), problem.exit_code

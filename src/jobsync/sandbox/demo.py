@@ -18,8 +18,8 @@ from typing import Any
 
 import typer
 
+from jobsync.cli.command import command
 from jobsync.cli.invoke import invoke
-from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.db import embedded
 from jobsync.errors import JobsyncError
@@ -29,7 +29,7 @@ from jobsync.ride.files import MARKER
 from jobsync.sandbox.documents import Invented, invent_documents, taxpayer_of, write_documents
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.scenario import Scenario
-from jobsync.sandbox.serve import serve
+from jobsync.sandbox.serve import Served, serve
 from jobsync.sandbox.sri import SriSandbox
 from jobsync.sandbox.sri_scenario import SriRule, SriScenario
 from jobsync.wiring import Tools
@@ -109,7 +109,8 @@ class DemoFailed(JobsyncError):
     """The demonstration did not go as it must."""
 
 
-def demo(context: typer.Context) -> None:
+@command("demo")
+def demo(context: typer.Context, tools: Tools) -> None:
     """Play two nights and a morning against stand-ins. A private Postgres is started for it and stopped."""
     service = EasyCarsSandbox(Scenario())
     documents, pages = submitted(), _pages_folder()
@@ -117,27 +118,27 @@ def demo(context: typer.Context) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="jobsync-demo-") as folder,
         embedded.acquire(Path(folder) / "postgres") as lease,
-        serve(service) as served,
-        serve(SriSandbox(decisions(documents)), path="") as tax_authority,
+        serve(service) as cars,
+        serve(SriSandbox(decisions(documents))) as taxes,
     ):
         show = Show(
             context.find_root().command,
             {
-                **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
-                **exempting(tools_of(context).environ, "127.0.0.1"),
-                **addresses(lease.url, easycars=served.url, sri=tax_authority.url, storage=pages),
+                **{name: text for name, text in tools.environ.items() if not name.startswith("JOBSYNC_")},
+                **exempting(tools.environ, "127.0.0.1"),
+                **addresses(lease.url, cars, taxes, storage=pages),
             },
         )
         play(show, service, documents, Path(folder) / "submitted", pages)
     write(_OUTRO.format(command=command_here()))
 
 
-def addresses(database: str, *, easycars: str, sri: str, storage: Path) -> dict[str, str]:
+def addresses(database: str, cars: Served, taxes: Served, *, storage: Path) -> dict[str, str]:
     """Return the environment in which the demo's commands meet its database and its stand-ins."""
     return {
         "JOBSYNC_DATABASE_URL": database,
-        "JOBSYNC_EASYCARS_URL": easycars,
-        "JOBSYNC_SRI_URL": sri,
+        "JOBSYNC_EASYCARS_URL": cars.url,
+        "JOBSYNC_SRI_URL": taxes.origin,
         "JOBSYNC_STORAGE": str(storage),
         "JOBSYNC_ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode(),
         "JOBSYNC_LOG_LEVEL": "critical",
@@ -154,7 +155,9 @@ def play(show: Show, service: EasyCarsSandbox, documents: Sequence[Invented], fo
         pages: the storage of RIDE files.
     """
     scenario = service.scenario
-    _prepare(show, scenario)
+    show.command("db", "upgrade")
+    added = show.ask("sandbox", "seed", "--documents", "0")["dealerships"]
+    write(f"{len(added)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
     service.set_night(1)
     write(_NIGHT_1 + "\n")
     show.command(STOCK_SYNC.name, "--concurrency", "3", expect=3)
@@ -187,15 +190,10 @@ class Show:
         write(f"$ jobsync {shlex.join(arguments)}\n")
         self._run(arguments, expect)
 
-    def ask(self, *arguments: str, stdin: str | None = None) -> Any:
+    def ask(self, *arguments: str) -> Any:
         """Run a command quietly and return its JSON document."""
-        out, before = StringIO(), sys.stdin
-        try:
-            sys.stdin = StringIO(stdin or "")
-            with redirect_stdout(out):
-                self._run((*arguments, "--json"), 0)
-        finally:
-            sys.stdin = before
+        with redirect_stdout(StringIO()) as out:
+            self._run((*arguments, "--json"), 0)
         return json.loads(out.getvalue())
 
     def _run(self, arguments: Sequence[str], expect: int) -> None:
@@ -204,56 +202,31 @@ class Show:
             raise DemoFailed(f"demo: jobsync {' '.join(arguments)} ended with {code}, expected {expect}")
 
 
-def _prepare(show: Show, scenario: Scenario) -> None:
-    show.command("db", "upgrade")
-    for dealer in scenario.dealers:
-        added = show.ask("dealership", "add", dealer.name, "--timezone", "Australia/Sydney")
-        stored = json.dumps(scenario.credentials_to_store(dealer))
-        show.ask("credentials", "set", str(added["id"]), "--from-stdin", stdin=stored)
-    write(f"{len(scenario.dealers)} dealerships added, with their EasyCars credentials (stored encrypted).\n")
-
-
 def _explain(show: Show, scenario: Scenario) -> None:
     """Show what of the second night a person would ask about."""
     prices = [
-        [dealer.name, change["stock_number"], change["title"], change["old"], change["new"]]
+        {**change, "name": dealer.name}
         for number, dealer in enumerate(scenario.dealers, 1)
         for change in show.ask("stock", "history", str(number))
         if change["field"] == "price"
     ]
-    held = show.ask("holds", "list")
-    tables: dict[str, tuple[list[str], list[list[object]]]] = {
-        "Prices that changed (jobsync stock history ID)": (
-            ["dealership", "stock number", "vehicle", "before", "now"],
-            prices,
+    held = [{**hold, "vehicles": len(hold["stock_numbers"])} for hold in show.ask("holds", "list")]
+    change = {"stock number": "stock_number", "vehicle": "title", "before": "old", "now": "new"}
+    refusal = {"place in the feed": "position", "stock number": "stock_number", "why": "reason"}
+    hold = {"vehicles": "vehicles", "listed": "listed_before", "in the feed": "listed_now", "why": "reason"}
+    for title, columns, rows in (
+        ("Prices that changed (jobsync stock history ID)", {"dealership": "name", **change}, prices),
+        (
+            "Items that were refused, and kept for you to look at (jobsync stock refused)",
+            {"dealership": "name", **refusal},
+            show.ask("stock", "refused"),
         ),
-        "Items that were refused, and kept for you to look at (jobsync stock refused)": (
-            ["dealership", "place in the feed", "stock number", "why"],
-            [
-                [row[key] for key in ("name", "position", "stock_number", "reason")]
-                for row in show.ask("stock", "refused")
-            ],
-        ),
-        "What waits for a person (jobsync holds list)": (
-            ["id", "dealership", "vehicles", "listed", "in the feed", "why"],
-            [
-                [
-                    row["id"],
-                    row["name"],
-                    len(row["stock_numbers"]),
-                    row["listed_before"],
-                    row["listed_now"],
-                    row["reason"],
-                ]
-                for row in held
-            ],
-        ),
-    }
-    for title, (columns, rows) in tables.items():
-        print_table(columns, rows, title=title)
+        ("What waits for a person (jobsync holds list)", {"id": "id", "dealership": "name", **hold}, held),
+    ):
+        print_table(list(columns), [[row[key] for key in columns.values()] for row in rows], title=title)
         if not rows:
             raise DemoFailed(f"demo: the second night has nothing to show: {title}")
-    write(_HELD.format(number=len(held[0]["stock_numbers"]), id=held[0]["id"], dealership=held[0]["dealership_id"]))
+    write(_HELD.format(number=held[0]["vehicles"], id=held[0]["id"], dealership=held[0]["dealership_id"]))
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
@@ -281,9 +254,8 @@ def _pages_folder() -> Path:
     folder = Path.cwd() / "demo-rides"
     try:
         folder.mkdir(exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
         (folder / MARKER).unlink(missing_ok=True)  # that of an earlier demo, whose database is gone
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return Path(tempfile.mkdtemp(prefix="jobsync-demo-rides-"))
     return folder

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -275,11 +275,6 @@ class _Party(NamedTuple):
     address: str | None
 
 
-class _Rate(NamedTuple):
-    code: str
-    rate: int
-
-
 class _Tax(NamedTuple):
     """Base and amount in cents."""
 
@@ -288,21 +283,6 @@ class _Tax(NamedTuple):
     rate: int
     base: int
     amount: int
-
-
-class _Line(NamedTuple):
-    """Discount and total in cents."""
-
-    code: str
-    other_code: str | None
-    description: str
-    unit: str | None
-    quantity: str
-    price: str
-    discount: int
-    total: int
-    taxes: tuple[_Tax, ...]
-    details: tuple[tuple[str, str], ...]
 
 
 def _money(cents: int) -> str:
@@ -326,7 +306,7 @@ class _Document:
         self.version = version or rng.choice(versions)
         self.line_count = lines or rng.choice((1, 1, 2, 3, 4, 6))
         self.extras = frozenset(extras)
-        self.rate = _Rate("4", 15) if self.day >= date(2024, 4, 1) else _Rate("2", 12)
+        self.rate = ("4", 15) if self.day >= date(2024, 4, 1) else ("2", 12)
         code = key[8:10]
         self.party = self.invent_party(final_consumer=code == "01")
         sold = code in ("01", "03", "04")
@@ -335,13 +315,13 @@ class _Document:
 
     def _add_up(self, *, invoice: bool) -> None:
         extras = self.extras if invoice else frozenset[str]()
-        self.net = sum(line.total for line in self.lines)
+        self.net = sum(line["total"] for line in self.lines)
         self.tip = _share(self.net, 10) if "tip" in extras else 0
         self.freight = 1250 if "export" in extras else 0
         self.refund = 150 if "refund" in extras else 0
         self.third = 375 if "third_parties" in extras and self.version in _FULL_TRANSPORT else 0
         sums: dict[tuple[str, str], _Tax] = {}
-        for tax in (tax for line in self.lines for tax in line.taxes):
+        for tax in (tax for line in self.lines for tax in line["taxes"]):
             so_far = sums.get(tax[:2], tax._replace(base=0, amount=0))
             sums[tax[:2]] = tax._replace(base=so_far.base + tax.base, amount=so_far.amount + tax.amount)
         self.taxes = list(sums.values())
@@ -370,7 +350,7 @@ class _Document:
         return base64.b64encode(self.rng.randbytes(count)).decode()
 
     def tax(self, base: int) -> _Tax:
-        return _Tax("2", *self.rate, base, _share(base, self.rate.rate))
+        return _Tax("2", *self.rate, base, _share(base, self.rate[1]))
 
     def parts(self, total: int) -> list[int]:
         """In which parts a total is paid."""
@@ -409,10 +389,10 @@ class _Document:
             return _Party("06", f"XX{rng.randint(100_000, 999_999)}", name, None)
         return _Party("08", f"EXT-{rng.randint(1000, 9999)}", name, self.words("1 NOWHERE LANE, OUTLAND"))
 
-    def invent_lines(self, *, excise: bool = False) -> list[_Line]:
+    def invent_lines(self, *, excise: bool = False) -> list[dict[str, Any]]:
         return [self._line(number, excise=excise and number == 1) for number in range(1, self.line_count + 1)]
 
-    def _line(self, number: int, *, excise: bool) -> _Line:
+    def _line(self, number: int, *, excise: bool) -> dict[str, Any]:
         rng = self.rng
         fine = self.version in _SIX_DECIMALS
         millis = rng.choice((1000, 1000, 2000, 5000, 12_000, 1500, 250))  # of a unit
@@ -430,15 +410,15 @@ class _Document:
         taxes += (_Tax("2", percentage_code, rate, base, _share(base, rate)),)
         goods = rng.choice(_LONG_GOODS) if rng.random() < 0.05 else rng.choice(_GOODS)
         code = f"P{rng.randint(1, 99_999):05d}"
-        return _Line(
-            code=f"{code}-SIN-ESPACIOS-{number:010d}"[:_CODE_MOST] if "long" in self.extras else code,
-            other_code=f"AUX{rng.randint(1, 999)}" if rng.random() < 0.5 else None,
-            description=self.words(goods),
-            unit=rng.choice(_UNITS),
-            quantity=quantity,
-            price=_money(price) + ("0000" if fine else ""),
-            discount=discount,
-            total=total,
-            taxes=taxes,
-            details=(("Lote", f"L-{rng.randint(1, 999)}"), ("Marca", "NINGUNA & CÍA")) if rng.random() < 0.2 else (),
-        )
+        return {
+            "code": f"{code}-SIN-ESPACIOS-{number:010d}"[:_CODE_MOST] if "long" in self.extras else code,
+            "other_code": f"AUX{rng.randint(1, 999)}" if rng.random() < 0.5 else None,
+            "description": self.words(goods),
+            "unit": rng.choice(_UNITS),
+            "quantity": quantity,
+            "price": _money(price) + ("0000" if fine else ""),
+            "discount": discount,
+            "total": total,
+            "taxes": taxes,
+            "details": (("Lote", f"L-{rng.randint(1, 999)}"), ("Marca", "NINGUNA & CÍA")) if rng.random() < 0.2 else (),
+        }

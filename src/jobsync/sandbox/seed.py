@@ -9,7 +9,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 
 from jobsync.db.tables import dealerships, tenants
 from jobsync.easycars import registry as stock
@@ -49,35 +49,31 @@ def seed(
         UsageProblem: it holds some.
     """
     connection.execute(text("LOCK TABLE dealerships, tenants IN SHARE ROW EXCLUSIVE MODE"))
-    if not add:
-        _require_empty(connection)
+    names = set(connection.execute(select(dealerships.c.name)).scalars())
+    rucs = set(connection.execute(select(tenants.c.ruc)).scalars())
+    if not add and (names or rucs):
+        raise UsageProblem(
+            f"this database holds {len(names)} dealerships and {len(rucs)} tenants already; seed is for an empty test"
+            " database: name another one (JOBSYNC_DATABASE_URL), or say --add to leave those and add the rest"
+        )
     with tempfile.TemporaryDirectory(prefix="jobsync-seed-") as folder:
         if scenario.sri.documents is not None:
             files = [file for file in find_files([scenario.sri.documents]) if is_key(file.stem)]
         else:
             write_documents(Path(folder), invent_documents(invented, issuers=2, environment=ENVIRONMENTS[environment]))
             files = list(find_files([Path(folder)]))
-        added = _add_dealerships(connection, cipher, scenario)
-        issuers = _add_tenants(connection, files)
+        added = _add_dealerships(connection, cipher, scenario, names)
+        issuers = _add_tenants(connection, files, rucs)
         taken = Counter[str]()
         take_in(files, transaction=lambda: nullcontext(connection), told=lambda file: taken.update([file.status]))
-    documents.record_import(connection, ["jobsync sandbox seed"], dict(taken))
+    if taken:
+        documents.record_import(connection, ["jobsync sandbox seed"], dict(taken))
     return {"dealerships": added, "tenants": issuers, "documents": dict(taken)}
 
 
-def _require_empty(connection: Connection) -> None:
-    numbers = [
-        connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (dealerships, tenants)
-    ]
-    if any(numbers):
-        raise UsageProblem(
-            f"this database holds {numbers[0]} dealerships and {numbers[1]} tenants already; seed is for an empty test"
-            " database: name another one (JOBSYNC_DATABASE_URL), or say --add to leave those and add the rest"
-        )
-
-
-def _add_dealerships(connection: Connection, cipher: Cipher, scenario: Scenario) -> list[dict[str, object]]:
-    there = set(connection.execute(select(dealerships.c.name)).scalars())
+def _add_dealerships(
+    connection: Connection, cipher: Cipher, scenario: Scenario, there: set[str]
+) -> list[dict[str, object]]:
     added: list[dict[str, object]] = []
     for dealer in scenario.dealers:
         if dealer.name not in there:
@@ -88,9 +84,8 @@ def _add_dealerships(connection: Connection, cipher: Cipher, scenario: Scenario)
     return added
 
 
-def _add_tenants(connection: Connection, files: Iterable[Path]) -> list[dict[str, object]]:
+def _add_tenants(connection: Connection, files: Iterable[Path], there: set[str]) -> list[dict[str, object]]:
     """Add the issuer of each file, once, by the name that the file has of it."""
-    there = set(connection.execute(select(tenants.c.ruc)).scalars())
     added: list[dict[str, object]] = []
     for file in files:
         ruc, environment = file.stem[10:23], "test" if file.stem[23] == ENVIRONMENTS["test"] else "production"

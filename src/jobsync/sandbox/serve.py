@@ -1,21 +1,17 @@
-"""Serves stand-ins over HTTP/1.1 on a port of this machine, in this process or as a command."""
+"""Serves stand-ins over HTTP/1.1 on a port of this machine."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.sandbox.easycars import EasyCarsSandbox
-from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.sri import SriSandbox
 
 if TYPE_CHECKING:
@@ -139,52 +135,8 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, path:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise ServeProblem(f"port {port} does not exist: expected 0 (any free one) to 65535")
-    listener: socket.socket | None = None
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        if listener is not None:
-            listener.close()
         raise ServeProblem(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-    return listener
-
-
-def serve_forever(
-    scenario_path: Path | None, host: str = "127.0.0.1", port: int = 0, *, also: str | None = None
-) -> None:
-    """
-    Serve the stand-ins of EasyCars and the SRI until SIGTERM or SIGINT, then return; call it from the main thread.
-
-    A line on stdout for each tells its URL, as the environment variable that makes jobsync use it.
-
-    Args:
-        scenario_path: None plays the demo's scenario.
-        also: a further line to print.
-
-    Raises:
-        ScenarioError, ServeProblem, NotInstalled: nothing was served.
-    """
-    scenario = load_scenario(scenario_path) if scenario_path else Scenario()
-    app = BothVendors(EasyCarsSandbox(scenario), SriSandbox(scenario.sri))
-    ends = (signal.SIGTERM, signal.SIGINT)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
-    try:
-        with serve(app, host, port) as served:
-            sys.stdout.write(
-                f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}\n"
-                f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}\n"
-            )
-            if also:
-                sys.stdout.write(f"{also}\n")
-            sys.stdout.flush()
-            signal.sigwait(ends)
-        sys.stdout.write("The stand-ins have ended.\n")
-        sys.stdout.flush()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

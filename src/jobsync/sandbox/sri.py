@@ -229,16 +229,20 @@ def _environment(key: str, oddities: Iterable[str]) -> str:
     return "PRUEBAS" if test else "PRODUCCIÓN"
 
 
+_ODD_DATES = {
+    "bad_date": "31/02/2026 10:30:00",
+    "day_first_date": "%d/%m/%Y %H:%M:%S",
+    "local_date": "%Y-%m-%d %H:%M:%S",
+}
+
+
 def _date(moment: datetime, oddities: Iterable[str]) -> str | None:
     local = moment.astimezone(_ECUADOR)
     if "no_date" in oddities:
         return None
-    if "bad_date" in oddities:
-        return "31/02/2026 10:30:00"
-    if "day_first_date" in oddities:
-        return f"{local:%d/%m/%Y %H:%M:%S}"
-    if "local_date" in oddities:
-        return f"{local:%Y-%m-%d %H:%M:%S}"
+    for oddity, form in _ODD_DATES.items():
+        if oddity in oddities:
+            return local.strftime(form)
     return local.isoformat(timespec="milliseconds" if local.second % 2 else "seconds")
 
 

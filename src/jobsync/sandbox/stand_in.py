@@ -165,9 +165,11 @@ class StandIn:
     def turn(self, who: Hashable, behaviour: _Kind, *, times: int | None = None) -> _Kind:
         """Return the behaviour, or normal once it was played `times` times for somebody (default: as it says)."""
         times = behaviour.times if times is None else times
+        if times is None:
+            return behaviour
         with self.lock:
-            self._turns[who] += times is not None
-            return behaviour if times is None or self._turns[who] <= times else type(behaviour)()
+            self._turns[who] += 1
+            return behaviour if self._turns[who] <= times else type(behaviour)()
 
     def misbehave(self, behaviour: Behaviour) -> Reply | None:
         """Return what stands in place of any answer; None: nothing does."""

@@ -7,11 +7,11 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
+import psycopg
 from sqlalchemy import Connection
 
 from jobsync.db.engine import driver
@@ -21,13 +21,16 @@ from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.fiscal.states import is_authorized
+from jobsync.runner.run import database_now
 from jobsync.sri import store
-from jobsync.sri.model import Authorization, DocumentStatus
+from jobsync.sri.model import Authorization, DocumentFile, DocumentStatus
 from jobsync.sri.parse import UnreadableFile, open_file
 from jobsync.sri.verdict import date_warnings
 
 MOST_BYTES = 8 << 20  # the SRI takes documents of up to 320 KB; a file may hold one escaped, with its answer
 _BATCH = 100
+_FILLED = ("imported", "replaced")
+Driver = psycopg.Connection[Any]
 
 
 @dataclass(frozen=True)
@@ -58,18 +61,19 @@ class IncomingFile:
 
     Args:
         raw: its bytes, kept if it holds the SRI's answer.
-        document: the fiscal document inside.
-        authorization: what the file says of it, if it says AUTORIZADO.
-        mended: what XML forbids was left out of the document.
+        said: what the file says of the document, if it says AUTORIZADO.
     """
 
     file: str
     raw: bytes
-    document: bytes
+    opened: DocumentFile
     key: AccessKey
     summary: Summary
-    authorization: Authorization | None
-    mended: bool = False
+    said: Authorization | None
+
+    def ends(self, status: str, reason: str | None = None) -> Taken:
+        """Return what became of it."""
+        return Taken(self.file, status, self.key.text, reason)
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -136,20 +140,28 @@ def take_in(
 def _commit(
     batch: Sequence[IncomingFile | Taken],
     transaction: Callable[[], AbstractContextManager[Connection]],
-    bring: Callable[[Connection, IncomingFile], Taken],
+    bring: Callable[[Driver, IncomingFile, int], Taken],
     told: Callable[[Taken], None],
 ) -> None:
     if not batch:
         return
-    done = dict(enumerate(batch))
-    readable = [(at, entry) for at, entry in done.items() if isinstance(entry, IncomingFile)]
+    done = {at: entry for at, entry in enumerate(batch) if isinstance(entry, Taken)}
+    readable = [(entry.key.text, at, entry) for at, entry in enumerate(batch) if isinstance(entry, IncomingFile)]
     with transaction() as connection:
+        raw = driver(connection)
         # In the order of their keys: two imports of the same documents would else wait for each other.
-        for at, entry in sorted(readable, key=lambda pair: pair[1].key.text):
-            done[at] = bring(connection, entry)
-    for taken in done.values():
-        assert isinstance(taken, Taken)  # noqa: S101 - what could be read has been written
-        told(taken)
+        for _, at, entry in sorted(readable):
+            tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [entry.key.ruc]).fetchone()
+            done[at] = bring(raw, entry, tenant[0]) if tenant else _of_nobody(entry)
+    for at in range(len(batch)):
+        told(done[at])
+
+
+def _of_nobody(incoming: IncomingFile) -> Taken:
+    where = " --environment test" if incoming.key.environment == "test" else ""
+    ruc, name = incoming.key.ruc, shlex.quote(incoming.summary.issuer_name or "NAME")
+    words = f"no tenant has the RUC {ruc}; add it: jobsync tenant add {ruc} {name}{where}"
+    return replace(incoming.ends("refused", words), unknown_ruc=ruc)
 
 
 def _read(path: Path, tenant: str | None) -> IncomingFile | Taken:
@@ -168,7 +180,7 @@ def _read(path: Path, tenant: str | None) -> IncomingFile | Taken:
         if tenant is not None and key.ruc != tenant:
             raise FileRefused(f"it is of RUC {key.ruc}, expected {tenant}")
         said = _authorization(opened.authorization, key)
-        return IncomingFile(name, raw, opened.document, key, summary, said, opened.mended)
+        return IncomingFile(name, raw, opened, key, summary, said)
     except (FileRefused, UnreadableFile, UnreadableDocument, AccessKeyError) as error:
         return Taken(name, "refused", key.text if key else None, str(error))
 
@@ -204,36 +216,29 @@ def _authorization(said: Authorization | None, key: AccessKey) -> Authorization 
 
 @dataclass(frozen=True)
 class There:
-    """A document that is here already; of the XML that is kept of it the SHA-256."""
+    """A document that is here already; of the XML that is kept of it, as submitted and as authorized, the SHA-256."""
 
     id: int
     tenant_id: int
     status: str
     deleted: bool
-    submitted: bytes | None
-    authorized: bytes | None
+    kept: Sequence[bytes | None]
 
 
-def _write(connection: Connection, incoming: IncomingFile) -> Taken:
-    raw = driver(connection)
-    tenant_id = _tenant(raw, incoming)
-    if isinstance(tenant_id, Taken):
-        return tenant_id
-    key = incoming.key.text
+def _write(raw: Driver, incoming: IncomingFile, tenant_id: int) -> Taken:
     inserted = raw.execute(
         "INSERT INTO invoices (tenant_id, access_key, submitted_at) VALUES (%s, %s, now())"
-        " ON CONFLICT (access_key) DO NOTHING RETURNING id, submitted_at",
-        [tenant_id, key],
+        " ON CONFLICT (access_key) DO NOTHING RETURNING id",
+        [tenant_id, incoming.key.text],
     ).fetchone()
     if inserted:
-        _fill(raw, inserted[0], tenant_id, incoming, kind="imported")
-        return Taken(incoming.file, "imported", key)
-    there = _find(raw, key, lock=True)
-    if there is None:
-        return Taken(incoming.file, "refused", key, "its row was deleted this very moment; import it again")
-    taken = _judge(incoming, tenant_id, there)
-    if taken.status == "replaced":
-        _fill(raw, there.id, tenant_id, incoming, kind="replaced")
+        taken, invoice_id = incoming.ends("imported"), inserted[0]
+    elif there := _find(raw, incoming, " FOR UPDATE OF i"):
+        taken, invoice_id = _judge(incoming, tenant_id, there), there.id
+    else:
+        return incoming.ends("refused", "its row was deleted this very moment; import it again")
+    if taken.status in _FILLED:
+        _fill(raw, invoice_id, tenant_id, incoming, kind=taken.status)
     return taken
 
 
@@ -243,83 +248,64 @@ class _Trial:
     def __init__(self) -> None:
         self._left: dict[str, There] = {}
 
-    def __call__(self, connection: Connection, incoming: IncomingFile) -> Taken:
-        raw = driver(connection)
-        tenant_id = _tenant(raw, incoming)
-        if isinstance(tenant_id, Taken):
-            return tenant_id
-        key, said = incoming.key.text, incoming.authorization is not None
-        there = self._left.get(key) or _find(raw, key, lock=False)
-        taken = _judge(incoming, tenant_id, there) if there else Taken(incoming.file, "imported", key)
-        if taken.status in ("imported", "replaced"):
-            document = hashlib.sha256(incoming.document).digest()
-            status = DocumentStatus.AUTHORIZED if said else DocumentStatus.PENDING
-            submitted = (there.submitted if there else None) if said else document
-            self._left[key] = There(0, tenant_id, status, False, submitted, document if said else None)
+    def __call__(self, raw: Driver, incoming: IncomingFile, tenant_id: int) -> Taken:
+        key = incoming.key.text
+        there = self._left.get(key) or _find(raw, incoming)
+        taken = _judge(incoming, tenant_id, there) if there else incoming.ends("imported")
+        if taken.status in _FILLED:
+            document = hashlib.sha256(incoming.opened.document).digest()
+            kept, status = [document, None], DocumentStatus.PENDING
+            if incoming.said:
+                kept, status = [there.kept[0] if there else None, document], DocumentStatus.AUTHORIZED
+            self._left[key] = There(0, tenant_id, status, False, kept)
         return taken
 
 
-def _tenant(raw: Any, incoming: IncomingFile) -> int | Taken:
-    """Return the number of the tenant that the key names, or the refusal where there is none."""
-    tenant = raw.execute("SELECT id FROM tenants WHERE ruc = %s", [incoming.key.ruc]).fetchone()
-    if tenant is not None:
-        return int(tenant[0])
-    where = " --environment test" if incoming.key.environment == "test" else ""
-    ruc, name = incoming.key.ruc, shlex.quote(incoming.summary.issuer_name or "NAME")
-    words = f"no tenant has the RUC {ruc}; add it: jobsync tenant add {ruc} {name}{where}"
-    return Taken(incoming.file, "refused", incoming.key.text, words, unknown_ruc=ruc)
-
-
-def _find(raw: Any, key: str, *, lock: bool) -> There | None:
+def _find(raw: Driver, incoming: IncomingFile, locking: LiteralString = "") -> There | None:
     row = raw.execute(
-        "SELECT i.id, i.tenant_id, i.status, i.deleted_at IS NOT NULL, sha256(d.submitted_xml),"
-        " sha256(d.authorized_xml) FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id"
-        " WHERE i.access_key = %s"
-        f"{' FOR UPDATE OF i' if lock else ''}".encode(),
-        [key],
+        "SELECT i.id, i.tenant_id, i.status, i.deleted_at IS NOT NULL, ARRAY[sha256(d.submitted_xml),"
+        " sha256(d.authorized_xml)] FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id"
+        " WHERE i.access_key = %s" + locking,
+        [incoming.key.text],
     ).fetchone()
     return There(*row) if row else None
 
 
 def _judge(incoming: IncomingFile, tenant_id: int, there: There) -> Taken:
     """Return what becomes of a file whose document is here already."""
-    file, key = incoming.file, incoming.key.text
     waiting = there.status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
-    news = incoming.authorization is not None and waiting
+    news = incoming.said is not None and waiting
     if there.tenant_id != tenant_id:
-        return Taken(file, "refused", key, "a document with this access key belongs to another tenant")
+        return incoming.ends("refused", "a document with this access key belongs to another tenant")
     if there.deleted:
-        return Taken(file, "refused", key, "the document was deleted here")
-    if hashlib.sha256(incoming.document).digest() in (there.submitted, there.authorized) and not news:
-        return Taken(file, "unchanged", key)
+        return incoming.ends("refused", "the document was deleted here")
+    if hashlib.sha256(incoming.opened.document).digest() in there.kept and not news:
+        return incoming.ends("unchanged")
     if not waiting:
-        return Taken(file, "refused", key, f"the document is {there.status} here, with other content")
-    return Taken(file, "replaced", key)
+        return incoming.ends("refused", f"the document is {there.status} here, with other content")
+    return incoming.ends("replaced")
 
 
-def _fill(raw: Any, invoice_id: int, tenant_id: int, incoming: IncomingFile, *, kind: str) -> None:
+def _fill(raw: Driver, invoice_id: int, tenant_id: int, incoming: IncomingFile, *, kind: str) -> None:
     """Write everything a document tells; a submission gets an instant of its own, so that no old verdict counts."""
-    summary, key, said = incoming.summary, incoming.key, incoming.authorization
-    at: datetime | None = said.authorized_at if said else None
+    said, document = incoming.said, incoming.opened.document
+    columns = store.columns_of(incoming.key, incoming.summary)
     raw.execute(
-        "UPDATE invoices SET document_type = %(type)s, series_number = %(series)s, issue_date = %(issued)s,"
-        " customer_name = %(name)s, customer_id = %(id)s, total = %(total)s, submitted_at = clock_timestamp(),"
-        " check_count = 0, empty_since = NULL, empty_count = 0, attention_since = NULL, status_reason = NULL,"
-        " status = CASE WHEN %(said)s THEN 'authorized' ELSE 'pending_authorization' END,"
-        " confirmed_by = CASE WHEN %(said)s THEN 'file' END,"
-        " next_check_at = CASE WHEN %(said)s THEN NULL ELSE now() END,"
-        " sri_authorization = %(number)s, authorized_at = %(at)s, ride_next_at = now(), ride_attempts = 0,"
-        " ride_generated_at = NULL, ride_error = NULL, updated_at = now() WHERE id = %(invoice)s",
+        (
+            f"UPDATE invoices SET {', '.join(f'{name} = %({name})s' for name in columns)},"
+            " submitted_at = clock_timestamp(), check_count = 0, empty_since = NULL, empty_count = 0,"
+            " attention_since = NULL, status_reason = NULL,"
+            " status = CASE WHEN %(said)s THEN 'authorized' ELSE 'pending_authorization' END,"
+            " confirmed_by = CASE WHEN %(said)s THEN 'file' END,"
+            " next_check_at = CASE WHEN %(said)s THEN NULL ELSE now() END,"
+            " sri_authorization = %(number)s, authorized_at = %(at)s, ride_next_at = now(), ride_attempts = 0,"
+            " ride_generated_at = NULL, ride_error = NULL, updated_at = now() WHERE id = %(invoice)s"
+        ).encode(),
         {
-            "type": key.document_type,
-            "series": key.series_number,
-            "issued": summary.issue_date or key.issue_date,
-            "name": summary.receiver_name,
-            "id": summary.receiver_id,
-            "total": summary.total,
+            **columns,
             "said": said is not None,
-            "number": (said.number or key.text) if said else None,
-            "at": at,
+            "number": (said.number or incoming.key.text) if said else None,
+            "at": said.authorized_at if said else None,
             "invoice": invoice_id,
         },
     )
@@ -328,17 +314,11 @@ def _fill(raw: Any, invoice_id: int, tenant_id: int, incoming: IncomingFile, *, 
         " VALUES (%s, %s, %s, %s) ON CONFLICT (invoice_id) DO UPDATE SET"
         " submitted_xml = coalesce(excluded.submitted_xml, invoice_documents.submitted_xml),"
         " authorized_answer = excluded.authorized_answer, authorized_xml = excluded.authorized_xml, updated_at = now()",
-        [
-            invoice_id,
-            None if said else incoming.document,
-            incoming.raw if said else None,
-            incoming.document if said else None,
-        ],
+        [invoice_id, None, incoming.raw, document] if said else [invoice_id, document, None, None],
     )
     events = [store.Event(kind, message="a file that says AUTORIZADO" if said else None)]
-    [now] = raw.execute("SELECT now()").fetchone()
-    warnings = date_warnings(at, key.text, now) if said else ()
-    if incoming.mended:
+    warnings = date_warnings(said.authorized_at, incoming.key.text, database_now(raw)) if said else ()
+    if incoming.opened.mended:
         warnings = (*warnings, "forbidden_characters")
     events += [store.warning_event(warning, said) for warning in warnings]
     store.add_events(raw, events, tenant_id=tenant_id, invoice_id=invoice_id)

@@ -19,7 +19,7 @@ from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.hosts.circuit import CircuitChange, HostLine, HostState
-from jobsync.hosts.store import lock_host, read_hosts, write_host
+from jobsync.hosts.store import read_hosts, write_host
 from jobsync.jobs import CHECK_AUTHORIZATIONS, Job
 from jobsync.logs import get_logger, visible
 from jobsync.runner.items import Attempt, Item, ItemQueue, NoLongerDue, Trial, as_json, in_pages, work_queues
@@ -28,7 +28,7 @@ from jobsync.runner.run import DryRun, Run, database_now
 from jobsync.sri import store
 from jobsync.sri.catalogue import explain
 from jobsync.sri.client import Asked, SriClient
-from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, Outcome, Verdict
+from jobsync.sri.model import UNUSABLE, DocumentStatus, Fault, FaultKind, Outcome, Verdict
 from jobsync.sri.store import DueDocument, Event
 from jobsync.sri.verdict import back_off, judge, judge_unusable
 
@@ -219,8 +219,7 @@ class _CheckWork:
             events.append(Event("discarded", message="the document was changed while the SRI was asked about it"))
         _add_events(connection, attempt, document, events)
         if found.change is not None:
-            lock_host(connection, found.host)  # ends that come together are written in any order: each the latest
-            write_host(connection, found.host, self._hosts[found.host].state, found.change)
+            write_host(connection, found.host, self._hosts[found.host], found.change)
             if found.change.turned:
                 store.add_events(connection, [_circuit_event(found.host, found.change)], run_id=attempt.run_id)
         attempt.on_commit.append(partial(_say, found))
@@ -258,7 +257,8 @@ def _admit(line: HostLine, _item: Item) -> bool:
 
 def _is_outage(asked: Asked) -> bool:
     """Whether the ask counts against the host: there was no usable answer, and the cause is not here."""
-    return isinstance(asked.answer, Fault) and asked.answer.unreachable and not asked.answer.ours
+    fault = asked.answer
+    return isinstance(fault, Fault) and fault.unreachable and fault.kind is not FaultKind.ADDRESS
 
 
 def _write(connection: Connection[Any], found: _CheckedDocument) -> bool:

@@ -114,6 +114,10 @@ class FaultKind(StrEnum):
     UNKNOWN_STATE = "unknown_state"
 
 
+# A complete answer, of which nothing can be made for the document that was asked for.
+UNUSABLE = frozenset({FaultKind.OTHER_KEY, FaultKind.MALFORMED, FaultKind.TOO_MANY_PARTS, FaultKind.UNKNOWN_STATE})
+
+
 @dataclass(frozen=True)
 class Fault:
     """
@@ -133,33 +137,7 @@ class Fault:
 
         What is wrong inside a complete one is about one document, and the service answers.
         """
-        return self.kind in _UNREACHABLE
-
-    @property
-    def ours(self) -> bool:
-        """Whether the fault lies in what we sent or configured."""
-        return self.kind in (FaultKind.SOAP_CLIENT, FaultKind.ADDRESS)
-
-
-_UNREACHABLE = frozenset(
-    {
-        FaultKind.REFUSED,
-        FaultKind.TLS,
-        FaultKind.TIMEOUT,
-        FaultKind.BROKEN,
-        FaultKind.TOO_LARGE,
-        FaultKind.ADDRESS,
-        FaultKind.PROXY,
-        FaultKind.HTTP_STATUS,
-        FaultKind.FIREWALL,
-        FaultKind.SOAP_SERVER,
-        FaultKind.UNREADABLE,
-    }
-)
-
-
-# A complete answer, of which nothing can be made for the document that was asked for.
-UNUSABLE = frozenset({FaultKind.OTHER_KEY, FaultKind.MALFORMED, FaultKind.TOO_MANY_PARTS, FaultKind.UNKNOWN_STATE})
+        return self.kind not in UNUSABLE and self.kind is not FaultKind.SOAP_CLIENT
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as insert_new
+from sqlalchemy import ColumnElement, Connection, Executable, case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from jobsync.db.audit import write_audit
 from jobsync.db.statements import rows_of
@@ -15,9 +15,18 @@ from jobsync.db.tables import invoice_documents, invoices, sri_events, tenants
 from jobsync.errors import UsageProblem
 
 Rows = Sequence[dict[str, Any]]
-
+_NO_TENANT = "no tenant {}; jobsync tenant list shows them"
+_NO_DOCUMENT = "no document {}; jobsync invoice list shows them"
 # "until resumed": a plain instant, since the drivers of many host applications cannot read infinity
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def _one(connection: Connection, statement: Executable, words: str, name: str) -> dict[str, Any]:
+    """Return the only row; raise UsageProblem, in these words about the name, if there is none."""
+    rows = rows_of(connection, statement)
+    if not rows:
+        raise UsageProblem(words.format(name))
+    return rows[0]
 
 
 # --- tenants ---------------------------------------------------------------------------------------------------------
@@ -25,26 +34,22 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 def _documents(status: str) -> ColumnElement[int]:
     """Return how many documents of a status the tenant has."""
-    return (
-        select(func.count())
-        .where(invoices.c.tenant_id == tenants.c.id, invoices.c.status == status, invoices.c.deleted_at.is_(None))
-        .scalar_subquery()
+    found = invoices.c
+    counted = select(func.count()).where(
+        found.tenant_id == tenants.c.id, found.status == status, found.deleted_at.is_(None)
     )
+    return counted.scalar_subquery().label(status.removesuffix("_authorization"))
+
+
+def _finite(instant: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((func.isfinite(instant), instant)).label(instant.key)
 
 
 _TENANT = select(
-    tenants.c.id,
-    tenants.c.ruc,
-    tenants.c.name,
-    tenants.c.environment,
-    tenants.c.logo_path,
-    tenants.c.is_active,
+    *tenants.c["id", "ruc", "name", "environment", "logo_path", "is_active"],
     func.coalesce(tenants.c.paused_until > func.now(), False).label("paused"),
     case((tenants.c.paused_until < datetime(9000, 1, 1, tzinfo=UTC), tenants.c.paused_until)).label("paused_until"),
-    _documents("pending_authorization").label("pending"),
-    _documents("authorized").label("authorized"),
-    _documents("rejected").label("rejected"),
-    _documents("needs_attention").label("needs_attention"),
+    *map(_documents, ("pending_authorization", "authorized", "rejected", "needs_attention")),
 )
 
 
@@ -63,13 +68,8 @@ def add_tenant(
         tenants.c.environment: environment,
         tenants.c.logo_path: logo_path,
     }
-    rows = rows_of(
-        connection,
-        insert_new(tenants)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=[tenants.c.ruc])
-        .returning(tenants.c.id, *values),
-    )
+    insert_new = insert(tenants).values(values).on_conflict_do_nothing(index_elements=[tenants.c.ruc])
+    rows = rows_of(connection, insert_new.returning(tenants.c.id, *values))
     if not rows:
         raise UsageProblem(f"there is a tenant {ruc} already; jobsync tenant show {ruc} tells of it")
     write_audit(connection, "tenant.add", ruc, {"name": name, "environment": environment, "logo": logo_path})
@@ -88,10 +88,7 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
     Raises:
         UsageProblem: there is none with this RUC.
     """
-    rows = rows_of(connection, _TENANT.where(tenants.c.ruc == ruc))
-    if not rows:
-        raise UsageProblem(f"no tenant {ruc}; jobsync tenant list shows them")
-    [row] = rows
+    row = _one(connection, _TENANT.where(tenants.c.ruc == ruc), _NO_TENANT, ruc)
     row["oldest_pending_at"] = connection.scalar(
         select(func.min(func.coalesce(invoices.c.submitted_at, invoices.c.created_at))).where(
             invoices.c.tenant_id == row["id"],
@@ -102,57 +99,37 @@ def show_tenant(connection: Connection, ruc: str) -> dict[str, Any]:
     return row
 
 
-def pause_tenant(connection: Connection, ruc: str) -> None:
-    """Leave the tenant out of every run that does not name one of its documents, until it is resumed."""
-    _set_pause(connection, ruc, FOREVER, "tenant.pause")
+def pause_tenant(connection: Connection, ruc: str, *, pause: bool) -> None:
+    """
+    Leave the tenant out of every run that does not name one of its documents, until it is resumed; or resume it.
 
-
-def resume_tenant(connection: Connection, ruc: str) -> None:
-    """End a pause."""
-    _set_pause(connection, ruc, None, "tenant.resume")
-
-
-def _set_pause(connection: Connection, ruc: str, until: datetime | None, action: str) -> None:
-    values = {tenants.c.paused_until: until, tenants.c.updated_at: func.now()}
-    changed = connection.execute(update(tenants).where(tenants.c.ruc == ruc).values(values)).rowcount
-    if not changed:
-        raise UsageProblem(f"no tenant {ruc}; jobsync tenant list shows them")
-    write_audit(connection, action, ruc)
+    Raises:
+        UsageProblem: there is none with this RUC.
+    """
+    values = {tenants.c.paused_until: FOREVER if pause else None, tenants.c.updated_at: func.now()}
+    this = update(tenants).where(tenants.c.ruc == ruc).values(values).returning(tenants.c.id)
+    _one(connection, this, _NO_TENANT, ruc)
+    write_audit(connection, "tenant.pause" if pause else "tenant.resume", ruc)
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
 
 _INVOICE = select(
-    invoices.c.access_key,
-    invoices.c.status,
-    invoices.c.status_reason,
+    *invoices.c["access_key", "status", "status_reason"],
     tenants.c.ruc.label("tenant_ruc"),
     tenants.c.name.label("tenant"),
-    invoices.c.document_type,
-    invoices.c.series_number,
-    invoices.c.issue_date,
-    invoices.c.customer_name,
-    invoices.c.customer_id,
-    invoices.c.total,
-    invoices.c.confirmed_by,
-    invoices.c.submitted_at,
-    invoices.c.check_count,
-    case((func.isfinite(invoices.c.next_check_at), invoices.c.next_check_at)).label("next_check_at"),
-    invoices.c.empty_since,
-    invoices.c.empty_count,
-    invoices.c.attention_since,
-    invoices.c.sri_authorization,
-    invoices.c.authorized_at,
-    invoices.c.ride_path,
-    invoices.c.ride_sha256,
-    invoices.c.ride_generated_at,
-    invoices.c.ride_attempts,
-    case((func.isfinite(invoices.c.ride_next_at), invoices.c.ride_next_at)).label("ride_next_at"),
-    invoices.c.ride_error,
-    invoices.c.deleted_at,
-    invoices.c.created_at,
-    invoices.c.updated_at,
+    *invoices.c["document_type", "series_number", "issue_date", "customer_name", "customer_id", "total"],
+    *invoices.c["confirmed_by", "submitted_at", "check_count"],
+    _finite(invoices.c.next_check_at),
+    *invoices.c["empty_since", "empty_count", "attention_since", "sri_authorization", "authorized_at"],
+    *invoices.c["ride_path", "ride_sha256", "ride_generated_at", "ride_attempts"],
+    _finite(invoices.c.ride_next_at),
+    *invoices.c["ride_error", "deleted_at", "created_at", "updated_at"],
 ).join_from(invoices, tenants, tenants.c.id == invoices.c.tenant_id)
+_EVENT = select(
+    *sri_events.c["at", "kind", "code", "message", "additional_info", "severity", "class"],
+    *sri_events.c["http_status", "duration_ms", "run_id", "raw"],
+).join_from(sri_events, invoices, invoices.c.id == sri_events.c.invoice_id)
 
 
 def list_invoices(connection: Connection, *, status: str | None, tenant: str | None, limit: int) -> Rows:
@@ -174,30 +151,9 @@ def show_invoice(connection: Connection, access_key: str) -> dict[str, Any]:
     Raises:
         UsageProblem: there is none with this access key.
     """
-    rows = rows_of(connection, _INVOICE.where(invoices.c.access_key == access_key))
-    if not rows:
-        raise UsageProblem(f"no document {access_key}; jobsync invoice list shows them")
-    [row] = rows
-    events = sri_events.c
-    row["events"] = rows_of(
-        connection,
-        select(
-            events.at,
-            events.kind,
-            events.code,
-            events.message,
-            events.additional_info,
-            events.severity,
-            events["class"],
-            events.http_status,
-            events.duration_ms,
-            events.run_id,
-            events.raw,
-        )
-        .join_from(sri_events, invoices, invoices.c.id == events.invoice_id)
-        .where(invoices.c.access_key == access_key)
-        .order_by(events.id),
-    )
+    this = invoices.c.access_key == access_key
+    row = _one(connection, _INVOICE.where(this), _NO_DOCUMENT, access_key)
+    row["events"] = rows_of(connection, _EVENT.where(this).order_by(sri_events.c.id))
     return row
 
 
@@ -208,22 +164,13 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
     Raises:
         UsageProblem: there is none, it is deleted or cancelled, or the SRI itself has authorized it.
     """
-    found = connection.execute(
-        select(
-            invoices.c.id,
-            invoices.c.tenant_id,
-            invoices.c.status,
-            invoices.c.confirmed_by,
-            invoices.c.deleted_at,
-        )
-        .where(invoices.c.access_key == access_key)
-        .with_for_update()
-    ).one_or_none()
-    if found is None:
-        raise UsageProblem(f"no document {access_key}; jobsync invoice list shows them")
-    if found.deleted_at is not None or found.status == "cancelled":
-        raise UsageProblem(f"document {access_key} is {'deleted' if found.deleted_at else 'cancelled'}")
-    if found.status == "authorized" and found.confirmed_by != "file":
+    known = invoices.c["id", "tenant_id", "status", "confirmed_by", "deleted_at"]
+    this = select(*known).where(invoices.c.access_key == access_key).with_for_update()
+    found = _one(connection, this, _NO_DOCUMENT, access_key)
+    was = str(found["status"])
+    if found["deleted_at"] is not None or was == "cancelled":
+        raise UsageProblem(f"document {access_key} is {'deleted' if found['deleted_at'] else 'cancelled'}")
+    if was == "authorized" and found["confirmed_by"] != "file":
         raise UsageProblem(f"document {access_key} is authorized by the SRI; that is final")
     asked_anew = {
         invoices.c.status: "pending_authorization",
@@ -236,16 +183,16 @@ def recheck_invoice(connection: Connection, access_key: str) -> str:
         invoices.c.confirmed_by: None,
         invoices.c.updated_at: func.now(),
     }
-    connection.execute(update(invoices).where(invoices.c.id == found.id).values(asked_anew))
+    connection.execute(update(invoices).where(invoices.c.id == found["id"]).values(asked_anew))
     event = {
-        sri_events.c.tenant_id: found.tenant_id,
-        sri_events.c.invoice_id: found.id,
+        sri_events.c.tenant_id: found["tenant_id"],
+        sri_events.c.invoice_id: found["id"],
         sri_events.c.kind: "recheck",
-        sri_events.c.message: f"was {found.status}",
+        sri_events.c.message: f"was {was}",
     }
     connection.execute(insert(sri_events).values(event))
-    write_audit(connection, "invoice.recheck", access_key, {"was": found.status})
-    return str(found.status)
+    write_audit(connection, "invoice.recheck", access_key, {"was": was})
+    return was
 
 
 def record_import(connection: Connection, paths: Sequence[str], counts: dict[str, int]) -> None:
@@ -260,16 +207,8 @@ def read_files(connection: Connection, access_key: str) -> dict[str, bytes | Non
     Raises:
         UsageProblem: there is none with this access key.
     """
-    rows = rows_of(
-        connection,
-        select(
-            invoice_documents.c.submitted_xml,
-            invoice_documents.c.authorized_xml,
-            invoice_documents.c.authorized_answer,
-        )
-        .join_from(invoices, invoice_documents, invoice_documents.c.invoice_id == invoices.c.id, isouter=True)
-        .where(invoices.c.access_key == access_key),
+    kept = select(*invoice_documents.c["submitted_xml", "authorized_xml", "authorized_answer"]).join_from(
+        invoices, invoice_documents, invoice_documents.c.invoice_id == invoices.c.id, isouter=True
     )
-    if not rows:
-        raise UsageProblem(f"no document {access_key}; jobsync invoice list shows them")
-    return {name: value if value is None else bytes(value) for name, value in rows[0].items()}
+    row = _one(connection, kept.where(invoices.c.access_key == access_key), _NO_DOCUMENT, access_key)
+    return {name: value if value is None else bytes(value) for name, value in row.items()}

@@ -89,7 +89,7 @@ from hashlib import blake2b
 
 from jobsync.fiscal.access_key import ENVIRONMENTS, LENGTH
 from jobsync.fiscal.states import ANNULLED, AUTHORIZED, normal_state
-from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain, may_decide
+from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain
 from jobsync.sri.model import (
     Answer,
     Authorization,
@@ -101,6 +101,7 @@ from jobsync.sri.model import (
     Outcome,
     Verdict,
 )
+from jobsync.sri.reasons import WORDS
 
 SRI_WINDOW = timedelta(hours=24)  # how long the SRI may take
 EMPTY_ANSWERS_LEAST = 5
@@ -122,6 +123,10 @@ _NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
 _ECUADOR = timezone(timedelta(hours=-5))
 _CLOCKS_APART = timedelta(minutes=5)  # the SRI's and ours
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
+_REFUSED_SILENTLY = (
+    "The SRI refused it without saying why. Look the key up in the SRI's portal, correct the document and send it again"
+    " with the same key."
+)
 
 
 def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
@@ -131,8 +136,13 @@ def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
     Args:
         now: the database's clock, aware.
     """
+    verdict = _judge(answer, history, now)
+    return replace(verdict, next_check_in=_next_check(verdict, history, now))
+
+
+def _judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
     if isinstance(answer, Fault):
-        return _fault(answer.kind, answer.text, history, now)
+        return _fault(answer.kind, answer.text, history)
     verdict = _judge_answer(answer, history, now)
     if answer.mended:
         verdict = replace(verdict, warnings=(*verdict.warnings, "forbidden_characters"))
@@ -140,16 +150,23 @@ def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
         return verdict
     if verdict.outcome is Outcome.AUTHORIZED:
         return replace(verdict, too_often=True)
-    return _judge_sanction(sanction, verdict, history, now)
+    return replace(
+        _nothing_said(Outcome.PENDING, f"code_{TOO_OFTEN}", history),
+        advice=f"{explain(TOO_OFTEN).meaning} {explain(TOO_OFTEN).advice}",
+        messages=verdict.messages or sanction,
+        warnings=verdict.warnings,
+        status_stays=history.status == DocumentStatus.NEEDS_ATTENTION,
+        too_often=True,
+    )
 
 
 def _judge_answer(answer: Answer, history: History, now: datetime) -> Verdict:
     if answer.access_key is not None and answer.access_key != history.access_key:
-        return _fault(FaultKind.OTHER_KEY, "the SRI answered about another access key than was asked for", history, now)
+        return _fault(FaultKind.OTHER_KEY, "the SRI answered about another access key than was asked for", history)
     said = [one for one in answer.authorizations if one != Authorization(state="")]
     ours = [one for one in said if _may_be_ours(one, answer, history.access_key)]
     if said and not ours:
-        return _fault(FaultKind.OTHER_KEY, "what the SRI said does not name the document asked for", history, now)
+        return _fault(FaultKind.OTHER_KEY, "what the SRI said does not name the document asked for", history)
     if not ours:
         return _judge_empty(answer, history, now)
     return _judge_said(ours, history, now)
@@ -161,21 +178,22 @@ def _too_often(answer: Answer) -> tuple[Message, ...]:
     return tuple(message for several in every for message in several if explain(message.code).code == TOO_OFTEN)
 
 
-def _judge_sanction(sanction: tuple[Message, ...], verdict: Verdict, history: History, now: datetime) -> Verdict:
-    """Nothing was said of the document: it waits, and what is remembered of empty answers stays."""
+def _nothing_said(outcome: Outcome, reason: str, history: History) -> Verdict:
+    """Nothing was said of the document: what is remembered of empty answers stays."""
+    return Verdict(outcome, reason, empty_since=history.empty_since, empty_count=history.empty_count)
+
+
+# --- when to ask again -----------------------------------------------------------------------------------------------
+
+
+def _next_check(verdict: Verdict, history: History, now: datetime) -> timedelta | None:
+    if verdict.outcome in (Outcome.AUTHORIZED, Outcome.REJECTED):
+        return None
     attention = history.status == DocumentStatus.NEEDS_ATTENTION
-    return Verdict(
-        Outcome.PENDING,
-        f"code_{TOO_OFTEN}",
-        advice=f"{explain(TOO_OFTEN).meaning} {explain(TOO_OFTEN).advice}",
-        messages=verdict.messages or sanction,
-        next_check_in=_attention_check(history, now) if attention else back_off(history, now),
-        empty_since=history.empty_since,
-        empty_count=history.empty_count,
-        warnings=verdict.warnings,
-        status_stays=attention,
-        too_often=True,
-    )
+    if verdict.outcome is not Outcome.NEEDS_ATTENTION and not (attention and verdict.status_stays):
+        return back_off(history, now)
+    since = (history.attention_since if attention else None) or now
+    return ATTENTION_EVERY if now - since < ATTENTION_FOR else None
 
 
 def back_off(history: History, now: datetime) -> timedelta:
@@ -219,79 +237,41 @@ def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
 def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) -> Verdict:
     """Decide by what is said of our document: annulled wins over authorized, then in process, then refusals."""
     states = [(normal_state(one.state), one) for one in ours]
-    annulled = [one for state, one in states if state in ANNULLED]
-    if annulled:
-        return _annulled(_latest(annulled), history, now)
-    authorized = [one for state, one in states if state in AUTHORIZED]
-    if authorized:
+    if annulled := [one for state, one in states if state in ANNULLED]:
+        advice = " ".join(WORDS["annulled"])
+        return _said(Outcome.NEEDS_ATTENTION, "annulled", _latest(annulled), history, advice=advice)
+    if authorized := [one for state, one in states if state in AUTHORIZED]:
         return _authorized(_latest(authorized), history, now)
-    waiting = [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]
-    if waiting:
+    if waiting := [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]:
         state, one = waiting[-1]
-        reason = "received" if state == _RECEIVED else "in_process"
-        return _pending(reason, one, history, now)
-    unknown = [one for state, one in states if state not in _DECIDED]
-    if unknown:
-        return _unknown(unknown[-1], history, now)
+        return _said(Outcome.PENDING, "received" if state == _RECEIVED else "in_process", one, history)
+    if unknown := [one for state, one in states if state not in _DECIDED]:
+        return _unknown(unknown[-1], history)
     return _judge_refused(_latest([one for _, one in states]), history, now)
 
 
 def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdict:
     if _is_earlier(one, history, now):
-        return _pending("earlier_refusal", one, history, now)
-    codes = [message.code for message in one.messages if message.code]
-    known = {code: explain(code) for code in codes}
-    no_data = [code for code in codes if known[code].code == NO_DATA]
-    if no_data:
-        return _pending(f"code_{NO_DATA}", one, history, now, advice=known[no_data[0]].advice)
-    told = [code for code in codes if known[code].code_class != CodeClass.WARNING]
-    serious = [code for code in told if may_decide(code)] or told
+        return _said(Outcome.PENDING, "earlier_refusal", one, history)
+    told = [explain(message.code) for message in one.messages if message.code]
+    if no_data := next((known for known in told if known.code == NO_DATA), None):
+        return _said(Outcome.PENDING, f"code_{NO_DATA}", one, history, advice=no_data.advice)
+    serious = [known for known in told if known.code_class != CodeClass.WARNING]
+    serious = [known for known in serious if known.may_decide] or serious
     not_yet = _NOT_YET_RETURNED if normal_state(one.state) == _RETURNED else _NOT_YET
-    if serious and all(known[code].code in not_yet for code in serious):
-        return _pending(f"code_{known[serious[0]].code}", one, history, now, advice=known[serious[0]].advice)
-    somebody = [code for code in serious if known[code].code_class in _NEEDS_SOMEBODY]
-    if somebody:
-        explanation = known[somebody[0]]
-        return Verdict(
-            Outcome.NEEDS_ATTENTION,
-            f"code_{explanation.code}",
-            advice=explanation.advice,
-            authorization=one,
-            messages=one.messages,
-            next_check_in=_attention_check(history, now),
-            warnings=_mismatch(one, history),
-        )
-    final = next((known[code] for code in serious if known[code].code not in not_yet), None)
-    return Verdict(
-        Outcome.REJECTED,
-        f"code_{final.code}" if final else "refused",
-        advice=final.advice
-        if final
-        else "The SRI refused it without saying why. Look the key up in the SRI's portal, "
-        "correct the document and send it again with the same key.",
-        authorization=one,
-        messages=one.messages,
-        warnings=_mismatch(one, history),
-    )
+    if serious and all(known.code in not_yet for known in serious):
+        return _said(Outcome.PENDING, f"code_{serious[0].code}", one, history, advice=serious[0].advice)
+    if somebody := next((known for known in serious if known.code_class in _NEEDS_SOMEBODY), None):
+        return _said(Outcome.NEEDS_ATTENTION, f"code_{somebody.code}", one, history, advice=somebody.advice)
+    if final := next((known for known in serious if known.code not in not_yet), None):
+        return _said(Outcome.REJECTED, f"code_{final.code}", one, history, advice=final.advice)
+    return _said(Outcome.REJECTED, "refused", one, history, advice=_REFUSED_SILENTLY)
 
 
 def _is_earlier(one: Authorization, history: History, now: datetime) -> bool:
     """Whether the refusal is the one that the submission before this got; after a day it is the SRI's last word."""
     known = one.authorized_at is not None and one.authorized_at == history.earlier_refusal_at
     return known and now - history.waiting_since < SRI_WINDOW
-
-
-def _annulled(one: Authorization, history: History, now: datetime) -> Verdict:
-    return Verdict(
-        Outcome.NEEDS_ATTENTION,
-        "annulled",
-        advice="The SRI says that the document is annulled, or is to be. Ask the issuer. If it is right, the status in"
-        " the document's row becomes cancelled; if not, once the SRI has corrected it: jobsync invoice recheck KEY",
-        authorization=one,
-        messages=one.messages,
-        next_check_in=_attention_check(history, now),
-        warnings=_mismatch(one, history),
-    )
 
 
 def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime) -> tuple[str, ...]:
@@ -314,24 +294,17 @@ def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime
 
 
 def _authorized(one: Authorization, history: History, now: datetime) -> Verdict:
-    warnings = [
-        *date_warnings(one.authorized_at, history.access_key, now),
-        *(["no_document"] if one.document is None else []),
-        *_mismatch(one, history),
-    ]
-    return Verdict(Outcome.AUTHORIZED, "authorized", authorization=one, messages=one.messages, warnings=tuple(warnings))
+    odd = date_warnings(one.authorized_at, history.access_key, now)
+    missing = ("no_document",) if one.document is None else ()
+    verdict = _said(Outcome.AUTHORIZED, "authorized", one, history)
+    return replace(verdict, warnings=(*odd, *missing, *verdict.warnings))
 
 
-def _pending(reason: str, one: Authorization, history: History, now: datetime, *, advice: str | None = None) -> Verdict:
-    return Verdict(
-        Outcome.PENDING,
-        reason,
-        advice=advice,
-        authorization=one,
-        messages=one.messages,
-        next_check_in=back_off(history, now),
-        warnings=_mismatch(one, history),
-    )
+def _said(outcome: Outcome, reason: str, one: Authorization, history: History, *, advice: str | None = None) -> Verdict:
+    """Return what an authorization decides; of another environment than the key's it is odd."""
+    expected = ENVIRONMENTS.get(history.access_key[23:24])
+    odd = ("environment_mismatch",) if one.environment not in (None, expected) else ()
+    return Verdict(outcome, reason, advice, one, one.messages, warnings=odd)
 
 
 def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
@@ -353,7 +326,6 @@ def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
         " inside its texts first: they can be the cause of such silence."
         if needs_attention
         else None,
-        next_check_in=_attention_check(history, now) if needs_attention else back_off(history, now),
         empty_since=since,
         empty_count=count,
         messages=answer.messages,
@@ -361,25 +333,14 @@ def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
     )
 
 
-def _unknown(one: Authorization, history: History, now: datetime) -> Verdict:
+def _unknown(one: Authorization, history: History) -> Verdict:
     text = f"the SRI names a state that is not known here: {one.state[:60]!r}" if one.state else "no state is named"
-    return _fault(FaultKind.UNKNOWN_STATE, text, history, now, messages=one.messages)
+    return _fault(FaultKind.UNKNOWN_STATE, text, history, messages=one.messages)
 
 
-def _fault(
-    kind: FaultKind, text: str, history: History, now: datetime, *, messages: tuple[Message, ...] = ()
-) -> Verdict:
-    attention = history.status == DocumentStatus.NEEDS_ATTENTION
-    return Verdict(
-        Outcome.FAULT,
-        kind.value,
-        advice=text,
-        messages=messages,
-        next_check_in=_attention_check(history, now) if attention else back_off(history, now),
-        empty_since=history.empty_since,
-        empty_count=history.empty_count,
-        status_stays=True,
-    )
+def _fault(kind: FaultKind, text: str, history: History, *, messages: tuple[Message, ...] = ()) -> Verdict:
+    verdict = _nothing_said(Outcome.FAULT, kind.value, history)
+    return replace(verdict, advice=text, messages=messages, status_stays=True)
 
 
 def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: datetime, count: int) -> Verdict:
@@ -394,26 +355,16 @@ def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: 
     """
     if history.status == DocumentStatus.NEEDS_ATTENTION or now - since < SRI_WINDOW or count < EMPTY_ANSWERS_LEAST:
         return verdict
-    return replace(
+    verdict = replace(
         verdict,
         outcome=Outcome.NEEDS_ATTENTION,
         advice=f"The SRI has answered for a day, and nothing could be made of it: {verdict.advice}. Look at its answer"
         " (jobsync invoice show), or the document up in the SRI's portal.",
-        next_check_in=_attention_check(history, now),
         status_stays=False,
     )
-
-
-def _attention_check(history: History, now: datetime) -> timedelta | None:
-    since = history.attention_since if history.status == DocumentStatus.NEEDS_ATTENTION else None
-    return ATTENTION_EVERY if now - (since or now) < ATTENTION_FOR else None
+    return replace(verdict, next_check_in=_next_check(verdict, history, now))
 
 
 def _latest(several: Iterable[Authorization]) -> Authorization:
     """Return the latest by date; of those without a date, or with the same, the last one named."""
     return max(enumerate(several), key=lambda pair: (pair[1].authorized_at or _EARLIEST, pair[0]))[1]
-
-
-def _mismatch(one: Authorization, history: History) -> tuple[str, ...]:
-    expected = ENVIRONMENTS.get(history.access_key[23:24])
-    return ("environment_mismatch",) if one.environment not in (None, expected) else ()

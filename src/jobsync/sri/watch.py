@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import cast
@@ -27,44 +27,18 @@ from jobsync.hosts.watch import (
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.phrases import ago, many, pause_end, span, stamp
 from jobsync.sri.model import ADDRESSES
-from jobsync.watch.model import (
-    AGE,
-    QUEUE,
-    About,
-    Chart,
-    Column,
-    Days,
-    JobFacts,
-    JobStatus,
-    Metric,
-    Moment,
-    Past,
-    Problem,
-    Queue,
-    Row,
-    Section,
-    Series,
-    ServiceLevel,
-    Severity,
-    Snapshot,
-    State,
-    Unit,
-    WorkToDo,
-    chart_of_ages,
-    columns_of,
-)
+from jobsync.watch import model
 
-ABOUT = About(
+ABOUT = model.About(
     CHECK_AUTHORIZATIONS.name,
     unused="there is no tenant",
     blocked="of tenants that are paused or inactive",
     turn="check",
     first_steps="jobsync tenant add RUC NAME, then jobsync invoice import FOLDER",
-    checks={CIRCUIT: ASKED, QUEUE: "", "documents": "do documents need a person?"},
+    checks={CIRCUIT: ASKED, model.QUEUE: "", "documents": "do documents need a person?"},
 )
 _CONCURRENCY_MOST = cast("Number", CATALOGUE["sri_check_concurrency"]).most
-AUTHORIZED_WITHIN = timedelta(minutes=5)
-RENDERED_WITHIN = timedelta(minutes=2)
+_PROMISED = {"authorized": timedelta(minutes=5), "rendered": timedelta(minutes=2)}
 
 
 @dataclass(frozen=True)
@@ -115,38 +89,25 @@ class AsksFacts:
 
 
 @dataclass(frozen=True)
-class PromisesKept:
-    """
-    What was promised within the window; of each pair the first is how many kept it, the second of how many.
-
-    Args:
-        undisturbed: documents that ended as authorized, of all that the SRI or we decided on.
-        rejected: of the others those that the SRI has refused, and that were not submitted again since.
-    """
-
-    authorized: tuple[int, int] = (0, 0)
-    rendered: tuple[int, int] = (0, 0)
-    undisturbed: tuple[int, int] = (0, 0)
-    rejected: int = 0
-
-
-@dataclass(frozen=True)
 class SriFacts:
     """
     What the tables say of documents and of the SRI.
 
     Args:
+        levels: what was promised within the window.
+        refused: documents that the SRI refused within the window, and that were not submitted again since.
         ahead_before: documents and RIDEs attempted within the window because their next time lay too far ahead.
     """
 
     tenants: tuple[TenantFacts, ...]
     hosts: tuple[HostFacts, ...]
     asks: tuple[AsksFacts, ...]
-    service: PromisesKept
+    levels: tuple[model.ServiceLevel, ...]
+    refused: int
     ahead_before: int
 
 
-def facts_of(seen: Snapshot) -> SriFacts:
+def facts_of(seen: model.Snapshot) -> SriFacts:
     """Return what was read of this slice."""
     return cast("SriFacts", seen.parts[ABOUT.job])
 
@@ -156,36 +117,38 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
     within = {"now": now, "since": since}
     [ahead] = rows_of(connection, text(_AHEAD_BEFORE), within)
     tenants = tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now}))
+    ready = [found for found in tenants if found.takes_part]
+    waiting = {
+        "test": urlsplit(ADDRESSES["test"]).netloc,
+        "production": urlsplit(ADDRESSES["production"]).netloc,
+        "asked_test": sum(found.asked_test for found in ready),
+        "asked_production": sum(found.asked_production for found in ready),
+    }
+    [told] = rows_of(connection, text(_SERVICE), {**within, **_PROMISED})
+    drawn, submitted = told["to_draw"] if told["any_drawn"] else 0, told["authorized"] + told["late"]
     return SriFacts(
         tenants=tenants,
-        hosts=read_hosts(
-            connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **_behind(tenants)
-        ),
+        hosts=read_hosts(connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **waiting),
         asks=tuple(
             AsksFacts(row["outcome"] or "all", row["asks"], *(row["ms"] or (None, None)))
             for row in rows_of(connection, text(_ASKS), within)
             if row["asks"]
         ),
-        service=_service(connection, now, since),
+        levels=(
+            model.ServiceLevel("authorized within 5 min of submission", told["in_time"], submitted, timely=True),
+            model.ServiceLevel("PDF within 2 min of authorization", told["drawn"], drawn, timely=True),
+            model.ServiceLevel("neither rejected nor waiting for a person", told["authorized"], told["decided"]),
+        ),
+        refused=told["rejected"],
         ahead_before=ahead["number"],
     )
 
 
-def _behind(tenants: Sequence[TenantFacts]) -> dict[str, object]:
-    """Return the names of the SRI's two hosts, and how many documents each will be asked about."""
-    ready = [found for found in tenants if found.takes_part]
-    return {
-        **{environment: urlsplit(url).netloc for environment, url in ADDRESSES.items()},
-        "asked_test": sum(found.asked_test for found in ready),
-        "asked_production": sum(found.asked_production for found in ready),
-    }
-
-
-def work_of(facts: SriFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
+def work_of(facts: SriFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many documents are due, wait, or wait at tenants that take no part."""
     open_tenants = [found for found in facts.tenants if found.takes_part]
     due = sum(found.due for found in open_tenants)
-    return WorkToDo(
+    return model.WorkToDo(
         in_use=bool(facts.tenants),
         due=due,
         waiting=max(0, sum(found.pending + found.needs_attention for found in open_tenants) - due),
@@ -255,10 +218,6 @@ _SERVICE = """
     ), decided AS (
         SELECT told.kind, told.at, i.status, coalesce(i.submitted_at, i.created_at) AS submitted_at, i.ride_generated_at
         FROM told JOIN invoices i ON i.id = told.invoice_id
-    ), late AS (
-        SELECT count(*) AS late FROM invoices
-        WHERE status = 'pending_authorization' AND next_check_at IS NOT NULL AND deleted_at IS NULL
-          AND coalesce(submitted_at, created_at) < CAST(:now AS timestamptz) - CAST(:authorized AS interval)
     )
     SELECT count(*) AS decided, count(*) FILTER (WHERE kind = 'authorized') AS authorized,
            count(*) FILTER (WHERE kind = 'authorized'
@@ -269,50 +228,36 @@ _SERVICE = """
                OR at < CAST(:now AS timestamptz) - CAST(:rendered AS interval))) AS to_draw,
            count(*) FILTER (WHERE ride_generated_at IS NOT NULL) AS any_drawn,
            count(*) FILTER (WHERE kind = 'rejected' AND status = 'rejected') AS rejected,
-           (SELECT late FROM late) AS late
+           (SELECT count(*) FROM invoices WHERE status = 'pending_authorization' AND next_check_at IS NOT NULL
+            AND deleted_at IS NULL AND coalesce(submitted_at, created_at)
+                < CAST(:now AS timestamptz) - CAST(:authorized AS interval)) AS late
     FROM decided
 """
-
-
-def _service(connection: Connection, now: datetime, since: datetime) -> PromisesKept:
-    [row] = rows_of(
-        connection,
-        text(_SERVICE),
-        {"now": now, "since": since, "authorized": AUTHORIZED_WITHIN, "rendered": RENDERED_WITHIN},
-    )
-    return PromisesKept(
-        authorized=(row["in_time"], row["authorized"] + row["late"]),
-        rendered=(row["drawn"], row["to_draw"] if row["any_drawn"] else 0),
-        undisturbed=(row["authorized"], row["decided"]),
-        rejected=row["rejected"],
-    )
 
 
 # --- how the job stands -----------------------------------------------------------------------------------------------
 
 
-def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
     """Return the state that only documents and the SRI's hosts tell."""
     facts = facts_of(seen)
     hosts = [host for host in facts.hosts if host.behind]
-    scolding = [host for host in hosts if host.too_often]
-    if scolding:
+    if scolding := [host for host in hosts if host.too_often]:
         why = f"the SRI says that we ask too often (code 33): {names_of(scolding)}"
-        return JobStatus(job, State.TOO_OFTEN, why, TOO_OFTEN)
+        return model.JobStatus(job, model.State.TOO_OFTEN, why, TOO_OFTEN)
     if hosts:
         why = f"the SRI does not answer: {names_of(hosts)}"
-        return JobStatus(job, State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
-    count = sum(tenant.needs_attention for tenant in facts.tenants)
-    if count:
+        return model.JobStatus(job, model.State.UPSTREAM_DOWN, why, Cause.HOST_SILENT.do())
+    if count := sum(tenant.needs_attention for tenant in facts.tenants):
         why = f"{many(count, 'document needs', 'documents need')} a person"
-        return JobStatus(job, State.ATTENTION, why, Cause.DOCUMENTS_WAIT.do())
+        return model.JobStatus(job, model.State.ATTENTION, why, Cause.DOCUMENTS_WAIT.do())
     if job.in_use and job.blocked and not job.due and not job.waiting:
         why = f"{many(job.blocked, 'document')} wait at paused or inactive tenants"
-        return JobStatus(job, State.PAUSED, why, "jobsync tenant list; jobsync tenant resume RUC")
+        return model.JobStatus(job, model.State.PAUSED, why, "jobsync tenant list; jobsync tenant resume RUC")
     return None
 
 
-def problems(seen: Snapshot) -> Iterator[Problem]:
+def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
     """Return hosts that do not answer, and tenants with documents that need a person."""
     facts = facts_of(seen)
     if seen.job(ABOUT.job).enabled:
@@ -320,7 +265,7 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     for tenant in facts.tenants:
         if tenant.needs_attention:
             count = many(tenant.needs_attention, "document needs", "documents need")
-            yield Problem(
+            yield model.Problem(
                 f"tenant {tenant.ruc}",
                 f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
                 _what_of(tenant),
@@ -333,11 +278,11 @@ def _what_of(tenant: TenantFacts) -> str:
     return Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key)
 
 
-def queue(seen: Snapshot, _job: JobFacts) -> Queue:
+def queue(seen: model.Snapshot, _job: model.JobFacts) -> model.Queue:
     """Return the documents to be asked about."""
     number = seen.settings.number
     p50_ms = next((asks.p50_ms for asks in facts_of(seen).asks if asks.outcome == "all"), None)
-    return Queue(
+    return model.Queue(
         "to be asked about", *what_limits(number("sri_call_delay_ms"), number("sri_check_concurrency"), p50_ms)
     )
 
@@ -366,63 +311,64 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
     return why, f"jobsync settings set sri_check_concurrency {min(2 * concurrency, _CONCURRENCY_MOST)}"
 
 
-def notes(seen: Snapshot) -> Iterator[str]:
+def notes(seen: model.Snapshot) -> Iterator[str]:
     """Return what is worth knowing of hosts and documents, and needs no person now."""
     facts = facts_of(seen)
     yield from notes_of(facts.hosts, seen.now, "document")
-    if facts.service.rejected:
+    if facts.refused:
         window = span((seen.now - seen.since).total_seconds())
         yield (
-            f"the SRI rejected {many(facts.service.rejected, 'document')} in the last {window}, for the issuer to"
+            f"the SRI rejected {many(facts.refused, 'document')} in the last {window}, for the issuer to"
             " correct and submit again: jobsync invoice list --status rejected"
         )
 
 
-def pauses(seen: Snapshot) -> Iterator[str]:
+def pauses(seen: model.Snapshot) -> Iterator[str]:
     """Return how many tenants are paused."""
     if paused := sum(1 for tenant in facts_of(seen).tenants if tenant.paused):
         yield f"{many(paused, 'tenant is', 'tenants are')} paused"
 
 
-def levels(seen: Snapshot) -> Iterator[ServiceLevel]:
+def levels(seen: model.Snapshot) -> Iterator[model.ServiceLevel]:
     """Return what was promised of documents."""
-    service = facts_of(seen).service
-    yield ServiceLevel("authorized within 5 min of submission", *service.authorized, timely=True)
-    yield ServiceLevel("PDF within 2 min of authorization", *service.rendered, timely=True)
-    yield ServiceLevel("neither rejected nor waiting for a person", *service.undisturbed)
+    yield from facts_of(seen).levels
 
 
 # --- what every view draws --------------------------------------------------------------------------------------------
 
-_DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state."
-_STANDINGS = ("needs a person", "takes no part", "fine")
+
+def _count(name: str, noun: str, nouns: str | None = None) -> model.Column:
+    words = "Documents that are not authorized and drawn, by state."
+    metric = model.Metric("documents", words, {"tenant": "ruc"}, {"state": name})
+    return model.Column(name, model.Unit.COUNT, noun, nouns or noun, metric)
 
 
-def _count(name: str, noun: str, nouns: str | None = None) -> Column:
-    metric = Metric(*_DOCUMENTS, {"tenant": "ruc"}, {"state": name})
-    return Column(name, Unit.COUNT, noun, nouns or noun, metric)
-
-
-_TENANT_COLUMNS = columns_of(
+_TENANT_COLUMNS = model.columns_of(
     TenantFacts,
     _count("needs_attention", "needs a person", "need a person"),
-    Column("due", Unit.COUNT, "due", "due"),
+    model.Column("due", model.Unit.COUNT, "due", "due"),
     _count("pending", "pending"),
     _count("rejected", "rejected"),
 )
-_OUTCOME = {"outcome": "outcome"}
-_SHARES = {
-    "p50_ms": Metric("sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer.", _OUTCOME),
-    "p95_ms": Metric("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer.", _OUTCOME),
+_ASKED = {
+    "asks": ("sri_answers", "Answers of the SRI within the window."),
+    "p50_ms": ("sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer."),
+    "p95_ms": ("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer."),
 }
-_ASKS_COLUMNS = columns_of(
+_ASKS_COLUMNS = model.columns_of(
     AsksFacts,
-    Column("asks", Unit.COUNT, metric=Metric("sri_answers", "Answers of the SRI within the window.", _OUTCOME)),
-    *(Column(name, Unit.MILLISECONDS, metric=metric) for name, metric in _SHARES.items()),
+    *(
+        model.Column(
+            name,
+            model.Unit.COUNT if name == "asks" else model.Unit.MILLISECONDS,
+            metric=model.Metric(*metric, {"outcome": "outcome"}),
+        )
+        for name, metric in _ASKED.items()
+    ),
 )
 
 
-def sections(seen: Snapshot) -> Iterator[Section]:
+def sections(seen: model.Snapshot) -> Iterator[model.Section]:
     """Return the tenants with their documents, and for machines the SRI's hosts and answers."""
     facts = facts_of(seen)
     rejected = sum(found.rejected for found in facts.tenants)
@@ -432,7 +378,7 @@ def sections(seen: Snapshot) -> Iterator[Section]:
         if asks.outcome == "all":
             timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
             notes.append(f"the SRI answered {asks.asks} times, {timing}")
-    yield Section(
+    yield model.Section(
         "tenants",
         _TENANT_COLUMNS,
         tuple(
@@ -442,26 +388,28 @@ def sections(seen: Snapshot) -> Iterator[Section]:
         title="Tenants",
         summary=f"{sum(found.pending for found in facts.tenants)} pending, {attention}, {rejected} rejected",
         state="standing",
-        states=_STANDINGS,
+        states=("needs a person", "takes no part", "fine"),
         notes=tuple(notes),
         listing="jobsync tenant list",
     )
     yield section_of("sri.hosts", facts.hosts)
-    yield Section("sri.asks", _ASKS_COLUMNS, tuple(Row(asks.outcome, asks.outcome, vars(asks)) for asks in facts.asks))
+    yield model.Section(
+        "sri.asks", _ASKS_COLUMNS, tuple(model.Row(asks.outcome, asks.outcome, vars(asks)) for asks in facts.asks)
+    )
 
 
-def _row(seen: Snapshot, found: TenantFacts) -> Row:
-    whys, severity, state, what = [], Severity.OK, "fine", None
+def _row(seen: model.Snapshot, found: TenantFacts) -> model.Row:
+    whys, severity, state, what = [], model.Severity.OK, "fine", None
     if not found.takes_part:
-        severity, state = Severity.PAUSED, "takes no part"
+        severity, state = model.Severity.PAUSED, "takes no part"
         whys.append(f"paused {pause_end(found.paused_until)}" if found.paused else "inactive")
         what = f"jobsync tenant resume {found.ruc}" if found.is_active else None
     if found.due:
         whys.append(f"the oldest due {ago(seen.now, found.oldest_due_at)}")
     if found.needs_attention:
-        severity, state, what = Severity.ATTENTION, "needs a person", _what_of(found)
+        severity, state, what = model.Severity.ATTENTION, "needs a person", _what_of(found)
     name, why = f"{found.ruc} {found.name}", ", ".join(whys) or None
-    return Row(found.id, name, vars(found), severity, state, why, what, f"tenant {found.ruc}")
+    return model.Row(found.id, name, vars(found), severity, state, why, what, f"tenant {found.ruc}")
 
 
 _OUTCOMES = {
@@ -473,42 +421,39 @@ _OUTCOMES = {
 }
 _STATES = ("pending_authorization", "authorized", "rejected", "needs_attention", "cancelled")
 _ASKS_A_DAY = """
-    SELECT (at AT TIME ZONE 'UTC')::date AS day, kind, count(*) AS asks FROM sri_events
-    WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY 1, 2
-"""
-_WAITS_A_DAY = """
-    SELECT (at AT TIME ZONE 'UTC')::date AS day,
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms FROM sri_events
-    WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY 1
+    SELECT (at AT TIME ZONE 'UTC')::date AS day, kind, count(*) AS asks,
+           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms
+    FROM sri_events WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL
+    GROUP BY GROUPING SETS ((1, 2), (1))
 """
 
 
-def past(connection: Connection, days: Days) -> Mapping[str, Past]:
+def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
     """Return the SRI's answers by day, and how long due documents wait."""
-    within = {"now": days.now, "since": days.since}
     states = rows_of(connection, text("SELECT status, count(*) AS documents FROM invoices GROUP BY status"))
     known = {row["status"]: row["documents"] for row in states}
-    asks = {(row["day"], row["kind"]): row["asks"] for row in rows_of(connection, text(_ASKS_A_DAY), within)}
-    waits: dict[date, list[float]] = {row["day"]: row["ms"] for row in rows_of(connection, text(_WAITS_A_DAY), within)}
+    told = rows_of(connection, text(_ASKS_A_DAY), {"now": days.now, "since": days.since})
+    asks = {(row["day"], row["kind"]): row["asks"] for row in told if row["kind"] is not None}
+    waits: dict[date, list[float]] = {row["day"]: row["ms"] for row in told if row["kind"] is None}
     charts = []
     if asks:
         bars = (
-            Series(kind.replace("_", " "), css, [asks.get((day, kind)) for day in days.days])
+            model.Series(kind.replace("_", " "), css, [asks.get((day, kind)) for day in days.days])
             for kind, css in _OUTCOMES.items()
             if any(kind == found for _, found in asks)
         )
         lines = (
-            Series(words, css, [waits[day][at] if day in waits else None for day in days.days])
+            model.Series(words, css, [waits[day][at] if day in waits else None for day in days.days])
             for at, (css, words) in enumerate((("p50", "half within"), ("p95", "95 % within")))
         )
         charts = [
-            Chart("answers of the SRI a day", days.labels, tuple(bars)),
-            Chart("time the SRI takes to answer", days.labels, tuple(lines), unit=" ms", lines=True),
+            model.Chart("answers of the SRI a day", days.labels, tuple(bars)),
+            model.Chart("time the SRI takes to answer", days.labels, tuple(lines), unit=" ms", lines=True),
         ]
-    ages = rows_of(connection, text(f"SELECT {AGE} AS age, count(*) AS documents FROM due_documents GROUP BY 1"))
-    charts += chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
+    ages = rows_of(connection, text(f"SELECT {model.AGE} AS age, count(*) AS documents FROM due_documents GROUP BY 1"))
+    charts += model.chart_of_ages("due documents by how long they wait", {row["age"]: row["documents"] for row in ages})
     totals = tuple((state.replace("_", " "), known[state]) for state in _STATES if state in known)
-    return {"tenants": Past(totals=totals, charts=tuple(charts))}
+    return {"tenants": model.Past(totals=totals, charts=tuple(charts))}
 
 
 _LATELY = """
@@ -517,19 +462,19 @@ _LATELY = """
     ORDER BY updated_at DESC LIMIT 60
 """
 _STATUS = {
-    "authorized": Severity.OK,
-    "pending_authorization": Severity.UNUSED,
-    "rejected": Severity.ATTENTION,
-    "needs_attention": Severity.BAD,
+    "authorized": model.Severity.OK,
+    "pending_authorization": model.Severity.UNUSED,
+    "rejected": model.Severity.ATTENTION,
+    "needs_attention": model.Severity.BAD,
 }
 
 
-def lately(connection: Connection, section: str, row: Row, days: Days) -> Iterator[Moment]:
+def lately(connection: Connection, section: str, row: model.Row, days: model.Days) -> Iterator[model.Moment]:
     """Return the documents of a tenant about which something was learnt last."""
     if section != "tenants":
         return
     for found in rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now}):
         kind = " ".join(filter(None, (found["document_type"], found["series_number"])))
         why = "; ".join(filter(None, (kind, found["status_reason"], found["ride_error"])))
-        severity = _STATUS.get(found["status"], Severity.UNUSED)
-        yield Moment(found["updated_at"], found["status"].replace("_", " "), severity, why, found["access_key"])
+        severity = _STATUS.get(found["status"], model.Severity.UNUSED)
+        yield model.Moment(found["updated_at"], found["status"].replace("_", " "), severity, why, found["access_key"])

@@ -11,23 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Connection,
-    DateTime,
-    Executable,
-    Integer,
-    Select,
-    Subquery,
-    Table,
-    TextClause,
-    bindparam,
-    func,
-    select,
-    text,
-)
+import sqlalchemy as sa
 
 from jobsync.errors import ExitCode
 
@@ -51,22 +35,18 @@ class Finding:
     code: ExitCode = ExitCode.NEEDS_ATTENTION
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding as `doctor --json` shows it."""
         return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
 
 
 def ok(name: str, words: str) -> Finding:
-    """All is well."""
     return Finding(name, Level.OK, words)
 
 
 def warning(name: str, words: str, what_to_do: str | None = None) -> Finding:
-    """It works, but somebody should know."""
     return Finding(name, Level.WARNING, words, what_to_do)
 
 
 def problem(name: str, words: str, what_to_do: str, code: ExitCode = ExitCode.NEEDS_ATTENTION) -> Finding:
-    """It does not work."""
     return Finding(name, Level.PROBLEM, words, what_to_do, code)
 
 
@@ -76,9 +56,9 @@ def some(names: Sequence[str]) -> str:
 
 
 # :after is the last id of the batch before
-BEFORE = bindparam("before", type_=DateTime(timezone=True))
-AFTER = bindparam("after", type_=BigInteger)
-BATCH_SIZE: Any = bindparam("batch", type_=Integer)
+BEFORE = sa.bindparam("before", type_=sa.DateTime(timezone=True))
+AFTER = sa.bindparam("after", type_=sa.BigInteger)
+BATCH_SIZE: Any = sa.bindparam("batch", type_=sa.Integer)
 OF_BATCH = " AND CAST(:after AS bigint) IS NOT NULL LIMIT :batch"
 
 
@@ -94,48 +74,51 @@ class RetentionRule:
             at the first row that stays.
     """
 
-    table: Table
+    table: sa.Table
     setting: str
-    find: Select[Any] | TextClause
+    find: sa.Select[Any] | sa.TextClause
     most: int = 1_000_000
-    walked: Column[Any] | None = None
+    walked: sa.Column[Any] | None = None
 
     @property
-    def find_locked(self) -> Executable:
+    def find_locked(self) -> sa.Executable:
         """The same, locked; rows that somebody else has locked are left."""
-        if isinstance(self.find, Select):
+        if isinstance(self.find, sa.Select):
             return self.find.with_for_update(skip_locked=True)
-        return text(f"{self.find.text} FOR UPDATE OF old SKIP LOCKED")
+        return sa.text(f"{self.find.text} FOR UPDATE OF old SKIP LOCKED")
 
     @property
-    def count(self) -> Executable:
-        """Counts the batch."""
-        if isinstance(self.find, Select):
-            return select(func.count()).select_from(self.find.subquery())
-        return text(f"SELECT count(*) FROM ({self.find.text}) found")
+    def count(self) -> sa.Executable:
+        if isinstance(self.find, sa.Select):
+            return sa.select(sa.func.count()).select_from(self.find.subquery())
+        return sa.text(f"SELECT count(*) FROM ({self.find.text}) found")
 
 
-def oldest(table: Table, *wanted: ColumnElement[bool]) -> Select[Any]:
+def oldest(table: sa.Table, *wanted: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Select ids in their order: they grow with time, so no further index is needed."""
-    return select(table.c.id).where(table.c.id > AFTER, *wanted).order_by(table.c.id).limit(BATCH_SIZE)
+    return sa.select(table.c.id).where(table.c.id > AFTER, *wanted).order_by(table.c.id).limit(BATCH_SIZE)
 
 
-def walk(at: Column[Any], setting: str, *wanted: ColumnElement[bool]) -> RetentionRule:
+def walk(at: sa.Column[Any], setting: str, *wanted: sa.ColumnElement[bool]) -> RetentionRule:
     """Return the rule of a table that is walked along its primary key."""
     table = at.table
-    end = select(func.max(few(at).c.id)).scalar_subquery()
+    end = sa.select(sa.func.max(few(at).c.id)).scalar_subquery()
     return RetentionRule(table, setting, oldest(table, at < BEFORE, table.c.id <= end, *wanted), walked=at)
 
 
-def few(at: Column[Any]) -> Subquery:
+def few(at: sa.Column[Any]) -> sa.Subquery:
     """Select the rows of a batch, whatever becomes of them."""
     table = at.table
     return (
-        select(table.c.id, at.label("at")).where(table.c.id > AFTER).order_by(table.c.id).limit(BATCH_SIZE).subquery()
+        sa.select(table.c.id, at.label("at"))
+        .where(table.c.id > AFTER)
+        .order_by(table.c.id)
+        .limit(BATCH_SIZE)
+        .subquery()
     )
 
 
-def _no_warnings(_connection: Connection, _run_id: UUID) -> Mapping[str, list[str]]:
+def _no_warnings(_connection: sa.Connection, _run_id: UUID) -> Mapping[str, list[str]]:
     return {}
 
 
@@ -150,5 +133,5 @@ class ItemsOfRuns:
     """
 
     job: str
-    read_there: Callable[[Connection, Sequence[str]], Set[str]]
-    read_warnings: Callable[[Connection, UUID], Mapping[str, list[str]]] = _no_warnings
+    read_there: Callable[[sa.Connection, Sequence[str]], Set[str]]
+    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = _no_warnings

@@ -76,7 +76,8 @@ def prune(
     gone = {rule.table.name: 0 for rule in rules}
     try:
         for rule in rules:
-            span = Span(cutoff(settings, rule, now), now, thorough=within_s is None)
+            before = now - timedelta(days=settings.number(rule.setting))
+            span = Span(before, now, thorough=within_s is None)
             for number in _batches(engine, rule, span, min(batch, rule.most), kept):
                 gone[rule.table.name] += number
                 if stop(gone) or (end is not None and clock() >= end):
@@ -109,7 +110,8 @@ def count_old(
         told(rule.table.name)
         with translated(), engine.begin() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
-            parameters = {"before": cutoff(settings, rule, now), "after": _BELOW_ALL, "batch": _ALL}
+            before = now - timedelta(days=settings.number(rule.setting))
+            parameters = {"before": before, "after": _BELOW_ALL, "batch": _ALL}
             old[rule.table.name] += connection.execute(rule.count, parameters).scalar_one()
     return old
 
@@ -127,22 +129,18 @@ class Span:
 Kept = Counter[tuple[str, str]]
 
 
-def cutoff(settings: SystemSettings, rule: RetentionRule, now: datetime) -> datetime:
-    """Return the instant before which a table's rows go."""
-    return now - timedelta(days=settings.number(rule.setting))
-
-
 def _batches(engine: Engine, rule: RetentionRule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
     """Delete a batch in each step, each in a transaction of its own; yields how many went."""
     after = _BELOW_ALL
-    stuck: list[object] = []
+    stuck: set[object] = set()  # refused before
     while True:
         with translated(), engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = '60s'"))
             end = None if rule.walked is None else _end_of_batch(connection, rule.walked, after, span, batch)
-            ids = _find(connection, rule, span.before, after, batch, stuck)
+            asked = {"before": span.before, "after": after, "batch": batch + len(stuck)}
+            ids = [row[0] for row in connection.execute(rule.find_locked, asked) if row[0] not in stuck][:batch]
             refused = _delete(connection, rule.table, ids, kept)
-        stuck += refused
+        stuck.update(refused)
         yield len(ids) - len(refused)
         if rule.walked is not None:
             if end is None:
@@ -167,16 +165,6 @@ def _end_of_batch(connection: Connection, walked: Column[Any], after: int, span:
     ).one()
     young = row[2] and not span.thorough
     return row[0] if row[1] == batch and not young else None
-
-
-def _find(
-    connection: Connection, rule: RetentionRule, before: datetime, after: int, batch: int, stuck: Sequence[object]
-) -> list[object]:
-    """Return the ids of the next batch, locked; `stuck` are those that were refused before."""
-    parameters = {"before": before, "after": after, "batch": batch + len(stuck)}
-    refused = set(stuck)
-    found = [row[0] for row in connection.execute(rule.find_locked, parameters)]
-    return [id_ for id_ in found if id_ not in refused][:batch]
 
 
 def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:

@@ -85,7 +85,6 @@ def _ask(*arguments: str) -> subprocess.CompletedProcess[bytes] | None:
 
 
 def _require_open(ran: subprocess.CompletedProcess[bytes] | None) -> None:
-    """Raises JournalClosed where nothing was found because it could not be seen."""
     if ran is None or not any(words in ran.stderr for words in _CLOSED):
         return
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
-TARGET = Path(__file__).parents[1] / "src/jobsync/ride/fonts"
+TARGET = Path(__file__).parents[1] / "src/jobsync/ride/paper/faces"
 FACES = {"regular": "RobotoCondensed-Regular.ttf", "bold": "RobotoCondensed-Bold.ttf"}
 PUNCTUATION = "–—‘’“”•…€\ufffd"
 LATIN = [*range(0x20, 0x7F), *(code for code in range(0xA1, 0x100) if code != 0xAD), *map(ord, PUNCTUATION)]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ctypes import c_double, c_float
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from itertools import pairwise
-from typing import Any
 
 import pdfplumber
 import pypdfium2
 import zxingcpp
 from pdfplumber.page import Page
+from pypdfium2 import raw
 
 PAGE = (595.28, 841.89)
+GAP_PT = 1.2  # between words
+DESCENT = 0.244  # of a letter's box, below the baseline, by the font's size
+SEGMENTS_OF_A_RECTANGLE = 5
 TOUCH_PT = 0.35  # how far letters' boxes may reach into each other before it counts
 
 
@@ -31,23 +36,71 @@ class Word:
 
 @lru_cache(maxsize=8)
 def pages(data: bytes) -> list[Page]:
-    """Return the pages; a file is read once, which takes longer than the several things that a test asks of it."""
+    """Return the pages with all that is on them; takes ten times as long as to ask for letters."""
     return pdfplumber.open(BytesIO(data)).pages
+
+
+@lru_cache(maxsize=8)
+def letters(data: bytes) -> list[Word]:
+    """Return every letter and blank, in the order in which they were drawn; a box is what the font gives it."""
+    found = []
+    x, y, width = c_double(), c_double(), c_float()
+    for index, page in enumerate(pypdfium2.PdfDocument(data)):
+        height, seen = page.get_height(), page.get_textpage()
+        for place in range(seen.count_chars()):
+            if raw.FPDFText_IsGenerated(seen, place):
+                continue
+            raw.FPDFText_GetCharOrigin(seen, place, x, y)
+            size, sign = raw.FPDFText_GetFontSize(seen, place), raw.FPDFText_GetUnicode(seen, place)
+            font = raw.FPDFTextObj_GetFont(raw.FPDFText_GetTextObject(seen, place))
+            assert raw.FPDFFont_GetGlyphWidth(font, sign, size, width)
+            bottom = height - y.value + DESCENT * size
+            found.append(Word(index, chr(sign), x.value, bottom - size, x.value + width.value, bottom))
+    return found
+
+
+def lines(data: bytes, *, near_pt: float) -> list[list[Word]]:
+    """Return the letters of each line, from left to right; what is not farther apart stands on one line."""
+    found: list[list[Word]] = []
+    for letter in sorted(letters(data), key=lambda letter: (letter.page, letter.top)):
+        last = found[-1][-1] if found else None
+        if last is None or last.page != letter.page or letter.top - last.top > near_pt:
+            found.append([])
+        found[-1].append(letter)
+    return [sorted(line, key=lambda letter: letter.left) for line in found]
+
+
+def words_of(line: Sequence[Word]) -> list[Word]:
+    """Return the words on a line: blanks are between them, or a gap."""
+    parts: list[list[Word]] = [[]]
+    for letter in line:
+        if letter.text.isspace() or (parts[-1] and letter.left - parts[-1][-1].right > GAP_PT):
+            parts.append([])
+        if not letter.text.isspace():
+            parts[-1].append(letter)
+    return [
+        Word(
+            part[0].page,
+            "".join(letter.text for letter in part),
+            part[0].left,
+            min(letter.top for letter in part),
+            max(letter.right for letter in part),
+            max(letter.bottom for letter in part),
+        )
+        for part in parts
+        if part
+    ]
 
 
 @lru_cache(maxsize=8)
 def words(data: bytes) -> list[Word]:
     """Return every word of every page."""
-    return [
-        Word(index, word["text"], word["x0"], word["top"], word["x1"], word["bottom"])
-        for index, page in enumerate(pages(data))
-        for word in page.extract_words(keep_blank_chars=False, x_tolerance=1.2, y_tolerance=1)
-    ]
+    return [word for line in lines(data, near_pt=1.0) for word in words_of(line)]
 
 
 def text(data: bytes) -> str:
     """Return all text, lines as they stand on the page, blanks single."""
-    return "\n".join(page.extract_text(x_tolerance=1.2, y_tolerance=1.5) or "" for page in pages(data))
+    return "\n".join(" ".join(word.text for word in words_of(line)) for line in lines(data, near_pt=1.5))
 
 
 def text_as_drawn(data: bytes) -> str:
@@ -91,33 +144,43 @@ def outside(data: bytes, *, margin_pt: float = 14.0) -> list[str]:
 def overlaps(data: bytes) -> list[tuple[str, str]]:
     """Return pairs of letters that are printed over each other."""
     found = []
-    for page in pages(data):
-        letters = [letter for letter in page.chars if letter["text"].strip()]
-        rows: dict[int, list[dict[str, Any]]] = {}
-        for letter in letters:
-            middle = (letter["top"] + letter["bottom"]) / 2
-            for row in (int(middle // 4), int(middle // 4) + 1):
-                rows.setdefault(row, []).append(letter)
-        for near in rows.values():
-            for one, other in pairwise(sorted(near, key=lambda letter: float(letter["x0"]))):
-                tall = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])
-                wide = min(one["x1"], other["x1"]) - max(one["x0"], other["x0"])
-                # glyph boxes are taller than letters: a third of a line may be shared by neighbours
-                if wide > TOUCH_PT and tall > 0.45 * (one["bottom"] - one["top"]):
-                    found.append((str(one["text"]), str(other["text"])))
+    rows: dict[tuple[int, int], list[Word]] = {}
+    for letter in letters(data):
+        if not letter.text.isspace():
+            middle = int((letter.top + letter.bottom) / 2 // 4)
+            for row in (middle, middle + 1):
+                rows.setdefault((letter.page, row), []).append(letter)
+    for near in rows.values():
+        for one, other in pairwise(sorted(near, key=lambda letter: letter.left)):
+            tall = min(one.bottom, other.bottom) - max(one.top, other.top)
+            wide = min(one.right, other.right) - max(one.left, other.left)
+            # boxes are taller than letters: a third of a line may be shared by neighbours
+            if wide > TOUCH_PT and tall > 0.45 * (one.bottom - one.top):
+                found.append((one.text, other.text))
     return found
 
 
 def crossed_rules(data: bytes) -> list[str]:
     """Return the words that a vertical edge of a box runs through."""
     found = []
+    boxes = round_boxes(data)
     for word in words(data):
-        edges = [(edge["x0"], edge["x1"], edge["top"], edge["bottom"]) for edge in pages(data)[word.page].curves]
         found += [
             word.text
-            for left, right, top, bottom in edges
-            if top < word.top and word.bottom < bottom
+            for page, left, top, right, bottom in boxes
+            if page == word.page and top < word.top and word.bottom < bottom
             for edge in (left, right)
             if word.left < edge - 0.5 and word.right > edge + 0.5
         ]
+    return found
+
+
+def round_boxes(data: bytes) -> list[tuple[int, float, float, float, float]]:
+    """Return page, left, top, right and bottom of each box with round corners."""
+    found = []
+    for index, page in enumerate(pypdfium2.PdfDocument(data)):
+        for path in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH]):
+            if raw.FPDFPath_CountSegments(path) > SEGMENTS_OF_A_RECTANGLE:
+                left, bottom, right, top = path.get_bounds()
+                found.append((index, left, page.get_height() - top, right, page.get_height() - bottom))
     return found

@@ -538,6 +538,25 @@ def test_one_value_keeps_its_block(more: dict[str, object], expected: str) -> No
     assert expected in text(printed(documents.invoice(**more)).data)  # type: ignore[arg-type]
 
 
+PAID = tag("pagos", tag("pago", tags(formaPago="19", total="731.75")))
+
+
+@pytest.mark.parametrize(
+    ("xml", "expected"),
+    [
+        (documents.credit_note().replace(b"</infoNotaCredito>", f"{PAID}</infoNotaCredito>".encode()), "731.75"),
+        (documents.debit_note().replace(b"</infoNotaDebito>", b"<moneda>EURO</moneda></infoNotaDebito>"), "EURO"),
+        (documents.invoice(rest=tag("motivos", tag("motivo", tags(razon="Mora", valor="7.3100")))), "Mora 7.31"),
+    ],
+)
+def test_elements_decide_not_the_kind_of_document(xml: bytes, expected: str) -> None:
+    """What a document has beside what its schema names is printed with it, and takes nothing else's place."""
+    rendered = printed(xml)
+    seen = text(rendered.data)
+
+    assert (expected in seen, "Café tostado" in seen or b"notaDebito" in xml, rendered.warnings) == (True, True, ())
+
+
 def test_absent_blocks_leave_no_frames() -> None:
     """The smallest invoice has the two boxes, the buyer's, one table and the totals."""
     xml = documents.invoice(lines=1, paid="<pagos/>", additional="")

@@ -126,10 +126,6 @@ def parse_access_key(text: str) -> AccessKey:
 
     Raises:
         AccessKeyError: with what is wrong and what was expected.
-
-    >>> key = parse_access_key("0407201901179217775800110010020000000301234567815")
-    >>> key.document_type, key.series_number, key.environment, str(key.issue_date)
-    ('invoice', '001-002-000000030', 'test', '2019-07-04')
     """
     text = text.strip()
     _require_digits(text, LENGTH)
@@ -179,13 +175,6 @@ def find_ruc_problem(ruc: str) -> str | None:
 
     A reason to look twice, never to refuse: there are active companies whose RUC has a check digit that does not fit
     (docs/facts/sri.md, "RUC"), and only the SRI knows which exist.
-
-    >>> find_ruc_problem("1792060346001") is None
-    True
-    >>> find_ruc_problem("1763154690001")
-    'its check digit does not fit'
-    >>> find_ruc_problem("9992060346001")
-    'no province has this number, or the establishment is 000, or its third digit fits no kind of taxpayer'
     """
     if not is_ruc_shaped(ruc):
         return "it does not have 13 digits"

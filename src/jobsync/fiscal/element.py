@@ -28,6 +28,9 @@ DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
 _SIGNATURE = "Signature"
+_SAFE: dict[str, Any] = {"resolve_entities": False, "no_network": True, "huge_tree": False, "load_dtd": False}
+_PARSER = etree.XMLParser(**_SAFE, remove_comments=True, remove_pis=True)  # threads may share it
+_UTF8_PARSER = etree.XMLParser(**_SAFE, remove_comments=True, remove_pis=True, encoding="utf-8")
 
 
 class UnreadableDocument(JobsyncError):
@@ -177,33 +180,20 @@ class Element:
 def _parse(xml: bytes) -> etree._Element:
     if len(xml) > DOCUMENT_BYTES_MAX:
         raise UnreadableDocument(f"it is larger than {DOCUMENT_BYTES_MAX >> 20} MB")
-    parser = etree.XMLParser(
+    try:
+        xml.decode()
         # the document was written as UTF-8 when it was unwrapped, whatever its declaration says
-        encoding="utf-8" if _is_utf8(xml) else None,
-        resolve_entities=False,
-        no_network=True,
-        huge_tree=False,
-        load_dtd=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+        parser = _UTF8_PARSER
+    except UnicodeDecodeError:
+        parser = _PARSER
     try:
         node = etree.fromstring(xml.strip(), parser)
-    except etree.XMLSyntaxError as error:
-        raise UnreadableDocument(f"it is not XML: {error.msg}", line=error.lineno or 0) from error
-    except ValueError as error:
-        raise UnreadableDocument(f"it is not XML: {error}") from error
+    except (etree.XMLSyntaxError, ValueError) as error:
+        why, line = getattr(error, "msg", error), getattr(error, "lineno", None)
+        raise UnreadableDocument(f"it is not XML: {why}", line=line or 0) from error
     if node.getroottree().docinfo.internalDTD is not None:
         raise UnreadableDocument("it carries a DOCTYPE, which no fiscal document has")
     return node
-
-
-def _is_utf8(xml: bytes) -> bool:
-    try:
-        xml.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _text(node: etree._Element) -> str:

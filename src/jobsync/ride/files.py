@@ -85,24 +85,24 @@ class Storage:
             if error.errno in (*_OF_THE_WHOLE, errno.ENOTDIR):
                 raise self._fault(error) from None
             why = "it is a link" if error.errno == errno.ELOOP else error.strerror
-            raise self._unmarked(f"its marker {MARKER} cannot be read ({why})", Cause.STORAGE_MARKER) from None
+            raise self._broken(f"its marker {MARKER} cannot be read ({why})", Cause.STORAGE_MARKER) from None
         except (ValueError, IndexError):
             words = f"what stands at {MARKER} is no marker: no file with a database's id in it"
-            raise self._unmarked(words, Cause.STORAGE_MARKER) from None
+            raise self._broken(words, Cause.STORAGE_MARKER) from None
 
     def is_marked(self, database_id: UUID) -> bool:
         """Whether the marker is there and names this database; it is a fault if it names another."""
         found = self.read_marker()
         if found not in (None, database_id):
             words = f"its files are those of another database ({found}, this one is {database_id})"
-            raise self._unmarked(words, Cause.STORAGE_OF_ANOTHER)
+            raise self._broken(words, Cause.STORAGE_OF_ANOTHER)
         return found is not None
 
     def require_marker(self, database_id: UUID) -> None:
         """Make sure that this is the database's storage; asked before each file, since a mount may go in mid-run."""
         if not self.is_marked(database_id):
             words = f"it has no marker ({MARKER}): it is not mounted, or another folder"
-            raise self._unmarked(words, Cause.STORAGE_UNMARKED)
+            raise self._broken(words, Cause.STORAGE_UNMARKED)
 
     def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> bool:
         """
@@ -126,7 +126,7 @@ class Storage:
         with self._faults():
             _make_folders(self.root)
             if anew and marker.is_dir() and not marker.is_symlink():
-                raise self._unmarked(f"{MARKER} is a folder; remove it", Cause.STORAGE_MARKER)
+                raise self._broken(f"{MARKER} is a folder; remove it", Cause.STORAGE_MARKER)
             _write_new(draft, words.encode())
             if os.geteuid() == 0:  # typed by root: the service's user, whose folder it is, must be able to read it
                 owner = self.root.stat()
@@ -167,7 +167,7 @@ class Storage:
         folder = self.root / _UNFINISHED
         path = folder / f"{run_id}-{access_key}.pdf"
         if folder.is_symlink():
-            raise StorageFault(f"storage {self.root}: {_UNFINISHED} is a link, not a folder; remove it: rm {folder}")
+            raise self._broken(f"{_UNFINISHED} is a link, not a folder; remove it: rm {folder}")
         with self._faults():
             _make_folders(folder)
             path.unlink(missing_ok=True)
@@ -217,7 +217,7 @@ class Storage:
             return len(swept)
         return 0
 
-    def _unmarked(self, words: str, cause: Cause) -> StorageFault:
+    def _broken(self, words: str, cause: Cause = Cause.STORAGE_UNWRITABLE) -> StorageFault:
         return StorageFault(f"storage {self.root}: {words}", cause=cause)
 
     @contextmanager
@@ -232,7 +232,7 @@ class Storage:
 
     def _fault(self, error: OSError) -> StorageFault:
         why, cause = _WORDS.get(error.errno or 0, (error.strerror or type(error).__name__, Cause.STORAGE_UNWRITABLE))
-        return StorageFault(f"storage {self.root}: {why}", cause=cause)
+        return self._broken(why, cause)
 
 
 def _write_new(path: Path, data: bytes) -> None:

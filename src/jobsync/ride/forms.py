@@ -15,6 +15,7 @@ from jobsync.fiscal.document import (
     Recipient,
     Reimbursement,
     Sale,
+    Tax,
     Transport,
     Withheld,
     Withholding,
@@ -194,22 +195,22 @@ def _draw_reimbursements(flow: Flow, sale: Sale) -> None:
     flow.y += 1.5
     flow.sheet.write(LEFT, flow.y, "Reembolsos", SECTION)
     flow.y += SECTION.line_mm + 0.6
-    names = (((codes.TAXES.get(tax.code or "", tax.code or ""), digits(tax.rate)) for tax in one.taxes) for one in paid)
     table(
         Column("Comprobante", [codes.named(codes.DOCUMENTS, one.document_code) for one in paid], "code"),
         Column("Número", [one.number for one in paid], "code"),
         Column("Fecha Emisión", [one.issue_date for one in paid], "code"),
         Column("Proveedor", [_supplier(one) for one in paid], "code"),
         Column("Número de Autorización", [one.authorization for one in paid]),
-        Column(
-            "Impuesto",
-            ["\n".join(f"{name} {percent(rate)}" if rate else name for name, rate in taxes) for taxes in names],
-            "code",
-        ),
+        Column("Impuesto", ["\n".join(map(_tax_name, one.taxes)) for one in paid], "code"),
         Column("Base Imponible", ["\n".join(money(tax.base) or "–" for tax in one.taxes) for one in paid], "number"),
         Column("Valor Impuesto", ["\n".join(money(tax.amount) or "–" for tax in one.taxes) for one in paid], "number"),
     ).draw(flow)
     flow.y += GAP
+
+
+def _tax_name(tax: Tax) -> str:
+    name, rate = codes.TAXES.get(tax.code or "", tax.code or ""), digits(tax.rate)
+    return f"{name} {percent(rate)}" if rate else name
 
 
 def _supplier(one: Reimbursement) -> str:

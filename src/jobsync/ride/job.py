@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -23,7 +24,7 @@ from jobsync.ride import store
 from jobsync.ride.files import PlaceFault, Storage, StorageFault
 from jobsync.ride.model import Logo, Rendered, Stamp
 from jobsync.ride.paper import PICTURE_BYTES_MAX
-from jobsync.ride.store import DueRide, Source
+from jobsync.ride.store import DueRide
 from jobsync.runner import record
 from jobsync.runner.items import Attempt, Item, ItemFailure, ItemQueue, NoLongerDue, as_json, in_pages, work_queues
 from jobsync.runner.job import ItemResult, ItemStatus
@@ -233,7 +234,7 @@ class _RideWork:
         ride, storage = self._rides[attempt.item.key], self._job.storage
         with attempt.run.transaction() as connection:
             source = store.read_source(connection, ride)
-        rendered = render_source(self._job, source, logo=self._logo(ride), attach=self._attach)
+        rendered = self._render(ride, *source)
         relative = storage.relative(ride.tenant_id, ride.access_key)
         with self._storing():
             storage.require_marker(self._database_id)
@@ -287,6 +288,18 @@ class _RideWork:
             )
         store.write_failed(connection, ride, error, parked=parked)
 
+    def _render(self, ride: DueRide, stored: bytes | None, number: str | None, at: datetime | None) -> Rendered:
+        from jobsync.ride.render import render
+
+        if stored is None:
+            raise ItemFailure("no XML is kept of this document; import it, then force its RIDE", reason="no_xml")
+        try:
+            document = read_document(self._job.open_file(stored))
+        except JobsyncError as error:
+            raise ItemFailure(f"the stored XML cannot be read: {error}", reason="unreadable") from error
+        stamp = Stamp(state="AUTORIZADO", number=number, authorized_at=at)
+        return render(document, stamp, logo=self._logo(ride), attach_xml=stored if self._attach else None)
+
     def _logo(self, ride: DueRide) -> Logo | None:
         """Return the tenant's logo, read once a run; one that cannot be read is told and left out."""
         if ride.logo_path is None:
@@ -307,22 +320,6 @@ def read_logo(path: Path) -> Logo | None:
         why = error.strerror
     get_logger().warning("generate_ride.logo_unreadable", path=str(path), error=why)
     return None
-
-
-def render_source(job: GenerateRide, source: Source, *, logo: Logo | None, attach: bool) -> Rendered:
-    """Return the printed form of a stored document; raise ItemFailure if there is none, or it cannot be read."""
-    from jobsync.ride.render import render
-
-    stored = source.authorized_xml or source.submitted_xml
-    if stored is None:
-        raise ItemFailure("no XML is kept of this document; import it, then force its RIDE", reason="no_xml")
-    try:
-        xml = job.open_file(stored)
-        document = read_document(xml)
-    except JobsyncError as error:
-        raise ItemFailure(f"the stored XML cannot be read: {error}", reason="unreadable") from error
-    stamp = Stamp(state="AUTORIZADO", number=source.number, authorized_at=source.authorized_at)
-    return render(document, stamp, logo=logo, attach_xml=stored if attach else None)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:

@@ -37,16 +37,6 @@ class DueRide(Waiting):
         return self.status == "authorized" and not self.deleted
 
 
-@dataclass(frozen=True)
-class Source:
-    """What is printed, and what the SRI said of it."""
-
-    authorized_xml: bytes | None
-    submitted_xml: bytes | None
-    number: str | None
-    authorized_at: datetime | None
-
-
 _WANTED = "i.status = 'authorized' AND i.ride_generated_at IS NULL AND i.deleted_at IS NULL"
 _PRINTED = (
     "i.status = 'authorized' AND i.deleted_at IS NULL AND i.ride_generated_at IS NOT NULL AND i.ride_path IS NOT NULL"
@@ -153,15 +143,15 @@ def begin_attempt(connection: psycopg.Connection[Any], ride: DueRide) -> int | N
     return int(row[0]) if row else None
 
 
-def read_source(connection: psycopg.Connection[Any], ride: DueRide) -> Source:
-    """Return what is to be printed."""
+def read_source(connection: psycopg.Connection[Any], ride: DueRide) -> tuple[bytes | None, str | None, datetime | None]:
+    """Return the XML that is to be printed, and number and time of its authorization."""
     row = connection.execute(
-        "SELECT d.authorized_xml, d.submitted_xml, i.sri_authorization, i.authorized_at FROM invoices i"
-        " LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.id = %s AND i.tenant_id = %s",
+        "SELECT coalesce(nullif(d.authorized_xml, ''), d.submitted_xml), i.sri_authorization, i.authorized_at"
+        " FROM invoices i LEFT JOIN invoice_documents d ON d.invoice_id = i.id WHERE i.id = %s AND i.tenant_id = %s",
         [ride.id, ride.tenant_id],
         binary=True,
     ).fetchone()
-    return Source(*row) if row else Source(None, None, None, None)
+    return row or (None, None, None)
 
 
 def write_rendered(connection: psycopg.Connection[Any], ride: DueRide, *, path: str, sha256: str) -> bool:

@@ -155,12 +155,10 @@ class Sheet:
         down = y * POINTS + ink.size_pt * _BASELINE
         self._draw(f"BT {x * POINTS:.2f} {_HEIGHT_PT - down:.2f} Td ({_string(text)})Tj ET")
 
-    def write_lines(self, x: float, y: float, lines: Sequence[str], ink: Ink, *, align: Align = "left") -> float:
-        """Write lines below each other; return the y below the last."""
-        for line in lines:
-            self.write(x, y, line, ink, align=align)
-            y += ink.line_mm
-        return y
+    def write_lines(self, x: float, y: float, lines: Sequence[str], ink: Ink, *, align: Align = "left") -> None:
+        """Write lines below each other."""
+        for place, line in enumerate(lines):
+            self.write(x, y + place * ink.line_mm, line, ink, align=align)
 
     def rule(self, x: float, y: float, width: float, *, weight_mm: float = 0.1, grey: float = 0.0) -> None:
         height = _HEIGHT_PT - y * POINTS

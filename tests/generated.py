@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from jobsync.cli.completion import RENDER
+from jobsync.cli.completion import Shell, render
 from jobsync.cli.manual import render_man
 from jobsync.deploy.installation import Installation
 from jobsync.deploy.units import render_units
@@ -32,8 +32,8 @@ def render_all() -> dict[str, str]:
         files[f"systemd/{Path(path).parent.name}/{name}" if name == "jobsync.conf" else f"systemd/{name}"] = text
     tree = read_tree()
     files["man/jobsync.1"] = render_man(tree)
-    for shell, render in RENDER.items():
-        files[f"completions/jobsync.{shell}"] = render(tree)
+    for shell in Shell:
+        files[f"completions/jobsync.{shell}"] = render(shell, tree)
     files.update(render_reference(tree))
     return files
 

@@ -276,7 +276,6 @@ def test_small_files_lean_on_nothing() -> None:
     """What everybody uses uses nobody but the table of errors."""
     small = (
         "causes",
-        "commands",
         "cron",
         "errors",
         "hostname",
@@ -289,7 +288,6 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
-        "suggestions",
     )
 
     assert wrong(small, others(*small)) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobsync import journal as module
-from jobsync.journal import MESSAGE_IDS, Journal, is_journal, to_fields
+from jobsync.journal import MESSAGE_IDS, is_journal, send, to_fields
 from jobsync.logs import configure_logs, get_logger
 from jobsync.masking import register_secret
 
@@ -181,11 +181,12 @@ def test_traceback_is_one_entry(heard: Heard) -> None:
 
 
 @pytest.mark.parametrize("length", [10, 200_000, 12 << 20], ids=["small", "larger than a datagram", "12 MB"])
-def test_large_entry_arrives_whole(listener: socket.socket, heard: Heard, length: int) -> None:
+def test_large_entry_arrives_whole(
+    listener: socket.socket, heard: Heard, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What no datagram holds goes as a sealed file in memory."""
-    journal = Journal(listener.getsockname())
-    journal.send([("MESSAGE", "Ñ" * (length // 2)), ("PRIORITY", "6")])
-    journal.close()
+    monkeypatch.setattr(module, "SOCKET", listener.getsockname())
+    send([("MESSAGE", "Ñ" * (length // 2)), ("PRIORITY", "6")])
     [entry] = heard()
 
     assert (len(entry["MESSAGE"]), entry["PRIORITY"]) == (length // 2, "6")

@@ -48,7 +48,7 @@ class NoAnswer(JobsyncError):
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """Status, lower-case header names, and the whole body (none where only the status was asked for)."""
+    """Status, headers by names of any case, and the whole body (none where only the status was asked for)."""
 
     status: int
     headers: Mapping[str, str]
@@ -121,8 +121,7 @@ class HttpClient:
         """
         call = _Call(deadline_s, first_byte_s, sending)
         with _exchange(self._client, "POST", url, call, params=params, headers=headers, content=content) as response:
-            found = {name.lower(): value for name, value in response.headers.items()}
-            return HttpAnswer(response.status_code, found, b"" if status_only else self._read(response))
+            return HttpAnswer(response.status_code, response.headers, b"" if status_only else self._read(response))
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
         """

@@ -62,46 +62,27 @@ def is_journal(environ: Mapping[str, str]) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
-class Journal:
+def send(fields: Iterable[tuple[str, str]]) -> None:
     """
-    Sends entries.
+    Send one entry. What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram.
 
-    Args:
-        path: None for journald's own socket.
+    Raises:
+        OSError: journald does not listen.
     """
-
-    def __init__(self, path: str | None = None) -> None:
-        self._path = path or SOCKET
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-
-    def send(self, fields: Iterable[tuple[str, str]]) -> None:
-        """
-        Send one entry.
-
-        Raises:
-            OSError: journald does not listen.
-        """
-        data = b"".join(_encode(name, text) for name, text in fields)
+    data = b"".join(_encode(name, text) for name, text in fields)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         try:
-            self._socket.sendto(data, self._path)  # never connected: outlives a restart of journald
+            line.sendto(data, SOCKET)
         except OSError as error:
             if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
                 raise
-            self._send_as_file(data)
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._socket.close()
-
-    def _send_as_file(self, data: bytes) -> None:
-        """What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram."""
-        with open(os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb") as file:  # noqa: PTH123
-            file.write(data)
-            file.flush()
-            fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
-            descriptors = array.array("i", [file.fileno()])
-            self._socket.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)], 0, self._path)
+            with open(os.memfd_create("journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "wb") as file:  # noqa: PTH123
+                file.write(data)
+                file.flush()
+                fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
+                descriptors = array.array("i", [file.fileno()])
+                line.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)], 0, SOCKET)
 
 
 def _encode(name: str, text: str) -> bytes:

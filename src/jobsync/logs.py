@@ -13,14 +13,14 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
-from jobsync.journal import Journal, is_journal, to_fields
+from jobsync import journal
 from jobsync.masking import UNPRINTABLE, mask_secrets
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _UNPRINTABLE = re.compile(f"[{UNPRINTABLE}]")
-_journal: Journal | None = None
+_to_journald = False
 _progress_on: TextIO | None = None  # the terminal where a hand run's progress stands, in a line of its own
 # Fields of every event that we word ourselves: with hundreds of secrets known, looking for each in each would cost.
 _OURS = frozenset({"event", "level", "timestamp", "job", "run_id", "item", "status"})
@@ -103,11 +103,9 @@ def configure_logs(
             line: the time of day, no ids of job and run, and long values cut.
     """
     structlog = _structlog()
-    global _journal
+    global _to_journald
     out = stream if stream is not None else sys.stderr
-    if _journal is not None:
-        _journal.close()
-    _journal = Journal() if style == "auto" and stream is None and is_journal(os.environ) else None
+    _to_journald = style == "auto" and stream is None and journal.is_journal(os.environ)
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
     # httpx logs whole URLs at INFO, and EasyCars takes the client secret in the query.
@@ -122,8 +120,8 @@ def configure_logs(
         structlog.processors.format_exc_info,
         _make_visible,
     ]
-    if _journal is not None:
-        processors.append(partial(_to_journal, _journal))
+    if _to_journald:
+        processors.append(_to_journal)
     elif console:
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain, pad_event_to=0)
@@ -164,10 +162,10 @@ def end_progress() -> None:
     _progress_on = None
 
 
-def _to_journal(journal: Journal, _logger: object, _method: str, event: _Event) -> str:
+def _to_journal(_logger: object, _method: str, event: _Event) -> str:
     """Send the event as an entry of its own, and nothing to standard error, or every line would be there twice."""
     try:
-        journal.send(to_fields(event))
+        journal.send(journal.to_fields(event))
     except OSError:  # journald is away: its stream may still take a line
         return json.dumps(event, ensure_ascii=False, default=str)
     raise _structlog().DropEvent
@@ -175,7 +173,7 @@ def _to_journal(journal: Journal, _logger: object, _method: str, event: _Event) 
 
 def complain(text: str) -> None:
     """Say why a command failed: a line on standard error, an entry of priority err where that is the journal."""
-    if _journal is None:
+    if not _to_journald:
         _write(sys.stderr, text + "\n")
     elif "\n" in text:  # a bug's traceback
         get_logger().critical("command.bug", exception=text)

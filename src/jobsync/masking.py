@@ -7,6 +7,7 @@ import re
 import threading
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import unescape
 from urllib.parse import unquote
 
@@ -118,19 +119,17 @@ def _base64(text: str) -> str:
     return b64encode(_bytes(text)).decode().rstrip("=")
 
 
-def _within(encode: Callable[[bytes], bytes], before: int) -> _Form:
-    """Return the form that gives those characters that are the text's alone, with `before` other bytes before it."""
-
-    def form(text: str) -> str:
-        raw = bytes(before) + _bytes(text)
-        return encode(raw).decode()[-(-before * 8 // 6) : len(raw) * 8 // 6]
-
-    return form
+def _within(encode: Callable[[bytes], bytes], before: int, text: str) -> str:
+    """Return those characters that are the text's alone, with `before` other bytes before it."""
+    raw = bytes(before) + _bytes(text)
+    return encode(raw).decode()[-(-before * 8 // 6) : len(raw) * 8 // 6]
 
 
 # escapes are undone in the text; the + of a form in a URL is not, as it may be one
 _PLAIN: tuple[_Form, ...] = (str, lambda text: text.replace(" ", "+"))
-_WITHIN_BASE64 = tuple(_within(encode, before) for encode in (b64encode, urlsafe_b64encode) for before in range(3))
+_WITHIN_BASE64: list[_Form] = [
+    partial(_within, encode, before) for encode in (b64encode, urlsafe_b64encode) for before in range(3)
+]
 
 
 def _squeezed(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from jobsync.cli.completion import RENDER
+from jobsync.cli.completion import Shell, render
 from jobsync.cli.tree import Command, Option
 from tests.commands.support import Cli
 from tests.tree import read_tree
@@ -31,7 +31,7 @@ HOSTILE = Command(
 def complete(*words: str, path: str = "") -> list[str]:
     """Ask the script for bash, as bash does; with a program `jobsync` on its path, its answers too."""
     script = (
-        RENDER["bash"](read_tree())
+        render(Shell.BASH, read_tree())
         + f"""
 COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
 COMP_CWORD={len(words) - 1}
@@ -144,11 +144,11 @@ def test_values_are_silent_and_in_time(lookup: Cli, silent: str, url: str, tmp_p
     assert time.monotonic() - began < 1
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_every_command_and_option_is_known(shell: str) -> None:
+@pytest.mark.parametrize("shell", Shell)
+def test_every_command_and_option_is_known(shell: Shell) -> None:
     """Nothing of the command line is missing in a script."""
     tree = read_tree()
-    text = RENDER[shell](tree)
+    text = render(shell, tree)
     names = {child.name for command in tree.walk() for child in command.commands}
     options = {name for command in tree.walk() for option in command.options for name in option.names}
     spelled = {f"-l {name[2:]}" if shell == "fish" and name.startswith("--") else name for name in options}
@@ -156,31 +156,31 @@ def test_every_command_and_option_is_known(shell: str) -> None:
     assert [name for name in sorted(names | spelled) if name not in text] == []
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_can_read_its_script(shell: str) -> None:
+@pytest.mark.parametrize("shell", Shell)
+def test_shell_can_read_its_script(shell: Shell) -> None:
     """The script has no mistake, also for a help text full of quotes."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     for tree in (read_tree(), HOSTILE):
-        script = RENDER[shell](tree)
+        script = render(shell, tree)
         ran = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_help_texts_cannot_leave_their_quotes() -> None:
     """A single quote or backslash in a help text becomes something harmless."""
-    text = RENDER["fish"](HOSTILE) + RENDER["zsh"](HOSTILE)
+    text = render(Shell.FISH, HOSTILE) + render(Shell.ZSH, HOSTILE)
 
     assert "It's" not in text
     assert "\\fB" not in text
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_command_prints_the_script(lookup: Cli, shell: str) -> None:
+@pytest.mark.parametrize("shell", Shell)
+def test_command_prints_the_script(lookup: Cli, shell: Shell) -> None:
     """`jobsync completion SHELL` prints exactly it."""
     ran = lookup("completion", shell)
 
-    assert (ran.code, ran.out) == (0, RENDER[shell](read_tree()))
+    assert (ran.code, ran.out) == (0, render(shell, read_tree()))
 
 
 def test_unknown_shell_is_a_usage_error(lookup: Cli) -> None:

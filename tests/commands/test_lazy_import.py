@@ -17,7 +17,7 @@ from jobsync.cli.main import run
 run(sys.argv[1:])
 print(*sorted(name for name in sys.modules if name.startswith(("jobsync.cli.", "jobsync.sandbox."))), file=sys.stderr)
 """
-FRAME = {"app", "invoke", "lazy", "main", "options", "output"}
+FRAME = {"app", "command", "invoke", "lazy", "main", "output"}
 
 
 def loaded_by(*arguments: str) -> set[str]:

@@ -22,10 +22,16 @@ Direct = psycopg.Connection[Any]
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence is judged after half a second instead of thirty."""
-    monkeypatch.setattr(silence, "SILENCE_S", 0.5)
+    """Silence is judged after a third of a second instead of thirty."""
+    monkeypatch.setattr(silence, "SILENCE_S", 0.3)
     monkeypatch.setattr(silence, "HURRIED_S", 0.2)
-    monkeypatch.setattr(silence, "ANSWER_WITHIN_S", 1.0)
+    monkeypatch.setattr(silence, "ANSWER_WITHIN_S", 0.4)
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers, and has time for it."""
+    monkeypatch.setattr(silence, "ANSWER_WITHIN_S", 2.0)
 
 
 @pytest.fixture
@@ -115,8 +121,7 @@ def test_silence_from_the_login_on_ends_the_first_statement(proxy: Freezer) -> N
 
 def test_second_try_on_a_silent_database_is_shorter(proxy: Freezer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a database was silent, the next connection to it waits for the shorter time until one has answered."""
-    monkeypatch.setattr(silence, "SILENCE_S", 2.0)
-    monkeypatch.setattr(silence, "ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr(silence, "SILENCE_S", 1.5)
     proxy.freeze()
     database = Database(proxy.url)
 
@@ -127,32 +132,36 @@ def test_second_try_on_a_silent_database_is_shorter(proxy: Freezer, monkeypatch:
     first, second = ends(frozen), ends(frozen)
     database.close()
 
-    assert second < 2 < first
+    assert second < 1.5 < first
 
 
+@pytest.mark.usefixtures("busy")
 def test_slow_statement_goes_on(proxy: Freezer) -> None:
     """A server that answers somebody else is asked no more: the statement takes its time."""
     with connect(proxy.url, application_name="test") as connection:
-        assert ask(connection, "SELECT 7 FROM pg_sleep(2)") == [(7,)]
+        assert ask(connection, "SELECT 7 FROM pg_sleep(1)") == [(7,)]
 
 
+@pytest.mark.usefixtures("busy")
 def test_statement_that_waits_for_a_lock_goes_on(proxy: Freezer, connection: Direct) -> None:
     """A backend that waits for another's lock works on our statement."""
     with connect(proxy.url, application_name="test") as waiting, connection.transaction():
         connection.execute("LOCK TABLE dealerships")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            waiting.execute("SET lock_timeout = '1500ms'; SELECT * FROM dealerships")
+            waiting.execute("SET lock_timeout = '1s'; SELECT * FROM dealerships")
 
 
+@pytest.mark.usefixtures("busy")
 def test_server_without_room_for_a_second_connection_answers_too(proxy: Freezer, connection: Direct) -> None:
     """A refusal is a word: a role's connection limit ends no slow statement."""
     with (
         role(connection, "CONNECTION LIMIT 1", "NOSUPERUSER") as name,
         connect(with_user(proxy.url, name), application_name="test") as slow,
     ):
-        assert ask(slow, "SELECT 7 FROM pg_sleep(2)") == [(7,)]
+        assert ask(slow, "SELECT 7 FROM pg_sleep(1)") == [(7,)]
 
 
+@pytest.mark.usefixtures("busy")
 def test_statement_that_the_server_never_got_is_ended(proxy: Freezer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that answers somebody else, but knows nothing of our statement, will never answer ours."""
     monkeypatch.setattr(silence, "_QUESTION", silence._QUESTION.replace("5 s", "1 s"))

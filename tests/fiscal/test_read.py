@@ -59,7 +59,15 @@ def test_summary_takes_what_is_missing_as_unknown() -> None:
         f"<notaCredito><infoTributaria><claveAcceso>{KEY}</claveAcceso><ruc>1793123456001</ruc>"
         "</infoTributaria></notaCredito>"
     ).encode()
-    expected = Summary(KEY, "04", "1793123456001", environment="production", issue_date=date(2026, 3, 15))
+    expected = Summary(
+        access_key=KEY,
+        document_code="04",
+        issuer_ruc="1793123456001",
+        issuer_name=None,
+        environment="production",
+        series_number=None,
+        issue_date=date(2026, 3, 15),
+    )
 
     assert expected == read_summary(xml)
 

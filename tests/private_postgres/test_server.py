@@ -270,6 +270,26 @@ def test_a_killed_server_is_replaced(folder: Path, start: Start) -> None:
         assert query(lease.url, "select 1") == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_server_that_is_ending_is_not_handed_out(folder: Path, start: Start, number: signal.Signals) -> None:
+    """Who comes once PostgreSQL, stopped by somebody else, takes no logins any more gets a new one."""
+    user = start(folder)
+    url, _ = user.answer()
+    before = state(folder)["server"]
+
+    def refused() -> bool:
+        try:
+            return bool(query(url, "select 1") != 1)
+        except psycopg.OperationalError:
+            return True
+
+    os.kill(before, number)
+    wait_until(refused, "the server refuses")
+    with acquire(folder, durable=False) as lease:
+        assert query(lease.url, "select 1") == 1
+        assert state(folder)["server"] != before
+
+
 def test_two_starts_at_the_same_instant(tmp_path: Path, start: Start) -> None:
     """Four processes that come at once to an empty folder get one server."""
     folder = tmp_path / "postgres"

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from jobsync.adopt import plan, store
 from jobsync.adopt.original import Original
-from jobsync.adopt.plan import Leave, Left, Lot, Values
+from jobsync.adopt.plan import Leave, Left, Values
 from jobsync.db import tables
 from jobsync.db.audit import write_audit
 from jobsync.easycars.credentials import Cipher, places_of
@@ -68,48 +68,38 @@ def adopt(original: Original, connection: Connection, cipher: Callable[[], Ciphe
     if not dry_run:
         store.lock_tables(connection)
     adoption = _Adoption(original, connection, dry_run=dry_run)
-    adoption.look()
     adoption.prove(cipher)
     adoption.write()
     return adoption.outcome
 
 
 class _Adoption:
+    """Reads all but the vehicles' texts, and refuses ids that are somebody else's."""
+
     def __init__(self, original: Original, connection: Connection, *, dry_run: bool) -> None:
         self.outcome = Adoption()
         self._original, self._connection, self._dry_run = original, connection, dry_run
         self._memory = store.read_memory(connection, original.source)
         self._synced = store.read_synced(connection)
-        self._dealerships: dict[int, Values] = {}
-        self._credentials: dict[int, Values] = {}
-        self._yards: dict[int, str | None] = {}
-        self._lot = Lot()
-        self._here: dict[str, set[int]] = {}
-        self._there: set[int] = set()
         self._vehicles: set[int] = set()
-
-    # --- what there is
-
-    def look(self) -> None:
-        """Read all but the vehicles' texts, and refuse ids that are somebody else's."""
-        switches = {row["dealership_id"]: row["auto_sync"] for row in self._original.read_all("switches")}
-        rows = self._original.read_all("dealerships")
+        switches = {row["dealership_id"]: row["auto_sync"] for row in original.read_all("switches")}
+        rows = original.read_all("dealerships")
         self._there = {row["id"] for row in rows}
         self.outcome.untouched = [row["id"] for row in rows if row["id"] in self._synced]
         new = ((row["id"], row, switches.get(row["id"])) for row in rows if row["id"] not in self._synced)
         self._dealerships = self._planned("dealership", new, plan.plan_dealership)
-        sealed = ((row["dealership_id"], row) for row in self._original.read_all("credentials"))
+        sealed = ((row["dealership_id"], row) for row in original.read_all("credentials"))
         ours = (row for row in sealed if row[0] in self._dealerships)
         self._credentials = self._planned("credentials", ours, plan.plan_credentials)
         self._yards = {number: values["yard_code"] for number, values in self._credentials.items()}
         of_vehicles = ("id", "dealership_id", "stock_number", "status", "data_source")
-        light = (row for batch in self._original.read("vehicles", *of_vehicles) for row in batch)
+        light = (row for batch in original.read("vehicles", *of_vehicles) for row in batch)
         self._lot = plan.settle((row for row in light if row["dealership_id"] not in self._synced), self._dealerships)
         self.outcome.left += self._lot.left
         self._here = {
-            "dealership": store.read_ids(self._connection, tables.dealerships, self._dealerships),
-            "credentials": store.read_ids(self._connection, tables.easycar_credentials, self._dealerships),
-            "vehicle": store.read_ids(self._connection, tables.vehicles, self._lot.dealership_of),
+            "dealership": store.read_ids(connection, tables.dealerships, self._dealerships),
+            "credentials": store.read_ids(connection, tables.easycar_credentials, self._dealerships),
+            "vehicle": store.read_ids(connection, tables.vehicles, self._lot.dealership_of),
         }
         taken = [
             Left(what, number, "this id is here already, and was not brought from this original")

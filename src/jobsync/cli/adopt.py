@@ -10,29 +10,29 @@ import typer
 from jobsync.adopt.job import COUNTED, Adoption, IdsTaken
 from jobsync.adopt.job import adopt as bring
 from jobsync.adopt.original import open_original
-from jobsync.cli.options import Json, tools_of
-from jobsync.cli.output import print_facts, print_lines, print_table, say, show
+from jobsync.cli.command import Answer, command
+from jobsync.cli.output import print_facts, print_lines, print_table, say
 from jobsync.db.engine import passwords_in, translated
 from jobsync.errors import ExitCode
-from jobsync.logs import complain, visible
+from jobsync.logs import visible
 from jobsync.masking import register_secret
+from jobsync.wiring import Tools
 
 
+@command("adopt --from postgresql://reader@db.example/shop --dry-run")
 def adopt(
-    context: typer.Context,
+    tools: Tools,
     url: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="URL",
             help="The original product's database, which is only read: postgresql://…; keep its password in ~/.pgpass.",
-            show_default=False,
         ),
     ],
     schema: Annotated[str, typer.Option("--from-schema", metavar="S", help="The schema of its tables.")] = "public",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be brought, and write nothing.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Bring in the data of the original product.
 
@@ -43,15 +43,10 @@ def adopt(
     """
     for password in passwords_in(url):
         register_secret(password)
-    tools = tools_of(context)
-    engine = tools.engine
+    engine = tools.engine  # ours first: what is wrong with it needs no other database
     outcome, problem = Adoption(), None
     try:
-        with (
-            open_original(url, schema) as original,
-            translated(),
-            engine.begin() as connection,
-        ):
+        with open_original(url, schema) as original, translated(), engine.begin() as connection:
             outcome = bring(original, connection, lambda: tools.cipher, dry_run=dry_run)
     except IdsTaken as taken:
         outcome.left, problem = [*taken.left], taken
@@ -62,12 +57,13 @@ def adopt(
         "warnings": outcome.warnings,
         **({"error": visible(problem)} if problem else {}),
     }
-    show(document, as_json=as_json, otherwise=lambda: _tell(outcome, brought=problem is None, dry_run=dry_run))
-    if problem is not None:
-        complain(f"jobsync: {visible(problem)}")
-        raise typer.Exit(int(problem.exit_code))
-    if outcome.left:
-        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
+    code = ExitCode.NEEDS_ATTENTION if outcome.left else ExitCode.DONE
+    return Answer(
+        document,
+        lambda: _tell(outcome, brought=problem is None, dry_run=dry_run),
+        problem.exit_code if problem else code,
+        [visible(problem)] if problem else [],
+    )
 
 
 def _tell(outcome: Adoption, *, brought: bool, dry_run: bool) -> None:

@@ -3,53 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from jobsync.alerts.act import send_test
 from jobsync.alerts.decide import lift, silence
 from jobsync.alerts.memory import look_up, opened
+from jobsync.alerts.model import Alert
 from jobsync.causes import Kind
+from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.cli.health import require_units_user, usable_channels
-from jobsync.cli.options import Json, group, tools_of
-from jobsync.cli.output import print_table, say, show
-from jobsync.db.engine import translated
+from jobsync.db.engine import Database, translated
 from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
 from jobsync.phrases import many, misread, parse_when, stamp
 from jobsync.watch.health import HOW_TO_SET
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sqlalchemy import Engine
-
-    from jobsync.alerts.model import Alert
-    from jobsync.db.engine import Database
-    from jobsync.wiring import Tools
+from jobsync.wiring import Tools
 
 app = group("What is wrong, who was told of it, and what is not to be told for a while.")
-KindArgument = Annotated[
-    Kind | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.", show_default=False)
-]
+KindArgument = Annotated[Kind | None, typer.Argument(metavar="KIND", help=f"One of {', '.join(Kind)}.")]
 SubjectArgument = Annotated[
-    str | None, typer.Argument(metavar="SUBJECT", help="As alerts list shows it; all of the kind.", show_default=False)
+    str | None, typer.Argument(metavar="SUBJECT", help="As alerts list shows it; all of the kind.")
 ]
-SubjectOption = Annotated[
-    str | None, typer.Option("--subject", metavar="SUBJECT", help="Without KIND: every kind.", show_default=False)
-]
+SubjectOption = Annotated[str | None, typer.Option("--subject", metavar="SUBJECT", help="Without KIND: every kind.")]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SHOWN = ("kind", "subject", "cause", "opened_at", "told", "silenced_until", "closed_at", "text", "what_to_do")
 
 
-@app.command("list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
+@command("alerts list", of=app, reads=True)
+def list_(tools: Tools) -> Answer:
     """List open alerts, and those that ended within the last seven days: since when, why, who was told, what to do."""
-    tools = tools_of(context)
     database = _database(tools)
     book = look_up(tools.environ, database[1] if database is not None else None)
     listed = sorted(
@@ -60,11 +48,8 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
         {**{name: getattr(alert, name) for name in _SHOWN}, "reminded": alert.reminded, "times": alert.times}
         for alert in listed
     ]
-    show(rows, as_json=as_json, otherwise=lambda: _tell(listed))
-
-
-def _tell(listed: Sequence[Alert]) -> None:
-    print_table(
+    return table(
+        rows,
         ("kind", "subject", "cause", "opened", "state", "text", "what to do"),
         [
             (a.kind, a.subject, a.cause, a.opened_at, _state(a), a.text, None if a.closed_at else a.what_to_do)
@@ -83,35 +68,31 @@ def _state(alert: Alert) -> str:
     return told or ("nobody told yet" if alert.ripe else f"seen {many(alert.times, 'time')}, told if it goes on")
 
 
-@app.command()
-def test(context: typer.Context, as_json: Json = False) -> None:
+@command("alerts test", of=app)
+def test(tools: Tools) -> Answer:
     """Send a message to every channel, and say what each answered: exit 0 all took it, 1 not all, 78 none is set."""
-    channels, wrong = usable_channels(tools_of(context), is_asked=True)
+    channels, wrong = usable_channels(tools, is_asked=True)
     if not channels:
         raise ConfigurationProblem("; ".join(wrong) or f"no channel is set: {HOW_TO_SET}")
     answers = send_test(channels, now=datetime.now(UTC))
     answers += [(words.partition(":")[0], False, words) for words in wrong]
     document = [{"channel": name, "sent": sent, "answer": visible(words)} for name, sent, words in answers]
     rows = [(name, "sent" if sent else "NOT SENT", words) for name, sent, words in answers]
-    show(document, as_json=as_json, otherwise=lambda: print_table(("channel", "", "answer"), rows))
-    raise typer.Exit(int(ExitCode.DONE if all(sent for _, sent, _ in answers) else ExitCode.FAILED))
+    code = ExitCode.DONE if all(sent for _, sent, _ in answers) else ExitCode.FAILED
+    return table(document, ("channel", "", "answer"), rows, code=code)
 
 
-@app.command("silence")
+@command("alerts silence queue --until 2d12h", of=app)
 def silence_(
-    context: typer.Context,
-    until: Annotated[
-        str, typer.Option("--until", metavar="T", help="8h, 3d, mon 08:00 or 2026-12-24T18:00Z.", show_default=False)
-    ],
+    tools: Tools,
+    until: Annotated[str, typer.Option(metavar="T", help="8h, 3d, mon 08:00 or 2026-12-24T18:00Z.")],
     kind: KindArgument = None,
     subject: SubjectArgument = None,
     of: SubjectOption = None,
     all_causes: Annotated[bool, typer.Option("--all-causes", help="New ones too, not only those open now.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Tell nobody of what is open now until an instant; what is still open then is told."""
     subject = _wanted(kind, subject, of)
-    tools = tools_of(context)
     require_units_user(tools)
     database = _database(tools)
     now = _now(database)
@@ -130,21 +111,15 @@ def silence_(
             f"nothing of {_named(kind, subject)} is open, so nothing was silenced; what comes too: --all-causes;"
             " what is open: jobsync alerts list"
         )
-    sentence += _where(database, memory.folder)
-    show(document, as_json=as_json, otherwise=lambda: say(sentence))
+    return said(document, sentence + _where(database, memory.folder))
 
 
-@app.command()
+@command("alerts unsilence queue", of=app)
 def unsilence(
-    context: typer.Context,
-    kind: KindArgument = None,
-    subject: SubjectArgument = None,
-    of: SubjectOption = None,
-    as_json: Json = False,
-) -> None:
+    tools: Tools, kind: KindArgument = None, subject: SubjectArgument = None, of: SubjectOption = None
+) -> Answer:
     """Let people be told again; what is open is told at the next look."""
     subject = _wanted(kind, subject, of)
-    tools = tools_of(context)
     require_units_user(tools)
     database = _database(tools)
     now = _now(database)
@@ -152,10 +127,9 @@ def unsilence(
         book, lifted = lift(memory.read(), kind, subject, now)
         if lifted:
             memory.write(book)
+    done = "no longer silenced" if lifted else "nothing was silenced"
     document = {"kind": kind, "subject": subject, "lifted": lifted}
-    sentence = f"{_named(kind, subject)}: {'no longer silenced' if lifted else 'nothing was silenced'}"
-    sentence += _where(database, memory.folder)
-    show(document, as_json=as_json, otherwise=lambda: say(sentence))
+    return said(document, f"{_named(kind, subject)}: {done}{_where(database, memory.folder)}")
 
 
 def _wanted(kind: Kind | None, subject: str | None, of: str | None) -> str | None:

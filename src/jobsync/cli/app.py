@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from jobsync import __version__
+from jobsync.cli.command import as_epilog
 from jobsync.cli.lazy import CommandPlace, lazy_root
-from jobsync.commands import as_epilog
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS, GENERATE_RIDE, STOCK_SYNC
 from jobsync.logs import configure_logs
@@ -55,15 +55,15 @@ COMMANDS = {
     "demo": CommandPlace("jobsync.sandbox.demo", "demo", panel=_SHELL),
     "sandbox": CommandPlace("jobsync.sandbox.commands", "app", panel=_SHELL),
     "completion": CommandPlace("jobsync.cli.completion", "completion", panel=_SHELL),
-    "values": CommandPlace("jobsync.cli.completion", "values", hidden=True),  # what the scripts ask
+    "values": CommandPlace("jobsync.cli.values", "values", hidden=True),  # what the scripts ask
     "man": CommandPlace("jobsync.cli.manual", "man", panel=_SHELL),
 }
 
 _EXAMPLES = (
-    "jobsync status                        what is wrong, and what to do",
-    "jobsync stock-sync --dealership 17    one dealership now",
-    "jobsync runs list -h                  how a command is used",
-    "jobsync man | man -l -                all of it",
+    "status                        what is wrong, and what to do",
+    "stock-sync --dealership 17    one dealership now",
+    "runs list -h                  how a command is used",
+    "man | man -l -                all of it",
 )
 
 app = typer.Typer(

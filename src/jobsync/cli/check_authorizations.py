@@ -6,64 +6,49 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, tools_of
-from jobsync.cli.run import (
-    AccessKeys,
-    Items,
-    Limit,
-    Make,
-    Scheduled,
-    TenantRucs,
-    Wait,
-    carry_out,
-    each_once,
-    print_items,
-    print_verdict,
-)
+from jobsync.cli import run
+from jobsync.cli.command import Answer, Json, command
 from jobsync.errors import UsageProblem
 from jobsync.jobs import CHECK_AUTHORIZATIONS
 from jobsync.runner.job import Report
-from jobsync.sri.job import item_json
-from jobsync.wiring.sri import check_authorizations as check_work
+from jobsync.sri.job import CheckAuthorizations, item_json
+from jobsync.wiring import Tools
+from jobsync.wiring.sri import make_client
 
 
+@command("check-authorizations --tenant 1790012345001 --limit 50")
 def check_authorizations(
-    context: typer.Context,
-    tenant: TenantRucs = None,
-    access_key: AccessKeys = None,
-    scheduled: Scheduled = False,
-    limit: Limit = None,
+    tools: Tools,
+    tenant: run.TenantRucs = None,
+    access_key: run.AccessKeys = None,
+    scheduled: run.Scheduled = False,
+    limit: run.Limit = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the SRI, and write nothing.")] = False,
-    wait: Wait = 0.0,
+    wait: run.Wait = 0.0,
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Ask the SRI whether documents are authorized.
 
     Without options: about every document whose next check is due.
     """
-    tools = tools_of(context)
-    keys, tenants = each_once(access_key), each_once(tenant)
+    keys, tenants = run.each_once(access_key), run.each_once(tenant)
 
-    def prepare() -> Make:
+    def prepare() -> run.Make:
         if scheduled and keys:
             raise UsageProblem("--scheduled asks what is due; it cannot go with --access-key")
-        return lambda settings: check_work(
-            tools, settings, access_keys=keys, tenants=tenants, limit=limit, every=not scheduled
+        return lambda settings: CheckAuthorizations(
+            settings=settings,
+            client=make_client(tools, settings),
+            access_keys=keys,
+            tenants=tenants,
+            limit=limit,
+            every=not scheduled,
         )
 
-    def tell(report: Report, items: Items) -> None:
-        print_items(items, {"status": "status", "why": "reason", "codes": "codes", "tenant": "tenant_ruc"})
-        print_verdict(report, dry_run=dry_run, outcomes=[item["status"] for item in items])
+    def tell(report: Report, items: run.Items) -> None:
+        run.print_items(items, {"status": "status", "why": "reason", "codes": "codes", "tenant": "tenant_ruc"})
+        run.print_verdict(report, dry_run=dry_run, outcomes=[item["status"] for item in items])
 
-    carry_out(
-        context,
-        CHECK_AUTHORIZATIONS,
-        prepare,
-        item_json,
-        tell,
-        scheduled=scheduled,
-        wait_s=wait,
-        as_json=as_json,
-        dry_run=dry_run,
-    )
+    work = run.Command(CHECK_AUTHORIZATIONS, prepare, item_json, tell)
+    return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json, dry_run=dry_run)

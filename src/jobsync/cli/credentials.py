@@ -9,23 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.options import DealershipId, Json, Yes, confirm, group, tools_of, transaction
-from jobsync.cli.output import print_facts, say, show
+from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.options import DealershipId, Yes, confirm
+from jobsync.cli.output import print_facts, say
 from jobsync.db.engine import driver
 from jobsync.easycars import registry
 from jobsync.easycars.credentials import find_problem, parse_credentials
 from jobsync.easycars.job import check_credentials, load_credentials
-from jobsync.easycars.registry import find_sharers, require_dealership
 from jobsync.errors import UsageProblem
 from jobsync.logs import complain
+from jobsync.wiring import Tools
 from jobsync.wiring.easycars import make_client
 
 app = group("EasyCars credentials of dealerships.")
 
 
-@app.command("set")
+@command("credentials set 17 --from-stdin < credentials.json", of=app)
 def set_(
-    context: typer.Context,
+    tools: Tools,
     dealership_id: DealershipId,
     from_stdin: Annotated[
         bool,
@@ -39,103 +40,91 @@ def set_(
         bool,
         typer.Option("--key-lost", help="Store them though the key decrypts no other dealership's: theirs is lost."),
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Store credentials, replacing all that was there; an omitted yard code clears the old one."""
-    cipher = tools_of(context).cipher
-    with transaction(context) as connection:
+    cipher = tools.cipher
+    with tools.transaction() as connection:
         name = registry.require_dealership(connection, dealership_id)
         if not key_lost:  # before anybody types four secrets
             registry.require_key_of_others(connection, dealership_id, cipher)
     credentials = parse_credentials(_read_stdin() if from_stdin else _ask())
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         if not key_lost:
             registry.require_key_of_others(connection, dealership_id, cipher)
         registry.set_credentials(connection, dealership_id, credentials, cipher)
         sharers = registry.find_sharers(connection, cipher, dealership_id)
-    document = {
-        "dealership_id": dealership_id,
-        "environment": credentials.environment,
-        "yard_code": credentials.yard_code,
-        **({"shared_with": sharers} if sharers else {}),
-    }
-
-    def tell() -> None:
-        say(f"credentials of {dealership_id} {name} stored")
-        _warn_of_sharers(sharers)
-        say(f"next: jobsync credentials test {dealership_id}")
-        say(
-            f"then: jobsync stock-sync --dealership {dealership_id}"
-            " (after wrong credentials no run tries again before the next slot)"
-        )
-
-    show(document, as_json=as_json, otherwise=tell)
-
-
-def _warn_of_sharers(sharers: Sequence[Mapping[str, Any]]) -> None:
-    if sharers:
-        others = ", ".join(f"{found['dealership_id']} {found['name']}" for found in sharers)
-        say(f"the same client, account and yard are those of dealership {others}: each would list the other's stock")
-
-
-@app.command()
-def delete(context: typer.Context, dealership_id: DealershipId, yes: Yes = False, as_json: Json = False) -> None:
-    """Delete a dealership's credentials; it is not synced any more."""
-    with transaction(context) as connection:
-        name = require_dealership(connection, dealership_id)
-    confirm(f"Delete the credentials of dealership {dealership_id} {name}?", yes=yes)
-    with transaction(context) as connection:
-        gone = registry.delete_credentials(connection, dealership_id)
-    words = "deleted" if gone else "there were none"
-    show(
-        {"dealership_id": dealership_id, "deleted": gone},
-        as_json=as_json,
-        otherwise=lambda: say(f"credentials of {dealership_id}: {words}"),
+    told = {"environment": credentials.environment, "yard_code": credentials.yard_code}
+    return said(
+        {"dealership_id": dealership_id, **told, **_shared(sharers)},
+        f"credentials of {dealership_id} {name} stored",
+        *_warnings(sharers),
+        f"next: jobsync credentials test {dealership_id}",
+        f"then: jobsync stock-sync --dealership {dealership_id}"
+        " (after wrong credentials no run tries again before the next slot)",
     )
 
 
-@app.command("test")
-def test_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+def _shared(sharers: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    return {"shared_with": sharers} if sharers else {}
+
+
+def _warnings(sharers: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not sharers:
+        return []
+    others = ", ".join(f"{found['dealership_id']} {found['name']}" for found in sharers)
+    return [f"the same client, account and yard are those of dealership {others}: each would list the other's stock"]
+
+
+@command("credentials delete 17 --yes", of=app)
+def delete(tools: Tools, dealership_id: DealershipId, yes: Yes = False) -> Answer:
+    """Delete a dealership's credentials; it is not synced any more."""
+    with tools.transaction() as connection:
+        name = registry.require_dealership(connection, dealership_id)
+    confirm(f"Delete the credentials of dealership {dealership_id} {name}?", yes=yes)
+    with tools.transaction() as connection:
+        gone = registry.delete_credentials(connection, dealership_id)
+    document = {"dealership_id": dealership_id, "deleted": gone}
+    return said(document, f"credentials of {dealership_id}: {'deleted' if gone else 'there were none'}")
+
+
+@command("credentials test 17", of=app, reads=True)
+def test(tools: Tools, dealership_id: DealershipId) -> Answer:
     """Ask EasyCars whether it takes the client pair and the account pair; nothing is stored."""
-    tools = tools_of(context)
     cipher = tools.cipher
-    with transaction(context) as connection:
-        name = require_dealership(connection, dealership_id)
+    with tools.transaction() as connection:
+        name = registry.require_dealership(connection, dealership_id)
         credentials = load_credentials(driver(connection), dealership_id, cipher)
-        sharers = find_sharers(connection, cipher, dealership_id)
+        sharers = registry.find_sharers(connection, cipher, dealership_id)
     found = check_credentials(credentials, make_client(tools, lambda _seconds: False, connections=1))
     document = {"dealership_id": dealership_id, "name": name, **vars(found)}
 
     def tell() -> None:
         print_facts(document)
-        _warn_of_sharers(sharers)
+        for warning in _warnings(sharers):
+            say(warning)
 
-    shown = {**document, "shared_with": sharers} if sharers else document
-    show(shown, as_json=as_json, otherwise=tell)
-    if found.exit_code:
-        raise typer.Exit(found.exit_code)
+    return Answer({**document, **_shared(sharers)}, tell, code=found.exit_code)
 
 
-@app.command("rotate-key")
+@command("credentials rotate-key", of=app)
 def rotate_key(
-    context: typer.Context,
+    tools: Tools,
     unbound: Annotated[
         bool,
         typer.Option("--unbound", help="In the layout of the program that jobsync replaces, for the way back to it."),
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Encrypt all stored credentials with the current key, each bound to its dealership and field, all or nothing.
 
     With the key left as it is, it binds those that are not bound yet.
     """
-    cipher = tools_of(context).cipher
-    with transaction(context) as connection:
+    cipher = tools.cipher
+    with tools.transaction() as connection:
         number = registry.rotate_key(connection, cipher, bound=not unbound)
     how = "bound to nothing, as the original program reads them" if unbound else "bound to their dealership and field"
     words = f"{number} dealerships' credentials are now encrypted with JOBSYNC_ENCRYPTION_KEY, {how}"
-    show({"rotated": number}, as_json=as_json, otherwise=lambda: say(words))
+    return said({"rotated": number}, words)
 
 
 def _read_stdin() -> Any:

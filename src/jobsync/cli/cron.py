@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from jobsync.cli.command import command, group
 from jobsync.cli.invoke import invoke
-from jobsync.cli.options import group, tools_of
 from jobsync.cli.output import write
 from jobsync.deploy import cron
 from jobsync.deploy.cron import render_crontab
@@ -28,33 +26,30 @@ app = group("Hosts without systemd.")
 _ERRORS_SHOWN = 5
 
 
-@app.command("show")
-def show_(
-    context: typer.Context,
+@command("cron show > /etc/cron.d/jobsync", of=app)
+def show(
+    tools: Tools,
     executable: Annotated[
-        Path | None,
-        typer.Option(
-            "--executable", metavar="FILE", help="The jobsync that cron starts; default: this one.", show_default=False
-        ),
+        Path | None, typer.Option(metavar="FILE", help="The jobsync that cron starts; default: this one.")
     ] = None,
 ) -> None:
     """Print the text of /etc/cron.d/jobsync."""
-    environ = tools_of(context).environ
-    write(render_crontab(read_installation(environ, root=Path("/"), executable=executable, sandboxed=False)))
+    write(render_crontab(read_installation(tools.environ, root=Path("/"), executable=executable, sandboxed=False)))
 
 
-@app.command("run")
-def run_(
+@command("cron run stock-sync", of=app)
+def run(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="As cron show names it.", show_default=False)],
+    tools: Tools,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="As cron show names it.")],
 ) -> None:
     """Do one tick of a job as cron wants it: silent when all is well, one report when not."""
     if job not in (*cron.COMMANDS, *cron.FILES):
         raise UsageProblem(f"no job {job}; expected one of {', '.join((*cron.COMMANDS, *cron.FILES))}")
-    tools = tools_of(context)
     arguments = cron.COMMANDS.get(job) or _writing(job, tools)
     within = Tools({**tools.environ, "JOBSYNC_LOG_FORMAT": "json"})
-    with _caught() as said:
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
         code = invoke(context.find_root().command, arguments, within)
     memory = cron.CronMemory(tools.environ, job)
     events, sentences = _sort(said.getvalue())
@@ -73,18 +68,6 @@ def _writing(name: str, tools: Tools) -> tuple[str, str, str]:
             f"JOBSYNC_{name.upper()}_FILE is not set; jobsync cron show has the lines without it"
         )
     return name, "-o", str(file)
-
-
-@contextmanager
-def _caught() -> Iterator[io.StringIO]:
-    """Keep what the block says on either stream."""
-    said = io.StringIO()
-    before = (sys.stdout, sys.stderr)
-    sys.stdout = sys.stderr = said
-    try:
-        yield said
-    finally:
-        sys.stdout, sys.stderr = before
 
 
 def _cause(code: int, events: list[dict[str, Any]], sentences: list[str]) -> str:

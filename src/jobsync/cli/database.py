@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import typer
-
-from jobsync.cli.options import Json, group, tools_of
-from jobsync.cli.output import print_facts, say, show
+from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.output import print_facts
 from jobsync.db import migrate
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import LOCK_WITHIN_S, translated
 from jobsync.errors import ExitCode
+from jobsync.wiring import Tools
 
 app = group("The database's schema.")
 
 
-@app.command()
-def upgrade(context: typer.Context, as_json: Json = False) -> None:
+@command("db upgrade", of=app)
+def upgrade(tools: Tools) -> Answer:
     """Create or upgrade the tables; safe to run twice, and two at once."""
     with translated():
-        engine = tools_of(context).database.engine(connections=1)
+        engine = tools.database.engine(connections=1)
         after = migrate.upgrade(engine)
         if after.applied:
             with engine.begin() as connection:
                 write_audit(connection, "db.upgrade", after.current, {"applied": after.applied})
-    document = {"to": after.current, "applied": list(after.applied)}
     done = f"applied {', '.join(after.applied)}" if after.applied else "up to date"
-    show(document, as_json=as_json, otherwise=lambda: say(f"schema {after.current}: {done}"))
+    return said({"to": after.current, "applied": after.applied}, f"schema {after.current}: {done}")
 
 
-@app.command()
-def status(context: typer.Context, as_json: Json = False) -> None:
+@command("db status --json", of=app, reads=True)
+def status(tools: Tools) -> Answer:
     """Say which schema the database has; exit 78 if it is not this version's."""
     with translated():
-        engine = tools_of(context).database.engine(connections=1, lock_timeout_s=LOCK_WITHIN_S)
+        engine = tools.database.engine(connections=1, lock_timeout_s=LOCK_WITHIN_S)
         found = migrate.schema_status(engine)
-    document = {
-        "current": found.current,
-        "head": migrate.HEAD,
-        "up_to_date": found.up_to_date,
-        "pending": list(found.pending),
-    }
-    show(
-        document, as_json=as_json, otherwise=lambda: print_facts({**document, "pending": document["pending"] or "none"})
+    told = {"current": found.current, "head": migrate.HEAD, "up_to_date": found.up_to_date}
+    return Answer(
+        {**told, "pending": found.pending},
+        lambda: print_facts({**told, "pending": found.pending or "none"}),
+        code=ExitCode.DONE if found.up_to_date else ExitCode.CONFIGURATION,
     )
-    if not found.up_to_date:
-        raise typer.Exit(int(ExitCode.CONFIGURATION))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import DealershipId, Json, group, transaction
-from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, say, show, with_pause
+from jobsync.cli.command import Answer, command, facts, group, said, table
+from jobsync.cli.options import DealershipId
+from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, with_pause
 from jobsync.cron import is_zone, problem_of_cron, text_of_cron
 from jobsync.db.jsonb import as_lines
 from jobsync.easycars import registry
 from jobsync.errors import UsageProblem
-from jobsync.logs import complain, visible
+from jobsync.logs import visible
 from jobsync.phrases import local_stamp, pause_end
+from jobsync.wiring import Tools
 
 app = group("Dealerships: whom we sync, and when.")
 
@@ -23,29 +26,26 @@ _NO_ZONE = (
 )
 
 
-@app.command()
+@command('dealership add "Bilby Creek Motors" --timezone Australia/Sydney', of=app)
 def add(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dealership.", show_default=False)],
-    timezone: Annotated[
-        str | None, typer.Option("--timezone", metavar="TZ", help="Its time zone, e.g. Australia/Sydney.")
-    ] = None,
-    email: Annotated[str | None, typer.Option("--email", metavar="E", help="Whom to write to.")] = None,
-    as_json: Json = False,
-) -> None:
+    tools: Tools,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dealership.")],
+    timezone: Annotated[str | None, typer.Option(metavar="TZ", help="Its time zone, e.g. Australia/Sydney.")] = None,
+    email: Annotated[str | None, typer.Option(metavar="E", help="Whom to write to.")] = None,
+) -> Answer:
     """Add a dealership; prints its number."""
     _check("NAME", name, timezone, email)
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         twins = [row["id"] for row in registry.list_dealerships(connection) if row["name"] == name.strip()]
         row = registry.add_dealership(connection, name.strip(), timezone=timezone, email=email)
-    show(row, as_json=as_json, otherwise=lambda: say(f"dealership {row['id']}: {row['name']}"))
+    doubts = [_NO_ZONE] if timezone is None else []
     if twins:
-        complain(
-            f"jobsync: dealership {twins[0]} has the same name; if this one is a mistake, leave it without credentials:"
-            f" it is never synced (jobsync dealership set {row['id']} --name gives it another name)"
+        doubts.insert(
+            0,
+            f"dealership {twins[0]} has the same name; if this one is a mistake, leave it without credentials: it is"
+            f" never synced (jobsync dealership set {row['id']} --name gives it another name)",
         )
-    if timezone is None:
-        complain(f"jobsync: {_NO_ZONE}")
+    return said(row, f"dealership {row['id']}: {row['name']}", complaints=doubts)
 
 
 def _check(of_name: str, name: str | None, timezone: str | None, email: str | None) -> None:
@@ -63,50 +63,41 @@ def _check(of_name: str, name: str | None, timezone: str | None, email: str | No
         raise UsageProblem("--email: expected an address such as stock@dealer.example")
 
 
-@app.command("set")
+@command("dealership set 17 --name 'Bilby Creek'", of=app)
 def set_(
-    context: typer.Context,
+    tools: Tools,
     dealership_id: DealershipId,
-    name: Annotated[str | None, typer.Option("--name", metavar="N", help="Its name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="Its name.")] = None,
     timezone: Annotated[
-        str | None, typer.Option("--timezone", metavar="TZ", help="Its time zone; '': easycar_sync_timezone.")
+        str | None, typer.Option(metavar="TZ", help="Its time zone; '': easycar_sync_timezone.")
     ] = None,
-    email: Annotated[str | None, typer.Option("--email", metavar="E", help="Whom to write to; '': nobody.")] = None,
-    auto_sync: Annotated[
-        bool | None,
-        typer.Option(
-            "--auto-sync/--no-auto-sync", help="Whether runs that do not name it take it.", show_default=False
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
+    email: Annotated[str | None, typer.Option(metavar="E", help="Whom to write to; '': nobody.")] = None,
+    auto_sync: Annotated[bool | None, typer.Option(help="Whether runs that do not name it take it.")] = None,
+) -> Answer:
     """Change name, time zone, e-mail or the switch of a dealership; the next tick goes by it."""
     given = {"name": name, "timezone": timezone, "email": email}
     changes = {column: value.strip() or None for column, value in given.items() if value is not None}
     _check("--name", name, changes.get("timezone"), changes.get("email"))
     if not changes and auto_sync is None:
         raise UsageProblem("nothing to change; give --name, --timezone, --email, --auto-sync or --no-auto-sync")
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         registry.require_dealership(connection, dealership_id)
         if changes:
             registry.change_dealership(connection, dealership_id, changes)
         if auto_sync is not None:
             registry.set_auto_sync(connection, dealership_id, on=auto_sync)
         row = registry.show_dealership(connection, dealership_id)
-    told = {column: row[column] for column in ("id", "name", "timezone", "email", "auto_sync")}
-    show(told, as_json=as_json, otherwise=lambda: print_facts(told))
+    return facts({column: row[column] for column in ("id", "name", "timezone", "email", "auto_sync")})
 
 
-@app.command("list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
+@command("dealership list", of=app, reads=True)
+def list_(connection: Connection) -> Answer:
     """List all dealerships."""
-    with transaction(context) as connection:
-        rows = registry.list_dealerships(connection)
+    rows = registry.list_dealerships(connection)
     columns = ["id", "name", "last_status", "last_warnings", "last_synced_at", "vehicles", _HELD, "timezone"]
     columns += ["auto_sync", "paused", "has_credentials"]
     columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
-    lines = [[_told(row)[column] for column in columns] for row in rows]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
+    return table(rows, columns, map(_told, rows), empty="no dealerships yet")
 
 
 # questions that wait for a person; a run's `held` counts vehicles
@@ -118,66 +109,55 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     return named | {"unreadable": excerpts(row["unreadable"])}
 
 
-@app.command("show")
-def show_(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+@command("dealership show 17", of=app, reads=True)
+def show(connection: Connection, dealership_id: DealershipId) -> Answer:
     """Show one dealership and its last syncs."""
-    with transaction(context) as connection:
-        row = registry.show_dealership(connection, dealership_id)
+    row = registry.show_dealership(connection, dealership_id)
 
     def tell() -> None:
         print_facts({name: value for name, value in _told(row).items() if name != "syncs"})
         columns = ["synced_at", "status", "created", "updated", "unchanged", "revived", "refused", "skipped"]
         columns += ["removed", "held", "error_messages"]
-        syncs = [[sync[column] for column in columns] for sync in row["syncs"]]
-        print_table(columns, syncs, title="last syncs", empty="none yet")
+        print_table(columns, row["syncs"], title="last syncs", empty="none yet")
         last = [warning for sync in row["syncs"][:1] for warning in as_lines(sync["warnings"])]
         print_lines(last, title="warnings of the last sync")
 
-    show(row, as_json=as_json, otherwise=tell)
+    return Answer(row, tell)
 
 
-@app.command()
+@command("dealership pause 17 --until 1d12h --reason 'moving yards'", of=app)
 def pause(
-    context: typer.Context,
+    connection: Connection,
     dealership_id: DealershipId,
     until: Annotated[
-        str | None,
-        typer.Option("--until", metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 1d6h, 2w)."),
+        str | None, typer.Option(metavar="T", help="Instant (2026-12-24T18:00+11:00), date, or span (12h, 1d6h, 2w).")
     ] = None,
-    reason: Annotated[
-        str | None,
-        typer.Option("--reason", metavar="S", help="Why; schedule show tells it."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
+    reason: Annotated[str | None, typer.Option(metavar="S", help="Why; schedule show tells it.")] = None,
+) -> Answer:
     """Leave a dealership out of every run that does not name it with --dealership."""
-    with transaction(context) as connection:
-        name = registry.require_dealership(connection, dealership_id)
-        zone = registry.zone_of(connection, dealership_id)
-        end = registry.parse_until(connection, dealership_id, until) if until is not None else None
-        registry.pause(connection, dealership_id, until=end, reason=reason)
+    name = registry.require_dealership(connection, dealership_id)
+    zone = registry.zone_of(connection, dealership_id)
+    end = registry.parse_until(connection, dealership_id, until) if until is not None else None
+    registry.pause(connection, dealership_id, until=end, reason=reason)
     document = {"dealership_id": dealership_id, "paused": True, "paused_until": end, "reason": reason}
-    words = f"dealership {dealership_id} {name}: paused {pause_end(end, zone)}"
-    show(document, as_json=as_json, otherwise=lambda: say(words))
+    return said(document, f"dealership {dealership_id} {name}: paused {pause_end(end, zone)}")
 
 
-@app.command()
-def resume(context: typer.Context, dealership_id: DealershipId, as_json: Json = False) -> None:
+@command("dealership resume 17", of=app)
+def resume(connection: Connection, dealership_id: DealershipId) -> Answer:
     """End a pause."""
-    with transaction(context) as connection:
-        registry.resume(connection, dealership_id)
+    registry.resume(connection, dealership_id)
     document = {"dealership_id": dealership_id, "paused": False, "paused_until": None}
-    show(document, as_json=as_json, otherwise=lambda: say(f"dealership {dealership_id}: resumed"))
+    return said(document, f"dealership {dealership_id}: resumed")
 
 
-@app.command()
+@command("dealership schedule 17 '30 1 * * *'", of=app)
 def schedule(
-    context: typer.Context,
+    tools: Tools,
     dealership_id: DealershipId,
-    cron: Annotated[str | None, typer.Argument(metavar="[CRON]", help="E.g. '30 1 * * *'.", show_default=False)] = None,
+    cron: Annotated[str | None, typer.Argument(metavar="[CRON]", help="E.g. '30 1 * * *'.")] = None,
     default: Annotated[bool, typer.Option("--default", help="Back to the common schedule.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show a dealership's schedule, or give it one of its own."""
     if cron is not None and default:
         raise UsageProblem("CRON and --default exclude each other")
@@ -185,13 +165,13 @@ def schedule(
         raise UsageProblem(
             f"CRON: {visible(cron, most=80)!r} cannot be used ({wrong}), expected five cron fields such as '30 1 * * *'"
         )
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         registry.require_dealership(connection, dealership_id)
         if cron is not None or default:
             registry.set_cron(connection, dealership_id, text_of_cron(cron) if cron else None)
         rows = registry.list_schedules(connection)
-        [row] = [row for row in rows if row["dealership_id"] == dealership_id]
-    show(row, as_json=as_json, otherwise=lambda: print_facts(_planned(row)))
+    [row] = [row for row in rows if row["dealership_id"] == dealership_id]
+    return facts(row, _planned(row))
 
 
 def _planned(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from jobsync.cli.options import Json, tools_of
-from jobsync.cli.output import say, show, write
+from jobsync.cli.command import Answer, command
+from jobsync.cli.output import say, write
 from jobsync.db.engine import translated
 from jobsync.deploy.cron import FILES, file_of
 from jobsync.deploy.install import SYSTEM, compare
 from jobsync.deploy.installation import read_installation
 from jobsync.easycars import upkeep as easycars
 from jobsync.easycars.client import ADDRESSES as EASYCARS
-from jobsync.easycars.credentials import Cipher, Place
+from jobsync.easycars.credentials import Cipher
 from jobsync.easycars.registry import find_shared_accounts
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
+from jobsync.phrases import many
 from jobsync.ride.upkeep import check_storage
 from jobsync.settings import Settings
 from jobsync.sri import upkeep as sri
 from jobsync.sri.model import ADDRESSES as SRI
 from jobsync.upkeep import doctor as ask
 from jobsync.upkeep.doctor import exit_code_of
-from jobsync.upkeep.model import Finding
+from jobsync.upkeep.model import Finding, Level
 from jobsync.watch.timers import Waker, read_waker
 from jobsync.wiring import Tools
 from jobsync.wiring.ride import storage_of
 from jobsync.wiring.watched import WATCHED
 
 
+@command("doctor --offline", reads=True)
 def doctor(
-    context: typer.Context,
+    tools: Tools,
     offline: Annotated[bool, typer.Option("--offline", help="Do not try to reach EasyCars and the SRI.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong."""
-    found = list(_check(tools_of(context), offline=offline, every=every))
+    found = list(_check(tools, offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
     document = {"status": worst, "exit_code": int(code), "findings": [_shown(finding) for finding in found]}
-    show(document, as_json=as_json, otherwise=lambda: _tell(found))
-    raise typer.Exit(int(code))
+    return Answer(document, lambda: _tell(found), code)
 
 
 def _shown(finding: Finding) -> dict[str, object]:
@@ -73,9 +74,12 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     yield from findings
     used: set[str] = set()
     if engine is not None:
+        cipher = _cipher(tools)
+        key, previous = settings.encryption_key, settings.encryption_key_previous
+        current = Cipher(key).decrypt if key and previous else None
         with translated(), engine.connect() as connection:
-            yield from easycars.check_key(connection, _decrypter(tools), _current(settings))
-            yield from easycars.check_accounts(_shared_accounts(tools, connection))
+            yield from easycars.check_key(connection, cipher.decrypt if cipher else None, current)
+            yield from easycars.check_accounts(find_shared_accounts(connection, cipher) if cipher else ())
             yield from ask.check_upkeep(connection)
             yield from ask.check_settings(connection, WATCHED)
             used = easycars.environments_in_use(connection) | sri.environments_in_use(connection)
@@ -102,25 +106,11 @@ def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: 
     yield from ask.check_disk({name: folder for name, folder in folders.items() if folder is not None})
 
 
-def _shared_accounts(tools: Tools, connection: Connection) -> Sequence[Sequence[Mapping[str, Any]]]:
-    """Return the dealerships with one account; without a key this cannot be told, which another finding says."""
+def _cipher(tools: Tools) -> Cipher | None:
     try:
-        return find_shared_accounts(connection, tools.cipher)
+        return tools.cipher
     except ConfigurationProblem:
-        return ()
-
-
-def _decrypter(tools: Tools) -> Callable[[str, Place], object] | None:
-    try:
-        return tools.cipher.decrypt
-    except ConfigurationProblem:
-        return None
-
-
-def _current(settings: Settings) -> Callable[[str, Place], object] | None:
-    """Return what decrypts with the current key alone, None where no previous one is set beside it."""
-    key, previous = settings.encryption_key, settings.encryption_key_previous
-    return Cipher(key).decrypt if key and previous else None
+        return None  # one of the findings
 
 
 def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
@@ -140,6 +130,5 @@ def _tell(found: list[Finding]) -> None:
         write(f"{marks[finding.level]}  {visible(f'{finding.name}: {finding.text}')}\n")
         if finding.what_to_do:
             write(f"           what to do: {visible(finding.what_to_do)}\n")
-    bad = sum(1 for finding in found if finding.level == "problem")
-    warned = sum(1 for finding in found if finding.level == "warning")
-    say(f"{bad} problem{'s' if bad != 1 else ''}, {warned} warning{'s' if warned != 1 else ''}")
+    counts = Counter(finding.level for finding in found)
+    say(f"{many(counts[Level.PROBLEM], 'problem')}, {many(counts[Level.WARNING], 'warning')}")

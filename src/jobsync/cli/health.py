@@ -3,57 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from jobsync.alerts.act import do_health, do_unit_failure
-from jobsync.alerts.send import channels_of
+from jobsync.alerts.act import Done, do_health, do_unit_failure
+from jobsync.alerts.send import Channel, channels_of
 from jobsync.alerts.units import UnitFailure, look_at_no_database
-from jobsync.cli.options import Json, tools_of, transaction
-from jobsync.cli.output import print_json, say, show, write
-from jobsync.cli.ping import ping_health
+from jobsync.cli.command import Answer, command
+from jobsync.cli.output import say, write
+from jobsync.cli.ping import ping
 from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
 from jobsync.logs import complain, get_logger, visible
-from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, judge_health
+from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, Health
+from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED, look
 
-if TYPE_CHECKING:
-    from jobsync.alerts.act import Done
-    from jobsync.alerts.send import Channel
-    from jobsync.watch.health import Health
-    from jobsync.wiring import Tools
 
-
+@command("health --json", reads=True, unless=("--act",))
 def health(
-    context: typer.Context,
+    tools: Tools,
     act: Annotated[
         bool, typer.Option("--act", help="Also open, send and close alerts, and delete what is past its retention.")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Say what needs a person: exit 0 nothing, 3 something, 69 the database does not answer."""
     if act:
-        _act(tools_of(context), as_json=as_json)
-        return
-    tools = tools_of(context)
+        return _act(tools)
     try:
-        with transaction(context) as connection:
-            seen = look(tools, connection)
+        with tools.transaction() as connection:
+            _, verdict = look(tools, connection)
     except JobsyncError as error:
-        _no_database(error, as_json=as_json)
-    verdict = judge_health(seen)
-    show(verdict.as_json(), as_json=as_json, otherwise=lambda: _tell(verdict))
-    raise typer.Exit(int(verdict.exit_code))
+        return _no_database(error)
+    return Answer(verdict.as_json(), lambda: _tell(verdict), verdict.exit_code)
 
 
-def _no_database(error: JobsyncError, *, as_json: bool) -> NoReturn:
-    if as_json:
-        print_json(_away(error))
-        raise typer.Exit(int(error.exit_code))
-    raise with_remedy(error) from None
+def _no_database(error: JobsyncError) -> Answer:
+    return Answer(_away(error), lambda: complain(f"jobsync: {visible(with_remedy(error))}"), error.exit_code)
 
 
 def with_remedy(error: JobsyncError) -> JobsyncError:
@@ -89,18 +77,13 @@ def _tell(verdict: Health) -> None:
         write(f"{'!!' if check.problems else well}  {check.name.ljust(9)}  {check.asked}\n")
         for problem in check.problems[:20]:
             write(f"    {visible(problem.text, most=400)}\n")
-            print_indented(f"what to do: {problem.what_to_do}")
+            write(f"      what to do: {visible(problem.what_to_do)}\n")
         if len(check.problems) > 20:
-            print_indented(f"... and {len(check.problems) - 20} more: jobsync health --json")
+            write(f"      ... and {len(check.problems) - 20} more: jobsync health --json\n")
     for note in verdict.notes:
         write(f"--  {visible(note)}\n")
     count = len(verdict.problems)
     say("nothing needs a person" if not count else f"{count} need{'s' if count == 1 else ''} attention")
-
-
-def print_indented(words: str) -> None:
-    """Print one line for a person, indented below another."""
-    write(f"      {visible(words)}\n")
 
 
 def require_units_user(tools: Tools) -> None:
@@ -121,7 +104,7 @@ def require_units_user(tools: Tools) -> None:
         raise refused from None
 
 
-def _act(tools: Tools, *, as_json: bool) -> None:
+def _act(tools: Tools) -> Answer:
     require_units_user(tools)
     channels, wrong = usable_channels(tools)
     done = do_health(
@@ -136,18 +119,15 @@ def _act(tools: Tools, *, as_json: bool) -> None:
     not_sent = _say_not_sent(done, wrong)
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")
-    ping_health(tools, healthy=done.health is not None and not problems, text=text)
+    if "{job}" in (tools.alert_settings[0].ping_url or ""):  # a common address would hide missing jobs
+        ping(tools, "health", "success" if done.health is not None and not problems else "fail", text=text)
     if done.health is None:
         assert done.database_error is not None  # noqa: S101 - one of the two is there
-        _no_database(done.database_error, as_json=as_json)
+        return _no_database(done.database_error)
     verdict = done.health
-    document = {
-        **verdict.as_json(),
-        "not_sent": not_sent,
-        "pruned": {table: number for table, number in (done.pruned or {}).items() if number},
-    }
-    show(document, as_json=as_json, otherwise=lambda: _tell(verdict))
-    raise typer.Exit(int(verdict.exit_code))
+    pruned = {table: number for table, number in (done.pruned or {}).items() if number}
+    document = {**verdict.as_json(), "not_sent": not_sent, "pruned": pruned}
+    return Answer(document, lambda: _tell(verdict), verdict.exit_code)
 
 
 def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Channel], list[str]]:
@@ -180,13 +160,9 @@ def _say_not_sent(done: Done, wrong: Sequence[str]) -> list[str]:
     return [visible(words) for words in (*said, *done.not_sent, *done.refused)]
 
 
-def alert(
-    context: typer.Context,
-    unit: Annotated[str, typer.Option("--unit", metavar="UNIT", help="The unit that failed.", show_default=False)],
-    as_json: Json = False,
-) -> None:
+@command("alert --unit jobsync-stock-sync.service")
+def alert(tools: Tools, unit: Annotated[str, typer.Option(metavar="UNIT", help="The unit that failed.")]) -> Answer:
     """Find out why a unit failed, and tell it once, where no retry mends it or after so many (OnFailure= starts it)."""
-    tools = tools_of(context)
     environ = tools.environ
     failure = UnitFailure(
         unit=unit,
@@ -199,19 +175,15 @@ def alert(
     channels, wrong = usable_channels(tools)
     done = do_unit_failure(failure, lambda: (tools.database, tools.engine), WATCHED, channels, environ)
     not_sent = _say_not_sent(done, wrong)
-    document = {
-        "unit": visible(failure.unit),
-        "sent": not not_sent,
-        "not_sent": not_sent,
-        "database": "away" if done.database_error else "ok",
-    }
-    show(document, as_json=as_json, otherwise=lambda: None)
-    if wrong:
-        raise typer.Exit(int(ExitCode.CONFIGURATION))
-    if done.database_error is not None:  # it was told with the alert, if anybody could be told
-        complain(f"jobsync: {visible(done.database_error)}")
-        raise typer.Exit(int(done.database_error.exit_code))
-    if done.not_sent:
-        raise typer.Exit(int(ExitCode.UNAVAILABLE))
+    database, code, complaints = "ok", ExitCode.DONE, []
     if done.refused:
-        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
+        code = ExitCode.NEEDS_ATTENTION
+    if done.not_sent:
+        code = ExitCode.UNAVAILABLE
+    if done.database_error is not None:  # it was told with the alert, if anybody could be told
+        database, code = "away", done.database_error.exit_code
+        complaints = [visible(done.database_error)]
+    if wrong:
+        code, complaints = ExitCode.CONFIGURATION, []
+    document = {"unit": visible(failure.unit), "sent": not not_sent, "not_sent": not_sent, "database": database}
+    return Answer(document, lambda: None, code, complaints)

@@ -6,64 +6,52 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import Json, group, transaction
-from jobsync.cli.output import print_facts, print_table, say, show
+from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.output import print_facts, print_table, say
 from jobsync.easycars import registry
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD
 from jobsync.phrases import many
 
 app = group("What syncs hold back until a person decides.")
-HoldId = Annotated[int, typer.Argument(metavar="ID", help="Number of the hold.", show_default=False)]
+HoldId = Annotated[int, typer.Argument(metavar="ID", help="Number of the hold.")]
+_COLUMNS = {
+    "id": "id",
+    "dealership": "dealership",
+    "kind": "kind",
+    "status": "status",
+    "reason": "reason",
+    "vehicles": "vehicles",
+    "listed before": "listed_before",
+    "in the feed": "listed_now",
+    "asked": "created_at",
+    "decided by": "decided_by",
+}
+_DONE = {"carried out": "carried_out", "removed": "removed"}
 
 
-@app.command("list")
+@command("holds list", of=app, reads=True)
 def list_(
-    context: typer.Context,
-    every: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
-    as_json: Json = False,
-) -> None:
+    connection: Connection, every: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False
+) -> Answer:
     """List what waits for a decision, and approvals not yet carried out."""
-    with transaction(context) as connection:
-        rows = registry.list_holds(connection, every=every)
-    columns = [
-        "id",
-        "dealership",
-        "kind",
-        "status",
-        "reason",
-        "vehicles",
-        "listed before",
-        "in the feed",
-        "asked",
-        "decided by",
-        *(["carried out", "removed"] if every else []),
+    rows = registry.list_holds(connection, every=every)
+    told = [
+        {
+            **row,
+            "dealership": f"{row['dealership_id']} {row['name']}",
+            "vehicles": len(row["stock_numbers"]),
+            "carried_out": row["applied_at"] if row["status"] == "approved" else None,
+        }
+        for row in rows
     ]
 
     def tell() -> None:
-        print_table(
-            columns,
-            [
-                [
-                    row["id"],
-                    f"{row['dealership_id']} {row['name']}",
-                    row["kind"],
-                    row["status"],
-                    row["reason"],
-                    len(row["stock_numbers"]),
-                    row["listed_before"],
-                    row["listed_now"],
-                    row["created_at"],
-                    row["decided_by"],
-                    *([row["applied_at"] if row["status"] == "approved" else None, row["removed"]] if every else []),
-                ]
-                for row in rows
-            ],
-            empty="nothing is held",
-        )
+        print_table(_COLUMNS | _DONE if every else _COLUMNS, told, empty="nothing is held")
         _warn_of_wrong_accounts(rows)
 
-    show(rows, as_json=as_json, otherwise=tell)
+    return Answer(rows, tell)
 
 
 def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
@@ -78,21 +66,19 @@ def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
             say(f"{name}: {words}; before an approval: jobsync credentials test {number}")
 
 
-@app.command("show")
-def show_(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> None:
+@command("holds show 4", of=app, reads=True)
+def show(connection: Connection, hold_id: HoldId) -> Answer:
     """Show one hold and its vehicles."""
-    with transaction(context) as connection:
-        row = registry.show_hold(connection, hold_id)
+    row = registry.show_hold(connection, hold_id)
 
     def tell() -> None:
         say(HELD[row["kind"]].told(len(row["stock_numbers"])))
         words = _WORDS if row["status"] == "approved" else {**_WORDS, "applied_at": "done with"}
         print_facts({words.get(name, name): value for name, value in row.items() if name not in ("vehicles", "vins")})
         _warn_of_wrong_accounts([row])
-        columns = ["stock_number", "title", "price", "status"]
-        print_table(columns, [[car[c] for c in columns] for car in row["vehicles"]], title=_TITLES.get(row["kind"]))
+        print_table(["stock_number", "title", "price", "status"], row["vehicles"], title=_TITLES.get(row["kind"]))
 
-    show(row, as_json=as_json, otherwise=tell)
+    return Answer(row, tell)
 
 
 _TITLES = {"foreign_feed": "listed at other dealerships, under the same VIN"}
@@ -109,29 +95,23 @@ _WORDS = {
 }
 
 
-@app.command()
-def approve(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> None:
+@command("holds approve 4", of=app)
+def approve(connection: Connection, hold_id: HoldId) -> Answer:
     """Let it through at the next sync, as far as the feed still says so; until then reject takes it back."""
-    _decide(context, hold_id, "approved", as_json=as_json)
+    return _decide(connection, hold_id, "approved", back="reject")
 
 
-@app.command()
-def reject(context: typer.Context, hold_id: HoldId, as_json: Json = False) -> None:
+@command("holds reject 4", of=app)
+def reject(connection: Connection, hold_id: HoldId) -> Answer:
     """Keep things as they are; nobody is asked again until the set changes, and until then approve takes it back."""
-    _decide(context, hold_id, "rejected", as_json=as_json)
+    return _decide(connection, hold_id, "rejected", back="approve")
 
 
-def _decide(context: typer.Context, hold_id: int, decision: str, *, as_json: bool) -> None:
-    with transaction(context) as connection:
-        row = registry.decide_hold(connection, hold_id, decision)
-    kind = HELD[row["kind"]]
-    consequence, back = (kind.approved, "reject") if decision == "approved" else (kind.rejected, "approve")
-
-    def tell() -> None:
-        vehicles = many(len(row["stock_numbers"]), "vehicle")
-        say(
-            f"hold {hold_id} ({row['kind']}) {decision} ({row['name']}, {vehicles}): {consequence};"
-            f" until then: jobsync holds {back} {hold_id}"
-        )
-
-    show(row, as_json=as_json, otherwise=tell)
+def _decide(connection: Connection, hold_id: int, decision: str, *, back: str) -> Answer:
+    row = registry.decide_hold(connection, hold_id, decision)
+    kind, vehicles = HELD[row["kind"]], many(len(row["stock_numbers"]), "vehicle")
+    return said(
+        row,
+        f"hold {hold_id} ({row['kind']}) {decision} ({row['name']}, {vehicles}):"
+        f" {kind.approved if decision == 'approved' else kind.rejected}; until then: jobsync holds {back} {hold_id}",
+    )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import Json, group, holds, tools_of, transaction
-from jobsync.cli.output import OF_DOCUMENT, print_facts, print_json, print_table, replace_file, say, show
+from jobsync.cli.command import Answer, Json, command, group, said, table
+from jobsync.cli.options import holds
+from jobsync.cli.output import OF_DOCUMENT, print_facts, print_table, replace_file
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
 from jobsync.phrases import many
@@ -17,32 +19,30 @@ from jobsync.runner.signals import stop_noted
 from jobsync.sri import registry
 from jobsync.sri.import_ import Taken, find_files, take_in
 from jobsync.sri.model import DocumentStatus
+from jobsync.wiring import Tools
 
 app = group("Fiscal documents and what the SRI said of them.")
-AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.", show_default=False)]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most so many documents.")]
+AccessKey = Annotated[str, typer.Argument(metavar="KEY", help="Access key, 49 digits.")]
+_KEY = "2011202601179001234500120010010000000421234567811"
 _COUNTED = ("imported", "replaced", "unchanged", "refused")
 
 
-@app.command("import")
+@command("invoice import /srv/inbox --tenant 1790012345001 --dry-run", of=app)
 def import_(
-    context: typer.Context,
+    tools: Tools,
     paths: Annotated[list[Path], typer.Argument(metavar="FILE-OR-FOLDER...", help="XML files, or folders of them.")],
-    tenant: Annotated[
-        str | None,
-        typer.Option("--tenant", metavar="RUC", help="Take only this tenant's; refuse others.", show_default=False),
-    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="RUC", help="Take only this tenant's; refuse others.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would become of each file, and write nothing.")
     ] = False,
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Take documents in from XML files: bare, or inside what the SRI answered.
 
     Each belongs to the tenant that its key names. Running it twice changes nothing. After Ctrl-C it says what went in.
     """
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         if tenant is not None:
             registry.show_tenant(connection, tenant)
     files = list(find_files(paths))
@@ -63,11 +63,11 @@ def import_(
     def refuse(what: str, entry: Taken) -> None:
         complain(f"jobsync: {visible(what)}: {visible(entry.reason)}")
 
-    configure_hand_run(tools_of(context).environ)
+    configure_hand_run(tools.environ)
     try:
         take_in(
             files,
-            transaction=lambda: transaction(context),
+            transaction=tools.transaction,
             tenant=tenant,
             told=told,
             stop=lambda: stop_noted() is not None,
@@ -76,22 +76,17 @@ def import_(
     finally:
         end_progress()
     if counts and not dry_run:
-        with transaction(context) as connection:
+        with tools.transaction() as connection:
             registry.record_import(connection, [str(path) for path in paths], dict(counts))
     for entry, *others in of_nobody.values():
         refuse(f"{len(others) + 1} files" if others else entry.file, entry)
     left = len(files) - counts.total()
+    first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
+    done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
+    words = f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {done}"
     code = _code(counts, left)
-    if as_json:
-        told_of = {"counts": {name: counts[name] for name in _COUNTED}, "items": items, "remaining": left}
-        print_json({**told_of, "exit_code": int(code)})
-    elif not files:
-        say("no XML file there")
-    else:
-        first = "nothing was written; " if dry_run else f"interrupted, {left} of {len(files)} left; " if left else ""
-        done = ", ".join(f"{counts[name]} {name}" for name in _COUNTED if counts[name]) or "nothing was done"
-        say(f"{first}{many(counts.total(), 'file')}{' would be' if dry_run else ''}: {done}")
-    raise typer.Exit(code)  # not its number: 130 alone would mean that nothing was said
+    told_of = {"counts": {name: counts[name] for name in _COUNTED}, "items": items, "remaining": left}
+    return said({**told_of, "exit_code": int(code)}, words if files else "no XML file there", code=code)
 
 
 def _code(counts: Counter[str], left: int) -> ExitCode:
@@ -103,28 +98,20 @@ def _code(counts: Counter[str], left: int) -> ExitCode:
     return ExitCode.FAILED if counts["refused"] == counts.total() else ExitCode.NEEDS_ATTENTION
 
 
-@app.command("list")
+@command("invoice list --status needs_attention", of=app, reads=True)
 def list_(
-    context: typer.Context,
+    tools: Tools,
     status: Annotated[
         str | None,
-        typer.Option(
-            "--status",
-            metavar="S",
-            help="pending_authorization, authorized, rejected, needs_attention or cancelled.",
-            show_default=False,
-        ),
+        typer.Option(metavar="S", help="pending_authorization, authorized, rejected, needs_attention or cancelled."),
     ] = None,
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="RUC", help="Only this tenant's.", show_default=False)
-    ] = None,
-    limit: Limit = 50,
-    as_json: Json = False,
-) -> None:
+    tenant: Annotated[str | None, typer.Option(metavar="RUC", help="Only this tenant's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="At most so many documents.")] = 50,
+) -> Answer:
     """List documents, newest first."""
     if status is not None and status not in set(DocumentStatus):
         raise UsageProblem(f"--status: {status!r} is unknown, expected one of {', '.join(DocumentStatus)}")
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         rows = registry.list_invoices(connection, status=status, tenant=tenant, limit=limit)
     columns = {
         "status": "status",
@@ -137,60 +124,48 @@ def list_(
         "key": "access_key",
         "tenant": "tenant",
     }
-    lines = [[row[column] for column in columns.values()] for row in rows]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(list(columns), lines, empty="no documents"))
+    return table(rows, columns, empty="no documents")
 
 
-@app.command("show")
-def show_(context: typer.Context, key: AccessKey, as_json: Json = False) -> None:
+@command(f"invoice show {_KEY}", of=app, reads=True)
+def show(connection: Connection, key: AccessKey) -> Answer:
     """Show one document and its story: each ask and each answer."""
-    with transaction(context) as connection:
-        row = registry.show_invoice(connection, key.strip())
+    row = registry.show_invoice(connection, key.strip())
 
     def tell() -> None:
         hidden = {"events"} if row["status"] == "authorized" else {"events", *(n for n in row if n.startswith("ride_"))}
         print_facts({name: value for name, value in row.items() if name not in hidden and value is not None})
-        lines = [
-            [
-                event["at"],
-                event["kind"],
-                event["code"],
-                event["http_status"],
-                event["duration_ms"],
-                " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None,
-            ]
-            for event in row["events"]
-        ]
-        print_table(["at", "what", "code", "http", "ms", "message"], lines, title="what happened", empty="nothing yet")
+        columns = {"at": "at", "what": "kind", "code": "code", "http": "http_status", "ms": "duration_ms"}
+        events = [{**event, "message": _message(event)} for event in row["events"]]
+        print_table({**columns, "message": "message"}, events, title="what happened", empty="nothing yet")
 
-    show(row, as_json=as_json, otherwise=tell)
+    return Answer(row, tell)
 
 
-@app.command()
-def recheck(context: typer.Context, key: AccessKey, as_json: Json = False) -> None:
+def _message(event: dict[str, Any]) -> str | None:
+    return " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None
+
+
+@command(f"invoice recheck {_KEY}", of=app)
+def recheck(connection: Connection, key: AccessKey) -> Answer:
     """
     Make a document pending and due at once: the next tick asks the SRI.
 
     For a document that was corrected, submitted again, or settled with the SRI.
     """
-    with transaction(context) as connection:
-        was = registry.recheck_invoice(connection, key.strip())
+    was = registry.recheck_invoice(connection, key.strip())
     document = {"access_key": key.strip(), "status": "pending_authorization", "was": was}
-    words = f"document {key.strip()}: pending, was {was}; the next tick asks the SRI"
-    show(document, as_json=as_json, otherwise=lambda: say(words))
+    return said(document, f"document {key.strip()}: pending, was {was}; the next tick asks the SRI")
 
 
-@app.command()
+@command(f"invoice export {_KEY} --to .", of=app)
 def export(
-    context: typer.Context,
-    key: AccessKey,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="An existing folder.", show_default=False)],
-    as_json: Json = False,
-) -> None:
+    tools: Tools, key: AccessKey, to: Annotated[Path, typer.Option(metavar="DIR", help="An existing folder.")]
+) -> Answer:
     """Write the XML that is kept of a document, and the SRI's answer byte for byte, into a folder."""
     if not holds(to.is_dir):
         raise UsageProblem(f"--to: no folder {to}")
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         kept = registry.read_files(connection, key.strip())
     written = []
     for name, content in kept.items():
@@ -201,12 +176,5 @@ def export(
             except OSError as error:
                 raise UsageProblem(f"{target}: cannot be written ({error.strerror})") from None
             written.append(str(target))
-    document = {"access_key": key.strip(), "files": written}
-
-    def tell() -> None:
-        for path in written:
-            say(path)
-
-    show(document, as_json=as_json, otherwise=tell)
-    if not written:
-        complain(f"jobsync: nothing is kept of document {key.strip()}")
+    nothing = [] if written else [f"nothing is kept of document {key.strip()}"]
+    return said({"access_key": key.strip(), "files": written}, *written, complaints=nothing)

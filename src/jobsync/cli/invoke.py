@@ -67,7 +67,9 @@ def _invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
         return int(ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - a bug keeps its traceback, but not the secrets or escapes in it
         if isinstance(error, _CommandLineError):
-            _hide_passwords(arguments)
+            for word in arguments:  # no complaint quotes the password of an address that stands where none belongs
+                for password in passwords_of(word):
+                    register_secret(password)
             return _show(error, as_json=as_json)
         known = _problem_of(error)
         if known is not None:
@@ -99,14 +101,13 @@ def _show(error: _CommandLineError, *, as_json: bool) -> int:
     return _complain(None if code else "", code, as_json=as_json, document_text=error.format_message())
 
 
-def _hide_passwords(arguments: Sequence[str]) -> None:
-    """Have no complaint quote the password of an address that stands where none belongs."""
-    for word in arguments:
-        if "://" in word:
-            from jobsync.db.engine import passwords_in  # the driver reads URLs as it does; hardly anybody needs it
+def passwords_of(word: str) -> list[str]:
+    """Return the passwords in a word of a command line: of an address, or as libpq's `password=`."""
+    if "://" not in word and "password" not in word:
+        return []
+    from jobsync.db.engine import passwords_in  # the driver reads URLs as it does; hardly anybody needs it
 
-            for password in passwords_in(word):
-                register_secret(password)
+    return [*passwords_in(word), *passwords_in(word.partition("=")[2])]
 
 
 def _in_words(sentence: str) -> str:

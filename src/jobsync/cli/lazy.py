@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections import UserDict
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple, cast
@@ -11,8 +12,7 @@ from typing import Any, NamedTuple, cast
 import typer
 from typer.main import get_command
 
-from jobsync.cli.options import Group
-from jobsync.commands import as_epilog, examples_of
+from jobsync.cli.command import Group, group, register
 
 
 class CommandPlace(NamedTuple):
@@ -29,44 +29,25 @@ class CommandPlace(NamedTuple):
     panel: str = "More"
 
 
-class Commands(Mapping[str, Any]):
+class Commands(UserDict[str, Any]):
     """The commands by name; to ask for one imports its file, to ask for their names imports nothing."""
 
-    def __init__(self, places: Mapping[str, CommandPlace]) -> None:
-        self._places = places
-        self._loaded: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = load(name, self._places[name])
-        return self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
+        found = self.data[name]
+        if isinstance(found, CommandPlace):
+            found = self.data[name] = load(name, found)
+        return found
 
 
 def load(name: str, place: CommandPlace) -> Any:
     """Import a command and return it as Typer makes it."""
     found = getattr(import_module(place.module), place.name)
-    holder = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None)
+    holder = group("")
     if isinstance(found, typer.Typer):
         holder.add_typer(found, name=name, hidden=place.hidden)
     else:
-        holder.command(name, hidden=place.hidden)(found)
-        holder.callback()(_nothing)  # one command alone would else be no group
-    group: Any = get_command(holder)
-    _give_examples(group.commands[name], (name,))
-    return group.commands[name]
-
-
-def _give_examples(command: Any, path: tuple[str, ...]) -> None:
-    children = getattr(command, "commands", {})
-    command.epilog = as_epilog(examples_of(path, children))
-    for name, child in children.items():
-        _give_examples(child, (*path, name))
+        register(holder, found, name, hidden=place.hidden)
+    return cast("Any", get_command(holder)).commands[name]
 
 
 def summary_of(place: CommandPlace) -> str:
@@ -86,10 +67,6 @@ def _first_sentence(text: str) -> str:
     words = text.partition("\n\n")[0].split()
     end = next((number for number, word in enumerate(words, 1) if word.endswith(".")), len(words))
     return " ".join(words[:end])
-
-
-def _nothing() -> None:
-    return
 
 
 def lazy_root(places: Mapping[str, CommandPlace]) -> type[Group]:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
-from jobsync.cli.options import Json, tools_of, transaction
-from jobsync.cli.output import say, show, write
+from jobsync.cli.command import Answer, command
+from jobsync.cli.output import say, write
 from jobsync.deploy.account import account_of_server
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.hostname import host_name
 from jobsync.logs import complain, visible
 from jobsync.upkeep import run_log as journal
 from jobsync.upkeep import runs
-
-if TYPE_CHECKING:
-    from jobsync.upkeep.run_log import JournalEntry
+from jobsync.wiring import Tools
 
 
+@command("logs 3f2a")  # reads the journal as root, and the database as the units' user
 def logs(
-    context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)],
-    as_json: Json = False,
-) -> None:
+    tools: Tools, run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
+) -> Answer:
     """
     Print what a run said.
 
@@ -34,7 +31,7 @@ def logs(
     row: dict[str, Any] | None = None
     away: JobsyncError | None = None
     try:
-        row = _ask_database(context, run)
+        row = _ask_database(tools, run)
     except UsageProblem:
         raise
     except JobsyncError as error:
@@ -48,13 +45,13 @@ def logs(
         complain(f"jobsync: {where}")
         raise away
     document = {"run_id": run_id, "where": where, "entries": [vars(entry) for entry in entries or []]}
-    show(document, as_json=as_json, otherwise=lambda: _tell(entries or [], where))
+    return Answer(document, lambda: _tell(entries or [], where))
 
 
-def _ask_database(context: typer.Context, run: str) -> dict[str, Any]:
+def _ask_database(tools: Tools, run: str) -> dict[str, Any]:
     """Return the run's row; root, who can read every journal, is the units' user for as long as this takes."""
-    account = account_of_server(tools_of(context).environ)
-    with account.lent() if account else nullcontext(), transaction(context) as connection:
+    account = account_of_server(tools.environ)
+    with account.lent() if account else nullcontext(), tools.transaction() as connection:
         return runs.read_run(connection, run)
 
 
@@ -74,7 +71,7 @@ def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
     return found[0]
 
 
-def _read(run_id: UUID, row: dict[str, Any] | None) -> list[JournalEntry] | None:
+def _read(run_id: UUID, row: dict[str, Any] | None) -> list[journal.JournalEntry] | None:
     try:
         return journal.read_entries(run_id)
     except journal.JournalClosed:
@@ -83,7 +80,7 @@ def _read(run_id: UUID, row: dict[str, Any] | None) -> list[JournalEntry] | None
         return None  # it would not be there either
 
 
-def _tell(entries: list[JournalEntry], where: str | None) -> None:
+def _tell(entries: list[journal.JournalEntry], where: str | None) -> None:
     for entry in entries:
         write(f"{entry.at:%Y-%m-%d %H:%M:%S}Z {entry.level:7} {entry.message}\n")
     if where is not None:

@@ -6,12 +6,13 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from typer.main import get_command
 
 from jobsync.cli.app import app
-from jobsync.cli.invoke import invoke
-from jobsync.commands import only_reads
+from jobsync.cli.command import use_of
+from jobsync.cli.invoke import invoke, passwords_of
 from jobsync.db.causes import LoginRefused
 from jobsync.wiring import Tools
 
@@ -42,6 +43,21 @@ def _act_for(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
         LoginRefused.advice = f"; as the service's user: {line_to_type(account.name, arguments)}"
 
 
+def only_reads(arguments: Sequence[str]) -> bool:
+    """
+    Whether a command line changes nothing and names no file.
+
+    >>> [only_reads(line.split()) for line in ("-q runs list", "health", "health --act", "report -ox", "--help")]
+    [True, True, False, False, False]
+    """
+    called: Any = get_command(app)
+    for word in (word for word in arguments if not word.startswith("-")):
+        if (children := getattr(called, "commands", None)) is not None:
+            called = children.get(word)
+    use = use_of(called)
+    return use.reads and not any(word.startswith(use.unless) for word in arguments)
+
+
 def line_to_type(user: str, arguments: Sequence[str]) -> str:
     """
     Return the same command as another user, quoted for a shell; what holds a password is left to be filled in.
@@ -51,13 +67,5 @@ def line_to_type(user: str, arguments: Sequence[str]) -> str:
     >>> print(line_to_type("jobsync", ["adopt", "--from", "postgresql://old:secret@host/db"]))
     runuser -u jobsync -- jobsync adopt --from …
     """
-    typed = ["…" if _holds_password(word) else shlex.quote(word) for word in arguments]
+    typed = ["…" if passwords_of(word) else shlex.quote(word) for word in arguments]
     return " ".join([f"runuser -u {user} -- jobsync", *typed])
-
-
-def _holds_password(word: str) -> bool:
-    if "://" not in word and "password" not in word:
-        return False
-    from jobsync.db.engine import passwords_in  # the driver reads URLs as it does; nobody else needs it here
-
-    return bool(passwords_in(word) or passwords_in(word.partition("=")[2]))

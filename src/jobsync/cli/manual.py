@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from jobsync import __version__
+from jobsync.cli.command import command
 from jobsync.cli.output import write
-from jobsync.cli.tree import read_tree
+from jobsync.cli.tree import Command, Option, read_tree
 from jobsync.errors import ExitCode
-
-if TYPE_CHECKING:
-    from jobsync.cli.tree import Command, Option
 
 EXIT_STATUS = tuple((str(int(code)), code.meaning) for code in ExitCode)
 ENVIRONMENT = (
@@ -59,6 +55,7 @@ EXAMPLES = (
 )
 
 
+@command("man | man -l -")
 def man(context: typer.Context) -> None:
     """Print the manual page: jobsync man | man -l -."""
     write(render_man(read_tree(context.find_root().command)))
@@ -66,7 +63,6 @@ def man(context: typer.Context) -> None:
 
 def render_man(tree: Command) -> str:
     """Return jobsync(1) as man(7) takes it."""
-    leaves = [command for command in tree.walk() if not command.commands]
     lines = [
         f'.TH JOBSYNC 1 "" "jobsync {__version__}" "User Commands"',
         ".SH NAME",
@@ -82,8 +78,8 @@ def render_man(tree: Command) -> str:
         *_options(tree),
         ".SH COMMANDS",
     ]
-    for command in leaves:
-        lines += _command(command)
+    for each in tree.walk():
+        lines += [] if each.commands else _command(each)
     for title, rows in (("EXIT STATUS", EXIT_STATUS), ("ENVIRONMENT", ENVIRONMENT), ("FILES", FILES)):
         lines.append(f".SH {title}")
         if title == "ENVIRONMENT":

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,15 +21,19 @@ from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
 from jobsync.phrases import pause_end
 
+# the keys of rows, or headings with their keys
+Columns = Sequence[str] | Mapping[str, str]
+Rows = Iterable[Sequence[object] | Mapping[str, object]]
+
 
 def to_json(value: object) -> Any:
     """Return what JSON cannot say itself: instants with offset, decimals and ids as text."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, Decimal):
-        return format(value, "f")
+    if isinstance(value, datetime) and value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, set | frozenset | tuple):
@@ -174,16 +178,16 @@ def cell(value: object) -> str:
     return visible(value, most=200)
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, empty: str = "nothing"
-) -> None:
+def print_table(columns: Columns, rows: Rows, *, title: str | None = None, empty: str = "nothing") -> None:
     """
-    Print rows under their headings; numbers stand to the right.
+    Print rows under their headings; numbers stand to the right. A row has the columns' values in order, or by key.
 
     On a terminal no line is longer than the screen: the last columns, where long texts belong, move below their row as
     `name: value` until the others fit. So an access key stands whole in one line, to be copied with the mouse.
     """
-    texts = [[cell(value) for value in row] for row in rows]
+    keys = columns.values() if isinstance(columns, Mapping) else columns
+    values = ([row[key] for key in keys] if isinstance(row, Mapping) else row for row in rows)
+    texts = [[cell(value) for value in row] for row in values]
     if title:
         write(f"\n{visible(title)}\n")
     if not texts:
@@ -191,19 +195,17 @@ def print_table(
         return
     widths = [max(_cells(text) for text in column) for column in zip(columns, *texts, strict=True)]
     room = room_of_screen()
-    kept = len(columns)
+    heads, kept = list(columns), len(columns)
     while room and kept > 1 and sum(widths[:kept]) + len(_GAP) * (kept - 1) > room:
         kept -= 1
     right = [_numeric(column) for column in zip(*texts, strict=True)]
-    for number, row in enumerate([columns, *texts]):
+    for number, row in enumerate([heads, *texts]):
         places = zip(row[:kept], widths, right, strict=False)
         lines = [_GAP.join(_placed(text, width, to_right) for text, width, to_right in places).rstrip()]
         if number == 0 and room:
             lines.append("─" * (sum(widths[:kept]) + len(_GAP) * (kept - 1)))
         elif number:
-            below = [
-                (name, text) for name, text in zip(columns[kept:], row[kept:], strict=True) if text not in ("", "-")
-            ]
+            below = [(name, text) for name, text in zip(heads[kept:], row[kept:], strict=True) if text not in ("", "-")]
             lines += [f"  {line}" for line in _packed(below, room - 2)]
         write("\n".join(lines) + "\n")
 
@@ -244,40 +246,36 @@ def _packed(facts: Iterable[tuple[str, str]], room: int) -> Iterator[str]:
             line = ""
         if _cells(fact) > room:
             yield f"{name}:"
-            yield from (f"  {part}" for part in _wrapped(text, room - 2))
+            yield from _wrapped(text, room, "  ", "  ")
         else:
             line = f"{line}{_GAP}{fact}" if line else fact
     if line:
         yield line
 
 
-def _wrapped(text: str, room: int) -> list[str]:
-    """Return a text in lines that end between words; a word longer than a line is left whole."""
-    return textwrap.wrap(text, max(room, 1), break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, room: int, first: str, others: str) -> list[str]:
+    """Return a text behind its margins in lines that end between words (room 0: one); a long word is left whole."""
+    wrapper = textwrap.TextWrapper(room, break_long_words=False, break_on_hyphens=False)
+    wrapper.initial_indent, wrapper.subsequent_indent = first, others
+    return wrapper.wrap(text) if text and room > len(others) else [first + text]
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print names and values, a line each; on a terminal, long values take several, none of them in mid-word."""
     width, room = max(len(name) for name in facts) + len(_GAP), room_of_screen()
     for name, value in facts.items():
-        text = cell(value)
-        lines = _wrapped(text, room - width) if room and width + _cells(text) > room else [text]
-        if room and max(_cells(line) for line in lines) > room - width:
-            write("".join(f"{line}\n" for line in (name, *(f"  {part}" for part in _wrapped(text, room - 2)))))
-        else:
-            first, *others = lines
-            write(f"{name.ljust(width)}{first}\n" + "".join(f"{' ' * width}{line}\n" for line in others))
+        lines = _wrapped(cell(value), room, name.ljust(width), " " * width)
+        if room and max(map(_cells, lines)) > room:
+            lines = [name, *_wrapped(cell(value), room, "  ", "  ")]
+        write("".join(f"{line}\n" for line in lines))
 
 
 def print_lines(lines: Sequence[str], *, title: str) -> None:
     """Print sentences under a title, nothing where there are none; on a terminal, long ones take several lines."""
-    room = room_of_screen()
     if lines:
         write(f"\n{visible(title)}\n")
     for line in lines:
-        text = visible(line, most=600)
-        parts = _wrapped(text, room - 4) if room else [text]
-        write("  " + "\n    ".join(parts) + "\n")
+        write("\n".join(_wrapped(visible(line, most=600), room_of_screen(), "  ", "    ")) + "\n")
 
 
 def excerpts(texts: Sequence[str]) -> str | None:
@@ -292,11 +290,3 @@ def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
     if "paused_reason" in told and not row["paused"]:
         told["paused_reason"] = None
     return told | {"paused": pause_end(row["paused_until"]) if row["paused"] else False}
-
-
-def show(document: object, *, as_json: bool, otherwise: Callable[[], None]) -> None:
-    """Print the document as JSON, or let `otherwise` print it for a person."""
-    if as_json:
-        print_json(document)
-    else:
-        otherwise()

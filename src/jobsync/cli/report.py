@@ -8,45 +8,40 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, tools_of, transaction
-from jobsync.cli.output import say, show, write_page
+from jobsync.cli.command import TO_FILE, Answer, Json, command, said
+from jobsync.cli.output import write_page
 from jobsync.errors import UsageProblem
-from jobsync.watch.health import judge_health
 from jobsync.watch.views.page import find_row, read_history, render_report
+from jobsync.wiring import Tools
 from jobsync.wiring.watched import WATCHED, look
 
 _MODE = 0o640  # names and errors are not for everybody on this host
 
 
+@command("report -o report.html --days 7", reads=True, unless=TO_FILE)
 def report(
-    context: typer.Context,
+    tools: Tools,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The HTML file; - for stdout.")],
-    days: Annotated[int, typer.Option("--days", min=1, max=400, metavar="N", help="How far back.")] = 30,
-    dealership: Annotated[
-        int | None, typer.Option("--dealership", metavar="ID", help="Of this one alone.", show_default=False)
-    ] = None,
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="RUC", help="Of this one alone.", show_default=False)
-    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=400, metavar="N", help="How far back.")] = 30,
+    dealership: Annotated[int | None, typer.Option(metavar="ID", help="Of this one alone.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="RUC", help="Of this one alone.")] = None,
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """Write one self-contained HTML page. What is wrong, runs with their items, failures, who was told."""
     if dealership is not None and tenant is not None:
         raise UsageProblem("--dealership and --tenant: a page is about one of them")
     if as_json and str(output) == "-":
         raise UsageProblem("--json and -o -: standard output has room for one of the two; name a file for the page")
-    tools = tools_of(context)
-    with transaction(context) as connection:
-        seen = look(tools, connection, window=timedelta(days=days))
+    with tools.transaction() as connection:
+        seen, verdict = look(tools, connection, window=timedelta(days=days))
         about = None
         if dealership is not None:
             about = find_row(seen, f"dealership {dealership}", "jobsync dealership list")
         elif tenant is not None:
             about = find_row(seen, f"tenant {tenant.strip()}", "jobsync tenant list")
         history = read_history(connection, WATCHED, now=seen.now, since=seen.since, about=about)
-    verdict = judge_health(seen)
     page = render_report(seen, history, verdict, about=about)
     write_page(output, page, mode=_MODE)
-    if str(output) != "-":
-        document = {"file": str(output), "bytes": len(page.encode())}
-        show(document, as_json=as_json, otherwise=lambda: say(f"{output}: {len(page.encode()) // 1024} kB"))
+    size = len(page.encode())
+    told = [] if str(output) == "-" else [f"{output}: {size // 1024} kB"]
+    return said({"file": str(output), "bytes": size}, *told)

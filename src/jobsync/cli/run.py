@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from psycopg import Connection
 
-from jobsync.cli.options import tools_of
-from jobsync.cli.output import print_json, print_table, say
-from jobsync.cli.ping import ping_end, ping_start
+from jobsync.cli.command import Answer
+from jobsync.cli.output import print_table, say
+from jobsync.cli.ping import ping
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
@@ -21,29 +20,22 @@ from jobsync.jobs import BY_NAME, Job
 from jobsync.logs import complain, configure_hand_run, end_progress, get_logger
 from jobsync.runner.job import ItemResult, Report, RunStatus
 from jobsync.runner.record import limit_waits, say_disabled_again_at
-from jobsync.runner.run import JobWork, Request, database_now, disabled_report, run_dry, run_job
+from jobsync.runner.run import JobWork, Request, Run, database_now, disabled_report, run_dry, run_job
 from jobsync.wiring import Tools
 
 Wait = Annotated[
     float,
-    typer.Option(
-        "--wait", min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False
-    ),
+    typer.Option(min=0, metavar="SEC", help="Wait so long for a run that holds the lock.", show_default=False),
 ]
 Scheduled = Annotated[bool, typer.Option("--scheduled", help="Only what is due; what timers pass.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")]
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, metavar="N", help="At most so many documents.", show_default=False)
-]
-TenantRucs = Annotated[
-    list[str] | None,
-    typer.Option("--tenant", metavar="RUC", help="Only this tenant's (repeatable).", show_default=False),
-]
-AccessKeys = Annotated[
-    list[str] | None,
-    typer.Option("--access-key", metavar="KEY", help="Only this one, due or not (repeatable).", show_default=False),
-]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many documents.")]
+TenantRucs = Annotated[list[str] | None, typer.Option(metavar="RUC", help="Only this tenant's (repeatable).")]
+AccessKeys = Annotated[list[str] | None, typer.Option(metavar="KEY", help="Only this one, due or not (repeatable).")]
 
+_PRIVATE = (
+    "JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user; say embedded: if that is"
+    " meant"
+)
 Make = Callable[[SystemSettings], JobWork]
 Items = list[dict[str, Any]]
 
@@ -53,55 +45,66 @@ def each_once(texts: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.strip() for text in texts or ()))
 
 
-def carry_out(
-    context: typer.Context,
-    job: Job,
-    prepare: Callable[[], Make],
-    item_json: Callable[[ItemResult], dict[str, Any]],
-    tell: Callable[[Report, Items], None],
-    *,
-    scheduled: bool,
-    wait_s: float,
-    as_json: bool,
-    dry_run: bool = False,
-) -> NoReturn:
+class Command(NamedTuple):
     """
-    Do a job's command, and end with its exit code.
+    A job's command.
 
     Args:
         prepare: called before anything is asked; raises UsageProblem or ConfigurationProblem.
-        tell: tells a person of the items, in the shape of the contract.
+        item_json: an item in the shape of the contract.
+        tell: tells a person of the items, in that shape.
     """
-    tools = tools_of(context)
+
+    job: Job
+    prepare: Callable[[], Make]
+    item_json: Callable[[ItemResult], dict[str, Any]]
+    tell: Callable[[Report, Items], None]
+
+
+def carry_out(
+    tools: Tools, command: Command, *, scheduled: bool, wait_s: float, as_json: bool, dry_run: bool = False
+) -> Answer:
+    """Do a job's command."""
+    job = command.job
     tick = scheduled and not (as_json or dry_run)  # its log lines and its row are its output
     if not scheduled:
         configure_hand_run(tools.environ)
     try:
-        report = _run(tools, job, prepare(), scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
+        make = command.prepare()
+        report = _run(tools, job, make, scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
     except JobsyncError as error:
         if not as_json:
             raise
         report = Report(job.name, RunStatus.FAILED, error.exit_code, error=str(error))
     finally:
         end_progress()
-    ping_end(tools, report, scheduled=scheduled)
-    if not tick:
-        items = [item_json(item) for item in report.items]
-        if not _is_told(report, items, as_json=as_json):
-            tell(report, items)
-    raise typer.Exit(report.exit_code)
+    if scheduled and report.run_id is not None:  # idle ticks, skips, dry runs and hand runs tell nothing
+        text = f"{report.status}: {report.summary}" + (f"; {report.error}" if report.error else "")
+        ping(tools, job.name, str(int(report.exit_code)), run=str(report.run_id), text=text)
+    if tick:
+        return Answer(None, lambda: None, report.exit_code)
+    items = [command.item_json(item) for item in report.items]
+    return Answer(document_of(report, items), lambda: _tell(report, items, command.tell), report.exit_code)
 
 
-def _run(
-    tools: Tools,
-    job: Job,
-    make: Make,
-    *,
-    scheduled: bool,
-    tick: bool,
-    wait_s: float,
-    dry_run: bool,
-) -> Report:
+def document_of(report: Report, items: Items) -> dict[str, Any]:
+    """Return the one document of a job's command."""
+    told: dict[str, Any] = {"run_id": report.run_id, "job": report.job, "status": str(report.status)}
+    told |= {"exit_code": int(report.exit_code), "counts": report.counts.as_json(), "items": items}
+    return {**told, "error": report.error} if report.error else told
+
+
+def _tell(report: Report, items: Items, tell: Callable[[Report, Items], None]) -> None:
+    if report.error:
+        complain(f"jobsync: {report.error}")
+    if report.status is RunStatus.DISABLED:
+        switch = f"jobsync settings set {BY_NAME[report.job].switch} true"
+        say(f"{report.job} is globally disabled; nothing was done; to switch it on: {switch}")
+    elif report.status is not RunStatus.SKIPPED:
+        tell(report, items)
+
+
+def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wait_s: float, dry_run: bool) -> Report:
     """Do what is to be done: in one transaction it is asked whether anything is, then the run has its own."""
     if not math.isfinite(wait_s):
         raise UsageProblem("--wait: expected a number of seconds")
@@ -111,7 +114,8 @@ def _run(
         settings = read_system_settings(connection)
         work = make(settings)
         work.require_known(connection)
-        _warn_of_private_database(tools, scheduled=scheduled)
+        if scheduled and tools.settings.database_is_default:
+            get_logger().warning("run.private_database", message=_PRIVATE)
         if not settings.switch(job.switch):
             quiet = tick and not work.named_locks and not _says_disabled(connection, job, work)
             return disabled_report(job.name, quiet=quiet)
@@ -124,11 +128,17 @@ def _run(
         work.require_ready(connection)
     if dry_run:
         return run_dry(job, work, engine)
+
+    def begin(run: Run) -> list[ItemResult]:
+        if scheduled:  # a run that hangs is noticed, and how long each took
+            ping(tools, job.name, "start", run=str(run.who.run_id))
+        return work(run)
+
     engine.dispose()  # a run has its own connections; the server may have few
     return run_job(
         job,
         Request(scheduled=scheduled, wait_s=wait_s, named_locks=work.named_locks),
-        ping_start(tools, work),
+        begin,
         database=tools.database,
         environ=tools.environ,
         unfinished=tools.log_unfinished,
@@ -142,39 +152,6 @@ def _says_disabled(connection: Connection[Any], job: Job, work: JobWork) -> bool
         return False
     say_disabled_again_at(connection, job.name, work.told_again_at(connection, database_now(connection)))
     return True
-
-
-def _warn_of_private_database(tools: Tools, *, scheduled: bool) -> None:
-    if scheduled and tools.settings.database_is_default:
-        get_logger().warning(
-            "run.private_database",
-            message="JOBSYNC_DATABASE_URL is not set here: this tick asks the private database of this user;"
-            " say embedded: if that is meant",
-        )
-
-
-def _is_told(report: Report, items: Items, *, as_json: bool) -> bool:
-    """Print what every job prints alike; whether that was all."""
-    if as_json:
-        document: dict[str, Any] = {
-            "run_id": report.run_id,
-            "job": report.job,
-            "status": str(report.status),
-            "exit_code": int(report.exit_code),
-            "counts": report.counts.as_json(),
-            "items": items,
-        }
-        if report.error:
-            document["error"] = report.error
-        print_json(document)
-        return True
-    if report.error:
-        with suppress(BrokenPipeError):  # the exit code still tells
-            complain(f"jobsync: {report.error}")
-    if report.status is RunStatus.DISABLED:
-        switch = f"jobsync settings set {BY_NAME[report.job].switch} true"
-        say(f"{report.job} is globally disabled; nothing was done; to switch it on: {switch}")
-    return report.status in (RunStatus.DISABLED, RunStatus.SKIPPED)
 
 
 def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import Json, group, instant, tools_of, transaction
-from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, say, show, write
-from jobsync.cli.run import Wait
+from jobsync.cli.command import Answer, Json, command, group, said, table
+from jobsync.cli.options import Since, since_when
+from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, write
+from jobsync.cli.run import Wait, document_of
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
 from jobsync.db.statements import read_now
@@ -22,84 +24,54 @@ from jobsync.runner.job import Report, RunStatus
 from jobsync.runner.signals import stop_noted
 from jobsync.upkeep import runs
 from jobsync.upkeep.prune import count_old, prune
+from jobsync.wiring import Tools
 
 app = group("Runs of all jobs.")
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.", show_default=False)]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
 
 
-@app.command("list")
+@command("runs list --failed --since 1d12h", of=app, reads=True)
 def list_(
-    context: typer.Context,
-    job: Annotated[
-        str | None, typer.Option("--job", metavar="JOB", help="Only runs of this job.", show_default=False)
-    ] = None,
+    tools: Tools,
+    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only runs of this job.")] = None,
     status: Annotated[
-        list[str] | None,
-        typer.Option("--status", metavar="STATUS", help="Only runs that ended so (repeatable).", show_default=False),
+        list[str] | None, typer.Option(metavar="STATUS", help="Only runs that ended so (repeatable).")
     ] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only runs that failed, crashed or needed attention.")
     ] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.", show_default=False
-        ),
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
-    as_json: Json = False,
-) -> None:
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
+) -> Answer:
     """List the latest runs, newest first."""
-    jobs = list(BY_NAME)
-    if job is not None and job not in jobs:
-        raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(jobs)}")
+    if job is not None and job not in BY_NAME:
+        raise UsageProblem(f"--job: {visible(job, most=80)!r} is none of {', '.join(BY_NAME)}")
     wanted = _wanted(status or (), failed=failed)
-    with transaction(context) as connection:
-        start = instant(since, connection) if since else None
+    with tools.transaction() as connection:
+        start = since_when(since, connection)
         rows = runs.list_runs(connection, job=job, limit=limit, statuses=wanted, since=start)
     empty = "no such runs" if job or wanted or since else "no runs yet"
-    table = _short if 0 < room_of_screen() < _WHOLE_FROM else _whole
-    show(rows, as_json=as_json, otherwise=lambda: print_table(*table(rows), empty=empty))
+    narrow = 0 < room_of_screen() < _WHOLE_FROM
+    columns = ["run", "job", "trigger", "status", "exit", "started", "seconds", *_COUNTS, "error"]
+    if narrow:  # what 80 columns hold, a line a run; `runs show` has the rest
+        columns = ["run", "job", "trigger", "status", "started", "succeeded", "error"]
+    return table(rows, columns, [_told(row, narrow=narrow) for row in rows], empty=empty)
 
 
 _COUNTS = ("eligible", "succeeded", "partial", "held", "failed", "skipped")
 _WHOLE_FROM = 140  # columns of a screen
-Table = tuple[list[str], list[list[object]]]
 
 
-def _whole(rows: Sequence[dict[str, Any]]) -> Table:
-    columns = ["run", "job", "trigger", "status", "exit", "started", "seconds", *_COUNTS, "error"]
-    return columns, [
-        [
-            str(row["run_id"])[:8],
-            row["job"],
-            row["trigger"],
-            row["status"],
-            row["exit_code"],
-            row["started_at"],
-            row["duration_s"],
-            *(row["counts"].get(name) for name in _COUNTS),
-            row["error"],
-        ]
-        for row in rows
-    ]
-
-
-def _short(rows: Sequence[dict[str, Any]]) -> Table:
-    """Return what 80 columns hold, a line a run; `runs show` has the rest."""
-    columns = ["run", "job", "trigger", "status", "started", "succeeded", "error"]
-    return columns, [
-        [
-            str(row["run_id"])[:8],
-            row["job"],
-            row["trigger"],
-            row["status"],
-            stamp(row["started_at"]),
-            f"{row['counts'].get('succeeded', 0)}/{row['counts'].get('eligible', 0)}",
-            row["error"],
-        ]
-        for row in rows
-    ]
+def _told(row: dict[str, Any], *, narrow: bool) -> dict[str, Any]:
+    counts = {name: row["counts"].get(name) for name in _COUNTS}
+    told = {**row, **counts, "run": str(row["run_id"])[:8], "exit": row["exit_code"], "seconds": row["duration_s"]}
+    if not narrow:
+        return {**told, "started": row["started_at"]}
+    return {
+        **told,
+        "started": stamp(row["started_at"]),
+        "succeeded": f"{counts['succeeded'] or 0}/{counts['eligible'] or 0}",
+    }
 
 
 def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
@@ -111,21 +83,19 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
     return [*statuses, *(status for status in known if failed and status not in good)]
 
 
-@app.command("prune")
+@command("runs prune --dry-run", of=app)
 def prune_(
-    context: typer.Context,
+    tools: Tools,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would go, by table, and write nothing.")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Delete what is past its retention now; the health timer does the same, bit by bit.
 
     After Ctrl-C it says how much went; the rest goes next time.
     """
-    tools = tools_of(context)
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         settings, now = read_system_settings(driver(connection)), read_now(connection)
     kept: list[str] = []
     stopped = False
@@ -148,43 +118,38 @@ def prune_(
         end_progress()
     some = {table: number for table, number in gone.items() if number}
     if some and not dry_run:
-        with transaction(context) as connection:
+        with tools.transaction() as connection:
             write_audit(connection, "runs.prune", None, some)
     done = ", ".join(f"{number} of {table}" for table, number in some.items())
     nothing = (
         "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"
     )
     words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}" if done else nothing
-    document = {"deleted": gone, "kept": kept, "interrupted": stopped, "dry_run": dry_run}
-    show(document, as_json=as_json, otherwise=lambda: say(f"interrupted: {words}" if stopped else words))
-    for sentence in kept:
-        complain(f"jobsync: {sentence}")
-    if stopped or kept:
-        raise typer.Exit(ExitCode.INTERRUPTED if stopped else ExitCode.NEEDS_ATTENTION)
+    return said(
+        {"deleted": gone, "kept": kept, "interrupted": stopped, "dry_run": dry_run},
+        f"interrupted: {words}" if stopped else words,
+        code=ExitCode.INTERRUPTED if stopped else ExitCode.NEEDS_ATTENTION if kept else ExitCode.DONE,
+        complaints=kept,
+    )
 
 
-@app.command("show")
-def show_(
-    context: typer.Context,
-    run: RunName,
-    as_json: Json = False,
-) -> None:
+@command("runs show 3f2a", of=app, reads=True)
+def show(tools: Tools, connection: Connection, run: RunName) -> Answer:
     """Show one run with its items."""
-    with transaction(context) as connection:
-        row = runs.show_run(connection, run, tools_of(context).items_of_runs)
+    row = runs.show_run(connection, run, tools.items_of_runs)
 
     def tell() -> None:
         print_facts({name: value for name, value in row.items() if name not in ("items", "traceback")})
         columns = ["item_key", "label", "status", "attempt", "duration_ms", "counts", "error"]
         if all(item["label"] == item["item_key"] for item in row["items"]):
             columns.remove("label")
-        print_table(columns, [[item[c] for c in columns] for item in row["items"]], title="items", empty="none")
+        print_table(columns, row["items"], title="items", empty="none")
         told = [f"{item['label']}: {warning}" for item in row["items"] for warning in item["warnings"]]
         print_lines(told, title="warnings")
         if row["traceback"]:
             write("\n" + visible_lines(row["traceback"]) + "\n")
 
-    show(row, as_json=as_json, otherwise=tell)
+    return Answer(row, tell)
 
 
 class StillRunning(JobsyncError):
@@ -193,15 +158,15 @@ class StillRunning(JobsyncError):
     exit_code = ExitCode.LOCKED
 
 
-@app.command()
-def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json = False) -> None:
+@command("runs retry 3f2a", of=app)
+def retry(tools: Tools, run: RunName, wait: Wait = 0.0, as_json: Json = False) -> Answer:
     """
     Run again, by hand and at once, exactly the items of a run that failed.
 
     Exit codes are those of the job. 0 where nothing failed; 75 while the run is still at work.
     """
-    of_jobs = tools_of(context).items_of_runs
-    with transaction(context) as connection:
+    of_jobs = tools.items_of_runs
+    with tools.transaction() as connection:
         row = runs.show_run(connection, run, of_jobs)
         job, name = row["job"], str(row["run_id"])
         if job not in BY_NAME:
@@ -215,30 +180,23 @@ def retry(context: typer.Context, run: RunName, wait: Wait = 0.0, as_json: Json 
         complain(f"jobsync: {visible(key, most=80)} is gone or cancelled, and is left out")
     if not keys:
         nothing = Report(job, RunStatus.SUCCEEDED, ExitCode.DONE)
-        told = vars(nothing) | {"counts": nothing.counts.as_json()}
-        told = {name: told[name] for name in ("run_id", "job", "status", "exit_code", "counts", "items")}
-        show(told, as_json=as_json, otherwise=lambda: say(f"no item failed in run {name}; nothing was done"))
-    elif job == STOCK_SYNC.name:
+        return said(document_of(nothing, []), f"no item failed in run {name}; nothing was done")
+    if job == STOCK_SYNC.name:
         from jobsync.cli.stock_sync import stock_sync  # each brings its slice: who reads of runs does not pay for three
 
-        stock_sync(context, dealership=[int(key) for key in keys], wait=wait, as_json=as_json)
-    elif job == CHECK_AUTHORIZATIONS.name:
+        return stock_sync(tools, dealership=[int(key) for key in keys], wait=wait, as_json=as_json)
+    if job == CHECK_AUTHORIZATIONS.name:
         from jobsync.cli.check_authorizations import check_authorizations
 
-        check_authorizations(context, access_key=keys, wait=wait, as_json=as_json)
-    else:  # a file that was lost, and could not be made again then, is one of what failed
-        from jobsync.cli.generate_ride import generate_ride
+        return check_authorizations(tools, access_key=keys, wait=wait, as_json=as_json)
+    from jobsync.cli.generate_ride import generate_ride
 
-        generate_ride(context, access_key=keys, missing=True, wait=wait, as_json=as_json)
+    # a file that was lost, and could not be made again then, is one of what failed
+    return generate_ride(tools, access_key=keys, missing=True, wait=wait, as_json=as_json)
 
 
-def locks(context: typer.Context, as_json: Json = False) -> None:
+@command("locks", reads=True)
+def locks(connection: Connection) -> Answer:
     """Show who holds which lock now."""
-    with transaction(context) as connection:
-        rows = runs.list_locks(connection)
     columns = ["name", "holder", "acquired_at", "run_id", "backend_pid"]
-    show(
-        rows,
-        as_json=as_json,
-        otherwise=lambda: print_table(columns, [[row[c] for c in columns] for row in rows], empty="no lock is held"),
-    )
+    return table(runs.list_locks(connection), columns, empty="no lock is held")

@@ -4,48 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import Json, group, transaction
-from jobsync.cli.output import excerpts, print_table, show
+from jobsync.cli.command import Answer, command, group, table
+from jobsync.cli.output import excerpts
 from jobsync.db.engine import driver
 from jobsync.db.system_settings import read_system_settings
 from jobsync.easycars import registry
 from jobsync.jobs import STOCK_SYNC
-from jobsync.logs import complain
 from jobsync.phrases import local_stamp, pause_end
 
 app = group("When each dealership is synced next.")
+_INSTANTS = {"next slot": "next_at", "last success": "last_success_at", "retry": "retry_at"}
 
 
-@app.callback()
-def schedule() -> None:
-    """When what is due."""
-
-
-@app.command("show")
-def show_(context: typer.Context, as_json: Json = False) -> None:
+@command("schedule show", of=app, reads=True)
+def show(connection: Connection) -> Answer:
     """Show each dealership's next slot, in its own time zone, and what keeps it from running."""
-    with transaction(context) as connection:
-        rows = registry.list_schedules(connection)
-        on = read_system_settings(driver(connection)).switch(STOCK_SYNC.switch)
-    if not on:
-        complain(f"jobsync: {STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs")
-    columns = ["dealership", "next slot", "last success", "retry", "attempts", "why not", "cron", "time zone"]
+    rows = registry.list_schedules(connection)
+    columns = ["dealership", *_INSTANTS, "attempts", "why not", "cron", "time zone"]
     columns += ["unreadable"] if any(row["unreadable"] for row in rows) else []
-    lines = [
-        [
-            f"{row['dealership_id']} {row['name']}",
-            *(local_stamp(row[column], row["timezone"]) for column in ("next_at", "last_success_at", "retry_at")),
-            row["attempt"],
-            _why_not(row),
-            row["cron"],
-            row["timezone"],
-            excerpts(row["unreadable"]),
-        ][: len(columns)]
-        for row in rows
-    ]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no dealerships yet"))
+    on = read_system_settings(driver(connection)).switch(STOCK_SYNC.switch)
+    off = [] if on else [f"{STOCK_SYNC.name} is globally disabled ({STOCK_SYNC.switch}): nothing runs"]
+    return table(rows, columns, map(_told, rows), empty="no dealerships yet", complaints=off)
+
+
+def _told(row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "dealership": f"{row['dealership_id']} {row['name']}",
+        **{column: local_stamp(row[name], row["timezone"]) for column, name in _INSTANTS.items()},
+        "attempts": row["attempt"],
+        "why not": _why_not(row),
+        "cron": row["cron"],
+        "time zone": row["timezone"],
+        "unreadable": excerpts(row["unreadable"]),
+    }
 
 
 def _why_not(row: dict[str, Any]) -> str | None:

@@ -5,36 +5,24 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import Json, group, transaction
-from jobsync.cli.output import print_table, say, show
+from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.db.stored_settings import list_settings, write_setting
 from jobsync.db.system_settings import check_setting, require_setting
 from jobsync.errors import ExitCode
-from jobsync.logs import complain
+from jobsync.wiring import Tools
 
 app = group("Settings in the database. An UPDATE in SQL works too.")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Its name; settings list shows all.", show_default=False)]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Its name; settings list shows all.")]
 
 
-@app.command("list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
+@command("settings list", of=app, reads=True)
+def list_(connection: Connection) -> Answer:
     """List every setting with its value, default and range."""
-    with transaction(context) as connection:
-        rows = list_settings(connection)
+    rows = list_settings(connection)
     columns = ["key", "value", "in force", "default", "expected", "description"]
-    lines = [
-        [
-            row["key"],
-            row["value"],
-            _in_force(row),
-            row["default"],
-            row["expected"],
-            row["description"],
-        ]
-        for row in rows
-    ]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines))
+    return table(rows, columns, [{**row, "in force": _in_force(row)} for row in rows])
 
 
 def _in_force(row: dict[str, object]) -> str:
@@ -43,29 +31,27 @@ def _in_force(row: dict[str, object]) -> str:
     return "yes" if row["readable"] else f"no: cannot be read, {row['in_force']}"
 
 
-@app.command()
-def get(context: typer.Context, key: Key, as_json: Json = False) -> None:
+@command("settings get easycar_sync_cron", of=app, reads=True)
+def get(tools: Tools, key: Key) -> Answer:
     """Print one setting."""
     require_setting(key)
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         [row] = [row for row in list_settings(connection) if row["key"] == key]
-    show(row, as_json=as_json, otherwise=lambda: say(str(row["value"])))
-    if not row["readable"]:
-        complain(f"jobsync: {key}: the stored value cannot be read, expected {row['expected']}; {row['in_force']}")
-        raise typer.Exit(int(ExitCode.NEEDS_ATTENTION))
+    if row["readable"]:
+        return said(row, str(row["value"]))
+    problem = f"{key}: the stored value cannot be read, expected {row['expected']}; {row['in_force']}"
+    return said(row, str(row["value"]), code=ExitCode.NEEDS_ATTENTION, complaints=[problem])
 
 
-@app.command("set")
+@command("settings set easycar_sync_concurrency 4", of=app)
 def set_(
-    context: typer.Context,
+    tools: Tools,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="As settings list expects it.", show_default=False)],
-    as_json: Json = False,
-) -> None:
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="As settings list expects it.")],
+) -> Answer:
     """Change one setting; it takes effect at the next tick."""
     stored = check_setting(key, value)
-    with transaction(context) as connection:
+    with tools.transaction() as connection:
         old = write_setting(connection, key, stored)
-    document = {"key": key, "value": stored, "old": old}
     was = old if old is not None else "unset"
-    show(document, as_json=as_json, otherwise=lambda: say(f"{key}: {stored} (was {was})"))
+    return said({"key": key, "value": stored, "old": old}, f"{key}: {stored} (was {was})")

@@ -9,64 +9,50 @@ from typing import Annotated
 
 import typer
 
+from jobsync.cli.command import Answer, Json, command
 from jobsync.cli.health import with_remedy
-from jobsync.cli.options import Json, tools_of
-from jobsync.cli.output import is_deaf, print_json, write
-from jobsync.db.engine import translated
+from jobsync.cli.output import is_deaf, write
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import visible
 from jobsync.phrases import SPANS, parse_span
-from jobsync.watch.health import Health, judge_health
+from jobsync.watch.health import Health
 from jobsync.watch.model import Snapshot
 from jobsync.watch.views.json_ import as_json as document
 from jobsync.watch.views.screen import BAD, DIM, WARN, Line, fold, screen
 from jobsync.wiring import Tools
 from jobsync.wiring.watched import look
 
-Window = Annotated[
-    str, typer.Option("--window", metavar="SPAN", help="How far rates and failures look back, such as 24h or 1d12h.")
-]
 
-
-def parse_window(words: str) -> timedelta:
-    """
-    Return a span such as 90m or 1h30m.
-
-    Raises:
-        UsageProblem: it is none.
-    """
-    span = parse_span(words)
-    if not span:
-        raise UsageProblem(f"--window: {visible(words, most=40)!r} is not understood, expected {SPANS}")
-    return span
-
-
+@command("status --window 24h", reads=True)
 def status(
-    context: typer.Context,
+    tools: Tools,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again until interrupted.")] = False,
-    every: Annotated[float, typer.Option("--every", min=0.5, max=3600, metavar="SEC", help="With --watch.")] = 2.0,
-    window: Window = "7d",
+    every: Annotated[float, typer.Option(min=0.5, max=3600, metavar="SEC", help="With --watch.")] = 2.0,
+    window: Annotated[
+        str, typer.Option(metavar="SPAN", help="How far rates and failures look back, such as 24h or 1d12h.")
+    ] = "7d",
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what is wrong, why, and what to do. Every job, dealership and tenant is in it."""
-    tools = tools_of(context)
-    span = parse_window(window)
+    span = parse_span(window)
+    if not span:
+        raise UsageProblem(f"--window: {visible(window, most=40)!r} is not understood, expected {SPANS}")
     if watch and as_json:
         raise UsageProblem("--json prints one document; it cannot go with --watch")
-    if not watch:
-        try:
-            seen, verdict = _look(tools, span)
-        except JobsyncError as error:
-            raise with_remedy(error) from None
-        if as_json:
-            print_json(document(seen, verdict))
-        else:
-            _paint(list(screen(seen, verdict)), clear=False)
-        return
+    if watch:
+        return Answer(None, lambda: _watch(tools, span, every))
+    try:
+        seen, verdict = _look(tools, span)
+    except JobsyncError as error:
+        raise with_remedy(error) from None
+    return Answer(document(seen, verdict), lambda: _paint(list(screen(seen, verdict)), clear=False))
+
+
+def _watch(tools: Tools, window: timedelta, every: float) -> None:
     try:
         while not is_deaf():
             try:
-                lines = list(screen(*_look(tools, span)))
+                lines = list(screen(*_look(tools, window)))
             except JobsyncError as error:  # a server that restarts is there again in a moment
                 lines = [(BAD, visible(error)), (DIM, f"tried again every {every:g} s; jobsync doctor")]
             _paint(lines, clear=sys.stdout.isatty())
@@ -76,9 +62,8 @@ def status(
 
 
 def _look(tools: Tools, window: timedelta) -> tuple[Snapshot, Health]:
-    with translated(), tools.engine.connect() as connection:
-        seen = look(tools, connection, window=window)
-    return seen, judge_health(seen)
+    with tools.transaction() as connection:
+        return look(tools, connection, window=window)
 
 
 def _paint(lines: list[Line], *, clear: bool) -> None:

@@ -4,132 +4,101 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import DealershipId, Json, group, instant, transaction
-from jobsync.cli.output import print_table, say, show
+from jobsync.cli.command import Answer, command, group, said, table
+from jobsync.cli.options import DealershipId, Since, since_when
 from jobsync.easycars import registry
 from jobsync.upkeep.runs import find_run
 
 app = group("Vehicles: changes, refusals, fields and cars to keep.")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="At most this many.")]
+StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", help="Of the vehicle.")]
 
 
-@app.command()
+@command("stock history 17 --stock-number A123", of=app, reads=True)
 def history(
-    context: typer.Context,
+    connection: Connection,
     dealership_id: DealershipId,
-    stock_number: Annotated[
-        str | None, typer.Option("--stock-number", metavar="S", help="Only this vehicle.", show_default=False)
-    ] = None,
+    stock_number: Annotated[str | None, typer.Option(metavar="S", help="Only this vehicle.")] = None,
     limit: Limit = 100,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what changed, newest first: prices, texts, status, removals."""
-    with transaction(context) as connection:
-        rows = registry.list_changes(connection, dealership_id, stock_number, limit=limit)
-    columns = ["changed_at", "stock_number", "field", "old", "new", "title"]
-    show(
-        rows,
-        as_json=as_json,
-        otherwise=lambda: print_table(columns, [[row[c] for c in columns] for row in rows], empty="no changes"),
-    )
+    rows = registry.list_changes(connection, dealership_id, stock_number, limit=limit)
+    return table(rows, ["changed_at", "stock_number", "field", "old", "new", "title"], empty="no changes")
 
 
-@app.command()
+@command("stock changes --since 12h", of=app, reads=True)
 def changes(
-    context: typer.Context,
+    connection: Connection,
     run: Annotated[
-        str | None,
-        typer.Option(
-            "--run", metavar="RUN", help="Only what this run changed; its first characters do.", show_default=False
-        ),
+        str | None, typer.Option(metavar="RUN", help="Only what this run changed; its first characters do.")
     ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.", show_default=False
-        ),
-    ] = None,
-    dealership: Annotated[
-        int | None, typer.Option("--dealership", metavar="ID", help="Only of this dealership.", show_default=False)
-    ] = None,
+    since: Since = None,
+    dealership: Annotated[int | None, typer.Option(metavar="ID", help="Only of this dealership.")] = None,
     limit: Limit = 10_000,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show what changed at all dealerships, newest first; for example: stock changes --since 12h."""
-    with transaction(context) as connection:
-        rows = registry.list_all_changes(
-            connection,
-            run_id=find_run(connection, run) if run is not None else None,
-            since=instant(since, connection) if since is not None else None,
-            dealership_id=dealership,
-            limit=limit,
-        )
+    rows = registry.list_all_changes(
+        connection,
+        run_id=find_run(connection, run) if run is not None else None,
+        since=since_when(since, connection),
+        dealership_id=dealership,
+        limit=limit,
+    )
     columns = ["changed_at", "dealership", "stock_number", "field", "old", "new"]
-    told = [{**row, "dealership": f"{row['dealership_id']} {row['name']}"} for row in rows]
-    lines = [[row[column] for column in columns] for row in told]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no changes"))
+    return table(rows, columns, _with_dealership(rows), empty="no changes")
 
 
-@app.command()
+@command("stock refused 17", of=app, reads=True)
 def refused(
-    context: typer.Context,
+    connection: Connection,
     dealership_id: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="Number of the dealership; default: all.", show_default=False)
+        int | None, typer.Argument(metavar="[ID]", help="Number of the dealership; default: all.")
     ] = None,
     limit: Limit = 100,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Show items that could not become rows, newest first, with the reason."""
-    with transaction(context) as connection:
-        rows = registry.list_refused(connection, dealership_id, limit=limit)
+    rows = registry.list_refused(connection, dealership_id, limit=limit)
     columns = ["created_at", "position", "stock_number", "reason_code", "dealership", "reason"]
-    told = [{**row, "dealership": f"{row['dealership_id']} {row['name']}"} for row in rows]
-    lines = [[row[column] for column in columns] for row in told]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="nothing was refused"))
+    return table(rows, columns, _with_dealership(rows), empty="nothing was refused")
 
 
-StockNumber = Annotated[str, typer.Argument(metavar="STOCK_NUMBER", help="Of the vehicle.", show_default=False)]
-Fields = Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price description.", show_default=False)]
+def _with_dealership(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "dealership": f"{row['dealership_id']} {row['name']}"} for row in rows]
 
 
-@app.command()
+@command("stock lock 17 A123 price description", of=app)
 def lock(
-    context: typer.Context,
+    connection: Connection,
     dealership_id: DealershipId,
     stock_number: StockNumber,
     fields: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[FIELD]...", help="E.g. price description; none: only show what is locked.", show_default=False
-        ),
+        typer.Argument(metavar="[FIELD]...", help="E.g. price description; none: only show what is locked."),
     ] = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Keep fields of a vehicle as they are, whatever the feed says; without a field, show which are kept."""
-    with transaction(context) as connection:
-        if fields:
-            locked = registry.lock_fields(connection, dealership_id, stock_number, _names(fields))
-        else:
-            locked = registry.read_locks(connection, dealership_id, stock_number)
-    _tell_locks(dealership_id, stock_number, locked, as_json=as_json)
+    if fields:
+        locked = registry.lock_fields(connection, dealership_id, stock_number, _names(fields))
+    else:
+        locked = registry.read_locks(connection, dealership_id, stock_number)
+    return _locks(dealership_id, stock_number, locked)
 
 
-@app.command()
+@command("stock unlock 17 A123 price", of=app)
 def unlock(
-    context: typer.Context,
+    connection: Connection,
     dealership_id: DealershipId,
     stock_number: StockNumber,
-    fields: Fields,
-    as_json: Json = False,
-) -> None:
+    fields: Annotated[list[str], typer.Argument(metavar="FIELD...", help="E.g. price description.")],
+) -> Answer:
     """Give fields back to the feed; the next sync brings its values."""
-    with transaction(context) as connection:
-        locked = registry.unlock_fields(connection, dealership_id, stock_number, _names(fields))
-    _tell_locks(dealership_id, stock_number, locked, as_json=as_json)
+    locked = registry.unlock_fields(connection, dealership_id, stock_number, _names(fields))
+    return _locks(dealership_id, stock_number, locked)
 
 
 def _names(fields: Sequence[str]) -> list[str]:
@@ -137,38 +106,29 @@ def _names(fields: Sequence[str]) -> list[str]:
     return [name for field in fields for name in field.replace(",", " ").split()]
 
 
-def _tell_locks(dealership_id: int, stock_number: str, locked: list[str], *, as_json: bool) -> None:
+def _locks(dealership_id: int, stock_number: str, locked: list[str]) -> Answer:
     document = {"dealership_id": dealership_id, "stock_number": stock_number, "locked_fields": locked}
-    words = ", ".join(locked) or "none"
-    show(document, as_json=as_json, otherwise=lambda: say(f"{stock_number}: locked fields: {words}"))
+    return said(document, f"{stock_number}: locked fields: {', '.join(locked) or 'none'}")
 
 
-@app.command()
+@command("stock exclude 17 A123 --reason 'sold at the counter'", of=app)
 def exclude(
-    context: typer.Context,
+    connection: Connection,
     dealership_id: DealershipId,
     stock_number: StockNumber,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="S", help="Kept in the audit.", show_default=False)
-    ] = None,
-    as_json: Json = False,
-) -> None:
+    reason: Annotated[str | None, typer.Option(metavar="S", help="Kept in the audit.")] = None,
+) -> Answer:
     """Keep a vehicle off, whatever the feed says, until it is included; for example: stock exclude 1 A123."""
-    with transaction(context) as connection:
-        row = registry.exclude_vehicle(connection, dealership_id, stock_number, reason=reason)
+    row = registry.exclude_vehicle(connection, dealership_id, stock_number, reason=reason)
     back = f"jobsync stock include {dealership_id} {shlex.quote(row['stock_number'])}"
-    show(row, as_json=as_json, otherwise=lambda: say(f"{row['stock_number']} is excluded until: {back}"))
+    return said(row, f"{row['stock_number']} is excluded until: {back}")
 
 
-@app.command()
-def include(
-    context: typer.Context, dealership_id: DealershipId, stock_number: StockNumber, as_json: Json = False
-) -> None:
+@command("stock include 17 A123", of=app)
+def include(connection: Connection, dealership_id: DealershipId, stock_number: StockNumber) -> Answer:
     """Give an excluded vehicle back to the feed; the next sync brings what the feed says of it."""
-    with transaction(context) as connection:
-        row = registry.include_vehicle(connection, dealership_id, stock_number)
-    words = (
-        "it is listed when the feed names it" if row["status"] == "removed" else f"its status is {row['status']} again"
-    )
+    row = registry.include_vehicle(connection, dealership_id, stock_number)
+    removed = row["status"] == "removed"
+    words = "it is listed when the feed names it" if removed else f"its status is {row['status']} again"
     next_sync = f"jobsync stock-sync --dealership {dealership_id}"
-    show(row, as_json=as_json, otherwise=lambda: say(f"{row['stock_number']} is included: {words}; {next_sync}"))
+    return said(row, f"{row['stock_number']} is included: {words}; {next_sync}")

@@ -6,69 +6,56 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.options import Json, tools_of
+from jobsync.cli import run
+from jobsync.cli.command import Answer, Json, command
 from jobsync.cli.output import print_table, say
-from jobsync.cli.run import DryRun, Items, Make, Scheduled, Wait, carry_out, print_verdict
 from jobsync.easycars.job import item_json
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 from jobsync.errors import ExitCode
 from jobsync.jobs import STOCK_SYNC
 from jobsync.runner.job import ItemStatus, Report
-from jobsync.wiring.easycars import stock_sync as stock_sync_work
+from jobsync.wiring import Tools
+from jobsync.wiring import easycars as wiring
 
 
+@command("stock-sync --dealership 17 --dry-run")
 def stock_sync(
-    context: typer.Context,
+    tools: Tools,
     dealership: Annotated[
         list[int] | None,
         typer.Option(
-            "--dealership",
-            metavar="ID",
-            help="Only this one, even if paused, or with --scheduled if it is due (repeatable).",
-            show_default=False,
+            metavar="ID", help="Only this one, even if paused, or with --scheduled if it is due (repeatable)."
         ),
     ] = None,
-    scheduled: Scheduled = False,
-    dry_run: DryRun = False,
+    scheduled: run.Scheduled = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
     concurrency: Annotated[
         int | None,
-        typer.Option(
-            "--concurrency", min=1, max=32, metavar="N", help="Dealerships at once; default: easycar_sync_concurrency."
-        ),
+        typer.Option(min=1, max=32, metavar="N", help="Dealerships at once; default: easycar_sync_concurrency."),
     ] = None,
-    wait: Wait = 0.0,
+    wait: run.Wait = 0.0,
     as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Bring dealerships' EasyCars stock into Postgres.
 
     Without options: that of every dealership which is neither paused nor switched off, now.
     """
-    tools = tools_of(context)
     named = tuple(sorted(set(dealership or ())))
 
-    def prepare() -> Make:
-        return lambda settings: stock_sync_work(
+    def prepare() -> run.Make:
+        return lambda settings: wiring.stock_sync(
             tools, settings, named=named, scheduled=scheduled, concurrency=concurrency
         )
 
-    def tell(report: Report, items: Items) -> None:
+    def tell(report: Report, items: run.Items) -> None:
         _print(report, items, dry_run=dry_run, scheduled=scheduled)
 
-    carry_out(
-        context,
-        STOCK_SYNC,
-        prepare,
-        item_json,
-        tell,
-        scheduled=scheduled,
-        wait_s=wait,
-        as_json=as_json,
-        dry_run=dry_run,
-    )
+    work = run.Command(STOCK_SYNC, prepare, item_json, tell)
+    return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json, dry_run=dry_run)
 
 
-def _print(report: Report, items: Items, *, dry_run: bool, scheduled: bool) -> None:
+def _print(report: Report, items: run.Items, *, dry_run: bool, scheduled: bool) -> None:
     items.sort(key=lambda item: item["dealership_id"])
     numbers = [name for name in _NUMBERS if any(item[name] for item in items)]
     print_table(
@@ -85,7 +72,7 @@ def _print(report: Report, items: Items, *, dry_run: bool, scheduled: bool) -> N
             say(f"{item['dealership_id']} {item['name']}: {why}")
     if dry_run:
         _print_plan(items)
-    print_verdict(report, dry_run=dry_run)
+    run.print_verdict(report, dry_run=dry_run)
 
 
 _NUMBERS = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
@@ -108,42 +95,41 @@ _REASONS = {
 }
 
 
+_HOLDS = {
+    "limit": "too many would go",
+    "drain": "too many would go within a week",
+    "empty_feed": EMPTY_FEED,
+    "sold": "too many would become sold",
+    "prices": "too many prices would go or change tenfold",
+    "pictures": "too many would lose all pictures",
+    "descriptions": "too many would lose their description",
+    "foreign_feed": FOREIGN_FEED,
+}
+
+
 def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
     """Return what was held in words; `reason` has a word for each hold."""
-    words = {
-        "limit": "too many would go",
-        "drain": "too many would go within a week",
-        "empty_feed": EMPTY_FEED,
-        "sold": "too many would become sold",
-        "prices": "too many prices would go or change tenfold",
-        "pictures": "too many would lose all pictures",
-        "descriptions": "too many would lose their description",
-        "foreign_feed": FOREIGN_FEED,
-    }
     reasons = reason.split(", ")
-    told = "; ".join(words.get(word, word) for word in reasons)
+    told = "; ".join(_HOLDS.get(word, word) for word in reasons)
     doubtful = {"empty_feed", "foreign_feed"} & set(reasons)
     first = f"jobsync credentials test {dealership_id}; " if doubtful else ""
     return f"{told}: {first}{'a run that writes would hold them and ask' if dry_run else 'jobsync holds list'}"
 
 
-def _print_plan(items: Items) -> None:
+def _print_plan(items: run.Items) -> None:
     for item in items:
-        rows = [
-            [
-                entry["stock_number"],
-                entry["action"],
-                "; ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in entry["changes"].items())
-                if entry["action"] != "create"
-                else "",
-                entry.get("reason"),
-            ]
+        told = [
+            {"reason": None, **entry, "stock number": entry["stock_number"], "changes": _changes(entry)}
             for entry in item.get("plan", [])
         ]
-        if rows:
-            print_table(
-                ["stock number", "action", "changes", "reason"], rows, title=f"{item['dealership_id']} {item['name']}"
-            )
+        if told:
+            columns = ["stock number", "action", "changes", "reason"]
+            print_table(columns, told, title=f"{item['dealership_id']} {item['name']}")
+
+
+def _changes(entry: dict[str, Any]) -> str:
+    shown = entry["changes"].items() if entry["action"] != "create" else ()
+    return "; ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, (old, new) in shown)
 
 
 def _short(value: object) -> str:

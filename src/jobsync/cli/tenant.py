@@ -6,34 +6,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
-from jobsync.cli.options import Json, group, holds, transaction
-from jobsync.cli.output import print_facts, print_table, say, show, with_pause
+from jobsync.cli.command import Answer, command, facts, group, said, table
+from jobsync.cli.options import holds
+from jobsync.cli.output import with_pause
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.access_key import find_ruc_problem, is_ruc_shaped
-from jobsync.logs import complain
 from jobsync.ride.paper import PICTURE_BYTES_MAX
 from jobsync.ride.paper.pdf import UnusablePicture, read_picture
 from jobsync.sri import registry
+from jobsync.wiring import Tools
 
 app = group("Taxpayers of Ecuador whose documents are followed.")
-Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.", show_default=False)]
+Ruc = Annotated[str, typer.Argument(metavar="RUC", help="The tenant's 13 digits.")]
 
 
-@app.command()
+@command("tenant add 1790012345001 'Comercial Andina S.A.' --logo logo.png", of=app)
 def add(
-    context: typer.Context,
+    tools: Tools,
     ruc: Ruc,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name (razón social).", show_default=False)],
-    environment: Annotated[
-        str, typer.Option("--environment", metavar="test|production", help="Where it submits.")
-    ] = "production",
-    logo: Annotated[
-        Path | None,
-        typer.Option("--logo", metavar="FILE", help="PNG or JPEG, printed on the RIDE.", show_default=False),
-    ] = None,
-    as_json: Json = False,
-) -> None:
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name (razón social).")],
+    environment: Annotated[str, typer.Option(metavar="test|production", help="Where it submits.")] = "production",
+    logo: Annotated[Path | None, typer.Option(metavar="FILE", help="PNG or JPEG, printed on the RIDE.")] = None,
+) -> Answer:
     """Add a taxpayer whose documents are to be followed."""
     ruc = ruc.strip()
     if not is_ruc_shaped(ruc):
@@ -44,26 +40,16 @@ def add(
         raise UsageProblem(f"--environment: {environment!r} is unknown, expected test or production")
     if logo is not None:
         _require_picture(logo)
-    with transaction(context) as connection:
-        row = registry.add_tenant(
-            connection,
-            ruc,
-            name.strip(),
-            environment=environment,
-            logo_path=str(logo.absolute()) if logo is not None else None,
-        )
-    show(row, as_json=as_json, otherwise=lambda: say(f"tenant {row['ruc']}: {row['name']}"))
-    if odd := find_ruc_problem(ruc):
-        complain(f"jobsync: RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist")
+    with tools.transaction() as connection:
+        path = str(logo.absolute()) if logo is not None else None
+        row = registry.add_tenant(connection, ruc, name.strip(), environment=environment, logo_path=path)
+    odd = find_ruc_problem(ruc)
+    doubts = [f"RUC {ruc}: {odd}; is it typed right? Only the SRI knows which exist"] if odd else []
+    return said(row, f"tenant {row['ruc']}: {row['name']}", complaints=doubts)
 
 
 def _require_picture(logo: Path) -> None:
-    """
-    Look whether a logo can be printed, before a RIDE has to go without.
-
-    Raises:
-        UsageProblem: it cannot, and why.
-    """
+    """Look whether a logo can be printed, before a RIDE has to go without."""
     if not holds(logo.is_file):
         raise UsageProblem(f"--logo: no file {logo}")
     try:
@@ -75,38 +61,31 @@ def _require_picture(logo: Path) -> None:
         raise UsageProblem(f"--logo: {logo}: {error}; expected a PNG or JPEG") from None
 
 
-@app.command("list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
+@command("tenant list", of=app, reads=True)
+def list_(connection: Connection) -> Answer:
     """List all tenants with the number of their documents."""
-    with transaction(context) as connection:
-        rows = registry.list_tenants(connection)
+    rows = registry.list_tenants(connection)
     columns = ["ruc", "name", "environment", "is_active", "paused", "pending", "authorized", "rejected"]
     columns += ["needs_attention"]
-    lines = [[with_pause(row)[column] for column in columns] for row in rows]
-    show(rows, as_json=as_json, otherwise=lambda: print_table(columns, lines, empty="no tenants yet"))
+    return table(rows, columns, map(with_pause, rows), empty="no tenants yet")
 
 
-@app.command("show")
-def show_(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
+@command("tenant show 1790012345001", of=app, reads=True)
+def show(connection: Connection, ruc: Ruc) -> Answer:
     """Show one tenant, its documents by status and the oldest that waits."""
-    with transaction(context) as connection:
-        row = registry.show_tenant(connection, ruc)
-    show(row, as_json=as_json, otherwise=lambda: print_facts(with_pause(row)))
+    row = registry.show_tenant(connection, ruc)
+    return facts(row, with_pause(row))
 
 
-@app.command()
-def pause(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
+@command("tenant pause 1790012345001", of=app)
+def pause(connection: Connection, ruc: Ruc) -> Answer:
     """Leave a tenant's documents out of every run that does not name them with --access-key."""
-    with transaction(context) as connection:
-        registry.pause_tenant(connection, ruc, pause=True)
-    document = {"ruc": ruc, "paused": True, "paused_until": None}
-    show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: paused until it is resumed"))
+    registry.pause_tenant(connection, ruc, pause=True)
+    return said({"ruc": ruc, "paused": True, "paused_until": None}, f"tenant {ruc}: paused until it is resumed")
 
 
-@app.command()
-def resume(context: typer.Context, ruc: Ruc, as_json: Json = False) -> None:
+@command("tenant resume 1790012345001", of=app)
+def resume(connection: Connection, ruc: Ruc) -> Answer:
     """End a pause; what is due is asked about at the next tick."""
-    with transaction(context) as connection:
-        registry.pause_tenant(connection, ruc, pause=False)
-    document = {"ruc": ruc, "paused": False, "paused_until": None}
-    show(document, as_json=as_json, otherwise=lambda: say(f"tenant {ruc}: resumed"))
+    registry.pause_tenant(connection, ruc, pause=False)
+    return said({"ruc": ruc, "paused": False, "paused_until": None}, f"tenant {ruc}: resumed")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from jobsync.commands import examples_of
+from jobsync.cli.command import use_of
 from jobsync.db.system_settings import CATALOGUE
 from jobsync.deploy.units import NAMES
 from jobsync.easycars.model import FEED_COLUMNS
@@ -68,38 +66,19 @@ def read_tree(program: Any) -> Command:
 
 
 def _read(command: Any, path: tuple[str, ...]) -> Command:
-    options: list[Option] = []
-    arguments: list[Option] = []
-    # of ours, the functions behind the commands: how Typer keeps a parameter's type is its own affair
-    types = get_type_hints(inspect.unwrap(command.callback)) if command.callback else {}
-    for parameter in command.params:
-        if getattr(parameter, "hidden", False):
-            continue
-        option = _option(parameter, path, choices=_choices(types.get(parameter.name)))
-        (arguments if parameter.param_type_name == "argument" else options).append(option)
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    options = [_option(parameter, path) for parameter in shown if parameter.param_type_name != "argument"]
+    arguments = [_option(parameter, path) for parameter in shown if parameter.param_type_name == "argument"]
     children = getattr(command, "commands", {})
+    example = use_of(command).example
     return Command(
         path=path,
         help=" ".join((command.help or "").split()),
         options=tuple(options),
         arguments=tuple(arguments),
         commands=tuple(_read(child, (*path, name)) for name, child in children.items() if not child.hidden),
-        examples=tuple(examples_of(path[1:])) if len(path) > 1 else (),
+        examples=(f"jobsync {example}",) if example else (),
     )
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    """
-    Return the words that a parameter may be: those of an enumeration, also of an optional or repeated one.
-
-    >>> from collections.abc import Sequence
-    >>> from http import HTTPMethod
-    >>> _choices(Sequence[HTTPMethod] | None)[:2], _choices(int)
-    (('CONNECT', 'DELETE'), ())
-    """
-    if inspect.isclass(annotation) and issubclass(annotation, Enum):
-        return tuple(str(member.value) for member in annotation)
-    return next(filter(None, map(_choices, get_args(annotation))), ())
 
 
 # What completes an option or argument, by its metavar, or first by its command and metavar.
@@ -125,7 +104,8 @@ _ASKED = {
 }
 
 
-def _option(parameter: Any, path: tuple[str, ...], *, choices: tuple[str, ...]) -> Option:
+def _option(parameter: Any, path: tuple[str, ...]) -> Option:
+    choices = tuple(getattr(parameter.type, "choices", ()))
     is_argument = parameter.param_type_name == "argument"
     metavar = parameter.metavar or ("|".join(choices) if choices else parameter.name.upper())
     noun = metavar.strip("[].")

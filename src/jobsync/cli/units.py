@@ -3,67 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, Yes, confirm, group, tools_of
-from jobsync.cli.output import print_table, say, show, write
+from jobsync.cli.command import Answer, command, group
+from jobsync.cli.options import Yes, confirm
+from jobsync.cli.output import print_table, say, write
 from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
 from jobsync.deploy.units import render_units
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.settings import to_open
-
-if TYPE_CHECKING:
-    from jobsync.deploy.installation import Installation
+from jobsync.wiring import Tools
 
 app = group("The systemd files of this host.")
 
-Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Below this folder instead of the running system.")]
+Root = Annotated[Path, typer.Option(metavar="DIR", help="Below this folder instead of the running system.")]
 Executable = Annotated[
-    Path | None,
-    typer.Option(
-        "--executable", metavar="FILE", help="The jobsync that timers start; default: this one.", show_default=False
-    ),
+    Path | None, typer.Option(metavar="FILE", help="The jobsync that timers start; default: this one.")
 ]
 _SYSTEM = Path("/")
 
 
-@app.command("show")
-def show_(
-    context: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Of one file; default: all.", show_default=False)
-    ] = None,
+@command("units show stock-sync.timer", of=app)
+def show(
+    tools: Tools,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of one file; default: all.")] = None,
     root: Root = _SYSTEM,
     executable: Executable = None,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Print the files that install would write."""
-    files = render_units(_installation(context, root, executable))
-    if name is not None:
-        files = {path: text for path, text in files.items() if Path(path).name in (name, f"jobsync-{name}")}
-        if not files:
-            raise UsageProblem(f"no file {name}; jobsync units show prints all of them")
-
-    def tell() -> None:
-        for path, text in files.items():
-            write(text if name is not None else f"# {path}\n{text}\n")
-
-    show(files, as_json=as_json, otherwise=tell)
+    files = render_units(read_installation(tools.environ, root=root.absolute(), executable=executable))
+    if name is None:
+        return Answer(files, lambda: write("".join(f"# {path}\n{text}\n" for path, text in files.items())))
+    files = {path: text for path, text in files.items() if Path(path).name in (name, f"jobsync-{name}")}
+    if not files:
+        raise UsageProblem(f"no file {name}; jobsync units show prints all of them")
+    return Answer(files, lambda: write("".join(files.values())))
 
 
-@app.command()
+@command("units install --enable", of=app)
 def install(
-    context: typer.Context,
+    tools: Tools,
     enable: Annotated[bool, typer.Option("--enable", help="Enable the timers and start them.")] = False,
     root: Root = _SYSTEM,
     executable: Executable = None,
 ) -> None:
     """Write the files that differ, remove what is configured no more, create user and folders, reload systemd."""
     root = root.absolute()
-    installation = _installation(context, root, executable)
+    installation = read_installation(tools.environ, root=root, executable=executable)
     files = disk.install(installation, root)
     done = {
         disk.FileState.MISSING: "written",
@@ -91,7 +80,7 @@ def install(
         say("JOBSYNC_STORAGE is not set: without it --enable leaves jobsync-generate-ride.timer off")
 
 
-@app.command()
+@command("units uninstall --yes", of=app)
 def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
     """Disable the timers and remove the files; user, state, configuration and secrets stay."""
     root = root.absolute()
@@ -103,10 +92,11 @@ def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
     disk.reload(root)
 
 
-@app.command()
-def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = None, as_json: Json = False) -> None:
+@command("units diff", of=app)
+def diff(tools: Tools, root: Root = _SYSTEM, executable: Executable = None) -> Answer:
     """Show what install would change; exit 1 if that is anything."""
-    files = disk.compare(_installation(context, root.absolute(), executable), root.absolute())
+    root = root.absolute()
+    files = disk.compare(read_installation(tools.environ, root=root, executable=executable), root)
 
     def tell() -> None:
         for file in files:
@@ -120,14 +110,9 @@ def diff(context: typer.Context, root: Root = _SYSTEM, executable: Executable = 
             elif file.state is not disk.FileState.SAME:
                 say(f"{file.path}: {file.state} (a secret: not shown)")
 
-    show([vars(file) for file in files], as_json=as_json, otherwise=tell)
-    if any(file.would_change for file in files):
-        raise typer.Exit(int(ExitCode.FAILED))
+    code = ExitCode.FAILED if any(file.would_change for file in files) else ExitCode.DONE
+    return Answer([vars(file) for file in files], tell, code)
 
 
 def _removal(name: str, path: str) -> str:
     return f"systemctl disable --now {name}; rm {path}; systemctl daemon-reload"
-
-
-def _installation(context: typer.Context, root: Path, executable: Path | None) -> Installation:
-    return read_installation(tools_of(context).environ, root=root.absolute(), executable=executable)

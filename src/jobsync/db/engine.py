@@ -94,6 +94,7 @@ def connect(
         if writes and connection.no_writes is not None:
             raise connection.no_writes
         _agree_on_texts(connection)
+        connection.commit()  # all this was one transaction: a pooler may stand between
         connection.autocommit = autocommit
         connection.adapters.register_loader("timestamptz", _Instant)
         connection.adapters.register_loader("timestamptz", _BinaryInstant)
@@ -140,7 +141,7 @@ def _log_in(given: dict[str, Any]) -> silence.Connection:
     except psycopg.ProgrammingError as error:
         raise ConfigurationProblem(f"database URL: {_unquoted(error)}") from None
     try:
-        connection = silence.Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+        connection = silence.Connection.connect(conninfo, prepare_threshold=None)
     except psycopg.OperationalError as error:
         hosts = _each_host(given)
         raise (_why_no_host(error, hosts) if len(hosts) > 1 else _why_refused(error, conninfo, given)) from None

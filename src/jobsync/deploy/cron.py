@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jobsync.deploy.installation import STATE_FOLDER, Installation
 from jobsync.errors import ExitCode
-from jobsync.jobs import JOBS, Job
-from jobsync.settings import CREDENTIALS_FOLDER, Settings
+from jobsync.jobs import JOBS
+from jobsync.settings import Settings
 
 HEALTH = "health"
 REMINDER_S = 24 * 3600
@@ -39,38 +39,18 @@ def render_crontab(installation: Installation) -> str:
     >>> print(render_crontab(Installation(executable=Path("/opt/jobsync/bin/jobsync"))).splitlines()[-1])
     */5 * * * *  jobsync  test -d /run/systemd/system || exec /opt/jobsync/bin/jobsync cron run health
     """
+    from jobsync.deploy.units import templates  # brings Jinja2, which a run under cron does without
+
     # cron turns a bare % into the end of the line
     command = shlex.quote(str(installation.executable)).replace("%", "\\%") + " cron run"
-    settings = "".join(f"{name}={text}\n" for name, text in installation.environment.items())
-    settings += "".join(
-        f"# {name} is a secret: put it into {CREDENTIALS_FOLDER}/{name.lower()}, readable by the user jobsync alone\n"
-        for name in installation.secrets
-    )
-    unless, end = "test -d /run/systemd/system ||", "\n"
     others = [HEALTH, *(name for name in FILES if file_of(name, installation.settings))]
-    return f"""\
-# jobsync without systemd. Where systemd runs, each line does nothing: the timers are at work there.
-# Silent when all is well, when nothing is due and when another run holds the lock; a failure is told once, as mail.
-SHELL=/bin/sh
-PATH=/usr/local/bin:/usr/bin:/bin
-MAILTO=root
-# a tick with nothing to do reads no other file than these secrets
-CREDENTIALS_DIRECTORY={CREDENTIALS_FOLDER}
-{settings}{"".join(_render_lines(job, f"jobsync  {unless}", command) for job in JOBS)}\
-{"".join(f"*/5 * * * *  jobsync  {unless} exec {command} {name}{end}" for name in others)}"""
+    crontab = templates().get_template("crontab")
+    return crontab.render(installation=installation, command=command, others=others)
 
 
 def file_of(name: str, settings: Settings) -> Path | None:
     """Return where `report` or `metrics` is written to, None if it is not set."""
     return {"report": settings.report_file, "metrics": settings.metrics_file}[name]
-
-
-def _render_lines(job: Job, before: str, command: str) -> str:
-    """Return a line for each of the job's ticks in a minute; seconds do not exist in cron, so that a line sleeps."""
-    starts = range(job.offset_s, 60, job.beat_s)
-    note = f"# every {job.beat_s} s, by {len(starts)} lines: cron knows no seconds\n" if starts[1:] else ""
-    run = f"exec {command} {job.name}"
-    return note + "".join(f"* * * * *  {before} {f'{{ sleep {s}; {run}; }}' if s else run}\n" for s in starts)
 
 
 class CronMemory:

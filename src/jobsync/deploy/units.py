@@ -30,12 +30,12 @@ _ALL = (
 @dataclass(frozen=True)
 class _Service:
     """
-    What one service has of its own, beside the template of its name.
+    What one service has of its own, beside the templates of its name.
 
     Args:
         arguments: of the command, after the program's name; the file that it writes comes behind them.
         settings: names of the settings that it may see.
-        why: why its timer starts it, and `calendar` when; None for one that is started by others.
+        calendar: when its timer starts it, None for one that is started by others.
         network: it talks to somebody beside the database.
         alerts: its failure is told; not of a run that a person started, who sees how it ended.
         rides: it writes RIDE files.
@@ -43,10 +43,8 @@ class _Service:
     """
 
     name: str
-    description: str
     arguments: str
     settings: tuple[str, ...]
-    why: str = ""
     calendar: str | None = None
     network: bool = True
     alerts: bool = True
@@ -59,53 +57,24 @@ class _Service:
         return (f"jobsync-{self.name}.service", *([f"jobsync-{self.name}.timer"] if self.calendar else []))
 
 
-def _of_job(job: Job, description: str, why: str, *settings: str, **more: Any) -> _Service:
+def _of_job(job: Job, *settings: str, **more: Any) -> _Service:
     calendar = f"*:*:{job.offset_s:02}" + (f"/{job.beat_s}" if job.beat_s < 60 else "")  # a minute's beat, or less
-    seen = (*_ALL, "JOBSYNC_PING_URL", "JOBSYNC_PROXY", *settings)
-    return _Service(job.name, description, " ".join(job.scheduled), seen, why, calendar, **more)
+    return _Service(job.name, " ".join(job.scheduled), (*_OF_RUNS, *settings), calendar, **more)
 
 
-def _of_file(name: str, description: str, calendar: str) -> _Service:
-    why = f"write the {name} every five minutes"
-    return _Service(name, description, f"{name} -o", _ALL, why, calendar, network=False, file=f"{name}_file")
-
-
+_OF_RUNS = (*_ALL, "JOBSYNC_PING_URL", "JOBSYNC_PROXY")
 _EASYCARS = ("JOBSYNC_ENCRYPTION_KEY", "JOBSYNC_ENCRYPTION_KEY_PREVIOUS", "JOBSYNC_EASYCARS_URL")
+_OF_NOW = (*_OF_RUNS, *_EASYCARS, "JOBSYNC_SRI_URL", "JOBSYNC_STORAGE")
+_OF_HEALTH = (*_ALL, *_ALERTS, "JOBSYNC_PING_URL", "JOBSYNC_STORAGE")
 _SERVICES = (
-    _of_job(STOCK_SYNC, "stock sync", "ask every minute whether a dealership is due", *_EASYCARS),
-    _of_job(
-        CHECK_AUTHORIZATIONS,
-        "authorization checks at the SRI",
-        "ask every 30 s whether a document is due",
-        "JOBSYNC_SRI_URL",
-    ),
-    _of_job(
-        GENERATE_RIDE,
-        "printed form (RIDE) of authorized documents",
-        "ask every minute whether a RIDE is missing; at :15, when the other two do not start",
-        "JOBSYNC_STORAGE",
-        network=False,
-        rides=True,
-    ),
-    _Service(
-        "health",
-        "health: silence, queues, durations, recovery; old rows are pruned",
-        "health --act",
-        (*_ALL, *_ALERTS, "JOBSYNC_PING_URL", "JOBSYNC_STORAGE"),
-        "look every five minutes at what the jobs left behind",
-        "*:0/5:40",
-    ),
-    _of_file("report", "report for a browser", "*:2/5:40"),
-    _of_file("metrics", "metrics for Prometheus", "*:2/5:50"),
-    _Service(
-        "now@",
-        "%i by hand",
-        "%i",  # not %I: unescaping turns a dash of the name into a slash
-        (*_ALL, "JOBSYNC_PING_URL", "JOBSYNC_PROXY", *_EASYCARS, "JOBSYNC_SRI_URL", "JOBSYNC_STORAGE"),
-        alerts=False,
-        rides=True,
-    ),
-    _Service("alert@", "tell that %i failed", "alert --unit %i", (*_ALL, *_ALERTS), alerts=False),
+    _of_job(STOCK_SYNC, *_EASYCARS),
+    _of_job(CHECK_AUTHORIZATIONS, "JOBSYNC_SRI_URL"),
+    _of_job(GENERATE_RIDE, "JOBSYNC_STORAGE", network=False, rides=True),
+    _Service("health", "health --act", _OF_HEALTH, "*:0/5:40"),
+    _Service("report", "report -o", _ALL, "*:2/5:40", network=False, file="report_file"),
+    _Service("metrics", "metrics -o", _ALL, "*:2/5:50", network=False, file="metrics_file"),
+    _Service("now@", "%i", _OF_NOW, alerts=False, rides=True),  # not %I: unescaping turns a dash into a slash
+    _Service("alert@", "alert --unit %i", (*_ALL, *_ALERTS), alerts=False),
 )
 
 # Every unit that this version may write, whatever is configured.
@@ -159,15 +128,16 @@ def render_units(installation: Installation) -> dict[str, str]:
             "network": outside or not installation.sockets_only,
         }
         for name in service.units:
-            template = "base.timer" if name.endswith(".timer") else f"{service.name}.service"
-            files[f"{UNITS_FOLDER}/{name}"] = _templates().get_template(template).render(known)
+            text = templates().get_template(name.removeprefix("jobsync-")).render(known)
+            files[f"{UNITS_FOLDER}/{name}"] = text
     for path, template in ((SYSUSERS, "sysusers.conf"), (TMPFILES, "tmpfiles.conf"), (CATALOG, "jobsync.catalog")):
-        files[path] = _templates().get_template(template).render(installation=installation)
+        files[path] = templates().get_template(template).render(installation=installation)
     return files
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """Return the templates of what is installed."""
     environment = Environment(  # noqa: S701 - no HTML: a value is escaped by `quoted`
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
@@ -180,7 +150,7 @@ def _templates() -> Environment:
         "config_file": CONFIG_FILE,
         "credentials_folder": CREDENTIALS_FOLDER,
         "ids": MESSAGE_IDS,
-        "jobs": tuple(BY_NAME),
+        "jobs": BY_NAME,
         "state_folder": STATE_FOLDER,
     }
     return environment

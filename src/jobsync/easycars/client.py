@@ -7,7 +7,7 @@ import binascii
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -100,51 +100,38 @@ class _Token:
     born_at: float = 0.0
 
 
+@dataclass
 class EasyCarsClient:
     """
     Args:
         http: where requests go.
-        base_url: replaces both built-in addresses.
         pause: waits that many seconds; False if the wait was cut short and nothing further should be tried.
+        base_url: replaces both built-in addresses.
         tries: attempts for each request while faults are transient.
     """
 
-    def __init__(
-        self,
-        http: HttpClient,
-        *,
-        base_url: str | None = None,
-        pause: Callable[[float], bool],
-        tries: int = TRIES,
-        deadline_s: float = DEADLINE_S,
-    ) -> None:
-        self._http = http
-        self._base_url = base_url
-        self._pause = pause
-        self._tries = tries
-        self._deadline_s = deadline_s
-        self._tokens: dict[tuple[str, str, str], _Token] = {}
-        self._tokens_lock = threading.Lock()
-        self._lines: Mapping[str, HostLine] = {}
-        self._changes: dict[str, CircuitChange] = {}
+    http: HttpClient
+    pause: Callable[[float], bool]
+    base_url: str | None = None
+    tries: int = TRIES
+    deadline_s: float = DEADLINE_S
+    _tokens: dict[tuple[str, str, str], _Token] = field(default_factory=dict, init=False)
+    _tokens_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _changes: dict[str, CircuitChange] = field(default_factory=dict, init=False)
 
-    def use(self, lines: Mapping[str, HostLine]) -> None:
-        """From now on ask through these lines, by environment; without one a host is asked whatever it answers."""
-        self._lines = lines
-
-    def fetch_stock(self, credentials: Credentials, *, item: str = "") -> Envelope:
+    def fetch_stock(self, credentials: Credentials, *, item: str = "", line: HostLine | None = None) -> Envelope:
         """
         Return one dealership's feed: Code 0 or 5, with a list.
 
         Args:
             item: whose feed it is, for the host's line.
+            line: through which its host is asked; without one it is asked whatever it answers.
 
         Raises:
             EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `token_refused`,
                 `vendor_failed`, `vendor_error`, `no_list`, or a transport fault (`unreachable`, retried).
             NotAsked: the host is not to be asked now, and has not been.
         """
-        line = self._lines.get(credentials.environment)
         envelope = self._retried(lambda: self._through(line, item, credentials), line=line)
         if envelope.items is None:
             raise EasyCarsFailure(
@@ -195,7 +182,7 @@ class EasyCarsClient:
         if _refused(envelope, status) and _is_too_young(age_s, envelope):
             # A new token that has become a few seconds old: one machine's clock may be ahead of another's.
             token, age_s = self._token(credentials, stale=token)
-            ripe = age_s >= _RIPE_S or self._pause(_RIPE_S - age_s)
+            ripe = age_s >= _RIPE_S or self.pause(_RIPE_S - age_s)
             if ripe:
                 envelope, status = self._request_stock(credentials, token)
             if not ripe or (_refused(envelope, status) and _speaks_of_a_token(envelope)):
@@ -270,11 +257,11 @@ class EasyCarsClient:
         return token
 
     def _post(self, credentials: Credentials, operation: str, **request: Any) -> HttpAnswer:
-        base = self._base_url or ADDRESSES[credentials.environment]
+        base = self.base_url or ADDRESSES[credentials.environment]
         try:
-            return self._http.post(
+            return self.http.post(
                 f"{base.rstrip('/')}/{operation}",
-                deadline_s=self._deadline_s,
+                deadline_s=self.deadline_s,
                 first_byte_s=FIRST_BYTE_WITHIN_S,
                 **request,
             )
@@ -301,12 +288,12 @@ class EasyCarsClient:
             return transient and (line is None or line.may_go_on())
 
         def pause(seconds: float) -> None:
-            if not self._pause(seconds):
+            if not self.pause(seconds):
                 raise faults[-1]
 
         return Retrying(
             retry=retry_if_exception(deserves_another),
-            stop=stop_after_attempt(self._tries),
+            stop=stop_after_attempt(self.tries),
             wait=_wait_s,
             sleep=pause,
             before_sleep=_log_retry,

@@ -63,9 +63,6 @@ class Judge:
         self._whole = False  # a foreign feed that was approved goes through whole
         plan.listed, plan.advertised = len(self._rows), _advertised(self._rows)
 
-    def _beyond(self, number: int, of: int) -> bool:
-        return number > self._policy.limit_floor and number * 100 > of * self._policy.limit_percent
-
     def _asked(self, kind: str, status: str) -> HeldSet | None:
         return self._current.asked.get((kind, status))
 
@@ -257,7 +254,7 @@ class Judge:
         plan = self._plan
         approved = [row for row in plan.removed if row.missing_since is None]
         listed, advertised = plan.listed - len(approved), plan.advertised - _advertised(approved)
-        if self._beyond(len(fresh), listed) or self._beyond(_advertised(fresh), advertised):
+        if self._policy.is_beyond(len(fresh), listed) or self._policy.is_beyond(_advertised(fresh), advertised):
             return "limit"
         return "drain" if not approved and self._is_drained(fresh, absent) else None
 
@@ -283,8 +280,8 @@ class Judge:
         waiting = [row for row in absent if row.missing_since is not None and row.missing_since >= window.began_at]
         gone += len(waiting) + len(fresh)
         gone_advertised += _advertised(waiting) + _advertised(fresh)
-        return (shrunk[0] and self._beyond(gone, window.listed)) or (
-            shrunk[1] and self._beyond(gone_advertised, window.advertised)
+        return (shrunk[0] and self._policy.is_beyond(gone, window.listed)) or (
+            shrunk[1] and self._policy.is_beyond(gone_advertised, window.advertised)
         )
 
     # --- what loses a value
@@ -313,7 +310,7 @@ class Judge:
         approved = self._let_through(kind)
         fresh = [change for change in losing if change.car.stock_key not in approved]
         reason = None
-        if self._beyond(len(fresh), self._plan.advertised):
+        if self._policy.is_beyond(len(fresh), self._plan.advertised):
             reason = "limit"
         elif staying is not None and staying == len(fresh) >= _LOT_LEAST and _are_gone(kind, fresh):
             reason = "all"

@@ -28,17 +28,7 @@ from jobsync.errors import ConfigurationProblem, ExitCode, Unavailable, UsagePro
 from jobsync.hosts.store import claim_hosts, read_hosts
 from jobsync.jobs import STOCK_SYNC, Job
 from jobsync.logs import get_logger, visible
-from jobsync.runner.items import (
-    Attempt,
-    Item,
-    ItemFailure,
-    NoLongerDue,
-    NotStarted,
-    Trial,
-    as_json,
-    failure_of,
-    work_queues,
-)
+from jobsync.runner import items as runner
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 
@@ -166,7 +156,7 @@ class StockSync(JobWork):
         for environment, until in hosts.resting.items():
             get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         work = _SyncWork(self, self.make_client(run.pause), hosts)
-        return [*work_queues(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
+        return [*runner.work_queues(run, hosts.queues(items), work, concurrency=self.at_once), *skipped]
 
     @property
     def at_once(self) -> int:
@@ -215,7 +205,7 @@ class StockSync(JobWork):
                 )
             store.write_schedule(connection, found, next_at=next_at)
 
-    def _choose(self, connection: Connection[Any]) -> tuple[list[Item], list[ItemResult], bool]:
+    def _choose(self, connection: Connection[Any]) -> tuple[list[runner.Item], list[ItemResult], bool]:
         """Return what to work on, in order, what is left out with the reason, and whether a slot is among the work."""
         self.require_known(connection)
         dealerships = store.read_dealerships(connection)
@@ -228,7 +218,7 @@ class StockSync(JobWork):
             if d.why_not in ("auto_sync_off", "paused"):
                 get_logger().warning("stock_sync.overridden", dealership_id=d.id, name=d.name, why=d.why_not)
         items = [
-            Item(
+            runner.Item(
                 str(d.id),
                 d.name,
                 lock_name(d.id),
@@ -265,18 +255,17 @@ class _SyncWork:
         self._client = client
         self._hosts = hosts
         self._before: dict[str, store.StoredAttempt] = {}
-        client.use(hosts.lines)
         self._stored: dict[str, store.StoredCredentials | None] = {}
         self._asking = threading.BoundedSemaphore(job.concurrency)
         self._writing = threading.BoundedSemaphore(job.writers)
 
-    def begin(self, connection: Connection[Any], item: Item) -> int:
+    def begin(self, connection: Connection[Any], item: runner.Item) -> int:
         dealership_id = int(item.key)
         _require(connection, dealership_id)
         self._stored[item.key] = store.read_credentials(connection, dealership_id)
         self._before[item.key] = before = store.read_attempt(connection, dealership_id)
         if self._job.scheduled and before[-2:] != item.seen:
-            raise NoLongerDue("another run has used its slot meanwhile")
+            raise runner.NoLongerDue("another run has used its slot meanwhile")
         return store.begin_attempt(
             connection,
             dealership_id,
@@ -284,7 +273,7 @@ class _SyncWork:
             retry_minutes=self._job.settings.minutes("easycar_retry_minutes"),
         )
 
-    def find(self, attempt: Trial) -> Feed | EasyCarsFailure:
+    def find(self, attempt: runner.Trial) -> Feed | EasyCarsFailure:
         item, dealership_id = attempt.item, int(attempt.item.key)
         if isinstance(attempt.run, Run):
             get_logger().info("stock_sync.dealership_started", name=item.label, attempt=attempt.number)
@@ -295,9 +284,10 @@ class _SyncWork:
         with ExitStack() as asking:
             asking.enter_context(self._asking)
             try:
-                envelope = self._client.fetch_stock(credentials, item=item.key)
+                line = self._hosts.lines.get(credentials.environment)
+                envelope = self._client.fetch_stock(credentials, item=item.key, line=line)
             except NotAsked as left:
-                raise NotStarted(str(left), undo=partial(self._take_back, item, asked=False)) from None
+                raise runner.NotStarted(str(left), undo=partial(self._take_back, item, asked=False)) from None
             except EasyCarsFailure as failure:
                 return self._probed(attempt, failure)
             if envelope.size > _SMALL_FEED:
@@ -306,7 +296,7 @@ class _SyncWork:
         *sealed, _, _ = self._stored[item.key] or ("", "")
         return Feed(envelope, credentials.yard_code, copied_from(dealership_id, sealed))
 
-    def _probed(self, attempt: Trial, failure: EasyCarsFailure) -> EasyCarsFailure:
+    def _probed(self, attempt: runner.Trial, failure: EasyCarsFailure) -> EasyCarsFailure:
         """
         Return what the probe of an open circuit met: the host still fails, and no dealership is charged an attempt.
 
@@ -321,11 +311,11 @@ class _SyncWork:
             raise EasyCarsFailure(words, **failure.facts)
         raise failure
 
-    def _has_retries(self, attempt: Trial) -> bool:
+    def _has_retries(self, attempt: runner.Trial) -> bool:
         with attempt.run.transaction() as connection:
             return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
-    def keep(self, connection: Connection[Any], attempt: Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
+    def keep(self, connection: Connection[Any], attempt: runner.Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
         if isinstance(found, EasyCarsFailure):
             self._take_back(attempt.item, connection, asked=True)
             result = _unreached(attempt.item, found)
@@ -337,7 +327,7 @@ class _SyncWork:
         self._learn(connection, attempt.item)
         return result
 
-    def _bring_in(self, connection: Connection[Any], attempt: Attempt, feed: Feed) -> StockPlan:
+    def _bring_in(self, connection: Connection[Any], attempt: runner.Attempt, feed: Feed) -> StockPlan:
         dealership_id, run_id = int(attempt.item.key), attempt.run_id
         _require(connection, dealership_id)
 
@@ -350,12 +340,12 @@ class _SyncWork:
 
         return plan_and(apply, connection, dealership_id, feed, self._job.policy, run_id=run_id)
 
-    def show(self, connection: Connection[Any], item: Item, found: Feed | EasyCarsFailure) -> ItemResult:
+    def show(self, connection: Connection[Any], item: runner.Item, found: Feed | EasyCarsFailure) -> ItemResult:
         if isinstance(found, EasyCarsFailure):
             return _unreached(item, found)
         return _result(item, make_plan(connection, int(item.key), found, self._job.policy)[0], shown=True)
 
-    def failed(self, connection: Connection[Any], attempt: Attempt, result: ItemResult) -> None:
+    def failed(self, connection: Connection[Any], attempt: runner.Attempt, result: ItemResult) -> None:
         dealership_id = int(attempt.item.key)
         get_logger().error(
             "stock_sync.dealership_failed",
@@ -378,17 +368,17 @@ class _SyncWork:
         )
         store.fail_attempt(connection, dealership_id, scheduled=self._job.scheduled, transient=result.transient)
 
-    def _learn(self, connection: Connection[Any], item: Item) -> None:
+    def _learn(self, connection: Connection[Any], item: runner.Item) -> None:
         """Write down what this attempt taught of the vendor's host, if it is news."""
         stored, change = self._stored[item.key], self._client.change_of(item.key)
         if stored is not None and change is not None:
             self._hosts.write(connection, stored[4], change)
 
-    def _take_back(self, item: Item, connection: Connection[Any], *, asked: bool) -> None:
+    def _take_back(self, item: runner.Item, connection: Connection[Any], *, asked: bool) -> None:
         store.take_back(connection, int(item.key), self._before[item.key], asked=asked)
 
 
-def _tell(attempt: Attempt, result: ItemResult) -> None:
+def _tell(attempt: runner.Attempt, result: ItemResult) -> None:
     log = get_logger().bind(name=attempt.item.label)
     for warning in result.details.get("warnings", ()):
         log.warning("stock_sync.warning", warning=warning)
@@ -467,7 +457,7 @@ def plan_and(
             plan, now = planned
             found = store.find_refused(connection, dealership_id, plan, blamed, run_id=run_id, now=now)
             if plans > _SEARCHES_MOST or not found:
-                raise ItemFailure(
+                raise runner.ItemFailure(
                     f"the database refuses what the sync writes: {words}; nothing was written", reason="database"
                 ) from error
     raise AssertionError  # never: the loop ends by itself
@@ -475,7 +465,7 @@ def plan_and(
 
 def _require(connection: Connection[Any], dealership_id: int) -> None:
     if not store.keep_dealership(connection, dealership_id):
-        raise ItemFailure("the dealership was deleted meanwhile; nothing was written", reason="deleted")
+        raise runner.ItemFailure("the dealership was deleted meanwhile; nothing was written", reason="deleted")
 
 
 def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Cipher) -> Credentials:
@@ -491,7 +481,7 @@ def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Ci
 def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
     """Decrypt what was read; raises as `load_credentials` does."""
     if stored is None:
-        raise ItemFailure(
+        raise runner.ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
         )
     *sealed, environment, yard = stored
@@ -538,7 +528,7 @@ def check_credentials(credentials: Credentials, client: EasyCarsClient) -> Crede
     return CredentialsCheck("accepted", "accepted", number, f"{number} vehicles are listed", int(ExitCode.DONE))
 
 
-def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
+def _result(item: runner.Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     details: dict[str, Any] = {"received": plan.received}
     if plan.warnings:
         details["warnings"] = plan.warnings
@@ -549,8 +539,8 @@ def _result(item: Item, plan: StockPlan, *, shown: bool = False) -> ItemResult:
     )
 
 
-def _unreached(item: Item, failure: EasyCarsFailure) -> ItemResult:
-    return replace(failure_of(item, failure), status=ItemStatus.SKIPPED)
+def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
+    return replace(runner.failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:
@@ -559,7 +549,7 @@ def item_json(result: ItemResult) -> dict[str, Any]:
     return {
         "dealership_id": int(result.key),
         "name": result.label,
-        **as_json(result),
+        **runner.as_json(result),
         **numbers,
         **result.details,
     }

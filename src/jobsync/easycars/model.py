@@ -296,6 +296,10 @@ class Policy:
     grace_days: int = 0
     status_map: Mapping[str, str] = field(default_factory=dict)
 
+    def is_beyond(self, number: int, of: int) -> bool:
+        """Whether so many are more than one night may change."""
+        return number > self.limit_floor and number * 100 > of * self.limit_percent
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -514,15 +514,11 @@ def _kind(value: object) -> str:
 
 
 def _stock_number(value: object) -> str | None:
-    if isinstance(value, str):
-        return value.strip() or None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, Decimal) and value == value.to_integral_value():
-        return str(int(value))
-    return None
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return (value.strip() or None) if isinstance(value, str) else None
 
 
 def _text(value: object) -> str | None:

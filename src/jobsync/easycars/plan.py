@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -64,9 +64,8 @@ def sort_feed(
         if isinstance(item, model.Refused):
             refused.append(item)
         elif not is_here(item.yard_code):
-            refused.append(
-                parse.refuse_car(item, "other_yard", f"is of yard {item.yard_code}, asked for was {yard_code}")
-            )
+            why = f"is of yard {item.yard_code}, asked for was {yard_code}"
+            refused.append(parse.refuse_car(item, "other_yard", why))
         else:
             cars.setdefault(item.stock_key, []).append(item)
     kept: list[model.Car] = []
@@ -354,14 +353,8 @@ _QUERY = re.compile(r"\?[^#]*")
 
 def _same_pictures(old: Any, new: Any) -> bool:
     """Whether two lists of URLs differ in their queries alone: a vendor that signs URLs signs them anew each night."""
-    return (
-        isinstance(old, list)
-        and len(old) == len(new)
-        and all(isinstance(url, str) for url in old)
-        and all(
-            _QUERY.sub("", one, count=1) == _QUERY.sub("", other, count=1) for one, other in zip(old, new, strict=True)
-        )
-    )
+    texts = isinstance(old, list) and all(isinstance(url, str) for url in old)
+    return texts and [_QUERY.sub("", url, count=1) for url in old] == [_QUERY.sub("", url, count=1) for url in new]
 
 
 def _equal(old: Any, new: Any) -> bool:
@@ -380,19 +373,14 @@ def _equal(old: Any, new: Any) -> bool:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _drift(cars: Iterable[model.Car]) -> list[str]:
+def _drift(cars: Sequence[model.Car]) -> Iterator[str]:
     """Report keys that differ from the documented ones, once for the feed."""
-    missing: Counter[str] = Counter()
-    unknown: Counter[str] = Counter()
-    for car in cars:
-        missing.update(car.missing_keys)
-        unknown.update(car.unknown_keys)
-    lines = []
+    missing = Counter(key for car in cars for key in car.missing_keys)
+    unknown = Counter(key for car in cars for key in car.unknown_keys)
     for word, keys in (("lack a documented key, what is stored stays", missing), ("have a new key, kept", unknown)):
         if keys:
             named = ", ".join(f"{key} ({number})" for key, number in keys.most_common(_KEPT_WARNINGS))
-            lines.append(f"drift: items {word}: {named}")
-    return lines
+            yield f"drift: items {word}: {named}"
 
 
 _SKIPPED: Mapping[str, model.Note] = {
@@ -449,23 +437,18 @@ def _status_words(
 def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
     """Whether so many items have a value in one key that cannot be read that somebody has to look."""
     keys = Counter(key for car in incoming.cars for key in car.unreadable)
-    most = max(keys.values(), default=0)
-    return most > policy.limit_floor and most * 100 > incoming.received * policy.limit_percent
+    return policy.is_beyond(max(keys.values(), default=0), incoming.received)
 
 
 def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
     nothing: Mapping[str, tuple[Any, Any]] = {}
+    created = [
+        (car.stock_number, {name: (None, new) for name, new in car.values.items() if new not in (None, [])})
+        for car in plan.created
+    ]
     entries: list[tuple[str | None, str, Mapping[str, tuple[Any, Any]], str | None]] = [
-        *(
-            (
-                car.stock_number,
-                "create",
-                {name: (None, new) for name, new in car.values.items() if new not in (None, [])},
-                None,
-            )
-            for car in plan.created
-        ),
+        *((number, "create", values, None) for number, values in created),
         *((each.car.stock_number, "revive" if each.revived else "update", each.changes, None) for each in plan.changed),
         *((row.stock_number, "remove", {"status": (row.status, "removed")}, None) for row in plan.removed),
         *(

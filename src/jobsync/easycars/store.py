@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from psycopg import Connection
 
 from jobsync.cron import Wanted, next_slot
 from jobsync.db.stock_key import BLANKS
+from jobsync.db.tables import vehicles
 from jobsync.easycars import model
 from jobsync.easycars.identity import stock_key, telling_vin, vin_of
 from jobsync.easycars.parse import fingerprint, refuse_car
@@ -34,6 +36,11 @@ API_VERSION = "1.01"
 _BATCH = 500
 _ROWS_AT_ONCE = 64
 _END_OF_LINE = f"\t{API_VERSION}\n".encode()
+
+_COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
+_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
+_TYPED = ", ".join(f"{column} {vehicles.c[column].type}" for column in model.FEED_COLUMNS)
+
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
 
@@ -327,9 +334,9 @@ def read_current(
     asked = {}
     for number, kind, status, stock_numbers, vins, reason, decided_at in held:
         keys = [stock_key(text) for text in stock_numbers]
-        vehicles = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
+        seen = tuple(zip(keys, vins, strict=False)) if kind == "foreign_feed" else ()
         at = datetime.fromisoformat(decided_at) if decided_at else None
-        asked[kind, status] = model.HeldSet(number, frozenset(keys), status, reason, kind, vehicles, at)
+        asked[kind, status] = model.HeldSet(number, frozenset(keys), status, reason, kind, seen, at)
     read = partial(_read_rows, connection, dealership_id, for_update=for_update)
     current = model.Current(
         dealership_id=dealership_id,
@@ -571,28 +578,27 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
         [len(cars)],
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
-    columns: LiteralString = ", ".join(model.FEED_COLUMNS)
-    cursor = connection.cursor()
-    with cursor.copy(
-        f"COPY vehicles (id, dealership_id, data_source, content_hash, {columns}, stock_number) FROM STDIN"
-    ) as copy:
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            batch = rows[start : start + _ROWS_AT_ONCE]
-            copy.write(b"".join([_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in batch]))
-    if cursor.rowcount != len(rows):
+    told = f"COPY vehicles (id, dealership_id, data_source, content_hash, {_COLUMNS}, stock_number) FROM STDIN"
+    written = _copy_in(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
+    if written != len(rows):
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
-    with connection.cursor().copy(
-        "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN"
-    ) as copy:
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            batch = rows[start : start + _ROWS_AT_ONCE]
-            copy.write(b"".join([b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in batch]))
+    documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
+    _copy_in(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
         connection.execute("UPDATE vehicles SET excluded_by = 'map' WHERE id = ANY(%s)", [excluded], prepare=False)
     return [car for _, car in rows] if len(rows) < len(cars) else cars
+
+
+def _copy_in(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
+    """Copy lines in, a few at once; returns how many rows the database took."""
+    cursor = connection.cursor()
+    with cursor.copy(statement) as copy:
+        while batch := b"".join(islice(lines, _ROWS_AT_ONCE)):
+            copy.write(batch)
+    return cursor.rowcount
 
 
 def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
@@ -622,10 +628,6 @@ def _copy_text(car: model.Car) -> bytes:
 
 def _escaped(text: bytes) -> bytes:
     return text.replace(b"\\", rb"\\").replace(b"\n", rb"\n").replace(b"\r", rb"\r").replace(b"\t", rb"\t")
-
-
-_COLUMNS: LiteralString = ", ".join(model.FEED_COLUMNS)
-_SOURCES: LiteralString = ", ".join(f"n.{column}" for column in model.FEED_COLUMNS)
 
 
 # A trigger may write another value, and so does a type narrower than ours: numeric(10,2) rounds, char(17) pads.
@@ -661,10 +663,10 @@ def _write_changed(connection: Connection[Any], changes: Sequence[model.Change])
                    excluded_by = CASE WHEN n.status <> 'excluded' THEN NULL
                                       WHEN v.status = 'excluded' OR v.excluded_by = 'person' THEN v.excluded_by
                                       ELSE 'map' END
-            FROM jsonb_populate_recordset(NULL::vehicles, %s) AS n
+            FROM jsonb_to_recordset(%s) AS n (id bigint, content_hash bytea, stock_number text, {_TYPED})
             WHERE v.id = n.id
             RETURNING v.id, {_MAY_ALTER}
-            """,
+            """.encode(),
             [msgspec.json.encode(rows).decode()],
             prepare=False,
         ).fetchall()

@@ -9,14 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Text, and_, cast, func, not_, or_, select, text
 
 from jobsync.db.jsonb import as_lines
-from jobsync.db.tables import (
-    dealerships,
-    easycar_credentials,
-    easycar_sync_logs,
-    holds,
-    refused_items,
-    vehicle_changes,
-)
+from jobsync.db.tables import dealerships, easycar_credentials, easycar_sync_logs, holds, refused_items, vehicle_changes
 from jobsync.easycars.credentials import Place, bound_to, places_of, sealed_at
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import STOCK_SYNC

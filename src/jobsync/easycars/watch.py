@@ -13,12 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from jobsync.causes import Cause
-from jobsync.cron import (
-    next_slot,
-    problem_of_cron,
-    text_of_cron,
-    text_of_zone,
-)
+from jobsync.cron import next_slot, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
@@ -248,8 +243,8 @@ def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipF
                 expected_at=slot(*before, start.replace(second=0, microsecond=0)) if start else None,
                 cron=rule.cron,
                 timezone=rule.timezone,
-                unreadable_cron=own_cron if own_cron and text_of_cron(own_cron) is None else None,
-                unreadable_zone=own_zone if own_zone and text_of_zone(own_zone) is None else None,
+                unreadable_cron=own_cron if own_cron in rule.unreadable else None,
+                unreadable_zone=own_zone if own_zone in rule.unreadable else None,
             )
         )
     return tuple(found)

@@ -9,12 +9,13 @@ keep the digits that the XML has. Source: the schemas of all six documents and w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from jobsync.fiscal.access_key import ENVIRONMENTS, DocumentKind, Environment
-from jobsync.fiscal.element import Amount, tag
+from jobsync.fiscal.element import Amount, Noun, tag
 
 _KEY = re.compile(r"[0-9]{49}")
 _DATE = re.compile(r"([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})")
@@ -22,8 +23,7 @@ _SERIES = ("infoTributaria/estab", "infoTributaria/ptoEmi", "infoTributaria/secu
 _ROLES = ("Comprador", "Proveedor", "SujetoRetenido", "Transportista", "Destinatario")
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Noun, frozen=True):
     """The other side: buyer, supplier, taxpayer withheld from, carrier or recipient; the tags say which."""
 
     NOT_PRINTED = tuple(f"tipoIdentificacion{role}" for role in _ROLES)
@@ -33,8 +33,7 @@ class Party:
     address: str | None = tag(*(f"direccion{role}" for role in _ROLES[:3]))
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Noun, frozen=True):
     """
     What the list of documents needs to know of one.
 
@@ -60,8 +59,7 @@ class Summary:
     total: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Noun, frozen=True):
     """
     Who issued the document, and the legends the law makes them print.
 
@@ -85,8 +83,7 @@ class Issuer:
     rise: str | None = tag("info/rise")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Noun, frozen=True):
     """A named text: `campoAdicional`, `detAdicional`; either side may be empty, and without both it is left out."""
 
     name: str = tag("@nombre", default="")
@@ -96,8 +93,7 @@ class Field:
         return bool(self.name or self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Tax:
+class Tax(Noun, frozen=True):
     """
     One tax on a line, on the whole document, or on a reimbursed one.
 
@@ -117,8 +113,7 @@ class Tax:
     refund: Amount | None = tag("valorDevolucionIva")
 
 
-@dataclass(frozen=True, slots=True)
-class Good:
+class Good(Noun, frozen=True):
     """One `detalle` of a delivery note."""
 
     code: str | None = tag("codigoPrincipal", "codigoInterno")
@@ -128,8 +123,7 @@ class Good:
     details: tuple[Field, ...] = tag("detallesAdicionales/detAdicional")
 
 
-@dataclass(frozen=True, slots=True)
-class Line(Good):
+class Line(Good, frozen=True):
     """One `detalle` of the other documents."""
 
     unit: str | None = tag("unidadMedida")
@@ -140,8 +134,7 @@ class Line(Good):
     taxes: tuple[Tax, ...] = tag("impuestos/impuesto")
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Noun, frozen=True):
     """One `pago`; `method` is a code of the payment table, `term` counts `term_unit`s."""
 
     method: str | None = tag("formaPago")
@@ -150,8 +143,7 @@ class Payment:
     term_unit: str | None = tag("unidadTiempo")
 
 
-@dataclass(frozen=True, slots=True)
-class Compensation:
+class Compensation(Noun, frozen=True):
     """One `compensacion` of 2016 to 2018: points of IVA given back."""
 
     NOT_PRINTED = ("codigo",)
@@ -160,8 +152,7 @@ class Compensation:
     amount: Amount | None = tag("valor")
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Noun, frozen=True):
     """What an invoice for export says besides; amounts in the document's currency, countries as codes."""
 
     foreign_trade: str | None = tag("comercioExterior")
@@ -179,8 +170,7 @@ class Export:
     other_transport: Amount | None = tag("gastosTransporteOtros")
 
 
-@dataclass(frozen=True, slots=True)
-class Reimbursement:
+class Reimbursement(Noun, frozen=True):
     """One document that somebody paid for the buyer (`reembolsoDetalle`)."""
 
     NOT_PRINTED = ("tipoIdentificacionProveedorReembolso", "compensacionesReembolso")
@@ -196,8 +186,7 @@ class Reimbursement:
     taxes: tuple[Tax, ...] = tag("detalleImpuestos/detalleImpuesto")
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Noun, frozen=True):
     """Where goods are carried, and why: a `destino` of a transport, a `destinatario` of a delivery note."""
 
     reason: str | None = tag("motivoTraslado")
@@ -206,8 +195,7 @@ class Destination:
     route: str | None = tag("ruta")
 
 
-@dataclass(frozen=True, slots=True)
-class Transport:
+class Transport(Noun, frozen=True):
     """Who carries the goods of a delivery note, or of an invoice that stands for one."""
 
     carrier: Party = tag("")
@@ -219,16 +207,14 @@ class Transport:
     destinations: tuple[Destination, ...] = tag("destinos/destino")
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Noun, frozen=True):
     """Money with its reason: a `motivo` of a debit note, a `rubro` that is collected for somebody else."""
 
     reason: str | None = tag("razon", "concepto")
     amount: Amount | None = tag("valor", "total")
 
 
-@dataclass(frozen=True, slots=True)
-class Sale:
+class Sale(Noun, frozen=True):
     """
     What an invoice, a purchase settlement or a note on one says; which elements are there makes the difference.
 
@@ -273,8 +259,7 @@ class Sale:
     negotiable_email: str | None = tag("tipoNegociable/correo")
 
 
-@dataclass(frozen=True, slots=True)
-class SupportingDocument:
+class SupportingDocument(Noun, frozen=True):
     """The document from whose payment something was withheld; `code` is of the annex's table, 1 to 3 digits."""
 
     code: str | None = tag("codDocSustento")
@@ -282,8 +267,7 @@ class SupportingDocument:
     issue_date: str | None = tag("fechaEmisionDocSustento")
 
 
-@dataclass(frozen=True, slots=True)
-class Withheld:
+class Withheld(Noun, frozen=True):
     """
     One retention; both versions of the document lead to these.
 
@@ -307,8 +291,7 @@ class Withheld:
     banana_price: Amount | None = tag("compraCajBanano/precCajBan")
 
 
-@dataclass(frozen=True, slots=True)
-class Supported:
+class Supported(Noun, frozen=True):
     """One `docSustento`: what was withheld at its payment; the rows' own `document` says nothing."""
 
     NOT_PRINTED = (
@@ -322,8 +305,7 @@ class Supported:
     rows: tuple[Withheld, ...] = tag("retenciones/retencion")
 
 
-@dataclass(frozen=True, slots=True)
-class Withholding:
+class Withholding(Noun, frozen=True):
     """A `comprobanteRetencion` of either version: the older one has `plain` rows, the newer one `supported` ones."""
 
     NOT_PRINTED = ("info/tipoSujetoRetenido", "info/parteRel")
@@ -339,8 +321,7 @@ class Withholding:
         return (*self.plain, *(replace(row, document=one.document) for one in self.supported for row in one.rows))
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(Noun, frozen=True):
     """One `destinatario`: who gets which goods, why, and for which sale."""
 
     party: Party = tag("")
@@ -351,16 +332,14 @@ class Recipient:
     goods: tuple[Good, ...] = tag("detalles/detalle")
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryNote:
+class DeliveryNote(Noun, frozen=True):
     """A `guiaRemision`: no money, one carrier, several recipients."""
 
     transport: Transport = tag("info")
     recipients: tuple[Recipient, ...] = tag("destinatarios/destinatario")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Noun, frozen=True):
     """
     A whole fiscal document.
 

@@ -9,18 +9,17 @@ Tags that the printed form has no room for are named in a noun's `NOT_PRINTED`; 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from functools import cache, partial
 from operator import methodcaller
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args, get_type_hints
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast, get_args
 
 from lxml import etree
+from msgspec import Struct, structs
 
 from jobsync.errors import JobsyncError
 
@@ -29,7 +28,6 @@ DOCUMENT_BYTES_MAX = 64 * 1024 * 1024  # the SRI takes 320 KB; this only keeps a
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _DIGITS_MOST = 100  # the database refuses numbers of more than some ten thousand
 _SIGNATURE = "Signature"
-_Noun = TypeVar("_Noun")
 
 
 class UnreadableDocument(JobsyncError):
@@ -39,8 +37,7 @@ class UnreadableDocument(JobsyncError):
         super().__init__(f"the fiscal document is unreadable: {reason}" + (f" (line {line})" if line else ""))
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """
     A number as it stands in the XML.
 
@@ -218,6 +215,21 @@ def _text(node: etree._Element) -> str:
 _Step = Callable[[Element], Any]  # from the noun's element to the field's value
 
 
+class Noun(Struct, frozen=True):
+    """What is read from an element, by `read` alone; `NOT_PRINTED` are the paths of what it leaves out knowingly."""
+
+    NOT_PRINTED: ClassVar[tuple[str, ...]] = ()
+
+
+_N = TypeVar("_N", bound=Noun)
+
+
+class _Tag(NamedTuple):
+    paths: tuple[str, ...]
+    default: str | None
+    joined: bool
+
+
 def tag(*paths: str, default: str | None = None, joined: bool = False) -> Any:
     """
     Declare where a field of a noun is read; its type says how.
@@ -229,25 +241,25 @@ def tag(*paths: str, default: str | None = None, joined: bool = False) -> Any:
     Args:
         joined: the text is in parts, one a path; hyphens come between.
     """
-    return dataclasses.field(metadata={"paths": paths, "default": default, "joined": joined}, default=default)
+    return _Tag(paths, default, joined)
 
 
-def read(noun: type[_Noun], at: Element) -> _Noun:
+def read(noun: type[_N], at: Element) -> _N:
     """Return a noun, each of its fields read from where it says."""
     return noun(**read_fields(noun, at))
 
 
-def read_fields(noun: type[Any], at: Element) -> dict[str, Any]:
+def read_fields(noun: type[Noun], at: Element) -> dict[str, Any]:
     """Return what the fields of a noun are read as, by name; those that say no place are left out."""
-    for path in getattr(noun, "NOT_PRINTED", ()):
+    for path in noun.NOT_PRINTED:
         at.skip(path)
     return {name: step(at) for name, step in _steps(cast("Any", noun))}
 
 
 @cache
 def _steps(noun: Any) -> tuple[tuple[str, _Step], ...]:
-    types = get_type_hints(noun)
-    return tuple((one.name, _step(types[one.name], **one.metadata)) for one in dataclasses.fields(noun) if one.metadata)
+    placed = (field for field in structs.fields(noun) if isinstance(field.default, _Tag))
+    return tuple((field.name, _step(field.type, *field.default)) for field in placed)
 
 
 def _step(kind: Any, paths: tuple[str, ...], default: str | None, joined: bool) -> _Step:

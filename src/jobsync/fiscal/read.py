@@ -51,7 +51,7 @@ def read_summary(xml: bytes) -> Summary:
     known = read_fields(Summary, root)
     key = known["access_key"]
     holders = root.each("destinatarios/destinatario" if form.kind is DocumentKind.DELIVERY_NOTE else "info")
-    receiver = read(Party, holders[0]) if holders else Party()
+    receiver = read(Party, holders[0]) if holders else None
     if form.kind is DocumentKind.WITHHOLDING:
         rows = (*root.each("impuestos/impuesto"), *root.each("docsSustento/docSustento/retenciones/retencion"))
         total = total_of(Amount(row.text("valorRetenido") or "") for row in rows)
@@ -62,8 +62,8 @@ def read_summary(xml: bytes) -> Summary:
         document_code=form.kind.value,
         environment=environment_of(root.text("infoTributaria/ambiente"), key),
         issue_date=issue_date(root.text("info/fechaEmision"), key),
-        receiver_name=receiver.name,
-        receiver_id=receiver.id,
+        receiver_name=receiver.name if receiver else None,
+        receiver_id=receiver.id if receiver else None,
         total=total,
     )
 

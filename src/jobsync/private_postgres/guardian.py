@@ -27,7 +27,7 @@ from typing import NamedTuple, NoReturn
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's reaches the server
-STATE = "server.json"  # there while the server takes logins
+STATE = "server.json"  # there from when the server takes logins until it has ended
 STOP_LADDER = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
@@ -281,15 +281,11 @@ class Guardian:
             raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.folder, said), passing=True)
 
     def announce(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
-        """Write STATE once the server takes logins, which PostgreSQL tells in line 8 of `postmaster.pid`."""
-        while server.poll() is None:
-            with contextlib.suppress(FileNotFoundError):
-                lines = (self.data / "postmaster.pid").read_text().splitlines()
-                if lines[:1] == [str(server.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]:
-                    break
+        """Write STATE once the server takes logins."""
+        while not takes_logins(self.data, server.pid):
+            if server.poll() is not None:
+                return
             time.sleep(0.01)
-        else:
-            return
         pids = {"server": server.pid, "guardian": os.getpid()}
         new = self.folder / f"{STATE}.new"
         new.write_text(json.dumps({"socket": str(sockets), "version": self.plan.version, **pids}))
@@ -361,6 +357,15 @@ def server_in(lock_file: Path, data: Path) -> int | None:
         return pid if sys.platform != "linux" or Path(f"/proc/{pid}/cwd").samefile(data) else None
     except (OSError, ValueError):
         return None
+
+
+def takes_logins(data: Path, server: int) -> bool:
+    """Whether a server takes logins, which PostgreSQL tells in line 8 of `postmaster.pid`."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return lines[:1] == [str(server)] and [line.strip() for line in lines[7:8]] == ["ready"]
 
 
 def fits(folder: Path) -> bool:

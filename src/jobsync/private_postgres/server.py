@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -99,7 +100,7 @@ def acquire(
         try:
             _lock(start, fcntl.LOCK_EX, folder, deadline)
             plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces)
-            socket, version = _start(folder, plan, deadline)
+            sockets, version = _start(folder, plan, deadline)
         finally:
             _close(start)
     except OSError as error:
@@ -110,7 +111,7 @@ def acquire(
         raise
     # What libpq would otherwise take from PGHOSTADDR, PGOPTIONS, PGSSLMODE and PGGSSENCMODE is said here too.
     url = (
-        f"postgresql://{name}@/{name}?host={quote(socket, safe='')}&port=5432"
+        f"postgresql://{name}@/{name}?host={quote(sockets, safe='')}&port=5432"
         "&hostaddr=&options=&sslmode=disable&gssencmode=disable"
     )
     return Lease(users, url, version)
@@ -187,12 +188,16 @@ def _start(folder: Path, plan: guardian.Plan, deadline: float) -> tuple[str, int
     state = folder / guardian.STATE
     while True:
         _start_guardian(folder, plan, deadline)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it may be ending just now
             found = json.loads(state.read_text())
-            return found["socket"], found["version"]
+            if guardian.takes_logins(folder / "data", found["server"]):
+                with socket.socket(socket.AF_UNIX) as line:
+                    line.settimeout(10)
+                    line.connect(f"{found['socket']}/{guardian.SOCKET}")
+                return found["socket"], found["version"]
         if time.monotonic() > deadline:
             raise _not_started("did not start in time", folder)
-        time.sleep(POLL_S)  # for a guardian whose starter did not wait for it
+        time.sleep(POLL_S)  # for a guardian whose starter did not wait for it, or whose server is ending
 
 
 def _start_guardian(folder: Path, plan: guardian.Plan, deadline: float) -> None:

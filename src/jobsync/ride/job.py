@@ -208,11 +208,7 @@ class _RideWork:
 
     def take(self, rides: Sequence[DueRide]) -> list[Item]:
         self._rides = {ride.access_key: ride for ride in rides}
-        items = []
-        for key, ride in self._rides.items():
-            about = {"access_key": key, "tenant_id": ride.tenant_id, "tenant_ruc": ride.tenant_ruc}
-            items.append(Item(key, key, named=bool(self._job.access_keys), about=about))
-        return items
+        return [ride.item(named=bool(self._job.access_keys)) for ride in rides]
 
     def gate(self, _item: Item) -> bool:
         """Keep the distance between two documents."""

@@ -363,15 +363,19 @@ def held_names(
     return {by_key[key] for (key,) in rows}
 
 
-def refuse_strange_locks(database: Database, *, application_name: str) -> None:
+def refuse_lock_url(database: Database, *, application_name: str) -> None:
     """
-    Refuse a lock URL that leads to another database than the work: locks there would protect nothing.
+    Refuse a lock URL that leads to another database than the work, or through a pooler: locks there protect nothing.
 
     Raises:
         ConfigurationProblem: it does.
     """
-    if database.lock_url == database.url:
-        return
+    if database.lock_url != database.url:
+        _refuse_elsewhere(database, application_name)
+    refuse_pooler(lambda: database.lock_connection(application_name=application_name))
+
+
+def _refuse_elsewhere(database: Database, application_name: str) -> None:
     who = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()"
     with (
         database.direct(application_name=application_name) as work,

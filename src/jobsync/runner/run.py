@@ -298,8 +298,7 @@ def run_job(
         ExitStack() as stack,
         translated(),
     ):
-        lock.refuse_strange_locks(database, application_name=who.application_name)
-        lock.refuse_pooler(lambda: database.lock_connection(application_name=who.application_name))
+        lock.refuse_lock_url(database, application_name=who.application_name)
         run = Run(spec=spec, request=request, who=who, database=database, connections=connections, environ=environ)
         stack.callback(run.locks.close)
         stack.enter_context(_stopped_by_signals(run))

@@ -6,12 +6,12 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from jobsync.cli.options import Json, group, tools_of, transaction
-from jobsync.cli.output import say, show
+from jobsync.cli.command import Answer, command, group, said
+from jobsync.cli.output import say
 from jobsync.errors import UsageProblem
 from jobsync.proxies import exempting, read_proxies
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, taxpayer_of, write_documents
@@ -20,59 +20,52 @@ from jobsync.sandbox.scenario import Scenario, load_scenario
 from jobsync.sandbox.serve import BothVendors
 from jobsync.sandbox.serve import serve as start
 from jobsync.sandbox.sri import SriSandbox
+from jobsync.wiring import Tools
 
 app = group("Stand-ins for the outside services.")
 ScenarioFile = Annotated[
     Path | None,
-    typer.Option(
-        "--scenario",
-        metavar="FILE",
-        help="TOML or JSON; default: six dealerships, and an SRI that answers.",
-        show_default=False,
-    ),
+    typer.Option("--scenario", metavar="FILE", help="TOML or JSON; default: six dealerships, and an SRI that answers."),
 ]
-Environment = Annotated[str, typer.Option("--environment", metavar="NAME", help="test or production.")]
+Environment = Annotated[str, typer.Option(metavar="NAME", help="test or production.")]
 
 
-@app.callback()
-def sandbox() -> None:
-    """Stand-ins for the outside services."""
-
-
-@app.command()
+@command("sandbox serve --port 8080", of=app)
 def serve(
-    context: typer.Context,
+    tools: Tools,
     scenario: ScenarioFile = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen here.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="N", help="0: any free one.")] = 0,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Listen here.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0: any free one.")] = 0,
 ) -> None:
     """Serve the stand-ins until SIGTERM or Ctrl-C; prints the variables that lead there."""
-    environ = tools_of(context).environ
+    environ = tools.environ
     played = load_scenario(scenario) if scenario else Scenario()
     ends = (signal.SIGTERM, signal.SIGINT)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
-    with start(BothVendors(EasyCarsSandbox(played), SriSandbox(played.sri)), host, port) as served:
-        say(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}")
-        say(f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}")
-        if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
-            exempt = exempting(environ, host)["no_proxy"]
-            say(f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}")
-        sys.stdout.flush()
-        signal.sigwait(ends)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # for the threads of the server too
+    try:
+        with start(BothVendors(EasyCarsSandbox(played), SriSandbox(played.sri)), host, port) as served:
+            say(f"EasyCars stand-in, Ctrl-C ends it: JOBSYNC_EASYCARS_URL={served.url}")
+            say(f"SRI stand-in, on the same port: JOBSYNC_SRI_URL={served.origin}")
+            if read_proxies(environ, environ.get("JOBSYNC_PROXY") or None):
+                exempt = exempting(environ, host)["no_proxy"]
+                say(f"Both are asked without the proxy that is set here: NO_PROXY={exempt} no_proxy={exempt}")
+            sys.stdout.flush()
+            signal.sigwait(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     say("The stand-ins have ended.")
 
 
-@app.command("seed")
+@command("sandbox seed --documents 20", of=app)
 def seed_(
-    context: typer.Context,
+    tools: Tools,
     scenario: ScenarioFile = None,
-    documents: Annotated[int, typer.Option("--documents", min=0, max=100_000, metavar="N", help="How many.")] = 12,
+    documents: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="How many.")] = 12,
     environment: Environment = "test",
     add: Annotated[
         bool, typer.Option("--add", help="Also where dealerships or tenants are already; what is there stays.")
     ] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """
     Fill a test database with the dealerships, tenants and documents that `sandbox serve` knows; all or nothing.
 
@@ -82,10 +75,18 @@ def seed_(
 
     played = load_scenario(scenario) if scenario else Scenario()
     _code(environment)
-    cipher = tools_of(context).cipher
-    with transaction(context) as connection:
+    cipher = tools.cipher
+    with tools.transaction() as connection:
         made = seed(connection, cipher, played, invented=documents, environment=environment, add=add)
-    show(made, as_json=as_json, otherwise=lambda: _tell_seeded(made))
+    others = dict(made["documents"])
+    imported = others.pop("imported", 0)
+    return said(
+        made,
+        f"{len(made['dealerships'])} dealerships, {len(made['tenants'])} tenants and {imported} documents added",
+        *(f"documents {status}: {number}" for status, number in others.items()),
+        "run jobsync sandbox serve, set the variables that it prints, then: jobsync stock-sync;",
+        "jobsync check-authorizations; jobsync generate-ride",
+    )
 
 
 def _code(environment: str) -> str:
@@ -94,25 +95,14 @@ def _code(environment: str) -> str:
     return ENVIRONMENTS[environment]
 
 
-def _tell_seeded(made: dict[str, Any]) -> None:
-    others = dict(made["documents"])
-    imported = others.pop("imported", 0)
-    say(f"{len(made['dealerships'])} dealerships, {len(made['tenants'])} tenants and {imported} documents added")
-    for status, number in others.items():
-        say(f"documents {status}: {number}")
-    say("run jobsync sandbox serve, set the variables that it prints, then: jobsync stock-sync;")
-    say("jobsync check-authorizations; jobsync generate-ride")
-
-
-@app.command()
+@command("sandbox documents inbox --count 20", of=app)
 def documents(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made if it is not there.", show_default=False)],
-    count: Annotated[int, typer.Option("--count", min=1, max=1_000_000, metavar="N", help="How many.")] = 12,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Other documents for another seed.")] = 1,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made if it is not there.")],
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="How many.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Other documents for another seed.")] = 1,
     environment: Environment = "test",
     rich: Annotated[bool, typer.Option("--rich", help="Up to 20 lines, and what else documents can have.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> Answer:
     """Invent fiscal documents of taxpayers that do not exist, a file each, all six kinds in turn."""
     made = invent_documents(count, seed=seed, environment=_code(environment), rich=rich)
     try:
@@ -120,11 +110,8 @@ def documents(
     except OSError as error:
         raise UsageProblem(f"cannot write to {folder}: {error.strerror or error}") from error
     issuers = {key[10:23]: taxpayer_of(key[10:23]).name for key in keys}
-    document = {"folder": str(folder), "documents": keys, "issuers": issuers}
-    show(document, as_json=as_json, otherwise=lambda: _tell(folder, keys, issuers, environment))
-
-
-def _tell(folder: Path, keys: list[str], issuers: dict[str, str], environment: str) -> None:
-    say(f"{len(keys)} documents in {folder}; their issuers:")
-    for ruc, name in issuers.items():
-        say(f"jobsync tenant add {ruc} {shlex.quote(name)} --environment {environment}")
+    return said(
+        {"folder": str(folder), "documents": keys, "issuers": issuers},
+        f"{len(keys)} documents in {folder}; their issuers:",
+        *(f"jobsync tenant add {ruc} {shlex.quote(name)} --environment {environment}" for ruc, name in issuers.items()),
+    )

@@ -18,8 +18,8 @@ from typing import Any
 
 import typer
 
+from jobsync.cli.command import command
 from jobsync.cli.invoke import invoke
-from jobsync.cli.options import tools_of
 from jobsync.cli.output import print_table, write
 from jobsync.db import embedded
 from jobsync.errors import JobsyncError
@@ -109,7 +109,8 @@ class DemoFailed(JobsyncError):
     """The demonstration did not go as it must."""
 
 
-def demo(context: typer.Context) -> None:
+@command("demo")
+def demo(context: typer.Context, tools: Tools) -> None:
     """Play two nights and a morning against stand-ins. A private Postgres is started for it and stopped."""
     service = EasyCarsSandbox(Scenario())
     documents, pages = submitted(), _pages_folder()
@@ -123,8 +124,8 @@ def demo(context: typer.Context) -> None:
         show = Show(
             context.find_root().command,
             {
-                **{name: text for name, text in tools_of(context).environ.items() if not name.startswith("JOBSYNC_")},
-                **exempting(tools_of(context).environ, "127.0.0.1"),
+                **{name: text for name, text in tools.environ.items() if not name.startswith("JOBSYNC_")},
+                **exempting(tools.environ, "127.0.0.1"),
                 **addresses(lease.url, cars, taxes, storage=pages),
             },
         )

@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+import msgspec
+
 from jobsync.sandbox.scenario import NORMAL, Behaviour, Body, Client, Dealer, Scenario
+from jobsync.sandbox.scenario_file import Text
 from jobsync.sandbox.stand_in import Reply, StandIn, plain, read_body
 from jobsync.sandbox.stock import entries_on
 
@@ -48,6 +51,12 @@ class SeenRequest:
     token_use: int = 0
     behaviour: str = "normal"
     status: int = 200
+
+
+class _StockRequest(msgspec.Struct):
+    AccountNumber: Text
+    AccountSecret: Text
+    YardCode: str | None = None
 
 
 @dataclass
@@ -151,15 +160,14 @@ class EasyCarsSandbox(StandIn):
         client = self._present(token, seen) if scheme.lower() == "bearer" else None
         if client is None:
             return _INVALID_TOKEN, NORMAL
-        model = _read_model(read_body(environ))
-        if isinstance(model, str):
-            return _envelope(7, model), NORMAL
+        try:
+            model = msgspec.json.decode(read_body(environ), type=_StockRequest)
+        except ValueError as error:
+            return _envelope(7, str(error)), NORMAL
         seen.client_id = client.client_id
-        seen.account_number, seen.yard_code = model["AccountNumber"], model.get("YardCode")
-        dealer = self._dealers.get(str(seen.account_number))
-        if dealer is None or dealer.client != client.client_id or dealer.account_secret != model["AccountSecret"]:
-            if self.scenario.wrong_account == "code":
-                return _envelope(7, "Invalid AccountNumber or AccountSecret."), NORMAL
+        seen.account_number, seen.yard_code = model.AccountNumber, model.YardCode
+        dealer = self._dealers.get(model.AccountNumber)
+        if dealer is None or dealer.client != client.client_id or dealer.account_secret != model.AccountSecret:
             return _listing(b"[]"), NORMAL
         behaviour = dealer.on(seen.night).behaviour or NORMAL
         once = behaviour.kind in ("expired_token_once", "unauthorized_401_once")
@@ -177,7 +185,7 @@ class EasyCarsSandbox(StandIn):
             return instead
         feed = dealer.on(seen.night).feed
         if isinstance(feed, Body):
-            return Reply(feed.raw, _JSON)
+            return Reply(bytes(feed), _JSON)
         code, message = (behaviour.code, behaviour.message) if behaviour.kind == "code" else (0, None)
         return _listing(self._list(dealer, seen.night, seen.yard_code), code, message)
 
@@ -226,22 +234,6 @@ class EasyCarsSandbox(StandIn):
             held.uses += 1
             seen.token_use, seen.client_id = held.uses, held.client.client_id
             return held.client
-
-
-def _read_model(body: bytes) -> Mapping[str, str | None] | str:
-    """Return the request's fields, or what is wrong with it."""
-    try:
-        model: object = json.loads(body)
-    except ValueError:
-        return "The request body must be JSON."
-    if not isinstance(model, dict):
-        return "The request body must be an object."
-    for key in ("AccountNumber", "AccountSecret"):
-        if not isinstance(model.get(key), str) or not model[key]:
-            return f"{key} is required."
-    if not isinstance(model.get("YardCode"), str | None):
-        return "YardCode must be a string."
-    return model
 
 
 def _envelope(code: int, message: str) -> Reply:

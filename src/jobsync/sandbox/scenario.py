@@ -7,7 +7,6 @@ A scenario is a TOML or JSON file of this shape (a client's pair, and name and a
     seed = 7                         # other stock for another seed
     token_lifetime_s = 600
     latency_ms = 20                  # before every answer
-    wrong_account = "empty"          # or "code": what a wrong AccountNumber or AccountSecret is told
 
     [[clients]]
     client_id = "sandbox-client"
@@ -40,7 +39,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -96,18 +95,12 @@ class Client(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"behaviour: expected one that a token request can have, got {self.behaviour.kind!r}")
 
 
-class Body:
+class Body(bytes):
     """A whole answer, as it stands in a file."""
 
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
 
-
-class Items:
+class Items(tuple[bytes, ...]):
     """Raw JSON items of an answer."""
-
-    def __init__(self, raws: Iterable[bytes]) -> None:
-        self.raws = tuple(raws)
 
 
 class Night(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -128,7 +121,7 @@ class Night(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def feed(self) -> Items | Body | None:
         """What is sent instead of invented stock."""
-        return self.items or self.items_file or self.body_file
+        return next((feed for feed in (self.items, self.items_file, self.body_file) if feed is not None), None)
 
 
 class Dealer(Night, frozen=True):
@@ -156,7 +149,7 @@ class Dealer(Night, frozen=True):
         return Night(
             behaviour=plan.behaviour or self.behaviour or NORMAL,
             oddities=plan.oddities or self.oddities,
-            items=feed.items or feed.items_file,
+            items=feed.feed if isinstance(feed.feed, Items) else None,
             body_file=feed.body_file,
         )
 
@@ -182,7 +175,7 @@ _DEFAULT_DEALERS = (
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that the stand-ins play; `wrong_account` is "empty" (a list without items) or "code" (Code 7)."""
+    """All that the stand-ins play."""
 
     clients: Annotated[tuple[Client, ...], Meta(min_length=1)] = (_SANDBOX_CLIENT,)
     dealers: Annotated[tuple[Dealer, ...], Meta(min_length=1)] = _DEFAULT_DEALERS
@@ -190,7 +183,6 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0)] = 1
     token_lifetime_s: Annotated[float, Meta(gt=0, lt=1e9)] = 600
     latency_ms: Seconds = 0
-    wrong_account: Annotated[str, words(("empty", "code"))] = "empty"
     sri: SriScenario = DEFAULT_SRI
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ def vehicles_on(dealer: Dealer, night: int) -> list[Vehicle]:
     if isinstance(feed, Body):
         raise ValueError(f"{dealer.name} answers with a raw body on night {night}")
     if feed is not None:
-        decoded = [msgspec.json.decode(item) for item in feed.raws]
+        decoded = [msgspec.json.decode(item) for item in feed]
         return [item for item in decoded if isinstance(item, dict)]
     rng = _rng(dealer, 1)
     serial = _VEHICLES if dealer.vehicles is None else dealer.vehicles
@@ -59,7 +59,7 @@ def entries_on(dealer: Dealer, night: int) -> list[StockEntry]:
     """Return what a dealer's StockList holds on one night, oddities included (they come last)."""
     plan = dealer.on(night)
     if isinstance(plan.feed, Items):
-        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed.raws]
+        entries = [StockEntry(item, _yard_of(item)) for item in plan.feed]
     else:
         entries = [StockEntry(msgspec.json.encode(item), str(item["YardCode"])) for item in vehicles_on(dealer, night)]
     template = _invent(_rng(dealer, 0), dealer, 0)

@@ -32,7 +32,7 @@ from jobsync.jobs import BY_NAME, GENERATE_RIDE, JOBS
 from jobsync.logs import visible
 from jobsync.phrases import many
 from jobsync.proxies import host_of
-from jobsync.runner.lock import refuse_pooler, refuse_strange_locks
+from jobsync.runner.lock import refuse_lock_url
 from jobsync.settings import NAMES, Settings
 from jobsync.upkeep.model import Finding, Level, ok, problem, some, warning
 from jobsync.watch.health import HOW_TO_SET, judge_health
@@ -259,8 +259,7 @@ def _rights(connection: Connection) -> Iterator[Finding]:
 
 def _locks(database: Database) -> Iterator[Finding]:
     try:
-        refuse_strange_locks(database, application_name="jobsync:doctor")
-        refuse_pooler(lambda: database.lock_connection(application_name="jobsync:doctor"))
+        refuse_lock_url(database, application_name="jobsync:doctor")
     except JobsyncError as error:
         what = "set JOBSYNC_LOCK_DATABASE_URL to a direct connection to the same server"
         named = isinstance(error, Unavailable | ReadOnly)

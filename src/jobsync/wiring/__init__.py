@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ from jobsync.watch.timers import Waker, read_waker
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from psycopg import Connection
-    from sqlalchemy import Engine
+    import psycopg
+    from sqlalchemy import Connection, Engine
 
     from jobsync.db.engine import Database
     from jobsync.easycars.credentials import Cipher
@@ -138,6 +138,14 @@ class Tools:
 
         return make_engine(self.database)
 
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a short transaction of `engine` that commits at the end of the block."""
+        from jobsync.db.engine import translated
+
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
     @cached_property
     def job_engine(self) -> Engine:
         """For jobs before their run begins; the schema has been checked."""
@@ -156,7 +164,7 @@ class Tools:
         return require_cipher(key, self.settings.encryption_key_previous)
 
     @staticmethod
-    def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
+    def log_unfinished(connection: psycopg.Connection[Any], run_id: UUID) -> None:
         """Keep each slice's own log of a closed run's unfinished items; any job's run may be the one that closes it."""
         from jobsync.easycars.store import log_unfinished
 

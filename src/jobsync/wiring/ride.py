@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from jobsync.db.system_settings import SystemSettings
 from jobsync.errors import ConfigurationProblem
 from jobsync.ride.files import Storage
-from jobsync.ride.job import GenerateRide
 from jobsync.settings import closed_place
 from jobsync.sri.parse import open_file
 from jobsync.wiring import Tools
@@ -29,26 +27,6 @@ def storage_of(tools: Tools) -> Storage:
     )
 
 
-def generate_ride(
-    settings: SystemSettings,
-    storage: Storage,
-    *,
-    access_keys: tuple[str, ...],
-    tenants: tuple[str, ...],
-    force: bool,
-    missing: bool,
-    limit: int | None,
-    every: bool,
-) -> GenerateRide:
-    """Return RIDE rendering's work."""
-    return GenerateRide(
-        storage=storage,
-        settings=settings,
-        open_file=lambda raw: open_file(raw, mend_bare=True).document,
-        access_keys=access_keys,
-        tenants=tenants,
-        force=force,
-        missing=missing,
-        limit=limit,
-        every=every,
-    )
+def open_document(raw: bytes) -> bytes:
+    """Return the fiscal document inside whatever was stored as the authorized XML."""
+    return open_file(raw, mend_bare=True).document

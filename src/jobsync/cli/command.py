@@ -1,0 +1,181 @@
+"""How a command is declared: a function of its options that returns what it has to say, and how it is used."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+import typer
+import typer.core
+
+from jobsync.cli.output import Columns, Rows, print_facts, print_json, print_table, write
+from jobsync.logs import complain, visible
+from jobsync.wiring import Tools
+
+TO_FILE = ("-o", "--output")  # with either, a command that else reads writes a file
+_EXAMPLES_MOST = 4
+Function = TypeVar("Function", bound=Callable[..., Any])
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What a command has to say.
+
+    Args:
+        document: what --json prints.
+        tell: prints the same for a person.
+        code: the exit code.
+        complaints: sentences for standard error, whichever form is printed.
+    """
+
+    document: object
+    tell: Callable[[], object]
+    code: int = 0
+    complaints: Sequence[str] = ()
+
+
+def said(document: object, *lines: str, code: int = 0, complaints: Sequence[str] = ()) -> Answer:
+    """Return an answer that is a line or a few for a person."""
+    return Answer(document, lambda: write("".join(f"{visible(line)}\n" for line in lines)), code, complaints)
+
+
+def facts(document: Mapping[str, Any], told: Mapping[str, object] | None = None) -> Answer:
+    """Return an answer of names and values; for a person those of `told`, if they differ."""
+    return Answer(document, lambda: print_facts(document if told is None else told))
+
+
+def table(
+    document: Sequence[Any], columns: Columns, told: Rows | None = None, *, empty: str = "nothing", **how: Any
+) -> Answer:
+    """Return an answer that is a table; its rows for a person are `told`, if they differ from the document's."""
+    return Answer(document, lambda: print_table(columns, document if told is None else told, empty=empty), **how)
+
+
+class Use(NamedTuple):
+    """
+    How a command is used.
+
+    Args:
+        example: what a person may type behind the program's name; it begins with the command's own name.
+        reads: it changes nothing and names no file, so that root may type it as the units' user.
+        unless: options with which it does either after all.
+    """
+
+    example: str
+    reads: bool = False
+    unless: tuple[str, ...] = ()
+
+
+def command(
+    example: str, *, of: typer.Typer | None = None, reads: bool = False, unless: tuple[str, ...] = ()
+) -> Callable[[Function], Function]:
+    """
+    Declare a command of the root, or `of` a group.
+
+    The function names what it works with: `tools`, `connection` (a short transaction that commits when it returns) or
+    `context`; its other parameters are the command's. One that returns an Answer has --json as well, and its answer is
+    printed in either form.
+    """
+
+    def declare(function: Function) -> Function:
+        function.__dict__["use"] = Use(example, reads, unless)
+        if of is not None:
+            register(of, function, example.split()[1])
+        return function
+
+    return declare
+
+
+def use_of(called: Any) -> Use:
+    """Return how a function, or a command of Typer's making, is used; a group is not."""
+    return getattr(getattr(called, "callback", called), "use", Use(""))
+
+
+def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidden: bool = False) -> None:
+    """Add a declared function to a group."""
+    app.command(name, hidden=hidden, epilog=as_epilog([use_of(function).example]))(_as_typer_takes(function))
+
+
+def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
+    whole = inspect.signature(function, eval_str=True)
+    asked = whole.parameters.keys()
+
+    @wraps(function)
+    def call(context: typer.Context, **given: Any) -> None:
+        tools = tools_of(context)
+        as_json = given["as_json"] if "as_json" in asked else given.pop("as_json", False)
+        with ExitStack() as stack:
+            if "context" in asked:
+                given["context"] = context
+            if "tools" in asked:
+                given["tools"] = tools
+            if "connection" in asked:
+                given["connection"] = stack.enter_context(tools.transaction())
+            answer = function(**given)
+        if isinstance(answer, Answer):
+            _give(answer, as_json=as_json)
+
+    options = {name: each for name, each in whole.parameters.items() if name not in ("context", "tools", "connection")}
+    if whole.return_annotation is Answer:
+        options.setdefault("as_json", inspect.Parameter("as_json", _BY_NAME, default=False, annotation=Json))
+    context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)
+    parameters = [context, *(each.replace(kind=_BY_NAME) for each in options.values())]
+    call.__dict__["__signature__"] = whole.replace(parameters=parameters)
+    return call
+
+
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
+
+def _give(answer: Answer, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer.document)
+    else:
+        answer.tell()
+    for sentence in answer.complaints:
+        complain(f"jobsync: {sentence}")
+    if answer.code:
+        raise typer.Exit(answer.code)
+
+
+def tools_of(context: typer.Context) -> Tools:
+    """Return the tools that the entry point put into the context."""
+    tools = context.find_root().obj
+    assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
+    return tools
+
+
+def as_epilog(examples: Iterable[str]) -> str:
+    """Return what may be typed as the end of a help; the mark keeps its lines from being joined."""
+    lines = [f"  jobsync {example}" for example in examples if example][:_EXAMPLES_MOST]
+    return "\n".join(["\b", f"Example{'s' if len(lines) > 1 else ''}:", *lines]) if lines else ""
+
+
+class Group(typer.core.TyperGroup):
+    """A group of commands whose list says the whole first sentence of each, in as many lines as it takes."""
+
+    def __init__(self, *, commands: Mapping[str, Any], epilog: str | None = None, **how: Any) -> None:
+        examples = as_epilog(use_of(each).example for each in commands.values())
+        super().__init__(commands=dict(commands), epilog=epilog or examples, **how)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's own would cut them
+        shown = {name: each for name, each in self.commands.items() if not each.hidden}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(limit=10_000)) for name, each in shown.items()])
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return a group of commands of one noun."""
+    app = typer.Typer(cls=Group, help=help_text, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+    app.callback()(_nothing)  # one command alone would else be no group
+    return app
+
+
+def _nothing() -> None:
+    return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobsync.fiscal.access_key import check_digit
+from tests.sri import answers
 
 RUC = "1790012345001"
 OTHER_RUC = "0990012345001"
@@ -32,39 +33,19 @@ def invoice(key: str, *, total: str = "11.50", ruc: str | None = None, customer:
 
 def answer(key: str, *nodes: str, declared: int | None = None) -> bytes:
     """Return a whole answer of the authorization service about a key."""
-    number = len(nodes) if declared is None else declared
-    return (
-        '<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body>'
-        '<ns2:autorizacionComprobanteResponse xmlns:ns2="http://ec.gob.sri.ws.autorizacion">'
-        f"<RespuestaAutorizacionComprobante><claveAccesoConsultada>{key}</claveAccesoConsultada>"
-        f"<numeroComprobantes>{number}</numeroComprobantes><autorizaciones>{''.join(nodes)}</autorizaciones>"
-        "</RespuestaAutorizacionComprobante></ns2:autorizacionComprobanteResponse></soap:Body></soap:Envelope>"
-    ).encode()
+    return answers.envelope(answers.answer(*nodes, key=key, declared=None if declared is None else str(declared)))
 
 
 def authorized(key: str, *, document: bytes | None = None, at: str = "2026-11-01T10:00:00-05:00") -> bytes:
     """Return the answer that authorizes a document."""
     inside = (document if document is not None else invoice(key)).decode()
-    return answer(
-        key,
-        f"<autorizacion><estado>AUTORIZADO</estado><numeroAutorizacion>{key}</numeroAutorizacion>"
-        f"<fechaAutorizacion>{at}</fechaAutorizacion><ambiente>PRUEBAS</ambiente>"
-        f"<comprobante><![CDATA[{inside}]]></comprobante><mensajes/></autorizacion>",
-    )
+    return answer(key, answers.authorization(number=key, date=at, inner=f"<![CDATA[{inside}]]>"))
 
 
 def refused(key: str, *codes: int, at: str = "2026-11-01T10:00:00-05:00") -> bytes:
     """Return the answer that refuses a document, with a message for each code."""
-    messages = "".join(
-        f"<mensaje><identificador>{code}</identificador><mensaje>MENSAJE {code}</mensaje>"
-        f"<informacionAdicional>detalle {code}</informacionAdicional><tipo>ERROR</tipo></mensaje>"
-        for code in codes
-    )
-    return answer(
-        key,
-        f"<autorizacion><estado>NO AUTORIZADO</estado><fechaAutorizacion>{at}</fechaAutorizacion>"
-        f"<ambiente>PRUEBAS</ambiente><mensajes>{messages}</mensajes></autorizacion>",
-    )
+    messages = "".join(answers.message(str(code), text=f"MENSAJE {code}", info=f"detalle {code}") for code in codes)
+    return answer(key, answers.authorization("NO AUTORIZADO", number=None, date=at, inner="", messages=messages))
 
 
 def in_process(key: str) -> bytes:
@@ -77,9 +58,5 @@ def empty(key: str) -> bytes:
     return answer(key)
 
 
-SOAP_CLIENT_FAULT = (
-    b'<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/"><soap:Body><soap:Fault>'
-    b"<faultcode>soap:Client</faultcode><faultstring>Unmarshalling Error</faultstring></soap:Fault></soap:Body>"
-    b"</soap:Envelope>"
-)
+SOAP_CLIENT_FAULT = answers.envelope(answers.soap_fault("soap:Client"))
 FIREWALL = b"<html><title>Request Rejected</title></html>"

@@ -36,9 +36,9 @@ from tests.sri.answers import (
     returned,
     soap_fault,
 )
+from tests.sri.documents import FIREWALL
 
 NAME = "Panadería El Ñandú Imaginario S.A."
-WAF = b"<html><title>Request Rejected</title></html>"
 BOMB = '<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 
 
@@ -355,10 +355,10 @@ def test_reception_with_little_in_it(inside: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "content_type", "expected"),
     [
-        (WAF, 200, "text/html", FaultKind.FIREWALL),
-        (WAF, 403, "text/html", FaultKind.FIREWALL),
-        (WAF, 200, None, FaultKind.FIREWALL),
-        (WAF, 503, "text/html", FaultKind.FIREWALL),
+        (FIREWALL, 200, "text/html", FaultKind.FIREWALL),
+        (FIREWALL, 403, "text/html", FaultKind.FIREWALL),
+        (FIREWALL, 200, None, FaultKind.FIREWALL),
+        (FIREWALL, 503, "text/html", FaultKind.FIREWALL),
         (b"<!DOCTYPE html><html><body>hola</body></html>", 200, "text/html", FaultKind.FIREWALL),
         (b"\xef\xbb\xbf\n<!doctype HTML PUBLIC 'x'><HTML>", 200, "text/xml", FaultKind.FIREWALL),
         (b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'/>", 200, None, FaultKind.FIREWALL),
@@ -755,7 +755,7 @@ def test_several_authorizations_in_a_file(several: list[tuple[str, str | None]],
         (b"<?xml version='1.0'?>\n<!-- \x92 \x02 -->" + document().encode(), "character at line 2"),
         (b"<!DOCTYPE factura [<!ENTITY a 'b'>]>" + document().encode(), "DOCTYPE"),
         (b"<a>" * 400, "too deeply|cut off"),
-        (WAF, "a web page"),
+        (FIREWALL, "a web page"),
         (b"<xml/>", r"another kind \(xml\)"),
         (b"<lote><comprobantes/></lote>", "lot"),
         (envelope(soap_fault("soap:Client")), "a SOAP fault"),

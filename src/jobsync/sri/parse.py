@@ -245,16 +245,15 @@ def _simplify(root: etree._Element) -> None:
     """
     waiting = [root]
     for node in waiting:
-        node.tag = _local(node)
-        above = node.getparent()
-        if node.tag == "comprobante" and (above is None or above.tag != "comprobantes"):
-            if trees := list(node.iterchildren("*")):
-                tree = next(filter(_is_document, trees), trees[0])
-                del node[:]
-                # a copy leaves behind the prefixes that only the envelope declares
-                node.text = etree.tostring(copy.deepcopy(tree), encoding="unicode", with_tail=False)
-        else:
-            waiting.extend(node.iterchildren("*"))
+        node.tag = name = _local(node)
+        children = list(node.iterchildren("*"))
+        if name != "comprobante" or next(node.iterancestors(), root).tag == "comprobantes":
+            waiting.extend(children)
+        elif children:
+            tree = next(filter(_is_document, children), children[0])
+            del node[:]
+            # a copy leaves behind the prefixes that only the envelope declares
+            node.text = etree.tostring(copy.deepcopy(tree), encoding="unicode", with_tail=False)
     etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
 
 
@@ -450,14 +449,17 @@ def _find_key(document: bytes) -> str | None:
         return None
     parser = etree.XMLPullParser(("end",), **_SAFE)
     for at in range(0, len(document), _CHUNK_BYTES):
-        with suppress(etree.XMLSyntaxError):  # what was read before still counts
+        try:
             parser.feed(document[at : at + _CHUNK_BYTES])
+        except etree.XMLSyntaxError:
+            return None
         events: Any = parser.read_events()
         for _, node in events:
-            above = node.getparent()
-            if _local(node) == "infotributaria" and above is not None and above.getparent() is None:
-                _simplify(node)
-                return _text_of(node, "claveacceso")
+            if _local(node) == "infotributaria" and len(list(node.iterancestors())) == 1:
+                key = next((child for child in node.iterchildren("*") if _local(child) == "claveacceso"), None)
+                if key is not None:
+                    _simplify(key)
+                return _text(key)
     return None
 
 

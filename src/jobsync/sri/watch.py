@@ -115,7 +115,6 @@ def facts_of(seen: model.Snapshot) -> SriFacts:
 def read(connection: Connection, now: datetime, since: datetime, _settings: SystemSettings) -> SriFacts:
     """Return what the tables say."""
     within = {"now": now, "since": since}
-    [ahead] = rows_of(connection, text(_AHEAD_BEFORE), within)
     tenants = tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now}))
     ready = [found for found in tenants if found.takes_part]
     waiting = {
@@ -140,7 +139,7 @@ def read(connection: Connection, now: datetime, since: datetime, _settings: Syst
             model.ServiceLevel("neither rejected nor waiting for a person", told["authorized"], told["decided"]),
         ),
         refused=told["rejected"],
-        ahead_before=ahead["number"],
+        ahead_before=told["ahead"],
     )
 
 
@@ -198,17 +197,14 @@ _BEHIND = """
     CASE WHEN host = :production THEN 0 ELSE CAST(:asked_test AS bigint) END
     + CASE WHEN host = :test THEN 0 ELSE CAST(:asked_production AS bigint) END
 """
-# Those that are due now have no event yet; the attempt writes it, for a RIDE too.
-_AHEAD_BEFORE = """
-    SELECT count(*) AS number FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead'
-"""
 _ASKS = """
     SELECT kind AS outcome, count(*) AS asks,
            percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms
     FROM sri_events WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY GROUPING SETS ((kind), ())
     ORDER BY kind NULLS FIRST
 """
-# Only what was decided within the window is looked at, found by the instant at which we knew.
+# Only what was decided within the window is looked at, found by the instant at which we knew. Those that are due now
+# because their time lay too far ahead have no event yet; the attempt writes it, for a RIDE too.
 _SERVICE = """
     WITH told AS (
         SELECT DISTINCT ON (invoice_id) invoice_id, at, kind FROM sri_events
@@ -230,7 +226,8 @@ _SERVICE = """
            count(*) FILTER (WHERE kind = 'rejected' AND status = 'rejected') AS rejected,
            (SELECT count(*) FROM invoices WHERE status = 'pending_authorization' AND next_check_at IS NOT NULL
             AND deleted_at IS NULL AND coalesce(submitted_at, created_at)
-                < CAST(:now AS timestamptz) - CAST(:authorized AS interval)) AS late
+                < CAST(:now AS timestamptz) - CAST(:authorized AS interval)) AS late,
+           (SELECT count(*) FROM sri_events WHERE at BETWEEN :since AND :now AND code = 'due_too_far_ahead') AS ahead
     FROM decided
 """
 

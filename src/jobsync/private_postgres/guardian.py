@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -27,14 +29,13 @@ from typing import NamedTuple, NoReturn
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX = 107 if sys.platform == "linux" else 103  # bytes in sun_path, without the final NUL
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}  # nothing of the caller's reaches the server
+POINTER = "elsewhere.json"  # where the cluster is, when it is not in the folder itself
 STATE = "server.json"  # there from when the server takes logins until it has ended
 LEFT = "server.json.left"  # the same of a guardian that was killed
 STOP_LADDER = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
-PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
-SECBIT_NO_SETUID_FIXUP = 4
-CAPABILITY_VERSION, CAP_DAC_OVERRIDE = 0x20080522, 1
+PR_SET_PDEATHSIG = 1
 
 
 class Plan(NamedTuple):
@@ -46,14 +47,11 @@ class Plan(NamedTuple):
     version: int
     durable: bool
     namespaces: bool
+    account_home: str
 
 
 class Identity(NamedTuple):
-    """
-    Who the server runs as: the `same` user, that user behind a `namespace`, or another `account`.
-
-    The account may pass folders as root may, so nothing has to be opened or copied for it.
-    """
+    """Who the server runs as: `same` user, that user behind a `namespace`, or another `account`."""
 
     kind: str
     uid: int
@@ -72,35 +70,41 @@ class Stop(Exception):
     """The last user went before the server was up."""
 
 
+def cluster_home(folder: Path) -> Path:
+    """Return the folder that holds `data`: the given one, or the one its pointer names."""
+    try:
+        pointer = json.loads((folder / POINTER).read_text())
+        home, owner = Path(pointer["home"]), Path(pointer["folder"])
+    except FileNotFoundError:
+        return folder
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"{folder / POINTER} cannot be read ({error}): restore it") from error
+    if owner != folder:
+        raise Failure(f"{folder} is a copy of {owner}, whose data are in {home}: use {owner}")
+    if not (home / "data").is_dir():
+        raise Failure(
+            f"the data of {folder} were kept in {home}, which is gone: bring it back, or remove {folder} to start anew"
+        )
+    return home
+
+
 # --- children -------------------------------------------------------------------------------------------------------
 
 
-def become(identity: Identity) -> None:
-    """Take the identity; only between fork and exec."""
+def enter_namespace(identity: Identity) -> None:
+    """Be another user to the program; the kernel still sees the same owner, so closed folders stay reachable."""
+    uid, gid = os.geteuid(), os.getegid()
+    call_libc("unshare", CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{identity.uid} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{identity.gid} {gid} 1")
+
+
+def call_libc(name: str, *args: int) -> None:
     import ctypes  # `main` has loaded it: after a change of user this Python's own files may be out of reach
 
-    if identity.kind == "account":
-        os.setgroups([])
-        os.setgid(identity.gid)
-        call_libc("prctl", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)  # else access(2) would not count it
-        os.setuid(identity.uid)
-        header, bit = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), 1 << CAP_DAC_OVERRIDE
-        call_libc("capset", header, (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0))
-        call_libc("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0)
-    elif identity.kind == "namespace":
-        # The kernel still sees the same owner, so closed folders stay reachable; the program sees another user.
-        uid, gid = os.geteuid(), os.getegid()
-        call_libc("unshare", CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{identity.uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{identity.gid} {gid} 1")
-
-
-def call_libc(name: str, *args: object) -> None:
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, name)(*(ctypes.c_ulong(arg) if isinstance(arg, int) else arg for arg in args)) != 0:
+    if getattr(libc, name)(*(ctypes.c_ulong(arg) for arg in args)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
@@ -109,19 +113,23 @@ class Guardian:
     """
     Runs one child at a time, until nobody uses the server.
 
-    `identity` is as whom PostgreSQL's programs run, `keep` a descriptor that they and their children hold as long as
-    they live.
+    `home` is the folder that holds `data`, `programs` where PostgreSQL's programs are, `identity` as whom they run,
+    `keep` a descriptor that they and their children hold as long as they live.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.folder = Path(plan.folder)
-        self.data = self.folder / "data"
+        self.folder = self.home = Path(plan.folder)
+        self.programs = Path(plan.programs)
         self.identity = Identity("same", os.geteuid(), os.getegid())
         self.keep: int | None = None
         self.stopping = False
         self.child: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()  # between starting a child and stopping
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
 
     def stop_when_unused(self) -> None:
         """Wait for the last user's end, then stop the child, harder each 10 s."""
@@ -142,28 +150,34 @@ class Guardian:
 
         def prepare() -> None:
             try:
-                become(self.identity)
+                if self.identity.kind == "namespace":
+                    enter_namespace(self.identity)
                 if sys.platform == "linux":
                     call_libc("prctl", PR_SET_PDEATHSIG, killed_by)  # a change of user would clear it
                     if os.getppid() != guardian:
                         os._exit(125)
-                os.chdir(self.folder)
+                if not os.access(self.home, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+                    raise PermissionError(f"{self.home} is out of reach")
                 signal.signal(signal.SIGINT, signal.SIG_DFL)  # may be ignored where the starter is in a background
             except OSError as error:
                 os.write(2, f"{program}: {error}\n".encode())
                 os._exit(127)
 
+        account = self.identity.kind == "account"
         with self.lock:
             if self.stopping:
                 raise Stop
             self.child = subprocess.Popen(
-                [f"{self.plan.programs}/{program}", *args],
+                [str(self.programs / program), *args],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=ENVIRONMENT,
                 pass_fds=() if self.keep is None else (self.keep,),
                 preexec_fn=prepare,  # noqa: PLW1509 - the only other thread waits for a lock of the kernel's
+                user=self.identity.uid if account else None,
+                group=self.identity.gid if account else None,
+                extra_groups=[] if account else None,
             )
             return self.child
 
@@ -182,44 +196,65 @@ class Guardian:
     # --- where and as whom --------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Decide as whom the server runs; an existing cluster keeps its choice."""
-        uid, folder = os.geteuid(), self.folder
-        if (folder / "elsewhere.json").exists():
-            raise Failure(
-                f"the data of {folder} are kept where its elsewhere.json says, which is not done any more: move the "
-                "folder `data` from there to here, and remove that file"
-            )
+        """Decide where the cluster is and who runs it; an existing cluster keeps its choice."""
+        folder, root = self.folder, os.geteuid() == 0
+        self.home = cluster_home(folder)
+        if self.home != folder:
+            if not root:
+                raise Failure(f"the data of {folder} belong to another account: run as root")
+            kept = self.home.stat()
+            self.settle_account(kept.st_uid, kept.st_gid)
+            return
         with contextlib.suppress(KeyError):
-            if uid != 0 and pwd.getpwuid(uid):
+            if not root and pwd.getpwuid(os.geteuid()):
                 return
-        if sys.platform != "linux":
-            raise Failure("PostgreSQL runs neither as root nor as a user without a name: run as an ordinary user")
-        owner = self.data.stat() if self.data.exists() else None
-        whys = []
-        if owner is None or owner.st_uid == uid:
-            why = "user namespaces are switched off"
-            if self.plan.namespaces:
-                self.identity = Identity("namespace", *unprivileged())
-                good, why = self.run("postgres", "--version")
-                if good:
-                    return
-            whys.append(why)
-        if uid == 0 and (owner is None or owner.st_uid != uid):
-            self.identity = Identity("account", *((owner.st_uid, owner.st_gid) if owner else unprivileged()))
+        why = "user namespaces are switched off"
+        if self.plan.namespaces and sys.platform == "linux":
+            self.identity = Identity("namespace", *unprivileged())
             good, why = self.run("postgres", "--version")
             if good:
                 return
-            whys.append(why)
-        what = "PostgreSQL does not run as root"
-        if uid != 0:
-            what = f"user {uid} has no entry in /etc/passwd, and PostgreSQL needs one"
-        raise Failure(f"{what} ({'; '.join(whys)}): allow user namespaces, or run as an ordinary user that has a name")
+        if not root:
+            raise Failure(
+                f"user {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL needs one ({why}): "
+                "add the entry, or allow user namespaces"
+            )
+        if self.data.exists():
+            raise Failure(
+                f"PostgreSQL does not run as root, and the way {folder} was made is closed now ({why}): "
+                "allow user namespaces again"
+            )
+        self.home = Path(self.plan.account_home, digest(self.plan.folder))
+        self.settle_account(*unprivileged())
+
+    def settle_account(self, uid: int, gid: int) -> None:
+        """Run as an unprivileged account, in a folder of its own outside the user's (root only)."""
+        self.identity = Identity("account", uid, gid)
+        base = self.home.parent
+        make_open_folder(base)
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        if not self.data.exists():  # ours, and perhaps a start was killed before the next line
+            try:
+                os.chown(self.home, uid, gid, follow_symlinks=False)
+            except OSError as error:
+                raise Failure(
+                    f"PostgreSQL does not run as root, and root cannot act as user {uid} here ({error.strerror}): "
+                    "run as an ordinary user"
+                ) from error
+        if not self.run("postgres", "--version")[0]:
+            self.programs = copy_programs(self.programs, base)
+            good, why = self.run("postgres", "--version")
+            if not good:
+                raise Failure(
+                    f"user {uid} cannot run PostgreSQL in {base} ({why}): open its parent folders to others for "
+                    "passing (and no noexec mount)"
+                )
 
     # --- the cluster --------------------------------------------------------------------------------------------
 
     def create(self) -> None:
         """Make the cluster and its database beside its final place and rename it there: a kill leaves no half."""
-        name, new, durable = self.plan.name, self.folder / "data.new", self.plan.durable
+        name, new, durable = self.plan.name, self.home / "data.new", self.plan.durable
         if new.exists():
             shutil.rmtree(new)
         options = ["-D", str(new), "-E", "UTF8", "-U", name, "-A", "trust", "--no-instructions"]
@@ -233,14 +268,18 @@ class Guardian:
                 database = f'CREATE DATABASE "{name}"\n'
                 good, said = self.run("postgres", "--single", *quick, "-D", str(new), "postgres", said=database)
             if not good or "ERROR: " in said:
-                raise Failure(explain("PostgreSQL could not make its files", self.folder, said), passing=True)
+                raise Failure(explain("PostgreSQL could not make its files", self.home, said), passing=True)
         except (Failure, Stop):
             shutil.rmtree(new, ignore_errors=True)  # what is still being written goes at the next start
             raise
         new.rename(self.data)
-        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(fd)
-        os.close(fd)
+        if self.home != self.folder:
+            # last, so that a pointer always points at a whole cluster
+            write_whole(self.folder / POINTER, {"folder": str(self.folder), "home": str(self.home)})
+        for folder in (self.home, self.folder):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(fd)
+            os.close(fd)
 
     def serve(self, sockets: Path) -> None:
         """Run the server until it is told to stop; raise if it ends by itself."""
@@ -279,7 +318,7 @@ class Guardian:
             (self.folder / STATE).unlink(missing_ok=True)
         if not self.stopping:
             said = (self.folder / "server.log").read_text(errors="replace")
-            raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.folder, said), passing=True)
+            raise Failure(explain(f"PostgreSQL ended with code {server.returncode}", self.home, said), passing=True)
 
     def announce(self, server: subprocess.Popen[bytes], sockets: Path) -> None:
         """Write STATE once the server takes logins."""
@@ -288,9 +327,7 @@ class Guardian:
                 return
             time.sleep(0.01)
         pids = {"server": server.pid, "guardian": os.getpid()}
-        new = self.folder / f"{STATE}.new"
-        new.write_text(json.dumps({"socket": str(sockets), "version": self.plan.version, **pids}))
-        new.rename(self.folder / STATE)
+        write_whole(self.folder / STATE, {"socket": str(sockets), "version": self.plan.version, **pids})
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)  # so the starter goes on
         os.close(nowhere)
@@ -298,7 +335,7 @@ class Guardian:
     def guard(self) -> None:
         """The whole life: wait for what was left, make the cluster if there is none, serve."""
         self.settle()
-        self.keep = lock_server(self.folder)
+        self.keep = lock_server(self.home)
         with contextlib.suppress(OSError, ValueError):
             Path(json.loads((self.folder / LEFT).read_text())["socket"]).rmdir()  # of an over-long path; else not empty
             (self.folder / LEFT).unlink()
@@ -308,17 +345,20 @@ class Guardian:
         try:
             self.serve(sockets)
         finally:
-            if sockets != self.folder:
+            if sockets != self.home:
                 shutil.rmtree(sockets, ignore_errors=True)
 
     def socket_folder(self) -> Path:
         """Return the folder of the socket: beside the data, or a short private one where that path does not do."""
-        if fits(self.folder):
-            return self.folder
+        if fits(self.home):
+            return self.home
         for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - what is made there is new and closed
             if fits(Path(parent, f"{self.plan.name}-12345678")):
-                return Path(tempfile.mkdtemp(prefix=f"{self.plan.name}-", dir=parent))
-        raise Failure(f"the path of {self.folder} does not do for a socket: choose a shorter one")
+                folder = Path(tempfile.mkdtemp(prefix=f"{self.plan.name}-", dir=parent))
+                if self.identity.kind == "account":
+                    os.chown(folder, self.identity.uid, self.identity.gid)
+                return folder
+        raise Failure(f"the path of {self.home} does not do for a socket: choose a shorter one")
 
 
 def unprivileged() -> tuple[int, int]:
@@ -330,15 +370,56 @@ def unprivileged() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def lock_server(folder: Path) -> int:
+def digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def make_open_folder(base: Path) -> None:
+    """Make a folder of root's that others may pass through; one that exists is checked, never changed."""
+    before = os.umask(0o022)
+    base.mkdir(parents=True, exist_ok=True)
+    os.umask(before)
+    found = base.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise Failure(f"{base} must be a folder of root's that nobody else can write to")
+
+
+def copy_programs(programs: Path, base: Path) -> Path:
+    """Copy an installation to where every account can read it, once; return its `bin`."""
+    found = (programs / "postgres").stat()
+    copy = base / f"programs-{digest(f'{programs} {found.st_mtime_ns} {found.st_size}')}"
+    prefix = programs.parent
+    package = prefix.parent
+    if not copy.exists():
+        if not (prefix / "share").is_dir():
+            raise Failure(f"the programs in {programs} are closed to other accounts: open them")
+        new = Path(tempfile.mkdtemp(prefix="new-", dir=base))
+        try:
+            tree = new / "tree"
+            shutil.copytree(
+                prefix, tree / package.name / prefix.name, symlinks=True, ignore=shutil.ignore_patterns("include")
+            )
+            libraries = package.with_name(f"{package.name}.libs")  # where a wheel keeps what its programs link to
+            if libraries.is_dir():
+                shutil.copytree(libraries, tree / libraries.name)
+            for path in (tree, *tree.rglob("*")):
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+            tree.rename(copy)
+        finally:
+            shutil.rmtree(new)
+    return copy / package.name / prefix.name / programs.name
+
+
+def lock_server(home: Path) -> int:
     """
     Take the lock that every process of the server inherits: who has it knows that no earlier server is left.
 
     A server whose guardian was killed is told to stop, harder each 10 s.
     """
-    fd = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     for step in (None, *STOP_LADDER):
-        left = server_in(folder / "data" / "postmaster.pid", folder / "data")
+        left = server_in(home / "data" / "postmaster.pid", home / "data")
         if step is not None and left is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left, step)
@@ -350,7 +431,7 @@ def lock_server(folder: Path) -> int:
             if time.monotonic() >= until:
                 break
             time.sleep(0.01)
-    raise Failure(f"an earlier PostgreSQL in {folder} does not end: stop it by hand", passing=True)
+    raise Failure(f"an earlier PostgreSQL in {home} does not end: stop it by hand", passing=True)
 
 
 def server_in(lock_file: Path, data: Path) -> int | None:
@@ -375,6 +456,15 @@ def takes_logins(data: Path, server: int) -> bool:
 def fits(folder: Path) -> bool:
     # A comma would divide the path in two: libpq takes `host` as a list.
     return len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_MAX and "," not in str(folder)
+
+
+def write_whole(file: Path, content: object) -> None:
+    new = file.with_name(f"{file.name}.new")
+    with new.open("w") as stream:
+        json.dump(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.rename(file)
 
 
 def explain(what: str, folder: Path, said: str) -> str:

@@ -64,13 +64,19 @@ class Lease:
         self.close()
 
 
-def acquire(folder: Path, *, name: str, durable: bool = True, _namespaces: bool = True) -> Lease:
+def acquire(
+    folder: Path,
+    *,
+    name: str,
+    durable: bool = True,
+    _namespaces: bool = True,
+    _account_home: Path | None = None,
+) -> Lease:
     """
     Return the use of the private server in `folder`, starting it if it does not run, with its database made.
 
     Args:
-        name: of the cluster's superuser and its database; also begins the name of a folder for the socket where
-            `folder` has too long a path.
+        name: of the cluster's superuser and its database; also begins the names of folders made outside `folder`.
         durable: False forgoes safety against a crash of the machine (for tests); it counts only where this call
             starts the server.
 
@@ -90,10 +96,14 @@ def acquire(folder: Path, *, name: str, durable: bool = True, _namespaces: bool 
         start = _open(folder / "start.lock")
         try:
             _lock(start, fcntl.LOCK_EX, folder, deadline)
-            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces)
+            account_home = (_account_home or Path(f"/var/lib/{name}-embedded")).absolute()
+            plan = guardian.Plan(str(folder), name, "", 0, durable, _namespaces, str(account_home))
             sockets, version = _start(folder, plan, deadline)
         finally:
             _close(start)
+    except guardian.Failure as failure:
+        _close(users)
+        raise NotAllowed(str(failure)) from None
     except OSError as error:
         _close(users)
         raise ServerNotStarted(f"the private PostgreSQL in {folder} cannot be started: {error}") from error
@@ -181,7 +191,7 @@ def _start(folder: Path, plan: guardian.Plan, deadline: float) -> tuple[str, int
         _start_guardian(folder, plan, deadline)
         with contextlib.suppress(OSError):  # it may be ending just now
             found = json.loads(state.read_text())
-            if guardian.takes_logins(folder / "data", found["server"]):
+            if guardian.takes_logins(guardian.cluster_home(folder) / "data", found["server"]):
                 with socket.socket(socket.AF_UNIX) as line:
                     line.settimeout(10)
                     line.connect(f"{found['socket']}/{guardian.SOCKET}")
@@ -262,7 +272,7 @@ class _Programs(NamedTuple):
 
 def _programs_for(folder: Path) -> _Programs:
     """Return the programs of the cluster's own major version, or for a new cluster the best there are."""
-    data = folder / "data"
+    data = guardian.cluster_home(folder) / "data"
     try:
         major = int((data / "PG_VERSION").read_text()) if data.exists() else None
     except (OSError, ValueError) as error:

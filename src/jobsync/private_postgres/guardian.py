@@ -393,9 +393,8 @@ def copy_programs(programs: Path, base: Path) -> Path:
     if not copy.exists():
         if not (prefix / "share").is_dir():
             raise Failure(f"the programs in {programs} are closed to other accounts: open them")
-        new = Path(tempfile.mkdtemp(prefix="new-", dir=base))
-        try:
-            tree = new / "tree"
+        with tempfile.TemporaryDirectory(prefix="new-", dir=base) as new:
+            tree = Path(new, "tree")
             shutil.copytree(
                 prefix, tree / package.name / prefix.name, symlinks=True, ignore=shutil.ignore_patterns("include")
             )
@@ -406,8 +405,6 @@ def copy_programs(programs: Path, base: Path) -> Path:
                 if not path.is_symlink():
                     path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
             tree.rename(copy)
-        finally:
-            shutil.rmtree(new)
     return copy / package.name / prefix.name / programs.name
 
 

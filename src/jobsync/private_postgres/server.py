@@ -65,12 +65,7 @@ class Lease:
 
 
 def acquire(
-    folder: Path,
-    *,
-    name: str,
-    durable: bool = True,
-    _namespaces: bool = True,
-    _account_home: Path | None = None,
+    folder: Path, *, name: str, durable: bool = True, _namespaces: bool = True, _account_home: Path | None = None
 ) -> Lease:
     """
     Return the use of the private server in `folder`, starting it if it does not run, with its database made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -46,3 +47,11 @@ def test_what_did_not_start_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
         embedded.acquire(tmp_path)
 
     assert ExitCode.UNAVAILABLE == caught.value.exit_code
+
+
+def test_temporary_server_has_ended_before_its_folder_is_removed() -> None:
+    """Nothing is written any more into a folder that is being removed, and nothing of it is left."""
+    with embedded.acquire_temporary("jobsync-test-") as (folder, _):
+        server = json.loads((folder / "postgres" / "server.json").read_text())["server"]
+
+    assert (Path(f"/proc/{server}").exists(), folder.exists()) == (False, False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobsync.errors import ConfigurationProblem, Unavailable
-from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted
+from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted, wait_until_stopped
 from jobsync.private_postgres.server import acquire as _acquire
 
 _NAME = "jobsync"  # of the superuser, the database and the folder
@@ -49,3 +50,21 @@ def acquire(folder: Path, *, durable: bool = True) -> Lease:
         raise ConfigurationProblem(f"{error}; {_ELSEWHERE}") from error
     except ServerNotStarted as error:
         raise Unavailable(str(error)) from error
+
+
+@contextlib.contextmanager
+def acquire_temporary(prefix: str) -> Iterator[tuple[Path, Lease]]:
+    """
+    Return a new folder and the use of a server in it; at the end the server goes first, since it writes until then.
+
+    Raises:
+        ConfigurationProblem, Unavailable: as `acquire`.
+    """
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        place = Path(folder, "postgres")
+        try:
+            with acquire(place) as lease:
+                yield Path(folder), lease
+        finally:
+            with contextlib.suppress(ServerNotStarted, OSError):
+                wait_until_stopped(place)

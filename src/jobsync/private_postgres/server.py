@@ -140,6 +140,20 @@ def _prepare(folder: Path) -> None:
         raise NotAllowed(f"{folder} cannot be written to")
 
 
+def wait_until_stopped(folder: Path) -> None:
+    """
+    Wait until the server in `folder`, which nobody uses any more, has ended: it writes until then.
+
+    Raises:
+        ServerNotStarted: it has not ended in time.
+    """
+    guardian_lock = _open(folder / "guardian.lock")
+    try:
+        _lock(guardian_lock, fcntl.LOCK_EX, folder, time.monotonic() + _START_WITHIN_S)
+    finally:
+        _close(guardian_lock)
+
+
 def _open(file: Path) -> int:
     fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     _open_fds.add(fd)

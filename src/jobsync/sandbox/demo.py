@@ -116,8 +116,7 @@ def demo(context: typer.Context, tools: Tools) -> None:
     documents, pages = submitted(), _pages_folder()
     write(_INTRO)
     with (
-        tempfile.TemporaryDirectory(prefix="jobsync-demo-") as folder,
-        embedded.acquire(Path(folder) / "postgres") as lease,
+        embedded.acquire_temporary("jobsync-demo-") as (folder, lease),
         serve(service) as cars,
         serve(SriSandbox(decisions(documents))) as taxes,
     ):
@@ -129,7 +128,7 @@ def demo(context: typer.Context, tools: Tools) -> None:
                 **addresses(lease.url, cars, taxes, storage=pages),
             },
         )
-        play(show, service, documents, Path(folder) / "submitted", pages)
+        play(show, service, documents, folder / "submitted", pages)
     write(_OUTRO.format(command=command_here()))
 
 

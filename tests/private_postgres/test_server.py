@@ -500,6 +500,19 @@ def test_an_accounts_server_is_replaced(
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can act as another account")
+def test_removing_takes_the_data_that_lie_elsewhere(tmp_path: Path, open_place: Path, start: Start) -> None:
+    """A folder that is removed leaves no cluster behind, also where that lies with an account."""
+    folder, place = tmp_path / "postgres", open_place / "embedded"
+    user = start(folder, options={"_namespaces": False, "_account_home": str(place)})
+    user.answer()
+    home = guardian.cluster_home(folder)
+    user.end()
+    server.remove(folder)
+
+    assert (home.parent, home.exists(), folder.exists()) == (place, False, False)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can act as another account")
 def test_programs_in_a_closed_folder_are_copied(
     tmp_path: Path, open_place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

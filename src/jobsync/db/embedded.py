@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jobsync.errors import ConfigurationProblem, Unavailable
-from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted, wait_until_stopped
+from jobsync.private_postgres.server import Lease, NotAllowed, ServerNotStarted, remove
 from jobsync.private_postgres.server import acquire as _acquire
 
 _NAME = "jobsync"  # of the superuser, the database and the folder
@@ -66,5 +66,5 @@ def acquire_temporary(prefix: str) -> Iterator[tuple[Path, Lease]]:
             with acquire(place) as lease:
                 yield Path(folder), lease
         finally:
-            with contextlib.suppress(ServerNotStarted, OSError):
-                wait_until_stopped(place)
+            with contextlib.suppress(NotAllowed, ServerNotStarted, OSError):
+                remove(place)

@@ -140,16 +140,23 @@ def _prepare(folder: Path) -> None:
         raise NotAllowed(f"{folder} cannot be written to")
 
 
-def wait_until_stopped(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """
-    Wait until the server in `folder`, which nobody uses any more, has ended: it writes until then.
+    Remove a folder and its cluster, wherever that lies, once the server that nobody uses any more has ended.
 
     Raises:
-        ServerNotStarted: it has not ended in time.
+        ServerNotStarted: it has not ended in time; it writes until then.
+        NotAllowed: where the cluster lies cannot be read.
+        OSError: a file cannot be removed.
     """
+    folder = Path(os.path.realpath(folder))
     guardian_lock = _open(folder / "guardian.lock")
     try:
         _lock(guardian_lock, fcntl.LOCK_EX, folder, time.monotonic() + _START_WITHIN_S)
+        for place in {guardian.cluster_home(folder), folder}:
+            shutil.rmtree(place)
+    except guardian.Failure as failure:
+        raise NotAllowed(str(failure)) from failure
     finally:
         _close(guardian_lock)
 

@@ -14,7 +14,7 @@ help:
 	@echo "make test-systemd   timers, journal, watchdog and cron for real, in a container (root on Debian; minutes)"
 	@echo "make lint    ruff, mypy, and each column that the code names is in the map of tables"
 	@echo "make generated      unit files, manual page and completions of the repository, from the code"
-	@echo "make bench   the measurements quoted in README.md (takes minutes)"
+	@echo "make bench   the measurements of docs/benchmarks.md (takes half an hour)"
 	@echo "make constraints    the newest versions of all packages, with their hashes; KEEP=1 keeps those that still fit"
 
 $(READY): pyproject.toml constraints-dev.txt

@@ -166,6 +166,22 @@ def test_a_second_time_changes_nothing(cli: Cli, old: str, database_url: str) ->
     assert before == contents(database_url)
 
 
+def test_a_new_vehicle_takes_a_number_that_another_gave_up(cli: Cli, old: str, in_old: Rows, rows: Rows) -> None:
+    """Whatever their ids: the one that is here gives it up first."""
+    adopt(cli, old)
+    in_old("UPDATE vehicle SET easycars_stock_number = 'A99' WHERE id = 11")
+    in_old(
+        'INSERT INTO vehicle SELECT (jsonb_populate_record(v, \'{"id": 5, "easycars_stock_number": "A11"}\')).*'
+        " FROM vehicle v WHERE id = 10"
+    )
+    ran = adopt(cli, old)
+
+    assert (LEFT, [(5, "A11"), (11, "A99")]) == (
+        left(ran),
+        rows("SELECT id, stock_number FROM vehicles WHERE id IN (5, 11) ORDER BY id"),
+    )
+
+
 def test_until_the_first_sync_changes_there_are_brought(cli: Cli, old: str, in_old: Rows, rows: Rows) -> None:
     """New, changed and deleted rows; what a person changed here and nobody there stays."""
     adopt(cli, old)

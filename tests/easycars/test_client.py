@@ -599,6 +599,14 @@ def test_no_secret_in_any_error_or_log_line(
     assert [secret for secret in (*SECRETS, "EC777777", "RequestToken?") if secret in shown] == []
 
 
+def test_a_client_that_is_shown_shows_no_secret(play: Play) -> None:
+    """A log line or a report of a crash may show any object: what tokens are known by is of nobody's business."""
+    world = play()
+    world.client.fetch_stock(CREDENTIALS)
+
+    assert [secret for secret in SECRETS if secret in repr(world.client)] == []
+
+
 def test_a_good_run_logs_no_secret(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     """Nor does anything when all is well."""
     lines = StringIO()

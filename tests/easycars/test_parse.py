@@ -783,6 +783,12 @@ def test_a_missing_comma_between_keys_is_no_answer(text: bytes) -> None:
         parse_envelope(text)
 
 
+def test_a_list_that_a_brace_closes_is_no_answer() -> None:
+    """The end of the list is lost, and with it perhaps items: what is left must not look like a whole feed."""
+    with pytest.raises(UnreadableAnswer, match="not JSON or was cut off"):
+        parse_envelope(b'{"Code": 0, "StockList": [%b, {"Price": NaN}}, "ErrorMessage": null}' % GOOD)
+
+
 @pytest.mark.parametrize("end", [b"", b'"', b"\\"])
 def test_a_cut_off_string_costs_its_length_once(end: bytes) -> None:
     """200 KB cut off inside a string full of quotes take a moment; looked at from each quote they take minutes."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 from jobsync.cron import Rule, Wanted, next_slot, resolve
-from jobsync.easycars.schedule import next_retry
+from jobsync.db.system_settings import SystemSettings
+from jobsync.easycars import store
+from jobsync.easycars.job import StockSync
+from jobsync.easycars.schedule import Dealership, next_retry
 
 SYDNEY = ZoneInfo("Australia/Sydney")
 
@@ -110,3 +115,27 @@ def test_unreadable_schedule_leaves_the_last_good_one(
 ) -> None:
     """A cron or zone that cannot be read never stops the nights; what it was is reported."""
     assert rule == resolve(wanted, last_cron=last[0], last_timezone=last[1])
+
+
+def test_schedules_are_written_in_the_order_of_their_ids(
+    connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is tried first: two runs that compute the same slots must not wait for each other's rows."""
+    ids = []
+    for attempt in (2, 1, 0):
+        [(made,)] = connection.execute("INSERT INTO dealerships (name) VALUES ('Test Yard') RETURNING id").fetchall()
+        connection.execute("INSERT INTO sync_schedule (dealership_id, attempt) VALUES (%s, %s)", [made, attempt])
+        ids.append(made)
+    written: list[int] = []
+
+    def note(_connection: object, found: Dealership, **_more: object) -> None:
+        written.append(found.id)
+
+    def unused(*_given: object) -> Any:
+        pytest.fail("nothing is due")
+
+    monkeypatch.setattr(store, "write_schedule", note)
+    job = StockSync(unused, unused, {}, SystemSettings({}), named=tuple(ids), scheduled=True)
+
+    assert job.if_due(connection) is None
+    assert ids == written

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from jobsync.db.engine import Database
-from jobsync.easycars import store
+from jobsync.db.statements import read_now
+from jobsync.easycars import registry, store, watch
 from jobsync.easycars.holds import BLOCKED_MOST
 from jobsync.easycars.job import Feed, plan_and
 from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, Refused, StockPlan
@@ -791,3 +792,17 @@ def test_a_log_that_the_host_refuses_does_not_keep_the_verdict_back(stored: Stor
 
     assert end(stored.connection, run_id)
     assert [("lock_lost",)] == stored.all("SELECT status FROM job_runs")
+
+
+def test_a_dealership_that_is_added_between_two_questions_waits_for_the_next_look(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its schedule was not read, so it is left out; nothing breaks."""
+    with database.engine().begin() as connection:
+        registry.add_dealership(connection, "Test Yard", timezone=None, email=None)
+        monkeypatch.setattr(store, "read_dealerships", lambda _connection: [])
+
+        assert ([], ()) == (
+            registry.list_dealerships(connection),
+            watch.read_dealerships(connection, read_now(connection)),
+        )

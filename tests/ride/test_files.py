@@ -59,6 +59,18 @@ def test_what_is_no_marker_is_a_fault_of_its_own(storage: Storage, put: Callable
     assert Cause.STORAGE_MARKER is fault.value.cause
 
 
+def test_a_folder_in_the_markers_place_costs_no_descriptor(storage: Storage) -> None:
+    """It is looked at before each file: it is told as no marker, and closed."""
+    (storage.root / MARKER).mkdir(parents=True)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    for _ in range(3):
+        with pytest.raises(StorageFault, match="is no marker"):
+            storage.read_marker()
+
+    assert before == len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_whoever_is_first_has_the_storage(storage: Storage) -> None:
     """The other database is refused, in words that name both; the marker stays as it was."""
     storage.mark(OURS)

@@ -438,6 +438,13 @@ def test_ten_megabytes_of_text_are_not_taken(pieces: int) -> None:
     assert (found.kind, "too large" in found.text) == (FaultKind.MALFORMED, True)
 
 
+def test_a_cut_off_answer_is_the_hosts_fault_however_many_parts_it_has() -> None:
+    """An answer without its end counts against the host, whatever was wrong inside what came of it."""
+    found = fault(envelope(answer("<x/>" * MARKS_MOST))[:-20])
+
+    assert (found.kind, found.unreachable) == (FaultKind.UNREADABLE, True)
+
+
 @pytest.mark.parametrize(
     ("inside", "expected"),
     [

@@ -131,7 +131,9 @@ def write_vehicles(connection: Connection, rows: Rows, *, retired: Mapping[int, 
     told = select(of_vehicle.id, of_vehicle.stock_number).where(of_vehicle.id == func.any(list(giving)))
     were = {row.id: row.stock_number for row in connection.execute(told)} if giving else {}
     lines = [(number, was, now) for number, (was, now) in giving.items() if were.get(number) != now]
-    # those that give a number up come first, for others may take it
+    # those that give a number up come first, for others may take it; so do those that are here, for new ones may
+    here = read_ids(connection, tables.vehicles, [number for number, _ in rows])
+    rows = sorted(rows, key=lambda row: row[0] not in here)
     _write_vehicles(connection, [row for row in rows if row[0] in retired])
     _write_vehicles(connection, [row for row in rows if row[0] not in retired])
     if lines:

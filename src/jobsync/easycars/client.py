@@ -100,7 +100,7 @@ class _Token:
     born_at: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # the tokens' keys are secrets
 class EasyCarsClient:
     """
     Args:

@@ -185,7 +185,8 @@ class StockSync(JobWork):
     def _refresh_schedules(self, connection: Connection[Any]) -> None:
         """Compute the next slot of each (named) dealership that has none, or whose cron, zone or clock has changed."""
         now = database_now(connection)
-        for found in store.read_dealerships(connection):
+        # in one order for all: two runs would else wait for each other's rows
+        for found in sorted(store.read_dealerships(connection), key=lambda each: each.id):
             rule, next_at = found.rule, found.slot(now)
             as_it_was = found.keeps_rule and (found.seen, found.next_at) == (found.wanted.seen, next_at)
             if (self.named and found.id not in self.named) or (as_it_was and not found.clock_ahead):

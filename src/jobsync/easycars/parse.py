@@ -236,6 +236,8 @@ def _cut(text: str, at: int) -> tuple[list[bytes], int]:
         if depth == 0 or (depth == 1 and sign == ","):
             items.append(text[start : mark.start()].strip(_BLANK).encode("utf-8", "surrogateescape"))
             start = mark.end()
+        if depth == 0 and sign != "]":
+            break  # something was lost: whatever follows, the list has no end
         if depth == 0:
             return items if items[-1] else items[:-1], start
     raise ValueError("cut off")

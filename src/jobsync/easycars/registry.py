@@ -187,7 +187,7 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     wanted = _OVERVIEW if dealership_id is None else _OVERVIEW.where(dealerships.c.id == dealership_id)
     now = read_now(connection)
     schedules = {found.id: found for found in store.read_dealerships(driver(connection))}
-    rows = rows_of(connection, wanted)
+    rows = [row for row in rows_of(connection, wanted) if row["id"] in schedules]  # none that was added meanwhile
     for row in rows:
         found = schedules[row["id"]]
         row["next_at"] = found.slot(now)

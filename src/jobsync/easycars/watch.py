@@ -221,7 +221,9 @@ def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipF
         own_cron, own_zone, start = row.pop("own_cron"), row.pop("own_zone"), row.pop("counted_from")
         # Of another rule the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;
         # what cannot be read leaves the rule that was in force, with its slot and its retries.
-        schedule = schedules[row["id"]]
+        schedule = schedules.get(row["id"])
+        if schedule is None:  # it was added between the two questions
+            continue
         rule = schedule.rule
         before = text_of_cron(schedule.cron or "") or rule.cron, text_of_zone(schedule.timezone or "") or rule.timezone
         kept_at, retry_at = (schedule.next_at, schedule.retry_at) if schedule.keeps_rule else (None, None)

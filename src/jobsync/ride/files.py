@@ -76,8 +76,11 @@ class Storage:
     def read_marker(self) -> UUID | None:
         """Return the id of the database whose files lie here, None where no marker is."""
         try:
-            with os.fdopen(os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as marker:
-                text = marker.read(200) if stat.S_ISREG(os.fstat(marker.fileno()).st_mode) else b""
+            marker = os.open(self.root / MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:  # no file object: of a folder none can be made, and the descriptor would stay open
+                text = os.read(marker, 200) if stat.S_ISREG(os.fstat(marker).st_mode) else b""
+            finally:
+                os.close(marker)
             return UUID(text.decode().split()[0])
         except FileNotFoundError:
             return None

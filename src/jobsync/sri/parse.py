@@ -306,6 +306,8 @@ def _parse_text(text: str, *, html: bool) -> Answer | Fault:
             return Fault(kind, f"the answer {error}")
         if html or _is_rejection(text):
             return _firewall(text)
+        if error.kind == FaultKind.TOO_MANY_PARTS:  # of an answer that has no end: the host's fault, not a document's
+            raise _Unreadable(str(error)) from None
         raise
     read = _parse_tree(root)
     return replace(read, mended=True) if read_text != text and isinstance(read, Answer) else read

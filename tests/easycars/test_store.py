@@ -15,7 +15,7 @@ import pytest
 
 from jobsync.db.engine import Database
 from jobsync.db.statements import read_now
-from jobsync.easycars import registry, store, watch
+from jobsync.easycars import due, registry, store, watch
 from jobsync.easycars.holds import BLOCKED_MOST
 from jobsync.easycars.job import Feed, plan_and
 from jobsync.easycars.model import FEED_COLUMNS, Car, Current, Envelope, Policy, Refused, StockPlan
@@ -800,7 +800,7 @@ def test_a_dealership_that_is_added_between_two_questions_waits_for_the_next_loo
     """Its schedule was not read, so it is left out; nothing breaks."""
     with database.engine().begin() as connection:
         registry.add_dealership(connection, "Test Yard", timezone=None, email=None)
-        monkeypatch.setattr(store, "read_dealerships", lambda _connection: [])
+        monkeypatch.setattr(due, "read_dealerships", lambda _connection: [])
 
         assert ([], ()) == (
             registry.list_dealerships(connection),

@@ -20,7 +20,6 @@ from jobsync.logs import complain, get_logger, visible
 from jobsync.watch.health import HOW_TO_SET, NOBODY_TOLD, Health
 from jobsync.watch.model import Problem
 from jobsync.wiring import Tools
-from jobsync.wiring.upkeep import RETENTION
 from jobsync.wiring.watched import WATCHED, look
 
 
@@ -97,6 +96,8 @@ def require_units_user(tools: Tools) -> None:
 
 
 def _act(tools: Tools) -> Answer:
+    from jobsync.wiring.upkeep import RETENTION  # of every slice: status, which shares this file, does not pay for it
+
     require_units_user(tools)
     channels, wrong = usable_channels(tools)
     done = do_health(

@@ -17,7 +17,7 @@ from psycopg import Connection
 
 from jobsync.cron import next_slot
 from jobsync.db.system_settings import SystemSettings, keep_last_good
-from jobsync.easycars import store
+from jobsync.easycars import due, store
 from jobsync.easycars.client import WARNING, EasyCarsClient, EasyCarsFailure, NotAsked
 from jobsync.easycars.credentials import Cipher, Credentials, Place, bound_to, copied_from, sealed_at
 from jobsync.easycars.hosts import Hosts, resting
@@ -72,7 +72,7 @@ class StockSync(JobWork):
     concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def require_known(self, connection: Connection[Any]) -> None:
-        known = {found.id for found in store.read_dealerships(connection)} if self.named else ()
+        known = {found.id for found in due.read_dealerships(connection)} if self.named else ()
         if unknown := [str(number) for number in self.named if number not in known]:
             raise UsageProblem(f"no dealership {', '.join(unknown)}; jobsync dealership list shows them")
 
@@ -92,7 +92,7 @@ class StockSync(JobWork):
 
     def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:
         """At the first slot after now of the dealerships that take part, a day later if none does."""
-        rules = {found.rule for found in store.read_dealerships(connection) if found.why_not is None}
+        rules = {found.rule for found in due.read_dealerships(connection) if found.why_not is None}
         return min((next_slot(rule.cron, rule.timezone, now) for rule in rules), default=now + timedelta(days=1))
 
     def require_ready(self, connection: Connection[Any]) -> None:
@@ -186,7 +186,7 @@ class StockSync(JobWork):
         """Compute the next slot of each (named) dealership that has none, or whose cron, zone or clock has changed."""
         now = database_now(connection)
         # in one order for all: two runs would else wait for each other's rows
-        for found in sorted(store.read_dealerships(connection), key=lambda each: each.id):
+        for found in sorted(due.read_dealerships(connection), key=lambda each: each.id):
             rule, next_at = found.rule, found.slot(now)
             as_it_was = found.keeps_rule and (found.seen, found.next_at) == (found.wanted.seen, next_at)
             if (self.named and found.id not in self.named) or (as_it_was and not found.clock_ahead):
@@ -209,7 +209,7 @@ class StockSync(JobWork):
     def _choose(self, connection: Connection[Any]) -> tuple[list[runner.Item], list[ItemResult], bool]:
         """Return what to work on, in order, what is left out with the reason, and whether a slot is among the work."""
         self.require_known(connection)
-        dealerships = store.read_dealerships(connection)
+        dealerships = due.read_dealerships(connection)
         taking_part = [d for d in dealerships if d.why_not is None]
         chosen = [d for d in dealerships if d.id in self.named] if self.named else taking_part
         if self.scheduled:

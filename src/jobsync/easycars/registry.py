@@ -40,7 +40,7 @@ from jobsync.db.tables import (
     vehicle_changes,
     vehicles,
 )
-from jobsync.easycars import store
+from jobsync.easycars import due, store
 from jobsync.easycars.credentials import (
     Cipher,
     Credentials,
@@ -186,7 +186,7 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     """
     wanted = _OVERVIEW if dealership_id is None else _OVERVIEW.where(dealerships.c.id == dealership_id)
     now = read_now(connection)
-    schedules = {found.id: found for found in store.read_dealerships(driver(connection))}
+    schedules = {found.id: found for found in due.read_dealerships(driver(connection))}
     rows = [row for row in rows_of(connection, wanted) if row["id"] in schedules]  # none that was added meanwhile
     for row in rows:
         found = schedules[row["id"]]
@@ -563,9 +563,7 @@ def _own_settings(connection: Connection, dealership_id: int, action: str, **col
 
 def zone_of(connection: Connection, dealership_id: int) -> str:
     """Return the time zone in force."""
-    return next(
-        found for found in store.read_dealerships(driver(connection)) if found.id == dealership_id
-    ).rule.timezone
+    return next(found for found in due.read_dealerships(driver(connection)) if found.id == dealership_id).rule.timezone
 
 
 def parse_until(connection: Connection, dealership_id: int, words: str) -> datetime | None:

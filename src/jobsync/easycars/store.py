@@ -21,7 +21,7 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from jobsync.cron import Wanted, next_slot
+from jobsync.cron import next_slot
 from jobsync.db.stock_key import BLANKS
 from jobsync.db.tables import vehicles
 from jobsync.easycars import model
@@ -43,21 +43,6 @@ _TYPED = ", ".join(f"{column} {vehicles.c[column].type}" for column in model.FEE
 
 
 # --- who is to be synced ---------------------------------------------------------------------------------------------
-
-
-def read_dealerships(connection: Connection[Any]) -> list[Dealership]:
-    """Return all dealerships, those with the fewest unfinished attempts first, then those not tried for longest."""
-    rows = connection.execute(
-        """
-        SELECT e.wanted_cron, e.wanted_timezone, e.common_cron, e.common_timezone,
-               e.dealership_id, e.name, e.environment, e.why_not, due.why, e.attempt,
-               e.cron, e.timezone, e.seen, e.next_at, e.slot_started_at, e.retry_at, e.clock_ahead, e.attempted_ahead
-        FROM dealership_schedules e
-        LEFT JOIN due_dealerships due ON due.dealership_id = e.dealership_id AND due.why IN ('slot', 'retry')
-        ORDER BY e.attempt, e.attempted_at NULLS FIRST, e.dealership_id
-        """
-    ).fetchall()
-    return [Dealership(Wanted(*row[:4]), *row[4:]) for row in rows]
 
 
 def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:

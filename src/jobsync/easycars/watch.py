@@ -18,7 +18,7 @@ from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_lines
 from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
-from jobsync.easycars import store
+from jobsync.easycars import due
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED, HELD
 from jobsync.errors import ExitCode
 from jobsync.hosts.watch import ASKED, CIRCUIT, HostFacts, names_of, notes_of, problems_of, read_hosts, section_of
@@ -216,7 +216,7 @@ def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipF
     """Return every dealership's facts."""
     slot = cache(next_slot)
     found = []
-    schedules = {each.id: each for each in store.read_dealerships(driver(connection))}
+    schedules = {each.id: each for each in due.read_dealerships(driver(connection))}
     for row in rows_of(connection, text(_DEALERSHIPS), {"now": now}):
         own_cron, own_zone, start = row.pop("own_cron"), row.pop("own_zone"), row.pop("counted_from")
         # Of another rule the next tick makes a new slot, takes nothing before it, and ends the retries of the old one;

@@ -522,6 +522,13 @@ def test_addresses_of_alerts_are_secrets() -> None:
     assert "••• ••• ••• alerts.example.com ••• ••• ••• ••• ••• alerts services" == shown
 
 
+def test_a_secret_with_escapes_that_are_no_utf_8_is_masked_as_it_stands() -> None:
+    """Nothing undoes such an escape where the address is quoted."""
+    hide_secrets(Settings(smtp_url="smtp://u:latin%E9-pass7@h", alert_urls="slack://Qw%E9rtz1234567/x"))
+
+    assert "••• •••" == logs.visible("latin%E9-pass7 Qw%E9rtz1234567")
+
+
 def test_a_message_is_named_by_what_it_tells() -> None:
     """The same message tried again has the same identity; another phase, or the next reminder, has another."""
     first = message()

@@ -364,6 +364,17 @@ def test_a_login_that_a_server_quotes_back_is_shown_nowhere(offered: bytes, answ
     assert offered == b"CRAM-MD5" or not any(word in logs.visible(word) for word in quoted)
 
 
+def test_a_short_password_is_shown_in_no_quoted_login() -> None:
+    """Of so few characters nothing is looked for within longer base64: the whole login is a secret too."""
+    hide_secrets(Settings(smtp_url="smtp://duty:zq7@127.0.0.1"))
+    with clerk(ehlo=AUTH + b"PLAIN\r\n", auth=[b"235 ok\r\n"]) as server:
+        mail_to(server.port, user="duty:zq7@").send(message())
+
+    login = base64.b64encode(b"\0duty\0zq7").decode()
+    assert any(login.encode() in said for said in server.said)
+    assert "550 after AUTH PLAIN •••" == logs.visible(f"550 after AUTH PLAIN {login}".rstrip("="))
+
+
 def test_user_and_password_are_utf_8() -> None:
     """As RFC 4616 has it."""
     with post_office(password="pässwörd-€") as (office, port):
@@ -509,6 +520,13 @@ def test_addresses_of_alerts_are_secrets() -> None:
     )
 
     assert "••• ••• ••• alerts.example.com ••• ••• ••• ••• ••• alerts services" == shown
+
+
+def test_a_secret_with_escapes_that_are_no_utf_8_is_masked_as_it_stands() -> None:
+    """Nothing undoes such an escape where the address is quoted."""
+    hide_secrets(Settings(smtp_url="smtp://u:latin%E9-pass7@h", alert_urls="slack://Qw%E9rtz1234567/x"))
+
+    assert "••• •••" == logs.visible("latin%E9-pass7 Qw%E9rtz1234567")
 
 
 def test_a_message_is_named_by_what_it_tells() -> None:

@@ -21,6 +21,7 @@ from jobsync.alerts.message import AlertMessage
 from jobsync.alerts.post import NotSent, within
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
+from jobsync.masking import register_secret
 
 # RFC 5321 allows ten minutes from the end of the text on; the units that send may not take that long
 MAIL_ANSWER_S = 30.0
@@ -102,10 +103,11 @@ class Mail:
 
     def _log_in(self, server: smtplib.SMTP) -> None:
         user, password = self.user or "", self.password or ""
+        plain = b64encode(f"\0{user}\0{password}".encode()).decode()
+        register_secret(plain.rstrip("="))  # a server may quote what it got; a short password is not found within it
         if f"{user}{password}".isascii():
             server.login(user, password)
             return
-        plain = b64encode(f"\0{user}\0{password}".encode()).decode()
         code, words = server.docmd("AUTH", f"PLAIN {plain}")  # RFC 4616: UTF-8, which smtplib's own login has not
         if code not in (235, 503):
             raise smtplib.SMTPAuthenticationError(code, words)

@@ -154,6 +154,7 @@ def hide_secrets(settings: Settings) -> None:
     for piece in re.split(r"[\s,/:@?&=]+", settings.alert_urls or ""):
         # tokens are long or hold digits; a host's name is no secret
         if len(piece) >= 8 and "." not in piece and (len(piece) >= 12 or re.search("[0-9]", piece)):
+            register_secret(piece)  # as it stands: escapes that are no UTF-8 are not undone where it is quoted
             register_secret(unquote(piece))
     for url in filter(None, (settings.smtp_url, settings.alert_webhook, settings.ping_url)):
         try:
@@ -161,6 +162,7 @@ def hide_secrets(settings: Settings) -> None:
         except ValueError:
             register_secret(url)
             continue
+        register_secret(parts.password or "")
         register_secret(unquote(parts.password or ""))
         if parts.scheme.startswith("http"):
             register_secret(url)

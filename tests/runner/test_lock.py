@@ -270,6 +270,21 @@ def test_failed_statement_is_not_taken_for_a_lost_connection(open_session: Open)
 # --- the fence -------------------------------------------------------------------------------------------------------
 
 
+def test_watch_goes_on_after_a_check_that_met_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the watcher's answer: what it meets must not be the end of it, or no loss is noticed."""
+    monkeypatch.setattr(lock, "CHECK_EVERY_S", 0.01)
+    checks = Mock(side_effect=[ValueError, ValueError, set(), set()])
+    monkeypatch.setattr(lock, "held_names", lambda *_args, **_more: checks())
+
+    def execute(*_: object) -> Mock:
+        return Mock(fetchall=lambda: [(1, "")])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        locks = LockSession(lambda: Mock(execute=execute, fileno=server.fileno, schema="public"))
+        until(lambda: checks.call_count >= 4)
+        locks.close()
+
+
 def test_fence_lets_the_holder_write(open_session: Open, database_url: str) -> None:
     """While the locks are held, the fence is open."""
     locks = open_session()

@@ -202,7 +202,7 @@ class LockSession:
         while not self.lost.is_set():
             if any(place == self._watch_end for place, _ in watched.poll(CHECK_EVERY_S * 1000)):
                 break
-            with suppress(LockLost, psycopg.Error):
+            with suppress(Exception):  # what one check meets must not keep the next from coming
                 self.check()
         os.close(self._watch_end)
 

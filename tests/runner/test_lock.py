@@ -137,6 +137,30 @@ def test_closed_session_answers_instead_of_waiting_for_ever(open_session: Open) 
         locks.try_lock(NAME)
 
 
+def test_close_waits_once_for_a_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the statement without an answer nor the watcher that asked for it keeps a run from its end longer."""
+    monkeypatch.setattr(lock, "CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(lock, "_CLOSE_WITHIN_S", 0.4)
+    asked, answered = threading.Event(), threading.Event()
+
+    def execute(statement: str, *_: object) -> Mock:
+        if "pg_locks" in statement:
+            asked.set()
+            answered.wait(10)
+            raise psycopg.OperationalError
+        return Mock(fetchall=lambda: [(1, "")])
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        locks = LockSession(lambda: Mock(execute=execute, fileno=silent.fileno, schema="public"))
+        assert asked.wait(5)
+        started = time.monotonic()
+        locks.close()
+        took_s = time.monotonic() - started
+        answered.set()
+
+    assert 0.4 <= took_s < 0.7
+
+
 def test_sigkill_of_the_holder_frees_at_once(open_session: Open, database_url: str) -> None:
     """A killed process leaves no lock behind, without any time-out."""
     locks = open_session()
@@ -246,6 +270,21 @@ def test_check_comes_by_itself(open_session: Open, monkeypatch: pytest.MonkeyPat
     assert locks.lost.wait(5)
 
 
+def test_watch_goes_on_after_a_check_that_met_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the watcher's answer: what it meets must not be the end of it, or no loss is noticed."""
+    monkeypatch.setattr(lock, "CHECK_EVERY_S", 0.01)
+    checks = Mock(side_effect=[ValueError, ValueError, set(), set()])
+    monkeypatch.setattr(lock, "held_names", lambda *_args, **_more: checks())
+
+    def execute(*_: object) -> Mock:
+        return Mock(fetchall=lambda: [(1, "")])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        locks = LockSession(lambda: Mock(execute=execute, fileno=server.fileno, schema="public"))
+        until(lambda: checks.call_count >= 4)
+        locks.close()
+
+
 def test_check_passes_while_all_is_held(open_session: Open) -> None:
     """A check of living locks says nothing."""
     locks = open_session()
@@ -268,21 +307,6 @@ def test_failed_statement_is_not_taken_for_a_lost_connection(open_session: Open)
 
 
 # --- the fence -------------------------------------------------------------------------------------------------------
-
-
-def test_watch_goes_on_after_a_check_that_met_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for the watcher's answer: what it meets must not be the end of it, or no loss is noticed."""
-    monkeypatch.setattr(lock, "CHECK_EVERY_S", 0.01)
-    checks = Mock(side_effect=[ValueError, ValueError, set(), set()])
-    monkeypatch.setattr(lock, "held_names", lambda *_args, **_more: checks())
-
-    def execute(*_: object) -> Mock:
-        return Mock(fetchall=lambda: [(1, "")])
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        locks = LockSession(lambda: Mock(execute=execute, fileno=server.fileno, schema="public"))
-        until(lambda: checks.call_count >= 4)
-        locks.close()
 
 
 def test_fence_lets_the_holder_write(open_session: Open, database_url: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -184,9 +185,10 @@ class LockSession:
             closed = self._owner.submit(self._connection.close)
             self._owner.shutdown(wait=False)
             os.close(self._end)
+            ends_at = time.monotonic() + _CLOSE_WITHIN_S
             with suppress(TimeoutError):
                 closed.result(_CLOSE_WITHIN_S)
-            self._watcher.join(_CLOSE_WITHIN_S)
+            self._watcher.join(max(0.0, ends_at - time.monotonic()))
 
     def _call(self, job: Callable[[], T]) -> T:
         if self.lost.is_set():

@@ -19,7 +19,7 @@ import pytest
 
 from jobsync import http
 from jobsync.http import CONNECT_TIMEOUT_S, HttpClient, NoAnswer
-from jobsync.proxies import read_proxies
+from jobsync.proxies import read_proxies, secrets_of
 from tests.proxy import DAY, Authority, Proxy
 
 SECRET = "wallaby-secret"
@@ -622,3 +622,9 @@ def test_no_secret_in_any_error(behave: Callable[[socket.socket], object]) -> No
 
     assert SECRET not in f"{problem} {problem!r} {problem.kind}"
     assert problem.__context__ is None or problem.__suppress_context__
+
+
+def test_a_proxys_password_is_secret_as_it_stands_in_the_url() -> None:
+    """Bytes that are no UTF-8 come out of a URL as marks of replacement: both forms may be quoted."""
+    assert {"contrase%F1a-1", "contrase\ufffda-1"} < {*secrets_of("http://u:contrase%F1a-1@proxy:3128")}
+    assert secrets_of("http://u@proxy") == ["http://u@proxy"]

@@ -101,5 +101,7 @@ def secrets_of(url: str) -> list[str]:
         parts = urlsplit(url)
     except ValueError:
         return [url]
-    password = unquote(parts.password or "")
-    return [url, password, f"{unquote(parts.username or '')}:{password}"] if password else [url]
+    if not parts.password:
+        return [url]
+    password = unquote(parts.password)  # as it stands in the URL too: %ff is no UTF-8, and nobody could undo it
+    return [url, parts.password, password, f"{unquote(parts.username or '')}:{password}"]

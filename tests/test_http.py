@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
+import httpcore
 import httpx
 import pytest
 
@@ -556,6 +558,33 @@ def test_the_deadline_is_total_within_a_proxys_tls(authority: Authority) -> None
 
     assert (problem.kind, str(problem)) == ("timeout", "no whole answer within 0.4 s")
     assert time.monotonic() - started < 2
+
+
+def test_tls_inside_tls_that_ends_without_a_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body as long as its connection ends there as within a socket's own TLS, unless the time is over."""
+
+    def read(_max_bytes: int, _timeout: float) -> bytes:
+        try:
+            raise ssl.SSLEOFError
+        except ssl.SSLEOFError as error:
+            raise httpcore.ReadError from error
+
+    def read_late(*_: object) -> bytes:
+        time.sleep(0.1)
+        return read(1, 0)
+
+    call = http._Call(5)
+    token = http._call.set(call)
+    try:
+        with socket.socket() as line:
+            inner = Mock(read=read, get_extra_info=lambda _info: line)
+            assert http._Stream(inner, layers=2).read(100) == b""
+            inner.read = read_late
+            monkeypatch.setattr(call, "_ends_at", time.monotonic() + 0.05)
+            with pytest.raises(TimeoutError):
+                http._Stream(inner, layers=2).read(100)
+    finally:
+        http._call.reset(token)
 
 
 def test_a_plain_request_that_the_proxy_wants_a_login_for(authority: Authority) -> None:

@@ -394,8 +394,13 @@ class _Stream(httpcore.NetworkStream):
         self._layers = layers
 
     def read(self, max_bytes: int, *_: Any, **_timeout: Any) -> bytes:
-        with self._within(self._layers) as left_s:
-            found = self._inner.read(max_bytes, left_s)
+        try:
+            with self._within(self._layers) as left_s:
+                found = self._inner.read(max_bytes, left_s)
+        except httpcore.ReadError as error:
+            if not isinstance(error.__context__, ssl.SSLEOFError):
+                raise
+            found = b""  # TLS inside TLS ended without a farewell, which a socket's own TLS takes for an end as well
         _call.get().heard = True
         return found
 

@@ -65,6 +65,21 @@ def test_a_secret_is_masked_in_every_form(secret: str, form: str) -> None:
     assert len(shown) <= len("invalid <> here") + 12, shown
 
 
+@pytest.mark.parametrize(
+    ("secret", "quoted"),
+    [
+        ("\ta;9", "%09a%3B9"),  # short, and blanks around it
+        ("a;9\n", "a;9"),
+        ('one\nlong "secret"', r"ONE\NLONG \"SECRET\""),
+    ],
+)
+def test_a_secret_with_blanks_is_masked(secret: str, quoted: str) -> None:
+    """Whether a short one has them at its ends, or a long one in JSON that was shouted."""
+    register_secret(secret)
+
+    assert mask_secrets(f"<{quoted}>") in ("<•••>", "<%09•••>")
+
+
 def test_a_secret_is_masked_across_the_lines_of_a_traceback() -> None:
     """Lines are looked at together before they are told apart."""
     register_secret(SECRET)

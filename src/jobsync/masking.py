@@ -64,7 +64,8 @@ def register_secret(text: str, *, whole: bool = False) -> None:
         return
     with _adding:
         if len(plain) <= _WORD_MOST:
-            words = {form(text).casefold() for form in (*_PLAIN, _base64, _hex)}
+            # blanks around it are no part of a word, but of what is encoded as a whole
+            words = {form(each).casefold() for form in (*_PLAIN, _base64, _hex) for each in {text, text.strip()}}
             _words.update(words)
             _word_lengths |= {len(word) for word in words}
             return
@@ -150,7 +151,7 @@ def _unescape(found: re.Match[str]) -> str:
         return undone
     if text[1] in "xX":
         return chr(int(text.replace("\\", "0"), 16))
-    return _BACKSLASHED.get(text[1], text[1])
+    return _BACKSLASHED.get(text[1].lower(), text[1])  # somebody may shout a secret
 
 
 # --- where they are --------------------------------------------------------------------------------------------------

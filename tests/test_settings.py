@@ -167,6 +167,13 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
     assert refused.value.exit_code is ExitCode.CONFIGURATION
 
 
+@pytest.mark.parametrize("url", ["http://proxy:port", "http://[", "http://proxy:99999"])
+def test_what_cannot_be_read_as_a_url_is_called_so(url: str) -> None:
+    """It begins as it should: that alone would send somebody looking there."""
+    with pytest.raises(ConfigurationProblem, match=r"JOBSYNC_PROXY: not a URL \(expected http://… or https://…\)"):
+        load_settings({"JOBSYNC_PROXY": url})
+
+
 def test_wrong_values_are_not_repeated() -> None:
     """What was wrong may have been a secret: the message names it without quoting it."""
     with pytest.raises(ConfigurationProblem) as refused:

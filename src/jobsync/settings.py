@@ -59,16 +59,19 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 
 def _url(*schemes: str) -> Callable[[str], str]:
-    return _one(lambda text: _is_url(text, schemes), f"expected {' or '.join(f'{scheme}://…' for scheme in schemes)}")
+    expected = f"expected {' or '.join(f'{scheme}://…' for scheme in schemes)}"
 
+    def read(text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            _ = parts.port  # raises if there is no such port
+        except ValueError:
+            raise ValueError(f"not a URL ({expected})") from None
+        if parts.scheme not in schemes or ("http" in schemes and not parts.netloc):
+            raise ValueError(expected)
+        return text
 
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises if there is no such port
-    except ValueError:
-        return False
-    return parts.scheme in schemes and (bool(parts.netloc) or "http" not in schemes)
+    return read
 
 
 def _word(text: str) -> str:

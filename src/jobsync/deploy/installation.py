@@ -36,7 +36,7 @@ class Installation:
         sockets_only: nothing but unix sockets leads to the database.
         database_hosts: the database's addresses, as long as all of them are literal ones.
         local_database: the database's server runs on this host.
-        settings: what is
+        settings: all that is configured, from which the others were sorted out.
     """
 
     executable: Path

@@ -107,9 +107,9 @@ class Storage:
             words = f"it has no marker ({MARKER}): it is not mounted, or another folder"
             raise self._broken(words, Cause.STORAGE_UNMARKED)
 
-    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> bool:
+    def recognize(self, database_id: UUID, files: Sequence[tuple[str, str | None]]) -> None:
         """
-        Whether the storage is marked as this database's; it is a fault if it is another's.
+        Make sure that the storage is this database's, or may become it.
 
         One without a marker may be this database's if no row names a file, or one of the files that rows name lies
         there as it was written: so is the storage of an installation that is older than markers.
@@ -117,10 +117,8 @@ class Storage:
         Args:
             files: paths and hashes of the newest files that rows name.
         """
-        marked = self.is_marked(database_id)
-        if not marked and files and all(self.state_of(*file) for file in files):
+        if not self.is_marked(database_id) and files and all(self.state_of(*file) for file in files):
             self.require_marker(database_id)
-        return marked
 
     def mark(self, database_id: UUID, *, anew: bool = False) -> None:
         """Write the marker, whole or not at all; `anew` also over one that is there, which else stays."""

@@ -121,11 +121,15 @@ class GenerateRide(DocumentWork[DueRide]):
     def _require_storage(self, run: Run) -> UUID:
         """Make sure that the storage is this database's, whose id is returned; mark one that is not in use yet."""
         with run.transaction() as connection:
-            database_id, files = store.read_database_id(connection), store.read_files(connection)
-        if not self.storage.recognize(database_id, files):
-            self.storage.mark(database_id)
-            where = str(self.storage.root)
-            get_logger().info("generate_ride.storage_marked", storage=where, database_id=str(database_id))
+            database_id = store.read_database_id(connection)
+        if self.storage.is_marked(database_id):  # nearly always: the files are not read for that
+            return database_id
+        with run.transaction() as connection:
+            files = store.read_files(connection)
+        self.storage.recognize(database_id, files)
+        self.storage.mark(database_id)
+        where = str(self.storage.root)
+        get_logger().info("generate_ride.storage_marked", storage=where, database_id=str(database_id))
         return database_id
 
     def _find_lost(self, run: Run) -> array[int]:

@@ -13,19 +13,8 @@ import psycopg
 import pytest
 
 from jobsync.cli.completion import Shell, render
-from jobsync.cli.tree import Command, Option
 from tests.commands.support import Cli
-from tests.tree import read_tree
-
-HOSTILE = Command(
-    path=("jobsync",),
-    help="It's a $(touch /tmp/owned) `trap`: \\ .dot 'quote'",
-    commands=(
-        Command(
-            ("jobsync", "sub"), "", options=(Option(names=("--it",), help=".leading 'quotes' $HOME \\fB", value="X"),)
-        ),
-    ),
-)
+from tests.tree import HOSTILE, read_tree
 
 
 def complete(*words: str, path: str = "") -> list[str]:

@@ -8,20 +8,9 @@ import subprocess
 import pytest
 
 from jobsync.cli.manual import render_man
-from jobsync.cli.tree import Command, Option
 from jobsync.errors import ExitCode
 from tests.commands.support import Cli
-from tests.tree import read_tree
-
-HOSTILE = Command(
-    path=("jobsync",),
-    help="It's a $(touch /tmp/owned) `trap`: \\ .dot 'quote'",
-    commands=(
-        Command(
-            ("jobsync", "sub"), "", options=(Option(names=("--it",), help=".leading 'quotes' $HOME \\fB", value="X"),)
-        ),
-    ),
-)
+from tests.tree import HOSTILE, read_tree
 
 
 def test_manual_has_every_command_and_exit_code(lookup: Cli) -> None:

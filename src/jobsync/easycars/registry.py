@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    case,
     delete,
     func,
     insert,
@@ -32,11 +31,8 @@ from jobsync.db.tables import (
     dealership_settings,
     dealerships,
     easycar_credentials,
-    easycar_sync_logs,
-    holds,
     job_runs,
     refused_items,
-    sync_schedule,
     vehicle_changes,
     vehicles,
 )
@@ -60,10 +56,6 @@ from jobsync.phrases import misread, parse_when
 Rows = Sequence[dict[str, Any]]
 
 _IDS_END = 2**63  # the database takes no larger number for an id, and people may type one
-
-
-def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
 
 
 def require_dealership(connection: Connection, dealership_id: int) -> str:
@@ -101,61 +93,21 @@ def change_dealership(connection: Connection, dealership_id: int, changes: Mappi
     write_audit(connection, "dealership.set", str(dealership_id), told)
 
 
-_logs = easycar_sync_logs.c
-_LAST_SYNC = (
-    select(
-        _logs.status,
-        _logs.synced_at,
-        case((func.jsonb_typeof(_logs.warnings) == "array", func.jsonb_array_length(_logs.warnings)), else_=0).label(
-            "warnings"
-        ),
-    )
-    .where(_logs.dealership_id == dealerships.c.id, _logs.sync_type == "stock")
-    .order_by(_logs.synced_at.desc(), _logs.id.desc())
-    .limit(1)
-    .lateral("last_sync")
-)
-
-
-def _number_of(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
-    return select(func.count()).where(*conditions).scalar_subquery()
-
-
-_OVERVIEW = (
-    select(
-        dealerships.c.id,
-        dealerships.c.name,
-        dealerships.c.email,
-        dealerships.c.timezone,
-        func.coalesce(dealership_settings.c.easycar_auto_sync_enabled, True).label("auto_sync"),
-        dealership_settings.c.sync_cron,
-        func.coalesce(dealership_settings.c.paused_until > func.now(), False).label("paused"),
-        case(
-            (dealership_settings.c.paused_until < datetime(9000, 1, 1, tzinfo=UTC), dealership_settings.c.paused_until)
-        ).label("paused_until"),
-        dealership_settings.c.paused_reason,
-        easycar_credentials.c.environment,
-        easycar_credentials.c.yard_code,
-        func.coalesce(easycar_credentials.c.is_active, False).label("has_credentials"),
-        _LAST_SYNC.c.status.label("last_status"),
-        _LAST_SYNC.c.warnings.label("last_warnings"),
-        _LAST_SYNC.c.synced_at.label("last_synced_at"),
-        sync_schedule.c.last_success_at,
-        func.coalesce(sync_schedule.c.attempt, 0).label("attempt"),
-        sync_schedule.c.next_at,
-        sync_schedule.c.retry_at,
-        _number_of(
-            vehicles.c.dealership_id == dealerships.c.id, vehicles.c.status.not_in(("removed", "excluded"))
-        ).label("vehicles"),
-        _number_of(holds.c.dealership_id == dealerships.c.id, holds.c.status == "pending").label("held"),
-    )
-    .select_from(dealerships)
-    .outerjoin(dealership_settings, dealership_settings.c.dealership_id == dealerships.c.id)
-    .outerjoin(easycar_credentials, easycar_credentials.c.dealership_id == dealerships.c.id)
-    .outerjoin(sync_schedule, sync_schedule.c.dealership_id == dealerships.c.id)
-    .outerjoin(_LAST_SYNC, true())
-    .order_by(dealerships.c.id)
-)
+_OVERVIEW = f"""
+    SELECT d.id, d.name, d.email, d.timezone, coalesce(s.easycar_auto_sync_enabled, true) AS auto_sync, s.sync_cron,
+           coalesce(s.paused_until > now(), false) AS paused,
+           CASE WHEN s.paused_until < '9000-01-01Z' THEN s.paused_until END AS paused_until, s.paused_reason,
+           c.environment, c.yard_code, coalesce(c.is_active, false) AS has_credentials, l.status AS last_status,
+           CASE WHEN jsonb_typeof(l.warnings) = 'array' THEN jsonb_array_length(l.warnings)
+                WHEN l.status IS NOT NULL THEN 0 END AS last_warnings,
+           l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
+           (SELECT count(*) FROM vehicles v
+            WHERE v.dealership_id = d.id AND v.status NOT IN ('removed', 'excluded')) AS vehicles,
+           (SELECT count(*) FROM holds o WHERE o.dealership_id = d.id AND o.status = 'pending') AS held
+    {due.OF_DEALERSHIPS}
+    WHERE CAST(:id AS bigint) IS NULL OR d.id = :id
+    ORDER BY d.id
+"""
 
 
 def list_dealerships(connection: Connection) -> Rows:
@@ -167,14 +119,12 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
     """Return one dealership as `list_dealerships` does, with its last ten syncs."""
     require_dealership(connection, dealership_id)
     [(row, _)] = _overview(connection, dealership_id)
-    told = (_logs.run_id, _logs.status, _logs.synced_at, _logs.duration_ms, _logs.items_processed)
-    counts = (easycar_sync_logs.c[name] for name in store.COUNT_NAMES)
     row["syncs"] = rows_of(
         connection,
-        select(*told, *counts, _logs.removals_blocked, _logs.error_messages, _logs.warnings)
-        .where(_logs.dealership_id == dealership_id, _logs.sync_type == "stock")
-        .order_by(_logs.synced_at.desc(), _logs.id.desc())
-        .limit(10),
+        f"SELECT run_id, status, synced_at, duration_ms, items_processed, {', '.join(store.COUNT_NAMES)},"
+        " removals_blocked, error_messages, warnings FROM easycar_sync_logs"
+        " WHERE dealership_id = :id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 10",
+        id=dealership_id,
     )
     return row
 
@@ -184,10 +134,10 @@ def _overview(connection: Connection, dealership_id: int | None = None) -> list[
     Return all dealerships or one, each with its schedule; a changed cron or zone shows the slot that the next tick will
     compute from it, and `unreadable` what of both is asked for in vain.
     """
-    wanted = _OVERVIEW if dealership_id is None else _OVERVIEW.where(dealerships.c.id == dealership_id)
     now = read_now(connection)
     schedules = {found.id: found for found in due.read_dealerships(driver(connection))}
-    rows = [row for row in rows_of(connection, wanted) if row["id"] in schedules]  # none that was added meanwhile
+    rows = rows_of(connection, _OVERVIEW, id=dealership_id)
+    rows = [row for row in rows if row["id"] in schedules]  # none that was added meanwhile
     for row in rows:
         found = schedules[row["id"]]
         row["next_at"] = found.slot(now)
@@ -299,7 +249,7 @@ def list_holds(connection: Connection, *, every: bool) -> Rows:
     `removed` says how many vehicles the sync that carried an approval out took away: what was back by then stayed.
     """
     where = "" if every else " WHERE h.status = 'pending' OR (h.status = 'approved' AND h.applied_at IS NULL)"
-    return _rows(connection, _HOLDS + where + " ORDER BY h.id")
+    return rows_of(connection, _HOLDS + where + " ORDER BY h.id")
 
 
 def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
@@ -309,7 +259,7 @@ def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
     Raises:
         UsageProblem: there is none with this number.
     """
-    rows = _rows(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
+    rows = rows_of(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
     if not rows:
         raise UsageProblem(f"no hold {hold_id}; jobsync holds list shows them")
     [hold] = rows
@@ -323,7 +273,7 @@ def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
             "v.dealership_id = :dealership AND v.stock_key IN ("
             "SELECT jobsync_stock_key(n) FROM holds, unnest(stock_numbers) AS n WHERE id = :id)"
         )
-    hold["vehicles"] = _rows(
+    hold["vehicles"] = rows_of(
         connection,
         "SELECT v.dealership_id, v.stock_number, v.title, v.price, v.status, v.missing_since FROM vehicles v"
         f" WHERE v.data_source = 'easycars' AND {where} ORDER BY v.dealership_id, v.stock_number LIMIT 100000",

@@ -158,7 +158,7 @@ _BEHIND = """
     SELECT count(*) FROM easycar_credentials c JOIN dealership_schedules e USING (dealership_id)
     WHERE c.environment = ANY(environments) AND e.why_not IS NULL
 """
-_DEALERSHIPS = """
+_DEALERSHIPS = f"""
     SELECT d.id, d.name,
            CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
@@ -184,12 +184,9 @@ _DEALERSHIPS = """
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
                AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
-    FROM dealerships d
+    {due.OF_DEALERSHIPS}
     JOIN dealership_schedules e ON e.dealership_id = d.id
     LEFT JOIN due_dealerships due ON due.dealership_id = d.id
-    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
-    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
-    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
     LEFT JOIN (
         SELECT dealership_id,
                jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
@@ -198,10 +195,6 @@ _DEALERSHIPS = """
                FILTER (WHERE status = 'rejected') AS rejected
         FROM holds WHERE status = 'pending' OR (status = 'rejected' AND applied_at IS NULL) GROUP BY dealership_id
     ) r ON r.dealership_id = d.id
-    LEFT JOIN LATERAL (
-        SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
-        WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
-    ) l ON true
     -- what was held or partial is no success, and no silence either
     LEFT JOIN LATERAL (
         SELECT synced_at AS through_at FROM easycar_sync_logs

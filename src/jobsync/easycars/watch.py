@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from typing import cast
 from uuid import UUID
 
@@ -264,17 +265,6 @@ class Standing(StrEnum):
     NO_CREDENTIALS = "no credentials"
 
 
-@dataclass(frozen=True)
-class DealershipStatus:
-    """A dealership's standing with the reason and the next step."""
-
-    facts: DealershipFacts
-    standing: Standing
-    why: str | None = None
-    what_to_do: str | None = None
-
-
-FAILED = (Standing.FAILING, Standing.RETRYING)  # at the last sync, and not silent yet
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
 
 
@@ -286,16 +276,28 @@ def silent_since(seen: model.Snapshot, found: DealershipFacts) -> datetime | Non
     return found.expected_at if seen.now - found.expected_at > limit else None
 
 
-def dealership_statuses(seen: model.Snapshot) -> list[DealershipStatus]:
+def dealership_statuses(seen: model.Snapshot) -> list[model.Row]:
     """Return how every dealership stands, failing ones first, then by how long they have had no success."""
-    statuses = [dealership_status(seen, found) for found in facts_of(seen).dealerships]
-    order = list(Standing)
-    return sorted(statuses, key=lambda status: (order.index(status.standing), -status.facts.failures, status.facts.id))
+    order: list[str] = list(Standing)
+    rows = [_row(found, *_standing(seen, found)) for found in facts_of(seen).dealerships]
+    return sorted(rows, key=lambda row: (order.index(row.state), -row.cells["failures"], row.cells["id"]))
 
 
-def dealership_status(seen: model.Snapshot, found: DealershipFacts) -> DealershipStatus:
-    """Return how one dealership stands."""
-    stands = partial(DealershipStatus, found)
+def _row(found: DealershipFacts, standing: Standing, why: str | None, what_to_do: str | None) -> model.Row:
+    return model.Row(
+        found.id,
+        f"{found.id} {found.name}",
+        {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
+        _SEVERITY.get(standing, model.Severity.OK),
+        standing,
+        why,
+        what_to_do,
+        f"dealership {found.id}",
+    )
+
+
+def _standing(seen: model.Snapshot, found: DealershipFacts) -> tuple[Standing, str | None, str | None]:
+    """Return how a dealership stands, with the reason and the next step."""
     if found.why_not is not None:
         return _out(found)
     error = f": {found.error}" if found.error else ""
@@ -303,24 +305,37 @@ def dealership_status(seen: model.Snapshot, found: DealershipFacts) -> Dealershi
     if missed is not None:
         last = f"last success {ago(seen.now, found.last_success_at)}"
         why = f"no success since the slot of {stamp(missed)}, {last}{error}"
-        return stands(Standing.SILENT, why, _what_failed(found))
+        return Standing.SILENT, why, _what_failed(found)
     if found.last_status == "Failed":
         since = " since the last success" if found.last_success_at else ", never a success"
         why = f"failed {many(found.failures, 'time')}{since}{error}"
         if found.retry_at is None:
-            return stands(Standing.FAILING, why, _what_failed(found))
+            return Standing.FAILING, why, _what_failed(found)
         again = f"tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "due again now"
-        return stands(Standing.RETRYING, f"{why}; {again}", _what_failed(found))
+        return Standing.RETRYING, f"{why}; {again}", _what_failed(found)
     if found.holds:
-        return stands(Standing.HELD, told_held(found), what_of_held(found))
+        return Standing.HELD, _told_held(found), _what_of_held(found)
     if found.last_status == "PartialSuccess":
-        return stands(Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}")
+        return Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
     if found.last_synced_at is None:
-        return stands(Standing.NEW, f"first slot {ago(seen.now, found.next_at)}")
-    return _warned(found) or stands(Standing.FINE)
+        return Standing.NEW, f"first slot {ago(seen.now, found.next_at)}", None
+    if warned := list(_warnings(found)):
+        whys, whats = zip(*warned, strict=True)
+        return Standing.WARNED, "; ".join(whys), "; ".join(whats)
+    return Standing.FINE, None, None
 
 
-def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
+def _warnings(found: DealershipFacts) -> Iterator[tuple[str, str]]:
+    """Return what a sync that went well leaves to be looked at, and what to do; it is not urgent."""
+    if schedule := _unreadable_schedule(found):
+        yield schedule
+    if found.is_empty:
+        yield f"{EMPTY_FEED}; nothing is listed", f"jobsync credentials test {found.id}"
+    for held in found.kept:
+        yield HELD[held.kind].told_rejected(held.vehicles), f"jobsync holds show {held.id}"
+
+
+def _unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
     """Return what of a dealership's own cron and time zone cannot be read, and what to do; None if all can."""
     whys, whats = [], []
     if found.unreadable_cron is not None:
@@ -335,19 +350,7 @@ def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
     return ("; ".join(whys), "; ".join(whats)) if whys else None
 
 
-def _warned(found: DealershipFacts) -> DealershipStatus | None:
-    """Return what a sync that went well leaves to be looked at; it is not urgent."""
-    warned = [schedule] if (schedule := unreadable_schedule(found)) else []
-    if found.is_empty:
-        warned.append((f"{EMPTY_FEED}; nothing is listed", f"jobsync credentials test {found.id}"))
-    warned += [(HELD[held.kind].told_rejected(held.vehicles), f"jobsync holds show {held.id}") for held in found.kept]
-    if not warned:
-        return None
-    whys, whats = zip(*warned, strict=True)
-    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats))
-
-
-def told_held(found: DealershipFacts, more: str = "") -> str:
+def _told_held(found: DealershipFacts, more: str = "") -> str:
     """Return what is held, each kind with its number, since when, and what else is to be known of it."""
     held = ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
     why = ""
@@ -358,7 +361,7 @@ def told_held(found: DealershipFacts, more: str = "") -> str:
     return f"{held} since {stamp(found.holds[0].since)}{more}{why}"
 
 
-def what_of_held(found: DealershipFacts) -> str:
+def _what_of_held(found: DealershipFacts) -> str:
     """Return the commands that lead to a decision; an empty or a foreign feed has the account tested first."""
     doubtful = any(hold.reason == "empty_feed" or hold.kind == "foreign_feed" for hold in found.holds)
     first = [f"jobsync credentials test {found.id}"] if doubtful else []
@@ -371,15 +374,14 @@ def _what_failed(found: DealershipFacts) -> str:
     return f"{run}{cause.do(ID=found.id) if cause else f'jobsync credentials test {found.id}'}"
 
 
-def _out(found: DealershipFacts) -> DealershipStatus:
+def _out(found: DealershipFacts) -> tuple[Standing, str | None, str]:
     if found.why_not == "paused":
         reason = f": {found.paused_reason}" if found.paused_reason else ""
-        why = f"{pause_end(found.paused_until)}{reason}"
-        return DealershipStatus(found, Standing.PAUSED, why, f"jobsync dealership resume {found.id}")
+        return Standing.PAUSED, f"{pause_end(found.paused_until)}{reason}", f"jobsync dealership resume {found.id}"
     if found.why_not == "auto_sync_off":
         what = f"jobsync dealership set {found.id} --auto-sync"
-        return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", what)
-    return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")
+        return Standing.OFF, "easycar_auto_sync_enabled is false", what
+    return Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}"
 
 
 # --- how the job stands -----------------------------------------------------------------------------------------------
@@ -428,18 +430,14 @@ def _tried_again(seen: model.Snapshot, job: model.JobFacts) -> str:
 
 
 def _attention(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
-    found = [status for status in dealership_statuses(seen) if status.standing in _TROUBLED]
+    found = [row for row in dealership_statuses(seen) if row.state in _TROUBLED]
     if not found:
         return None
-    counts = [
-        f"{number} {standing}"
-        for standing in _TROUBLED
-        if (number := sum(1 for status in found if status.standing is standing))
-    ]
+    counts = Counter(row.state for row in found)
     return model.JobStatus(
         job,
         model.State.ATTENTION,
-        f"dealerships: {', '.join(counts)}",
+        f"dealerships: {', '.join(f'{number} {state}' for state, number in counts.items())}",
         found[0].what_to_do,
         says_last_run=_was_of_some(seen, job),
     )
@@ -471,13 +469,26 @@ def _paused(job: model.JobFacts) -> model.JobStatus | None:
 
 def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
     """Return the dealerships that are silent, held or misconfigured, and hosts that do not answer."""
-    facts = facts_of(seen)
-    yield from _refused(seen, facts.dealerships)
-    yield from _silence(seen, facts.dealerships)
-    yield from _held(facts.dealerships)
-    if seen.job(ABOUT.job).enabled:
+    facts, enabled = facts_of(seen), seen.job(ABOUT.job).enabled
+    ready = [found for found in facts.dealerships if found.why_not is None]
+    for found in ready:  # no retry mends credentials that were refused, or cannot be read
+        cause = CREDENTIALS.get(found.reason or "")
+        if cause is not None and enabled:
+            yield _problem(found, cause, str(found.error), cause.do(ID=found.id), found.last_synced_at)
+    for found in ready:
+        missed = silent_since(seen, found)
+        if missed is not None and (found.reason or "") not in CREDENTIALS:
+            _, why, _ = _standing(seen, found)
+            yield _problem(found, Cause.NO_SUCCESS, str(why), _what_failed(found), missed)
+    for found in facts.dealerships:
+        if found.holds:
+            words, since = _told_held(found, ", for a person to decide"), found.holds[0].since
+            yield _problem(found, Cause.DECISION_WAITS, words, _what_of_held(found), since)
+    if enabled:
         yield from problems_of(facts.hosts, seen.now)
-    yield from unreadable_schedules(facts.dealerships)
+    for found in ready:
+        if schedule := _unreadable_schedule(found):
+            yield _problem(found, Cause.SCHEDULE_UNREADABLE, *schedule)
 
 
 def _problem(
@@ -487,54 +498,21 @@ def _problem(
     return model.Problem(subject, f"{subject} {found.name}: {text}", what, since, cause=cause)
 
 
-def _refused(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    """Return what no retry mends: credentials that were refused, or cannot be read, at the last sync."""
-    for found in dealerships:
-        cause = CREDENTIALS.get(found.reason or "")
-        if cause is not None and found.why_not is None and seen.job(ABOUT.job).enabled:
-            yield _problem(found, cause, str(found.error), cause.do(ID=found.id), found.last_synced_at)
-
-
-def _silence(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    for found in dealerships:
-        missed = silent_since(seen, found)
-        if missed is not None and (found.reason or "") not in CREDENTIALS:
-            status = dealership_status(seen, found)
-            what = status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id)
-            yield _problem(found, Cause.NO_SUCCESS, str(status.why), what, missed)
-
-
-def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    for found in dealerships:
-        if found.holds:
-            words, since = told_held(found, ", for a person to decide"), found.holds[0].since
-            yield _problem(found, Cause.DECISION_WAITS, words, what_of_held(found), since)
-
-
-def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    """Return the own crons and zones, of dealerships that take part, that cannot be read."""
-    for found in dealerships:
-        if found.why_not is None and (schedule := unreadable_schedule(found)):
-            yield _problem(found, Cause.SCHEDULE_UNREADABLE, *schedule)
-
-
 def queue(_seen: model.Snapshot, _job: model.JobFacts) -> None:
     """Return none: a slot has as many dealerships as there are."""
 
 
 def notes(seen: model.Snapshot) -> Iterator[str]:
     """Return what is worth knowing of dealerships and hosts, and needs no person now."""
-    statuses = dealership_statuses(seen)
-    failing = [found for found in statuses if found.standing in FAILED]
-    if failing:
+    counts = Counter(row.state for row in dealership_statuses(seen))
+    if failing := counts[Standing.FAILING] + counts[Standing.RETRYING]:
         yield (
-            f"{many(len(failing), 'dealership')} failed at the last sync; an alarm once"
+            f"{many(failing, 'dealership')} failed at the last sync; an alarm once"
             f" {seen.settings.number('alert_silence_hours')} h have passed since a slot without a success:"
             " jobsync status shows them"
         )
-    warned = [found for found in statuses if found.standing is Standing.WARNED]
-    if warned:
-        yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
+    if warned := counts[Standing.WARNED]:
+        yield f"{many(warned, 'dealership')} went well with a warning; jobsync status shows it"
     yield from notes_of(facts_of(seen).hosts, seen.now, "dealership")
 
 
@@ -553,15 +531,10 @@ def levels(_seen: model.Snapshot) -> Iterator[model.ServiceLevel]:
 # --- what every view draws --------------------------------------------------------------------------------------------
 
 _SEVERITY = {
-    Standing.SILENT: model.Severity.BAD,
-    Standing.FAILING: model.Severity.BAD,
-    Standing.HELD: model.Severity.ATTENTION,
-    Standing.RETRYING: model.Severity.ATTENTION,
-    Standing.PARTIAL: model.Severity.ATTENTION,
-    Standing.WARNED: model.Severity.ATTENTION,
+    **dict.fromkeys((Standing.SILENT, Standing.FAILING), model.Severity.BAD),
+    **dict.fromkeys((Standing.HELD, Standing.RETRYING, Standing.PARTIAL, Standing.WARNED), model.Severity.ATTENTION),
     Standing.PAUSED: model.Severity.PAUSED,
-    Standing.OFF: model.Severity.UNUSED,
-    Standing.NO_CREDENTIALS: model.Severity.UNUSED,
+    **dict.fromkeys((Standing.OFF, Standing.NO_CREDENTIALS), model.Severity.UNUSED),
 }
 _LABELS = {"dealership": "id", "name": "name"}
 _COLUMNS = model.columns_of(
@@ -594,39 +567,25 @@ _HELD = (
 
 def sections(seen: model.Snapshot) -> Iterator[model.Section]:
     """Return the dealerships, and for machines EasyCars' hosts and how many vehicles are held."""
-    statuses = dealership_statuses(seen)
-    counts = [(sum(1 for found in statuses if found.standing is standing), standing) for standing in Standing]
+    rows = tuple(dealership_statuses(seen))
+    counts = Counter(row.state for row in rows)
     yield model.Section(
         "dealerships",
         _COLUMNS,
-        tuple(_row(status) for status in statuses),
+        rows,
         title="Dealerships",
-        summary=", ".join(f"{number} {standing}" for number, standing in counts if number),
+        summary=", ".join(f"{number} {state}" for state, number in counts.items()),
         state="standing",
         states=tuple(Standing),
         listing="jobsync dealership list",
     )
-    yield section_of("easycars.hosts", facts_of(seen).hosts)
+    facts = facts_of(seen)
+    yield section_of("easycars.hosts", facts.hosts)
     held = dict.fromkeys(HELD, 0)
-    for status in statuses:
-        for hold in status.facts.holds:
-            held[hold.kind] += hold.vehicles
-    rows = (model.Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
-    yield model.Section("easycars.held", _HELD, tuple(rows))
-
-
-def _row(status: DealershipStatus) -> model.Row:
-    found = status.facts
-    return model.Row(
-        found.id,
-        f"{found.id} {found.name}",
-        {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
-        _SEVERITY.get(status.standing, model.Severity.OK),
-        str(status.standing),
-        status.why,
-        status.what_to_do,
-        f"dealership {found.id}",
-    )
+    for hold in (hold for found in facts.dealerships for hold in found.holds):
+        held[hold.kind] += hold.vehicles
+    kinds = (model.Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
+    yield model.Section("easycars.held", _HELD, tuple(kinds))
 
 
 # A day went well if every sync of it did, and badly if its last one failed.

@@ -59,12 +59,7 @@ _IDS_END = 2**63  # the database takes no larger number for an id, and people ma
 
 
 def require_dealership(connection: Connection, dealership_id: int) -> str:
-    """
-    Return the dealership's name.
-
-    Raises:
-        UsageProblem: there is none with this number.
-    """
+    """Return the dealership's name; UsageProblem if there is none with this number."""
     name: str | None = None
     if abs(dealership_id) < _IDS_END:
         name = connection.scalar(select(dealerships.c.name).where(dealerships.c.id == dealership_id))
@@ -131,8 +126,8 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
 
 def _overview(connection: Connection, dealership_id: int | None = None) -> list[tuple[dict[str, Any], Dealership]]:
     """
-    Return all dealerships or one, each with its schedule; a changed cron or zone shows the slot that the next tick will
-    compute from it, and `unreadable` what of both is asked for in vain.
+    Return all dealerships or one, each with its schedule; a changed cron or zone shows the slot that the next tick
+    computes from it, and `unreadable` what of both is asked for in vain.
     """
     now = read_now(connection)
     schedules = {found.id: found for found in due.read_dealerships(driver(connection))}
@@ -211,7 +206,6 @@ def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
 
 
 def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> Rows:
-    """Return the other dealerships with this one's client, account and yard."""
     for group in find_shared_accounts(connection, cipher):
         others = [found for found in group if found["dealership_id"] != dealership_id]
         if len(others) < len(group):
@@ -253,12 +247,7 @@ def list_holds(connection: Connection, *, every: bool) -> Rows:
 
 
 def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
-    """
-    Return one hold with the vehicles it is about; of a foreign feed those that are listed elsewhere.
-
-    Raises:
-        UsageProblem: there is none with this number.
-    """
+    """Return one hold with the vehicles it is about; of a foreign feed those that are listed elsewhere."""
     rows = rows_of(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
     if not rows:
         raise UsageProblem(f"no hold {hold_id}; jobsync holds list shows them")
@@ -376,12 +365,7 @@ def list_refused(connection: Connection, dealership_id: int | None, *, limit: in
 def exclude_vehicle(
     connection: Connection, dealership_id: int, stock_number: str, *, reason: str | None
 ) -> dict[str, Any]:
-    """
-    Keep one vehicle off whatever the feed says, until it is included again.
-
-    Raises:
-        UsageProblem: no such vehicle.
-    """
+    """Keep one vehicle off whatever the feed says, until it is included again."""
     row = _require_vehicle(connection, dealership_id, stock_number)
     values = {vehicles.c.status: "excluded", vehicles.c.excluded_by: "person"}
     gone = {vehicles.c.missing_since: None, vehicles.c.removed_at: None}
@@ -396,7 +380,7 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
     One that the feed no longer named, or whose earlier status is unknown, comes back when the feed names it.
 
     Raises:
-        UsageProblem: no such vehicle, or it is not excluded by a person.
+        UsageProblem: it is not excluded by a person.
     """
     row = _require_vehicle(connection, dealership_id, stock_number)
     by_person = row["excluded_by"] == "person" or (row["status"] == "excluded" and row["excluded_by"] is None)
@@ -422,7 +406,7 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
 def _require_vehicle(
     connection: Connection, dealership_id: int, stock_number: str, *, for_update: bool = True
 ) -> dict[str, Any]:
-    """Return a row of ours, under any spelling of its number; `for_update` keeps other writers out."""
+    """Return a row of ours, under any spelling of its number (UsageProblem if there is none); `for_update` locks it."""
     require_dealership(connection, dealership_id)
     this = vehicles.c.dealership_id == dealership_id, vehicles.c.stock_key == stock_key(stock_number)
     ours = select(vehicles).where(*this, vehicles.c.data_source == "easycars")
@@ -459,24 +443,14 @@ def _tell_exclusion(
 
 
 def read_locks(connection: Connection, dealership_id: int, stock_number: str) -> list[str]:
-    """
-    Return the locked fields of one vehicle.
-
-    Raises:
-        UsageProblem: no such vehicle.
-    """
+    """Return the locked fields of one vehicle."""
     return sorted(_require_vehicle(connection, dealership_id, stock_number, for_update=False)["locked_fields"])
 
 
 def _change_locks(
     connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
 ) -> list[str]:
-    """
-    Keep fields of one vehicle as they are, whatever the feed says, or give them back; returns all locked fields of it.
-
-    Raises:
-        UsageProblem: no such vehicle, or no such field.
-    """
+    """Keep fields of one vehicle as they are, whatever the feed says, or give them back; returns all locked ones."""
     unknown = [field for field in fields if field not in FEED_COLUMNS]
     if unknown or not fields:
         what = f"no field {', '.join(unknown)}" if unknown else "no field was named"
@@ -502,7 +476,6 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def _own_settings(connection: Connection, dealership_id: int, action: str, **columns: Any) -> None:
-    """Set columns of the dealership's settings row, making the row if it has none, and record who did it."""
     require_dealership(connection, dealership_id)
     values = {dealership_settings.c[name]: value for name, value in columns.items()}
     key = dealership_settings.c.dealership_id
@@ -520,10 +493,7 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     """
     Return the end of a pause: an ISO instant, a date, or a span from now; None if it has none.
 
-    What names no offset is meant in the dealership's own zone.
-
-    Raises:
-        UsageProblem: it is none of these, or already past.
+    What names no offset is meant in the dealership's own zone; UsageProblem if it is none of these, or already past.
     """
     now = read_now(connection)
     end = parse_when(words, now=now, zone=zone_of(connection, dealership_id), past=False)
@@ -547,7 +517,6 @@ def resume(connection: Connection, dealership_id: int) -> None:
 
 
 def set_auto_sync(connection: Connection, dealership_id: int, *, on: bool) -> None:
-    """Let runs that do not name the dealership take it, or leave it out."""
     _own_settings(connection, dealership_id, "dealership.set", easycar_auto_sync_enabled=on)
 
 
@@ -589,7 +558,6 @@ def _lock_credentials(connection: Connection) -> None:
 
 
 def _read_secrets(connection: Connection) -> Sequence[Any]:
-    """Return every dealership's id and four ciphertexts."""
     table = easycar_credentials
     secrets = [table.c[place.column] for place in places_of(0)]
     return connection.execute(select(table.c.dealership_id, *secrets).order_by(table.c.dealership_id)).all()

@@ -69,52 +69,34 @@ class HeldFacts:
 
 @dataclass(frozen=True)
 class DealershipFacts:
-    """
-    One dealership.
-
-    Args:
-        why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
-        paused_until: None while it is paused: until it is resumed.
-        due_since: the next scheduled run takes it; None if it does not.
-        too_far_ahead: it is due because its next time lies further ahead than any that its rule sets.
-        next_at: its next slot; None where its cron cannot be read.
-        cron, timezone: what the next tick goes by.
-        unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
-        expected_at: the slot by which the next success was to come, counted from the last one.
-        failures: failed syncs since the last success.
-        is_empty: the last sync went well, its feed was empty, and nothing is listed.
-        holds: what waits for a person.
-        kept: what stays as it is, because a person rejected the change.
-        error: the first error of the last sync that failed; `reason` its code.
-        is_unanswered: the last sync failed, in a run in which no dealership had an answer.
-    """
+    """One dealership."""
 
     id: int
     name: str
-    why_not: str | None
-    paused_until: datetime | None
+    why_not: str | None  # no_credentials, auto_sync_off or paused; None if scheduled runs take it
+    paused_until: datetime | None  # None while it is paused: until it is resumed
     paused_reason: str | None
-    cron: str
+    cron: str  # with the zone what the next tick goes by
     timezone: str
-    unreadable_cron: str | None
+    unreadable_cron: str | None  # a text of its own that cannot be read, so that something else is in force
     unreadable_zone: str | None
-    due_since: datetime | None
-    too_far_ahead: bool
-    next_at: datetime | None
+    due_since: datetime | None  # the next scheduled run takes it
+    too_far_ahead: bool  # it is due because its next time lies further ahead than any that its rule sets
+    next_at: datetime | None  # its next slot
     retry_at: datetime | None
     attempt: int
     last_success_at: datetime | None
-    expected_at: datetime | None
+    expected_at: datetime | None  # the slot by which the next success was to come, counted from the last one
     last_status: str | None
     last_synced_at: datetime | None
     last_run_id: UUID | None
-    failures: int
-    error: str | None
-    reason: str | None
-    is_unanswered: bool
+    failures: int  # failed syncs since the last success
+    error: str | None  # the first of the last sync, if that failed
+    reason: str | None  # its code
+    is_unanswered: bool  # the last sync failed, in a run in which no dealership had an answer
     holds: tuple[HeldFacts, ...]
-    is_empty: bool
-    kept: tuple[HeldFacts, ...]
+    is_empty: bool  # the last sync went well, its feed was empty, and nothing is listed
+    kept: tuple[HeldFacts, ...]  # what stays as it is, because a person rejected the change
 
 
 @dataclass(frozen=True)
@@ -126,18 +108,15 @@ class StockFacts:
 
 
 def facts_of(seen: model.Snapshot) -> StockFacts:
-    """Return what was read of this slice."""
     return cast("StockFacts", seen.parts[ABOUT.job])
 
 
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> StockFacts:
-    """Return what the tables say."""
     hosts = read_hosts(connection, now, vendor="EasyCars", which="environments <> '{}'", behind=_BEHIND)
     return StockFacts(read_dealerships(connection, now), hosts)
 
 
 def work_of(facts: StockFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
-    """Return how many dealerships are due, wait for their slot, or take no part."""
     ready = [found for found in facts.dealerships if found.why_not is None]
     due = [found.due_since for found in ready if found.due_since is not None]
     times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
@@ -207,7 +186,6 @@ _DEALERSHIPS = f"""
 
 
 def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipFacts, ...]:
-    """Return every dealership's facts."""
     slot = cache(next_slot)
     found = []
     schedules = {each.id: each for each in due.read_dealerships(driver(connection))}
@@ -297,7 +275,6 @@ def _row(found: DealershipFacts, standing: Standing, why: str | None, what_to_do
 
 
 def _standing(seen: model.Snapshot, found: DealershipFacts) -> tuple[Standing, str | None, str | None]:
-    """Return how a dealership stands, with the reason and the next step."""
     if found.why_not is not None:
         return _out(found)
     error = f": {found.error}" if found.error else ""
@@ -336,7 +313,6 @@ def _warnings(found: DealershipFacts) -> Iterator[tuple[str, str]]:
 
 
 def _unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
-    """Return what of a dealership's own cron and time zone cannot be read, and what to do; None if all can."""
     whys, whats = [], []
     if found.unreadable_cron is not None:
         wrong = problem_of_cron(found.unreadable_cron)
@@ -351,7 +327,6 @@ def _unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
 
 
 def _told_held(found: DealershipFacts, more: str = "") -> str:
-    """Return what is held, each kind with its number, since when, and what else is to be known of it."""
     held = ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
     why = ""
     if any(hold.kind == "foreign_feed" for hold in found.holds):
@@ -388,7 +363,6 @@ def _out(found: DealershipFacts) -> tuple[Standing, str | None, str]:
 
 
 def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
-    """Return the state that only dealerships and EasyCars' hosts tell."""
     return _upstream(seen, job) or _attention(seen, job) or _paused(job)
 
 
@@ -468,7 +442,6 @@ def _paused(job: model.JobFacts) -> model.JobStatus | None:
 
 
 def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
-    """Return the dealerships that are silent, held or misconfigured, and hosts that do not answer."""
     facts, enabled = facts_of(seen), seen.job(ABOUT.job).enabled
     ready = [found for found in facts.dealerships if found.why_not is None]
     for found in ready:  # no retry mends credentials that were refused, or cannot be read
@@ -503,7 +476,6 @@ def queue(_seen: model.Snapshot, _job: model.JobFacts) -> None:
 
 
 def notes(seen: model.Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of dealerships and hosts, and needs no person now."""
     counts = Counter(row.state for row in dealership_statuses(seen))
     if failing := counts[Standing.FAILING] + counts[Standing.RETRYING]:
         yield (
@@ -517,7 +489,6 @@ def notes(seen: model.Snapshot) -> Iterator[str]:
 
 
 def pauses(seen: model.Snapshot) -> Iterator[str]:
-    """Return how many dealerships are paused."""
     paused = sum(1 for found in facts_of(seen).dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
@@ -566,7 +537,6 @@ _HELD = (
 
 
 def sections(seen: model.Snapshot) -> Iterator[model.Section]:
-    """Return the dealerships, and for machines EasyCars' hosts and how many vehicles are held."""
     rows = tuple(dealership_statuses(seen))
     counts = Counter(row.state for row in rows)
     yield model.Section(
@@ -602,7 +572,6 @@ _SYNCS = """
 
 
 def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
-    """Return how each dealership's days went."""
     squares: dict[object, dict[date, model.Severity]] = {}
     for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
         squares.setdefault(row["dealership_id"], {})[row["day"]] = model.Severity(row["severity"])
@@ -623,7 +592,6 @@ _OUTCOMES = {
 
 
 def lately(connection: Connection, section: str, row: model.Row, days: model.Days) -> Iterator[model.Moment]:
-    """Return a dealership's last syncs, with what each changed and what it complained of."""
     if section != "dealerships":
         return
     found = rows_of(connection, text(_SYNCS_LATELY), {"id": row.key, "since": days.since, "now": days.now})

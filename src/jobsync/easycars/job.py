@@ -40,7 +40,6 @@ _LOG_STATUS = {
     ItemStatus.SUCCESS: "Success",
     ItemStatus.PARTIAL: "PartialSuccess",
     ItemStatus.HELD: "Held",
-    ItemStatus.FAILED: "Failed",
 }
 
 
@@ -290,14 +289,13 @@ class _SyncWork:
         change = self._client.change_of(attempt.item.key)
         if failure.of_the_host and change is not None and change.probed and change.open:
             return failure
-        if failure.reason == "token_refused" and self._job.scheduled and not self._has_retries(attempt):
-            words = f"{failure}; its machines disagree on the time, or the account is wrong"
-            raise EasyCarsFailure(words, **failure.facts)
+        if failure.reason == "token_refused" and self._job.scheduled:
+            with attempt.run.transaction() as connection:
+                *_, retry_at = store.read_attempt(connection, int(attempt.item.key))
+            if retry_at is None:
+                words = f"{failure}; its machines disagree on the time, or the account is wrong"
+                raise EasyCarsFailure(words, **failure.facts)
         raise failure
-
-    def _has_retries(self, attempt: runner.Trial) -> bool:
-        with attempt.run.transaction() as connection:
-            return store.read_attempt(connection, int(attempt.item.key))[-1] is not None
 
     def keep(self, connection: Connection[Any], attempt: runner.Attempt, found: Feed | EasyCarsFailure) -> ItemResult:
         if isinstance(found, EasyCarsFailure):
@@ -524,11 +522,6 @@ def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
 
 
 def item_json(result: ItemResult) -> dict[str, Any]:
-    numbers = {name: result.counts.get(name, 0) for name in store.ITEM_COUNT_NAMES}
-    return {
-        "dealership_id": int(result.key),
-        "name": result.label,
-        **runner.as_json(result),
-        **numbers,
-        **result.details,
-    }
+    counts = {**StockPlan().counts, **result.counts}
+    about = {"dealership_id": int(result.key), "name": result.label}
+    return {**about, **runner.as_json(result), **counts, **result.details}

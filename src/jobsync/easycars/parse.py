@@ -259,11 +259,6 @@ def fingerprint(raw: RawItem, locked: Sequence[str] = (), version: bytes = PLAIN
     return version + digest.digest()[:13]
 
 
-def is_outdated(content_hash: bytes | None, version: bytes = PLAIN_RULES.version) -> bool:
-    """Whether a stored fingerprint was made by other rules, so that no item can have it any more."""
-    return content_hash is None or not content_hash.startswith(version)
-
-
 def parse_item(
     raw: RawItem, position: int, *, content_hash: bytes | None = None, rules: Rules = PLAIN_RULES
 ) -> Car | Refused:
@@ -490,15 +485,13 @@ def _mend(raw: bytes, notes: list[Note]) -> Any:
 # --- one value -------------------------------------------------------------------------------------------------------
 
 
+_KINDS = {bool: "true or false", list: "a list", dict: "an object", **dict.fromkeys((int, float, Decimal), "a number")}
+
+
 def _kind(value: object) -> str:
-    kinds: list[tuple[type | tuple[type, ...], str]] = [
-        (bool, "true or false"),
-        ((int, float, Decimal), "a number"),
-        (str, "text" if value else "blank"),
-        (list, "a list"),
-        (dict, "an object"),
-    ]
-    return next((word for kind, word in kinds if isinstance(value, kind)), "null")
+    if isinstance(value, str):
+        return "text" if value else "blank"
+    return _KINDS.get(type(value), "null")
 
 
 def _stock_number(value: object) -> str | None:

@@ -540,7 +540,9 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
-    documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
+    # text as it came: as rows' values the documents would be decoded and copied twice more
+    texts = ((vehicle_id, bytes(car.raw) if car.mended is None else car.mended.encode()) for vehicle_id, car in rows)
+    documents = (b"%d\t" % vehicle_id + _escaped(text) + _END_OF_LINE for vehicle_id, text in texts)
     _copy_lines(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
@@ -574,11 +576,6 @@ def _copy_row(vehicle_id: int, dealership_id: int, car: model.Car) -> bytes:
         row = b"\t".join([rb"\N" if value is None else _escaped(str(value).encode()) for value in values])
     digest = rb"\N" if car.unreadable else rb"\\x" + car.content_hash.hex().encode()
     return b"%d\t%d\teasycars\t%s\t%s\n" % (vehicle_id, dealership_id, digest, row)
-
-
-def _copy_text(car: model.Car) -> bytes:
-    """Return the item's document in COPY's text form; as a row's value it would be decoded and copied twice more."""
-    return _escaped(bytes(car.raw) if car.mended is None else car.mended.encode())
 
 
 def _escaped(text: bytes) -> bytes:
@@ -874,8 +871,6 @@ def write_log(
 
 
 COUNT_NAMES = ("created", "updated", "unchanged", "revived", "refused", "skipped", "removed", "held")
-# in the item of a run, but no column of the log
-ITEM_COUNT_NAMES = (*COUNT_NAMES[:7], "renumbered", *COUNT_NAMES[7:])
 
 
 def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:

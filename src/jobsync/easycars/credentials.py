@@ -104,7 +104,6 @@ class Place:
 
     @property
     def column(self) -> str:
-        """The column of `easycar_credentials`."""
         return f"{self.field}_encrypted"
 
     @property
@@ -116,12 +115,7 @@ class Place:
 
 
 def places_of(dealership_id: int, sealed: Sequence[str] = ()) -> tuple[Place, ...]:
-    """
-    Return where a dealership's four secrets are stored, in the order of its columns.
-
-    Args:
-        sealed: the four ciphertexts; a row that was copied whole keeps the places that they are bound to.
-    """
+    """Return where a dealership's four secrets are stored, in the order of its columns; a copied row keeps its own."""
     home = copied_from(dealership_id, sealed) or dealership_id
     return tuple(Place(home, name) for name in _REQUIRED)
 

@@ -148,11 +148,7 @@ class StockSync(JobWork):
 
     @property
     def at_once(self) -> int:
-        """
-        How many dealerships are worked on at once: while some are written, others are asked for.
-
-        One alone is worked off one after the other.
-        """
+        """How many dealerships are worked on at once: while some are written, others are asked for."""
         return self.concurrency + self.writers if self.concurrency > 1 else 1
 
     @property
@@ -382,9 +378,7 @@ def make_plan(
     """
     Read what there is and plan; returns the plan, and the database's clock.
 
-    Args:
-        blamed: what the database is known to refuse, of a plan that is to be carried out: other writers are kept out of
-            the rows that are read in full.
+    With `blamed`, what the database is known to refuse, the plan is to be carried out: other writers are kept out.
     """
     for_update, blamed = blamed is not None, store.Blamed() if blamed is None else blamed
     listed = store.read_listed(connection, dealership_id)
@@ -452,12 +446,7 @@ def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Ci
 
 
 def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
-    """
-    Decrypt what was read.
-
-    Raises:
-        ItemFailure: there are none, or they cannot be decrypted.
-    """
+    """Decrypt what was read; ItemFailure if there are none, or they cannot be decrypted."""
     if stored is None:
         raise runner.ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"

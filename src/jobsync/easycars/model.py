@@ -157,8 +157,6 @@ class VehicleRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """A set that a person was or is asked about."""
-
     id: int
     keys: frozenset[str]
     status: str
@@ -248,12 +246,10 @@ class Change:
 
     @property
     def revived(self) -> bool:
-        """Whether the row was removed."""
         return self.row.status == "removed"
 
     @property
     def renumbered(self) -> bool:
-        """Whether the vehicle was known by its VIN; it had another stock number."""
         return self.row.stock_key != self.car.stock_key
 
     @property
@@ -344,7 +340,6 @@ class StockPlan:
 
     @property
     def status(self) -> ItemStatus:
-        """How the sync ends: held before partial before success."""
         if self.holds:
             return ItemStatus.HELD
         return ItemStatus.PARTIAL if self.reason else ItemStatus.SUCCESS

@@ -208,11 +208,7 @@ _LOCALLY_SOLD: LiteralString = (
 
 
 def read_listed(connection: Connection[Any], dealership_id: int) -> dict[str, model.Listed]:
-    """
-    Return our rows that are not removed, by stock key.
-
-    For each of them this costs: the key is computed here, and who keeps a row off is asked for excluded ones alone.
-    """
+    """Return our rows that are not removed, by stock key; for each of them what is asked here costs."""
     rows = connection.execute(
         f"""
         SELECT v.id, v.stock_number, v.vin, v.status, v.content_hash, v.locked_fields, v.missing_since,
@@ -679,19 +675,11 @@ def _write_held(connection: Connection[Any], dealership_id: int, plan: model.Sto
         connection.execute("UPDATE holds SET applied_at = now() WHERE id = ANY(%s)", [over])
     for hold in plan.holds:
         if hold.pending_id is None:
+            told = (hold.kind, list(hold.stock_numbers), list(hold.vins), hold.reason)
             connection.execute(
-                "INSERT INTO holds (dealership_id, run_id, kind, stock_numbers, vins, listed_before, listed_now,"
+                "INSERT INTO holds (dealership_id, run_id, listed_before, listed_now, kind, stock_numbers, vins,"
                 " reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-                [
-                    dealership_id,
-                    run_id,
-                    hold.kind,
-                    list(hold.stock_numbers),
-                    list(hold.vins),
-                    plan.listed,
-                    plan.received,
-                    hold.reason,
-                ],
+                [dealership_id, run_id, plan.listed, plan.received, *told],
             )
 
 

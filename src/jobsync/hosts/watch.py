@@ -43,14 +43,10 @@ def read_hosts(
     connection: Connection, now: datetime, *, vendor: str, which: str, behind: str, **parameters: object
 ) -> tuple[HostFacts, ...]:
     """
-    Return a vendor's hosts.
+    Return a vendor's hosts; `which` is a condition of `vendor_hosts`, `behind` an expression of how many wait for one.
 
     A host that was not tried for 7 hours is not in use, such as a sandbox that is no more: what waits is asked
     about every 6 hours at least.
-
-    Args:
-        which: condition of `vendor_hosts` for those of the vendor.
-        behind: expression of how many wait for a host of it.
     """
     statement = f"""
         SELECT host, faults_in_a_row, opened_at, last_probe_at, open_cause,

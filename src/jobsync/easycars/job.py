@@ -33,7 +33,7 @@ from jobsync.runner import items as runner
 from jobsync.runner.job import ItemResult, ItemStatus
 from jobsync.runner.run import DryRun, JobWork, Run, database_now
 
-_SMALL_FEED = 8 << 20  # bytes; a larger feed keeps its turn until it is written: so many of them are in memory at most
+_SMALL_FEED = 8 << 20  # bytes; a larger one keeps its turn until it is written: so few are in memory at once
 _PLANS_MOST = 3
 _SEARCHES_MOST = 5
 _LOG_STATUS = {
@@ -54,7 +54,7 @@ class StockSync(JobWork):
     job: ClassVar[Job] = STOCK_SYNC
 
     read_key: Callable[[], Cipher]  # raises ConfigurationProblem where no key is set
-    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # gets a pause function that ends with the run
+    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # gets a pause, which ends with the run
     hosts: Mapping[str, str]  # the vendor's, by environment
     settings: SystemSettings
     named: tuple[int, ...] = ()  # the dealerships asked for; empty means all that are eligible
@@ -227,7 +227,7 @@ class Feed:
 
     envelope: Envelope
     yard_code: str | None
-    copied_from: int | None = None  # the dealership whose credentials somebody copied into this one's row
+    copied_from: int | None = None  # whose credentials somebody copied into this one's row
 
 
 class _SyncWork:

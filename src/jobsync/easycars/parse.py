@@ -65,7 +65,7 @@ _WATCHED = (
 )
 # ImageCount is only compared with ImageURLs
 DOCUMENTED_KEYS = frozenset((*sum(FEED_KEYS.values(), ()), *_WATCHED, "StockNumber", "ImageCount"))
-STOCK_NUMBER_MOST = 255  # far above the vendor's 20; a unique index cannot hold much more than 2,700 bytes
+STOCK_NUMBER_MOST = 255  # the vendor's is 20; a unique index holds about 2,700 bytes
 INTEGER_MOST = 2**31 - 1
 RAW_KEPT = 20_000
 _NUMBER_DIGITS_MOST = 400
@@ -80,7 +80,7 @@ class Rules(NamedTuple):
     """By what items are read, beside the code itself."""
 
     status_map: Mapping[str, str]  # by `status_word`: active, deposit, sold or excluded
-    version: bytes  # three, at the beginning of every fingerprint: the mapping's version and the map's
+    version: bytes  # begins every fingerprint, 3 bytes: the mapping's and the map's
 
 
 def rules_of(status_map: Mapping[str, str]) -> Rules:
@@ -181,7 +181,7 @@ def _read_tolerantly(body: bytes | bytearray) -> _Answer:
         raise UnreadableAnswer("the answer is empty", reason="empty_answer")
     if start == b"<":
         raise UnreadableAnswer("the answer is a web page, not JSON (a firewall or maintenance page?)", reason="html")
-    text = body.decode("utf-8-sig", "surrogateescape")  # so that each item gets its very bytes back
+    text = body.decode("utf-8-sig", "surrogateescape")  # each item gets its very bytes back
     decoder = json.JSONDecoder(strict=False)
     values: dict[str, Any] = {}
     try:

@@ -29,8 +29,8 @@ class HostFacts:
     faults_in_a_row: int
     opened_at: datetime | None
     last_probe_at: datetime | None
-    behind: int = 0  # documents or dealerships that wait for it; without any, no call probes whether it answers again
-    open_cause: str | None = None  # faults, or too_often if the SRI says that we ask too often
+    behind: int = 0  # what waits for it; without that no call probes it
+    open_cause: str | None = None  # faults, or too_often as the SRI says
     vendor: str = "SRI"
     not_before: datetime | None = None  # it does not want to be asked until then
 

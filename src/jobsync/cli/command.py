@@ -25,12 +25,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 @dataclass(frozen=True)
 class Answer:
     """
-    What a command has to say.
+    What a command has to say: as --json prints it, or told to a person.
 
     Args:
-        document: what --json prints.
-        tell: prints the same for a person.
-        code: the exit code.
         complaints: sentences for standard error, whichever form is printed.
     """
 
@@ -98,11 +95,7 @@ def use_of(called: Any) -> Use:
 
 
 def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidden: bool = False) -> None:
-    """Add a declared function to a group."""
-    app.command(name, hidden=hidden, epilog=as_epilog([use_of(function).example]))(_as_typer_takes(function))
-
-
-def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
+    """Add a declared function to a group, as Typer takes it."""
     whole = inspect.signature(function, eval_str=True)
     asked = whole.parameters.keys()
 
@@ -136,7 +129,7 @@ def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
     context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)
     parameters = [context, *(each.replace(kind=_BY_NAME) for each in options.values())]
     call.__dict__["__signature__"] = whole.replace(parameters=parameters)
-    return call
+    app.command(name, hidden=hidden, epilog=as_epilog([use_of(function).example]))(call)
 
 
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
@@ -164,9 +157,5 @@ class Group(typer.core.TyperGroup):
 def group(help_text: str) -> typer.Typer:
     """Return a group of commands of one noun."""
     app = typer.Typer(cls=Group, help=help_text, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-    app.callback()(_nothing)  # one command alone would else be no group
+    app.callback()(lambda: None)  # one command alone would else be no group
     return app
-
-
-def _nothing() -> None:
-    return

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobsync.errors import UsageProblem
-from jobsync.logs import visible
-from jobsync.phrases import misread, parse_when
+from jobsync.phrases import read_when
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,17 +46,7 @@ def holds(look: Callable[[], bool]) -> bool:
 
 
 def since_when(words: str | None, connection: Connection) -> datetime | None:
-    """
-    Return what --since means: an ISO instant (UTC where it names no offset), a date, or a span before now.
-
-    Raises:
-        UsageProblem: it is none of these.
-    """
-    if words is None:
-        return None
+    """Return what --since means, which looks back; raises UsageProblem."""
     from jobsync.db.statements import read_now  # commands without a database share this file
 
-    start = parse_when(words, now=read_now(connection), past=True)
-    if start is None:
-        raise UsageProblem(misread("--since", visible(words, most=80)))
-    return start
+    return None if words is None else read_when("--since", words, now=read_now(connection), past=True)

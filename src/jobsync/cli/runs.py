@@ -176,7 +176,7 @@ def retry(tools: Tools, run: RunName, wait: Wait = 0.0, as_json: Json = False) -
             raise UsageProblem(f"run {name} is one of {visible(job, most=60)}, a job that this jobsync does not have")
         if row["status"] == RunStatus.RUNNING:
             raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
-        keys, gone = runs.read_retriable(connection, row, ITEMS_OF_RUNS)
+        keys, gone = runs.read_retriable(connection, row, ITEMS_OF_RUNS[job])
         if keys:
             write_audit(connection, "runs.retry", name, {"job": job, "items": len(keys), "first": keys[:20]})
     for key in gone:

@@ -225,7 +225,10 @@ def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], re
         is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
         return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder
     ticks = alert.run_id is None and _comes_after(facts.last_tick_at, alert)
-    return _comes_after(facts.got_through_at, alert) or (ticks and quiet >= _QUIET)
+    # of a run of the whole job, what was held or left out ends a row of failures too
+    through = facts.last_status in ("succeeded", "partial", "held")
+    went_well_at = facts.last_finished_at if through else facts.last_success_at
+    return _comes_after(went_well_at, alert) or (ticks and quiet >= _QUIET)
 
 
 def _comes_after(then: datetime | None, alert: Alert) -> bool:

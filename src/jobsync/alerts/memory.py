@@ -12,17 +12,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, Executable, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from jobsync.alerts.local_file import LocalFile, open_file
 from jobsync.alerts.model import Alert, Book, as_json, read_kept
 from jobsync.db.audit import write_audit
-from jobsync.db.engine import translated
+from jobsync.db.engine import Database, translated
 from jobsync.db.jsonb import as_object
 from jobsync.db.statements import rows_of
 from jobsync.db.tables import alert_silences, alerts
@@ -30,11 +30,6 @@ from jobsync.errors import JobsyncError
 from jobsync.logs import get_logger, visible
 from jobsync.runner.lock import lock_key
 from jobsync.upkeep.model import BEFORE, RetentionRule, oldest
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Executable
-
-    from jobsync.db.engine import Database
 
 RULES = (RetentionRule(alerts, "runs_retention_days", oldest(alerts, alerts.c.closed_at < BEFORE)),)
 _LOCK_WITHIN_S = 15.0

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from jobsync.causes import Cause, Kind
 from jobsync.db.statements import rows_of
@@ -19,9 +21,6 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
 from jobsync.watch.timers import Waker
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 QUEUE = "queue"
 WATCH = "health"  # the row of `jobs` that says when the health timer last acted

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
@@ -21,9 +21,6 @@ from jobsync.runner.record import living_runs
 from jobsync.watch.error_kinds import fingerprint, normalise
 from jobsync.watch.model import WATCH, AlertFacts, FailureKind, JobFacts, RunFacts, Snapshot, Watched
 from jobsync.watch.timers import Waker
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 WINDOW = timedelta(days=7)
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)  # no window goes further back

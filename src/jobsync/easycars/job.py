@@ -542,7 +542,7 @@ def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
     return replace(runner.failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
-def item_json(result: ItemResult) -> dict[str, Any]:
+def item_json(result: ItemResult, *, dry_run: bool = False) -> dict[str, Any]:
     """Return one dealership's result in the shape of the contract."""
     numbers = {name: result.counts.get(name, 0) for name in store.ITEM_COUNT_NAMES}
     return {
@@ -550,5 +550,7 @@ def item_json(result: ItemResult) -> dict[str, Any]:
         "name": result.label,
         **runner.as_json(result),
         **numbers,
+        "warnings": [],
+        **({"plan": []} if dry_run else {}),
         **result.details,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +60,7 @@ def stock_sync(
             _print_plan(item)
         run.print_verdict(report, dry_run=dry_run)
 
-    work = run.Command(STOCK_SYNC, prepare, item_json, tell)
+    work = run.Command(STOCK_SYNC, prepare, partial(item_json, dry_run=dry_run), tell)
     return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json, dry_run=dry_run)
 
 
@@ -80,7 +81,7 @@ def _why(item: dict[str, Any], *, dry_run: bool) -> str:
         return _why_held(item["dealership_id"], reason, dry_run=dry_run)
     if reason == "vendor_warning" and item.get("removed"):
         return "the vendor warned (Code 5): nothing was removed but what was approved"
-    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
+    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item["warnings"]) or "")
 
 
 _REASONS = {

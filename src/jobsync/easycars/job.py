@@ -522,12 +522,14 @@ def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
     return replace(runner.failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
-def item_json(result: ItemResult) -> dict[str, Any]:
+def item_json(result: ItemResult, *, dry_run: bool = False) -> dict[str, Any]:
     numbers = {name: result.counts.get(name, 0) for name in store.ITEM_COUNT_NAMES}
     return {
         "dealership_id": int(result.key),
         "name": result.label,
         **runner.as_json(result),
         **numbers,
+        "warnings": [],
+        **({"plan": []} if dry_run else {}),
         **result.details,
     }

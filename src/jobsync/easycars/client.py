@@ -87,7 +87,6 @@ class _Token:
     lock: threading.Lock = field(default_factory=threading.Lock)
     text: str | None = None
     good_until: float = 0.0
-    refused: EasyCarsFailure | None = None
     failed: EasyCarsFailure | None = None
     failures: int = 0
     born_at: float = 0.0
@@ -208,16 +207,14 @@ class EasyCarsClient:
             slot = self._tokens.setdefault(pair, _Token())
         failures = slot.failures
         with slot.lock:
-            # a thread that waited for a request that failed does not wait for another
-            failed = slot.refused or (slot.failed if slot.failures != failures else None)
-            if failed is not None:
+            # a thread that waited for a request that failed does not wait for another; a refused pair stays refused
+            failed = slot.failed
+            if failed is not None and (slot.failures != failures or failed.reason == "credentials_client"):
                 raise _Heard(str(failed), **failed.facts)
             if slot.text is None or slot.text == stale or time.monotonic() >= slot.good_until:
                 try:
                     slot.text = self._request_token(credentials)
                 except EasyCarsFailure as failure:
-                    if failure.reason == "credentials_client":
-                        slot.refused = failure
                     slot.failed, slot.failures = failure, slot.failures + 1
                     raise
                 slot.born_at = time.monotonic()

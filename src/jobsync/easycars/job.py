@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -136,11 +137,11 @@ class StockSync(JobWork):
                 claim_hosts(connection, self.hosts)
         with run.transaction() as connection:
             known = read_hosts(connection, self.hosts.values())
-            users = store.count_users(connection)
+            takers = [d.environment for d in due.read_dealerships(connection) if d.why_not != "no_credentials"]
             items, skipped, run.streak = self._choose(connection)
         run.eligible = len(items)
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        hosts = Hosts(self.hosts, known, users, pause=run.pause)
+        hosts = Hosts(self.hosts, known, Counter(filter(None, takers)), pause=run.pause)
         for environment, until in hosts.resting.items():
             get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         work = _SyncWork(self, self.make_client(run.pause), hosts)

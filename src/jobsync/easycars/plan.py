@@ -19,6 +19,7 @@ from jobsync.easycars.identity import stock_key, telling_vin, yard_key
 _KEPT_WARNINGS = 20
 _SHOWN = 5
 _ROWS_AT_ONCE = 500
+_Changes = Mapping[str, tuple[Any, Any]]  # field -> (old, new)
 
 
 # --- sorting the feed ------------------------------------------------------------------------------------------------
@@ -428,35 +429,28 @@ def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
 
 def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
-    nothing: Mapping[str, tuple[Any, Any]] = {}
-    created = [
-        (car.stock_number, {name: (None, new) for name, new in car.values.items() if new not in (None, [])})
-        for car in plan.created
-    ]
-    entries: list[tuple[str | None, str, Mapping[str, tuple[Any, Any]], str | None]] = [
-        *((number, "create", values, None) for number, values in created),
-        *((each.car.stock_number, "revive" if each.revived else "update", each.changes, None) for each in plan.changed),
-        *((row.stock_number, "remove", {"status": (row.status, "removed")}, None) for row in plan.removed),
-        *(
-            (number, "hold", hold.changes.get(number, nothing), hold.why)
-            for hold in plan.holds
-            for number in hold.stock_numbers
-        ),
-        *(
-            (item.stock_number, "refuse", nothing, f"{item.code}: item {item.position} {item.reason}")
-            for item in plan.refused
-        ),
-        *((skip.stock_number, "skip", nothing, skip.reason) for skip in plan.skipped),
-    ]
-    return [
-        {
-            "stock_number": number,
-            "action": action,
-            "changes": {name: [_show(old), _show(new)] for name, (old, new) in changes.items()},
-            **({"reason": reason} if reason else {}),
-        }
-        for number, action, changes, reason in entries
-    ]
+    entries: list[dict[str, Any]] = []
+
+    def show(number: str | None, action: str, changes: _Changes | None = None, reason: str | None = None) -> None:
+        shown = {name: [_show(old), _show(new)] for name, (old, new) in (changes or {}).items()}
+        why = {"reason": reason} if reason else {}
+        entries.append({"stock_number": number, "action": action, "changes": shown, **why})
+
+    for car in plan.created:
+        told = {name: (None, new) for name, new in car.values.items() if new not in (None, [])}
+        show(car.stock_number, "create", told)
+    for each in plan.changed:
+        show(each.car.stock_number, "revive" if each.revived else "update", each.changes)
+    for row in plan.removed:
+        show(row.stock_number, "remove", {"status": (row.status, "removed")})
+    for hold in plan.holds:
+        for number in hold.stock_numbers:
+            show(number, "hold", hold.changes.get(number), hold.why)
+    for item in plan.refused:
+        show(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
+    for skip in plan.skipped:
+        show(skip.stock_number, "skip", None, skip.reason)
+    return entries
 
 
 def _show(value: Any) -> Any:

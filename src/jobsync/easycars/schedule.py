@@ -55,25 +55,11 @@ class Dealership:
         if self.attempted_ahead:
             return now
         if self.next_at is None or (self.seen != self.wanted.seen and not self.keeps_rule):
-            return first_slot(self.rule.cron, self.rule.timezone, now, started_at=self.slot_started_at)
+            # a slot of the minute that is running counts: the tick that meets a change is often the one it was made for
+            minute = now.replace(second=0, microsecond=0)
+            begun = self.slot_started_at is not None and self.slot_started_at >= minute
+            return _next_slot(self.rule.cron, self.rule.timezone, now if begun else minute - timedelta(seconds=1))
         return min(self.next_at, _next_slot(self.rule.cron, self.rule.timezone, now))
-
-
-def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime | None) -> datetime:
-    """
-    Return the slot that a schedule met for the first time leads to, in UTC.
-
-    A slot of the minute that is running counts: the tick that meets a change is often the very one it was made for.
-    It does not if an attempt began (`started_at`) in that minute already.
-
-    >>> from datetime import UTC
-    >>> now = datetime(2026, 7, 1, 2, 30, 4, tzinfo=UTC)
-    >>> first_slot("30 2 * * *", "UTC", now, started_at=None).isoformat()
-    '2026-07-01T02:30:00+00:00'
-    """
-    minute = now.replace(second=0, microsecond=0)
-    begun = started_at is not None and started_at >= minute
-    return _next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
 
 
 def next_retry(

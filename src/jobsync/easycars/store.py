@@ -51,14 +51,6 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
-def count_users(connection: Connection[Any]) -> dict[str, int]:
-    return dict(
-        connection.execute(
-            "SELECT environment, count(*) FROM easycar_credentials WHERE is_active GROUP BY environment"
-        ).fetchall()
-    )
-
-
 def read_account_secrets(connection: Connection[Any]) -> list[tuple[int, str]]:
     """Return the account secrets in use, as stored, each with its dealership."""
     return connection.execute(
@@ -385,13 +377,9 @@ def apply_plan(
     """
     _lock_removed(connection, plan.removed)
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
-    if plan.refused:
-        with connection.cursor().copy(
-            "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
-        ) as copy:
-            for item in plan.refused:
-                told = (item.position, item.stock_number, item.code, visible(item.reason), item.raw)
-                copy.write_row((dealership_id, run_id, *told))
+    told = "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
+    refused = [(item.position, item.stock_number, item.code, visible(item.reason), item.raw) for item in plan.refused]
+    _copy_rows(connection, told, [(dealership_id, run_id, *row) for row in refused])
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
     return done
@@ -421,13 +409,16 @@ def _write_rows(
         *((change.row.id, name, *pair) for change in changed for name, pair in change.changes.items()),
         *((row.id, "status", row.status, "removed") for row in done.removed),
     ]
-    if history:
-        with connection.cursor().copy(
-            "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
-        ) as copy:
-            for vehicle_id, name, old, new in history:
-                copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
+    told = "COPY vehicle_changes (run_id, changed_at, vehicle_id, field, old, new) FROM STDIN"
+    _copy_rows(connection, told, [(run_id, now, *about, spell(old), spell(new)) for *about, old, new in history])
     return done
+
+
+def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        with connection.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 def _note_left(done: model.StockPlan, plan: model.StockPlan, restated: Sequence[model.Change]) -> None:
@@ -544,20 +535,20 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
     told = f"COPY vehicles (id, dealership_id, data_source, content_hash, {_COLUMNS}, stock_number) FROM STDIN"
-    written = _copy_in(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
+    written = _copy_lines(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
     if written != len(rows):
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
     documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
-    _copy_in(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
+    _copy_lines(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
         connection.execute("UPDATE vehicles SET excluded_by = 'map' WHERE id = ANY(%s)", [excluded], prepare=False)
     return [car for _, car in rows] if len(rows) < len(cars) else cars
 
 
-def _copy_in(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
+def _copy_lines(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
     cursor = connection.cursor()
     with cursor.copy(statement) as copy:
         while batch := b"".join(islice(lines, _ROWS_AT_ONCE)):

@@ -18,11 +18,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from jobsync.errors import UsageProblem
-from jobsync.sandbox import scenario_file
+from jobsync.sandbox import stand_in
 from jobsync.sandbox.fields import blank_vehicle
 from jobsync.sandbox.oddities import ODDITIES
-from jobsync.sandbox.scenario_file import Seconds, Text, words
 from jobsync.sandbox.sri_scenario import DEFAULT_SRI, Play, SriScenario
+from jobsync.sandbox.stand_in import Seconds, Text, words
 
 _Oddity = Annotated[str, words(ODDITIES)]
 
@@ -31,7 +31,7 @@ class ScenarioError(UsageProblem):
     """A scenario file cannot be played; the text names file and key and says what was expected."""
 
 
-class Behaviour(scenario_file.Behaviour, frozen=True):
+class Behaviour(stand_in.Behaviour, frozen=True):
     """What EasyCars can do beside; `hex` is what `garbage` sends, declared as JSON."""
 
     code: Annotated[int, Meta(ge=0, le=9999)] = 7
@@ -40,7 +40,7 @@ class Behaviour(scenario_file.Behaviour, frozen=True):
     hex: Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")] = b"\x00\xff\xfe{\x80 not JSON".hex()
 
     KINDS: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        **scenario_file.Behaviour.KINDS,
+        **stand_in.Behaviour.KINDS,
         "garbage": ("hex",),
         "null_list": (),  # Code 0 and StockList null
         "code": ("code", "message", "with_list"),  # an error envelope, with_list: beside the list

@@ -65,7 +65,7 @@ class _IssuedToken:
 
 
 class EasyCarsSandbox(StandIn):
-    """`POST …/RequestToken`, `POST …/GetAdvertisementStocks` and `…/__control`, below any prefix; tokens expire by `now`."""
+    """`POST …/RequestToken`, `…/GetAdvertisementStocks` and `…/__control`, below any prefix; tokens expire by `now`."""
 
     FIREWALL_PAGE = (
         b"<!DOCTYPE html>\n<html><head><title>One moment, please</title></head>\n<body><h1>Checking your browser</h1>"

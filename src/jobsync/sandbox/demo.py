@@ -189,16 +189,16 @@ class Show:
 def _explain(show: Show) -> None:
     """Show what of the second night a person would ask about."""
     rows: list[Any] = []
-    for title, command in (
+    for title, words in (
         ("Prices that changed, cars that were sold", ("stock", "changes")),
         ("Items that were refused, and kept for you to look at", ("stock", "refused")),
         ("What waits for a person", ("holds", "list")),
     ):
-        rows = show.ask(*command)
+        rows = show.ask(*words)
         if not rows:
             raise DemoFailed(f"demo: the second night has nothing to show: {title}")
         write(f"\n{title}:\n\n")
-        show.command(*command)
+        show.command(*words)
     held = rows[0]
     write(_HELD.format(number=len(held["stock_numbers"]), id=held["id"], dealership=held["dealership_id"]))
 

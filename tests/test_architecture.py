@@ -288,6 +288,7 @@ def test_small_files_lean_on_nothing() -> None:
         "proxies",
         "schema_name",
         "settings",
+        "whole_file",
     )
 
     assert wrong(small, others(*small)) == []

@@ -1,8 +1,6 @@
 """
-The one place that builds the real tools (database, HTTP, waits) for the commands.
-
-Here is what many commands share; each slice's part has its own file, imported by the commands that need it. Many
-commands need no database: its driver is imported where one is asked for.
+The one place that builds the real tools (database, HTTP, waits) for the commands; each slice's part has its own file.
+Many commands need no database: its driver is imported where one is asked for.
 """
 
 from __future__ import annotations

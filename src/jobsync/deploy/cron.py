@@ -50,7 +50,7 @@ def render_crontab(installation: Installation) -> str:
 
 def file_of(name: str, settings: Settings) -> Path | None:
     """Return where `report` or `metrics` is written to, None if it is not set."""
-    return {"report": settings.report_file, "metrics": settings.metrics_file}[name]
+    return settings.report_file if name == "report" else settings.metrics_file
 
 
 class CronMemory:

@@ -138,11 +138,11 @@ def _readable(path: Path) -> str:
     """Return the configuration file's path, or an empty file's where it does not exist."""
     try:
         path.stat()
+        return str(path)
     except PermissionError:
         raise ConfigurationProblem(f"configuration: {path} cannot be read; run it as root") from None
     except OSError:
         return os.devnull
-    return str(path)
 
 
 def _sort_out(
@@ -153,10 +153,8 @@ def _sort_out(
     for name, (text, path) in sorted(texts.items()):
         in_folder = path is not None and path.name == name.lower()
         if _is_secret(name, text) or in_folder:
-            if path is None:
-                secret[name] = text
-            elif in_folder:
-                secret[name] = ""
+            if path is None or in_folder:
+                secret[name] = "" if in_folder else text
         elif path is None or name in (*_DATABASE_URLS, "JOBSYNC_STORAGE"):
             if not text.isprintable():
                 problems.append(f"{name}: holds a control character")
@@ -185,8 +183,7 @@ def _parts(url: str) -> Mapping[str, str]:
 def _hosts(url: str) -> tuple[list[str], list[str]]:
     """Return a URL's hosts on the network, and its socket folders."""
     parts = _parts(url)
-    named = (parts.get("hostaddr") or parts.get("host") or "/var/run/postgresql").split(",")
-    hosts = [host or "/var/run/postgresql" for host in named]
+    hosts = [host or "/var/run/postgresql" for host in (parts.get("hostaddr") or parts.get("host") or "").split(",")]
     tcp = [host for host in hosts if not host.startswith(("/", "@"))]
     return [*tcp, *(["service"] if "service" in parts else [])], [host for host in hosts if host.startswith("/")]
 

@@ -54,11 +54,7 @@ def file_of(name: str, settings: Settings) -> Path | None:
 
 
 class CronMemory:
-    """
-    The failures that a job's runs under cron have told, by cause: one that lasts is told once a day, not at every tick.
-
-    A small file below the state folder; where it cannot be written, each failure is told.
-    """
+    """The failures that a job's runs under cron have told, by cause; without a file for them each is told."""
 
     def __init__(self, environ: Mapping[str, str], job: str) -> None:
         self._path = Path(environ.get("STATE_DIRECTORY") or STATE_FOLDER) / "cron" / job

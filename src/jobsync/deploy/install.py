@@ -92,11 +92,7 @@ def _wanted(installation: Installation, root: Path) -> dict[str, str | Path]:
 
 
 def find_wrong_rights(root: Path = SYSTEM) -> dict[str, Rights]:
-    """
-    Return the configuration's files that the service's user cannot read, or that more than it can, by path.
-
-    systemd-tmpfiles corrects them; below another root it does so when that system starts.
-    """
+    """Return files that the service's user cannot read, or that others can; systemd-tmpfiles mends them."""
     found: dict[str, Rights] = {}
     for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))) if root == SYSTEM else ():
         with suppress(OSError):  # a folder that is closed to this user, who can open nothing either
@@ -144,7 +140,6 @@ def _read(path: Path) -> str | None:
 
 
 def _look_up(root: Path, *patterns: str) -> list[str]:
-    """Return the paths in the installed system of what the units' folder has by these patterns."""
     folder = below(root, UNITS_FOLDER)
     with _handling("read", folder):
         return [f"/{path.relative_to(root)}" for pattern in patterns for path in sorted(folder.glob(pattern))]
@@ -184,7 +179,6 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
 
 
 def _require_writable(paths: Iterable[Path]) -> None:
-    """Look before anything is written: an installation is all there, or as it was."""
     folders = {next(folder for folder in path.parents if folder.exists()) for path in paths}
     if closed := sorted(str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK)):
         raise InstallProblem(
@@ -228,12 +222,7 @@ def _replace(root: Path, where: str, content: str | Path) -> None:
 
 
 def uninstall(root: Path = SYSTEM) -> list[str]:
-    """
-    Disable the timers, remove the files of an installation and return those that were there; the rest is not ours.
-
-    Raises:
-        InstallProblem: a folder cannot be written, and nothing was stopped; or a file could not be removed.
-    """
+    """Disable the timers, remove our files and return those that were there; raises InstallProblem."""
     paths = _installed(root)
     _require_writable([below(root, path) for path in paths])
     _switch("disable", _timers(root), root)
@@ -256,12 +245,7 @@ def _installed(root: Path) -> list[str]:
 
 
 def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> None:
-    """
-    Let systemd's own tools do what sysusers.d and tmpfiles.d say, where these tools are; not below another root.
-
-    A folder for the report or the metrics is made if it is missing; one that is there is somebody else's too, as
-    tmpfiles.d would not respect.
-    """
+    """Let systemd's tools do what sysusers.d and tmpfiles.d say; make a missing folder of the report or the metrics."""
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)

@@ -70,7 +70,6 @@ NAMES = frozenset(name for service in _SERVICES for name in service.units)
 
 
 def _wanted(installation: Installation) -> Iterator[tuple[_Service, Path | None]]:
-    """Yield the services of all that is configured, each with the file that it writes."""
     for service in _SERVICES:
         file: Path | None = getattr(installation.settings, service.file) if service.file else None
         if file or not service.file:

@@ -216,7 +216,6 @@ def _server(connection: Connection) -> Iterator[Finding]:
 
 
 def _missing(connection: Connection) -> list[str]:
-    """Return the tables, columns, views and functions that this version's schema has and the database has not."""
     wanted = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
     wanted += [(view, "") for view in VIEWS]
     found = connection.execute(
@@ -358,13 +357,7 @@ def _run(command: Sequence[str]) -> str:
 def check_timers(
     waker: Waker, *, run: Callable[[Sequence[str]], str] = _run, renders: bool = True, also: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """
-    Does anything wake the jobs on this host?
-
-    Args:
-        also: what else is configured to be woken.
-        renders: RIDE files have a place; where they have none, their timer is left off on purpose.
-    """
+    """Does anything wake the jobs on this host, and what is `also` configured? Without a storage nothing renders."""
     if waker is Waker.CRON:
         yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
         return

@@ -168,7 +168,6 @@ def _where(database: tuple[Database, Engine] | None, folder: Path | None) -> str
 
 
 def _instant(words: str, now: datetime) -> datetime:
-    """Return an instant to come: a span from now, the next such day of the week, or ISO; UTC without an offset."""
     if day := _DAY.fullmatch(words.strip().lower()):
         at = now.astimezone(UTC).replace(hour=int(day[2] or 0), minute=int(day[3] or 0), second=0, microsecond=0)
         at += timedelta(days=(_DAYS.index(day[1]) - at.weekday()) % 7)

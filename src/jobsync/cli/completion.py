@@ -70,7 +70,6 @@ def _zsh(told: list[Command]) -> dict[str, list[str]]:
 
 
 def _offered(command: Command) -> list[tuple[str, str]]:
-    """Return the words that may follow a command, each with its help."""
     words = [(child.name, child.help) for child in command.commands]
     words += [(name, option.help) for option in command.options for name in option.names]
     return [*words, ("--help", "Show this message and exit.")]

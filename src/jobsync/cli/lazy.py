@@ -16,12 +16,7 @@ from jobsync.cli.command import Group, group, register
 
 
 class CommandPlace(NamedTuple):
-    """
-    Where a command is: a function, or a group of commands, of a module.
-
-    Args:
-        panel: the heading under which the root's help lists it.
-    """
+    """Where a command is: a function, or a group of commands, of a module; under which heading the help lists it."""
 
     module: str
     name: str
@@ -52,10 +47,9 @@ def load(name: str, place: CommandPlace) -> Any:
 
 def summary_of(place: CommandPlace) -> str:
     """Return the first sentence of a command's help, read from its file: to import them all takes most of a second."""
-    spec = find_spec(place.module)
-    read = getattr(spec.loader, "get_source", None) if spec else None
+    spec: Any = find_spec(place.module)
     text: str | None = None
-    for node in ast.parse((read(place.module) if read else None) or "").body:
+    for node in ast.parse(spec.loader.get_source(place.module) or "").body:
         match node:
             case ast.FunctionDef(name=place.name):
                 text = ast.get_docstring(node)

@@ -195,7 +195,6 @@ def room_of_screen() -> int:
 
 
 def _cells(text: str) -> int:
-    """Return how many columns a terminal takes for a text: two for a wide sign, none for a combining one."""
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(sign) in "WF" else not combining(sign) for sign in text)

@@ -1,9 +1,4 @@
-"""
-Retention: what is older than its setting goes, oldest first, in short transactions that each stand alone.
-
-Here stand the rules of runs; each slice, and alerts, hand in those of their own tables. Kept for good: documents, and
-audit, which grows no faster than people type.
-"""
+"""Retention: what is older than its setting goes, oldest first, in short transactions; documents and audit stay."""
 
 from __future__ import annotations
 
@@ -155,7 +150,6 @@ def _end_of_batch(
 
 
 def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:
-    """Delete rows, by halves where the database refuses; returns the ids of those that cannot go."""
     if not ids:
         return []
     try:

@@ -57,7 +57,6 @@ def as_run_id(text: str) -> UUID | None:
 
 
 def _ask(read: Callable[[bytes], Read | None], *arguments: str) -> list[Read] | None:
-    """Return the lines of journalctl's answer as `read` takes them; None where no journal can be read."""
     try:
         ran = subprocess.run(["journalctl", *arguments, "--no-pager"], capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

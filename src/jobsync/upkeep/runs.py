@@ -44,13 +44,7 @@ def list_runs(
     statuses: Sequence[str] = (),
     since: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """
-    Return the latest runs, newest first; one whose process is gone is shown as crashed at once.
-
-    Args:
-        statuses: only runs that ended so; empty means all.
-        since: only runs that began then or later.
-    """
+    """Return the latest runs, newest first, of these statuses if any; one whose process is gone has crashed."""
     wanted = select(*_BEGUN, *_WHERE)
     if job is not None:
         wanted = wanted.where(job_runs.c.job == job)
@@ -82,12 +76,7 @@ def read_run(connection: Connection, name: str) -> dict[str, Any]:
 
 
 def show_run(connection: Connection, name: str, of_jobs: Mapping[str, ItemsOfRuns]) -> dict[str, Any]:
-    """
-    Return one run, found as `find_run` does, with its items and what each of them warned of.
-
-    Args:
-        of_jobs: what each slice knows of its items, by name of the job.
-    """
+    """Return one run, found as `find_run` does, with its items and what each of them warned of, as its slice knows."""
     run = read_run(connection, name)
     items = rows_of(connection, select(*_ITEM).where(job_items.c.run_id == run["run_id"]).order_by(job_items.c.id))
     known = of_jobs.get(run["job"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -98,7 +98,7 @@ def read_history(connection: Connection, seen: Snapshot, *, about: tuple[Section
     """Read the days of a window, and what happened to the one row that the page is about: fixed statements."""
     now, since = seen.now, seen.since
     window = {"jobs": [*BY_NAME], "now": now, "since": since}
-    [first] = rows_of(connection, _FIRST_RUN, jobs=[*BY_NAME])
+    [first] = rows_of(connection, _FIRST_RUN, window)
     known = min(now, max(since, first["at"] or since))
     days = Days(since, now, _days(known.astimezone(UTC).date(), now))
     recent = max(known, now - timedelta(hours=_HOURS))
@@ -110,7 +110,7 @@ def read_history(connection: Connection, seen: Snapshot, *, about: tuple[Section
         by_day=_slots(runs, "day", known, now),
         by_hour=_slots(runs, "hour", recent, now),
         sections=read_past(connection, seen.watched, days),
-        runs=tuple({**run, "items": run["items"] or ()} for run in rows_of(connection, _RUNS, window)),
+        runs=tuple(rows_of(connection, _RUNS, window)),
         alerts=tuple(rows_of(connection, shown)),
         moments=tuple(
             moment
@@ -152,12 +152,7 @@ _STATUS = {
 
 
 def find_row(seen: Snapshot, subject: str, listing: str) -> tuple[Section, Row]:
-    """
-    Return the row that problems with this subject are about, with its section.
-
-    Raises:
-        UsageProblem: there is none.
-    """
+    """Return the row that problems with this subject are about, with its section; UsageProblem if there is none."""
     for section in sections_of(seen):
         for row in section.rows:
             if section.title and row.subject == subject:
@@ -171,9 +166,8 @@ def render_report(
     """Return the whole page, or that about one row of a section."""
     section, row = about or (None, None)
     verdict = row.name if row else headline(seen, health)
-    sections = [each for each in sections_of(seen) if each.title and each.rows]
     checks = [
-        replace(check, problems=tuple(each for each in check.problems if row is None or each.subject == row.subject))
+        (check.asked, [each for each in check.problems if row is None or each.subject == row.subject])
         for check in health.checks
     ]
     return render(
@@ -184,11 +178,13 @@ def render_report(
         verdict=verdict,
         css="bad" if health.problems else "good" if verdict == ALL_WELL else "warn",
         window=(seen.now - seen.since).total_seconds(),
-        checks=[check for check in checks if check.problems],
+        checks=[(asked, problems) for asked, problems in checks if problems],
         notes=health.notes,
         levels=service_levels(seen),
         jobs=job_statuses(seen),
-        sections=[(each, history.sections.get(each.name, Past())) for each in sections],
+        sections=[
+            (each, history.sections.get(each.name, Past())) for each in sections_of(seen) if each.title and each.rows
+        ],
         runs=[(name, [run for run in history.runs if run["job"] == name]) for name in BY_NAME],
         alerts=[alert for alert in history.alerts if row is None or alert["subject"] == row.subject],
         section=section,
@@ -252,12 +248,7 @@ def _squares(history: PageHistory, past: Past, row: Row) -> Markup:
 
 
 def _numbers(counts: object) -> str:
-    """
-    Return the counts of a run or an item that are more than nothing.
-
-    >>> _numbers({"failed": 0, "succeeded": 2, "eligible": 3})
-    '3 eligible, 2 succeeded'
-    """
+    """Return the counts of a run or an item that are more than nothing: `3 eligible, 2 succeeded`."""
     known = as_counts(counts)
     told = {name: known[name] for name in (*vars(Counts()), *known) if known.get(name)}
     return ", ".join(f"{number:,} {name}" for name, number in told.items())

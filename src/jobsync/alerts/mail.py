@@ -64,7 +64,8 @@ class Mail:
         )
         refused = retrying(lambda: self._hand_over(message, ends_at - time.monotonic()))
         return tuple(
-            f"mail: {self.host} refuses {_masked_address(address)} of JOBSYNC_ALERT_TO: {_answer(*answer)}"
+            f"mail: {self.host} refuses {address[:1]}•••@{visible(address.rpartition('@')[2], most=100)}"
+            f" of JOBSYNC_ALERT_TO: {_answer(*answer)}"
             for address, answer in refused.items()
         )
 
@@ -171,12 +172,6 @@ class _Talk:
 def _answer(code: int, words: bytes | str) -> str:
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     return visible(f"{code} {text}", most=200)
-
-
-def _masked_address(address: str) -> str:
-    """Return enough of an address for whoever wrote it: `o•••@example.org`."""
-    name, _, domain = address.rpartition("@")
-    return f"{name[:1]}•••@{visible(domain, most=100)}"
 
 
 def parse_mail(url: str | None, to: str | None) -> Mail:

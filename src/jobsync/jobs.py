@@ -1,7 +1,6 @@
 """
 The three jobs, once: what else names a job, its switch, its beat or the exit codes that are no failure reads it here.
-
-Also the idle tick imports this file, so it imports nothing that a bare interpreter has not loaded for it already.
+The idle tick imports this file, so it imports nothing that a bare interpreter has not loaded for it already.
 """
 
 from __future__ import annotations

@@ -361,5 +361,7 @@ _LOSSES: dict[str, Callable[[Change], bool]] = {
 
 def _are_gone(kind: str, losing: Sequence[Change]) -> bool:
     """Whether a small lot lost these values; prices may be new ones, unless one is gone or its decimal point moved."""
-    prices = [change.changes["price"] for change in losing] if kind == "prices" else [(None, None)]
+    if kind != "prices":
+        return True
+    prices = [change.changes["price"] for change in losing]
     return any(not new or any(abs(new - old.scaleb(places)) < 1 for places in _POINT_MOVES) for old, new in prices)

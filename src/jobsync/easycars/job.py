@@ -510,7 +510,7 @@ def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
     return replace(runner.failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
-def item_json(result: ItemResult) -> dict[str, Any]:
+def item_json(result: ItemResult, *, dry_run: bool = False) -> dict[str, Any]:
     counts = {**StockPlan().counts, **result.counts}
-    about = {"dealership_id": int(result.key), "name": result.label}
-    return {**about, **runner.as_json(result), **counts, **result.details}
+    details = {"warnings": [], **({"plan": []} if dry_run else {}), **result.details}
+    return {"dealership_id": int(result.key), "name": result.label, **runner.as_json(result), **counts, **details}

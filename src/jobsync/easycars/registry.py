@@ -50,8 +50,7 @@ from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import Dealership
 from jobsync.errors import ConfigurationProblem, UsageProblem
-from jobsync.logs import visible
-from jobsync.phrases import misread, parse_when
+from jobsync.phrases import read_when
 
 Rows = Sequence[dict[str, Any]]
 
@@ -485,9 +484,7 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     What names no offset is meant in the dealership's own zone; UsageProblem if it is none of these, or already past.
     """
     now = read_now(connection)
-    end = parse_when(words, now=now, zone=zone_of(connection, dealership_id), past=False)
-    if end is None:
-        raise UsageProblem(misread("--until", visible(words, most=80)))
+    end = read_when("--until", words, now=now, zone=zone_of(connection, dealership_id), past=False)
     if end.year >= 9000:
         return None
     if end <= now:

@@ -376,9 +376,8 @@ def _upstream(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | No
         return None
     why = f"EasyCars did not answer for any dealership that was asked lately, last in run {str(run.run_id)[:8]}"
     what = f"{_tried_again(seen, job)}; the way there: jobsync doctor"
-    return model.JobStatus(
-        job, model.State.UPSTREAM_DOWN, why + model.by_hand(run) + seen.reason(run), what, seen.fingerprint(run)
-    )
+    reason, fingerprint = seen.reason(run)
+    return model.JobStatus(job, model.State.UPSTREAM_DOWN, why + model.by_hand(run) + reason, what, fingerprint)
 
 
 def _is_silent_for_all(seen: model.Snapshot) -> bool:

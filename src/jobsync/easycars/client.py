@@ -49,23 +49,11 @@ class EasyCarsFailure(ItemFailure):
     """The vendor answered no, or not at all; `of_the_host`: the fault is its host's, whoever was asked for."""
 
     def __init__(
-        self,
-        text: str,
-        *,
-        reason: str,
-        unreachable: bool = False,
-        transient: bool = False,
-        of_the_host: bool = False,
-        retry_after_s: float | None = None,
+        self, text: str, *, of_the_host: bool = False, retry_after_s: float | None = None, **facts: Any
     ) -> None:
-        super().__init__(text, reason=reason, unreachable=unreachable, transient=transient)
-        self.of_the_host = of_the_host
-        self.retry_after_s = retry_after_s
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        names = ("reason", "unreachable", "transient", "of_the_host", "retry_after_s")
-        return {name: getattr(self, name) for name in names}
+        super().__init__(text, **facts)
+        self.of_the_host, self.retry_after_s = of_the_host, retry_after_s
+        self.facts = {"of_the_host": of_the_host, "retry_after_s": retry_after_s, **facts}
 
 
 class NotAsked(JobsyncError):
@@ -107,11 +95,7 @@ class EasyCarsClient:
 
     def fetch_stock(self, credentials: Credentials, *, item: str = "", line: HostLine | None = None) -> Envelope:
         """
-        Return one dealership's feed: Code 0 or 5, with a list.
-
-        Args:
-            item: whose feed it is, for the host's line.
-            line: without one the host is asked whatever it answers.
+        Return one dealership's feed: Code 0 or 5, with a list; without the line of its host that is asked in any case.
 
         Raises:
             EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `token_refused`,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
@@ -25,8 +25,6 @@ from jobsync.http import HttpAnswer, HttpClient, NoAnswer
 from jobsync.logs import get_logger, visible
 from jobsync.masking import register_secret
 from jobsync.runner.items import ItemFailure
-
-T = TypeVar("T")
 
 # Source: docs/facts/easycars.md, "Addresses"; note .com.au and .net.au.
 ADDRESSES = {
@@ -238,7 +236,7 @@ class EasyCarsClient:
 
     # --- retries -----------------------------------------------------------------------------------------------------
 
-    def _retried(self, ask: Callable[[], T], *, line: HostLine | None) -> T:
+    def _retried(self, ask: Callable[[], Envelope], *, line: HostLine | None) -> Envelope:
         faults: list[BaseException] = []
 
         def deserves_another(error: BaseException) -> bool:
@@ -249,6 +247,8 @@ class EasyCarsClient:
             return transient and (line is None or line.may_go_on())
 
         def pause(seconds: float) -> None:
+            told = {"attempt": len(faults), "wait_s": round(seconds, 1), "error": visible(faults[-1])}
+            get_logger().warning("easycars.retry", **told)
             if not self.pause(seconds):
                 raise faults[-1]
 
@@ -257,7 +257,6 @@ class EasyCarsClient:
             stop=stop_after_attempt(self.tries),
             wait=_wait_s,
             sleep=pause,
-            before_sleep=_log_retry,
             reraise=True,
         )(ask)
 
@@ -360,9 +359,3 @@ def _life_s(token: str) -> float:
     except (IndexError, KeyError, TypeError, ValueError, OverflowError, binascii.Error, RecursionError):
         return _TOKEN_LIFE_S
     return life if life > 0 else _TOKEN_LIFE_S
-
-
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    wait_s = round(state.next_action.sleep, 1) if state.next_action else 0.0
-    get_logger().warning("easycars.retry", attempt=state.attempt_number, wait_s=wait_s, error=visible(error))

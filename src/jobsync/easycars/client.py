@@ -247,8 +247,8 @@ class EasyCarsClient:
             return transient and (line is None or line.may_go_on())
 
         def pause(seconds: float) -> None:
-            told = {"attempt": len(faults), "wait_s": round(seconds, 1), "error": visible(faults[-1])}
-            get_logger().warning("easycars.retry", **told)
+            told = {"wait_s": round(seconds, 1), "error": visible(faults[-1])}
+            get_logger().warning("easycars.retry", attempt=len(faults), **told)
             if not self.pause(seconds):
                 raise faults[-1]
 

@@ -426,7 +426,7 @@ def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
     entries: list[dict[str, Any]] = []
 
-    def show(number: str | None, action: str, changes: _Changes | None = None, reason: str | None = None) -> None:
+    def show(number: str | None, action: str, changes: _Changes | None, reason: str | None = None) -> None:
         shown = {name: [_show(old), _show(new)] for name, (old, new) in (changes or {}).items()}
         why = {"reason": reason} if reason else {}
         entries.append({"stock_number": number, "action": action, "changes": shown, **why})

@@ -36,7 +36,7 @@ class CircuitChange:
     probed: bool  # this ask was the one that an open circuit lets through
     turned: bool  # it opened or closed just now
     too_often: bool = False
-    not_before_s: float | None = None  # how long from now the host wants to rest, where it has just said so
+    not_before_s: float | None = None  # its wish to rest, from now, if it has just said so
 
 
 def merged(before: CircuitChange | None, after: CircuitChange) -> CircuitChange:

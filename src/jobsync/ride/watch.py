@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -48,32 +48,30 @@ _PARKED_WITHIN = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Parked:
-    """A tenant's documents whose RIDE was refused for good, with one of their keys and reasons."""
+class TenantRides:
+    """A tenant's RIDEs that are due, so by a wrong clock, or refused for good; the texts are those of a refused one."""
 
+    tenant_id: int
+    waiting: int
+    ahead: int
+    parked: int
     ruc: str
     name: str
-    parked: int
     key: str
     error: str
 
 
-@dataclass(frozen=True)
-class RideFacts:
-    """What the tables say of RIDEs, by number of the tenant."""
-
-    waiting: Mapping[int, int]
-    parked: Mapping[int, Parked]
-    too_far_ahead: int
+RideFacts = Sequence[TenantRides]
 
 
-def facts_of(seen: Snapshot) -> RideFacts:
-    return cast("RideFacts", seen.parts[ABOUT.job])
+def _refused(seen: Snapshot) -> list[TenantRides]:
+    return [tenant for tenant in seen.parts[ABOUT.job] if tenant.parked]
 
 
 # What cannot be drawn is found by when its document was authorized: the great mass of these is not looked through.
 _RIDES = """
-    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, ruc, name, parked, key, error
+    SELECT tenant_id, coalesce(waiting, 0) AS waiting, coalesce(ahead, 0) AS ahead, coalesce(parked, 0) AS parked,
+           ruc, name, key, error
     FROM (
         SELECT tenant_id, count(*) AS waiting, count(*) FILTER (WHERE too_far_ahead) AS ahead
         FROM due_rides GROUP BY tenant_id
@@ -92,28 +90,17 @@ _RIDES = """
 
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> RideFacts:
     since = now - min(_PARKED_WITHIN, now - datetime.min.replace(tzinfo=now.tzinfo))
-    waiting, parked, ahead = {}, {}, 0
-    for row in rows_of(connection, text(_RIDES), {"now": now, "since": since}):
-        tenant_id = row.pop("tenant_id")
-        waiting[tenant_id] = row.pop("waiting")
-        ahead += row.pop("ahead")
-        if row["parked"]:
-            parked[tenant_id] = Parked(**row)
-    return RideFacts(waiting, parked, ahead)
+    return [TenantRides(**row) for row in rows_of(connection, text(_RIDES), {"now": now, "since": since})]
 
 
 def work_of(facts: RideFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many RIDEs wait; until one does, or the job has run, the job is not in use."""
-    due = sum(facts.waiting.values())
-    return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=facts.too_far_ahead)
+    due = sum(tenant.waiting for tenant in facts)
+    return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=sum(tenant.ahead for tenant in facts))
 
 
 def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
-    """
-    Return cause, words and remedy if the storage itself was why the last run stopped.
-
-    The run's error begins with the cause, and goes on with the folder.
-    """
+    """Return cause, words and remedy if the storage stopped the last run: its error begins with cause and folder."""
     run = job.last_run
     if run is None or run.status != "held":
         return None
@@ -130,7 +117,7 @@ def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
         _, words, what_to_do = hold
         why = f"{words}; the last run stopped, no document was charged an attempt"
         return JobStatus(job, State.ATTENTION, why, what_to_do)
-    if parked := sum(found.parked for found in facts_of(seen).parked.values()):
+    if parked := sum(tenant.parked for tenant in _refused(seen)):
         why = f"{many(parked, 'document')} cannot be drawn"
         return JobStatus(job, State.ATTENTION, why, Cause.RIDE_REFUSED.do())
     return None
@@ -143,20 +130,11 @@ def problems(seen: Snapshot) -> Iterator[Problem]:
     if (hold := _storage_hold(job)) and (run := job.last_run):
         cause, words, what_to_do = hold
         stopped = f"run {run.short} on {run.host} stopped, no document was charged an attempt"
-        yield Problem(
-            ABOUT.job,
-            f"generate-ride: {words}; {stopped}",
-            what_to_do,
-            run.started_at,
-            cause=cause,
-        )
-    for found in facts_of(seen).parked.values():
-        yield Problem(
-            f"tenant {found.ruc}",
-            f"tenant {found.ruc} {found.name}: {many(found.parked, 'RIDE')} refused: {found.error}",
-            _what_of(found),
-            cause=Cause.RIDE_REFUSED,
-        )
+        yield Problem(ABOUT.job, f"generate-ride: {words}; {stopped}", what_to_do, run.started_at, cause=cause)
+    for tenant in _refused(seen):
+        subject = f"tenant {tenant.ruc}"
+        refused = f"{subject} {tenant.name}: {many(tenant.parked, 'RIDE')} refused: {tenant.error}"
+        yield Problem(subject, refused, Cause.RIDE_REFUSED.do(KEY=tenant.key), cause=Cause.RIDE_REFUSED)
 
 
 def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
@@ -168,10 +146,6 @@ def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
         return Queue("without their RIDE", "this host draws as fast as it can", "how fast: jobsync runs list")
     why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
     return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
-
-
-def _what_of(found: Parked) -> str:
-    return Cause.RIDE_REFUSED.do(KEY=found.key)
 
 
 def notes(_seen: Snapshot) -> Iterator[Any]:
@@ -194,17 +168,16 @@ _COLUMNS = (
 
 
 def sections(seen: Snapshot) -> Iterator[Section]:
-    """Return what is known of tenants' RIDEs, beside what is known of their documents."""
-    facts = facts_of(seen)
-    yield Section("tenants", _COLUMNS, tuple(_row(facts, tenant_id) for tenant_id in facts.waiting))
+    yield Section("tenants", _COLUMNS, tuple(map(_row, seen.parts[ABOUT.job])))
 
 
-def _row(facts: RideFacts, tenant_id: int) -> Row:
-    waiting, parked = {"ride_waiting": facts.waiting[tenant_id]}, facts.parked.get(tenant_id)
-    if parked is None:
-        return Row(tenant_id, "", waiting)
-    told = {"ride_parked": parked.parked, "ride_parked_key": parked.key, "ride_error": parked.error}
-    return Row(tenant_id, "", {**waiting, **told}, Severity.ATTENTION, "needs a person", parked.error, _what_of(parked))
+def _row(tenant: TenantRides) -> Row:
+    waiting = {"ride_waiting": tenant.waiting}
+    if not tenant.parked:
+        return Row(tenant.tenant_id, "", waiting)
+    told = {**waiting, "ride_parked": tenant.parked, "ride_parked_key": tenant.key, "ride_error": tenant.error}
+    what_to_do = Cause.RIDE_REFUSED.do(KEY=tenant.key)
+    return Row(tenant.tenant_id, "", told, Severity.ATTENTION, "needs a person", tenant.error, what_to_do)
 
 
 def past(connection: Connection, _days: Days) -> Mapping[str, Past]:

@@ -32,11 +32,7 @@ class Logo:
 
 @dataclass(frozen=True)
 class Rendered:
-    """
-    A finished PDF; the same input gives the same bytes in every process.
-
-    `warnings` has a sentence for each thing that an operator should look at; none of them stopped the printing.
-    """
+    """A finished PDF, with a sentence for each thing that an operator should look at."""
 
     data: bytes
     warnings: tuple[str, ...]

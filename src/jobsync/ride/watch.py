@@ -16,33 +16,17 @@ from jobsync.db.statements import rows_of
 from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import GENERATE_RIDE
 from jobsync.phrases import many
-from jobsync.watch.model import (
-    QUEUE,
-    About,
-    Column,
-    Days,
-    JobFacts,
-    JobStatus,
-    Metric,
-    Moment,
-    Past,
-    Problem,
-    Queue,
-    Row,
-    Section,
-    Severity,
-    Snapshot,
-    State,
-    Unit,
-    WorkToDo,
-    chart_of_ages,
-)
+from jobsync.watch import model
 
-ABOUT = About(
+ABOUT = model.About(
     GENERATE_RIDE.name,
     unused="nothing has asked for it yet",
     blocked="of tenants that are paused or inactive",
-    checks={QUEUE: "", "storage": "can RIDE files be written where they belong?", "ride": "can every RIDE be drawn?"},
+    checks={
+        model.QUEUE: "",
+        "storage": "can RIDE files be written where they belong?",
+        "ride": "can every RIDE be drawn?",
+    },
 )
 _PARKED_WITHIN = timedelta(days=30)
 
@@ -64,7 +48,7 @@ class TenantRides:
 RideFacts = Sequence[TenantRides]
 
 
-def _refused(seen: Snapshot) -> list[TenantRides]:
+def _refused(seen: model.Snapshot) -> list[TenantRides]:
     return [tenant for tenant in seen.parts[ABOUT.job] if tenant.parked]
 
 
@@ -93,13 +77,13 @@ def read(connection: Connection, now: datetime, _since: datetime, _settings: Sys
     return [TenantRides(**row) for row in rows_of(connection, text(_RIDES), {"now": now, "since": since})]
 
 
-def work_of(facts: RideFacts, now: datetime, *, known: bool) -> WorkToDo:  # noqa: ARG001 - as every slice is asked
+def work_of(facts: RideFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
     """Return how many RIDEs wait; until one does, or the job has run, the job is not in use."""
     due = sum(tenant.waiting for tenant in facts)
-    return WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=sum(tenant.ahead for tenant in facts))
+    return model.WorkToDo(in_use=known or bool(due), due=due, too_far_ahead=sum(tenant.ahead for tenant in facts))
 
 
-def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
+def _storage_hold(job: model.JobFacts) -> tuple[Cause, str, str] | None:
     """Return cause, words and remedy if the storage stopped the last run: its error begins with cause and folder."""
     run = job.last_run
     if run is None or run.status != "held":
@@ -112,43 +96,43 @@ def _storage_hold(job: JobFacts) -> tuple[Cause, str, str] | None:
     return cause, words, cause.do(ROOT=shlex.quote(root[1])) if root else cause.remedy
 
 
-def job_state(seen: Snapshot, job: JobFacts) -> JobStatus | None:
+def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
     if hold := _storage_hold(job):
         _, words, what_to_do = hold
         why = f"{words}; the last run stopped, no document was charged an attempt"
-        return JobStatus(job, State.ATTENTION, why, what_to_do)
+        return model.JobStatus(job, model.State.ATTENTION, why, what_to_do)
     if parked := sum(tenant.parked for tenant in _refused(seen)):
         why = f"{many(parked, 'document')} cannot be drawn"
-        return JobStatus(job, State.ATTENTION, why, Cause.RIDE_REFUSED.do())
+        return model.JobStatus(job, model.State.ATTENTION, why, Cause.RIDE_REFUSED.do())
     return None
 
 
-def problems(seen: Snapshot) -> Iterator[Problem]:
+def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
     job = seen.job(ABOUT.job)
     if not job.enabled:
         return
     if (hold := _storage_hold(job)) and (run := job.last_run):
         cause, words, what_to_do = hold
         stopped = f"run {run.short} on {run.host} stopped, no document was charged an attempt"
-        yield Problem(ABOUT.job, f"generate-ride: {words}; {stopped}", what_to_do, run.started_at, cause=cause)
+        yield model.Problem(ABOUT.job, f"generate-ride: {words}; {stopped}", what_to_do, run.started_at, cause=cause)
     for tenant in _refused(seen):
         subject = f"tenant {tenant.ruc}"
         refused = f"{subject} {tenant.name}: {many(tenant.parked, 'RIDE')} refused: {tenant.error}"
-        yield Problem(subject, refused, Cause.RIDE_REFUSED.do(KEY=tenant.key), cause=Cause.RIDE_REFUSED)
+        yield model.Problem(subject, refused, Cause.RIDE_REFUSED.do(KEY=tenant.key), cause=Cause.RIDE_REFUSED)
 
 
-def queue(seen: Snapshot, job: JobFacts) -> Queue | None:
+def queue(seen: model.Snapshot, job: model.JobFacts) -> model.Queue | None:
     """Return the documents without their RIDE; while the storage cannot be written, that is the problem."""
     if _storage_hold(job):
         return None
     delay_ms = seen.settings.number("ride_delay_ms")
     if not delay_ms:
-        return Queue("without their RIDE", "this host draws as fast as it can", "how fast: jobsync runs list")
+        return model.Queue("without their RIDE", "this host draws as fast as it can", "how fast: jobsync runs list")
     why = f"documents start {delay_ms} ms apart, {1000 / delay_ms:.3g} a second at most"
-    return Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
+    return model.Queue("without their RIDE", why, "jobsync settings set ride_delay_ms 0")
 
 
-def notes(_seen: Snapshot) -> Iterator[Any]:
+def notes(_seen: model.Snapshot) -> Iterator[Any]:
     """Return nothing: what is worth knowing of a RIDE needs a person, and its time is measured with its document."""
     return iter(())
 
@@ -160,30 +144,36 @@ pauses = levels = notes
 
 _DOCUMENTS = "documents", "Documents that are not authorized and drawn, by state.", {"tenant": "ruc"}
 _COLUMNS = (
-    Column("ride_waiting", Unit.COUNT, metric=Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
-    Column("ride_parked", Unit.COUNT, "RIDE refused", "RIDEs refused", Metric(*_DOCUMENTS, {"state": "ride_refused"})),
-    Column("ride_parked_key"),
-    Column("ride_error"),
+    model.Column("ride_waiting", model.Unit.COUNT, metric=model.Metric(*_DOCUMENTS, {"state": "ride_waiting"})),
+    model.Column(
+        "ride_parked",
+        model.Unit.COUNT,
+        "RIDE refused",
+        "RIDEs refused",
+        model.Metric(*_DOCUMENTS, {"state": "ride_refused"}),
+    ),
+    model.Column("ride_parked_key"),
+    model.Column("ride_error"),
 )
 
 
-def sections(seen: Snapshot) -> Iterator[Section]:
-    yield Section("tenants", _COLUMNS, tuple(map(_row, seen.parts[ABOUT.job])))
+def sections(seen: model.Snapshot) -> Iterator[model.Section]:
+    yield model.Section("tenants", _COLUMNS, tuple(map(_row, seen.parts[ABOUT.job])))
 
 
-def _row(tenant: TenantRides) -> Row:
+def _row(tenant: TenantRides) -> model.Row:
     waiting = {"ride_waiting": tenant.waiting}
     if not tenant.parked:
-        return Row(tenant.tenant_id, "", waiting)
+        return model.Row(tenant.tenant_id, "", waiting)
     told = {**waiting, "ride_parked": tenant.parked, "ride_parked_key": tenant.key, "ride_error": tenant.error}
     what_to_do = Cause.RIDE_REFUSED.do(KEY=tenant.key)
-    return Row(tenant.tenant_id, "", told, Severity.ATTENTION, "needs a person", tenant.error, what_to_do)
+    return model.Row(tenant.tenant_id, "", told, model.Severity.ATTENTION, "needs a person", tenant.error, what_to_do)
 
 
-def past(connection: Connection, _days: Days) -> Mapping[str, Past]:
-    return {"tenants": Past(charts=chart_of_ages(connection, "due_rides", "RIDEs by how long they wait"))}
+def past(connection: Connection, _days: model.Days) -> Mapping[str, model.Past]:
+    return {"tenants": model.Past(charts=model.chart_of_ages(connection, "due_rides", "RIDEs by how long they wait"))}
 
 
-def lately(_connection: Connection, _section: str, _row: Row, _days: Days) -> Iterator[Moment]:
+def lately(_connection: Connection, _section: str, _row: model.Row, _days: model.Days) -> Iterator[model.Moment]:
     """Return nothing: what happened to a tenant's documents is told with what the SRI says of them."""
     return iter(())

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -50,22 +51,16 @@ def state_folders(environ: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+@dataclass(frozen=True)
 class LocalFile:
-    """
-    The file `alerts.json` of one folder, while its lock is held.
+    """The file `alerts.json` of one folder, while its lock is held."""
 
-    Args:
-        folder: where it is written; None if nowhere.
-        others: where it may have been written before, when this folder could not be, or when that one still could.
-    """
-
-    def __init__(self, folder: Path | None, others: Sequence[Path] = ()) -> None:
-        self.folder = folder
-        self._others = others
+    folder: Path | None  # where it is written; None if nowhere
+    others: Sequence[Path]  # where it may have been written when this folder could not be, or when that one still could
 
     def read(self) -> dict[str, Any]:
         """Return what was noted last; an unreadable file is put aside and counts as empty."""
-        places = [*([self.folder] if self.folder else []), *self._others]
+        places = filter(None, (self.folder, *self.others))
         return max(map(_read, places), key=_written_at, default={})
 
     def write(self, noted: Mapping[str, Any]) -> None:

@@ -1,8 +1,6 @@
 """
-journald's native protocol: fields that can be asked for, one entry for a text of several lines.
-
-Source: systemd's JOURNAL_NATIVE_PROTOCOL. Fields with names it does not like are dropped without a word, so names are
-made to fit here.
+journald's native protocol (systemd's JOURNAL_NATIVE_PROTOCOL): fields that can be asked for, one entry for a text of
+several lines. Fields with names that it does not like are dropped without a word, so names are made to fit here.
 """
 
 from __future__ import annotations
@@ -87,10 +85,8 @@ def send(fields: Iterable[tuple[str, str]]) -> None:
 
 def _encode(name: str, text: str) -> bytes:
     value = text.encode("utf-8", "backslashreplace")
-    key = name.encode("ascii")
-    if b"\n" in value:
-        return key + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
-    return key + b"=" + value + b"\n"
+    before = b"\n" + struct.pack("<Q", len(value)) if b"\n" in value else b"="
+    return name.encode("ascii") + before + value + b"\n"
 
 
 def to_fields(event: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -103,20 +99,15 @@ def to_fields(event: Mapping[str, object]) -> list[tuple[str, str]]:
     'run.finished stock-sync: status=held'
     """
     name = str(event.get("event", ""))
-    fields = [
+    return [
         ("MESSAGE", _message(name, event)),
         ("PRIORITY", str(_PRIORITIES.get(str(event.get("level")), 6))),
         ("SYSLOG_IDENTIFIER", "jobsync"),
         ("JOBSYNC_EVENT", name),
+        *([("MESSAGE_ID", MESSAGE_IDS[name])] if name in MESSAGE_IDS else []),
+        *((_field(key), _text(value)) for key, value in event.items() if key not in _NOT_FIELDS and value is not None),
+        *([("JOBSYNC_TRACEBACK", str(event["exception"]))] if "exception" in event else []),
     ]
-    if name in MESSAGE_IDS:
-        fields.append(("MESSAGE_ID", MESSAGE_IDS[name]))
-    fields += [
-        (_field(key), _text(value)) for key, value in event.items() if key not in _NOT_FIELDS and value is not None
-    ]
-    if "exception" in event:
-        fields.append(("JOBSYNC_TRACEBACK", str(event["exception"])))
-    return fields
 
 
 def _message(name: str, event: Mapping[str, object]) -> str:
@@ -135,8 +126,6 @@ def _field(key: str) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -187,7 +187,7 @@ def _masked_address(address: str) -> str:
     return f"{name[:1]}•••@{visible(domain, most=100)}"
 
 
-def parse_mail(url: str, to: str) -> Mail:
+def parse_mail(url: str | None, to: str | None) -> Mail:
     """
     Return the mail channel of JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO.
 
@@ -197,6 +197,9 @@ def parse_mail(url: str, to: str) -> Mail:
     Raises:
         ConfigurationProblem: naming what is wrong, without the password.
     """
+    if not url or not to:
+        missing = "JOBSYNC_ALERT_TO" if url else "JOBSYNC_SMTP_URL"
+        raise ConfigurationProblem(f"mail alerts need JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO; {missing} is not set")
     try:
         parts = urlsplit(url)
         port = parts.port

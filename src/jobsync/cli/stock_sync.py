@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -59,8 +60,9 @@ def stock_sync(
             _print_plan(item)
         run.print_verdict(report, dry_run=dry_run)
 
+    shape = partial(item_json, dry_run=dry_run)
     how = {"scheduled": scheduled, "as_json": as_json, "dry_run": dry_run}
-    return run.carry_out(tools, STOCK_SYNC, lambda: make, item_json, tell, wait_s=wait, **how)
+    return run.carry_out(tools, STOCK_SYNC, lambda: make, shape, tell, wait_s=wait, **how)
 
 
 def _print(items: run.Items, *, empty: str) -> None:
@@ -80,7 +82,7 @@ def _why(item: dict[str, Any], *, dry_run: bool) -> str:
         return _why_held(item["dealership_id"], reason, dry_run=dry_run)
     if reason == "vendor_warning" and item.get("removed"):
         return "the vendor warned (Code 5): nothing was removed but what was approved"
-    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
+    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item["warnings"]) or "")
 
 
 _REASONS = {

@@ -97,7 +97,6 @@ def sort_feed(
 
 
 def _few(names: Iterable[object]) -> str:
-    """Name what several copies have, a few of them: each copy tells its own."""
     told = [str(name) for name in dict.fromkeys(names)]
     return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else "")
 
@@ -111,7 +110,6 @@ def _distinct(copies: Sequence[model.Car]) -> list[model.Car]:
 
 
 def _content(car: model.Car) -> Hashable:
-    """Return what an item says: equal for two that say the same."""
     try:
         told = [car.values[column] for column in model.FEED_COLUMNS]
         return _frozen([car.stock_number, told, list(parse.watched_of(car.document).values())])
@@ -131,11 +129,7 @@ def _frozen(value: Any) -> Hashable:
 def plan_stock(
     incoming: model.Incoming, current: model.Current, policy: model.Policy, now: datetime
 ) -> model.StockPlan:
-    """
-    Decide everything that one dealership's sync will do.
-
-    The same function serves the sync, its dry run and the tests. `now` is the database's clock.
-    """
+    """Decide everything that one dealership's sync will do, or a dry run shows. `now` is the database's clock."""
     plan = model.StockPlan(incoming.received, yard_code=incoming.yard_code, warned=incoming.warned)
     judge = Judge(plan, incoming, current, policy, now)
     if judge.is_foreign():
@@ -163,7 +157,6 @@ def plan_stock(
 
 
 def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> tuple[set[str], list[str]]:
-    """Put what becomes of the items into the plan; returns the keys of the rows that they name, and the doubts."""
     found = _Found(plan, incoming, current)
     for row in incoming.same:
         found.add_same(row)
@@ -178,11 +171,7 @@ def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Curren
 
 
 class _Found:
-    """
-    What becomes of the items that the feed does name.
-
-    Items whose key is new wait until all others are known: each may be a vehicle of ours under a new number.
-    """
+    """What becomes of the items that the feed does name; those whose key is new wait until all others are known."""
 
     def __init__(self, plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> None:
         self.doubts: list[str] = []
@@ -374,7 +363,6 @@ def _equal(old: Any, new: Any) -> bool:
 
 
 def _drift(cars: Sequence[model.Car]) -> Iterator[str]:
-    """Report keys that differ from the documented ones, once for the feed."""
     missing = Counter(key for car in cars for key in car.missing_keys)
     unknown = Counter(key for car in cars for key in car.unknown_keys)
     for word, keys in (("lack a documented key, what is stored stays", missing), ("have a new key, kept", unknown)):
@@ -393,7 +381,6 @@ _LEFT = model.Note("StockNumber", "the database left the vehicle as it was (a tr
 
 
 def left_warnings(numbers: Iterable[str]) -> list[str]:
-    """Name each vehicle that the database left as it was."""
     return _notes((number, _LEFT) for number in numbers)
 
 
@@ -420,7 +407,7 @@ _WORD_MOST = 100
 def _status_words(
     cars: Iterable[model.Car], current: model.Current, policy: model.Policy
 ) -> tuple[list[str], list[str]]:
-    """Return a warning for each word of StockStatus that this dealership never had before, and the words."""
+    """Return a warning for each word of StockStatus that is new at this dealership, and the words."""
     known = KNOWN_WORDS | current.status_words | policy.status_map.keys()
     found: dict[str, tuple[str, model.Note]] = {}
     for car in cars:
@@ -435,7 +422,6 @@ def _status_words(
 
 
 def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
-    """Whether so many items have a value in one key that cannot be read that somebody has to look."""
     keys = Counter(key for car in incoming.cars for key in car.unreadable)
     return policy.is_beyond(max(keys.values(), default=0), incoming.received)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
-from sqlalchemy import or_, select
+from sqlalchemy import Connection, or_, select
 
 from jobsync import __version__
 from jobsync.db.jsonb import as_counts, as_object
@@ -27,9 +27,6 @@ from jobsync.watch.state import job_statuses, next_turn, service_levels
 from jobsync.watch.views.charts import draw, draw_strip
 from jobsync.watch.views.json_ import ALL_WELL, headline
 from jobsync.watch.views.templates import render
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _STRIP_DAYS = 30
 _HOURS = 48

@@ -1,7 +1,5 @@
 """jobsync adopt: the data of the program that jobsync replaces."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """jobsync alerts: what is wrong and who was told, whether telling works, and what is not to be told for a while."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

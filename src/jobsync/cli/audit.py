@@ -1,7 +1,5 @@
 """jobsync audit: who changed what, when, from where."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`jobsync check-authorizations`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

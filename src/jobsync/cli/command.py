@@ -1,7 +1,5 @@
 """How a command is declared: a function of its options that returns what it has to say, and how it is used."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -178,7 +176,7 @@ def holds(look: Callable[[], bool]) -> bool:
         return False
 
 
-def since_when(words: str | None, connection: Connection) -> datetime | None:
+def since_when(words: str | None, connection: "Connection") -> datetime | None:
     """Return what --since means, which looks back; raises UsageProblem."""
     from jobsync.db.statements import read_now  # commands without a database share this file
 

@@ -3,8 +3,6 @@ jobsync completion: scripts for shells. What is fixed in one lies in `scripts/`,
 what only the database knows, a script asks of `jobsync values`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """jobsync credentials: what a dealership signs in with; stored encrypted, never shown."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence

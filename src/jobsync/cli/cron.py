@@ -1,7 +1,5 @@
 """jobsync cron: the lines for hosts without systemd, and a run under them."""
 
-from __future__ import annotations
-
 import io
 import json
 from contextlib import redirect_stderr, redirect_stdout

@@ -1,7 +1,5 @@
 """jobsync dealership: whom we sync."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

@@ -1,7 +1,5 @@
 """`jobsync generate-ride`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """jobsync health, jobsync alert: is anything wrong, and who is told."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 

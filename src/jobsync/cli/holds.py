@@ -1,7 +1,5 @@
 """jobsync holds: what one night would do to so many vehicles that a person is asked first."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 

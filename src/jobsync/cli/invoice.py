@@ -1,7 +1,5 @@
 """jobsync invoice: the documents, how they came in, and what the SRI said of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any

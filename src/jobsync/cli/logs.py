@@ -1,7 +1,5 @@
 """jobsync logs: what a run said."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from typing import Annotated, Any
 from uuid import UUID

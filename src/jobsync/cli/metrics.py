@@ -1,7 +1,5 @@
 """jobsync metrics: the facts of status for Prometheus."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """jobsync report: how the last weeks went, as one page for a browser."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated

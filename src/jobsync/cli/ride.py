@@ -1,7 +1,5 @@
 """jobsync ride: the printed form of a document, from a file and without a database."""
 
-from __future__ import annotations
-
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """What the three jobs' commands share: their options, whether there is anything to do, one run, what is said of it."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

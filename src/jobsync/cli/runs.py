@@ -1,7 +1,5 @@
 """jobsync runs, jobsync locks: what ran, how it ended, who holds what now."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 

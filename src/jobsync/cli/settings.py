@@ -1,7 +1,5 @@
 """jobsync settings: the switches and numbers that live in the database."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """jobsync sri: what the tax authority's words mean."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 

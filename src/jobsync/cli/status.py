@@ -1,7 +1,5 @@
 """jobsync status: the whole system on one screen, what is wrong first, each with the next step."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from datetime import timedelta

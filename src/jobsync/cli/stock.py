@@ -1,7 +1,5 @@
 """jobsync stock: what happened to vehicles, what could not be taken in, and what people keep as it is or keep off."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from typing import Annotated, Any

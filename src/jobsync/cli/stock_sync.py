@@ -1,7 +1,5 @@
 """`jobsync stock-sync`."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """jobsync tenant: whose documents we follow."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

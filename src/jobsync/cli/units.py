@@ -1,7 +1,5 @@
 """jobsync units: the systemd files of this host, rendered from its configuration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

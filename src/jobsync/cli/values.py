@@ -1,7 +1,5 @@
 """jobsync values: what a shell may offer where a value is typed; asked through libpq alone, since a person waits."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping

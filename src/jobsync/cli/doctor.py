@@ -6,9 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, command, flag
 from jobsync.cli.output import say, write
 from jobsync.db.engine import translated
 from jobsync.deploy.cron import FILES, file_of
@@ -37,8 +35,8 @@ from jobsync.wiring.watched import WATCHED
 @command("doctor --offline", reads=True)
 def doctor(
     tools: Tools,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not try to reach EasyCars and the SRI.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Check every RIDE file, not only the latest.")] = False,
+    offline: Annotated[bool, flag("Do not try to reach EasyCars and the SRI.")] = False,
+    every: Annotated[bool, flag("Check every RIDE file, not only the latest.", "--all")] = False,
 ) -> Answer:
     """Check settings, database, key, hosts, files, timers. Exit 0 if nothing is wrong."""
     found = list(_check(tools, offline=offline, every=every))

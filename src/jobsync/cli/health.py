@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
 from jobsync.alerts.act import Done, do_health, do_unit_failure
 from jobsync.alerts.send import Channel, channels_of
 from jobsync.alerts.units import UnitFailure, look_at_no_database
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, command, flag, option
 from jobsync.cli.output import say, write
 from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
@@ -23,9 +21,7 @@ from jobsync.wiring.watched import WATCHED, look
 @command("health --json", reads=True, unless=("--act",))
 def health(
     tools: Tools,
-    act: Annotated[
-        bool, typer.Option("--act", help="Also open, send and close alerts, and delete what is past its retention.")
-    ] = False,
+    act: Annotated[bool, flag("Also open, send and close alerts, and delete what is past its retention.")] = False,
 ) -> Answer:
     """Say what needs a person: exit 0 nothing, 3 something, 69 the database does not answer."""
     if act:
@@ -145,7 +141,7 @@ def _say_not_sent(done: Done, wrong: Sequence[str]) -> list[str]:
 
 
 @command("alert --unit jobsync-stock-sync.service")
-def alert(tools: Tools, unit: Annotated[str, typer.Option(metavar="UNIT", help="The unit that failed.")]) -> Answer:
+def alert(tools: Tools, unit: Annotated[str, option("UNIT", "The unit that failed.")]) -> Answer:
     """Find out why a unit failed, and tell it once, where no retry mends it or after so many (OnFailure= starts it)."""
     environ = tools.environ
     failure = UnitFailure(

@@ -4,9 +4,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 from uuid import UUID
 
-import typer
-
-from jobsync.cli.command import Answer, command
+from jobsync.cli.command import Answer, argument, command
 from jobsync.cli.output import say, write
 from jobsync.deploy.account import account_of_server
 from jobsync.errors import JobsyncError, UsageProblem
@@ -18,9 +16,7 @@ from jobsync.wiring import Tools
 
 
 @command("logs 3f2a")  # reads the journal as root, and the database as the units' user
-def logs(
-    tools: Tools, run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
-) -> Answer:
+def logs(tools: Tools, run: Annotated[str, argument("RUN", "The run's id or its beginning.")]) -> Answer:
     """
     Print what a run said.
 

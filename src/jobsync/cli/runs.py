@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, Json, Since, command, group, said, since_when, table
+from jobsync.cli.command import Answer, Json, Since, argument, command, flag, group, option, said, since_when, table
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, write
 from jobsync.cli.run import Wait, document_of
 from jobsync.db.audit import write_audit
@@ -24,21 +23,17 @@ from jobsync.upkeep.prune import count_old, prune
 from jobsync.wiring import Tools
 
 app = group("Runs of all jobs.")
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's id or its beginning.")]
+RunName = Annotated[str, argument("RUN", "The run's id or its beginning.")]
 
 
 @command("runs list --failed --since 1d12h", of=app, reads=True)
 def list_(
     tools: Tools,
-    job: Annotated[str | None, typer.Option(metavar="JOB", help="Only runs of this job.")] = None,
-    status: Annotated[
-        list[str] | None, typer.Option(metavar="STATUS", help="Only runs that ended so (repeatable).")
-    ] = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Only runs that failed, crashed or needed attention.")
-    ] = False,
+    job: Annotated[str | None, option("JOB", "Only runs of this job.")] = None,
+    status: Annotated[list[str] | None, option("STATUS", "Only runs that ended so (repeatable).")] = None,
+    failed: Annotated[bool, flag("Only runs that failed, crashed or needed attention.")] = False,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most so many.")] = 20,
+    limit: Annotated[int, option("N", "At most so many.", min=1, max=10_000)] = 20,
 ) -> Answer:
     """List the latest runs, newest first."""
     if job is not None and job not in BY_NAME:
@@ -79,9 +74,7 @@ def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
 @command("runs prune --dry-run", of=app)
 def prune_(
     tools: Tools,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would go, by table, and write nothing.")
-    ] = False,
+    dry_run: Annotated[bool, flag("Count what would go, by table, and write nothing.")] = False,
 ) -> Answer:
     """
     Delete what is past its retention now; the health timer does the same, bit by bit.

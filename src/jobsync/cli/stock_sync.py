@@ -3,10 +3,8 @@
 from functools import partial
 from typing import Annotated, Any
 
-import typer
-
 from jobsync.cli import run
-from jobsync.cli.command import Answer, Json, command
+from jobsync.cli.command import Answer, Json, command, flag, option
 from jobsync.cli.output import print_table, say
 from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars.job import item_json
@@ -24,16 +22,12 @@ from jobsync.wiring import easycars as wiring
 def stock_sync(
     tools: Tools,
     dealership: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="ID", help="Only this one, even if paused, or with --scheduled if it is due (repeatable)."
-        ),
+        list[int] | None, option("ID", "Only this one, even if paused, or with --scheduled if it is due (repeatable).")
     ] = None,
     scheduled: run.Scheduled = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; write nothing.")] = False,
+    dry_run: Annotated[bool, flag("Show what would change; write nothing.")] = False,
     concurrency: Annotated[
-        int | None,
-        typer.Option(min=1, max=32, metavar="N", help="Dealerships at once; default: easycar_sync_concurrency."),
+        int | None, option("N", "Dealerships at once; default: easycar_sync_concurrency.", min=1, max=32)
     ] = None,
     wait: run.Wait = 0.0,
     as_json: Json = False,

@@ -14,7 +14,7 @@ import typer.core
 
 from jobsync.cli.output import Columns, Rows, print_facts, print_json, print_table, write
 from jobsync.errors import UsageProblem
-from jobsync.logs import complain, visible
+from jobsync.logs import complain, end_progress, visible
 from jobsync.phrases import read_when
 from jobsync.wiring import Tools
 
@@ -116,6 +116,7 @@ def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidde
         assert isinstance(tools, Tools)  # noqa: S101 - set in the root callback
         as_json = given["as_json"] if "as_json" in asked else given.pop("as_json", False)
         with ExitStack() as stack:
+            stack.callback(end_progress)
             if "context" in asked:
                 given["context"] = context
             if "tools" in asked:

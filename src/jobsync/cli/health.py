@@ -155,15 +155,9 @@ def alert(tools: Tools, unit: Annotated[str, option("UNIT", "The unit that faile
     channels, wrong = usable_channels(tools)
     done = do_unit_failure(failure, lambda: (tools.database, tools.engine), WATCHED, channels, environ)
     not_sent = _say_not_sent(done, wrong)
-    database, code, complaints = "ok", ExitCode.DONE, []
-    if done.refused:
-        code = ExitCode.NEEDS_ATTENTION
-    if done.not_sent:
-        code = ExitCode.UNAVAILABLE
-    if done.database_error is not None:  # it was told with the alert, if anybody could be told
-        database, code = "away", done.database_error.exit_code
-        complaints = [visible(done.database_error)]
-    if wrong:
-        code, complaints = ExitCode.CONFIGURATION, []
-    document = {"unit": visible(failure.unit), "sent": not not_sent, "not_sent": not_sent, "database": database}
-    return Answer(document, lambda: None, code, complaints)
+    away = done.database_error  # it was told with the alert, if anybody could be told
+    code = ExitCode.UNAVAILABLE if done.not_sent else ExitCode.NEEDS_ATTENTION if done.refused else ExitCode.DONE
+    code = ExitCode.CONFIGURATION if wrong else away.exit_code if away else code
+    document = {"unit": visible(failure.unit), "sent": not not_sent, "not_sent": not_sent}
+    document |= {"database": "away" if away else "ok"}
+    return Answer(document, lambda: None, code, [visible(away)] if away and not wrong else [])

@@ -58,17 +58,15 @@ def import_(
         complain(f"jobsync: {visible(what)}: {visible(entry.reason)}")
 
     configure_hand_run(tools.environ)
-    try:
-        take_in(
-            files,
-            transaction=tools.transaction,
-            tenant=tenant,
-            told=told,
-            stop=lambda: stop_noted() is not None,
-            dry_run=dry_run,
-        )
-    finally:
-        end_progress()
+    take_in(
+        files,
+        transaction=tools.transaction,
+        tenant=tenant,
+        told=told,
+        stop=lambda: stop_noted() is not None,
+        dry_run=dry_run,
+    )
+    end_progress()
     if counts and not dry_run:
         with tools.transaction() as connection:
             registry.record_import(connection, [str(path) for path in paths], dict(counts))

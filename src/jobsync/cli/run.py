@@ -68,8 +68,7 @@ def carry_out(
         if not as_json:
             raise
         report = Report(job.name, RunStatus.FAILED, error.exit_code, error=str(error))
-    finally:
-        end_progress()
+    end_progress()
     if scheduled and report.run_id is not None:  # idle ticks, skips, dry runs and hand runs tell nothing
         text = f"{report.status}: {report.summary}" + (f"; {report.error}" if report.error else "")
         tools.ping(job.name, str(int(report.exit_code)), run=str(report.run_id), text=text)

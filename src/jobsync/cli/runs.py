@@ -14,7 +14,7 @@ from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
 from jobsync.jobs import BY_NAME, CHECK_AUTHORIZATIONS, STOCK_SYNC
-from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible, visible_lines
+from jobsync.logs import complain, configure_hand_run, show_progress, visible, visible_lines
 from jobsync.phrases import stamp
 from jobsync.runner.job import Report, RunStatus
 from jobsync.runner.signals import stop_noted
@@ -64,8 +64,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
     known = [str(status) for status in RunStatus if status not in (RunStatus.DISABLED, RunStatus.SKIPPED)]
-    unknown = [status for status in statuses if status not in known]
-    if unknown:
+    if unknown := [status for status in statuses if status not in known]:
         raise UsageProblem(f"--status: {unknown[0]!r} is none of {', '.join(known)}")
     good = ("running", "succeeded", "cancelled")
     return [*statuses, *(status for status in known if failed and status not in good)]
@@ -92,25 +91,22 @@ def prune_(
         return stop_noted() is not None
 
     configure_hand_run(tools.environ)
-    try:
-        if dry_run:
-            gone = count_old(
-                tools.engine, settings, RETENTION, now=now, told=lambda table: show_progress(f"counting {table}")
-            )
-        else:
-            gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, stop=stop)
-    finally:
-        end_progress()
+    if dry_run:
+        counting = lambda table: show_progress(f"counting {table}")  # noqa: E731
+        gone = count_old(tools.engine, settings, RETENTION, now=now, told=counting)
+    else:
+        gone = prune(tools.engine, settings, RETENTION, now=now, told=kept.append, stop=stop)
     stopped = not dry_run and stop_noted() is not None
     some = {table: number for table, number in gone.items() if number}
     if some and not dry_run:
         with tools.transaction() as connection:
             write_audit(connection, "runs.prune", None, some)
     done = ", ".join(f"{number} of {table}" for table, number in some.items())
-    nothing = (
+    words = (
         "nothing could be deleted" if kept else "nothing was deleted" if stopped else "nothing is past its retention"
     )
-    words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}" if done else nothing
+    if done:
+        words = f"{'nothing was written; past retention:' if dry_run else 'deleted'} {done}"
     return said(
         {"deleted": gone, "kept": kept, "interrupted": stopped, "dry_run": dry_run},
         f"interrupted: {words}" if stopped else words,

@@ -111,10 +111,8 @@ def _as_noticed(alert: Alert, at: datetime | None) -> Alert:
     """Return an alert as its column `notified_at` has it, which may have been set by hand."""
     if at is None:
         return alert
-    said: dict[str, Any] = {
-        name: {to: min(each, at) for to, each in getattr(alert, name).items()} for name in ("told", "reminded")
-    }
-    return replace(alert, **said)
+    told, reminded = ({to: min(each, at) for to, each in said.items()} for said in (alert.told, alert.reminded))
+    return replace(alert, told=told, reminded=reminded)
 
 
 def _write_row(connection: Connection, alert: Alert) -> None:
@@ -142,15 +140,14 @@ def merge(noted: Book, kept: Book) -> Book:
         if older.closed_at is not None and newer.opened_at > older.closed_at:  # it is another
             merged[key] = newer
             continue
-        said: dict[str, Any] = {
-            name: {**getattr(older, name), **getattr(newer, name)} for name in ("told", "reminded", "ended")
-        }
         merged[key] = replace(
             newer,
             opened_at=min(newer.opened_at, older.opened_at),
             times=max(newer.times, older.times),
             ripe=newer.ripe or older.ripe,
-            **said,
+            told={**older.told, **newer.told},
+            reminded={**older.reminded, **newer.reminded},
+            ended={**older.ended, **newer.ended},
         )
     silences = {(each.kind, each.subject, each.set_at): each for each in (*kept.silences, *noted.silences)}
     return replace(kept, alerts=merged, silences=tuple(sorted(silences.values(), key=lambda each: each.set_at)))

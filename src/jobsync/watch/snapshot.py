@@ -71,8 +71,6 @@ def read_snapshot(
     )
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------------
-
 _RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
 _STATES = """
     SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at, skipped_by,
@@ -129,8 +127,6 @@ def _jobs(connection: Connection, seen: Snapshot) -> Iterator[JobFacts]:
             **vars(seen.owner(name).work_of(seen.parts[name], seen.now, known=known)),
         )
 
-
-# --- failures and alerts ---------------------------------------------------------------------------------------------
 
 _FAILURES = f"""
     WITH bad AS (

@@ -61,8 +61,7 @@ class HttpClient:
 
     Args:
         connections: so many at once, kept for a minute.
-        most_bytes: a body larger than this is refused.
-        proxies: pattern of URLs -> the proxy's URL, None for a direct connection (jobsync.proxies).
+        proxies: as `jobsync.proxies.read_proxies` returns them.
         transport: for tests, instead of the network.
 
     Raises:
@@ -77,11 +76,10 @@ class HttpClient:
         proxies: Mapping[str, str | None] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        made = dict(_mounted(proxies or {}, connections)) if transport is None else {}
         try:
             self._client = httpx.Client(
                 transport=transport or _Network(connections),
-                mounts=made,
+                mounts={} if transport else _mounted(proxies or {}, connections),
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 event_hooks={"response": [_refuse_redirect]},
                 trust_env=False,
@@ -107,14 +105,13 @@ class HttpClient:
         """
         Send one POST and read the whole answer.
 
-        Bodies over 16 MB are read one after the other. A compressed body is inflated in bounded steps, so that a few
-        bytes can never become more than the largest body.
+        Bodies over 16 MB are read one after the other, and a compressed one is inflated in bounded steps.
 
         Args:
             first_byte_s: once the request has been handed over, the answer must begin within that time.
             sending: entered once the connection stands, left when the request has been handed over; what it waits
                 is not counted.
-            status_only: the status says it all; the body, however long, is not read.
+            status_only: the body is not read.
 
         Raises:
             NoAnswer: nothing usable came within `deadline_s`.
@@ -125,9 +122,7 @@ class HttpClient:
 
     def look(self, url: str, *, deadline_s: float) -> Mapping[str, Any] | None:
         """
-        Ask for the head of a page, to see whether its host answers, in whatever way.
-
-        Returns the host's certificate as `ssl.SSLSocket.getpeercert` does, None without TLS.
+        See whether a host answers, in whatever way; returns its certificate as `getpeercert` does, None without TLS.
 
         Raises:
             NoAnswer: nothing came within `deadline_s`.
@@ -167,7 +162,6 @@ class HttpClient:
         return parts
 
     def close(self) -> None:
-        """Close every connection."""
         self._client.close()
 
 
@@ -193,10 +187,7 @@ class _Call:
     """How far one request is, and until when; its thread's connections ask it how long they may wait."""
 
     def __init__(
-        self,
-        deadline_s: float,
-        first_byte_s: float | None = None,
-        sending: AbstractContextManager[None] | None = None,
+        self, deadline_s: float, first_byte_s: float | None = None, sending: AbstractContextManager[None] | None = None
     ) -> None:
         self.deadline_s = deadline_s
         self.heard = False
@@ -261,22 +252,22 @@ def _exchange(client: httpx.Client, method: str, url: str, call: _Call, **more: 
         _call.reset(token)
 
 
-_LATE = (TimeoutError, httpx.TimeoutException, httpcore.TimeoutException)
-_UNCONNECTED = (httpcore.ConnectError, httpx.ConnectError)
-_NO_URL = (httpx.InvalidURL, httpx.UnsupportedProtocol, httpcore.UnsupportedProtocol, UnicodeError)
-_BROKEN = (OSError, httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
+_LATE = (TimeoutError, httpx.TimeoutException)
+_NO_URL = (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)
+_BROKEN = (OSError, httpx.HTTPError)
 
 
 def _translated(error: Exception, call: _Call) -> NoAnswer:
     via = f"the proxy {call.proxy}" if call.proxy else None
     if isinstance(error, _LATE):
         return NoAnswer(f"{via}: {call.limit}" if via else call.limit, kind="proxy" if via else "timeout")
-    if isinstance(error, httpcore.ProxyError):
+    if isinstance(error, httpx.ProxyError):
         status = int(str(error)[:3])
         login = ": it wants a login, or another one" if status == 407 else ""
         return NoAnswer(f"{via} refuses to connect (HTTP {status}){login}", kind="proxy", status=status)
-    if isinstance(error, _UNCONNECTED):
-        kind = "proxy" if via else "tls" if isinstance(error.__context__, ssl.SSLError) else "refused"
+    if isinstance(error, httpx.ConnectError):
+        reason = error.__cause__ and error.__cause__.__context__  # below httpcore's own error
+        kind = "proxy" if via else "tls" if isinstance(reason, ssl.SSLError) else "refused"
         return NoAnswer(f"cannot connect{f' to {via}' if via else ''} ({_cause(error)})", kind=kind)
     if isinstance(error, _NO_URL):
         return NoAnswer("the address is not a URL", kind="address")
@@ -302,22 +293,21 @@ def _cause(error: BaseException) -> str:
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
-def _mounted(proxies: Mapping[str, str | None], connections: int) -> Iterator[tuple[str, httpx.BaseTransport | None]]:
+def _mounted(proxies: Mapping[str, str | None], connections: int) -> dict[str, httpx.BaseTransport | None]:
     made: dict[str | None, _Network | None] = {None: None}
-    for pattern, url in proxies.items():
-        if url not in made:
-            try:
-                proxy = httpx.Proxy(url or "")
-            except (httpx.InvalidURL, ValueError):
-                raise ConfigurationProblem(UNUSABLE) from None
-            if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
-                raise ConfigurationProblem(UNUSABLE)
-            made[url] = _Network(connections, proxy)
-        yield pattern, made[url]
+    for url in {*proxies.values()} - {None}:
+        try:
+            proxy = httpx.Proxy(url or "")
+        except (httpx.InvalidURL, ValueError):
+            raise ConfigurationProblem(UNUSABLE) from None
+        if proxy.url.scheme not in ("http", "https") or not proxy.url.host:
+            raise ConfigurationProblem(UNUSABLE)
+        made[url] = _Network(connections, proxy)
+    return {pattern: made[url] for pattern, url in proxies.items()}
 
 
-class _Network(httpx.BaseTransport):
-    """httpx's way to the network, as its own transport is, over connections that know one deadline."""
+class _Network(httpx.HTTPTransport):
+    """httpx's own transport, over a pool whose connections know one deadline; 0.28 has its pool in `_pool`."""
 
     def __init__(self, connections: int, proxy: httpx.Proxy | None = None) -> None:
         self._proxy = host_of(str(proxy.url)) if proxy else None
@@ -331,39 +321,15 @@ class _Network(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        asked = httpcore.Request(
-            request.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        response = self._pool.handle_request(asked)
+        response = super().handle_request(request)
         if not _call.get().heard:  # the answer was there before the request: somebody else's
             response.close()
-            response = self._pool.handle_request(asked)
-        if response.status == 407 and self._proxy is not None:
+            response = super().handle_request(request)
+        if response.status_code == 407 and self._proxy is not None:
             response.close()
             _call.get().proxy = self._proxy
-            raise httpcore.ProxyError("407")
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
-        )
-
-    def close(self) -> None:
-        self._pool.close()
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._response.iter_stream()
-
-    def close(self) -> None:
-        self._response.close()
+            raise httpx.ProxyError("407")
+        return response
 
 
 class _Backend(httpcore.SyncBackend):

@@ -6,6 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from jobsync.errors import UsageProblem
+from jobsync.logs import visible
+
 SPANS = "90m, 1h30m, 3d or 2w"  # what parse_span takes, for messages and helps
 _SPAN = re.compile(
     r"(?:(?P<weeks>\d{1,4})w)? *(?:(?P<days>\d{1,5})d)? *(?:(?P<hours>\d{1,5})h)? *(?:(?P<minutes>\d{1,5})m)?"
@@ -43,9 +46,12 @@ def parse_when(words: str, *, now: datetime, zone: str = "UTC", past: bool) -> d
     return then if then.tzinfo else then.replace(tzinfo=ZoneInfo(zone))
 
 
-def misread(option: str, words: str) -> str:
-    """Return the sentence about an instant that is none, with all that is accepted."""
-    return f"{option}: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24 or a span such as {SPANS}"
+def read_when(option: str, words: str, *, now: datetime, zone: str = "UTC", past: bool, more: str = "") -> datetime:
+    """As `parse_when`; raises UsageProblem with all that is accepted, and what more the option takes."""
+    if (when := parse_when(words, now=now, zone=zone, past=past)) is not None:
+        return when
+    expected = f"2026-12-24T18:00Z, 2026-12-24 or a span such as {SPANS}{more}"
+    raise UsageProblem(f"{option}: {visible(words, most=80)!r} is not understood, expected {expected}")
 
 
 def span(seconds: float) -> str:

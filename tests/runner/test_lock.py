@@ -128,6 +128,32 @@ def test_close_frees_every_lock(open_session: Open) -> None:
     assert second.try_lock("b")
 
 
+def test_close_gives_back_before_it_hangs_up(open_session: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who begins in the same moment does not meet the lock of a session that the server has not ended yet."""
+    locks = open_session()
+    take(locks)
+    hang_up = locks._connection.close
+    monkeypatch.setattr(locks._connection, "close", lambda: None)
+    locks.close()
+
+    taken = open_session().try_lock(NAME)
+    hang_up()
+
+    assert taken
+
+
+def test_close_asks_nothing_where_the_lock_is_lost(open_session: Open, connection: Connection) -> None:
+    """The server may be silent, and the locks are gone."""
+    locks = open_session()
+    take(locks)
+    terminate(connection, locks.backend_pid)
+    until(locks.lost.is_set)
+    locks._connection = Mock(wraps=locks._connection)
+    locks.close()
+
+    assert ["close"] == [name for name, *_ in locks._connection.mock_calls]
+
+
 def test_closed_session_answers_instead_of_waiting_for_ever(open_session: Open) -> None:
     """What is asked of a closed session ends at once, in an error."""
     locks = open_session()

@@ -19,6 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from jobsync.alerts.model import as_json
 from jobsync.logs import get_logger, visible
+from jobsync.whole_file import write_new
 
 _WAIT_S = 15.0  # it is held while it is read and written, and while the database is asked what it knows
 _MOST_BYTES = 8 << 20
@@ -67,14 +68,9 @@ class LocalFile:
         if self.folder is None:
             return
         path = self.folder / "alerts.json"
-        draft = self.folder / "alerts.json.new"
+        text = msgspec.json.format(as_json({**noted, "written_at": time.time()}), indent=1)
         try:
-            draft.unlink(missing_ok=True)  # half of one, or something that is no file
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(msgspec.json.format(as_json({**noted, "written_at": time.time()}), indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            write_new(self.folder / "alerts.json.new", text, most=0o600, place=path)
         except OSError as error:
             get_logger().warning("alert.file_not_written", path=str(path), error=str(error))
 

@@ -50,14 +50,9 @@ class ReadOnly(ConfigurationProblem):
 
 
 class LoginRefused(ConfigurationProblem):
-    """
-    The server knows no such role, or not as this user of the host.
+    """The server knows no such role, or not as this user of the host."""
 
-    Args:
-        advice: what else is said of it, the same for each of this process; the command line knows who typed what.
-    """
-
-    advice = ""
+    advice = ""  # what else is said of each of this process: the command line knows who typed what
 
     def __str__(self) -> str:
         return super().__str__() + self.advice
@@ -74,13 +69,7 @@ class PoolerRefusal(NoRoom):
 
 
 def meaning_of(code: str, text: str) -> JobsyncError:
-    """
-    Return what a refused login means.
-
-    Args:
-        code: SQLSTATE of the server's answer.
-        text: the server's words, in its language.
-    """
+    """Return what a refused login means, by the SQLSTATE of the server's answer; `text` is in its language."""
     meaning = _REFUSALS.get(code) or _REFUSALS.get(code[:2])
     if meaning is not None:
         return (LoginRefused if code.startswith("28") else ConfigurationProblem)(

@@ -64,18 +64,15 @@ def connect(
     Open one direct connection; with several hosts in the URL to the one that takes writes, unless the URL says else.
 
     Args:
-        url: libpq's.
         prepare: let the server keep what is asked often; such statements would not survive a transaction pooler.
         writes: refuse a session that cannot write.
-        patience: how long it waits for a word of the server; its own by default.
         schema: the one that holds our tables. The connection only knows it; the engine's transactions use it.
         options: of the server's session, beside the URL's own.
 
     Raises:
-        Unavailable: there is no answer, or the server takes no connection now.
-        Standby: (with `writes`) the server is one.
-        ConfigurationProblem: the URL is not one, or the server says that role, password or database are wrong.
-        ReadOnly: (with `writes`) the session was set so that it cannot write.
+        Unavailable: there is no answer, or the server takes no connection now; Standby with `writes`.
+        ConfigurationProblem: the URL is not one, or the server says that role, password or database are wrong;
+            ReadOnly with `writes`.
     """
     given = _read_url(url)
     if options:
@@ -121,7 +118,7 @@ def _read_url(url: str) -> dict[str, Any]:
 
 
 def _unquoted(error: Exception) -> str:
-    """Return what libpq says of a URL without what it quotes, which may be a piece of the password."""
+    # what libpq quotes of a URL may be a piece of the password
     return visible(_QUOTED.sub('"…"', str(error)), most=500)
 
 
@@ -150,7 +147,6 @@ def _log_in(given: dict[str, Any]) -> silence.Connection:
 
 
 def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
-    """Return why none of several hosts would do: what somebody must change first, else what may pass."""
     problems: list[JobsyncError] = []
     for host in hosts:
         alone = {**host, "target_session_attrs": "any", "connect_timeout": 2}
@@ -161,7 +157,7 @@ def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
             problem = refusal
         if problem is not None:
             problems.append(problem)
-    for kind in (ReadOnly, ConfigurationProblem, Standby):
+    for kind in (ReadOnly, ConfigurationProblem, Standby):  # what somebody must change comes first
         for problem in problems:
             if isinstance(problem, kind):
                 others = [str(other).removeprefix("database: ") for other in problems if other is not problem]
@@ -170,7 +166,6 @@ def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
 
 
 def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> JobsyncError:
-    """Return what a refused login means by its code, for which the server is asked once more."""
     text = visible(error, most=500)
     if _WRONG_VALUE.search(text):
         return ConfigurationProblem(f"database URL: {_unquoted(error)}")
@@ -196,7 +191,6 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
 
 
 def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
-    """See to it that texts mean the same here and there, whatever the server, database or role have been set to."""
     said = connection.info.parameter_status
     encoding = said("server_encoding") or "UTF8"
     if encoding != "UTF8":
@@ -205,8 +199,7 @@ def _agree_on_texts(connection: psycopg.Connection[Any]) -> None:
             " make another: createdb -E UTF8 -T template0 -O ROLE NAME"
         )
     # SET, for poolers refuse these as parameters of the connection; those who ask (pgbouncer does) keep them apart
-    styles = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
-    for name, style in styles.items():
+    for name, style in {"DateStyle": "ISO", "IntervalStyle": "postgres"}.items():
         if not (said(name) or style).startswith(style):
             connection.execute(f"SET {name} TO {style}".encode())
 
@@ -248,12 +241,7 @@ class PatientPool(QueuePool):
     """SQLAlchemy's queue of connections; with a role's limit below its size, threads share what the server grants."""
 
     def connect(self) -> PoolProxiedConnection:
-        """
-        Return a connection of the pool.
-
-        Raises:
-            Unavailable: none has become free for half a minute, or none could be opened.
-        """
+        """Return a connection; raises Unavailable where none was free for half a minute, or none could be opened."""
         try:
             return super().connect()
         except NoRoom:
@@ -287,9 +275,6 @@ def transaction(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     Lend the driver's own connection for one transaction of the engine: for COPY, pipelines, statements that are kept.
 
     It commits at the end of the block and rolls back on any exception; what fails, fails with the driver's own error.
-
-    Raises:
-        Unavailable: no connection has become free for half a minute, or none could be opened.
     """
     pool = engine.pool
     with engine.begin() as connection:
@@ -322,7 +307,6 @@ _BLOCKER = """
 
 
 def _who_blocks(session: silence.Connection) -> Unavailable | None:
-    """Return what a wait for a lock that was too long means, None where no table is locked."""
     row = None
     with suppress(psycopg.Error), silence.Connection.connect(session.conninfo, autocommit=True) as other:
         other.patience = session.patience
@@ -339,10 +323,8 @@ def _who_blocks(session: silence.Connection) -> Unavailable | None:
 
 def _refuse_dead(connection: silence.Connection, _record: object, _proxy: object) -> None:
     """
-    Have SQLAlchemy's pool replace a connection that the server has ended, while its item was out in the network.
-
-    The end shows on the socket, be it the server's farewell or the kernel's keepalive; asking the server each time
-    would cost every transaction a round trip.
+    Have SQLAlchemy's pool replace a connection that the server has ended. Its end shows on the socket: asking the
+    server each time would cost every transaction a round trip.
     """
     try:
         if connection.has_word():
@@ -353,11 +335,7 @@ def _refuse_dead(connection: silence.Connection, _record: object, _proxy: object
 
 
 def _take_back(connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _state: object) -> None:
-    """
-    Roll back what returns to SQLAlchemy's pool, and have the pool close and replace what cannot be rolled back.
-
-    The pool's own rollback would log the traceback of a connection that broke, which its user has been told already.
-    """
+    """Roll back as the pool would, without its traceback of a connection that broke: its user has been told already."""
     try:
         connection.rollback()
     except psycopg.Error as error:
@@ -430,7 +408,6 @@ class Database:
     Args:
         url: libpq URL for work; may lead through a pooler.
         lock_url: libpq URL for locks; must lead to the server itself.
-        schema: the one that holds our tables, whatever the role's search_path says.
     """
 
     def __init__(self, url: str, lock_url: str | None = None, *, schema: str = schema_name.DEFAULT) -> None:
@@ -444,19 +421,12 @@ class Database:
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
     ) -> Engine:
         """
-        Return a new engine for a command; it is closed with the database.
+        Return a new engine for a command, of at most so many connections; it is closed with the database.
 
         Args:
-            connections: at most so many, opened when they are needed.
             lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
         """
-
-        def open_connection() -> silence.Connection:
-            connection = self.direct(application_name=application_name, autocommit=False)
-            connection.names_blockers = lock_timeout_s is not None
-            return connection
-
-        return self._make_engine(open_connection, connections, lock_timeout_s)
+        return self._make_engine(connections, lock_timeout_s, application_name=application_name)
 
     def job_engine(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Engine:
         """
@@ -467,20 +437,22 @@ class Database:
                 server may keep statements.
         """
         prepare = prepare and self.url == self.lock_url
-
-        def open_connection() -> silence.Connection:
-            connection = self.direct(application_name=application_name, autocommit=False, prepare=prepare, writes=True)
-            connection.isolation_level = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
-            return connection
-
-        return self._make_engine(open_connection, connections)
+        isolation = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
+        how = {"application_name": application_name, "prepare": prepare, "writes": True}
+        return self._make_engine(connections, None, isolation, **how)
 
     def _make_engine(
-        self, creator: Callable[[], silence.Connection], connections: int, lock_timeout_s: float | None = None
+        self, connections: int, lock_timeout_s: float | None, isolation: IsolationLevel | None = None, **how: Any
     ) -> Engine:
+        def open_connection() -> silence.Connection:
+            connection = self.direct(autocommit=False, **how)
+            connection.names_blockers = lock_timeout_s is not None
+            connection.isolation_level = isolation
+            return connection
+
         engine = create_engine(
             "postgresql+psycopg://",
-            creator=creator,
+            creator=open_connection,
             poolclass=PatientPool,
             pool_size=connections,
             max_overflow=0,
@@ -505,9 +477,9 @@ class Database:
 
     def lock_connection(self, *, application_name: str) -> silence.Connection:
         """
-        Open the connection whose life is the life of its advisory locks.
+        Open the connection whose life is the life of its advisory locks; a session that cannot write is refused.
 
-        Server and role settings that end idle sessions are switched off for it; a session that cannot write is refused.
+        Server and role settings that end idle sessions are switched off for it.
         """
         server = (
             "-c statement_timeout=10s -c idle_session_timeout=0"
@@ -515,15 +487,8 @@ class Database:
             " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
             " -c tcp_user_timeout=15000"
         )
-        return connect(
-            self.lock_url,
-            application_name=application_name,
-            prepare=True,
-            writes=True,
-            patience=self.patience,
-            schema=self.schema,
-            options=server,
-        )
+        known: dict[str, Any] = {"patience": self.patience, "schema": self.schema, "application_name": application_name}
+        return connect(self.lock_url, prepare=True, writes=True, options=server, **known)
 
     def close(self) -> None:
         for engine in self._engines:

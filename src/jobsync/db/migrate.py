@@ -1,7 +1,7 @@
 """
 Brings the schema to this version of the code, and says where a database stands.
 
-Everybody asks where it stands, hardly anybody brings it anywhere: alembic is imported by the functions that use it.
+Only that is asked often: alembic is imported by the functions that use it.
 """
 
 from __future__ import annotations
@@ -64,12 +64,7 @@ def migrations_folder() -> Path:
 
 
 def read_version(connection: psycopg.Connection[Any]) -> str | None:
-    """
-    Return the schema's revision, None where there is none.
-
-    Raises:
-        ConfigurationProblem: row-level security may hide it, or anything else.
-    """
+    """Return the schema's revision, None without one; raises ConfigurationProblem where row-level security hides."""
     table = f"{quoted(schema_of(connection))}.{VERSION_TABLE}"
     [found] = connection.execute("SELECT to_regclass(%s)", [table]).fetchall()
     if found[0] is None:
@@ -80,12 +75,7 @@ def read_version(connection: psycopg.Connection[Any]) -> str | None:
 
 
 def check_schema(connection: psycopg.Connection[Any]) -> None:
-    """
-    Refuse a schema that this code was not written for.
-
-    Raises:
-        ConfigurationProblem: with the command that mends it.
-    """
+    """Raise ConfigurationProblem, with the remedy, for a schema that this code was not written for."""
     current = read_version(connection)
     if current == HEAD:
         return
@@ -147,7 +137,7 @@ def upgrade(engine: Engine) -> SchemaStatus:
 
 
 def _run_migrations(engine: Engine) -> str | None:
-    """Returns the revision that was there before."""
+    """Return the revision that was there before."""
     from alembic import command
 
     config = _config()

@@ -69,6 +69,11 @@ def _dealership(**more: Any) -> Column[Any]:
     return _belongs("dealership_id", "dealerships.id", **more)
 
 
+def _of_sync() -> _Columns:
+    """Return the columns of a row that one sync of a dealership left."""
+    return [_id(), _dealership(), *_optional(Uuid, "run_id")]
+
+
 def _partial(name: str | None, *columns: str, only: str, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, postgresql_where=sa.text(only))
 
@@ -98,9 +103,8 @@ dealership_settings = _table(
     _id(),
     _dealership(unique=True),
     *_required(Boolean, "easycar_auto_sync_enabled", default="true"),
-    *_optional(Text, "sync_cron"),
+    *_optional(Text, "sync_cron", "paused_reason"),
     *_optional(_INSTANT, "paused_until"),
-    *_optional(Text, "paused_reason"),
     *_now("created_at", "updated_at"),
     _partial("dealership_settings_enabled_idx", "dealership_id", only="easycar_auto_sync_enabled"),
 )
@@ -108,16 +112,14 @@ dealership_settings = _table(
 sync_schedule = _table(
     "sync_schedule",
     _dealership(primary_key=True),
-    *_optional(Text, "cron", "timezone"),
+    # seen: the texts of cron and zone that next_at was computed from, readable or not
+    *_optional(Text, "cron", "timezone", "seen"),
     *_now("first_seen_at"),
-    *_optional(_INSTANT, "slot_at", "next_at", "retry_at", "last_success_at"),
     *_numbers("attempt"),
-    # when the last attempt began: the second key of "fewest attempts first"
-    *_optional(_INSTANT, "attempted_at"),
-    # the texts of cron and zone that next_at was computed from, readable or not
-    *_optional(Text, "seen"),
-    # when the slot's first attempt began, and when next_at was computed
-    *_optional(_INSTANT, "slot_started_at", "computed_at"),
+    # attempted_at: when the last attempt began, the second key of "fewest attempts first"; slot_started_at: when the
+    # slot's first attempt did; computed_at: when next_at was computed
+    *_optional(_INSTANT, "slot_at", "next_at", "retry_at", "last_success_at"),
+    *_optional(_INSTANT, "attempted_at", "slot_started_at", "computed_at"),
     # words of StockStatus that this dealership's feed has had
     *_required(_TEXTS, "status_words", default=_NO_TEXTS),
     # the meaning of such words that its rows follow: easycar_status_map as its last sync had it
@@ -142,18 +144,14 @@ vehicles = _table(
     _id(),
     _dealership(),
     # the number is NULL only for a manual row that has none
-    *_optional(Text, "stock_number", "vin", "make", "model", "badge", "series"),
-    *_optional(Integer, "year"),
-    *_optional(Text, "body", "colour", "interior_colour"),
+    *_optional(Text, "stock_number", "vin", "make", "model", "badge", "series", "body", "colour", "interior_colour"),
+    *_optional(Text, "odometer_unit", "condition", "stock_type", "stock_status", "title", "description"),
+    *_optional(Text, "short_description", "registration", "registration_state", "fuel_type", "transmission"),
+    *_optional(Text, "drive_train", "engine_capacity", "yard_code", "video_link"),
+    *_optional(Integer, "year", "odometer", "doors", "seats"),
     *_optional(Numeric, "price", "special_price"),
     *_optional(Boolean, "is_drive_away"),
-    *_optional(Integer, "odometer"),
-    *_optional(Text, "odometer_unit", "condition", "stock_type", "stock_status"),
     *_required(Text, "status", default="'active'"),
-    *_optional(Text, "title", "description", "short_description", "registration", "registration_state"),
-    *_optional(Text, "fuel_type", "transmission", "drive_train", "engine_capacity"),
-    *_optional(Integer, "doors", "seats"),
-    *_optional(Text, "yard_code", "video_link"),
     *_required(JSONB, "features", "images", default=_NO_LIST),
     *_required(Text, "data_source", default="'manual'"),
     *_required(_TEXTS, "locked_fields", default=_NO_TEXTS),
@@ -209,10 +207,9 @@ vehicle_changes = _table(
 
 easycar_sync_logs = _table(
     "easycar_sync_logs",
-    _id(),
-    _dealership(),
-    *_optional(Uuid, "run_id"),
+    *_of_sync(),
     *_required(Text, "sync_type", default="'stock'"),
+    *_required(Text, "api_version", default="'1.01'"),
     *_required(Text, "status"),
     *_optional(_INSTANT, "started_at"),
     *_now("synced_at"),
@@ -222,7 +219,6 @@ easycar_sync_logs = _table(
     # removals_blocked: why nothing could be removed this time; NULL when removals were possible
     *_optional(Text, "yard_code", "removals_blocked"),
     *_required(JSONB, "error_messages", "warnings", default=_NO_LIST),
-    *_required(Text, "api_version", default="'1.01'"),
     # vehicles before this sync; NULL where it never came to count them
     *_optional(Integer, "listed", "advertised"),
     _one_of("status", "Success", "PartialSuccess", "Held", "Failed"),
@@ -232,17 +228,15 @@ easycar_sync_logs = _table(
 
 holds = _table(
     "holds",
-    _id(),
-    _dealership(),
-    *_optional(Uuid, "run_id"),
+    *_of_sync(),
     *_required(Text, "kind", default="'removals'"),
+    *_required(Text, "status", default="'pending'"),
+    *_required(Text, "reason"),
     # what is held; of a foreign feed, what it names
     *_required(_TEXTS, "stock_numbers"),
     # of a foreign feed: the VINs in the order of stock_numbers, empty where an item has none
     *_required(_TEXTS, "vins", default=_NO_TEXTS),
     *_numbers("listed_before", "listed_now"),
-    *_required(Text, "reason"),
-    *_required(Text, "status", default="'pending'"),
     *_now("created_at"),
     *_optional(Text, "decided_by"),
     # an approval is spent by the sync that carries it out
@@ -255,9 +249,7 @@ holds = _table(
 
 refused_items = _table(
     "refused_items",
-    _id(),
-    _dealership(),
-    *_optional(Uuid, "run_id"),
+    *_of_sync(),
     # place in the feed, counted from 1
     *_numbers("position"),
     *_required(Text, "reason_code", "reason"),
@@ -286,19 +278,16 @@ invoices = _table(
     "invoices",
     _id(),
     Column("tenant_id", _LONG, sa.ForeignKey("tenants.id"), nullable=False),
-    *_optional(Text, "document_type"),
     Column("access_key", Text, nullable=False, unique=True),
-    *_optional(Text, "series_number"),
-    *_optional(sa.Date, "issue_date"),
-    *_optional(Text, "customer_name", "customer_id"),
-    *_optional(Numeric, "total"),
     *_required(Text, "status", default="'pending_authorization'"),
-    *_optional(Text, "confirmed_by", "status_reason", "sri_authorization"),
+    *_optional(Text, "document_type", "series_number", "customer_name", "customer_id"),
+    *_optional(Text, "confirmed_by", "status_reason", "sri_authorization", "ride_path", "ride_sha256", "ride_error"),
+    *_optional(sa.Date, "issue_date"),
+    *_optional(Numeric, "total"),
     *(Column(name, _INSTANT, server_default=sa.text("now()")) for name in ("next_check_at", "ride_next_at")),
     *_numbers("check_count", "empty_count", "ride_attempts"),
     *_optional(_INSTANT, "submitted_at", "empty_since", "attention_since", "refused_at", "refused_submission"),
     *_optional(_INSTANT, "authorized_at", "ride_generated_at", "deleted_at"),
-    *_optional(Text, "ride_path", "ride_sha256", "ride_error"),
     *_now("created_at", "updated_at"),
     CheckConstraint("access_key ~ '^[0-9]{49}$'", name="access_key"),
     _one_of("status", "pending_authorization", "authorized", "rejected", "needs_attention", "cancelled"),
@@ -343,11 +332,10 @@ vendor_hosts = _table(
     "vendor_hosts",
     *_keys("host"),
     *_numbers("faults_in_a_row"),
-    *_optional(_INSTANT, "opened_at", "last_probe_at", "last_start_at"),
+    # not_before: from its Retry-After, no call goes there before
+    *_optional(_INSTANT, "opened_at", "last_probe_at", "last_start_at", "not_before"),
     # why the circuit is open: faults, too_often; NULL while it is closed
     *_optional(Text, "open_cause"),
-    # from its Retry-After: no call goes there before
-    *_optional(_INSTANT, "not_before"),
     # of EasyCars, that lead there; empty for the SRI's
     *_required(_TEXTS, "environments", default="'{}'"),
 )
@@ -366,9 +354,9 @@ run_locks = _table(
 jobs = _table(
     "jobs",
     *_keys("name"),
-    *_optional(_INSTANT, "last_tick_at", "last_started_at", "last_finished_at", "last_success_at"),
     *_optional(Text, "last_status", "skipped_by"),
     *_numbers("consecutive_failures", "consecutive_skips"),
+    *_optional(_INSTANT, "last_tick_at", "last_started_at", "last_finished_at", "last_success_at"),
     # while the job is switched off: when a tick whose work was due last said so, and from when on one says it again
     *_optional(_INSTANT, "disabled_said_at", "disabled_quiet_until"),
 )

@@ -30,7 +30,6 @@ class ItemFailure(JobsyncError):
     Args:
         reason: a short stable code, for example `credentials`.
         unreachable: there was no usable answer.
-        transient: the same attempt may succeed a little later.
     """
 
     status = ItemStatus.FAILED
@@ -50,8 +49,7 @@ class NotStarted(JobsyncError):
     """
     An attempt that was begun comes to nothing, through no fault of its item: another run takes it up.
 
-    Args:
-        undo: takes back, in the slice's own rows, that it was begun.
+    `undo` takes back, in the slice's own rows, that it was begun.
     """
 
     def __init__(self, text: str, *, undo: Callable[[Connection[Any]], None]) -> None:
@@ -61,41 +59,26 @@ class NotStarted(JobsyncError):
 
 @dataclass(frozen=True)
 class Item:
-    """
-    One piece of work.
-
-    Args:
-        lock_name: taken while it is worked on, unless the run holds it already.
-        about: fields that every log line about it carries, so that the journal can be asked for them.
-        group: what its slice sorts it by, such as whom it asks.
-        seen: what its slice saw of it when it was chosen, to find out at its beginning whether that still is so.
-    """
+    """One piece of work."""
 
     key: str
     label: str
-    lock_name: str | None = None
-    named: bool = False
-    about: Mapping[str, object] = field(default_factory=dict)
-    group: str | None = None
-    seen: object = None
+    lock_name: str | None = None  # taken while it is worked on, unless the run holds it already
+    named: bool = False  # the caller asked for this very item
+    about: Mapping[str, object] = field(default_factory=dict)  # fields of every log line about it
+    group: str | None = None  # what its slice sorts it by, such as whom it asks
+    seen: object = None  # what its slice saw of it when it was chosen: is it so still when it begins?
 
 
 @dataclass
 class Trial:
-    """
-    What finding out about one item may use; in a dry run all that there is of an attempt.
-
-    Args:
-        number: which attempt it is, 0 in a dry run.
-        let_next: the item no longer counts among those that are worked on at once: another may start.
-        turn: left when the item's result is committed, or it has failed.
-    """
+    """What finding out about one item may use; in a dry run all that there is of an attempt."""
 
     run: Run | DryRun
     item: Item
-    number: int = 0
-    let_next: Callable[[], None] = lambda: None
-    turn: ExitStack = field(default_factory=ExitStack)
+    number: int = 0  # of the attempt; 0 in a dry run
+    let_next: Callable[[], None] = lambda: None  # the item no longer counts among those at work: another may start
+    turn: ExitStack = field(default_factory=ExitStack)  # left when the item's result is committed, or it has failed
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -105,15 +88,10 @@ class Trial:
 
 @dataclass
 class Attempt(Trial):
-    """
-    What the work on one item may use.
-
-    Args:
-        on_commit: called in their order once its result is committed; for the log.
-    """
+    """What the work on one item may use."""
 
     run: Run
-    on_commit: list[Callable[[], None]] = field(default_factory=list)
+    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log, once its result is committed
 
     @property
     def run_id(self) -> UUID:
@@ -135,8 +113,8 @@ class Work(Protocol[F]):
     """
     What a slice supplies for its items: begin -> find -> keep, or failed.
 
-    Network first, then one short transaction: only `find` asks anybody, and no transaction is open meanwhile. The
-    others are handed theirs, behind the fence; the runner opens and commits it, with the item's result in it.
+    Only `find` asks the network, and no transaction is open meanwhile. The others are handed theirs, behind the fence;
+    the runner opens and commits it, with the item's result in it.
     """
 
     def begin(self, connection: Connection[Any], item: Item) -> int:
@@ -171,8 +149,7 @@ class ItemQueue:
     """
     Items that wait only for each other.
 
-    Args:
-        gate: asked before each item is started, from one thread; may wait; False leaves the item for another run.
+    `gate` is asked before each is started, from one thread; it may wait; False leaves the item for another run.
     """
 
     items: Sequence[Item]
@@ -183,9 +160,7 @@ def work_queues(
     run: Run | DryRun, queues: Sequence[ItemQueue], work: Work[Any], *, concurrency: int, total: int | None = None
 ) -> list[ItemResult]:
     """
-    Work on several queues at once, `concurrency` items of each; one that stands still holds up no other.
-
-    A dry run goes through them one by one.
+    Work on several queues at once, `concurrency` items of each; a dry run on one item after the other.
 
     Args:
         total: how many the run will have worked on in the end, if these are not all.
@@ -273,7 +248,6 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
 
 
 def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator[Ending]:
-    """Yield the items that have ended; waits for the first word only."""
     with suppress(queue.Empty):
         word = said.get(timeout=wait_s) if wait_s else said.get_nowait()
         while True:
@@ -283,7 +257,6 @@ def _ended(said: queue.SimpleQueue[Ending | None], *, wait_s: float) -> Iterator
 
 
 def _show(run: DryRun, line: ItemQueue, item: Item, work: DryWork[Any], total: int) -> ItemResult | None:
-    """Return what the item would come to. None: it would not be started."""
     show_progress(f"{run.shown}/{total} {run.spec.noun}")
     if line.gate is not None and not line.gate(item):
         return None
@@ -325,7 +298,7 @@ def _work_one(run: Run, item: Item, work: Work[Any], let_next: Callable[[], None
 def _attempt(
     run: Run, item: Item, work: Work[Any], fences: Sequence[Fence], let_next: Callable[[], None]
 ) -> ItemResult | None:
-    """Run one attempt; whatever goes wrong inside becomes the item's result. None: it was not started after all."""
+    """Whatever goes wrong inside becomes the item's result. None: it was not started after all."""
     with run.writing(fences) as connection:
         number = work.begin(connection, item)
         if run.spec.keeps_items:

@@ -65,8 +65,6 @@ def lock_key(name: str, schema: str = DEFAULT) -> int:
     """
     Return the 64-bit advisory key of a lock name; a hash keeps clear of small numbers other programs choose.
 
-    Two schemas of one database lock each for itself.
-
     >>> lock_key("stock-sync")
     4758895846196107687
     """
@@ -75,7 +73,7 @@ def lock_key(name: str, schema: str = DEFAULT) -> int:
 
 
 def run_lock_name(run_id: UUID) -> str:
-    """Return the name of the lock that says "this run lives"."""
+    """Return the name of the lock that a run holds as long as it lives."""
     return f"run:{run_id}"
 
 
@@ -152,10 +150,7 @@ class LockSession:
 
     def take(self, name: str, *, run_id: UUID, holder: str) -> Fence | None:
         """
-        Take the lock and number this possession of it, so that writes of earlier ones are refused.
-
-        Returns:
-            None if somebody else holds the lock.
+        Take the lock and number this possession of it, so that writes of earlier ones are refused; None if it is taken.
 
         Raises:
             OldWriter: a transaction of an earlier holder is still open; the lock has been given back.
@@ -171,18 +166,13 @@ class LockSession:
         return self._call(lambda: read_holder(self._connection, name))
 
     def check(self) -> None:
-        """
-        Prove now that every lock is still held.
-
-        Raises:
-            LockLost: it is not so.
-        """
+        """Raise LockLost if any lock is no longer held."""
         self._call(self._verify)
 
     def close(self) -> None:
-        """End the connection, and with it every lock. Idempotent."""
+        """Give every lock back and end the connection. Idempotent."""
         with suppress(RuntimeError):  # it is closed
-            closed = self._owner.submit(self._connection.close)
+            closed = self._owner.submit(self._hang_up)
             self._owner.shutdown(wait=False)
             os.close(self._end)
             ends_at = time.monotonic() + _CLOSE_WITHIN_S
@@ -200,7 +190,6 @@ class LockSession:
         return future.result()
 
     def _watch(self, watched: select.poll) -> None:
-        """Have the locks checked now and then, and when the server hangs up, until the end or their loss."""
         while not self.lost.is_set():
             if any(place == self._watch_end for place, _ in watched.poll(CHECK_EVERY_S * 1000)):
                 break
@@ -264,6 +253,12 @@ class LockSession:
             self._held.remove(name)
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name, self._schema)])
 
+    def _hang_up(self) -> None:
+        if not self.lost.is_set():  # the server ends a session a little after its client: the next run may be faster
+            with suppress(Exception):  # the connection is closed in any case
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
+        self._connection.close()
+
     def _lose(self, why: str) -> None:
         if not self.lost.is_set():
             self.why_lost = why
@@ -274,7 +269,7 @@ class LockSession:
 
 def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
     """
-    Prove, as the first statement of a write transaction, that every lock protecting it is still ours.
+    Raise LockLost, as the first statement of a write transaction, unless every lock protecting it is still ours.
 
     The fence rows stay share-locked until the transaction ends, so the next holder waits for this write; and the
     lock connection's own rows must still be in pg_locks, so that no work is done after it went although nobody
@@ -282,9 +277,6 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
 
     From here on the transaction waits at most ROWS_WITHIN_S for what others keep locked: a person's forgotten
     transaction must cost one item, not the run.
-
-    Raises:
-        LockLost: it is not so; the transaction must be rolled back.
     """
     rows = connection.execute(
         f"SELECT l.name, ({_HELD}), set_config('idle_in_transaction_session_timeout', %s, true),"
@@ -306,12 +298,7 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
 
 
 def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
-    """
-    Prove that the locks are still held by the lock connection; asked again as the last thing before a commit.
-
-    Raises:
-        LockLost: it is not so.
-    """
+    """Raise LockLost unless the lock connection still holds the locks: the last thing before a commit."""
     [(held,)] = connection.execute(_HELD, _held(fences)).fetchall()
     _require_held(held, fences)
 
@@ -366,40 +353,28 @@ def held_names(
 
 
 def refuse_lock_url(database: Database, *, application_name: str) -> None:
-    """
-    Refuse a lock URL that leads to another database than the work, or through a pooler: locks there protect nothing.
-
-    Raises:
-        ConfigurationProblem: it does.
-    """
-    if database.lock_url != database.url:
-        _refuse_elsewhere(database, application_name)
-    refuse_pooler(lambda: database.lock_connection(application_name=application_name))
-
-
-def _refuse_elsewhere(database: Database, application_name: str) -> None:
+    """Raise ConfigurationProblem where the lock URL leads to another database than the work, or through a pooler."""
     who = "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()), pg_postmaster_start_time()"
-    with (
-        database.direct(application_name=application_name) as work,
-        database.lock_connection(application_name=application_name) as locks,
-    ):
-        if work.execute(who).fetchone() != locks.execute(who).fetchone():
-            raise ConfigurationProblem(
-                "JOBSYNC_LOCK_DATABASE_URL and JOBSYNC_DATABASE_URL lead to different databases;"
-                " locks must be taken where the work is done"
-            )
+    if database.lock_url != database.url:
+        with (
+            database.direct(application_name=application_name) as work,
+            database.lock_connection(application_name=application_name) as locks,
+        ):
+            if work.execute(who).fetchone() != locks.execute(who).fetchone():
+                raise ConfigurationProblem(
+                    "JOBSYNC_LOCK_DATABASE_URL and JOBSYNC_DATABASE_URL lead to different databases;"
+                    " locks must be taken where the work is done"
+                )
+    refuse_pooler(lambda: database.lock_connection(application_name=application_name))
 
 
 def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> None:
     """
-    Prove that session locks mean something on this connection: a second session must not get the same lock.
+    Raise ConfigurationProblem unless session locks mean something here: a second session must not get the same lock.
 
     Through a pooler in transaction mode both sessions share server connections: each gets the lock, or a session meets
     another server connection than the one that keeps its lock. A pooler that lends them as chance has it may look like
     two direct connections for a while; hence the many turns, each of which would have to be lucky.
-
-    Raises:
-        ConfigurationProblem: they mean nothing here.
     """
     key = int.from_bytes(os.urandom(8), "big", signed=True)
     refused = ConfigurationProblem(

@@ -35,9 +35,7 @@ class Progress:
     """
     Counts finished items of one run and tells whoever listens.
 
-    Args:
-        noun: what the items are, plural.
-        write_row: called with (done, failed) at most every two seconds, and only after a change.
+    `write_row` is called with (done, failed) at most every two seconds, and only after a change.
     """
 
     def __init__(self, *, noun: str, environ: Mapping[str, str], write_row: Callable[[int, int], None]) -> None:

@@ -76,12 +76,8 @@ def identify(run_id: UUID, job: str, trigger: str, environ: Mapping[str, str]) -
 
 def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None) -> None:
     """
-    Limit a transaction's waits: for rows that somebody else has locked, and the server's for a host that vanished.
-
-    Args:
-        lock_s: the first, in seconds; by default as long as a write waits.
-
-    A row of job_runs that a person's forgotten transaction holds would else stop the run, and every later one.
+    Limit a transaction's waits: for rows that somebody else has locked, by default as long as a write waits, and the
+    server's for a host that vanished. A person's forgotten transaction would else stop this run, and every later one.
     """
     connection.execute(
         "SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '1min', true)",
@@ -91,10 +87,9 @@ def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None
 
 def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
     """
-    Insert the row, inside the caller's transaction; the lock `run:<id>` must be held by now.
+    Insert the row; the lock `run:<id>` must be held by now.
 
-    Args:
-        holds_job: the run has the job's own lock, so the ticks that found it taken are over.
+    `holds_job`: the run has the job's own lock, so the ticks that found it taken are over.
     """
     limit_waits(connection, CLOSE_FOR_S)
     connection.execute(
@@ -130,19 +125,21 @@ def forget_item(connection: psycopg.Connection[Any], run_id: UUID, key: str) -> 
     connection.execute("DELETE FROM job_items WHERE run_id = %s AND item_key = %s", [run_id, key])
 
 
+def _outcome(result: ItemResult, duration_ms: int) -> dict[str, Any]:
+    return {
+        "key": result.key,
+        "status": str(result.status),
+        "duration_ms": duration_ms,
+        "error": visible(result.error) if result.error else result.reason,
+        "reason": result.reason,
+    }
+
+
 def finish_item(connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, duration_ms: int) -> None:
     connection.execute(
-        "UPDATE job_items SET status = %s, duration_ms = %s, counts = %s, error = %s, reason = %s"
-        " WHERE run_id = %s AND item_key = %s",
-        [
-            str(result.status),
-            duration_ms,
-            json.dumps(dict(result.counts)),
-            visible(result.error) if result.error else result.reason,
-            result.reason,
-            run_id,
-            result.key,
-        ],
+        "UPDATE job_items SET status = %(status)s, duration_ms = %(duration_ms)s, counts = %(counts)s,"
+        " error = %(error)s, reason = %(reason)s WHERE run_id = %(run_id)s AND item_key = %(key)s",
+        {**_outcome(result, duration_ms), "run_id": run_id, "counts": json.dumps(dict(result.counts))},
     )
 
 
@@ -158,20 +155,12 @@ def keep_failure(
     connection: psycopg.Connection[Any], run_id: UUID, result: ItemResult, *, attempt: int, duration_ms: int
 ) -> None:
     """Record an item that failed, of a job whose items leave no other row."""
+    more = {"run_id": run_id, "label": visible(result.label), "attempt": attempt, "took_s": duration_ms / 1000}
     connection.execute(
-        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error,"
-        " reason) VALUES (%s, %s, %s, %s, %s, now() - make_interval(secs => %s), %s, %s, %s)",
-        [
-            run_id,
-            result.key,
-            visible(result.label),
-            str(result.status),
-            attempt,
-            duration_ms / 1000,
-            duration_ms,
-            visible(result.error) if result.error else result.reason,
-            result.reason,
-        ],
+        "INSERT INTO job_items (run_id, item_key, label, status, attempt, started_at, duration_ms, error, reason)"
+        " VALUES (%(run_id)s, %(key)s, %(label)s, %(status)s, %(attempt)s, now() - make_interval(secs => %(took_s)s),"
+        " %(duration_ms)s, %(error)s, %(reason)s)",
+        {**_outcome(result, duration_ms), **more},
     )
 
 
@@ -193,11 +182,10 @@ def read_ended(connection: psycopg.Connection[Any], run_ids: Collection[UUID]) -
 
 def bury_crashed(begin: Begin, locks: LockSession, unfinished: Unfinished = tell_nobody) -> list[UUID]:
     """
-    Mark every run whose row says running and whose own lock can be taken: such a run is dead, whatever killed it.
+    Mark every run whose row says running and whose own lock can be taken, with its unfinished items; returns these.
 
     Each burial is a transaction of its own, over before the dead run's lock is given back: two jobs that start together
-    after a crash would else wait for each other's rows. The run's unfinished items are marked with it. A row that
-    somebody else keeps is left to a later run. Returns the runs that were found dead.
+    after a crash would else wait for each other's rows. A row that somebody else keeps is left to a later run.
     """
     dead = []
     with begin() as connection:
@@ -264,16 +252,14 @@ def close_run(
     unfinished: Unfinished = tell_nobody,
 ) -> tuple[Report, bool]:
     """
-    Write the verdict by compare-and-set, trying for ten seconds.
+    Write the verdict by compare-and-set, trying for ten seconds; returns it, and whether it was written.
+
+    No fence: a run that lost its lock must still be able to say so, and only its own row is touched.
 
     Args:
         whole_job: the run was not for named items only; what the job as a whole last did is then written too.
-        counts_for_streak: it counts for the job's run of failures or successes.
         held: the run's own lock must be seen where the verdict is written. Where it is not, this is another server than
             the one that did the work (an old primary may still answer after a failover): the verdict is `lock_lost`.
-
-    No fence: a run that lost its lock must still be able to say so, and only its own row is touched. Returns the
-    verdict, and whether it was written; if not, the next run finds this one crashed.
     """
 
     def write() -> tuple[Report, bool]:
@@ -286,12 +272,8 @@ def close_run(
             return proved, was is not None
 
     refusals = (psycopg.Error, JobsyncError)  # a server that changes its role refuses variously
-    trying = Retrying(
-        retry=retry_if_exception_type(refusals),
-        stop=stop_after_delay(CLOSE_FOR_S),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
+    stop, wait = stop_after_delay(CLOSE_FOR_S), wait_fixed(0.2)
+    trying = Retrying(retry=retry_if_exception_type(refusals), stop=stop, wait=wait, reraise=True)
     try:
         return trying(write)
     except refusals as error:
@@ -300,7 +282,6 @@ def close_run(
 
 
 def _proved(connection: psycopg.Connection[Any], report: Report) -> Report:
-    """Return the verdict as this server may keep it: any but `lock_lost` only where the run's own lock is seen."""
     name = run_lock_name(report.run_id) if report.run_id else ""
     if report.status is RunStatus.LOCK_LOST or name in held_names(connection, [name]):
         return report
@@ -346,12 +327,7 @@ def _close_row(
 
 
 def _write_job(connection: psycopg.Connection[Any], report: Report, *, counts_for_streak: bool, counted: bool) -> None:
-    """
-    Keep the job's streak: only whole runs that had work count, hand runs and retries do not.
-
-    Args:
-        counted: this run was taken for dead meanwhile, and counted as a failure then.
-    """
+    """`counted`: this run was taken for dead meanwhile, and counted as a failure then."""
     counts = report.counts
     done = counts.eligible == 0 or counts.succeeded + counts.partial + counts.held > 0
     # a run that only tried what is known to be down has neither failed nor succeeded; what was held or left out ends a

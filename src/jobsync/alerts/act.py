@@ -122,25 +122,17 @@ class _Teller:
 
 
 def do_health(
-    open_database: Callable[[], tuple[Database, Engine]],
+    open_database: Callable[[], tuple[Database, Engine]],  # raises what keeps it from being used
     watched: Sequence[Watched],
     rules: Sequence[RetentionRule],
     channels: Sequence[Channel],
     environ: Mapping[str, str],
     *,
-    wait: Callable[[float], None],
-    waker: Callable[[], Waker] = lambda: Waker.UNITS,
-    now: datetime | None = None,
+    wait: Callable[[float], None],  # between two looks at a database that does not answer
+    waker: Callable[[], Waker] = lambda: Waker.UNITS,  # asked once the database is open
+    now: datetime | None = None,  # another than the database's clock, or this host's while that is away; for tests
 ) -> Done:
-    """
-    Evaluate, open and close alerts, send, prune: what jobsync-health.timer wakes every five minutes.
-
-    Args:
-        open_database: raises what keeps the database from being used.
-        wait: between two looks at a database that does not answer.
-        waker: asked once the database is open.
-        now: another instant than the database's clock (or, while it is away, this host's), for tests.
-    """
+    """Evaluate, open and close alerts, send, prune: what jobsync-health.timer wakes every five minutes."""
     teller = _Teller(channels, environ, host_name())
     try:
         database, engine = _opened(open_database, wait)

@@ -34,19 +34,13 @@ def read_snapshot(
     connection: Connection,
     watched: Sequence[Watched],
     *,
-    now: datetime | None = None,
-    window: timedelta = WINDOW,
+    now: datetime | None = None,  # another instant than the database's clock, for tests
+    window: timedelta = WINDOW,  # how far rates, durations and failures look back
     waker: Waker = Waker.UNITS,
     timers_on: frozenset[str] = frozenset(),
     channels: tuple[str, ...] | None = None,
 ) -> Snapshot:
-    """
-    Read everything an operator asks about.
-
-    Args:
-        now: another instant than the database's clock, for tests.
-        window: how far rates, durations and failures look back.
-    """
+    """Read everything an operator asks about."""
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
     since = now - min(window, now - _LONG_AGO)

@@ -50,7 +50,7 @@ class Done:
     health: Health | None = None  # None if the database did not answer; the error says why
     database_error: JobsyncError | None = None
     not_sent: tuple[str, ...] = ()  # what could not be told; it is tried again the next time
-    refused: tuple[str, ...] = ()  # addresses that the mail server refuses although it took the mail for others
+    refused: tuple[str, ...] = ()  # addresses that the mail server refuses while others have the mail
     pruned: Mapping[str, int] | None = None
 
 

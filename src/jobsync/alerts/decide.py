@@ -17,7 +17,7 @@ from jobsync.watch.model import Problem
 
 _BACK_WITHIN = timedelta(minutes=30)  # of its end: it is the same alert
 _KEPT = timedelta(days=7)  # what is over
-_AGAIN = timedelta(minutes=10)  # longer than sending takes; what perhaps arrived is said again then, ever more rarely
+_AGAIN = timedelta(minutes=10)  # longer than sending takes; what perhaps arrived is said again then
 _RARER = 3
 _HOUR = timedelta(hours=1)
 _ORDER = {cause.value: place for place, cause in enumerate(Cause)}  # the likelier cause before what it leads to
@@ -80,7 +80,7 @@ def see(known: Alert | None, found: Problem, now: datetime, after: int) -> Alert
         return Alert(*said, now, now, host=found.host, ripe=after <= 1, run_id=found.run_id) if found.ripe else None
     words = (found.text, found.what_to_do)
     if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
-        return known  # hundreds of them may be open for days: an alert that has not changed is not written again
+        return known  # hundreds may be open for days: what has not changed is not written again
     again: dict[str, Any] = {name: getattr(found, name) for name in ("text", "what_to_do", "host", "run_id")}
     return replace(
         known,
@@ -131,7 +131,7 @@ def record(book: Book, message: AlertMessage, outcome: Delivery, now: datetime) 
             name = {OPENED: "told", REMINDED: "reminded", CLOSED: "ended"}[note.phase]
             said: dict[str, Any] = {name: {**getattr(alert, name), message.channel: now}}
             alert = replace(alert, **said)
-        elif tried is not None and tried.times > 1:  # it did not arrive this time, but perhaps before
+        elif tried is not None and tried.times > 1:  # not this time, but perhaps before
             tries[message.channel] = replace(tried, until=now, times=tried.times - 1)
         book = book.with_alert(replace(alert, tries=tries))
     return book

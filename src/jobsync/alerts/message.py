@@ -16,7 +16,7 @@ from jobsync.logs import visible
 TEST = "test"
 TOLD_EACH = 10  # openings within an hour; beyond that they are one summary
 _SHOWN_MOST = 50
-_PHASES = {  # in the order in which they are told: word in a title, head in a text, state in the document
+_PHASES = {  # as they are told: word in a title, head in a text, state in the document
     OPENED: ("problem", "PROBLEM", "firing"),
     REMINDED: ("still", "STILL THERE", "reminder"),
     CLOSED: ("recovered", "RECOVERED", "resolved"),
@@ -30,7 +30,7 @@ class AlertNote:
 
     alert: Alert
     phase: str
-    after: datetime | None = None  # when the channel was last told that it is open: two reminders are two messages
+    after: datetime | None = None  # when the channel was last told: two reminders are two messages
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AlertMessage:
     sent_at: datetime
     notes: tuple[AlertNote, ...]
     channel: str = ""
-    repeats: str | None = None  # the identity of the message that this one says again: perhaps that one arrived
+    repeats: str | None = None  # the identity of the one that it says again, which perhaps arrived
     is_summary: bool = False  # so much was opened that each is a line
 
     @property

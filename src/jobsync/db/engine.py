@@ -176,11 +176,10 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
         return NoRoom(f"database: {text}")
     if why.needs_password:
         return ConfigurationProblem(f"database: the server asks for a password, and none is set: {text}")
-    if why.code is None and given.get("target_session_attrs", "any") != "any":
-        # the server is not what the URL asks for
-        with suppress(JobsyncError), closing(_log_in({**given, "target_session_attrs": "any"})) as found:
-            return why_read_only(found) or Unavailable(f"database: {text}")
     if why.code is None:
+        if given.get("target_session_attrs", "any") != "any":  # the server may not be what the URL asks for
+            with suppress(JobsyncError), closing(_log_in({**given, "target_session_attrs": "any"})) as found:
+                return why_read_only(found) or Unavailable(f"database: {text}")
         return Unavailable(f"database: {text}")
     bare = make_conninfo(conninfo, options="")
     if is_poolers(why.code) and "options" in given and libpq.ask_why(bare, within_s=_CONNECT_S) is None:
@@ -402,13 +401,7 @@ def driver(connection: Connection) -> silence.Connection:
 
 
 class Database:
-    """
-    One Postgres database as a process sees it.
-
-    Args:
-        url: libpq URL for work; may lead through a pooler.
-        lock_url: libpq URL for locks; must lead to the server itself.
-    """
+    """One Postgres database: `url` may lead through a pooler, `lock_url` must lead to the server itself."""
 
     def __init__(self, url: str, lock_url: str | None = None, *, schema: str = schema_name.DEFAULT) -> None:
         self.url = url
@@ -420,21 +413,15 @@ class Database:
     def engine(
         self, *, application_name: str = "jobsync", connections: int = 5, lock_timeout_s: float | None = None
     ) -> Engine:
-        """
-        Return a new engine for a command, of at most so many connections; it is closed with the database.
-
-        Args:
-            lock_timeout_s: how long a statement waits for a lock before it is Unavailable, None: for ever.
-        """
+        """Return a new engine for a command; a statement waits so long for a lock before it is Unavailable."""
         return self._make_engine(connections, lock_timeout_s, application_name=application_name)
 
     def job_engine(self, *, application_name: str = "jobsync", connections: int = 2, prepare: bool = False) -> Engine:
         """
-        Return a new engine for a job, which must be able to write; it is closed with the database.
+        Return a new engine for a job, which must be able to write.
 
-        Args:
-            prepare: the caller has proved that `lock_url` leads to the server itself; where work goes the same way, the
-                server may keep statements.
+        `prepare`: `lock_url` was proved to lead to the server itself; where work goes the same way, it may keep
+        statements.
         """
         prepare = prepare and self.url == self.lock_url
         isolation = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set

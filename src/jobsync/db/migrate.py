@@ -82,7 +82,12 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
     if current is None:
         schema = schema_of(connection)
         where = "database" if schema == DEFAULT else f"database's schema {visible(quoted(schema))}"
-        elsewhere = _schemas_with_tables(connection)
+        others = connection.execute(
+            "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = %s"
+            " ORDER BY 1 LIMIT 5",
+            [VERSION_TABLE],
+        ).fetchall()
+        elsewhere = ", ".join(visible(quoted(name), most=80) for (name,) in others)
         hint = f" (or JOBSYNC_DATABASE_SCHEMA: there are some in {elsewhere})" if elsewhere else ""
         raise ConfigurationProblem(
             f"the {where} has no jobsync tables yet; run: jobsync db upgrade{hint}", cause=Cause.SCHEMA_MISSING
@@ -97,14 +102,6 @@ def check_schema(connection: psycopg.Connection[Any]) -> None:
     )
 
 
-def _schemas_with_tables(connection: psycopg.Connection[Any]) -> str:
-    rows = connection.execute(
-        "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = %s ORDER BY 1",
-        [VERSION_TABLE],
-    ).fetchall()
-    return ", ".join(visible(quoted(name), most=80) for (name,) in rows[:5])
-
-
 def schema_status(engine: Engine) -> SchemaStatus:
     """Return where the database stands and what an upgrade would do."""
     with engine.begin() as connection:
@@ -117,8 +114,7 @@ def upgrade(engine: Engine) -> SchemaStatus:
     Run what is missing, all of it in one transaction; a second upgrade at the same time waits, then finds nothing.
 
     Raises:
-        ConfigurationProblem: the schema is newer than this code, holds somebody else's tables of our names, or the role
-            may not change it.
+        ConfigurationProblem: the schema is newer, or holds others' tables of our names; the role may not change it.
     """
     try:
         before = _run_migrations(engine)

@@ -58,20 +58,13 @@ def _read_status_map(text: str) -> Mapping[str, str] | None:
 
 @dataclass(frozen=True)
 class Setting:
-    """
-    One setting.
-
-    Args:
-        read: returns what a stored text means, None if it cannot be read.
-        consequence: what holds where it cannot be read.
-        write: returns a value as it is stored.
-    """
+    """One setting, and how its text is read and written."""
 
     default: bool | int | str
     description: str
-    read: Callable[[str], Any]
+    read: Callable[[str], Any]  # returns what a stored text means, None if it cannot be read
     expected: str
-    consequence: str
+    consequence: str  # what holds where it cannot be read
     write: Callable[[Any], str] = str
 
     def spell(self, text: str) -> str:
@@ -215,12 +208,7 @@ def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings
 
 
 def check_setting(key: str, value: str) -> str:
-    """
-    Return a value as it is to be stored.
-
-    Raises:
-        UsageProblem: there is no such setting, or it cannot have this value; the range is named.
-    """
+    """Return a value as it is to be stored; raises UsageProblem if there is no such setting, or not of this value."""
     setting = require_setting(key)
     if setting.read(value) is None:
         raise UsageProblem(f"{key}: {problem_of_value(setting, value)}")

@@ -138,12 +138,11 @@ def _prepare(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """
-    Remove a folder and its cluster, wherever that lies, once the server that nobody uses any more has ended.
+    Remove a folder and its cluster, wherever that lies, once its server has ended.
 
     Raises:
         ServerNotStarted: it has not ended in time; it writes until then.
         NotAllowed: where the cluster lies cannot be read.
-        OSError: a file cannot be removed.
     """
     folder = Path(os.path.realpath(folder))
     guardian_lock = _open(folder / "guardian.lock")

@@ -24,13 +24,7 @@ from jobsync.runner.run import DryRun, Run
 
 
 class ItemFailure(JobsyncError):
-    """
-    One item failed for a foreseen reason.
-
-    Args:
-        reason: a short stable code, for example `credentials`.
-        unreachable: there was no usable answer.
-    """
+    """One item failed for a foreseen reason, a short stable code such as `credentials`."""
 
     status = ItemStatus.FAILED
 
@@ -46,11 +40,7 @@ class NoLongerDue(JobsyncError):
 
 
 class NotStarted(JobsyncError):
-    """
-    An attempt that was begun comes to nothing, through no fault of its item: another run takes it up.
-
-    `undo` takes back, in the slice's own rows, that it was begun.
-    """
+    """An attempt comes to nothing by no fault of its item; `undo` takes back, in the slice's rows, that it began."""
 
     def __init__(self, text: str, *, undo: Callable[[Connection[Any]], None]) -> None:
         super().__init__(text)
@@ -162,8 +152,7 @@ def work_queues(
     """
     Work on several queues at once, `concurrency` items of each; a dry run on one item after the other.
 
-    Args:
-        total: how many the run will have worked on in the end, if these are not all.
+    `total`: how many the run will have worked on in the end, if these are not all.
     """
     total = sum(len(waiting.items) for waiting in queues) if total is None else total
     if isinstance(run, DryRun):
@@ -191,12 +180,8 @@ def in_pages(
     most: int,
 ) -> Iterator[Sequence[T]]:
     """
-    Yield what to work on, a page at a time, until the run must stop. The numbers were read once, so what becomes due
-    again meanwhile is not taken twice.
-
-    Args:
-        later: the numbers of what comes after `first`; a page has `most` of them.
-        read: returns those of a page that are still to be worked on.
+    Yield `first`, then what `read` says is still to be worked on of `later`, `most` of them a page, until the run must
+    stop. The numbers were read once, so what becomes due again meanwhile is not taken twice.
     """
     if not run.must_stop():
         yield first

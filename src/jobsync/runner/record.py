@@ -86,11 +86,7 @@ def limit_waits(connection: psycopg.Connection[Any], lock_s: float | None = None
 
 
 def open_run(connection: psycopg.Connection[Any], who: RunIdentity, *, holds_job: bool = True) -> None:
-    """
-    Insert the row; the lock `run:<id>` must be held by now.
-
-    `holds_job`: the run has the job's own lock, so the ticks that found it taken are over.
-    """
+    """Insert the row, under the lock `run:<id>`; `holds_job`: the ticks that found the job's lock taken are over."""
     limit_waits(connection, CLOSE_FOR_S)
     connection.execute(
         "INSERT INTO job_runs (id, job, trigger, host, pid, invocation_id, version) VALUES (%s,%s,%s,%s,%s,%s,%s)",

@@ -19,11 +19,7 @@ _LONGEST_CRON = 1000
 
 @dataclass(frozen=True)
 class Wanted:
-    """
-    What dealership and settings ask for, as texts that may be unreadable.
-
-    `cron` and `timezone` count; `common_cron` and `common_timezone` are those of the settings alone.
-    """
+    """What dealership and settings ask for, as texts that may be unreadable; `common_...`: the settings alone."""
 
     cron: str
     timezone: str
@@ -53,7 +49,7 @@ def text_of_cron(text: str) -> str | None:
 
 def problem_of_cron(text: str) -> str | None:
     """
-    Return what is wrong with a cron expression, None if nothing is; of any text at all, however long.
+    Return what is wrong with a cron expression, None if nothing is.
 
     >>> [problem_of_cron(text) for text in ("@daily", "0 26 * * *", "0 3 31 2 *", "0 2 * * *")]
     ['it has 1 field, not five', 'Bad hour', 'it never comes', None]
@@ -84,7 +80,6 @@ def _wrong_with(fields: list[str]) -> str | None:
 
 
 def is_zone(name: str) -> bool:
-    """Whether the tz database knows the zone."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown, or not even the form of a name
@@ -104,29 +99,23 @@ def resolve(wanted: Wanted, *, last_cron: str | None, last_timezone: str | None)
     >>> resolve(Wanted("0 2 * * *", "Mars/Olympus"), last_cron=None, last_timezone="Australia/Perth")
     Rule(cron='0 2 * * *', timezone='Australia/Perth', unreadable=('Mars/Olympus',))
     """
-    unreadable = []
-    cron = text_of_cron(wanted.cron)
-    if cron is None:
-        unreadable.append(wanted.cron)
-        cron = text_of_cron(last_cron or "") or text_of_cron(wanted.common_cron) or DEFAULT_CRON
-    timezone = text_of_zone(wanted.timezone)
-    if timezone is None:
-        unreadable.append(wanted.timezone)
-        timezone = text_of_zone(last_timezone or "") or text_of_zone(wanted.common_timezone) or DEFAULT_ZONE
-    return Rule(cron, timezone, tuple(unreadable))
+    cron, timezone = text_of_cron(wanted.cron), text_of_zone(wanted.timezone)
+    return Rule(
+        cron or text_of_cron(last_cron or "") or text_of_cron(wanted.common_cron) or DEFAULT_CRON,
+        timezone or text_of_zone(last_timezone or "") or text_of_zone(wanted.common_timezone) or DEFAULT_ZONE,
+        tuple(text for text, read in ((wanted.cron, cron), (wanted.timezone, timezone)) if read is None),
+    )
 
 
 def next_slot(cron: str, timezone: str, after: datetime) -> datetime:
     """
     Return the first slot later than `after`, in UTC.
 
-    A slot in an hour that the clock skips comes right after the gap, one in an hour that comes twice comes once
-    (the rules of Debian's cron).
+    As with Debian's cron, a slot in an hour that the clock skips comes after the gap, and in one that comes twice once.
 
     >>> next_slot("30 2 * * *", "Australia/Sydney", datetime(2026, 7, 1, tzinfo=UTC)).isoformat()
     '2026-07-01T16:30:00+00:00'
     """
     slots = CronSim(cron, after.astimezone(ZoneInfo(timezone)))
     # in an hour that comes for the second time, the slot that comes next on the clock's face was in the first
-    slot: datetime = next(slot for slot in slots if slot > after)
-    return slot.astimezone(UTC)
+    return next(slot.astimezone(UTC) for slot in slots if slot > after)

@@ -1,7 +1,6 @@
 """
 The three jobs, once: what else names a job, its switch, its beat or the exit codes that are no failure reads it here.
-
-Also the idle tick imports this file, so it imports nothing that a bare interpreter has not loaded for it already.
+The idle tick imports this file, so it imports nothing that a bare interpreter has not loaded for it already.
 """
 
 from __future__ import annotations
@@ -16,27 +15,20 @@ class Job:
     """
     One kind of job.
 
-    Args:
-        name: of the command, the job and its lock.
-        noun: what its items are called, plural, in progress and summary lines.
-        switch: the setting that stops every form of it.
-        beat_s: seconds from one tick of its timer to the next.
-        offset_s: the second of the minute at which its first tick comes.
-        deadline_s: after this long no further item is started, and the run has timed out; None means never.
-        budget_s: of a frequent job: after this long a scheduled run starts no further item; the rest is the next
-            tick's, and all is well. Nor is it a failure if it needs attention: the next tick asks again, and a lasting
-            fault is health's to tell. Of its items, those that failed alone leave a row in job_items.
+    A frequent one has a budget: after this long a scheduled run starts no further item; the rest is the next tick's,
+    and all is well. Nor is it a failure if it needs attention: the next tick asks again, and a lasting fault is
+    health's to tell. Of its items, those that failed alone leave a row in job_items.
     """
 
     def __init__(
         self,
         *,
-        name: str,
-        noun: str,
-        switch: str = "",
-        beat_s: int = 60,
-        offset_s: int = 0,
-        deadline_s: float | None = None,
+        name: str,  # of the command, the job and its lock
+        noun: str,  # what its items are called, plural, in progress and summary lines
+        switch: str = "",  # the setting that stops every form of it
+        beat_s: int = 60,  # from one tick of its timer to the next
+        offset_s: int = 0,  # the second of the minute at which its first tick comes
+        deadline_s: float | None = None,  # no further item is started then, and the run has timed out; None: never
         budget_s: float | None = None,
     ) -> None:
         self.name, self.noun, self.switch = name, noun, switch

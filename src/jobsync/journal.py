@@ -1,8 +1,6 @@
 """
-journald's native protocol: fields that can be asked for, one entry for a text of several lines.
-
-Source: systemd's JOURNAL_NATIVE_PROTOCOL. Fields with names it does not like are dropped without a word, so names are
-made to fit here.
+journald's native protocol (systemd's JOURNAL_NATIVE_PROTOCOL): fields that can be asked for, one entry for a text of
+several lines. Fields with names that it does not like are dropped without a word, so names are made to fit here.
 """
 
 from __future__ import annotations
@@ -64,10 +62,9 @@ def is_journal(environ: Mapping[str, str]) -> bool:
 
 def send(fields: Iterable[tuple[str, str]]) -> None:
     """
-    Send one entry. What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram.
+    Send one entry; raises OSError if journald does not listen.
 
-    Raises:
-        OSError: journald does not listen.
+    What does not fit into a datagram goes as a sealed file in memory, beside an empty datagram.
     """
     data = b"".join(_encode(name, text) for name, text in fields)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
@@ -87,10 +84,8 @@ def send(fields: Iterable[tuple[str, str]]) -> None:
 
 def _encode(name: str, text: str) -> bytes:
     value = text.encode("utf-8", "backslashreplace")
-    key = name.encode("ascii")
-    if b"\n" in value:
-        return key + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
-    return key + b"=" + value + b"\n"
+    before = b"\n" + struct.pack("<Q", len(value)) if b"\n" in value else b"="
+    return name.encode("ascii") + before + value + b"\n"
 
 
 def to_fields(event: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -103,20 +98,15 @@ def to_fields(event: Mapping[str, object]) -> list[tuple[str, str]]:
     'run.finished stock-sync: status=held'
     """
     name = str(event.get("event", ""))
-    fields = [
+    return [
         ("MESSAGE", _message(name, event)),
         ("PRIORITY", str(_PRIORITIES.get(str(event.get("level")), 6))),
         ("SYSLOG_IDENTIFIER", "jobsync"),
         ("JOBSYNC_EVENT", name),
+        *([("MESSAGE_ID", MESSAGE_IDS[name])] if name in MESSAGE_IDS else []),
+        *((_field(key), _text(value)) for key, value in event.items() if key not in _NOT_FIELDS and value is not None),
+        *([("JOBSYNC_TRACEBACK", str(event["exception"]))] if "exception" in event else []),
     ]
-    if name in MESSAGE_IDS:
-        fields.append(("MESSAGE_ID", MESSAGE_IDS[name]))
-    fields += [
-        (_field(key), _text(value)) for key, value in event.items() if key not in _NOT_FIELDS and value is not None
-    ]
-    if "exception" in event:
-        fields.append(("JOBSYNC_TRACEBACK", str(event["exception"])))
-    return fields
 
 
 def _message(name: str, event: Mapping[str, object]) -> str:
@@ -135,8 +125,6 @@ def _field(key: str) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

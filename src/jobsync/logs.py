@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from jobsync import journal
 from jobsync.masking import UNPRINTABLE, mask_secrets
@@ -67,7 +67,7 @@ def _for_people(brief: bool, _logger: object, _method: str, event: _Event) -> _E
         raise _structlog().DropEvent
     # the journal is asked by either field; a reader of 49 digits has enough of them once
     once = str(event.get("item")) in (str(event.get("access_key")), str(event.get("dealership_id")))
-    left_out = (*(["item"] if once else []), *(["job", "run_id"] if brief else []))
+    left_out = ["item"] * once + ["job", "run_id"] * brief
     return {
         key: visible(value, most=_VALUE_MOST) if brief and isinstance(value, str) and key != "exception" else value
         for key, value in event.items()
@@ -86,25 +86,20 @@ def _visible_value(value: object) -> object:
 
 
 def configure_logs(
-    level: str = "info",
-    style: str = "auto",
-    stream: TextIO | None = None,
-    *,
-    brief: bool = False,
+    level: str = "info", style: str = "auto", stream: TextIO | None = None, *, brief: bool = False
 ) -> None:
     """
     Send log events to the journal where standard error leads there, with fields that can be asked for; else to standard
     error: coloured on a terminal, one JSON object a line elsewhere.
 
     Args:
-        level: debug, info, warning, error or critical.
         style: auto, json or console.
         brief: on a console, lines for somebody who waits for this one run and reads its verdict as the command's last
             line: the time of day, no ids of job and run, and long values cut.
     """
     structlog = _structlog()
     global _to_journald
-    out = stream if stream is not None else sys.stderr
+    out = stream or sys.stderr
     _to_journald = style == "auto" and stream is None and journal.is_journal(os.environ)
     console = style == "console" or (style == "auto" and out.isatty())
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -138,7 +133,7 @@ def configure_logs(
 
 def configure_hand_run(environ: Mapping[str, str]) -> None:
     """
-    Somebody types a command and reads its table: at a terminal, show warnings and a line of progress meanwhile.
+    Show warnings and a line of progress to somebody at a terminal who waits for a command.
 
     JOBSYNC_LOG_LEVEL brings the other lines back; where standard error is no terminal nothing changes.
     """
@@ -198,11 +193,10 @@ def _structlog() -> Any:
 
     It is imported as if rich were not installed: tracebacks that are not used here cost every command 60 ms and 5 MB.
     """
-    if (loaded := sys.modules.get("structlog")) is not None:
-        return loaded
     modules: dict[str, Any] = sys.modules
-    rich = modules.pop("rich", None)
-    modules["rich"] = None
+    if (loaded := modules.get("structlog")) is not None:
+        return loaded
+    rich, modules["rich"] = modules.get("rich"), None
     try:
         return import_module("structlog")
     finally:
@@ -244,11 +238,9 @@ _of_libraries = _OfLibraries(logging.WARNING)
 
 def get_logger() -> FilteringBoundLogger:
     """Return the process's logger; events are named `room.what_happened` and carry fields, never secrets."""
-    logger: FilteringBoundLogger = _structlog().get_logger()
-    return logger
+    return cast("FilteringBoundLogger", _structlog().get_logger())
 
 
 def log_fields(**fields: object) -> AbstractContextManager[object]:
     """Let every event of the block carry these fields."""
-    bound: AbstractContextManager[object] = _structlog().contextvars.bound_contextvars(**fields)
-    return bound
+    return cast("AbstractContextManager[object]", _structlog().contextvars.bound_contextvars(**fields))

@@ -6,6 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from jobsync.errors import UsageProblem
+from jobsync.logs import visible
+
 SPANS = "90m, 1h30m, 3d or 2w"  # what parse_span takes, for messages and helps
 _SPAN = re.compile(
     r"(?:(?P<weeks>\d{1,4})w)? *(?:(?P<days>\d{1,5})d)? *(?:(?P<hours>\d{1,5})h)? *(?:(?P<minutes>\d{1,5})m)?"
@@ -32,9 +35,7 @@ def parse_when(words: str, *, now: datetime, zone: str = "UTC", past: bool) -> d
     """
     Return an instant that a person typed: ISO 8601, a date, or a span before or after now; None if it is none.
 
-    Args:
-        zone: what the words mean where they name no offset.
-        past: a span counts back from now, else forth.
+    `zone` is what the words mean where they name no offset; a span counts back from now if `past`, else forth.
     """
     if (length := parse_span(words)) is not None:
         return now - length if past else now + length
@@ -45,9 +46,12 @@ def parse_when(words: str, *, now: datetime, zone: str = "UTC", past: bool) -> d
     return then if then.tzinfo else then.replace(tzinfo=ZoneInfo(zone))
 
 
-def misread(option: str, words: str) -> str:
-    """Return the sentence about an instant that is none, with all that is accepted."""
-    return f"{option}: {words!r} is not understood, expected 2026-12-24T18:00Z, 2026-12-24 or a span such as {SPANS}"
+def read_when(option: str, words: str, *, now: datetime, zone: str = "UTC", past: bool, more: str = "") -> datetime:
+    """As `parse_when`; raises UsageProblem with all that is accepted, and what more the option takes."""
+    if (when := parse_when(words, now=now, zone=zone, past=past)) is not None:
+        return when
+    expected = f"2026-12-24T18:00Z, 2026-12-24 or a span such as {SPANS}{more}"
+    raise UsageProblem(f"{option}: {visible(words, most=80)!r} is not understood, expected {expected}")
 
 
 def span(seconds: float) -> str:
@@ -62,11 +66,10 @@ def span(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds % 1 else f"{seconds:.0f} s"
     whole = int(seconds)
-    for large, name, small, rest in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= large:
-            more = whole % large // small
-            return f"{whole // large} {name} {more} {rest}" if more else f"{whole // large} {name}"
-    raise AssertionError(seconds)
+    units = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
+    large, name, small, rest = next(each for each in units if whole >= each[0])
+    more = whole % large // small
+    return f"{whole // large} {name}{f' {more} {rest}' if more else ''}"
 
 
 def ago(now: datetime, then: datetime | None) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from jobsync.easycars import job
 from jobsync.jobs import STOCK_SYNC
+from jobsync.runner.job import ItemResult, ItemStatus
 from tests.commands.support import Add, Cli, Feed, Rows, car, cars, contents, envelope
 
 COUNTS = ["eligible", "succeeded", "partial", "held", "failed", "skipped", "remaining"]
@@ -204,7 +205,17 @@ def test_the_shape_of_a_job(cli: Cli, feed: Feed, add: Add) -> None:
     assert 36 == len(document["run_id"])
     assert COUNTS == list(document["counts"])
     assert {"dealership_id", "name", "status", *NUMBERS} <= document["items"][0].keys()
+    assert [] == document["items"][0]["warnings"]
     assert not {"error", "reason", "plan"} & document["items"][0].keys()
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "skipped"])
+def test_what_has_no_warning_and_no_plan_says_so_by_an_empty_list(status: str) -> None:
+    """Whoever reads the items of a run meets the same keys in each, whatever became of it."""
+    result = ItemResult("7", "Northside", ItemStatus(status))
+
+    assert [] == job.item_json(result)["warnings"]
+    assert [] == job.item_json(result, dry_run=True)["plan"]
 
 
 def test_the_shape_of_a_plan(cli: Cli, feed: Feed, add: Add, rows: Rows) -> None:

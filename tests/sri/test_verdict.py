@@ -40,11 +40,16 @@ NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 NEW = History(access_key=KEY, waiting_since=NOW)
 ATTENTION = replace(NEW, status=DocumentStatus.NEEDS_ATTENTION, attention_since=NOW - timedelta(days=1))
-ROWS = [
-    tuple(cell.strip() for cell in line.strip("|").split("|"))
+LINES = [
+    [cell.strip() for cell in line.strip("|").split("|")]
     for line in (verdict.__doc__ or "").splitlines()
     if line.startswith("| ") and "---" not in line
 ][1:]
+ROWS = [
+    (text, outcome, reason.replace("_N", f"_{text.split()[-1]}"), again)
+    for texts, outcome, reason, again in LINES
+    for text in texts.split("; ")
+]
 
 
 def node(text: str, *, day: int = 1) -> Authorization:

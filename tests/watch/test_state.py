@@ -427,7 +427,7 @@ def test_all_paused(seen: Seen, connection: Connection) -> None:
     [found] = dealership_statuses(snapshot)
 
     assert State.PAUSED is state(snapshot)[0]
-    assert (Standing.PAUSED, "until 2026-11-20 04:00Z: stocktake") == (found.standing, found.why)
+    assert (Standing.PAUSED, "until 2026-11-20 04:00Z: stocktake") == (found.state, found.why)
     assert [] == kinds(judge_health(snapshot))
 
 
@@ -508,7 +508,7 @@ def test_status_and_health_agree_on_a_dealership_without_any_success(
     verdict = judge_health(seen())
     noted = any("1 dealership failed at the last sync; an alarm once 26 h" in note for note in verdict.notes)
 
-    assert standing is found.standing
+    assert standing is found.state
     assert (standing is Standing.SILENT, standing is Standing.FAILING) == (bool(verdict.problems), noted)
 
 
@@ -536,7 +536,7 @@ def test_a_switched_off_dealership_names_the_command_that_switches_it_on(seen: S
     )
     [found] = dealership_statuses(seen())
 
-    assert (Standing.OFF, f"jobsync dealership set {number} --auto-sync") == (found.standing, found.what_to_do)
+    assert (Standing.OFF, f"jobsync dealership set {number} --auto-sync") == (found.state, found.what_to_do)
 
 
 def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> None:
@@ -549,7 +549,7 @@ def test_failing_dealerships_come_first(seen: Seen, connection: Connection) -> N
     set_job(connection)
     found = dealership_statuses(seen())
 
-    assert [silent, failing, held, fine] == [status.facts.id for status in found]
+    assert [silent, failing, held, fine] == [status.key for status in found]
     assert "EasyCars refuses the client" in (found[1].why or "")
     assert f"jobsync credentials test {failing}" == found[1].what_to_do
     assert "jobsync holds approve" in (found[2].what_to_do or "")
@@ -728,7 +728,7 @@ def test_what_cannot_be_read_of_one_dealership_is_an_alarm(
     assert (f"dealership {number}", "settings") == (problem.subject, problem.kind)
     assert problem.text.endswith(words)
     assert what.format(id=number) == problem.what_to_do
-    assert (Standing.WARNED, words, what.format(id=number)) == (found.standing, found.why, found.what_to_do)
+    assert (Standing.WARNED, words, what.format(id=number)) == (found.state, found.why, found.what_to_do)
     connection.execute("UPDATE easycar_credentials SET is_active = false")
     assert [] == kinds(judge_health(seen()))
 
@@ -824,7 +824,7 @@ def test_what_was_held_is_no_success_and_no_silence(seen: Seen, connection: Conn
     add_run(connection, status="held", exit_code=3)
     [found] = dealership_statuses(seen())
 
-    assert NOW - 9 * 24 * HOUR == found.facts.last_success_at
+    assert NOW - 9 * 24 * HOUR == found.cells["last_success_at"]
     assert [] == kinds(judge_health(seen()))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from jobsync.alerts.decide import Delivery, decide, record
 from jobsync.alerts.memory import opened
@@ -24,7 +24,7 @@ from jobsync.alerts.units import (
     read_successes,
 )
 from jobsync.causes import Cause, Kind
-from jobsync.db.engine import driver, translated
+from jobsync.db.engine import Database, driver, translated
 from jobsync.db.statements import read_now
 from jobsync.db.system_settings import read_system_settings
 from jobsync.errors import JobsyncError
@@ -39,13 +39,15 @@ from jobsync.watch.snapshot import read_snapshot
 from jobsync.watch.timers import Waker, read_timers_on
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
-
     from jobsync.alerts.send import Channel
-    from jobsync.db.engine import Database
 
 SECOND_LOOK_S = 20.0  # after the first began: a server that restarts is back by then
 _PRUNE_S = 10.0
+# Whoever looks can see that alerts are being told at all.
+_WATCHED = (
+    "INSERT INTO jobs (name, last_tick_at) VALUES (:name, :now)"
+    " ON CONFLICT (name) DO UPDATE SET last_tick_at = excluded.last_tick_at"
+)
 
 
 @dataclass
@@ -64,28 +66,22 @@ class _Teller:
 
     def __init__(self, channels: Sequence[Channel], environ: Mapping[str, str], host: str) -> None:
         self._channels = {channel.name: channel for channel in channels}
-        self._environ = environ
-        self._host = host
+        self._environ, self._host = environ, host
         self.database: tuple[Database, Engine] | None = None
         self.done = Done()
 
     def tell(self, now: datetime, look: Look, limits: Limits | None) -> None:
-        """
-        Remember a look, and tell every channel what follows from it.
-
-        Args:
-            limits: None while the database is away: those that were in force when it last answered.
-        """
+        """Remember a look, and tell every channel what follows; None as limits: those that were in force last."""
         with opened(self._environ, self.database) as memory:
             book = memory.read()
             book = book if limits is None else replace(book, limits=limits)
             names = tuple(self._channels)
             book, outgoing = decide(book, look, now, host=self._host, channels=names, alone=memory.alone)
             memory.write(book)
-        if not outgoing:
-            return
         broken: set[str] = set()
         outcomes = [(message, *self._send(message, broken)) for message in outgoing]
+        if not outcomes:
+            return
         try:
             self._record(outcomes, now)
         except JobsyncError as error:  # the file must do
@@ -94,7 +90,6 @@ class _Teller:
             self._record(outcomes, now)
 
     def tell_no_database(self, error: JobsyncError, now: datetime | None, *, at_once: bool) -> Done:
-        """Tell what keeps the database from being used."""
         self.database, self.done.database_error = None, error
         self.tell(now or datetime.now(UTC), look_at_no_database(error, self._host, at_once=at_once), None)
         return self.done
@@ -149,10 +144,8 @@ def do_health(
 
     Args:
         open_database: raises what keeps the database from being used.
-        watched: the slices.
-        rules: how long rows stay.
         wait: between two looks at a database that does not answer.
-        waker: what wakes the jobs on this host; asked once the database is open.
+        waker: asked once the database is open.
         now: another instant than the database's clock (or, while it is away, this host's), for tests.
     """
     teller = _Teller(channels, environ, host_name())
@@ -163,7 +156,7 @@ def do_health(
             on = read_timers_on(by, (*BY_NAME, WATCH))
             seen = read_snapshot(connection, watched, now=now, waker=by, timers_on=on)
             successes = read_successes(connection, seen)
-            _stamp_watch(connection, seen.now)
+            connection.execute(text(_WATCHED), {"name": WATCH, "now": seen.now})
         health = judge_health(seen)
         limits = Limits.of(seen.settings)
         own = (Kind.UNIT, Kind.PRUNE, Kind.MAIL)
@@ -192,28 +185,17 @@ def _opened(
         return open_database()
 
 
-def _stamp_watch(connection: Connection, now: datetime) -> None:
-    """Note that somebody watches: whoever looks can see that alerts are being told at all."""
-    connection.execute(
-        text(
-            "INSERT INTO jobs (name, last_tick_at) VALUES (:name, :now)"
-            " ON CONFLICT (name) DO UPDATE SET last_tick_at = excluded.last_tick_at"
-        ),
-        {"name": WATCH, "now": now},
-    )
-
-
 def _prune(teller: _Teller, engine: Engine, health: Health, seen: Snapshot, rules: Sequence[RetentionRule]) -> None:
     """Delete what is past its retention; what keeps us from it is a problem of its own, not the database's."""
-    cause = Cause.ROWS_NOT_DELETED
+    cause, trouble = Cause.ROWS_NOT_DELETED, ""
     pruned: Mapping[str, int] = {}
     kept: list[str] = []
     try:
         pruned = prune(engine, seen.settings, rules, now=seen.now, within_s=_PRUNE_S, told=kept.append)
     except JobsyncError as error:
         kept.append(str(error).removeprefix("database: "))
-    trouble = f"{host_name()} could not delete old rows: {visible('; '.join(kept), most=300)}" if kept else ""
-    if trouble:
+    if kept:
+        trouble = f"{host_name()} could not delete old rows: {visible('; '.join(kept), most=300)}"
         get_logger().error("health.not_pruned", error=visible("; ".join(kept)))
     if any(pruned.values()):
         get_logger().info("health.pruned", **{table: number for table, number in pruned.items() if number})
@@ -223,12 +205,11 @@ def _prune(teller: _Teller, engine: Engine, health: Health, seen: Snapshot, rule
             teller.tell(seen.now, look, Limits.of(seen.settings))
         except JobsyncError as error:  # the next look says whether it is the database
             get_logger().warning("alert.not_recorded", error=visible(error))
-    checks = [*health.checks]
-    for place, check in enumerate(checks):
-        if check.name == cause.kind:  # it knew only how the last time ended
-            others = (each for each in check.problems if each.subject != f"{cause.kind} of {host_name()}")
-            checks[place] = replace(check, problems=(*others, *look.found))
-    teller.done.health, teller.done.pruned = replace(health, checks=tuple(checks)), pruned
+    [check] = (check for check in health.checks if check.name == cause.kind)  # it knew only how the last time ended
+    others = (each for each in check.problems if each.subject != f"{cause.kind} of {host_name()}")
+    now_known = replace(check, problems=(*others, *look.found))
+    checks = tuple(now_known if each is check else each for each in health.checks)
+    teller.done.health, teller.done.pruned = replace(health, checks=checks), pruned
 
 
 def do_unit_failure(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import dropwhile
 from typing import Any
 
 from jobsync.alerts.message import TOLD_EACH, AlertMessage, AlertNote
@@ -37,11 +38,8 @@ def decide(
     Return what is to be remembered, and the messages that go out.
 
     That it is being told is remembered before it is sent: another process leaves it alone for a while, and a
-    process that dies in between tells it once more, under the same Message-ID.
-
-    Args:
-        host: who looks.
-        alone: no other host does the same now; else only what is this host's own is touched and told.
+    process that dies in between tells it once more, under the same Message-ID. Unless no other host looks now
+    (`alone`), only what is this host's own is touched and told.
     """
     found = [_made_visible(each) for each in look.found if alone or each.host is not None]
     again = {each.key for each in found}
@@ -57,7 +55,8 @@ def decide(
             alerts[each.key] = seen
     alerts = {key: alert for key, alert in alerts.items() if alert.closed_at is None or now - alert.closed_at < _KEPT}
     book = _set_by_now(replace(book, alerts=alerts), now)
-    book = _with_silences(book, _in_use(book.silences, now), now)
+    # those at the beginning that have long ended decide nothing any more
+    book = _with_silences(book, tuple(dropwhile(lambda each: each.until <= now - _KEPT, book.silences)), now)
     outgoing = tuple(message for channel in channels for message in _messages(book, channel, now, host, alone=alone))
     for message in outgoing:
         for note in message.notes:
@@ -82,16 +81,13 @@ def see(known: Alert | None, found: Problem, now: datetime, after: int) -> Alert
     words = (found.text, found.what_to_do)
     if known.closed_at is None and found.host is None and known.ripe and (known.text, known.what_to_do) == words:
         return known  # hundreds of them may be open for days: an alert that has not changed is not written again
-    times = known.times + 1
+    again: dict[str, Any] = {name: getattr(found, name) for name in ("text", "what_to_do", "host", "run_id")}
     return replace(
         known,
+        **again,
         seen_at=now,
-        text=found.text,
-        what_to_do=found.what_to_do,
-        host=found.host,
-        run_id=found.run_id,
-        times=times,
-        ripe=known.ripe or times >= after,
+        times=known.times + 1,
+        ripe=known.ripe or known.times + 1 >= after,
         back_at=now if known.closed_at is not None else known.back_at,
         closed_at=None,
     )
@@ -148,9 +144,9 @@ def _sending(book: Book, alert: Alert, message: AlertMessage, phase: str, now: d
     return replace(alert, tries={**alert.tries, message.channel: Try(message.identity, phase, until, times)})
 
 
-def _with_silences(book: Book, silences: Sequence[Silence], now: datetime) -> Book:
+def _with_silences(book: Book, silences: tuple[Silence, ...], now: datetime) -> Book:
     """Return the book with these silences, each alert with the instant until which they hold it."""
-    book = replace(book, silences=tuple(silences))
+    book = replace(book, silences=silences)
     alerts = dict(book.alerts)
     for key, alert in alerts.items():
         until = book.held_until(alert) if alert.closed_at is None else None
@@ -218,9 +214,3 @@ def _set_by_now(book: Book, now: datetime) -> Book:
         for each in book.silences
     ]
     return replace(book, silences=tuple(held))
-
-
-def _in_use(silences: Sequence[Silence], now: datetime) -> Sequence[Silence]:
-    """Return the silences without those at the beginning that have long ended: they decide nothing any more."""
-    first = next((place for place, each in enumerate(silences) if each.until > now - _KEPT), len(silences))
-    return silences[first:]

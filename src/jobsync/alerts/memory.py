@@ -1,9 +1,8 @@
 """
 Where alerts are remembered: the table `alerts`, and a small file on each host for when the database is away.
 
-While the database answers, the table is right. A file that was last written without it
-holds what the table does not know yet: of two records of one alert the one changed last counts, and whoever was told by
-either has been told; silences are put together.
+While the database answers, the table is right. A file that was last written without it holds what the table does not
+know yet: of two records of one alert the one changed last counts, and whoever was told by either has been told.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, Executable, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from jobsync.alerts.local_file import LocalFile, open_file
 from jobsync.alerts.model import Alert, Book, as_json, read_kept
 from jobsync.db.audit import write_audit
-from jobsync.db.engine import translated
+from jobsync.db.engine import Database, translated
 from jobsync.db.jsonb import as_object
 from jobsync.db.statements import rows_of
 from jobsync.db.tables import alert_silences, alerts
@@ -31,14 +30,9 @@ from jobsync.logs import get_logger, visible
 from jobsync.runner.lock import lock_key
 from jobsync.upkeep.model import BEFORE, RetentionRule, oldest
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Executable
-
-    from jobsync.db.engine import Database
-
 RULES = (RetentionRule(alerts, "runs_retention_days", oldest(alerts, alerts.c.closed_at < BEFORE)),)
 _LOCK_WITHIN_S = 15.0
-Audit = tuple[str, str | None, Mapping[str, Any]]
+Audit = tuple[str, str | None, Mapping[str, Any]]  # action, subject, details
 
 
 class Memory:
@@ -47,7 +41,7 @@ class Memory:
 
     Args:
         engine: None while the database is away.
-        audit: what a person changed: action, subject, details; kept with what `write` changes.
+        audit: what a person changed; kept with what `write` changes.
         alone: whether no other host holds the table's memory.
     """
 
@@ -81,7 +75,7 @@ class Memory:
     def _write_tables(self, engine: Engine, book: Book) -> bool:
         fresh = [alert for key, alert in book.alerts.items() if alert != self._kept.alerts.get(key)]
         gone, new = ({*self._kept.silences} - {*book.silences}, {*book.silences} - {*self._kept.silences})
-        if not fresh and not gone and not new and self._audit is None:
+        if not (fresh or gone or new or self._audit):
             return True
         with translated(), engine.begin() as connection:
             for alert in fresh:
@@ -131,16 +125,10 @@ def _write_row(connection: Connection, alert: Alert) -> None:
         "notified_at": max([*alert.told.values(), *alert.reminded.values()], default=None),
         "details": {name: value for name, value in plain.items() if name not in alerts.c},
     }
-    row = (
-        select(alerts.c.id)
-        .where(
-            *(alerts.c[name] == values[name] for name in ("kind", "subject", "cause")),
-            or_(alerts.c.closed_at.is_(None), alerts.c.opened_at == alert.opened_at),
-        )
-        .order_by(alerts.c.closed_at.is_(None).desc(), alerts.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    same = [alerts.c[name] == values[name] for name in ("kind", "subject", "cause")]
+    is_it = or_(alerts.c.closed_at.is_(None), alerts.c.opened_at == alert.opened_at)
+    open_first = (alerts.c.closed_at.is_(None).desc(), alerts.c.id.desc())
+    row = select(alerts.c.id).where(*same, is_it).order_by(*open_first).limit(1).scalar_subquery()
     if not connection.execute(update(alerts).where(alerts.c.id == row).values(values)).rowcount:
         connection.execute(insert_or_not(alerts).values(values).on_conflict_do_nothing())
 
@@ -189,20 +177,16 @@ def _only_here(database: tuple[Database, Engine] | None) -> Iterator[bool]:
     if database is None:
         yield False
         return
+    key = lock_key("alerts", database[0].schema)
     with translated(), database[0].lock_connection(application_name="jobsync:alert") as connection:
-
-        def is_taken() -> bool:
-            key = lock_key("alerts", database[0].schema)
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-            return row is not None and bool(row[0])
-
         trying = Retrying(
-            retry=retry_if_result(lambda ours: not ours),
+            retry=retry_if_result(lambda row: row != (True,)),
             stop=stop_after_delay(_LOCK_WITHIN_S),
             wait=wait_fixed(0.2),
-            retry_error_callback=lambda _: False,
+            retry_error_callback=lambda _: None,
         )
-        alone = trying(is_taken)
+        taken = trying(lambda: connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone())
+        alone = taken is not None
         if not alone:
             get_logger().warning("alert.lock_taken", message="another host is telling; this one tells only its own")
         yield alone

@@ -60,18 +60,16 @@ class AlertMessage:
             [note] = self.notes
             return visible(f"[jobsync] {_PHASES[note.phase][0]}: {note.alert.text}", most=160)
         counts = Counter(note.phase for note in self.notes)
-        words = {
-            phase: f"{word}s" if word == "problem" and counts[phase] > 1 else word
+        parts = [
+            f"{counts[phase]} {word}{'s' * (phase == OPENED and counts[phase] > 1)}"
             for phase, (word, *_) in _PHASES.items()
-        }
-        parts = [f"{counts[phase]} {word}" for phase, word in words.items() if counts[phase]]
+            if counts[phase]
+        ]
         return f"[jobsync] {', '.join(parts)} on {visible(self.host)}"
 
     def text(self) -> str:
-        lines = [line for phase in _PHASES for line in self._lines_of(phase)]
-        return "\n".join(
-            [*lines, f"-- jobsync {__version__} on {visible(self.host)}; all of it: jobsync alerts list", ""]
-        )
+        foot = f"-- jobsync {__version__} on {visible(self.host)}; all of it: jobsync alerts list\n"
+        return "\n".join([*(line for phase in _PHASES for line in self._lines_of(phase)), foot])
 
     def _lines_of(self, phase: str) -> Iterator[str]:
         notes = [note.alert for note in self.notes if note.phase == phase]
@@ -94,7 +92,7 @@ class AlertMessage:
             yield from (f"... and {len(notes) - _SHOWN_MOST} more: jobsync alerts list", "")
 
     def as_json(self) -> dict[str, Any]:
-        """The webhook's document; `text` is what chat services show."""
+        """Return the webhook's document; `text` is what chat services show."""
         return {
             "source": "jobsync",
             "version": __version__,

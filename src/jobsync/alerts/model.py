@@ -77,18 +77,15 @@ def on_host(host: str, cause: Cause, text: str, **more: Any) -> Problem:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look brought to light."""
+    """What one look brought to light; an alert whose check `passed` says was made is over if it was not found."""
 
     found: tuple[Problem, ...] = ()
-    # whether an alert's own check was made now: if it was not found again, it is over
     passed: Callable[[Alert], bool] = lambda _alert: False
 
 
 @dataclass(frozen=True)
 class Silence:
-    """
-    What somebody asked to be spared until an instant; one whose instant is the one at which it was set ends others.
-    """
+    """What somebody asked to be spared until an instant; one that ends as it is set ends others."""
 
     kind: str | None  # None for any, as of the subject
     subject: str | None
@@ -164,19 +161,17 @@ def read_kept(plain: Any, kind: type[T]) -> T | None:
         kept = msgspec.convert(plain, kind, strict=False)
     except (msgspec.ValidationError, RecursionError, OverflowError):
         return None
-    return kept if not isinstance(kept, Alert | Silence) or _is_possible(kept) else None
+    at: list[datetime | None] = []
+    if isinstance(kept, Silence):
+        at = [kept.until, kept.set_at]
+    elif isinstance(kept, Alert):
+        if "\0" in "".join((*kept.key, kept.text, kept.what_to_do)):
+            return None
+        at = [kept.opened_at, kept.seen_at, kept.closed_at, kept.back_at, *(each.until for each in kept.tries.values())]
+        at += [*kept.told.values(), *kept.reminded.values(), *kept.ended.values()]
+    return kept if {instant.year for instant in at if instant is not None} <= _YEARS else None
 
 
 def _all_of(listed: Any, kind: type[T]) -> list[T]:
     found = [read_kept(each, kind) for each in (listed if isinstance(listed, list) else ())]
     return [each for each in found if each is not None]
-
-
-def _is_possible(kept: Alert | Silence) -> bool:
-    if isinstance(kept, Silence):
-        return {kept.until.year, kept.set_at.year} <= _YEARS
-    at = [kept.opened_at, kept.seen_at, kept.closed_at, kept.back_at, *(each.until for each in kept.tries.values())]
-    told = [*kept.told.values(), *kept.reminded.values(), *kept.ended.values()]
-    if "\0" in "".join((*kept.key, kept.text, kept.what_to_do)):
-        return False
-    return {instant.year for instant in (*at, *told) if instant is not None} <= _YEARS

@@ -40,8 +40,7 @@ def within(seconds: float, do: Callable[[], T], *, give_up: Callable[[], None] =
     """
     Return what `do` returns, or raise TimeoutError after this many seconds, whatever it waits for.
 
-    Args:
-        give_up: called at the deadline to break the wait off; names are resolved by code that knows no deadline.
+    `give_up` is called then, to break the wait off; names are resolved by code that knows no deadline.
     """
     outcome: Future[T] = Future()
 
@@ -71,21 +70,21 @@ class Webhook:
     def send(self, message: AlertMessage) -> tuple[str, ...]:
         """Post the message; without an answer, or at one without 2xx, it raises NotSent."""
         body = json.dumps(message.as_json(), ensure_ascii=False).encode("utf-8", "replace")
-        _post(self, body, "application/json; charset=utf-8", name="webhook")
+        _post(self, self.url, body, "application/json")
         return ()
 
 
-def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url: str | None = None) -> None:
+def _post(to: Webhook | Ping, url: str, body: bytes, content_type: str) -> None:
     """Post with one deadline over name, connection and status line; only the host is ever named."""
-    from jobsync.http import HttpClient, NoAnswer  # a run without a ping does not import httpx
+    from jobsync.http import HttpClient, NoAnswer  # a run without a ping does not import it
 
-    url, deadline_s = url or to.url, to.deadline_s
+    name, deadline_s = to.name, to.deadline_s
     host = urlsplit(url).hostname or "its host"
     try:
         client = HttpClient(connections=1, proxies=to.proxies)
     except ConfigurationProblem as problem:
         raise NotSent(f"{name}: {problem}") from None
-    headers = {"Content-Type": content_type, "User-Agent": f"jobsync/{__version__}"}
+    headers = {"Content-Type": f"{content_type}; charset=utf-8", "User-Agent": f"jobsync/{__version__}"}
     handed_over = threading.Event()
 
     @contextmanager
@@ -102,9 +101,8 @@ def _post(to: Webhook | Ping, body: bytes, content_type: str, *, name: str, url:
         status = within(deadline_s, post)
     except (NoAnswer, TimeoutError) as error:
         refused = isinstance(error, NoAnswer) and error.kind in ("redirect", "proxy")
-        raise NotSent(
-            f"{name}: {host}: {visible(error, most=200)}", perhaps=handed_over.is_set() and not refused
-        ) from None
+        perhaps = handed_over.is_set() and not refused
+        raise NotSent(f"{name}: {host}: {visible(error, most=200)}", perhaps=perhaps) from None
     finally:
         client.close()
     if not 200 <= status < 300:
@@ -117,12 +115,12 @@ class Ping:
     The dead-man switch: somebody outside is told how each run went, and raises the alarm when nothing comes.
 
     The address is used in the manner of healthchecks.io: with `/start`, with the exit code of what ended, or, of what
-    has none, as it stands for a success and with `/fail` else.
-    `{job}` in it is replaced by the job's name, so that each job can have a switch of its own.
+    has none, as it stands for a success and with `/fail` else. `{job}` in it is replaced by the job's name.
     """
 
     url: str = field(repr=False)
     deadline_s: float = PING_WITHIN_S
+    name: str = "ping"
     proxies: Mapping[str, str | None] = field(default_factory=dict, repr=False)
 
     def tell(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
@@ -131,9 +129,8 @@ class Ping:
 
         Raises NotSent where the service did not take it; the run's verdict and exit code stay.
         """
-        address = ping_address(self.url, job, signal, run=run)
         body = visible(text, most=5000).encode("utf-8", "replace")
-        _post(self, body, "text/plain; charset=utf-8", name="ping", url=address)
+        _post(self, ping_address(self.url, job, signal, run=run), body, "text/plain")
 
 
 def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> str:
@@ -143,7 +140,7 @@ def ping_address(url: str, job: str, signal: str, *, run: str | None = None) -> 
     >>> ping_address("https://ping.example/k/{job}?create=1", "stock-sync", "3", run="r1")
     'https://ping.example/k/stock-sync/3?create=1&rid=r1'
     """
-    parts = urlsplit(url.replace("{job}", quote(job, safe="")).replace("%7Bjob%7D", quote(job, safe="")))
+    parts = urlsplit(re.sub("{job}|%7Bjob%7D", quote(job, safe=""), url))
     path = parts.path.rstrip("/") + ("" if signal == "success" else f"/{signal}")
     query = "&".join(filter(None, (parts.query, f"rid={quote(run, safe='')}" if run else "")))
     return parts._replace(path=path, query=query, fragment="").geturl()

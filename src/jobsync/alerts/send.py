@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from jobsync.alerts.mail import parse_mail
 from jobsync.alerts.message import AlertMessage
@@ -15,9 +15,7 @@ from jobsync.alerts.post import NotSent, Webhook, within
 from jobsync.errors import ConfigurationProblem
 from jobsync.logs import visible
 from jobsync.proxies import as_environment
-
-if TYPE_CHECKING:
-    from jobsync.settings import Settings
+from jobsync.settings import Settings
 
 SERVICE_WITHIN_S = 30.0
 for _name in ("apprise", "urllib3"):  # they log URLs; what is wrong is said here, without
@@ -26,11 +24,10 @@ for _name in ("apprise", "urllib3"):  # they log URLs; what is wrong is said her
 
 
 class Channel(Protocol):
-    """A way out: mail, webhook, or a service that Apprise knows."""
+    """A way out: mail, webhook, or a service that Apprise knows; what is remembered has its name."""
 
     @property
-    def name(self) -> str:
-        """Its name in what is remembered."""
+    def name(self) -> str: ...
 
     def send(self, message: AlertMessage) -> tuple[str, ...]:
         """Send; returns whom it did not reach although others have it; raises NotSent."""
@@ -68,9 +65,7 @@ class AppriseService:
 @contextmanager
 def _environment(proxies: Mapping[str, str]) -> Iterator[None]:
     """Have other libraries go the way that is configured here; they know it from the environment alone."""
-    before = {name: text for name, text in os.environ.items() if name.lower().endswith("_proxy")}
-    for name in before:
-        del os.environ[name]
+    before = {name: os.environ.pop(name) for name in [*os.environ] if name.lower().endswith("_proxy")}
     os.environ.update(proxies)
     try:
         yield
@@ -84,8 +79,7 @@ def services_of(urls: str, proxies: Mapping[str, str | None]) -> list[AppriseSer
     """
     Return the channels of JOBSYNC_ALERT_URLS, which Apprise reads: blanks or commas between.
 
-    Raises:
-        ConfigurationProblem: Apprise is not installed, or cannot use one of them; none is shown.
+    Raises ConfigurationProblem where Apprise is not installed, or cannot use one of them; none is shown.
     """
     try:
         from apprise import Apprise, URLBase
@@ -116,11 +110,8 @@ def channels_of(settings: Settings) -> tuple[list[Channel], list[str]]:
     """Return the ways out that work as configured, and what is wrong with the others."""
     problems: list[str] = []
     found: list[Channel] = []
-    if bool(settings.smtp_url) != bool(settings.alert_to):
-        missing = "JOBSYNC_ALERT_TO" if settings.smtp_url else "JOBSYNC_SMTP_URL"
-        problems.append(f"mail alerts need JOBSYNC_SMTP_URL and JOBSYNC_ALERT_TO; {missing} is not set")
     try:
-        if settings.smtp_url and settings.alert_to:
+        if settings.smtp_url or settings.alert_to:
             found.append(parse_mail(settings.smtp_url, settings.alert_to))
     except ConfigurationProblem as problem:
         problems.append(str(problem))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from jobsync.alerts.model import Alert, Look, on_host
 from jobsync.causes import BEFORE_TABLES, Cause, Kind
@@ -13,32 +14,24 @@ from jobsync.db.statements import rows_of
 from jobsync.errors import ExitCode, JobsyncError
 from jobsync.jobs import BY_NAME
 from jobsync.logs import visible
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.watch.model import About, Problem, Snapshot, Watched
+from jobsync.watch.model import About, Problem, Snapshot, Watched
 
 _OF_HOST = (Kind.CONFIGURATION, Kind.DATABASE)
 _QUIET = timedelta(minutes=10)  # without a new failure while ticks go on: a unit that never had a run is well again
 _FORGOTTEN = timedelta(days=7)  # a host's alert was not seen for so long
-_RESULTS = {
+_CAUSES = {  # by status of the run, $MONITOR_SERVICE_RESULT and $MONITOR_EXIT_STATUS
+    "lock_lost": Cause.UNIT_LOCK_LOST,
+    "timed_out": Cause.UNIT_TIMED_OUT,
     "watchdog": Cause.UNIT_WATCHDOG,
     "timeout": Cause.UNIT_TIMED_OUT,
     "oom-kill": Cause.UNIT_OUT_OF_MEMORY,
-    "signal": Cause.UNIT_KILLED,
-    "core-dump": Cause.UNIT_KILLED,
-    "resources": Cause.UNIT_NOT_STARTED,
-    "protocol": Cause.UNIT_NOT_STARTED,
-    "start-limit-hit": Cause.UNIT_NOT_STARTED,
-}
-_EXITS = {
+    **dict.fromkeys(("signal", "core-dump"), Cause.UNIT_KILLED),
+    **dict.fromkeys(("resources", "protocol", "start-limit-hit"), Cause.UNIT_NOT_STARTED),
     **dict.fromkeys(map(str, range(200, 246)), Cause.UNIT_NOT_STARTED),  # systemd's own, such as 203/EXEC
     str(int(ExitCode.UNAVAILABLE)): Cause.UNIT_UNAVAILABLE,
     str(int(ExitCode.LOCK_LOST)): Cause.UNIT_LOCK_LOST,
     str(int(ExitCode.CONFIGURATION)): Cause.UNIT_CONFIGURATION,
 }
-_STATUSES = {"lock_lost": Cause.UNIT_LOCK_LOST, "timed_out": Cause.UNIT_TIMED_OUT}
 _CALM = ("partial", "held", "succeeded", "cancelled")  # what of these needs a person, health finds in the tables
 _MEANINGS = {str(int(code)): code.short for code in ExitCode}
 
@@ -57,15 +50,6 @@ class UnitFailure:
     def subject(self) -> str:
         """What an alert about the unit as a whole is about."""
         return f"{visible(self.unit, most=120)} on {self.host}"
-
-    @property
-    def how(self) -> str:
-        """How it ended, in a few words, in brackets."""
-        words = [self.result, self.status]
-        if self.result in (None, "", "exit-code"):
-            words = [f"exit {self.status}", _MEANINGS.get(self.status)] if self.status else []
-        told = ", ".join(filter(None, words))
-        return f" ({told})" if told else ""
 
 
 @dataclass(frozen=True)
@@ -126,10 +110,9 @@ def look_at_failure(failure: UnitFailure, record: Record, watched: Sequence[Watc
     about = next((each.ABOUT for each in watched if each.ABOUT.job == job), None)
 
     def passed(alert: Alert) -> bool:
-        if alert.host != failure.host or alert.kind in _OF_HOST:
-            return alert.host == failure.host
-        is_units = alert.kind == Kind.UNIT and alert.subject == failure.subject
-        return is_units and _comes_after(record.success_at, alert)
+        is_units = (alert.kind, alert.subject) == (Kind.UNIT, failure.subject)
+        is_over = alert.kind in _OF_HOST or (is_units and _comes_after(record.success_at, alert))
+        return alert.host == failure.host and is_over
 
     return Look(tuple(_found(failure, record, about)), passed)
 
@@ -147,10 +130,14 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
     elif whole := _cause_of(failure, record):
         what = whole.do(UNIT=visible(failure.unit, most=120))
         why = record.error or next((f"{item.key}: {item.error or item.reason}" for item in record.items), None)
+        how = [failure.result, failure.status]
+        if failure.result in (None, "", "exit-code"):
+            how = [f"exit {failure.status}", _MEANINGS.get(failure.status)] if failure.status else []
+        told = ", ".join(filter(None, how))
         yield on_host(
             failure.host,
             whole,
-            f"{failure.subject} failed{failure.how}{f': {why}' if why else ''}",
+            f"{failure.subject} failed{f' ({told})' if told else ''}{f': {why}' if why else ''}",
             subject=failure.subject,
             what_to_do=f"jobsync runs show {run}; {what}" if run else what,
             run_id=record.run_id,
@@ -160,8 +147,8 @@ def _found(failure: UnitFailure, record: Record, about: About | None) -> Iterato
 
 def _cause_of(failure: UnitFailure, record: Record) -> Cause | None:
     """Return why the unit as a whole failed; None if its run says that it did not."""
-    found = _STATUSES.get(record.status or "") or _RESULTS.get(failure.result or "")
-    return found if found or record.status in _CALM else _EXITS.get(failure.status or "", Cause.UNIT_FAILED)
+    found = _CAUSES.get(record.status or "") or _CAUSES.get(failure.result or "")
+    return found if found or record.status in _CALM else _CAUSES.get(failure.status or "", Cause.UNIT_FAILED)
 
 
 def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Look:
@@ -173,9 +160,8 @@ def look_at_no_database(error: JobsyncError, host: str, *, at_once: bool) -> Loo
     what = "cannot use its configuration" if cause is Cause.CONFIGURATION_WRONG else "cannot use the database"
     before = {each.value for each in BEFORE_TABLES[: BEFORE_TABLES.index(cause)]} if cause in BEFORE_TABLES else set()
     found = on_host(host, cause, f"{host} {what}: {words}")
-    return Look(
-        (replace(found, after=1) if at_once else found,), lambda alert: alert.host == host and alert.cause in before
-    )
+    found = replace(found, after=1) if at_once else found
+    return Look((found,), lambda alert: alert.host == host and alert.cause in before)
 
 
 _SUCCESSES = """
@@ -225,7 +211,10 @@ def _is_well(alert: Alert, seen: Snapshot, successes: Mapping[str, datetime], re
         is_ours = alert.subject.startswith("jobsync-health.service")  # this very run shows that it works again
         return quiet >= timedelta(seconds=1) if is_ours else quiet >= reminder
     ticks = alert.run_id is None and _comes_after(facts.last_tick_at, alert)
-    return _comes_after(facts.got_through_at, alert) or (ticks and quiet >= _QUIET)
+    # of a run of the whole job, what was held or left out ends a row of failures too
+    through = facts.last_status in ("succeeded", "partial", "held")
+    went_well_at = facts.last_finished_at if through else facts.last_success_at
+    return _comes_after(went_well_at, alert) or (ticks and quiet >= _QUIET)
 
 
 def _comes_after(then: datetime | None, alert: Alert) -> bool:

@@ -17,11 +17,11 @@ from jobsync.alerts.model import Alert
 from jobsync.causes import Kind
 from jobsync.cli.command import Answer, command, group, said, table
 from jobsync.cli.health import require_units_user, usable_channels
-from jobsync.db.engine import Database, translated
+from jobsync.db.engine import Database
 from jobsync.db.statements import read_now
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, UsageProblem
 from jobsync.logs import complain, visible
-from jobsync.phrases import many, misread, parse_when, stamp
+from jobsync.phrases import many, read_when, stamp
 from jobsync.watch.health import HOW_TO_SET
 from jobsync.wiring import Tools
 
@@ -32,6 +32,7 @@ SubjectArgument = Annotated[
 ]
 SubjectOption = Annotated[str | None, typer.Option("--subject", metavar="SUBJECT", help="Without KIND: every kind.")]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = re.compile(rf"({'|'.join(_DAYS)})[a-z]*(?: +([01]?\d|2[0-3]):([0-5]\d))?")
 _SHOWN = ("kind", "subject", "cause", "opened_at", "told", "silenced_until", "closed_at", "text", "what_to_do")
 
 
@@ -93,9 +94,7 @@ def silence_(
 ) -> Answer:
     """Tell nobody of what is open now until an instant; what is still open then is told."""
     subject = _wanted(kind, subject, of)
-    require_units_user(tools)
-    database = _database(tools)
-    now = _now(database)
+    database, now = _database_and_now(tools)
     end = _instant(until, now)
     details = {"kind": kind, "until": end, "all_causes": all_causes}
     with opened(tools.environ, database, ("alerts.silence", subject or kind, details)) as memory:
@@ -120,9 +119,7 @@ def unsilence(
 ) -> Answer:
     """Let people be told again; what is open is told at the next look."""
     subject = _wanted(kind, subject, of)
-    require_units_user(tools)
-    database = _database(tools)
-    now = _now(database)
+    database, now = _database_and_now(tools)
     with opened(tools.environ, database, ("alerts.unsilence", subject or kind, {"kind": kind})) as memory:
         book, lifted = lift(memory.read(), kind, subject, now)
         if lifted:
@@ -153,11 +150,13 @@ def _database(tools: Tools) -> tuple[Database, Engine] | None:
         return None
 
 
-def _now(database: tuple[Database, Engine] | None) -> datetime:
+def _database_and_now(tools: Tools) -> tuple[tuple[Database, Engine] | None, datetime]:
+    require_units_user(tools)
+    database = _database(tools)
     if database is None:
-        return datetime.now(UTC)
-    with translated(), database[1].begin() as connection:
-        return read_now(connection)
+        return None, datetime.now(UTC)
+    with tools.transaction() as connection:
+        return database, read_now(connection)
 
 
 def _where(database: tuple[Database, Engine] | None, folder: Path | None) -> str:
@@ -169,23 +168,13 @@ def _where(database: tuple[Database, Engine] | None, folder: Path | None) -> str
 
 
 def _instant(words: str, now: datetime) -> datetime:
-    """
-    Return the instant that is meant: a span from now, the next such day of the week, or ISO; UTC without an offset.
-
-    Raises:
-        UsageProblem: it is none of these, or past.
-    """
-    day = re.fullmatch(r"([a-z]{3})[a-z]*(?: +(\d{1,2}):(\d{2}))?", words.strip().lower())
-    try:
-        end = parse_when(words, now=now, past=False)
-        if day is not None and day[1] in _DAYS:
-            at = now.astimezone(UTC).replace(hour=int(day[2] or 0), minute=int(day[3] or 0), second=0, microsecond=0)
-            at += timedelta(days=(_DAYS.index(day[1]) - at.weekday()) % 7)
-            end = at if at > now else at + timedelta(days=7)
-    except (ValueError, OverflowError):
-        end = None
-    if end is None or end.year >= 9000:
-        raise UsageProblem(f"{misread('--until', visible(words, most=40))}, or a day of the week: mon 08:00")
+    if day := _DAY.fullmatch(words.strip().lower()):
+        at = now.astimezone(UTC).replace(hour=int(day[2] or 0), minute=int(day[3] or 0), second=0, microsecond=0)
+        at += timedelta(days=(_DAYS.index(day[1]) - at.weekday()) % 7)
+        return at if at > now else at + timedelta(days=7)
+    end = read_when("--until", words, now=now, past=False, more=", or a day of the week: mon 08:00")
+    if end.year >= 9000:
+        raise UsageProblem(f"--until: {end.isoformat()} is no instant to wait for, expected a year before 9000")
     if end <= now:
         raise UsageProblem(f"--until: {end.isoformat()} is past")
     return end

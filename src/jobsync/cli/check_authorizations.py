@@ -50,5 +50,5 @@ def check_authorizations(
         run.print_items(items, {"status": "status", "why": "reason", "codes": "codes", "tenant": "tenant_ruc"})
         run.print_verdict(report, dry_run=dry_run, outcomes=[item["status"] for item in items])
 
-    work = run.Command(CHECK_AUTHORIZATIONS, prepare, item_json, tell)
-    return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json, dry_run=dry_run)
+    how = {"scheduled": scheduled, "as_json": as_json, "dry_run": dry_run}
+    return run.carry_out(tools, CHECK_AUTHORIZATIONS, prepare, item_json, tell, wait_s=wait, **how)

@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 import typer.core
 
 from jobsync.cli.output import Columns, Rows, print_facts, print_json, print_table, write
+from jobsync.errors import UsageProblem
 from jobsync.logs import complain, visible
+from jobsync.phrases import read_when
 from jobsync.wiring import Tools
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 TO_FILE = ("-o", "--output")  # with either, a command that else reads writes a file
 _EXAMPLES_MOST = 4
 Function = TypeVar("Function", bound=Callable[..., Any])
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed without a terminal.")]
+DealershipId = Annotated[int, typer.Argument(metavar="ID", help="Number of the dealership.")]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="WHEN", help="An instant, a date, or a span such as 12h or 1d6h.")
+]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """
-    What a command has to say.
+    """What a command has to say."""
 
-    Args:
-        document: what --json prints.
-        tell: prints the same for a person.
-        code: the exit code.
-        complaints: sentences for standard error, whichever form is printed.
-    """
-
-    document: object
-    tell: Callable[[], object]
+    document: object  # what --json prints
+    tell: Callable[[], object]  # prints the same for a person
     code: int = 0
-    complaints: Sequence[str] = ()
+    complaints: Sequence[str] = ()  # for standard error, whichever form is printed
 
 
 def said(document: object, *lines: str, code: int = 0, complaints: Sequence[str] = ()) -> Answer:
@@ -58,18 +62,11 @@ def table(
 
 
 class Use(NamedTuple):
-    """
-    How a command is used.
+    """How a command is used."""
 
-    Args:
-        example: what a person may type behind the program's name; it begins with the command's own name.
-        reads: it changes nothing and names no file, so that root may type it as the units' user.
-        unless: options with which it does either after all.
-    """
-
-    example: str
-    reads: bool = False
-    unless: tuple[str, ...] = ()
+    example: str  # what a person may type behind the program's name; it begins with the command's own name
+    reads: bool = False  # it changes nothing and names no file, so that root may type it as the units' user
+    unless: tuple[str, ...] = ()  # options with which it does either after all
 
 
 def command(
@@ -98,11 +95,7 @@ def use_of(called: Any) -> Use:
 
 
 def register(app: typer.Typer, function: Callable[..., Any], name: str, *, hidden: bool = False) -> None:
-    """Add a declared function to a group."""
-    app.command(name, hidden=hidden, epilog=as_epilog([use_of(function).example]))(_as_typer_takes(function))
-
-
-def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
+    """Add a declared function to a group, as Typer takes it."""
     whole = inspect.signature(function, eval_str=True)
     asked = whole.parameters.keys()
 
@@ -136,7 +129,7 @@ def _as_typer_takes(function: Callable[..., Any]) -> Callable[..., None]:
     context = inspect.Parameter("context", _BY_NAME, annotation=typer.Context)
     parameters = [context, *(each.replace(kind=_BY_NAME) for each in options.values())]
     call.__dict__["__signature__"] = whole.replace(parameters=parameters)
-    return call
+    app.command(name, hidden=hidden, epilog=as_epilog([use_of(function).example]))(call)
 
 
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
@@ -164,9 +157,29 @@ class Group(typer.core.TyperGroup):
 def group(help_text: str) -> typer.Typer:
     """Return a group of commands of one noun."""
     app = typer.Typer(cls=Group, help=help_text, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-    app.callback()(_nothing)  # one command alone would else be no group
+    app.callback()(lambda: None)  # one command alone would else be no group
     return app
 
 
-def _nothing() -> None:
-    return
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is destroyed; raises UsageProblem where there is nobody to ask, typer.Abort for a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageProblem(f"{question} Without a terminal to ask on this needs --yes; nothing was done")
+    typer.confirm(question, abort=True, err=True)
+
+
+def holds(look: Callable[[], bool]) -> bool:
+    """Return what a look at a path says; False where it cannot be looked at."""
+    try:
+        return look()
+    except OSError:
+        return False
+
+
+def since_when(words: str | None, connection: Connection) -> datetime | None:
+    """Return what --since means, which looks back; raises UsageProblem."""
+    from jobsync.db.statements import read_now  # commands without a database share this file
+
+    return None if words is None else read_when("--since", words, now=read_now(connection), past=True)

@@ -1,8 +1,6 @@
 """
-jobsync completion: scripts for shells, which know every command and option, and each word that the program knows.
-
-What is fixed in a script lies in `scripts/`; what the commands say takes the place of the marks in it. What only the
-database knows (dealerships, tenants, runs) a script asks of `jobsync values`, and leaves out without an answer.
+jobsync completion: scripts for shells. What is fixed in one lies in `scripts/`, with marks for what the commands say;
+what only the database knows, a script asks of `jobsync values`.
 """
 
 from __future__ import annotations
@@ -21,8 +19,6 @@ from jobsync.cli.tree import Command, Option, read_tree
 
 
 class Shell(StrEnum):
-    """Shells that we know."""
-
     BASH = "bash"
     ZSH = "zsh"
     FISH = "fish"
@@ -74,7 +70,6 @@ def _zsh(told: list[Command]) -> dict[str, list[str]]:
 
 
 def _offered(command: Command) -> list[tuple[str, str]]:
-    """Return the words that may follow a command, each with its help."""
     words = [(child.name, child.help) for child in command.commands]
     words += [(name, option.help) for option in command.options for name in option.names]
     return [*words, ("--help", "Show this message and exit.")]

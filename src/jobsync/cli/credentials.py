@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobsync.cli.command import Answer, command, group, said
-from jobsync.cli.options import DealershipId, Yes, confirm
+from jobsync.cli.command import Answer, DealershipId, Yes, command, confirm, group, said
 from jobsync.cli.output import print_facts, say
 from jobsync.db.engine import driver
 from jobsync.easycars import registry
@@ -55,17 +54,13 @@ def set_(
         sharers = registry.find_sharers(connection, cipher, dealership_id)
     told = {"environment": credentials.environment, "yard_code": credentials.yard_code}
     return said(
-        {"dealership_id": dealership_id, **told, **_shared(sharers)},
+        {"dealership_id": dealership_id, **told, **({"shared_with": sharers} if sharers else {})},
         f"credentials of {dealership_id} {name} stored",
         *_warnings(sharers),
         f"next: jobsync credentials test {dealership_id}",
         f"then: jobsync stock-sync --dealership {dealership_id}"
         " (after wrong credentials no run tries again before the next slot)",
     )
-
-
-def _shared(sharers: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    return {"shared_with": sharers} if sharers else {}
 
 
 def _warnings(sharers: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -103,7 +98,7 @@ def test(tools: Tools, dealership_id: DealershipId) -> Answer:
         for warning in _warnings(sharers):
             say(warning)
 
-    return Answer({**document, **_shared(sharers)}, tell, code=found.exit_code)
+    return Answer({**document, **({"shared_with": sharers} if sharers else {})}, tell, code=found.exit_code)
 
 
 @command("credentials rotate-key", of=app)

@@ -14,7 +14,6 @@ from jobsync.cli.command import command, group
 from jobsync.cli.invoke import invoke
 from jobsync.cli.output import write
 from jobsync.deploy import cron
-from jobsync.deploy.cron import render_crontab
 from jobsync.deploy.installation import read_installation
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.jobs import BY_NAME
@@ -34,7 +33,8 @@ def show(
     ] = None,
 ) -> None:
     """Print the text of /etc/cron.d/jobsync."""
-    write(render_crontab(read_installation(tools.environ, root=Path("/"), executable=executable, sandboxed=False)))
+    installation = read_installation(tools.environ, root=Path("/"), executable=executable, sandboxed=False)
+    write(cron.render_crontab(installation))
 
 
 @command("cron run stock-sync", of=app)
@@ -78,7 +78,6 @@ def _cause(code: int, events: list[dict[str, Any]], sentences: list[str]) -> str
 
 
 def _report(job: str, code: int, events: list[dict[str, Any]], sentences: list[str]) -> str:
-    """Return the one report of a run: how it ended, the first errors, where to read on."""
     finished: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "run.finished"), {})
     bad = [event for event in events if event.get("level") in ("error", "critical")]
     lines = [f"jobsync {job}: ended with {code}" + (f", {finished['summary']}" if "summary" in finished else "")]
@@ -95,7 +94,6 @@ def _report(job: str, code: int, events: list[dict[str, Any]], sentences: list[s
 
 
 def _sort(said: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return what a run said as log events and as sentences."""
     events: list[dict[str, Any]] = []
     sentences: list[str] = []
     for line in said.splitlines():

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, command, facts, group, said, table
-from jobsync.cli.options import DealershipId
+from jobsync.cli.command import Answer, DealershipId, command, facts, group, said, table
 from jobsync.cli.output import excerpts, print_facts, print_lines, print_table, with_pause
 from jobsync.cron import is_zone, problem_of_cron, text_of_cron
 from jobsync.db.jsonb import as_lines
@@ -49,12 +48,7 @@ def add(
 
 
 def _check(of_name: str, name: str | None, timezone: str | None, email: str | None) -> None:
-    """
-    Look at what is to be stored; None is left alone.
-
-    Raises:
-        UsageProblem: it cannot be; names the option, or `of_name`.
-    """
+    """Look at what is to be stored, None is left alone; raises UsageProblem, which names the option."""
     if name is not None and (not name.strip() or len(name) > 255):
         raise UsageProblem(f"{of_name}: expected 1 to 255 characters")
     if timezone is not None and not is_zone(timezone):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from jobsync.cli.command import Answer, command
 from jobsync.cli.output import say, write
@@ -46,25 +46,20 @@ def doctor(
     found = list(_check(tools, offline=offline, every=every))
     code = exit_code_of(found)
     worst = "problem" if code else "warning" if any(each.level == "warning" for each in found) else "ok"
-    document = {"status": worst, "exit_code": int(code), "findings": [_shown(finding) for finding in found]}
+    document = {"status": worst, "exit_code": int(code), "findings": [finding.as_json() for finding in found]}
     return Answer(document, lambda: _tell(found), code)
-
-
-def _shown(finding: Finding) -> dict[str, object]:
-    return {name: visible(value) if isinstance(value, str) else value for name, value in finding.as_json().items()}
 
 
 def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     settings, findings = ask.check_configuration(lambda: tools.settings)
     yield from findings
     waker = read_waker(embedded=settings is not None and settings.database_url is None)
-    yield from ask.check_timers(
-        waker,
-        renders=settings is None or settings.storage is not None,
-        also=[name for name in FILES if settings and file_of(name, settings)],
-    )
+    also = [name for name in FILES if settings and file_of(name, settings)]
+    yield from ask.check_timers(waker, renders=settings is None or settings.storage is not None, also=also)
     if waker is Waker.UNITS:
-        yield ask.check_units(lambda: _changed_units(tools))
+        yield ask.check_units(
+            lambda: [each.path for each in compare(read_installation(tools.environ, root=SYSTEM)) if each.would_change]
+        )
     yield ask.check_bytecode(Path(__file__).parents[1])
     if settings is None:
         return
@@ -74,7 +69,9 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
     yield from findings
     used: set[str] = set()
     if engine is not None:
-        cipher = _cipher(tools)
+        cipher: Cipher | None = None
+        with suppress(ConfigurationProblem):  # one of the findings
+            cipher = tools.cipher
         key, previous = settings.encryption_key, settings.encryption_key_previous
         current = Cipher(key).decrypt if key and previous else None
         with translated(), engine.connect() as connection:
@@ -83,34 +80,15 @@ def _check(tools: Tools, *, offline: bool, every: bool) -> Iterator[Finding]:
             yield from ask.check_upkeep(connection)
             yield from ask.check_settings(connection, WATCHED)
             used = easycars.environments_in_use(connection) | sri.environments_in_use(connection)
-    yield from _storage(tools, settings, engine, every=every)
-    yield from ask.check_proxy(settings)
-    if not offline:
-        for name, url in _services(settings, used):
-            yield ask.check_reach(name, url, settings.proxies)
-
-
-def _changed_units(tools: Tools) -> list[str]:
-    """Return what `units install` would write or remove; a drop-in is the administrator's own, and no difference."""
-    files = compare(read_installation(tools.environ, root=SYSTEM), SYSTEM)
-    return [file.path for file in files if file.would_change]
-
-
-def _storage(tools: Tools, settings: Settings, engine: Engine | None, *, every: bool) -> Iterator[Finding]:
-    try:
+    root: Path | None = None
+    with suppress(ConfigurationProblem):
         root = storage_of(tools).root
-    except ConfigurationProblem:
-        root = None
     yield from check_storage(root, engine, every=every, named=settings.storage is not None)
-    folders = {"system": Path("/"), "RIDE files": root, "database": settings.embedded_folder}
+    folders = {"system": SYSTEM, "RIDE files": root, "database": settings.embedded_folder}
     yield from ask.check_disk({name: folder for name, folder in folders.items() if folder is not None})
-
-
-def _cipher(tools: Tools) -> Cipher | None:
-    try:
-        return tools.cipher
-    except ConfigurationProblem:
-        return None  # one of the findings
+    yield from ask.check_proxy(settings)
+    for name, url in () if offline else _services(settings, used):
+        yield ask.check_reach(name, url, settings.proxies)
 
 
 def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
@@ -118,10 +96,8 @@ def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
     for vendor, override, addresses in (("EasyCars", settings.easycars_url, EASYCARS), ("SRI", settings.sri_url, SRI)):
         if override:
             yield vendor, override
-            continue
-        for environment, url in addresses.items():
-            if environment in used or not used:
-                yield f"{vendor} ({environment})", url
+        else:
+            yield from [(f"{vendor} ({name})", url) for name, url in addresses.items() if name in used or not used]
 
 
 def _tell(found: list[Finding]) -> None:

@@ -68,5 +68,5 @@ def generate_ride(
             say(paths[0])
         run.print_verdict(report, dry_run=False)
 
-    work = run.Command(GENERATE_RIDE, prepare, item_json, tell)
-    return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json)
+    how = {"scheduled": scheduled, "as_json": as_json}
+    return run.carry_out(tools, GENERATE_RIDE, prepare, item_json, tell, wait_s=wait, **how)

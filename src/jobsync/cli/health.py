@@ -12,7 +12,6 @@ from jobsync.alerts.send import Channel, channels_of
 from jobsync.alerts.units import UnitFailure, look_at_no_database
 from jobsync.cli.command import Answer, command
 from jobsync.cli.output import say, write
-from jobsync.cli.ping import ping
 from jobsync.db.causes import LoginRefused
 from jobsync.errors import ExitCode, JobsyncError, Unavailable
 from jobsync.hostname import host_name
@@ -113,7 +112,7 @@ def _act(tools: Tools) -> Answer:
     problems = done.health.problems if done.health else ()
     text = "\n".join(problem.text for problem in problems) or str(done.database_error or "all is well")
     if "{job}" in (tools.alert_settings[0].ping_url or ""):  # a common address would hide missing jobs
-        ping(tools, "health", "success" if done.health is not None and not problems else "fail", text=text)
+        tools.ping("health", "success" if done.health is not None and not problems else "fail", text=text)
     if done.health is None:
         assert done.database_error is not None  # noqa: S101 - one of the two is there
         return _no_database(done.database_error)
@@ -124,12 +123,7 @@ def _act(tools: Tools) -> Answer:
 
 
 def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Channel], list[str]]:
-    """
-    Return the ways out that can be used, whatever else is wrong, and what is wrong with the others.
-
-    Args:
-        is_asked: the caller says itself that there is none.
-    """
+    """Return the ways out that can be used, and what is wrong with the others; if asked, a caller says that none is."""
     settings, problems = tools.alert_settings
     channels, wrong = channels_of(settings)
     wrong = [*problems, *wrong]
@@ -141,7 +135,6 @@ def usable_channels(tools: Tools, *, is_asked: bool = False) -> tuple[list[Chann
 
 
 def _say_not_sent(done: Done, wrong: Sequence[str]) -> list[str]:
-    """Say who was not told, and why; returns it, a line each."""
     said = [f"{words} (jobsync doctor)" for words in wrong]
     for prefix, listed in (
         ("not everybody can be told", said),

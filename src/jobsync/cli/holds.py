@@ -16,18 +16,9 @@ from jobsync.phrases import many
 
 app = group("What syncs hold back until a person decides.")
 HoldId = Annotated[int, typer.Argument(metavar="ID", help="Number of the hold.")]
-_COLUMNS = {
-    "id": "id",
-    "dealership": "dealership",
-    "kind": "kind",
-    "status": "status",
-    "reason": "reason",
-    "vehicles": "vehicles",
-    "listed before": "listed_before",
-    "in the feed": "listed_now",
-    "asked": "created_at",
-    "decided by": "decided_by",
-}
+_COLUMNS = {name: name for name in ("id", "dealership", "kind", "status", "reason", "vehicles")}
+_COLUMNS |= {"listed before": "listed_before", "in the feed": "listed_now", "asked": "created_at"}
+_COLUMNS |= {"decided by": "decided_by"}
 _DONE = {"carried out": "carried_out", "removed": "removed"}
 
 
@@ -57,11 +48,8 @@ def list_(
 def _warn_of_wrong_accounts(rows: Sequence[dict[str, Any]]) -> None:
     """Say what else may be behind an empty or a foreign feed, as long as its vehicles are still there."""
     open_ = [row for row in rows if row["status"] in ("pending", "approved") and row["applied_at"] is None]
-    for name, words, ids in (
-        ("empty_feed", EMPTY_FEED, [row["dealership_id"] for row in open_ if row["reason"] == "empty_feed"]),
-        ("foreign_feed", FOREIGN_FEED, [row["dealership_id"] for row in open_ if row["kind"] == "foreign_feed"]),
-    ):
-        if ids:
+    for column, name, words in (("reason", "empty_feed", EMPTY_FEED), ("kind", "foreign_feed", FOREIGN_FEED)):
+        if ids := [row["dealership_id"] for row in open_ if row[column] == name]:
             number = ids[0] if len(ids) == 1 else "ID"
             say(f"{name}: {words}; before an approval: jobsync credentials test {number}")
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, Json, command, group, said, table
-from jobsync.cli.options import holds
+from jobsync.cli.command import Answer, Json, command, group, holds, said, table
 from jobsync.cli.output import OF_DOCUMENT, print_facts, print_table, replace_file
 from jobsync.errors import ExitCode, UsageProblem
 from jobsync.logs import complain, configure_hand_run, end_progress, show_progress, visible
@@ -90,7 +89,6 @@ def import_(
 
 
 def _code(counts: Counter[str], left: int) -> ExitCode:
-    """Return the verdict; files are left only where somebody broke it off."""
     if left:
         return ExitCode.INTERRUPTED
     if not counts["refused"]:
@@ -113,18 +111,9 @@ def list_(
         raise UsageProblem(f"--status: {status!r} is unknown, expected one of {', '.join(DocumentStatus)}")
     with tools.transaction() as connection:
         rows = registry.list_invoices(connection, status=status, tenant=tenant, limit=limit)
-    columns = {
-        "status": "status",
-        "why": "status_reason",
-        "type": "document_type",
-        "number": "series_number",
-        "issued": "issue_date",
-        "total": "total",
-        "next check": "next_check_at",
-        "key": "access_key",
-        "tenant": "tenant",
-    }
-    return table(rows, columns, empty="no documents")
+    columns = {"status": "status", "why": "status_reason", "type": "document_type", "number": "series_number"}
+    columns |= {"issued": "issue_date", "total": "total", "next check": "next_check_at", "key": "access_key"}
+    return table(rows, {**columns, "tenant": "tenant"}, empty="no documents")
 
 
 @command(f"invoice show {_KEY}", of=app, reads=True)

@@ -29,13 +29,7 @@ _SPENT = {
 
 
 def invoke(program: Any, arguments: Sequence[str], tools: Tools | None) -> int:
-    """
-    Run one command and return its exit code.
-
-    Args:
-        program: the root command, as Typer makes it of an app, or as a context of one of its commands knows it.
-        tools: the tools to use; None means the real ones.
-    """
+    """Run a command of a program (its root, as Typer makes it) and return its exit code."""
     take_loss()
     code = _invoke(program, arguments, tools)
     lost, as_json = take_loss(), "--json" in arguments
@@ -87,7 +81,6 @@ class _CommandLineError(Protocol):
     message: str
 
     def show(self) -> None: ...
-
     def format_message(self) -> str: ...
 
 

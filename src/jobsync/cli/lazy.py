@@ -16,12 +16,7 @@ from jobsync.cli.command import Group, group, register
 
 
 class CommandPlace(NamedTuple):
-    """
-    Where a command is: a function, or a group of commands, of a module.
-
-    Args:
-        panel: the heading under which the root's help lists it.
-    """
+    """Where a command is: a function, or a group of commands, of a module; under which heading the help lists it."""
 
     module: str
     name: str
@@ -52,21 +47,15 @@ def load(name: str, place: CommandPlace) -> Any:
 
 def summary_of(place: CommandPlace) -> str:
     """Return the first sentence of a command's help, read from its file: to import them all takes most of a second."""
-    spec = find_spec(place.module)
-    read = getattr(spec.loader, "get_source", None) if spec else None
-    for node in ast.parse((read(place.module) if read else None) or "").body:
-        if isinstance(node, ast.FunctionDef) and node.name == place.name:
-            return _first_sentence(ast.get_docstring(node) or "")
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == place.name:
-            words = node.value.args[0] if isinstance(node.value, ast.Call) and node.value.args else None
-            return _first_sentence(str(words.value)) if isinstance(words, ast.Constant) else ""
-    return ""
-
-
-def _first_sentence(text: str) -> str:
-    words = text.partition("\n\n")[0].split()
-    end = next((number for number, word in enumerate(words, 1) if word.endswith(".")), len(words))
-    return " ".join(words[:end])
+    spec: Any = find_spec(place.module)
+    text: str | None = None
+    for node in ast.parse(spec.loader.get_source(place.module) or "").body:
+        match node:
+            case ast.FunctionDef(name=place.name):
+                text = ast.get_docstring(node)
+            case ast.Assign(targets=[ast.Name(id=place.name)], value=ast.Call(args=[ast.Constant(value=str(text))])):
+                pass
+    return typer.core.TyperCommand(None, help=text).get_short_help_str(limit=10_000)
 
 
 def lazy_root(places: Mapping[str, CommandPlace]) -> type[Group]:

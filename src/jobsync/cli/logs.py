@@ -37,14 +37,19 @@ def logs(
     except JobsyncError as error:
         away = error
     run_id = UUID(str(row["run_id"])) if row is not None else _find_in_journal(run, away)
-    entries = _read(run_id, row)
+    try:
+        entries = journal.read_entries(run_id)
+    except journal.JournalClosed:
+        if row is None or journal.speaks_to_journal(row, of=host_name()):
+            raise
+        entries = None  # it would not be there either
     where = None
     if not entries:
         where = journal.where_to_look(row, this_host=host_name(), readable=entries is not None)
     if where is not None and away is not None:
         complain(f"jobsync: {where}")
         raise away
-    document = {"run_id": run_id, "where": where, "entries": [vars(entry) for entry in entries or []]}
+    document = {"run_id": run_id, "where": where, "entries": [entry._asdict() for entry in entries or []]}
     return Answer(document, lambda: _tell(entries or [], where))
 
 
@@ -56,28 +61,13 @@ def _ask_database(tools: Tools, run: str) -> dict[str, Any]:
 
 
 def _find_in_journal(run: str, away: JobsyncError | None) -> UUID:
-    """
-    Return the run that an id or its beginning means without a database.
-
-    Raises:
-        UsageProblem: several of this journal begin so.
-        JobsyncError: none does, and the database cannot be asked, because of `away`.
-    """
+    """Return the run that an id or its beginning means without a database, which is `away`."""
     found = [whole] if (whole := journal.as_run_id(run)) else journal.find_runs(run)
     if not found and away is not None:
         raise away
     if len(found) != 1:
         raise UsageProblem(f"{visible(run, most=80)} is the beginning of {', '.join(map(str, found[:5]))}")
     return found[0]
-
-
-def _read(run_id: UUID, row: dict[str, Any] | None) -> list[journal.JournalEntry] | None:
-    try:
-        return journal.read_entries(run_id)
-    except journal.JournalClosed:
-        if row is None or journal.speaks_to_journal(row, of=host_name()):
-            raise
-        return None  # it would not be there either
 
 
 def _tell(entries: list[journal.JournalEntry], where: str | None) -> None:

@@ -18,12 +18,7 @@ from jobsync.wiring import Tools
 
 
 def run(arguments: Sequence[str], tools: Tools | None = None) -> int:
-    """
-    Run one command and return its exit code.
-
-    Args:
-        tools: the tools to use; None means the real ones, where root on a server may act as the units' user.
-    """
+    """Run one command and return its exit code; with the real tools, root on a server may act as the units' user."""
     if tools is None and os.geteuid() == 0:
         _act_for(arguments, os.environ)
     return invoke(get_command(app), arguments, tools)

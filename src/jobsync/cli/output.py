@@ -20,6 +20,7 @@ from uuid import UUID
 from jobsync.errors import JobsyncError, UsageProblem
 from jobsync.logs import close_quietly, visible
 from jobsync.phrases import pause_end
+from jobsync.whole_file import write_new
 
 # the keys of rows, or headings with their keys
 Columns = Sequence[str] | Mapping[str, str]
@@ -56,22 +57,15 @@ _lost: list[str | None] = []  # why; None where the reader has only gone
 
 
 def write(text: str) -> None:
-    """
-    Write to standard output, whatever its encoding can hold; once that fails, nowhere.
-
-    A reader that has gone wanted no more. Anything else, such as a full disk, is kept for `take_loss`: what runs is not
-    torn from its work by it.
-    """
+    """Write to standard output, whatever its encoding can hold; once that fails, nowhere: `take_loss` says why."""
     out = sys.stdout
     encoding = getattr(out, "encoding", None) or "utf-8"
     try:
         out.write(text.encode(encoding, "replace").decode(encoding))
         out.flush()
-    except BrokenPipeError:
-        _lost.append(None)
-        close_quietly(out)
     except OSError as error:
-        _lost.append(error.strerror or type(error).__name__)
+        gone = isinstance(error, BrokenPipeError)  # a reader that wanted no more
+        _lost.append(None if gone else error.strerror or type(error).__name__)
         close_quietly(out)
 
 
@@ -84,39 +78,21 @@ class CannotWrite(JobsyncError):
 
 def replace_file(target: Path, data: bytes, *, mode: int | None = None, most: int = 0o644) -> None:
     """
-    Write a file beside its place and move it there, so that no half one ever has its name.
+    Write a file beside its place and move it there, so that no half one ever has its name; raises OSError.
 
     Args:
         mode: the file's permissions exactly, whatever the umask; None: as many of `most` as the umask, and a file
             that is replaced, allow.
-
-    Raises:
-        OSError: it cannot be written.
     """
     draft = target.with_name(f".jobsync.{os.getpid()}.new")  # the name itself may be as long as names can be
     with suppress(OSError):
         most &= target.stat().st_mode
-    try:
-        draft.unlink(missing_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, most | 0o200), "wb") as file:  # noqa: PTH123
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
+    write_new(draft, data, most=most | 0o200, mode=mode, place=target)
 
 
 def write_file(path: Path, data: bytes, *, mode: int | None = None, most: int = 0o644) -> None:
     """
-    Write a whole file or none, by renaming a finished one into place; a device or a pipe is written to, a link stays.
-
-    Args:
-        mode, most: as for `replace_file`.
+    As `replace_file`, but a device or a pipe is written to, and a link stays.
 
     Raises:
         UsageProblem: the path is a folder's.
@@ -150,7 +126,7 @@ def take_loss() -> str | None:
 
 
 def is_deaf() -> bool:
-    """Whether output is lost: its reader has gone, or its disk is full."""
+    """Whether output is lost."""
     return bool(_lost)
 
 
@@ -219,7 +195,6 @@ def room_of_screen() -> int:
 
 
 def _cells(text: str) -> int:
-    """Return how many columns a terminal takes for a text: two for a wide sign, none for a combining one."""
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(sign) in "WF" else not combining(sign) for sign in text)
@@ -285,7 +260,6 @@ def excerpts(texts: Sequence[str]) -> str | None:
 
 def with_pause(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row for a person: `paused` says until when, or no; the reason of a past pause is past as well."""
-
     told = {name: value for name, value in row.items() if name != "paused_until"}
     if "paused_reason" in told and not row["paused"]:
         told["paused_reason"] = None

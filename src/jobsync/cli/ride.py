@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import Answer, command, group, said
-from jobsync.cli.options import holds
+from jobsync.cli.command import Answer, command, group, holds, said
 from jobsync.cli.output import OF_DOCUMENT, write_file
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.read import read_document

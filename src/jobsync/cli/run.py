@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from psycopg import Connection
 
 from jobsync.cli.command import Answer
 from jobsync.cli.output import print_table, say
-from jobsync.cli.ping import ping
 from jobsync.db.engine import transaction, translated
 from jobsync.db.system_settings import SystemSettings, read_system_settings
 from jobsync.errors import ExitCode, JobsyncError, UsageProblem
@@ -38,6 +37,7 @@ _PRIVATE = (
 )
 Make = Callable[[SystemSettings], JobWork]
 Items = list[dict[str, Any]]
+Tell = Callable[[Report, Items], None]
 
 
 def each_once(texts: Iterable[str] | None) -> tuple[str, ...]:
@@ -45,33 +45,31 @@ def each_once(texts: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.strip() for text in texts or ()))
 
 
-class Command(NamedTuple):
+def carry_out(
+    tools: Tools,
+    job: Job,
+    prepare: Callable[[], Make],
+    item_json: Callable[[ItemResult], dict[str, Any]],
+    tell: Tell,
+    *,
+    scheduled: bool,
+    wait_s: float,
+    as_json: bool,
+    dry_run: bool = False,
+) -> Answer:
     """
-    A job's command.
+    Do a job's command.
 
     Args:
         prepare: called before anything is asked; raises UsageProblem or ConfigurationProblem.
         item_json: an item in the shape of the contract.
         tell: tells a person of the items, in that shape.
     """
-
-    job: Job
-    prepare: Callable[[], Make]
-    item_json: Callable[[ItemResult], dict[str, Any]]
-    tell: Callable[[Report, Items], None]
-
-
-def carry_out(
-    tools: Tools, command: Command, *, scheduled: bool, wait_s: float, as_json: bool, dry_run: bool = False
-) -> Answer:
-    """Do a job's command."""
-    job = command.job
     tick = scheduled and not (as_json or dry_run)  # its log lines and its row are its output
     if not scheduled:
         configure_hand_run(tools.environ)
     try:
-        make = command.prepare()
-        report = _run(tools, job, make, scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
+        report = _run(tools, job, prepare(), scheduled=scheduled, tick=tick, wait_s=wait_s, dry_run=dry_run)
     except JobsyncError as error:
         if not as_json:
             raise
@@ -80,11 +78,11 @@ def carry_out(
         end_progress()
     if scheduled and report.run_id is not None:  # idle ticks, skips, dry runs and hand runs tell nothing
         text = f"{report.status}: {report.summary}" + (f"; {report.error}" if report.error else "")
-        ping(tools, job.name, str(int(report.exit_code)), run=str(report.run_id), text=text)
+        tools.ping(job.name, str(int(report.exit_code)), run=str(report.run_id), text=text)
     if tick:
         return Answer(None, lambda: None, report.exit_code)
-    items = [command.item_json(item) for item in report.items]
-    return Answer(document_of(report, items), lambda: _tell(report, items, command.tell), report.exit_code)
+    items = [item_json(item) for item in report.items]
+    return Answer(document_of(report, items), lambda: _tell(report, items, tell), report.exit_code)
 
 
 def document_of(report: Report, items: Items) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def document_of(report: Report, items: Items) -> dict[str, Any]:
     return {**told, "error": report.error} if report.error else told
 
 
-def _tell(report: Report, items: Items, tell: Callable[[Report, Items], None]) -> None:
+def _tell(report: Report, items: Items, tell: Tell) -> None:
     if report.error:
         complain(f"jobsync: {report.error}")
     if report.status is RunStatus.DISABLED:
@@ -105,7 +103,6 @@ def _tell(report: Report, items: Items, tell: Callable[[Report, Items], None]) -
 
 
 def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wait_s: float, dry_run: bool) -> Report:
-    """Do what is to be done: in one transaction it is asked whether anything is, then the run has its own."""
     if not math.isfinite(wait_s):
         raise UsageProblem("--wait: expected a number of seconds")
     engine = tools.job_engine
@@ -131,7 +128,7 @@ def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wai
 
     def begin(run: Run) -> list[ItemResult]:
         if scheduled:  # a run that hangs is noticed, and how long each took
-            ping(tools, job.name, "start", run=str(run.who.run_id))
+            tools.ping(job.name, "start", run=str(run.who.run_id))
         return work(run)
 
     engine.dispose()  # a run has its own connections; the server may have few
@@ -148,10 +145,9 @@ def _run(tools: Tools, job: Job, make: Make, *, scheduled: bool, tick: bool, wai
 
 def _says_disabled(connection: Connection[Any], job: Job, work: JobWork) -> bool:
     """Whether a tick says that the job is switched off: if its work is due, and not again before long."""
-    if work.if_due(connection) is None:
-        return False
-    say_disabled_again_at(connection, job.name, work.told_again_at(connection, database_now(connection)))
-    return True
+    if is_due := work.if_due(connection) is not None:
+        say_disabled_again_at(connection, job.name, work.told_again_at(connection, database_now(connection)))
+    return is_due
 
 
 def print_verdict(report: Report, *, dry_run: bool, outcomes: Iterable[str] = ()) -> None:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, Json, command, group, said, table
-from jobsync.cli.options import Since, since_when
+from jobsync.cli.command import Answer, Json, Since, command, group, said, since_when, table
 from jobsync.cli.output import print_facts, print_lines, print_table, room_of_screen, write
 from jobsync.cli.run import Wait, document_of
 from jobsync.db.audit import write_audit
@@ -51,27 +50,23 @@ def list_(
         start = since_when(since, connection)
         rows = runs.list_runs(connection, job=job, limit=limit, statuses=wanted, since=start)
     empty = "no such runs" if job or wanted or since else "no runs yet"
-    narrow = 0 < room_of_screen() < _WHOLE_FROM
-    columns = ["run", "job", "trigger", "status", "exit", "started", "seconds", *_COUNTS, "error"]
-    if narrow:  # what 80 columns hold, a line a run; `runs show` has the rest
-        columns = ["run", "job", "trigger", "status", "started", "succeeded", "error"]
-    return table(rows, columns, [_told(row, narrow=narrow) for row in rows], empty=empty)
+    columns = {name: name for name in ("run", "job", "trigger", "status")}
+    if 0 < room_of_screen() < _WHOLE_FROM:  # what 80 columns hold, a line a run; `runs show` has the rest
+        columns |= {"started": "began", "succeeded": "share"}
+    else:
+        columns |= {"exit": "exit_code", "started": "started_at", "seconds": "duration_s"}
+        columns |= {name: name for name in _COUNTS}
+    return table(rows, columns | {"error": "error"}, map(_told, rows), empty=empty)
 
 
 _COUNTS = ("eligible", "succeeded", "partial", "held", "failed", "skipped")
 _WHOLE_FROM = 140  # columns of a screen
 
 
-def _told(row: dict[str, Any], *, narrow: bool) -> dict[str, Any]:
+def _told(row: dict[str, Any]) -> dict[str, Any]:
     counts = {name: row["counts"].get(name) for name in _COUNTS}
-    told = {**row, **counts, "run": str(row["run_id"])[:8], "exit": row["exit_code"], "seconds": row["duration_s"]}
-    if not narrow:
-        return {**told, "started": row["started_at"]}
-    return {
-        **told,
-        "started": stamp(row["started_at"]),
-        "succeeded": f"{counts['succeeded'] or 0}/{counts['eligible'] or 0}",
-    }
+    share = f"{counts['succeeded'] or 0}/{counts['eligible'] or 0}"
+    return {**row, **counts, "run": str(row["run_id"])[:8], "began": stamp(row["started_at"]), "share": share}
 
 
 def _wanted(statuses: Sequence[str], *, failed: bool) -> list[str]:
@@ -176,7 +171,7 @@ def retry(tools: Tools, run: RunName, wait: Wait = 0.0, as_json: Json = False) -
             raise UsageProblem(f"run {name} is one of {visible(job, most=60)}, a job that this jobsync does not have")
         if row["status"] == RunStatus.RUNNING:
             raise StillRunning(f"run {name} is still running; what failed in it is known when it has ended")
-        keys, gone = runs.read_retriable(connection, row, ITEMS_OF_RUNS)
+        keys, gone = runs.read_retriable(connection, row, ITEMS_OF_RUNS[job])
         if keys:
             write_audit(connection, "runs.retry", name, {"job": job, "items": len(keys), "first": keys[:20]})
     for key in gone:

@@ -83,7 +83,6 @@ def _paint(lines: list[Line], *, clear: bool) -> None:
 
 
 def _first(lines: list[Line], most: int) -> list[Line]:
-    """Return the lines that a screen holds; what it does not is counted."""
     if len(lines) <= most:
         return lines
     hidden = len(lines) - most + 1

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, command, group, said, table
-from jobsync.cli.options import DealershipId, Since, since_when
+from jobsync.cli.command import Answer, DealershipId, Since, command, group, said, since_when, table
 from jobsync.easycars import registry
 from jobsync.upkeep.runs import find_run
 
@@ -102,7 +101,6 @@ def unlock(
 
 
 def _names(fields: Sequence[str]) -> list[str]:
-    """Return the fields' names; commas between them are as good as blanks."""
     return [name for field in fields for name in field.replace(",", " ").split()]
 
 

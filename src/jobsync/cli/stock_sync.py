@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +10,14 @@ import typer
 from jobsync.cli import run
 from jobsync.cli.command import Answer, Json, command
 from jobsync.cli.output import print_table, say
+from jobsync.db.system_settings import SystemSettings
 from jobsync.easycars.job import item_json
 from jobsync.easycars.phrases import EMPTY_FEED, FOREIGN_FEED
 from jobsync.errors import ExitCode
 from jobsync.jobs import STOCK_SYNC
 from jobsync.logs import visible
 from jobsync.runner.job import ItemStatus, Report
+from jobsync.runner.run import JobWork
 from jobsync.wiring import Tools
 from jobsync.wiring import easycars as wiring
 
@@ -44,10 +47,8 @@ def stock_sync(
     """
     named = tuple(sorted(set(dealership or ())))
 
-    def prepare() -> run.Make:
-        return lambda settings: wiring.stock_sync(
-            tools, settings, named=named, scheduled=scheduled, concurrency=concurrency
-        )
+    def make(settings: SystemSettings) -> JobWork:
+        return wiring.stock_sync(tools, settings, named=named, scheduled=scheduled, concurrency=concurrency)
 
     def tell(report: Report, items: run.Items) -> None:
         idle = "no dealership is due: jobsync schedule show has the next slots" if scheduled else _NOBODY
@@ -59,8 +60,9 @@ def stock_sync(
             _print_plan(item)
         run.print_verdict(report, dry_run=dry_run)
 
-    work = run.Command(STOCK_SYNC, prepare, item_json, tell)
-    return run.carry_out(tools, work, scheduled=scheduled, wait_s=wait, as_json=as_json, dry_run=dry_run)
+    shown = partial(item_json, dry_run=dry_run)
+    how = {"scheduled": scheduled, "as_json": as_json, "dry_run": dry_run}
+    return run.carry_out(tools, STOCK_SYNC, lambda: make, shown, tell, wait_s=wait, **how)
 
 
 def _print(items: run.Items, *, empty: str) -> None:
@@ -80,7 +82,7 @@ def _why(item: dict[str, Any], *, dry_run: bool) -> str:
         return _why_held(item["dealership_id"], reason, dry_run=dry_run)
     if reason == "vendor_warning" and item.get("removed"):
         return "the vendor warned (Code 5): nothing was removed but what was approved"
-    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item.get("warnings", [])) or "")
+    return str(item.get("error") or _REASONS.get(reason, reason) or "; ".join(item["warnings"]) or "")
 
 
 _REASONS = {
@@ -102,7 +104,6 @@ _HOLDS = {
 
 
 def _why_held(dealership_id: int, reason: str, *, dry_run: bool) -> str:
-    """Return what was held in words; `reason` has a word for each hold."""
     reasons = reason.split(", ")
     told = "; ".join(_HOLDS.get(word, word) for word in reasons)
     doubtful = {"empty_feed", "foreign_feed"} & set(reasons)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from jobsync.causes import Cause
-from jobsync.cli.command import Answer, command, group, said
-from jobsync.cli.options import Yes, confirm
+from jobsync.cli.command import Answer, Yes, command, confirm, group, said
 from jobsync.db.audit import write_audit
 from jobsync.db.engine import driver
 from jobsync.ride.files import StorageFault

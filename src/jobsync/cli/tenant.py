@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from jobsync.cli.command import Answer, command, facts, group, said, table
-from jobsync.cli.options import holds
+from jobsync.cli.command import Answer, command, facts, group, holds, said, table
 from jobsync.cli.output import with_pause
 from jobsync.errors import UsageProblem
 from jobsync.fiscal.access_key import find_ruc_problem, is_ruc_shaped
@@ -49,7 +48,6 @@ def add(
 
 
 def _require_picture(logo: Path) -> None:
-    """Look whether a logo can be printed, before a RIDE has to go without."""
     if not holds(logo.is_file):
         raise UsageProblem(f"--logo: no file {logo}")
     try:

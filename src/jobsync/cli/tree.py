@@ -17,22 +17,13 @@ from jobsync.sri.model import DocumentStatus
 
 @dataclass(frozen=True)
 class Option:
-    """
-    One option or argument.
+    """One option or argument."""
 
-    Args:
-        names: with their dashes; an argument has its metavar only.
-        value: what follows it, None for a flag.
-        repeats: it may be given several times.
-        choices: the words that it may be, as far as the program knows them.
-        asked: what else it may be, as jobsync values calls it.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # with their dashes; an argument has its metavar only
     help: str
-    value: str | None = None
-    choices: tuple[str, ...] = ()
-    asked: str = ""
+    value: str | None = None  # what follows it, None for a flag
+    choices: tuple[str, ...] = ()  # the words that it may be, as far as the program knows them
+    asked: str = ""  # what else it may be, as jobsync values calls it
     required: bool = False
     repeats: bool = False
 
@@ -50,7 +41,6 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The last word."""
         return self.path[-1]
 
     def walk(self) -> Iterator[Command]:
@@ -60,23 +50,20 @@ class Command:
             yield from command.walk()
 
 
-def read_tree(program: Any) -> Command:
+def read_tree(command: Any, path: tuple[str, ...] = ("jobsync",)) -> Command:
     """Return a program with all its commands, as its root command knows them."""
-    return _read(program, ("jobsync",))
-
-
-def _read(command: Any, path: tuple[str, ...]) -> Command:
-    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
-    options = [_option(parameter, path) for parameter in shown if parameter.param_type_name != "argument"]
-    arguments = [_option(parameter, path) for parameter in shown if parameter.param_type_name == "argument"]
+    told: dict[bool, list[Option]] = {False: [], True: []}  # by whether it is an argument
+    for parameter in command.params:
+        if not getattr(parameter, "hidden", False):
+            told[parameter.param_type_name == "argument"].append(_option(parameter, path))
     children = getattr(command, "commands", {})
     example = use_of(command).example
     return Command(
         path=path,
         help=" ".join((command.help or "").split()),
-        options=tuple(options),
-        arguments=tuple(arguments),
-        commands=tuple(_read(child, (*path, name)) for name, child in children.items() if not child.hidden),
+        options=tuple(told[False]),
+        arguments=tuple(told[True]),
+        commands=tuple(read_tree(child, (*path, name)) for name, child in children.items() if not child.hidden),
         examples=(f"jobsync {example}",) if example else (),
     )
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobsync.cli.command import Answer, command, group
-from jobsync.cli.options import Yes, confirm
+from jobsync.cli.command import Answer, Yes, command, confirm, group
 from jobsync.cli.output import print_table, say, write
 from jobsync.deploy import install as disk
 from jobsync.deploy.installation import read_installation
@@ -23,14 +22,13 @@ Root = Annotated[Path, typer.Option(metavar="DIR", help="Below this folder inste
 Executable = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The jobsync that timers start; default: this one.")
 ]
-_SYSTEM = Path("/")
 
 
 @command("units show stock-sync.timer", of=app)
 def show(
     tools: Tools,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of one file; default: all.")] = None,
-    root: Root = _SYSTEM,
+    root: Root = disk.SYSTEM,
     executable: Executable = None,
 ) -> Answer:
     """Print the files that install would write."""
@@ -47,7 +45,7 @@ def show(
 def install(
     tools: Tools,
     enable: Annotated[bool, typer.Option("--enable", help="Enable the timers and start them.")] = False,
-    root: Root = _SYSTEM,
+    root: Root = disk.SYSTEM,
     executable: Executable = None,
 ) -> None:
     """Write the files that differ, remove what is configured no more, create user and folders, reload systemd."""
@@ -81,7 +79,7 @@ def install(
 
 
 @command("units uninstall --yes", of=app)
-def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
+def uninstall(root: Root = disk.SYSTEM, yes: Yes = False) -> None:
     """Disable the timers and remove the files; user, state, configuration and secrets stay."""
     root = root.absolute()
     confirm(f"Disable the timers and remove the unit files below {root}?", yes=yes)
@@ -93,7 +91,7 @@ def uninstall(root: Root = _SYSTEM, yes: Yes = False) -> None:
 
 
 @command("units diff", of=app)
-def diff(tools: Tools, root: Root = _SYSTEM, executable: Executable = None) -> Answer:
+def diff(tools: Tools, root: Root = disk.SYSTEM, executable: Executable = None) -> Answer:
     """Show what install would change; exit 1 if that is anything."""
     root = root.absolute()
     files = disk.compare(read_installation(tools.environ, root=root, executable=executable), root)

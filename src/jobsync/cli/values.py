@@ -1,8 +1,4 @@
-"""
-jobsync values: what a shell may offer where a value is typed, for the scripts of jobsync completion.
-
-It asks the database through libpq alone: a person waits at each key.
-"""
+"""jobsync values: what a shell may offer where a value is typed; asked through libpq alone, since a person waits."""
 
 from __future__ import annotations
 
@@ -64,7 +60,6 @@ def values(
 
 
 def _suggest(kind: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return values of a kind, each with what it is; none where the database is a private one."""
     settings = load_settings(environ)
     if settings.database_url is None:
         return []

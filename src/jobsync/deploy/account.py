@@ -80,9 +80,7 @@ def account_of_server(environ: Mapping[str, str]) -> Account | None:
         found = pwd.getpwnam(names[-1])
         if load_settings(environ).database_url is None:
             return None
-    except (OSError, KeyError, IndexError):
-        return None
-    except ConfigurationProblem:  # the command itself says what is wrong
+    except (OSError, KeyError, IndexError, ConfigurationProblem):  # of the last the command itself says what is wrong
         return None
     groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
     return Account(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir, groups)

@@ -50,15 +50,11 @@ def render_crontab(installation: Installation) -> str:
 
 def file_of(name: str, settings: Settings) -> Path | None:
     """Return where `report` or `metrics` is written to, None if it is not set."""
-    return {"report": settings.report_file, "metrics": settings.metrics_file}[name]
+    return settings.report_file if name == "report" else settings.metrics_file
 
 
 class CronMemory:
-    """
-    The failures that a job's runs under cron have told, by cause: one that lasts is told once a day, not at every tick.
-
-    A small file below the state folder; where it cannot be written, each failure is told.
-    """
+    """The failures that a job's runs under cron have told, by cause; without a file for them each is told."""
 
     def __init__(self, environ: Mapping[str, str], job: str) -> None:
         self._path = Path(environ.get("STATE_DIRECTORY") or STATE_FOLDER) / "cron" / job

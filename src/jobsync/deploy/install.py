@@ -52,17 +52,11 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True)
 class Compared:
-    """
-    One file of an installation.
-
-    Args:
-        path: in the installed system.
-        diff: what installing would change, as a unified diff; empty for secrets.
-    """
+    """One file of an installation, by its path in the installed system."""
 
     path: str
     state: FileState
-    diff: str = ""
+    diff: str = ""  # what installing would change, as a unified diff; empty for secrets
 
     @property
     def would_change(self) -> bool:
@@ -77,16 +71,15 @@ def compare(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     Those two are not ours to change, and no difference. Ours that the configuration asks for no more are surplus.
     """
     wanted = _wanted(installation, root)
-    found = [_compare(path, content, root) for path, content in wanted.items()]
-    found += [
-        Compared(path, FileState.SURPLUS, _diff(path, _read(below(root, path)), None))
-        for path in _look_up(root, *sorted(NAMES))
-        if path not in wanted
+    surplus = [path for path in _look_up(root, *sorted(NAMES)) if path not in wanted]
+    wrong = find_wrong_rights(root).items()
+    return [
+        *(_compare(path, content, root) for path, content in wanted.items()),
+        *(Compared(path, FileState.SURPLUS, _diff(path, _read(below(root, path)), None)) for path in surplus),
+        *(Compared(path, FileState.RIGHTS, f"{path}: {rights} -> {_RIGHTS}\n") for path, rights in wrong),
+        *(Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")),
+        *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root)),
     ]
-    for path, rights in find_wrong_rights(root).items():
-        found.append(Compared(path, FileState.RIGHTS, f"{path}: {rights} -> {_RIGHTS}\n"))
-    found += [Compared(path, FileState.DROP_IN) for path in _look_up(root, "jobsync-*.d/*.conf")]
-    return [*found, *(Compared(path, FileState.UNKNOWN) for path in find_unknown(root))]
 
 
 def _wanted(installation: Installation, root: Path) -> dict[str, str | Path]:
@@ -99,11 +92,7 @@ def _wanted(installation: Installation, root: Path) -> dict[str, str | Path]:
 
 
 def find_wrong_rights(root: Path = SYSTEM) -> dict[str, Rights]:
-    """
-    Return the files of the configuration that the service's user cannot read, or that more than it can, by path.
-
-    systemd-tmpfiles corrects them; below another root it does so when that system starts.
-    """
+    """Return files that the service's user cannot read, or that others can; systemd-tmpfiles mends them."""
     found: dict[str, Rights] = {}
     for path in (Path(CONFIG_FILE), *sorted(Path(CREDENTIALS_FOLDER).glob("*"))) if root == SYSTEM else ():
         with suppress(OSError):  # a folder that is closed to this user, who can open nothing either
@@ -120,17 +109,14 @@ def find_unknown(root: Path = SYSTEM) -> list[str]:
 def _compare(path: str, content: str | Path, root: Path) -> Compared:
     place = below(root, path)
     if isinstance(content, Path):
-        there, same, diff = (
-            place.is_symlink() or place.exists(),
-            _target(place) == str(content),
-            f"{path} -> {content}\n",
-        )
+        before = _target(place) if place.is_symlink() or place.exists() else None
+        diff = f"{path} -> {content}\n"
     else:
         before = _read(place)
-        there, same = before is not None, before == content
         diff = "" if path.startswith(CREDENTIALS_FOLDER) else _diff(path, before, content)
-    state = FileState.DIFFERS if there else FileState.MISSING
-    return Compared(path, FileState.SAME) if same else Compared(path, state, diff)
+    if before == str(content):
+        return Compared(path, FileState.SAME)
+    return Compared(path, FileState.MISSING if before is None else FileState.DIFFERS, diff)
 
 
 def _diff(path: str, *texts: str | None) -> str:
@@ -154,7 +140,6 @@ def _read(path: Path) -> str | None:
 
 
 def _look_up(root: Path, *patterns: str) -> list[str]:
-    """Return the paths in the installed system of what the units' folder has by these patterns."""
     folder = below(root, UNITS_FOLDER)
     with _handling("read", folder):
         return [f"/{path.relative_to(root)}" for pattern in patterns for path in sorted(folder.glob(pattern))]
@@ -170,9 +155,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
     Write what differs; returns what every file was before. The same installation twice writes nothing the second time.
 
     Raises:
-        InstallProblem: a secret that lies there is another one, and nothing was written: the key that it may be is the
-            only one that opens what is stored. Or a folder cannot be written, or the program not be started: nothing
-            was written either. Or the disk failed in between; what was written before is whole.
+        InstallProblem: nothing was written: a folder is closed, the program does not start, or another secret lies
+            there, perhaps the only key that opens what is stored. Or the disk failed; what was written is whole.
     """
     before = compare(installation, root)
     for file in before:
@@ -195,10 +179,8 @@ def install(installation: Installation, root: Path = SYSTEM) -> list[Compared]:
 
 
 def _require_writable(paths: Iterable[Path]) -> None:
-    """Look before anything is written: an installation is all there, or as it was."""
     folders = {next(folder for folder in path.parents if folder.exists()) for path in paths}
-    closed = sorted(str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
-    if closed:
+    if closed := sorted(str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK)):
         raise InstallProblem(
             f"nothing was changed: {', '.join(closed)} cannot be written (not as this user, mounted"
             " read-only, or no folder); run it as root, or with --root DIR for a folder of your own"
@@ -207,10 +189,9 @@ def _require_writable(paths: Iterable[Path]) -> None:
 
 def _require_program(program: Path) -> None:
     """Let the service's user, or somebody as strange, start the program once: no timer tells that it cannot."""
-    try:
+    user = "nobody"  # at its first installation
+    with suppress(KeyError):
         user = pwd.getpwnam("jobsync").pw_name
-    except KeyError:  # its first installation
-        user = "nobody"
     try:
         _run_if_there("runuser", "-u", user, "--", str(program), "--version")
     except InstallProblem as error:
@@ -241,15 +222,7 @@ def _replace(root: Path, where: str, content: str | Path) -> None:
 
 
 def uninstall(root: Path = SYSTEM) -> list[str]:
-    """
-    Disable the timers, remove the files of an installation and return those that were there.
-
-    A run in progress ends by itself. What is not ours to take away stays: the user, the state, the configuration, the
-    secrets, and drop-ins.
-
-    Raises:
-        InstallProblem: a folder cannot be written, and nothing was stopped; or a file could not be removed.
-    """
+    """Disable the timers, remove our files and return those that were there; raises InstallProblem."""
     paths = _installed(root)
     _require_writable([below(root, path) for path in paths])
     _switch("disable", _timers(root), root)
@@ -271,16 +244,8 @@ def _installed(root: Path) -> list[str]:
     return paths + [path for shared, path in _SHARED.items() if _target(below(root, path)).endswith(f"/{shared}")]
 
 
-# --- systemd ---------------------------------------------------------------------------------------------------------
-
-
 def create_user_and_folders(installation: Installation, root: Path = SYSTEM) -> None:
-    """
-    Let systemd's own tools do what sysusers.d and tmpfiles.d say, where these tools are; not below another root.
-
-    A folder for the report or the metrics is made if it is missing; one that is there is somebody else's too, as
-    tmpfiles.d would not respect.
-    """
+    """Let systemd's tools do what sysusers.d and tmpfiles.d say; make a missing folder of the report or the metrics."""
     if root == SYSTEM:
         _run_if_there("systemd-sysusers", SYSUSERS)
         _run_if_there("systemd-tmpfiles", "--create", TMPFILES)
@@ -298,22 +263,14 @@ def reload(root: Path = SYSTEM) -> None:
 
 
 def enable_timers(installation: Installation, root: Path = SYSTEM) -> None:
-    """
-    Enable the timers of all that is configured, and start them where systemd runs this very root.
-
-    One that is not, but was, is taken out.
-    """
+    """Enable the timers of all that is configured, and no others; start them where systemd runs this very root."""
     on = timers_of(installation)
     _switch("enable", on, root)
     _switch("disable", [name for name in _timers(root) if name not in on], root)
 
 
 def join_timers(installation: Installation, before: Iterable[Compared], root: Path = SYSTEM) -> list[str]:
-    """
-    Enable the timers that an installation has written for the first time, if others are on; returns their names.
-
-    Those that an administrator has switched off stay off.
-    """
+    """Enable the timers that were written for the first time, if others are on; returns their names."""
     missing = {Path(file.path).name for file in before if file.state is FileState.MISSING}
     new = [name for name in timers_of(installation) if name in missing]
     wants = below(root, f"{UNITS_FOLDER}/timers.target.wants")

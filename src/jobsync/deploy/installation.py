@@ -25,27 +25,15 @@ _VENDOR_URLS = ("JOBSYNC_EASYCARS_URL", "JOBSYNC_SRI_URL")
 
 @dataclass(frozen=True)
 class Installation:
-    """
-    What unit files are rendered from.
+    """What unit files are rendered from."""
 
-    Args:
-        executable: the jobsync that timers start.
-        environment: settings that are no secrets, for `Environment=` lines, by name.
-        credentials: names of the secrets that lie in the credentials folder, for `LoadCredential=` lines.
-        secrets: those of them that stand in the environment only, to be put into that folder.
-        sockets_only: nothing but unix sockets leads to the database.
-        database_hosts: the database's addresses, as long as all of them are literal ones.
-        local_database: the database's server runs on this host.
-        settings: all that is configured, from which the others were sorted out.
-    """
-
-    executable: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
-    credentials: tuple[str, ...] = ()
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    sockets_only: bool = True
-    database_hosts: tuple[str, ...] = ()
-    local_database: bool = True
+    executable: Path  # the jobsync that timers start
+    environment: Mapping[str, str] = field(default_factory=dict)  # settings that are no secrets, by name
+    credentials: tuple[str, ...] = ()  # names of the secrets that lie in the credentials folder
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # those of the environment, to be put there
+    sockets_only: bool = True  # nothing else leads to the database
+    database_hosts: tuple[str, ...] = ()  # as long as all of them are literal addresses
+    local_database: bool = True  # the server runs on this host
     settings: Settings = field(default_factory=Settings)
 
 
@@ -55,18 +43,16 @@ def read_installation(
     """
     Read what the units need to know from the environment, the credentials folder and the configuration file.
 
-    What the environment says is written down for the units; what the file says each run reads there. The database's
-    address, if it holds no secret, its schema and the storage are written down in any case: a tick with nothing to do
-    reads no file.
+    What the environment says is written down for the units; what the file says each run reads there, but for what a
+    tick with nothing to do needs: the database's address, if it holds no secret, its schema, the storage.
 
     Args:
-        root: the file system that is installed to; the folder and the file are looked for below it.
+        root: the file system that is installed to.
         executable: None for the jobsync that runs now.
         sandboxed: for units, from which home folders are hidden; not for cron.
 
     Raises:
-        ConfigurationProblem: naming all that keeps units or cron's lines from running, or would let them ask a sandbox
-            that was left over in the environment.
+        ConfigurationProblem: naming all that keeps units or cron's lines from running, or leads them to a sandbox.
     """
     readers = "units" if sandboxed else "cron's lines"
     named = environ.get("JOBSYNC_CONFIG")
@@ -135,14 +121,13 @@ def below(root: Path, path: str | Path) -> Path:
 
 
 def _readable(path: Path) -> str:
-    """Return the configuration file's path, or an empty file's where it does not exist."""
     try:
         path.stat()
+        return str(path)
     except PermissionError:
         raise ConfigurationProblem(f"configuration: {path} cannot be read; run it as root") from None
     except OSError:
         return os.devnull
-    return str(path)
 
 
 def _sort_out(
@@ -153,10 +138,8 @@ def _sort_out(
     for name, (text, path) in sorted(texts.items()):
         in_folder = path is not None and path.name == name.lower()
         if _is_secret(name, text) or in_folder:
-            if path is None:
-                secret[name] = text
-            elif in_folder:
-                secret[name] = ""
+            if path is None or in_folder:
+                secret[name] = "" if in_folder else text
         elif path is None or name in (*_DATABASE_URLS, "JOBSYNC_STORAGE"):
             if not text.isprintable():
                 problems.append(f"{name}: holds a control character")
@@ -183,10 +166,8 @@ def _parts(url: str) -> Mapping[str, str]:
 
 
 def _hosts(url: str) -> tuple[list[str], list[str]]:
-    """Return a URL's hosts on the network, and its socket folders."""
     parts = _parts(url)
-    named = (parts.get("hostaddr") or parts.get("host") or "/var/run/postgresql").split(",")
-    hosts = [host or "/var/run/postgresql" for host in named]
+    hosts = [host or "/var/run/postgresql" for host in (parts.get("hostaddr") or parts.get("host") or "").split(",")]
     tcp = [host for host in hosts if not host.startswith(("/", "@"))]
     return [*tcp, *(["service"] if "service" in parts else [])], [host for host in hosts if host.startswith("/")]
 

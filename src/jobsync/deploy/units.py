@@ -29,31 +29,19 @@ _ALL = (
 
 @dataclass(frozen=True)
 class _Service:
-    """
-    What one service has of its own, beside the templates of its name.
-
-    Args:
-        arguments: of the command, after the program's name; the file that it writes comes behind them.
-        settings: names of the settings that it may see.
-        calendar: when its timer starts it, None for one that is started by others.
-        network: it talks to somebody beside the database.
-        alerts: its failure is told; not of a run that a person started, who sees how it ended.
-        rides: it writes RIDE files.
-        file: the setting that names the file that it writes; without one there is no such service.
-    """
+    """What one service has of its own, beside the templates of its name."""
 
     name: str
-    arguments: str
-    settings: tuple[str, ...]
-    calendar: str | None = None
-    network: bool = True
-    alerts: bool = True
-    rides: bool = False
-    file: str | None = None
+    arguments: str  # of the command, after the program's name; the file that it writes comes behind them
+    settings: tuple[str, ...]  # that it may see
+    calendar: str | None = None  # when its timer starts it, None for one that is started by others
+    network: bool = True  # it talks to somebody beside the database
+    alerts: bool = True  # its failure is told; not of a run that a person started, who sees how it ended
+    rides: bool = False  # it writes RIDE files
+    file: str | None = None  # the setting that names the file that it writes; without one there is no such service
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The names of its unit files."""
         return (f"jobsync-{self.name}.service", *([f"jobsync-{self.name}.timer"] if self.calendar else []))
 
 
@@ -82,7 +70,6 @@ NAMES = frozenset(name for service in _SERVICES for name in service.units)
 
 
 def _wanted(installation: Installation) -> Iterator[tuple[_Service, Path | None]]:
-    """Yield the services of all that is configured, each with the file that it writes."""
     for service in _SERVICES:
         file: Path | None = getattr(installation.settings, service.file) if service.file else None
         if file or not service.file:
@@ -90,11 +77,7 @@ def _wanted(installation: Installation) -> Iterator[tuple[_Service, Path | None]
 
 
 def timers_of(installation: Installation) -> list[str]:
-    """
-    Return the timers that are to be on.
-
-    Without a storage every tick of generate-ride would end with 78.
-    """
+    """Return the timers that are to be on; without a storage every tick of generate-ride would end with 78."""
     return [
         service.units[1]
         for service, _ in _wanted(installation)

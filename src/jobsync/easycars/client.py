@@ -46,13 +46,7 @@ _RETRY_AFTER_MOST_S = 60.0
 
 
 class EasyCarsFailure(ItemFailure):
-    """
-    The vendor answered no, or not at all.
-
-    Args:
-        of_the_host: the fault is its host's, whoever was asked for.
-        retry_after_s: what it asked for.
-    """
+    """The vendor answered no, or not at all; `of_the_host`: the fault is its host's, whoever was asked for."""
 
     def __init__(
         self,
@@ -70,7 +64,6 @@ class EasyCarsFailure(ItemFailure):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What it says beside its text."""
         names = ("reason", "unreachable", "transient", "of_the_host", "retry_after_s")
         return {name: getattr(self, name) for name in names}
 
@@ -94,7 +87,6 @@ class _Token:
     lock: threading.Lock = field(default_factory=threading.Lock)
     text: str | None = None
     good_until: float = 0.0
-    refused: EasyCarsFailure | None = None
     failed: EasyCarsFailure | None = None
     failures: int = 0
     born_at: float = 0.0
@@ -102,18 +94,14 @@ class _Token:
 
 @dataclass(eq=False, repr=False)  # the tokens' keys are secrets
 class EasyCarsClient:
-    """
-    Args:
-        http: where requests go.
-        pause: waits that many seconds; False if the wait was cut short and nothing further should be tried.
-        base_url: replaces both built-in addresses.
-        tries: attempts for each request while faults are transient.
-    """
+    """The API, as a run's threads share it."""
 
     http: HttpClient
-    pause: Callable[[float], bool]
-    base_url: str | None = None
-    tries: int = TRIES
+    pause: Callable[
+        [float], bool
+    ]  # waits that many seconds; False if it was cut short and nothing more should be tried
+    base_url: str | None = None  # replaces both built-in addresses
+    tries: int = TRIES  # for each request while faults are transient
     deadline_s: float = DEADLINE_S
     _tokens: dict[tuple[str, str, str], _Token] = field(default_factory=dict, init=False)
     _tokens_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -125,7 +113,7 @@ class EasyCarsClient:
 
         Args:
             item: whose feed it is, for the host's line.
-            line: through which its host is asked; without one it is asked whatever it answers.
+            line: without one the host is asked whatever it answers.
 
         Raises:
             EasyCarsFailure: reason `credentials_client` or `credentials_account` (never retried), `token_refused`,
@@ -143,7 +131,6 @@ class EasyCarsClient:
     # --- one request -------------------------------------------------------------------------------------------------
 
     def _through(self, line: HostLine | None, item: str, credentials: Credentials) -> Envelope:
-        """Ask once, and let the host's line know how it ended."""
         if line is None:
             return self._ask_for_stock(credentials)
         if not line.may_ask(item):
@@ -166,7 +153,6 @@ class EasyCarsClient:
             self._changes[item] = merged(self._changes.get(item), change)
 
     def change_of(self, item: str) -> CircuitChange | None:
-        """Return what an item's tries changed of its host's circuit; None if nothing."""
         return self._changes.get(item)
 
     def _ask_for_stock(self, credentials: Credentials) -> Envelope:
@@ -215,26 +201,20 @@ class EasyCarsClient:
         return _read(answer), answer.status
 
     def _token(self, credentials: Credentials, *, stale: str | None) -> tuple[str, float]:
-        """
-        Return a token that is not the stale one, and its age in seconds.
-
-        The first thread asks, the others wait for its answer.
-        """
+        """Return a token that is not the stale one, and its age in seconds; other threads wait for the first."""
         with self._tokens_lock:
             pair = credentials.environment, credentials.client_id, credentials.client_secret
             slot = self._tokens.setdefault(pair, _Token())
         failures = slot.failures
         with slot.lock:
-            # a thread that waited for a request that failed does not wait for another
-            failed = slot.refused or (slot.failed if slot.failures != failures else None)
-            if failed is not None:
+            # a thread that waited for a request that failed does not wait for another; a refused pair stays refused
+            failed = slot.failed
+            if failed is not None and (slot.failures != failures or failed.reason == "credentials_client"):
                 raise _Heard(str(failed), **failed.facts)
             if slot.text is None or slot.text == stale or time.monotonic() >= slot.good_until:
                 try:
                     slot.text = self._request_token(credentials)
                 except EasyCarsFailure as failure:
-                    if failure.reason == "credentials_client":
-                        slot.refused = failure
                     slot.failed, slot.failures = failure, slot.failures + 1
                     raise
                 slot.born_at = time.monotonic()
@@ -277,7 +257,6 @@ class EasyCarsClient:
     # --- retries -----------------------------------------------------------------------------------------------------
 
     def _retried(self, ask: Callable[[], T], *, line: HostLine | None) -> T:
-        """Ask again while that may help; what ends the tries is told by the last fault."""
         faults: list[BaseException] = []
 
         def deserves_another(error: BaseException) -> bool:
@@ -310,12 +289,10 @@ def _speaks_of_a_token(envelope: Envelope) -> bool:
 
 
 def host_of(environment: str, base_url: str | None) -> str:
-    """Return the name under which an environment's host is remembered."""
     return urlsplit(base_url or ADDRESSES[environment]).netloc.rpartition("@")[2].lower()
 
 
 def _wait_s(state: RetryCallState) -> float:
-    """Return how long to wait: about 1, then 2 s with jitter, or what the vendor asked for within reason."""
     error = state.outcome.exception() if state.outcome else None
     asked = getattr(error, "retry_after_s", None)
     if asked is not None:

@@ -72,10 +72,8 @@ def find_problem(name: str, value: object) -> str | None:
 
 def parse_credentials(document: object) -> Credentials:
     """
-    Check what somebody wants to store.
-
-    Args:
-        document: {client_id, client_secret, account_number, account_secret, environment, yard_code?}.
+    Check what somebody wants to store: {client_id, client_secret, account_number, account_secret, environment,
+    yard_code?}.
 
     Raises:
         UsageProblem: one message that names every field that is wrong; never a value.
@@ -111,7 +109,6 @@ class Place:
 
     @property
     def associated_data(self) -> bytes:
-        """What the ciphertext is bound to."""
         return f"easycar_credentials/{self.dealership_id}/{self.column}".encode()
 
     def __str__(self) -> str:
@@ -151,9 +148,7 @@ class Cipher:
     AES-256-GCM as the replaced system stored it, base64(nonce | tag | ciphertext), with no associated data; or with a
     mark before it, and then with the place that it is bound to as associated data.
 
-    Args:
-        key: 32 bytes, encrypts and decrypts.
-        previous: 32 bytes, only decrypts, while a rotation is under way.
+    Keys are 32 bytes; `previous` only decrypts, while a rotation is under way.
     """
 
     def __init__(self, key: bytes, previous: bytes | None = None) -> None:
@@ -170,10 +165,7 @@ class Cipher:
 
     def decrypt(self, stored: str, place: Place | None = None) -> str:
         """
-        Decrypt what `encrypt` or the replaced system stored.
-
-        Args:
-            place: where it was found; only what is bound to nothing opens without.
+        Decrypt what `encrypt` or the replaced system stored; without its place only what is bound to nothing opens.
 
         Raises:
             CredentialsUnreadable: wrong key, damaged text, or one that belongs elsewhere.
@@ -199,7 +191,6 @@ class Cipher:
         )
 
     def opens(self, stored: str, place: Place) -> bool:
-        """Whether it can be decrypted there."""
         try:
             self.decrypt(stored, place)
         except CredentialsUnreadable:
@@ -208,12 +199,7 @@ class Cipher:
 
 
 def require_cipher(key: bytes | None, previous: bytes | None) -> Cipher:
-    """
-    Return the cipher.
-
-    Raises:
-        ConfigurationProblem: there is no key.
-    """
+    """Return the cipher; ConfigurationProblem if there is no key."""
     if key is None:
         raise ConfigurationProblem(
             "JOBSYNC_ENCRYPTION_KEY is not set (expected the base64 of 32 bytes; make one with:"

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import Connection
 
 from jobsync.cron import Wanted
 from jobsync.easycars.schedule import Dealership
+
+# Every dealership, with its settings, credentials, schedule and last sync.
+OF_DEALERSHIPS: LiteralString = """
+    FROM dealerships d
+    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
+    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
+    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
+    LEFT JOIN LATERAL (
+        SELECT * FROM easycar_sync_logs
+        WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
+    ) l ON true
+"""
 
 
 def read_dealerships(connection: Connection[Any]) -> list[Dealership]:

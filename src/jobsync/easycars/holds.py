@@ -80,8 +80,7 @@ class Judge:
         self, kind: str, vehicles: Mapping[str, str], reason: str | None, changes: Mapping[str, _Changes] | None = None
     ) -> bool:
         """
-        Hold vehicles (key -> number) if there is a reason for it or a person was asked or said so before; whether they
-        are held.
+        Hold vehicles (key -> number) if there is a reason or a person was asked or said so before; whether they are.
 
         Other rows that come or return make a set a smaller share; what a person was asked or said still stands.
         """
@@ -168,7 +167,6 @@ class Judge:
         return elsewhere >= _FOREIGN_LEAST and elsewhere * 2 > known + len(unknown)
 
     def _vehicles(self) -> list[tuple[str, str]]:
-        """Return stock number and VIN (empty if it has none) of all that the feed names."""
         incoming = self._incoming
         named = {row.stock_number: telling_vin(row.vin) or "" for row in incoming.same}
         named |= {item.stock_number: "" for item in incoming.refused if item.stock_number is not None}
@@ -176,19 +174,13 @@ class Judge:
         return sorted(named.items())
 
     def _come_again(self, held: HeldSet) -> int:
-        """Return how many vehicles of a foreign feed the feed of tonight names."""
         keys, vins = _identities(self._vehicles())
         return sum(key in keys or vin in vins for key, vin in held.vehicles)
 
     # --- what goes
 
     def removals(self, absent: Sequence[Listed]) -> None:
-        """
-        Decide what becomes of the listed rows that the feed does not name.
-
-        Args:
-            absent: these rows, excluded ones among them.
-        """
+        """Decide what becomes of the listed rows that the feed does not name, excluded ones among them."""
         plan = self._plan
         excluded = [row for row in absent if row.status == EXCLUDED]
         plan.blocked, absent = self._spare([row for row in absent if row.status != EXCLUDED])
@@ -368,10 +360,8 @@ _LOSSES: dict[str, Callable[[Change], bool]] = {
 
 
 def _are_gone(kind: str, losing: Sequence[Change]) -> bool:
-    """Whether a small lot lost these values: prices that move by much may well be new ones, unless all move alike."""
+    """Whether a small lot lost these values; prices may be new ones, unless one is gone or its decimal point moved."""
     if kind != "prices":
         return True
     prices = [change.changes["price"] for change in losing]
-    return not any(new for _, new in prices) or any(
-        all(new and abs(new - old.scaleb(places)) < 1 for old, new in prices) for places in _POINT_MOVES
-    )
+    return any(not new or any(abs(new - old.scaleb(places)) < 1 for places in _POINT_MOVES) for old, new in prices)

@@ -29,7 +29,6 @@ class Hosts:
 
     Args:
         names: by environment.
-        known: what earlier runs learned of them.
         users: how many dealerships have each environment. Faults of all of them, if they are fewer than three, are the
             host's; a retry that is due alone says nothing of the host where others were answered.
     """
@@ -76,7 +75,6 @@ class Hosts:
         return item.group not in self.resting and line.admit(item.key)
 
     def write(self, connection: Connection[Any], environment: str, change: CircuitChange) -> None:
-        """Write down what has changed of a host."""
         host = self._names[environment]
         write_host(connection, host, self.lines[environment], change)
         if change.turned:

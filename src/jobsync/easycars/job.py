@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -44,31 +45,21 @@ _LOG_STATUS = {
 
 
 def lock_name(dealership_id: int) -> str:
-    """Return the name of a dealership's lock."""
     return f"{STOCK_SYNC.name}:dealership:{dealership_id}"
 
 
 @dataclass(frozen=True)
 class StockSync(JobWork):
-    """
-    The work of one run.
-
-    Args:
-        read_key: raises ConfigurationProblem where no key is set.
-        make_client: gets a pause function that ends with the run.
-        hosts: the vendor's, by environment.
-        named: the dealerships asked for; empty means all that are eligible.
-        scheduled: only those whose slot or retry has come.
-    """
+    """The work of one run."""
 
     job: ClassVar[Job] = STOCK_SYNC
 
-    read_key: Callable[[], Cipher]
-    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]
-    hosts: Mapping[str, str]
+    read_key: Callable[[], Cipher]  # raises ConfigurationProblem where no key is set
+    make_client: Callable[[Callable[[float], bool]], EasyCarsClient]  # gets a pause function that ends with the run
+    hosts: Mapping[str, str]  # the vendor's, by environment
     settings: SystemSettings
-    named: tuple[int, ...] = ()
-    scheduled: bool = False
+    named: tuple[int, ...] = ()  # the dealerships asked for; empty means all that are eligible
+    scheduled: bool = False  # only those whose slot or retry has come
     concurrency: int = 1  # dealerships that the vendor is asked for at once
 
     def require_known(self, connection: Connection[Any]) -> None:
@@ -117,7 +108,6 @@ class StockSync(JobWork):
             )
 
     def _rests(self, connection: Connection[Any]) -> dict[str, datetime]:
-        """Return the environments whose host wants to rest, and until when."""
         return resting(self.hosts, read_hosts(connection, self.hosts.values()))
 
     def _require_awake(self, connection: Connection[Any]) -> None:
@@ -137,7 +127,6 @@ class StockSync(JobWork):
 
     @property
     def connections(self) -> int:
-        """Each dealership that is worked on may need one, and the run itself."""
         return self.at_once + 2
 
     def __call__(self, run: Run | DryRun) -> list[ItemResult]:
@@ -148,11 +137,11 @@ class StockSync(JobWork):
                 claim_hosts(connection, self.hosts)
         with run.transaction() as connection:
             known = read_hosts(connection, self.hosts.values())
-            users = store.count_users(connection)
+            takers = [d.environment for d in due.read_dealerships(connection) if d.why_not != "no_credentials"]
             items, skipped, run.streak = self._choose(connection)
         run.eligible = len(items)
         get_logger().info("stock_sync.found", eligible=len(items), message=f"Found {len(items)} dealerships eligible")
-        hosts = Hosts(self.hosts, known, users, pause=run.pause)
+        hosts = Hosts(self.hosts, known, Counter(filter(None, takers)), pause=run.pause)
         for environment, until in hosts.resting.items():
             get_logger().warning("stock_sync.host_rests", environment=environment, until=until.isoformat())
         work = _SyncWork(self, self.make_client(run.pause), hosts)
@@ -174,7 +163,6 @@ class StockSync(JobWork):
 
     @property
     def policy(self) -> Policy:
-        """The settings that plans follow."""
         return Policy(
             limit_percent=self.settings.number("easycar_removal_limit_percent"),
             limit_floor=self.settings.number("easycar_removal_limit_floor"),
@@ -298,12 +286,7 @@ class _SyncWork:
         return Feed(envelope, credentials.yard_code, copied_from(dealership_id, sealed))
 
     def _probed(self, attempt: runner.Trial, failure: EasyCarsFailure) -> EasyCarsFailure:
-        """
-        Return what the probe of an open circuit met: the host still fails, and no dealership is charged an attempt.
-
-        Raises:
-            EasyCarsFailure: for an attempt that counts.
-        """
+        """Return what the probe of an open circuit met, which charges no dealership an attempt; else raise it."""
         change = self._client.change_of(attempt.item.key)
         if failure.of_the_host and change is not None and change.probed and change.open:
             return failure
@@ -370,7 +353,6 @@ class _SyncWork:
         store.fail_attempt(connection, dealership_id, scheduled=self._job.scheduled, transient=result.transient)
 
     def _learn(self, connection: Connection[Any], item: runner.Item) -> None:
-        """Write down what this attempt taught of the vendor's host, if it is news."""
         stored, change = self._stored[item.key], self._client.change_of(item.key)
         if stored is not None and change is not None:
             self._hosts.write(connection, stored[4], change)
@@ -468,17 +450,16 @@ def _require(connection: Connection[Any], dealership_id: int) -> None:
 
 
 def load_credentials(connection: Connection[Any], dealership_id: int, cipher: Cipher) -> Credentials:
-    """
-    Read and decrypt a dealership's credentials.
-
-    Raises:
-        ItemFailure: there are none, or they cannot be decrypted.
-    """
     return decrypt_credentials(dealership_id, store.read_credentials(connection, dealership_id), cipher)
 
 
 def decrypt_credentials(dealership_id: int, stored: store.StoredCredentials | None, cipher: Cipher) -> Credentials:
-    """Decrypt what was read; raises as `load_credentials` does."""
+    """
+    Decrypt what was read.
+
+    Raises:
+        ItemFailure: there are none, or they cannot be decrypted.
+    """
     if stored is None:
         raise runner.ItemFailure(
             f"no active credentials; set them with: jobsync credentials set {dealership_id}", reason="no_credentials"
@@ -542,13 +523,14 @@ def _unreached(item: runner.Item, failure: EasyCarsFailure) -> ItemResult:
     return replace(runner.failure_of(item, failure), status=ItemStatus.SKIPPED)
 
 
-def item_json(result: ItemResult) -> dict[str, Any]:
-    """Return one dealership's result in the shape of the contract."""
+def item_json(result: ItemResult, *, dry_run: bool = False) -> dict[str, Any]:
     numbers = {name: result.counts.get(name, 0) for name in store.ITEM_COUNT_NAMES}
     return {
         "dealership_id": int(result.key),
         "name": result.label,
         **runner.as_json(result),
         **numbers,
+        "warnings": [],
+        **({"plan": []} if dry_run else {}),
         **result.details,
     }

@@ -58,72 +58,44 @@ MAPPING_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """
-    The vendor's answer before its items are looked into.
+    """The vendor's answer before its items are looked into."""
 
-    Args:
-        code: 0 success, 1 authentication, 5 warning, 7 failed, 9 system error; None if there was none.
-        items: each item's JSON text as received; None when StockList was null, absent or no list.
-        size: bytes of the body.
-    """
-
-    code: int | None
+    code: int | None  # 0 success, 1 authentication, 5 warning, 7 failed, 9 system error
     message: str | None
-    items: Sequence[RawItem] | None
+    items: Sequence[RawItem] | None  # as received; None when StockList was null, absent or no list
     token: str | None = None
-    size: int = 0
+    size: int = 0  # bytes of the body
 
 
 class Note(NamedTuple):
-    """
-    A warning about one value of an item.
+    """A warning about one value of an item."""
 
-    Args:
-        key: the vendor's name of the field.
-        reason: what is wrong; the same words for every item that has the same fault.
-        seen: the value in question, where it says more than the reason.
-    """
-
-    key: str
-    reason: str
-    seen: str = ""
+    key: str  # the vendor's name of the field
+    reason: str  # the same words for every item that has the same fault
+    seen: str = ""  # the value, where it says more than the reason
 
     def __str__(self) -> str:
         return f"{self.key}: {self.seen} {self.reason}" if self.seen else f"{self.key}: {self.reason}"
 
 
 class Car(NamedTuple):
-    """
-    One readable item; a tuple because it is made for every new one.
+    """One readable item; a tuple because it is made for every new one."""
 
-    Args:
-        position: place in the feed, counted from 1.
-        stock_number: as sent, trimmed; `stock_key` is the same as it is compared.
-        vin: upper case without blanks, None if blank.
-        values: every feed column's value; money is Decimal, features and images are lists of strings.
-        absent: columns that the item does not tell, by a lacking key or an unreadable value: what is stored stays.
-        says_sold: the item itself says that it is sold.
-        raw: the item's JSON text as received.
-        mended: the same in a form that jsonb can hold, where the text as received is none.
-        content_hash: fingerprint of the bytes received and of the rules they were read by.
-        unreadable: the keys whose value cannot be read.
-    """
-
-    position: int
-    stock_number: str
+    position: int  # place in the feed, counted from 1
+    stock_number: str  # as sent, trimmed
     stock_key: str
-    vin: str | None
+    vin: str | None  # upper case without blanks
     yard_code: str | None
-    values: Mapping[str, Any]
-    absent: frozenset[str]
+    values: Mapping[str, Any]  # of every feed column; money is Decimal, features and images are lists of strings
+    absent: frozenset[str]  # columns without a key or a readable value: what is stored stays
     says_sold: bool
     raw: RawItem
-    mended: str | None
+    mended: str | None  # in a form that jsonb can hold, where the text as received is none
     content_hash: bytes
     warnings: tuple[Note, ...] = ()
     unknown_keys: frozenset[str] = frozenset()
     missing_keys: frozenset[str] = frozenset()
-    unreadable: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()  # keys whose value cannot be read
 
     @property
     def document(self) -> str:
@@ -133,20 +105,15 @@ class Car(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """
-    One item that cannot become a row, with the reason in a sentence and as a stable code.
-
-    Args:
-        vin: upper case without blanks, as far as it could be read; `kind` likewise, as `kind_of` returns it.
-    """
+    """One item that cannot become a row, with the reason in a sentence and as a stable code."""
 
     position: int
     stock_number: str | None
     code: str
     reason: str
     raw: str
-    vin: str | None = None
-    kind: frozenset[tuple[str, str]] = frozenset()
+    vin: str | None = None  # upper case without blanks, as far as it could be read
+    kind: frozenset[tuple[str, str]] = frozenset()  # likewise; of `kind_of`
 
 
 class Listed(NamedTuple):
@@ -181,41 +148,23 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VehicleRow:
-    """
-    A row of ours in full, read only for items that are not plainly unchanged; removed rows too.
-
-    Args:
-        document: the stored item's JSON text.
-    """
+    """A row of ours in full, read only for items that are not plainly unchanged; removed rows too."""
 
     listed: Listed
     values: Mapping[str, Any]
-    document: str
-
-
-# Stock keys -> the rows that there are; asked in batches, so that a large dealership never stands in memory whole.
-RowLookup = Callable[[Sequence[str]], Mapping[str, VehicleRow]]
-# VINs -> our rows that have them, removed ones too.
-VinLookup = Callable[[Sequence[str]], Sequence[VehicleRow]]
+    document: str  # the stored item's JSON text
 
 
 @dataclass(frozen=True, slots=True)
 class HeldSet:
-    """
-    A set that a person was or is asked about.
-
-    Args:
-        keys: the vehicles' stock keys.
-        vehicles: stock key and VIN (empty: none) of each vehicle of a foreign feed.
-        decided_at: when it was approved or rejected.
-    """
+    """A set that a person was or is asked about."""
 
     id: int
     keys: frozenset[str]
     status: str
     reason: str
     kind: str = "removals"
-    vehicles: Sequence[tuple[str, str]] = ()
+    vehicles: Sequence[tuple[str, str]] = ()  # key and VIN (empty: none) of each vehicle of a foreign feed
     decided_at: datetime | None = None
 
 
@@ -230,61 +179,40 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """
-    What we have of one dealership.
-
-    Args:
-        dealership_id: its number, for commands that a person is to type.
-        listed: our rows that are not removed, by stock key; excluded ones among them.
-        rows: looks up full rows, for the items that need them.
-        with_vins: looks up our rows by VIN, removed ones too.
-        other_stock_keys, other_vins: identities of the dealership's rows that are not ours, with what to call each.
-        status_words: words of StockStatus that the feed has had; `status_map` their meaning that the rows follow.
-        asked: by kind and status (pending, approved, rejected) the latest held set that still counts.
-        window: the week that drains are judged over, None if no sync of it has counted.
-        removed_since: looks up how many rows were removed since an instant and still are, and how many of those had
-            been advertised.
-        elsewhere: looks up which of some VINs are listed at another dealership.
-        yard_code: the filter of the last complete sync; `synced_before` says whether there was one.
-        blocked_in_a_row: syncs before this one in which removals were not possible.
-    """
+    """What we have of one dealership; what is not needed each night is looked up when it is."""
 
     dealership_id: int
-    listed: Mapping[str, Listed]
-    rows: RowLookup
-    with_vins: VinLookup = lambda _vins: ()
+    listed: Mapping[str, Listed]  # by stock key: our rows that are not removed, excluded ones among them
+    # full rows, removed ones too; by stock key for a batch of keys, or those that have a VIN
+    rows: Callable[[Sequence[str]], Mapping[str, VehicleRow]]
+    with_vins: Callable[[Sequence[str]], Sequence[VehicleRow]] = lambda _vins: ()
+    # the rows that are not ours, and what to call each
     other_stock_keys: Mapping[str, str] = field(default_factory=dict)
     other_vins: Mapping[str, str] = field(default_factory=dict)
-    status_words: frozenset[str] = frozenset()
-    status_map: Mapping[str, str] = field(default_factory=dict)
+    status_words: frozenset[str] = frozenset()  # that the feed has had
+    status_map: Mapping[str, str] = field(default_factory=dict)  # their meaning that the rows follow
+    # by kind and status (pending, approved, rejected) the latest that still counts
     asked: Mapping[tuple[str, str], HeldSet] = field(default_factory=dict)
-    window: Window | None = None
+    window: Window | None = None  # that drains are judged over; None if no sync of the week has counted
+    # how many rows were removed since an instant and still are, and how many of those had been advertised
     removed_since: Callable[[datetime], tuple[int, int]] = lambda _since: (0, 0)
-    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()
+    elsewhere: Callable[[Sequence[str]], Collection[str]] = lambda _vins: ()  # the VINs listed at other dealerships
     synced_before: bool = False
-    yard_code: str | None = None
-    blocked_in_a_row: int = 0
+    yard_code: str | None = None  # the filter of the last complete sync
+    blocked_in_a_row: int = 0  # syncs before this one in which removals were not possible
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """
-    A feed, sorted into what is plainly as stored and what must be looked at.
+    """A feed, sorted into what is plainly as stored and what must be looked at."""
 
-    Args:
-        same: rows whose item came again byte for byte.
-        received: items, identical copies counted once.
-        warned: the vendor answered with Code 5.
-        rules_version: what the fingerprints of this reading begin with.
-    """
-
-    same: Sequence[Listed]
+    same: Sequence[Listed]  # whose item came again byte for byte
     cars: Sequence[Car]
     refused: Sequence[Refused]
-    received: int
+    received: int  # items, identical copies counted once
     yard_code: str | None
-    warned: bool = False
-    rules_version: bytes = b""
+    warned: bool = False  # the vendor answered with Code 5
+    rules_version: bytes = b""  # what the fingerprints of this reading begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,22 +231,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """
-    An existing row that gets new values, and the stock number as sent.
-
-    Args:
-        kept: columns that get another value than the item's: locked ones, those whose key was absent.
-        changes: field -> (old, new), for the history. Empty where what is written is no news: the stock number in
-            another spelling, pictures whose URLs differ in their query.
-        partial: something of the item is kept back: it waits for a person, or a person sold the vehicle here or keeps
-            it off.
-    """
+    """An existing row that gets new values, and the stock number as sent."""
 
     row: Listed
     car: Car
-    kept: Mapping[str, Any]
+    kept: Mapping[str, Any]  # columns that get another value than the item's: locked ones, those not told
+    # field -> (old, new), for the history. Empty where what is written is no news: the stock number in another
+    # spelling, pictures whose URLs differ in their query.
     changes: Mapping[str, tuple[Any, Any]]
-    partial: bool = False
+    partial: bool = False  # something waits for a person, or a person sold the vehicle here or keeps it off
 
     @property
     def values(self) -> dict[str, Any]:
@@ -352,21 +273,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """
-    What waits for a person.
-
-    Args:
-        kind: removals, sold, prices, pictures, descriptions or foreign_feed.
-        stock_numbers: the vehicles; of a foreign feed all that it names, with their VINs (empty: none).
-        pending_id: the row that asks already, None if one must be made.
-        changes: by stock number what is kept back, field -> (old, new).
-    """
+    """What waits for a person; `kind` is one of `phrases.HELD`."""
 
     kind: str
-    stock_numbers: Sequence[str]
+    stock_numbers: Sequence[str]  # of a foreign feed all that it names
     reason: str
-    pending_id: int | None
-    vins: Sequence[str] = ()
+    pending_id: int | None  # the row that asks already
+    vins: Sequence[str] = ()  # of a foreign feed's vehicles, in their order (empty: none)
+    # by stock number what is kept back, field -> (old, new)
     changes: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
 
     @property
@@ -377,54 +291,35 @@ class Hold:
 
 @dataclass
 class StockPlan:
-    """
-    All that a sync will do to one dealership, and the numbers it will report.
+    """All that a sync will do to one dealership, and the numbers it will report."""
 
-    Args:
-        received: items, identical copies counted once.
-        listed, advertised: rows before this night.
-        restated: rows that are written though nothing of them is news.
-        returned: rows that were missing and are listed again.
-        retired: removed rows whose number came back as another vehicle.
-        recognized: rows that say what their item says, under a fingerprint of an earlier version: each with the new
-            one, by which the item is known by its bytes again.
-        missing: rows that begin their days of grace; `removed` those that go.
-        holds: what waits for a person, at most one of each kind.
-        spent, superseded, lapsed: approvals carried out, questions withdrawn, rejections whose set is another now.
-        blocked: why nothing could be removed, None if the answer was complete.
-        warned: the vendor answered with Code 5.
-        foreign: nothing of the feed is applied.
-        unreadable: too many items have a value in one key that cannot be read.
-        new_words: words of StockStatus to be remembered.
-        status_map: their meaning from now on, None if it is as before.
-    """
-
-    received: int = 0
-    listed: int = 0
+    received: int = 0  # items, identical copies counted once
+    listed: int = 0  # rows before this night
     advertised: int = 0
     unchanged: int = 0
     created: Sequence[Car] = field(default_factory=list)
     changed: list[Change] = field(default_factory=list)
-    restated: list[Change] = field(default_factory=list)
+    restated: list[Change] = field(default_factory=list)  # written, though nothing of them is news
     skipped: list[Skipped] = field(default_factory=list)
     refused: Sequence[Refused] = ()
-    returned: list[Listed] = field(default_factory=list)
-    retired: list[Listed] = field(default_factory=list)
+    returned: list[Listed] = field(default_factory=list)  # were missing, and are listed again
+    retired: list[Listed] = field(default_factory=list)  # removed; the number came back as another vehicle
+    # say what their item says, under a fingerprint of an earlier version; each has the new one
     recognized: list[Listed] = field(default_factory=list)
-    missing: list[Listed] = field(default_factory=list)
+    missing: list[Listed] = field(default_factory=list)  # begin their days of grace
     removed: list[Listed] = field(default_factory=list)
-    holds: list[Hold] = field(default_factory=list)
-    spent: list[int] = field(default_factory=list)
-    superseded: list[int] = field(default_factory=list)
-    lapsed: list[int] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)  # at most one of each kind
+    spent: list[int] = field(default_factory=list)  # approvals carried out
+    superseded: list[int] = field(default_factory=list)  # questions withdrawn
+    lapsed: list[int] = field(default_factory=list)  # rejections whose set is another now
     warnings: list[str] = field(default_factory=list)
-    blocked: str | None = None
-    warned: bool = False
-    foreign: bool = False
-    unreadable: bool = False
+    blocked: str | None = None  # why nothing could be removed; None if the answer was complete
+    warned: bool = False  # the vendor answered with Code 5
+    foreign: bool = False  # nothing of the feed is applied
+    unreadable: bool = False  # too many items have a value in one key that cannot be read
     yard_code: str | None = None
-    new_words: list[str] = field(default_factory=list)
-    status_map: Mapping[str, str] | None = None
+    new_words: list[str] = field(default_factory=list)  # of StockStatus, to be remembered
+    status_map: Mapping[str, str] | None = None  # their meaning from now on; None if it is as before
 
     @property
     def counts(self) -> dict[str, int]:

@@ -77,16 +77,10 @@ _SOLD = "sold"
 
 
 class Rules(NamedTuple):
-    """
-    By what items are read, beside the code itself.
+    """By what items are read, beside the code itself."""
 
-    Args:
-        status_map: what words of StockStatus mean, by `status_word`: active, deposit, sold or excluded.
-        version: three bytes at the beginning of every fingerprint: the mapping's version and the map's.
-    """
-
-    status_map: Mapping[str, str]
-    version: bytes
+    status_map: Mapping[str, str]  # by `status_word`: active, deposit, sold or excluded
+    version: bytes  # three, at the beginning of every fingerprint: the mapping's version and the map's
 
 
 def rules_of(status_map: Mapping[str, str]) -> Rules:
@@ -109,7 +103,6 @@ def status_word(text: str | None) -> str:
 
 
 def says_sold(word: str, status_map: Mapping[str, str]) -> bool:
-    """Whether a status word alone means sold: the map decides, else its beginning."""
     mapped = status_map.get(word)
     return mapped == _SOLD if mapped is not None else word.startswith(_SOLD)
 
@@ -164,12 +157,7 @@ _MENDED = msgspec.json.Encoder(decimal_format="number")
 
 
 def parse_envelope(body: bytes | bytearray) -> Envelope:
-    """
-    Split an answer into its code, message and the text of each item; no item is looked into.
-
-    Raises:
-        UnreadableAnswer: the body is not JSON, is cut off, or is no object.
-    """
+    """Split an answer into code, message and the text of each item; UnreadableAnswer if it is no whole JSON object."""
     try:
         answer = _ANSWER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
@@ -224,11 +212,7 @@ _MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def _cut(text: str, at: int) -> tuple[list[bytes], int]:
-    """
-    Cut a list into the text of its items; returns them and the place behind the list.
-
-    Its end is told from strings and brackets alone: what stands between them may be anything.
-    """
+    """Cut a list into the text of its items, by strings and brackets alone; returns them and the place behind it."""
     items, start, depth = [], at + 1, 0
     for mark in _MARKS.finditer(text, at):
         sign = text[mark.start()]
@@ -337,7 +321,6 @@ def parse_item(
 
 
 def _decode(raw: RawItem, notes: list[Note]) -> tuple[Any, bool]:
-    """Return what the item's text says, and whether it had to be mended."""
     if _ODD_ESCAPE.search(raw) is None:
         try:
             return _ITEM.decode(raw), False
@@ -349,7 +332,7 @@ def _decode(raw: RawItem, notes: list[Note]) -> tuple[Any, bool]:
 def _values(
     item: dict[str, Any], notes: list[Note], rules: Rules, missing: frozenset[str]
 ) -> tuple[dict[str, Any], frozenset[str], list[str], bool]:
-    """Return every column's value, the columns that are not told, the unreadable keys, and whether it says sold."""
+    """Return every column's value, the columns not told, the unreadable keys, and whether it says sold."""
     get = item.get
     unreadable: list[str] = []
 
@@ -619,7 +602,6 @@ def _images(value: object) -> list[str]:
 
 
 def _count(value: object) -> int | None:
-    """Return how many pictures there are said to be, None if that cannot be read."""
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

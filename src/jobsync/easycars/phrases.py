@@ -13,17 +13,11 @@ FOREIGN_FEED = "the feed is not this dealership's stock, as after a wrong Accoun
 
 @dataclass(frozen=True)
 class Held:
-    """
-    How one kind of hold is spoken of.
+    """How one kind of hold is spoken of."""
 
-    Args:
-        one, several: what was held of one vehicle and of several, behind their number.
-        approved, rejected: what the decision leads to.
-    """
-
-    one: str
+    one: str  # behind its number
     several: str
-    approved: str
+    approved: str  # what the decision leads to
     rejected: str
 
     def told(self, number: int) -> str:

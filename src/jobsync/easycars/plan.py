@@ -19,6 +19,7 @@ from jobsync.easycars.identity import stock_key, telling_vin, yard_key
 _KEPT_WARNINGS = 20
 _SHOWN = 5
 _ROWS_AT_ONCE = 500
+_Changes = Mapping[str, tuple[Any, Any]]  # field -> (old, new)
 
 
 # --- sorting the feed ------------------------------------------------------------------------------------------------
@@ -97,7 +98,6 @@ def sort_feed(
 
 
 def _few(names: Iterable[object]) -> str:
-    """Name what several copies have, a few of them: each copy tells its own."""
     told = [str(name) for name in dict.fromkeys(names)]
     return ", ".join(told[:_SHOWN]) + (f" and {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else "")
 
@@ -111,7 +111,6 @@ def _distinct(copies: Sequence[model.Car]) -> list[model.Car]:
 
 
 def _content(car: model.Car) -> Hashable:
-    """Return what an item says: equal for two that say the same."""
     try:
         told = [car.values[column] for column in model.FEED_COLUMNS]
         return _frozen([car.stock_number, told, list(parse.watched_of(car.document).values())])
@@ -131,11 +130,7 @@ def _frozen(value: Any) -> Hashable:
 def plan_stock(
     incoming: model.Incoming, current: model.Current, policy: model.Policy, now: datetime
 ) -> model.StockPlan:
-    """
-    Decide everything that one dealership's sync will do.
-
-    The same function serves the sync, its dry run and the tests. `now` is the database's clock.
-    """
+    """Decide everything that one dealership's sync will do, or a dry run shows. `now` is the database's clock."""
     plan = model.StockPlan(incoming.received, yard_code=incoming.yard_code, warned=incoming.warned)
     judge = Judge(plan, incoming, current, policy, now)
     if judge.is_foreign():
@@ -163,7 +158,6 @@ def plan_stock(
 
 
 def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> tuple[set[str], list[str]]:
-    """Put what becomes of the items into the plan; returns the keys of the rows that they name, and the doubts."""
     found = _Found(plan, incoming, current)
     for row in incoming.same:
         found.add_same(row)
@@ -178,11 +172,7 @@ def _find(plan: model.StockPlan, incoming: model.Incoming, current: model.Curren
 
 
 class _Found:
-    """
-    What becomes of the items that the feed does name.
-
-    Items whose key is new wait until all others are known: each may be a vehicle of ours under a new number.
-    """
+    """What becomes of the items that the feed does name; those whose key is new wait until all others are known."""
 
     def __init__(self, plan: model.StockPlan, incoming: model.Incoming, current: model.Current) -> None:
         self.doubts: list[str] = []
@@ -374,7 +364,6 @@ def _equal(old: Any, new: Any) -> bool:
 
 
 def _drift(cars: Sequence[model.Car]) -> Iterator[str]:
-    """Report keys that differ from the documented ones, once for the feed."""
     missing = Counter(key for car in cars for key in car.missing_keys)
     unknown = Counter(key for car in cars for key in car.unknown_keys)
     for word, keys in (("lack a documented key, what is stored stays", missing), ("have a new key, kept", unknown)):
@@ -393,7 +382,6 @@ _LEFT = model.Note("StockNumber", "the database left the vehicle as it was (a tr
 
 
 def left_warnings(numbers: Iterable[str]) -> list[str]:
-    """Name each vehicle that the database left as it was."""
     return _notes((number, _LEFT) for number in numbers)
 
 
@@ -420,7 +408,7 @@ _WORD_MOST = 100
 def _status_words(
     cars: Iterable[model.Car], current: model.Current, policy: model.Policy
 ) -> tuple[list[str], list[str]]:
-    """Return a warning for each word of StockStatus that this dealership never had before, and the words."""
+    """Return a warning for each word of StockStatus that is new at this dealership, and the words."""
     known = KNOWN_WORDS | current.status_words | policy.status_map.keys()
     found: dict[str, tuple[str, model.Note]] = {}
     for car in cars:
@@ -435,42 +423,34 @@ def _status_words(
 
 
 def _is_unreadable(incoming: model.Incoming, policy: model.Policy) -> bool:
-    """Whether so many items have a value in one key that cannot be read that somebody has to look."""
     keys = Counter(key for car in incoming.cars for key in car.unreadable)
     return policy.is_beyond(max(keys.values(), default=0), incoming.received)
 
 
 def show_plan(plan: model.StockPlan) -> list[dict[str, Any]]:
     """Return the plan in the shape of `--dry-run --json`: an entry for every stock number that is touched."""
-    nothing: Mapping[str, tuple[Any, Any]] = {}
-    created = [
-        (car.stock_number, {name: (None, new) for name, new in car.values.items() if new not in (None, [])})
-        for car in plan.created
-    ]
-    entries: list[tuple[str | None, str, Mapping[str, tuple[Any, Any]], str | None]] = [
-        *((number, "create", values, None) for number, values in created),
-        *((each.car.stock_number, "revive" if each.revived else "update", each.changes, None) for each in plan.changed),
-        *((row.stock_number, "remove", {"status": (row.status, "removed")}, None) for row in plan.removed),
-        *(
-            (number, "hold", hold.changes.get(number, nothing), hold.why)
-            for hold in plan.holds
-            for number in hold.stock_numbers
-        ),
-        *(
-            (item.stock_number, "refuse", nothing, f"{item.code}: item {item.position} {item.reason}")
-            for item in plan.refused
-        ),
-        *((skip.stock_number, "skip", nothing, skip.reason) for skip in plan.skipped),
-    ]
-    return [
-        {
-            "stock_number": number,
-            "action": action,
-            "changes": {name: [_show(old), _show(new)] for name, (old, new) in changes.items()},
-            **({"reason": reason} if reason else {}),
-        }
-        for number, action, changes, reason in entries
-    ]
+    entries: list[dict[str, Any]] = []
+
+    def show(number: str | None, action: str, changes: _Changes | None = None, reason: str | None = None) -> None:
+        shown = {name: [_show(old), _show(new)] for name, (old, new) in (changes or {}).items()}
+        why = {"reason": reason} if reason else {}
+        entries.append({"stock_number": number, "action": action, "changes": shown, **why})
+
+    for car in plan.created:
+        told = {name: (None, new) for name, new in car.values.items() if new not in (None, [])}
+        show(car.stock_number, "create", told)
+    for each in plan.changed:
+        show(each.car.stock_number, "revive" if each.revived else "update", each.changes)
+    for row in plan.removed:
+        show(row.stock_number, "remove", {"status": (row.status, "removed")})
+    for hold in plan.holds:
+        for number in hold.stock_numbers:
+            show(number, "hold", hold.changes.get(number), hold.why)
+    for item in plan.refused:
+        show(item.stock_number, "refuse", None, f"{item.code}: item {item.position} {item.reason}")
+    for skip in plan.skipped:
+        show(skip.stock_number, "skip", None, skip.reason)
+    return entries
 
 
 def _show(value: Any) -> Any:

@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    case,
     delete,
     func,
     insert,
@@ -32,11 +31,8 @@ from jobsync.db.tables import (
     dealership_settings,
     dealerships,
     easycar_credentials,
-    easycar_sync_logs,
-    holds,
     job_runs,
     refused_items,
-    sync_schedule,
     vehicle_changes,
     vehicles,
 )
@@ -54,25 +50,15 @@ from jobsync.easycars.identity import stock_key, yard_key
 from jobsync.easycars.model import FEED_COLUMNS
 from jobsync.easycars.schedule import Dealership
 from jobsync.errors import ConfigurationProblem, UsageProblem
-from jobsync.logs import visible
-from jobsync.phrases import misread, parse_when
+from jobsync.phrases import read_when
 
 Rows = Sequence[dict[str, Any]]
 
 _IDS_END = 2**63  # the database takes no larger number for an id, and people may type one
 
 
-def _rows(connection: Connection, statement: str, **parameters: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
-
-
 def require_dealership(connection: Connection, dealership_id: int) -> str:
-    """
-    Return the dealership's name.
-
-    Raises:
-        UsageProblem: there is none with this number.
-    """
+    """Return the dealership's name; UsageProblem if there is none with this number."""
     name: str | None = None
     if abs(dealership_id) < _IDS_END:
         name = connection.scalar(select(dealerships.c.name).where(dealerships.c.id == dealership_id))
@@ -101,61 +87,21 @@ def change_dealership(connection: Connection, dealership_id: int, changes: Mappi
     write_audit(connection, "dealership.set", str(dealership_id), told)
 
 
-_logs = easycar_sync_logs.c
-_LAST_SYNC = (
-    select(
-        _logs.status,
-        _logs.synced_at,
-        case((func.jsonb_typeof(_logs.warnings) == "array", func.jsonb_array_length(_logs.warnings)), else_=0).label(
-            "warnings"
-        ),
-    )
-    .where(_logs.dealership_id == dealerships.c.id, _logs.sync_type == "stock")
-    .order_by(_logs.synced_at.desc(), _logs.id.desc())
-    .limit(1)
-    .lateral("last_sync")
-)
-
-
-def _number_of(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
-    return select(func.count()).where(*conditions).scalar_subquery()
-
-
-_OVERVIEW = (
-    select(
-        dealerships.c.id,
-        dealerships.c.name,
-        dealerships.c.email,
-        dealerships.c.timezone,
-        func.coalesce(dealership_settings.c.easycar_auto_sync_enabled, True).label("auto_sync"),
-        dealership_settings.c.sync_cron,
-        func.coalesce(dealership_settings.c.paused_until > func.now(), False).label("paused"),
-        case(
-            (dealership_settings.c.paused_until < datetime(9000, 1, 1, tzinfo=UTC), dealership_settings.c.paused_until)
-        ).label("paused_until"),
-        dealership_settings.c.paused_reason,
-        easycar_credentials.c.environment,
-        easycar_credentials.c.yard_code,
-        func.coalesce(easycar_credentials.c.is_active, False).label("has_credentials"),
-        _LAST_SYNC.c.status.label("last_status"),
-        _LAST_SYNC.c.warnings.label("last_warnings"),
-        _LAST_SYNC.c.synced_at.label("last_synced_at"),
-        sync_schedule.c.last_success_at,
-        func.coalesce(sync_schedule.c.attempt, 0).label("attempt"),
-        sync_schedule.c.next_at,
-        sync_schedule.c.retry_at,
-        _number_of(
-            vehicles.c.dealership_id == dealerships.c.id, vehicles.c.status.not_in(("removed", "excluded"))
-        ).label("vehicles"),
-        _number_of(holds.c.dealership_id == dealerships.c.id, holds.c.status == "pending").label("held"),
-    )
-    .select_from(dealerships)
-    .outerjoin(dealership_settings, dealership_settings.c.dealership_id == dealerships.c.id)
-    .outerjoin(easycar_credentials, easycar_credentials.c.dealership_id == dealerships.c.id)
-    .outerjoin(sync_schedule, sync_schedule.c.dealership_id == dealerships.c.id)
-    .outerjoin(_LAST_SYNC, true())
-    .order_by(dealerships.c.id)
-)
+_OVERVIEW = f"""
+    SELECT d.id, d.name, d.email, d.timezone, coalesce(s.easycar_auto_sync_enabled, true) AS auto_sync, s.sync_cron,
+           coalesce(s.paused_until > now(), false) AS paused,
+           CASE WHEN s.paused_until < '9000-01-01Z' THEN s.paused_until END AS paused_until, s.paused_reason,
+           c.environment, c.yard_code, coalesce(c.is_active, false) AS has_credentials, l.status AS last_status,
+           CASE WHEN jsonb_typeof(l.warnings) = 'array' THEN jsonb_array_length(l.warnings)
+                WHEN l.status IS NOT NULL THEN 0 END AS last_warnings,
+           l.synced_at AS last_synced_at, h.last_success_at, coalesce(h.attempt, 0) AS attempt, h.next_at, h.retry_at,
+           (SELECT count(*) FROM vehicles v
+            WHERE v.dealership_id = d.id AND v.status NOT IN ('removed', 'excluded')) AS vehicles,
+           (SELECT count(*) FROM holds o WHERE o.dealership_id = d.id AND o.status = 'pending') AS held
+    {due.OF_DEALERSHIPS}
+    WHERE CAST(:id AS bigint) IS NULL OR d.id = :id
+    ORDER BY d.id
+"""
 
 
 def list_dealerships(connection: Connection) -> Rows:
@@ -167,27 +113,25 @@ def show_dealership(connection: Connection, dealership_id: int) -> dict[str, Any
     """Return one dealership as `list_dealerships` does, with its last ten syncs."""
     require_dealership(connection, dealership_id)
     [(row, _)] = _overview(connection, dealership_id)
-    told = (_logs.run_id, _logs.status, _logs.synced_at, _logs.duration_ms, _logs.items_processed)
-    counts = (easycar_sync_logs.c[name] for name in store.COUNT_NAMES)
     row["syncs"] = rows_of(
         connection,
-        select(*told, *counts, _logs.removals_blocked, _logs.error_messages, _logs.warnings)
-        .where(_logs.dealership_id == dealership_id, _logs.sync_type == "stock")
-        .order_by(_logs.synced_at.desc(), _logs.id.desc())
-        .limit(10),
+        f"SELECT run_id, status, synced_at, duration_ms, items_processed, {', '.join(store.COUNT_NAMES)},"
+        " removals_blocked, error_messages, warnings FROM easycar_sync_logs"
+        " WHERE dealership_id = :id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 10",
+        id=dealership_id,
     )
     return row
 
 
 def _overview(connection: Connection, dealership_id: int | None = None) -> list[tuple[dict[str, Any], Dealership]]:
     """
-    Return all dealerships or one, each with its schedule; a changed cron or zone shows the slot that the next tick will
-    compute from it, and `unreadable` what of both is asked for in vain.
+    Return all dealerships or one, each with its schedule; a changed cron or zone shows the slot that the next tick
+    computes from it, and `unreadable` what of both is asked for in vain.
     """
-    wanted = _OVERVIEW if dealership_id is None else _OVERVIEW.where(dealerships.c.id == dealership_id)
     now = read_now(connection)
     schedules = {found.id: found for found in due.read_dealerships(driver(connection))}
-    rows = [row for row in rows_of(connection, wanted) if row["id"] in schedules]  # none that was added meanwhile
+    rows = rows_of(connection, _OVERVIEW, id=dealership_id)
+    rows = [row for row in rows if row["id"] in schedules]  # none that was added meanwhile
     for row in rows:
         found = schedules[row["id"]]
         row["next_at"] = found.slot(now)
@@ -261,7 +205,6 @@ def find_shared_accounts(connection: Connection, cipher: Cipher) -> list[Rows]:
 
 
 def find_sharers(connection: Connection, cipher: Cipher, dealership_id: int) -> Rows:
-    """Return the other dealerships with this one's client, account and yard."""
     for group in find_shared_accounts(connection, cipher):
         others = [found for found in group if found["dealership_id"] != dealership_id]
         if len(others) < len(group):
@@ -299,17 +242,12 @@ def list_holds(connection: Connection, *, every: bool) -> Rows:
     `removed` says how many vehicles the sync that carried an approval out took away: what was back by then stayed.
     """
     where = "" if every else " WHERE h.status = 'pending' OR (h.status = 'approved' AND h.applied_at IS NULL)"
-    return _rows(connection, _HOLDS + where + " ORDER BY h.id")
+    return rows_of(connection, _HOLDS + where + " ORDER BY h.id")
 
 
 def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
-    """
-    Return one hold with the vehicles it is about; of a foreign feed those that are listed elsewhere.
-
-    Raises:
-        UsageProblem: there is none with this number.
-    """
-    rows = _rows(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
+    """Return one hold with the vehicles it is about; of a foreign feed those that are listed elsewhere."""
+    rows = rows_of(connection, _HOLDS + " WHERE h.id = :id", id=hold_id)
     if not rows:
         raise UsageProblem(f"no hold {hold_id}; jobsync holds list shows them")
     [hold] = rows
@@ -323,7 +261,7 @@ def show_hold(connection: Connection, hold_id: int) -> dict[str, Any]:
             "v.dealership_id = :dealership AND v.stock_key IN ("
             "SELECT jobsync_stock_key(n) FROM holds, unnest(stock_numbers) AS n WHERE id = :id)"
         )
-    hold["vehicles"] = _rows(
+    hold["vehicles"] = rows_of(
         connection,
         "SELECT v.dealership_id, v.stock_number, v.title, v.price, v.status, v.missing_since FROM vehicles v"
         f" WHERE v.data_source = 'easycars' AND {where} ORDER BY v.dealership_id, v.stock_number LIMIT 100000",
@@ -426,12 +364,7 @@ def list_refused(connection: Connection, dealership_id: int | None, *, limit: in
 def exclude_vehicle(
     connection: Connection, dealership_id: int, stock_number: str, *, reason: str | None
 ) -> dict[str, Any]:
-    """
-    Keep one vehicle off whatever the feed says, until it is included again.
-
-    Raises:
-        UsageProblem: no such vehicle.
-    """
+    """Keep one vehicle off whatever the feed says, until it is included again."""
     row = _require_vehicle(connection, dealership_id, stock_number)
     values = {vehicles.c.status: "excluded", vehicles.c.excluded_by: "person"}
     gone = {vehicles.c.missing_since: None, vehicles.c.removed_at: None}
@@ -446,7 +379,7 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
     One that the feed no longer named, or whose earlier status is unknown, comes back when the feed names it.
 
     Raises:
-        UsageProblem: no such vehicle, or it is not excluded by a person.
+        UsageProblem: it is not excluded by a person.
     """
     row = _require_vehicle(connection, dealership_id, stock_number)
     by_person = row["excluded_by"] == "person" or (row["status"] == "excluded" and row["excluded_by"] is None)
@@ -472,7 +405,7 @@ def include_vehicle(connection: Connection, dealership_id: int, stock_number: st
 def _require_vehicle(
     connection: Connection, dealership_id: int, stock_number: str, *, for_update: bool = True
 ) -> dict[str, Any]:
-    """Return a row of ours, under any spelling of its number; `for_update` keeps other writers out."""
+    """Return a row of ours, under any spelling of its number (UsageProblem if there is none); `for_update` locks it."""
     require_dealership(connection, dealership_id)
     this = vehicles.c.dealership_id == dealership_id, vehicles.c.stock_key == stock_key(stock_number)
     ours = select(vehicles).where(*this, vehicles.c.data_source == "easycars")
@@ -509,24 +442,14 @@ def _tell_exclusion(
 
 
 def read_locks(connection: Connection, dealership_id: int, stock_number: str) -> list[str]:
-    """
-    Return the locked fields of one vehicle.
-
-    Raises:
-        UsageProblem: no such vehicle.
-    """
+    """Return the locked fields of one vehicle."""
     return sorted(_require_vehicle(connection, dealership_id, stock_number, for_update=False)["locked_fields"])
 
 
 def _change_locks(
     connection: Connection, dealership_id: int, stock_number: str, fields: Sequence[str], *, lock: bool
 ) -> list[str]:
-    """
-    Keep fields of one vehicle as they are, whatever the feed says, or give them back; returns all locked fields of it.
-
-    Raises:
-        UsageProblem: no such vehicle, or no such field.
-    """
+    """Keep fields of one vehicle as they are, whatever the feed says, or give them back; returns all locked ones."""
     unknown = [field for field in fields if field not in FEED_COLUMNS]
     if unknown or not fields:
         what = f"no field {', '.join(unknown)}" if unknown else "no field was named"
@@ -552,7 +475,6 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def _own_settings(connection: Connection, dealership_id: int, action: str, **columns: Any) -> None:
-    """Set columns of the dealership's settings row, making the row if it has none, and record who did it."""
     require_dealership(connection, dealership_id)
     values = {dealership_settings.c[name]: value for name, value in columns.items()}
     key = dealership_settings.c.dealership_id
@@ -570,15 +492,10 @@ def parse_until(connection: Connection, dealership_id: int, words: str) -> datet
     """
     Return the end of a pause: an ISO instant, a date, or a span from now; None if it has none.
 
-    What names no offset is meant in the dealership's own zone.
-
-    Raises:
-        UsageProblem: it is none of these, or already past.
+    What names no offset is meant in the dealership's own zone; UsageProblem if it is none of these, or already past.
     """
     now = read_now(connection)
-    end = parse_when(words, now=now, zone=zone_of(connection, dealership_id), past=False)
-    if end is None:
-        raise UsageProblem(misread("--until", visible(words, most=80)))
+    end = read_when("--until", words, now=now, zone=zone_of(connection, dealership_id), past=False)
     if end.year >= 9000:
         return None
     if end <= now:
@@ -597,7 +514,6 @@ def resume(connection: Connection, dealership_id: int) -> None:
 
 
 def set_auto_sync(connection: Connection, dealership_id: int, *, on: bool) -> None:
-    """Let runs that do not name the dealership take it, or leave it out."""
     _own_settings(connection, dealership_id, "dealership.set", easycar_auto_sync_enabled=on)
 
 
@@ -639,7 +555,6 @@ def _lock_credentials(connection: Connection) -> None:
 
 
 def _read_secrets(connection: Connection) -> Sequence[Any]:
-    """Return every dealership's id and four ciphertexts."""
     table = easycar_credentials
     secrets = [table.c[place.column] for place in places_of(0)]
     return connection.execute(select(table.c.dealership_id, *secrets).order_by(table.c.dealership_id)).all()

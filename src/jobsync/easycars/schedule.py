@@ -18,37 +18,26 @@ _next_slot = lru_cache(maxsize=1024)(next_slot)  # dealerships mostly share a ru
 
 @dataclass(frozen=True)
 class Dealership:
-    """
-    A dealership as the view dealership_schedules has it: who takes part, what it wants, what its schedule says.
-
-    Args:
-        why_not: why a run without named dealerships leaves it out: no_credentials, auto_sync_off or paused.
-        due: `slot` or `retry` if its time has come, else None: also where the slot is to be computed first.
-        cron, timezone: what its slot was computed from; `seen` the texts that this came from.
-        slot_started_at, retry_at: a scheduled attempt changes one of them.
-        clock_ahead: some of it was written while the clock was ahead.
-        attempted_ahead: its last attempt, too, by more than a day.
-    """
+    """A dealership as the view dealership_schedules has it: who takes part, what it wants, what its schedule says."""
 
     wanted: Wanted
     id: int
     name: str
     environment: str | None
-    why_not: str | None
-    due: str | None
+    why_not: str | None  # no_credentials, auto_sync_off or paused: a run without named dealerships leaves it out
+    due: str | None  # slot or retry if its time has come; None also where the slot is to be computed first
     attempt: int
-    cron: str | None
+    cron: str | None  # with the zone what its slot was computed from, and `seen` the texts that this came from
     timezone: str | None
     seen: str | None
     next_at: datetime | None
-    slot_started_at: datetime | None
+    slot_started_at: datetime | None  # a scheduled attempt changes this or the next
     retry_at: datetime | None
-    clock_ahead: bool
-    attempted_ahead: bool
+    clock_ahead: bool  # some of it was written while the clock was ahead
+    attempted_ahead: bool  # its last attempt, too, by more than a day
 
     @cached_property
     def rule(self) -> Rule:
-        """The rule in force."""
         return resolve(self.wanted, last_cron=self.cron, last_timezone=self.timezone)
 
     @property
@@ -66,25 +55,11 @@ class Dealership:
         if self.attempted_ahead:
             return now
         if self.next_at is None or (self.seen != self.wanted.seen and not self.keeps_rule):
-            return first_slot(self.rule.cron, self.rule.timezone, now, started_at=self.slot_started_at)
+            # a slot of the minute that is running counts: the tick that meets a change is often the one it was made for
+            minute = now.replace(second=0, microsecond=0)
+            begun = self.slot_started_at is not None and self.slot_started_at >= minute
+            return _next_slot(self.rule.cron, self.rule.timezone, now if begun else minute - timedelta(seconds=1))
         return min(self.next_at, _next_slot(self.rule.cron, self.rule.timezone, now))
-
-
-def first_slot(cron: str, timezone: str, now: datetime, *, started_at: datetime | None) -> datetime:
-    """
-    Return the slot that a schedule met for the first time leads to, in UTC.
-
-    A slot of the minute that is running counts: the tick that meets a change is often the very one it was made for.
-    It does not if an attempt began (`started_at`) in that minute already.
-
-    >>> from datetime import UTC
-    >>> now = datetime(2026, 7, 1, 2, 30, 4, tzinfo=UTC)
-    >>> first_slot("30 2 * * *", "UTC", now, started_at=None).isoformat()
-    '2026-07-01T02:30:00+00:00'
-    """
-    minute = now.replace(second=0, microsecond=0)
-    begun = started_at is not None and started_at >= minute
-    return _next_slot(cron, timezone, now if begun else minute - timedelta(seconds=1))
 
 
 def next_retry(

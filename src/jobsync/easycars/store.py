@@ -51,15 +51,6 @@ def keep_dealership(connection: Connection[Any], dealership_id: int) -> bool:
     return connection.execute(statement, [dealership_id]).fetchone() is not None
 
 
-def count_users(connection: Connection[Any]) -> dict[str, int]:
-    """Return how many dealerships have active credentials, by environment."""
-    return dict(
-        connection.execute(
-            "SELECT environment, count(*) FROM easycar_credentials WHERE is_active GROUP BY environment"
-        ).fetchall()
-    )
-
-
 def read_account_secrets(connection: Connection[Any]) -> list[tuple[int, str]]:
     """Return the account secrets in use, as stored, each with its dealership."""
     return connection.execute(
@@ -122,10 +113,10 @@ def begin_attempt(
     connection: Connection[Any], dealership_id: int, *, scheduled: bool, retry_minutes: Sequence[int] = (5, 15, 45)
 ) -> int:
     """
-    Commit an attempt before it starts; one that never finishes stays counted.
+    Commit an attempt before it starts, so that one that never finishes stays counted; returns the number of attempts.
 
     A scheduled attempt uses up its slot, or one of the slot's retries: the next slot and the next retry are set now,
-    so that a process that dies leaves nothing to be repaired. Returns the number of attempts.
+    so that a process that dies leaves nothing to be repaired.
     """
     row = connection.execute(
         "INSERT INTO sync_schedule AS s (dealership_id, attempt, attempted_at) VALUES (%s, 1, now())"
@@ -162,12 +153,7 @@ def read_attempt(connection: Connection[Any], dealership_id: int) -> StoredAttem
 
 
 def take_back(connection: Connection[Any], dealership_id: int, before: StoredAttempt, *, asked: bool) -> None:
-    """
-    Undo an attempt's beginning: slot and retries are as before it.
-
-    Args:
-        asked: it was tried all the same, so that others come before it the next time.
-    """
+    """Undo an attempt's beginning. `asked`: it was tried all the same, so that others come before it the next time."""
     connection.execute(
         f"UPDATE sync_schedule SET ({_ATTEMPT}) = (%s, CASE WHEN %s THEN attempted_at ELSE %s END, %s, %s, %s, %s)"
         " WHERE dealership_id = %s",
@@ -250,7 +236,6 @@ def _read_rows(
     *,
     for_update: bool,
 ) -> list[model.VehicleRow]:
-    """Return our rows in full, removed ones too; `for_update` keeps other writers out."""
     if not wanted:
         return []
     columns: LiteralString = ", ".join(f"v.{column}" for column in model.FEED_COLUMNS)
@@ -349,7 +334,6 @@ def read_current(
 
 
 def _count_removed(connection: Connection[Any], dealership_id: int, since: datetime) -> tuple[int, int]:
-    """Return how many rows were removed since then and still are, and how many of them had been advertised."""
     [counts] = connection.execute(
         """
         SELECT count(*), count(*) FILTER (WHERE (
@@ -365,7 +349,6 @@ def _count_removed(connection: Connection[Any], dealership_id: int, since: datet
 
 
 def _find_elsewhere(connection: Connection[Any], dealership_id: int, vins: Sequence[str]) -> set[str]:
-    """Return which of the VINs are listed at another dealership."""
     rows = connection.execute(
         """
         SELECT DISTINCT vin FROM vehicles
@@ -387,21 +370,16 @@ def apply_plan(
     """
     Carry out everything in the plan; the caller's transaction makes it all true at once.
 
-    Returns the plan as it was carried out: what a trigger of the database left as it was is neither changed, created
-    nor removed by it.
+    Returns the plan as it was carried out, without what a trigger of the database left as it was.
 
     Raises:
         ChangedMeanwhile: a row to be removed is no longer what was planned with.
     """
     _lock_removed(connection, plan.removed)
     done = _write_rows(connection, dealership_id, plan, run_id=run_id, now=now)
-    if plan.refused:
-        with connection.cursor().copy(
-            "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
-        ) as copy:
-            for item in plan.refused:
-                told = (item.position, item.stock_number, item.code, visible(item.reason), item.raw)
-                copy.write_row((dealership_id, run_id, *told))
+    told = "COPY refused_items (dealership_id, run_id, position, stock_number, reason_code, reason, raw) FROM STDIN"
+    refused = [(item.position, item.stock_number, item.code, visible(item.reason), item.raw) for item in plan.refused]
+    _copy_rows(connection, told, [(dealership_id, run_id, *row) for row in refused])
     _write_held(connection, dealership_id, plan, run_id=run_id)
     _remember(connection, dealership_id, plan)
     return done
@@ -410,7 +388,6 @@ def apply_plan(
 def _write_rows(
     connection: Connection[Any], dealership_id: int, plan: model.StockPlan, *, run_id: UUID, now: datetime
 ) -> model.StockPlan:
-    """Write what the plan does to vehicles, with their documents and history; returns it as it came to be."""
     retired = _free_numbers(connection, dealership_id, plan)
     created = _write_created(connection, dealership_id, plan.created)
     changed, restated = _write_changed(connection, plan.changed), _write_changed(connection, plan.restated)
@@ -432,13 +409,16 @@ def _write_rows(
         *((change.row.id, name, *pair) for change in changed for name, pair in change.changes.items()),
         *((row.id, "status", row.status, "removed") for row in done.removed),
     ]
-    if history:
-        with connection.cursor().copy(
-            "COPY vehicle_changes (vehicle_id, run_id, changed_at, field, old, new) FROM STDIN"
-        ) as copy:
-            for vehicle_id, name, old, new in history:
-                copy.write_row((vehicle_id, run_id, now, name, spell(old), spell(new)))
+    told = "COPY vehicle_changes (run_id, changed_at, vehicle_id, field, old, new) FROM STDIN"
+    _copy_rows(connection, told, [(run_id, now, *about, spell(old), spell(new)) for *about, old, new in history])
     return done
+
+
+def _copy_rows(connection: Connection[Any], statement: LiteralString, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        with connection.cursor().copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
 
 
 def _note_left(done: model.StockPlan, plan: model.StockPlan, restated: Sequence[model.Change]) -> None:
@@ -490,7 +470,6 @@ def _free_numbers(connection: Connection[Any], dealership_id: int, plan: model.S
 
 
 def _remember(connection: Connection[Any], dealership_id: int, plan: model.StockPlan) -> None:
-    """Keep the status words that are known now, and the meaning of them that the rows follow."""
     if plan.new_words or plan.status_map is not None:
         connection.execute(
             "INSERT INTO sync_schedule AS s (dealership_id, status_words, status_map)"
@@ -517,11 +496,7 @@ class ChangedMeanwhile(ItemFailure):
 
 
 def _lock_removed(connection: Connection[Any], rows: Sequence[model.Listed]) -> None:
-    """
-    Keep other writers away from the rows to be removed, and look whether they still are what was planned with.
-
-    Rows that get new values are locked as they are read; to lock every row there is would cost more than the sync.
-    """
+    """Keep other writers from the rows to be removed (from every row would cost more than the sync); look again."""
     if not rows:
         return
     found = connection.execute(
@@ -550,11 +525,7 @@ def _mark(
 
 
 def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequence[model.Car]) -> Sequence[model.Car]:
-    """
-    COPY new rows straight in, with ids drawn beforehand so that their documents can follow.
-
-    Returns the items that have a row now: a trigger may swallow one.
-    """
+    """COPY new rows in, with ids drawn before, for their documents; returns the items that no trigger swallowed."""
     if not cars:
         return cars
     drawn = connection.execute(
@@ -564,21 +535,20 @@ def _write_created(connection: Connection[Any], dealership_id: int, cars: Sequen
     ).fetchall()
     rows = [(vehicle_id, car) for (vehicle_id,), car in zip(drawn, cars, strict=True)]
     told = f"COPY vehicles (id, dealership_id, data_source, content_hash, {_COLUMNS}, stock_number) FROM STDIN"
-    written = _copy_in(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
+    written = _copy_lines(connection, told, (_copy_row(vehicle_id, dealership_id, car) for vehicle_id, car in rows))
     if written != len(rows):
         found = connection.execute("SELECT id FROM vehicles WHERE id = ANY(%s)", [[row[0] for row in rows]]).fetchall()
         there = {vehicle_id for (vehicle_id,) in found}
         rows = [row for row in rows if row[0] in there]
     documents = (b"%d\t" % vehicle_id + _copy_text(car) + _END_OF_LINE for vehicle_id, car in rows)
-    _copy_in(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
+    _copy_lines(connection, "COPY easycar_stock_data (vehicle_id, stock_item_json, api_version) FROM STDIN", documents)
     excluded = [vehicle_id for vehicle_id, car in rows if car.values["status"] == "excluded"]
     if excluded:
         connection.execute("UPDATE vehicles SET excluded_by = 'map' WHERE id = ANY(%s)", [excluded], prepare=False)
     return [car for _, car in rows] if len(rows) < len(cars) else cars
 
 
-def _copy_in(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
-    """Copy lines in, a few at once; returns how many rows the database took."""
+def _copy_lines(connection: Connection[Any], statement: LiteralString, lines: Iterator[bytes]) -> int:
     cursor = connection.cursor()
     with cursor.copy(statement) as copy:
         while batch := b"".join(islice(lines, _ROWS_AT_ONCE)):
@@ -624,11 +594,7 @@ _MAY_ALTER: LiteralString = (
 
 
 def _write_changed(connection: Connection[Any], changes: Sequence[model.Change]) -> list[model.Change]:
-    """
-    Update rows in batches: each batch travels as one JSON document that the server takes apart.
-
-    Returns the changes as they came to be: what the database left as it was is not among them.
-    """
+    """Update rows in batches, each one JSON document; returns the changes as the database made them."""
     done: list[model.Change] = []
     for start in range(0, len(changes), _BATCH):
         batch = changes[start : start + _BATCH]
@@ -702,7 +668,6 @@ def _write_documents(connection: Connection[Any], changes: Sequence[model.Change
 
 
 def _fingerprint_of(change: model.Change) -> bytes:
-    """Return the fingerprint to store with a change; the row's locks are part of it."""
     digest = change.car.content_hash
     return digest if not change.row.locked else fingerprint(digest, change.row.locked, digest[:3])
 
@@ -821,8 +786,7 @@ def find_refused(
     """
     Find by halves what of a plan the database refuses, with its deferred constraints; everything is rolled back.
 
-    Costs a savepoint and a write for each half in which something is refused. Returns whether there is somebody more
-    to blame.
+    Costs a savepoint and a write for each half in which something is refused. Returns whether there is more to blame.
     """
 
     def write(units: Sequence[_Unit]) -> None:
@@ -853,7 +817,6 @@ def find_refused(
 
 
 def _part_of(plan: model.StockPlan, units: Sequence[_Unit]) -> model.StockPlan:
-    """Return the part of a plan that is about some of its rows, with the numbers that these take over."""
     parts: dict[str, Any] = {}
     for part, unit in units:
         parts.setdefault(part, []).append(unit)
@@ -879,8 +842,7 @@ def write_log(
     Write the dealership's line of this run: processed = received, failed = refused.
 
     Args:
-        plan: as it was carried out, None where there was none.
-        error: why; of a plan the first refused items are told.
+        plan: as it was carried out, None where there was none; its first refused items are told.
     """
     planned, plan = plan is not None, model.StockPlan() if plan is None else plan
     counts = {name: plan.counts[name] for name in COUNT_NAMES}
@@ -920,8 +882,8 @@ def log_unfinished(connection: Connection[Any], run_id: UUID) -> None:
     """
     Give each dealership that a run began and did not finish its line in the log, so that the history has no hole.
 
-    It is called in the transaction that closes the run: its row is locked, so no line comes twice. A line
-    that the host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
+    It is called in the transaction that closes the run: its row is locked, so no line comes twice. A line that the
+    host's own rule refuses is left out, with a warning: the run's verdict does not wait for it.
     """
     try:
         with connection.transaction():

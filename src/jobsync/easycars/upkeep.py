@@ -109,12 +109,7 @@ def check_key(
 
 
 def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[model.Finding]:
-    """
-    Has each dealership an account, or a yard of one, to itself?
-
-    Args:
-        groups: dealerships with one client, account and yard, each as {dealership_id, name}.
-    """
+    """Has each dealership an account, or a yard of one, to itself? `groups` as `find_shared_accounts` returns them."""
     shared = list(groups)
     for group in shared:
         names = ", ".join(f"{found['dealership_id']} {found['name']}" for found in group)
@@ -125,7 +120,6 @@ def check_accounts(groups: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[mo
 
 
 def _unreadable(rows: Sequence[Any], decrypt: Callable[[str, Place], object]) -> list[str]:
-    """Return the dealerships with credentials that cannot be decrypted, with the fields where it is not all four."""
     found = []
     for dealership_id, *stored in rows:
         bad = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from typing import cast
 from uuid import UUID
 
@@ -68,52 +69,34 @@ class HeldFacts:
 
 @dataclass(frozen=True)
 class DealershipFacts:
-    """
-    One dealership.
-
-    Args:
-        why_not: no_credentials, auto_sync_off or paused; None if scheduled runs take it.
-        paused_until: None while it is paused: until it is resumed.
-        due_since: the next scheduled run takes it; None if it does not.
-        too_far_ahead: it is due because its next time lies further ahead than any that its rule sets.
-        next_at: its next slot; None where its cron cannot be read.
-        cron, timezone: what the next tick goes by.
-        unreadable_cron, unreadable_zone: texts of its own that cannot be read, so that something else is in force.
-        expected_at: the slot by which the next success was to come, counted from the last one.
-        failures: failed syncs since the last success.
-        is_empty: the last sync went well, its feed was empty, and nothing is listed.
-        holds: what waits for a person.
-        kept: what stays as it is, because a person rejected the change.
-        error: the first error of the last sync that failed; `reason` its code.
-        is_unanswered: the last sync failed, in a run in which no dealership had an answer.
-    """
+    """One dealership."""
 
     id: int
     name: str
-    why_not: str | None
-    paused_until: datetime | None
+    why_not: str | None  # no_credentials, auto_sync_off or paused; None if scheduled runs take it
+    paused_until: datetime | None  # None while it is paused: until it is resumed
     paused_reason: str | None
-    cron: str
+    cron: str  # with the zone what the next tick goes by
     timezone: str
-    unreadable_cron: str | None
+    unreadable_cron: str | None  # a text of its own that cannot be read, so that something else is in force
     unreadable_zone: str | None
-    due_since: datetime | None
-    too_far_ahead: bool
-    next_at: datetime | None
+    due_since: datetime | None  # the next scheduled run takes it
+    too_far_ahead: bool  # it is due because its next time lies further ahead than any that its rule sets
+    next_at: datetime | None  # its next slot
     retry_at: datetime | None
     attempt: int
     last_success_at: datetime | None
-    expected_at: datetime | None
+    expected_at: datetime | None  # the slot by which the next success was to come, counted from the last one
     last_status: str | None
     last_synced_at: datetime | None
     last_run_id: UUID | None
-    failures: int
-    error: str | None
-    reason: str | None
-    is_unanswered: bool
+    failures: int  # failed syncs since the last success
+    error: str | None  # the first of the last sync, if that failed
+    reason: str | None  # its code
+    is_unanswered: bool  # the last sync failed, in a run in which no dealership had an answer
     holds: tuple[HeldFacts, ...]
-    is_empty: bool
-    kept: tuple[HeldFacts, ...]
+    is_empty: bool  # the last sync went well, its feed was empty, and nothing is listed
+    kept: tuple[HeldFacts, ...]  # what stays as it is, because a person rejected the change
 
 
 @dataclass(frozen=True)
@@ -125,18 +108,15 @@ class StockFacts:
 
 
 def facts_of(seen: model.Snapshot) -> StockFacts:
-    """Return what was read of this slice."""
     return cast("StockFacts", seen.parts[ABOUT.job])
 
 
 def read(connection: Connection, now: datetime, _since: datetime, _settings: SystemSettings) -> StockFacts:
-    """Return what the tables say."""
     hosts = read_hosts(connection, now, vendor="EasyCars", which="environments <> '{}'", behind=_BEHIND)
     return StockFacts(read_dealerships(connection, now), hosts)
 
 
 def work_of(facts: StockFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
-    """Return how many dealerships are due, wait for their slot, or take no part."""
     ready = [found for found in facts.dealerships if found.why_not is None]
     due = [found.due_since for found in ready if found.due_since is not None]
     times = [time for found in ready if found.due_since is None for time in (found.next_at, found.retry_at)]
@@ -158,7 +138,7 @@ _BEHIND = """
     SELECT count(*) FROM easycar_credentials c JOIN dealership_schedules e USING (dealership_id)
     WHERE c.environment = ANY(environments) AND e.why_not IS NULL
 """
-_DEALERSHIPS = """
+_DEALERSHIPS = f"""
     SELECT d.id, d.name,
            CASE WHEN coalesce(e.why_not, 'paused') <> 'paused' THEN e.why_not
                 WHEN s.paused_until > :now THEN 'paused' END AS why_not,
@@ -184,12 +164,9 @@ _DEALERSHIPS = """
            coalesce(l.status = 'Success' AND l.items_processed = 0 AND NOT EXISTS (
                SELECT FROM vehicles v WHERE v.dealership_id = d.id AND v.data_source = 'easycars'
                AND v.status NOT IN ('removed', 'excluded')), false) AS is_empty
-    FROM dealerships d
+    {due.OF_DEALERSHIPS}
     JOIN dealership_schedules e ON e.dealership_id = d.id
     LEFT JOIN due_dealerships due ON due.dealership_id = d.id
-    LEFT JOIN dealership_settings s ON s.dealership_id = d.id
-    LEFT JOIN easycar_credentials c ON c.dealership_id = d.id
-    LEFT JOIN sync_schedule h ON h.dealership_id = d.id
     LEFT JOIN (
         SELECT dealership_id,
                jsonb_agg(jsonb_build_array(id, kind, cardinality(stock_numbers), reason, created_at) ORDER BY id)
@@ -198,10 +175,6 @@ _DEALERSHIPS = """
                FILTER (WHERE status = 'rejected') AS rejected
         FROM holds WHERE status = 'pending' OR (status = 'rejected' AND applied_at IS NULL) GROUP BY dealership_id
     ) r ON r.dealership_id = d.id
-    LEFT JOIN LATERAL (
-        SELECT status, synced_at, run_id, error_messages, items_processed FROM easycar_sync_logs
-        WHERE dealership_id = d.id AND sync_type = 'stock' ORDER BY synced_at DESC, id DESC LIMIT 1
-    ) l ON true
     -- what was held or partial is no success, and no silence either
     LEFT JOIN LATERAL (
         SELECT synced_at AS through_at FROM easycar_sync_logs
@@ -213,7 +186,6 @@ _DEALERSHIPS = """
 
 
 def read_dealerships(connection: Connection, now: datetime) -> tuple[DealershipFacts, ...]:
-    """Return every dealership's facts."""
     slot = cache(next_slot)
     found = []
     schedules = {each.id: each for each in due.read_dealerships(driver(connection))}
@@ -271,17 +243,6 @@ class Standing(StrEnum):
     NO_CREDENTIALS = "no credentials"
 
 
-@dataclass(frozen=True)
-class DealershipStatus:
-    """A dealership's standing with the reason and the next step."""
-
-    facts: DealershipFacts
-    standing: Standing
-    why: str | None = None
-    what_to_do: str | None = None
-
-
-FAILED = (Standing.FAILING, Standing.RETRYING)  # at the last sync, and not silent yet
 _TROUBLED = (Standing.SILENT, Standing.FAILING, Standing.HELD, Standing.RETRYING)
 
 
@@ -293,16 +254,27 @@ def silent_since(seen: model.Snapshot, found: DealershipFacts) -> datetime | Non
     return found.expected_at if seen.now - found.expected_at > limit else None
 
 
-def dealership_statuses(seen: model.Snapshot) -> list[DealershipStatus]:
+def dealership_statuses(seen: model.Snapshot) -> list[model.Row]:
     """Return how every dealership stands, failing ones first, then by how long they have had no success."""
-    statuses = [dealership_status(seen, found) for found in facts_of(seen).dealerships]
-    order = list(Standing)
-    return sorted(statuses, key=lambda status: (order.index(status.standing), -status.facts.failures, status.facts.id))
+    order: list[str] = list(Standing)
+    rows = [_row(found, *_standing(seen, found)) for found in facts_of(seen).dealerships]
+    return sorted(rows, key=lambda row: (order.index(row.state), -row.cells["failures"], row.cells["id"]))
 
 
-def dealership_status(seen: model.Snapshot, found: DealershipFacts) -> DealershipStatus:
-    """Return how one dealership stands."""
-    stands = partial(DealershipStatus, found)
+def _row(found: DealershipFacts, standing: Standing, why: str | None, what_to_do: str | None) -> model.Row:
+    return model.Row(
+        found.id,
+        f"{found.id} {found.name}",
+        {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
+        _SEVERITY.get(standing, model.Severity.OK),
+        standing,
+        why,
+        what_to_do,
+        f"dealership {found.id}",
+    )
+
+
+def _standing(seen: model.Snapshot, found: DealershipFacts) -> tuple[Standing, str | None, str | None]:
     if found.why_not is not None:
         return _out(found)
     error = f": {found.error}" if found.error else ""
@@ -310,25 +282,37 @@ def dealership_status(seen: model.Snapshot, found: DealershipFacts) -> Dealershi
     if missed is not None:
         last = f"last success {ago(seen.now, found.last_success_at)}"
         why = f"no success since the slot of {stamp(missed)}, {last}{error}"
-        return stands(Standing.SILENT, why, _what_failed(found))
+        return Standing.SILENT, why, _what_failed(found)
     if found.last_status == "Failed":
         since = " since the last success" if found.last_success_at else ", never a success"
         why = f"failed {many(found.failures, 'time')}{since}{error}"
         if found.retry_at is None:
-            return stands(Standing.FAILING, why, _what_failed(found))
+            return Standing.FAILING, why, _what_failed(found)
         again = f"tried again {ago(seen.now, found.retry_at)}" if found.retry_at > seen.now else "due again now"
-        return stands(Standing.RETRYING, f"{why}; {again}", _what_failed(found))
+        return Standing.RETRYING, f"{why}; {again}", _what_failed(found)
     if found.holds:
-        return stands(Standing.HELD, told_held(found), what_of_held(found))
+        return Standing.HELD, _told_held(found), _what_of_held(found)
     if found.last_status == "PartialSuccess":
-        return stands(Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}")
+        return Standing.PARTIAL, "the last sync was partial", f"jobsync stock refused {found.id}"
     if found.last_synced_at is None:
-        return stands(Standing.NEW, f"first slot {ago(seen.now, found.next_at)}")
-    return _warned(found) or stands(Standing.FINE)
+        return Standing.NEW, f"first slot {ago(seen.now, found.next_at)}", None
+    if warned := list(_warnings(found)):
+        whys, whats = zip(*warned, strict=True)
+        return Standing.WARNED, "; ".join(whys), "; ".join(whats)
+    return Standing.FINE, None, None
 
 
-def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
-    """Return what of a dealership's own cron and time zone cannot be read, and what to do; None if all can."""
+def _warnings(found: DealershipFacts) -> Iterator[tuple[str, str]]:
+    """Return what a sync that went well leaves to be looked at, and what to do; it is not urgent."""
+    if schedule := _unreadable_schedule(found):
+        yield schedule
+    if found.is_empty:
+        yield f"{EMPTY_FEED}; nothing is listed", f"jobsync credentials test {found.id}"
+    for held in found.kept:
+        yield HELD[held.kind].told_rejected(held.vehicles), f"jobsync holds show {held.id}"
+
+
+def _unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
     whys, whats = [], []
     if found.unreadable_cron is not None:
         wrong = problem_of_cron(found.unreadable_cron)
@@ -342,20 +326,7 @@ def unreadable_schedule(found: DealershipFacts) -> tuple[str, str] | None:
     return ("; ".join(whys), "; ".join(whats)) if whys else None
 
 
-def _warned(found: DealershipFacts) -> DealershipStatus | None:
-    """Return what a sync that went well leaves to be looked at; it is not urgent."""
-    warned = [schedule] if (schedule := unreadable_schedule(found)) else []
-    if found.is_empty:
-        warned.append((f"{EMPTY_FEED}; nothing is listed", f"jobsync credentials test {found.id}"))
-    warned += [(HELD[held.kind].told_rejected(held.vehicles), f"jobsync holds show {held.id}") for held in found.kept]
-    if not warned:
-        return None
-    whys, whats = zip(*warned, strict=True)
-    return DealershipStatus(found, Standing.WARNED, "; ".join(whys), "; ".join(whats))
-
-
-def told_held(found: DealershipFacts, more: str = "") -> str:
-    """Return what is held, each kind with its number, since when, and what else is to be known of it."""
+def _told_held(found: DealershipFacts, more: str = "") -> str:
     held = ", ".join(HELD[hold.kind].told(hold.vehicles) for hold in found.holds)
     why = ""
     if any(hold.kind == "foreign_feed" for hold in found.holds):
@@ -365,7 +336,7 @@ def told_held(found: DealershipFacts, more: str = "") -> str:
     return f"{held} since {stamp(found.holds[0].since)}{more}{why}"
 
 
-def what_of_held(found: DealershipFacts) -> str:
+def _what_of_held(found: DealershipFacts) -> str:
     """Return the commands that lead to a decision; an empty or a foreign feed has the account tested first."""
     doubtful = any(hold.reason == "empty_feed" or hold.kind == "foreign_feed" for hold in found.holds)
     first = [f"jobsync credentials test {found.id}"] if doubtful else []
@@ -378,22 +349,20 @@ def _what_failed(found: DealershipFacts) -> str:
     return f"{run}{cause.do(ID=found.id) if cause else f'jobsync credentials test {found.id}'}"
 
 
-def _out(found: DealershipFacts) -> DealershipStatus:
+def _out(found: DealershipFacts) -> tuple[Standing, str | None, str]:
     if found.why_not == "paused":
         reason = f": {found.paused_reason}" if found.paused_reason else ""
-        why = f"{pause_end(found.paused_until)}{reason}"
-        return DealershipStatus(found, Standing.PAUSED, why, f"jobsync dealership resume {found.id}")
+        return Standing.PAUSED, f"{pause_end(found.paused_until)}{reason}", f"jobsync dealership resume {found.id}"
     if found.why_not == "auto_sync_off":
         what = f"jobsync dealership set {found.id} --auto-sync"
-        return DealershipStatus(found, Standing.OFF, "easycar_auto_sync_enabled is false", what)
-    return DealershipStatus(found, Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}")
+        return Standing.OFF, "easycar_auto_sync_enabled is false", what
+    return Standing.NO_CREDENTIALS, None, f"jobsync credentials set {found.id}"
 
 
 # --- how the job stands -----------------------------------------------------------------------------------------------
 
 
 def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
-    """Return the state that only dealerships and EasyCars' hosts tell."""
     return _upstream(seen, job) or _attention(seen, job) or _paused(job)
 
 
@@ -407,9 +376,8 @@ def _upstream(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | No
         return None
     why = f"EasyCars did not answer for any dealership that was asked lately, last in run {str(run.run_id)[:8]}"
     what = f"{_tried_again(seen, job)}; the way there: jobsync doctor"
-    return model.JobStatus(
-        job, model.State.UPSTREAM_DOWN, why + model.by_hand(run) + seen.reason(run), what, seen.fingerprint(run)
-    )
+    reason, fingerprint = seen.reason(run)
+    return model.JobStatus(job, model.State.UPSTREAM_DOWN, why + model.by_hand(run) + reason, what, fingerprint)
 
 
 def _is_silent_for_all(seen: model.Snapshot) -> bool:
@@ -435,18 +403,14 @@ def _tried_again(seen: model.Snapshot, job: model.JobFacts) -> str:
 
 
 def _attention(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
-    found = [status for status in dealership_statuses(seen) if status.standing in _TROUBLED]
+    found = [row for row in dealership_statuses(seen) if row.state in _TROUBLED]
     if not found:
         return None
-    counts = [
-        f"{number} {standing}"
-        for standing in _TROUBLED
-        if (number := sum(1 for status in found if status.standing is standing))
-    ]
+    counts = Counter(row.state for row in found)
     return model.JobStatus(
         job,
         model.State.ATTENTION,
-        f"dealerships: {', '.join(counts)}",
+        f"dealerships: {', '.join(f'{number} {state}' for state, number in counts.items())}",
         found[0].what_to_do,
         says_last_run=_was_of_some(seen, job),
     )
@@ -477,14 +441,26 @@ def _paused(job: model.JobFacts) -> model.JobStatus | None:
 
 
 def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
-    """Return the dealerships that are silent, held or misconfigured, and hosts that do not answer."""
-    facts = facts_of(seen)
-    yield from _refused(seen, facts.dealerships)
-    yield from _silence(seen, facts.dealerships)
-    yield from _held(facts.dealerships)
-    if seen.job(ABOUT.job).enabled:
+    facts, enabled = facts_of(seen), seen.job(ABOUT.job).enabled
+    ready = [found for found in facts.dealerships if found.why_not is None]
+    for found in ready:  # no retry mends credentials that were refused, or cannot be read
+        cause = CREDENTIALS.get(found.reason or "")
+        if cause is not None and enabled:
+            yield _problem(found, cause, str(found.error), cause.do(ID=found.id), found.last_synced_at)
+    for found in ready:
+        missed = silent_since(seen, found)
+        if missed is not None and (found.reason or "") not in CREDENTIALS:
+            _, why, _ = _standing(seen, found)
+            yield _problem(found, Cause.NO_SUCCESS, str(why), _what_failed(found), missed)
+    for found in facts.dealerships:
+        if found.holds:
+            words, since = _told_held(found, ", for a person to decide"), found.holds[0].since
+            yield _problem(found, Cause.DECISION_WAITS, words, _what_of_held(found), since)
+    if enabled:
         yield from problems_of(facts.hosts, seen.now)
-    yield from unreadable_schedules(facts.dealerships)
+    for found in ready:
+        if schedule := _unreadable_schedule(found):
+            yield _problem(found, Cause.SCHEDULE_UNREADABLE, *schedule)
 
 
 def _problem(
@@ -494,59 +470,24 @@ def _problem(
     return model.Problem(subject, f"{subject} {found.name}: {text}", what, since, cause=cause)
 
 
-def _refused(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    """Return what no retry mends: credentials that were refused, or cannot be read, at the last sync."""
-    for found in dealerships:
-        cause = CREDENTIALS.get(found.reason or "")
-        if cause is not None and found.why_not is None and seen.job(ABOUT.job).enabled:
-            yield _problem(found, cause, str(found.error), cause.do(ID=found.id), found.last_synced_at)
-
-
-def _silence(seen: model.Snapshot, dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    for found in dealerships:
-        missed = silent_since(seen, found)
-        if missed is not None and (found.reason or "") not in CREDENTIALS:
-            status = dealership_status(seen, found)
-            what = status.what_to_do or Cause.NO_SUCCESS.do(ID=found.id)
-            yield _problem(found, Cause.NO_SUCCESS, str(status.why), what, missed)
-
-
-def _held(dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    for found in dealerships:
-        if found.holds:
-            words, since = told_held(found, ", for a person to decide"), found.holds[0].since
-            yield _problem(found, Cause.DECISION_WAITS, words, what_of_held(found), since)
-
-
-def unreadable_schedules(dealerships: Sequence[DealershipFacts]) -> Iterator[model.Problem]:
-    """Return the own crons and zones, of dealerships that take part, that cannot be read."""
-    for found in dealerships:
-        if found.why_not is None and (schedule := unreadable_schedule(found)):
-            yield _problem(found, Cause.SCHEDULE_UNREADABLE, *schedule)
-
-
 def queue(_seen: model.Snapshot, _job: model.JobFacts) -> None:
     """Return none: a slot has as many dealerships as there are."""
 
 
 def notes(seen: model.Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of dealerships and hosts, and needs no person now."""
-    statuses = dealership_statuses(seen)
-    failing = [found for found in statuses if found.standing in FAILED]
-    if failing:
+    counts = Counter(row.state for row in dealership_statuses(seen))
+    if failing := counts[Standing.FAILING] + counts[Standing.RETRYING]:
         yield (
-            f"{many(len(failing), 'dealership')} failed at the last sync; an alarm once"
+            f"{many(failing, 'dealership')} failed at the last sync; an alarm once"
             f" {seen.settings.number('alert_silence_hours')} h have passed since a slot without a success:"
             " jobsync status shows them"
         )
-    warned = [found for found in statuses if found.standing is Standing.WARNED]
-    if warned:
-        yield f"{many(len(warned), 'dealership')} went well with a warning; jobsync status shows it"
+    if warned := counts[Standing.WARNED]:
+        yield f"{many(warned, 'dealership')} went well with a warning; jobsync status shows it"
     yield from notes_of(facts_of(seen).hosts, seen.now, "dealership")
 
 
 def pauses(seen: model.Snapshot) -> Iterator[str]:
-    """Return how many dealerships are paused."""
     paused = sum(1 for found in facts_of(seen).dealerships if found.why_not == "paused")
     if paused:
         yield f"{many(paused, 'dealership is', 'dealerships are')} paused"
@@ -560,15 +501,10 @@ def levels(_seen: model.Snapshot) -> Iterator[model.ServiceLevel]:
 # --- what every view draws --------------------------------------------------------------------------------------------
 
 _SEVERITY = {
-    Standing.SILENT: model.Severity.BAD,
-    Standing.FAILING: model.Severity.BAD,
-    Standing.HELD: model.Severity.ATTENTION,
-    Standing.RETRYING: model.Severity.ATTENTION,
-    Standing.PARTIAL: model.Severity.ATTENTION,
-    Standing.WARNED: model.Severity.ATTENTION,
+    **dict.fromkeys((Standing.SILENT, Standing.FAILING), model.Severity.BAD),
+    **dict.fromkeys((Standing.HELD, Standing.RETRYING, Standing.PARTIAL, Standing.WARNED), model.Severity.ATTENTION),
     Standing.PAUSED: model.Severity.PAUSED,
-    Standing.OFF: model.Severity.UNUSED,
-    Standing.NO_CREDENTIALS: model.Severity.UNUSED,
+    **dict.fromkeys((Standing.OFF, Standing.NO_CREDENTIALS), model.Severity.UNUSED),
 }
 _LABELS = {"dealership": "id", "name": "name"}
 _COLUMNS = model.columns_of(
@@ -600,40 +536,25 @@ _HELD = (
 
 
 def sections(seen: model.Snapshot) -> Iterator[model.Section]:
-    """Return the dealerships, and for machines EasyCars' hosts and how many vehicles are held."""
-    statuses = dealership_statuses(seen)
-    counts = [(sum(1 for found in statuses if found.standing is standing), standing) for standing in Standing]
+    rows = tuple(dealership_statuses(seen))
+    counts = Counter(row.state for row in rows)
     yield model.Section(
         "dealerships",
         _COLUMNS,
-        tuple(_row(status) for status in statuses),
+        rows,
         title="Dealerships",
-        summary=", ".join(f"{number} {standing}" for number, standing in counts if number),
+        summary=", ".join(f"{number} {state}" for state, number in counts.items()),
         state="standing",
         states=tuple(Standing),
         listing="jobsync dealership list",
     )
-    yield section_of("easycars.hosts", facts_of(seen).hosts)
+    facts = facts_of(seen)
+    yield section_of("easycars.hosts", facts.hosts)
     held = dict.fromkeys(HELD, 0)
-    for status in statuses:
-        for hold in status.facts.holds:
-            held[hold.kind] += hold.vehicles
-    rows = (model.Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
-    yield model.Section("easycars.held", _HELD, tuple(rows))
-
-
-def _row(status: DealershipStatus) -> model.Row:
-    found = status.facts
-    return model.Row(
-        found.id,
-        f"{found.id} {found.name}",
-        {**vars(found), "holds": [vars(hold) for hold in found.holds], "kept": [vars(hold) for hold in found.kept]},
-        _SEVERITY.get(status.standing, model.Severity.OK),
-        str(status.standing),
-        status.why,
-        status.what_to_do,
-        f"dealership {found.id}",
-    )
+    for hold in (hold for found in facts.dealerships for hold in found.holds):
+        held[hold.kind] += hold.vehicles
+    kinds = (model.Row(kind, kind, {"kind": kind, "vehicles": number}) for kind, number in held.items())
+    yield model.Section("easycars.held", _HELD, tuple(kinds))
 
 
 # A day went well if every sync of it did, and badly if its last one failed.
@@ -650,7 +571,6 @@ _SYNCS = """
 
 
 def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
-    """Return how each dealership's days went."""
     squares: dict[object, dict[date, model.Severity]] = {}
     for row in rows_of(connection, text(_SYNCS), {"now": days.now, "since": days.since}):
         squares.setdefault(row["dealership_id"], {})[row["day"]] = model.Severity(row["severity"])
@@ -671,7 +591,6 @@ _OUTCOMES = {
 
 
 def lately(connection: Connection, section: str, row: model.Row, days: model.Days) -> Iterator[model.Moment]:
-    """Return a dealership's last syncs, with what each changed and what it complained of."""
     if section != "dealerships":
         return
     found = rows_of(connection, text(_SYNCS_LATELY), {"id": row.key, "since": days.since, "now": days.now})

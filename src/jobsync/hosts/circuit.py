@@ -17,48 +17,29 @@ _PROBE_MOST_S = 60.0  # far beyond a call's deadline: an ask that never reported
 
 @dataclass(frozen=True)
 class HostState:
-    """
-    What earlier runs learned of a host.
-
-    Args:
-        too_often: its circuit is open because it says that we ask too often.
-        idle_s: since its last call; None if it was never called, less than 0 if the clock was set back.
-        not_before: it does not want to be asked until then; None if that is past, or further ahead than any host may
-            wish (a clock was wrong).
-    """
+    """What earlier runs learned of a host."""
 
     host: str
     faults_in_a_row: int = 0
     open: bool = False
-    too_often: bool = False
-    idle_s: float | None = None
-    not_before: datetime | None = None
+    too_often: bool = False  # its circuit is open because it says that we ask too often
+    idle_s: float | None = None  # since its last call; None without one, negative if the clock was set back
+    not_before: datetime | None = None  # it does not want to be asked until then; None if past, or too far ahead
 
 
 @dataclass(frozen=True)
 class CircuitChange:
-    """
-    What an ask's end changed in a host's circuit, to be remembered.
+    """What an ask's end changed in a host's circuit, to be remembered."""
 
-    Args:
-        faults_in_a_row: so far, over all runs.
-        open: no further call to be started, except one a run.
-        probed: this ask was the one that an open circuit lets through.
-        turned: it opened or closed just now.
-        too_often: it is open because the host says that we ask too often.
-        not_before_s: how long from now the host does not want to be asked, where it has just said so.
-    """
-
-    faults_in_a_row: int
-    open: bool
-    probed: bool
-    turned: bool
+    faults_in_a_row: int  # over all runs
+    open: bool  # no further call is started, except one a run
+    probed: bool  # this ask was the one that an open circuit lets through
+    turned: bool  # it opened or closed just now
     too_often: bool = False
-    not_before_s: float | None = None
+    not_before_s: float | None = None  # how long from now the host wants to rest, where it has just said so
 
 
 def merged(before: CircuitChange | None, after: CircuitChange) -> CircuitChange:
-    """Return what two ends one after the other changed together."""
     if before is None:
         return after
     rest_s = before.not_before_s if after.not_before_s is None else after.not_before_s
@@ -72,7 +53,6 @@ class HostLine:
     The gate of one host, shared by the run's threads.
 
     Args:
-        known: what earlier runs left.
         delay_s: between the starts of two calls.
         spread: so many items at least must have met the faults in a row, before they count as the host's.
         probe_most_s: a probe that has not ended by then is waited for no longer.
@@ -145,19 +125,16 @@ class HostLine:
         return not refused and self._rest()
 
     def hold_off(self, seconds: float) -> None:
-        """The host does not want to be asked for so long."""
         with self._lock:
             self._not_before = max(self._not_before, self._clock() + seconds)
             self._asked_to_wait = True
 
     def _rest(self) -> bool:
-        """Wait until the host wants to be asked again; False if that is too far ahead, or the run is to stop."""
         with self._lock:
             wait_s = self._not_before - self._clock()
         return wait_s <= 0 or (wait_s <= REST_MOST_S and self._pause(wait_s))
 
     def _admits(self) -> bool:
-        """Say whether a call may go out, waiting for the probe's end while one is under way."""
         give_up_at = self._clock() + self._probe_most_s
         while True:
             over = self._probe_over.is_set()  # looked at first: the probe may end between the two looks
@@ -198,7 +175,7 @@ class HostLine:
 
     @property
     def state(self) -> tuple[int, bool, bool]:
-        """The faults in a row, whether the circuit is open, and whether because we ask too often, now."""
+        """The faults in a row, whether the circuit is open, and whether because we ask too often."""
         with self._lock:
             return self._faults, self._open, self._too_often
 

@@ -11,7 +11,6 @@ from jobsync.hosts.circuit import LONGEST_REST_S, CircuitChange, HostLine, HostS
 
 
 def read_hosts(connection: psycopg.Connection[Any], hosts: Iterable[str]) -> dict[str, HostState]:
-    """Return what is known of each host."""
     names = list(hosts)
     rows = connection.execute(
         "SELECT host, faults_in_a_row, opened_at IS NOT NULL, open_cause IS NOT DISTINCT FROM 'too_often',"

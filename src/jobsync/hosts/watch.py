@@ -23,29 +23,19 @@ _PROBED_WITHIN = timedelta(hours=2)  # a document waits an hour at most; an olde
 
 @dataclass(frozen=True)
 class HostFacts:
-    """
-    One host of a vendor; its circuit is open since `opened_at`.
-
-    Args:
-        behind: documents that will be asked about there, or dealerships; without any, no call probes whether it answers
-            again.
-        open_cause: `faults`, or `too_often` if the SRI says that we ask too often.
-        vendor: SRI or EasyCars.
-        not_before: it does not want to be asked until then.
-    """
+    """One host of a vendor; its circuit is open since `opened_at`."""
 
     host: str
     faults_in_a_row: int
     opened_at: datetime | None
     last_probe_at: datetime | None
-    behind: int = 0
-    open_cause: str | None = None
+    behind: int = 0  # documents or dealerships that wait for it; without any, no call probes whether it answers again
+    open_cause: str | None = None  # faults, or too_often if the SRI says that we ask too often
     vendor: str = "SRI"
-    not_before: datetime | None = None
+    not_before: datetime | None = None  # it does not want to be asked until then
 
     @property
     def too_often(self) -> bool:
-        """Whether it is given a rest because of what we do."""
         return self.open_cause == "too_often"
 
 
@@ -75,7 +65,6 @@ def read_hosts(
 
 
 def problems_of(hosts: Sequence[HostFacts], now: datetime) -> Iterator[Problem]:
-    """Return the hosts that do not answer while something waits for them."""
     for host in hosts:
         if host.opened_at is None or not host.behind:
             continue
@@ -111,7 +100,6 @@ def notes_of(hosts: Sequence[HostFacts], now: datetime, noun: str) -> Iterator[s
 
 
 def names_of(hosts: Sequence[HostFacts]) -> str:
-    """Return each host and since when it does not answer."""
     return ", ".join(f"{host.host} since {stamp(host.opened_at)}" for host in hosts)
 
 
@@ -126,7 +114,6 @@ _COLUMNS = (
 
 
 def section_of(name: str, hosts: Sequence[HostFacts]) -> Section:
-    """Return the hosts as a section for machines: people are told of them by the job that asks there."""
     rows = (
         Row(
             host.host,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,11 +45,9 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>\s*")
 
 class SriSandbox(StandIn):
     """
-    The application: `POST …/AutorizacionComprobantesOffline` and `…/__control`, below any prefix.
+    `POST …/AutorizacionComprobantesOffline` and `…/__control`, below any prefix.
 
-    `GET …/__control` tells the state; `POST …/__control` with `{"outage": "http_error"}`, or another word of
-    SriBehaviour.KINDS, begins an outage, and with `{"outage": null}` ends it. Documents ripen by `now`, and
-    authorizations are dated by it.
+    Documents ripen by `now`, and authorizations are dated by it.
     """
 
     FIREWALL_PAGE = b"<html><head><title>Request Rejected</title></head><body>The request was blocked.</body></html>"
@@ -64,16 +62,13 @@ class SriSandbox(StandIn):
         self._first_asked: dict[str, float] = {}
 
     def change(self, asked: Any) -> None:
-        """Begin or end an outage."""
         self._outage = None if asked["outage"] is None else SriBehaviour(asked["outage"])
 
     def state(self) -> Mapping[str, object]:
-        """Return what was asked, and the outage."""
         outage = self._outage_now()
         return {"asks": len(self.asks), "keys": len(self._first_asked), "outage": outage.kind if outage else None}
 
     def answer(self, operation: str, environ: WSGIEnvironment) -> tuple[Reply, SriBehaviour]:
-        """Answer a question about a document."""
         usual = SriBehaviour()
         if operation != OPERATION or environ["REQUEST_METHOD"] == "GET":
             return plain(404, "no such operation"), usual
@@ -95,7 +90,6 @@ class SriSandbox(StandIn):
         return next(outages, self._outage)
 
     def _say(self, key: str, play: Play) -> Reply:
-        """Say what is known of a key by now."""
         if len(key) != 49 or not key.isdigit():
             return _authorizations(key, [_Node("RECHAZADA", codes=("80",))])
         folder = self.scenario.documents
@@ -142,8 +136,6 @@ def _delays(key: str, play: Play) -> list[float]:
 
 
 class _Node(NamedTuple):
-    """One attempt, as it is listed in an answer."""
-
     state: str
     number: str | None = None
     date: str | None = None
@@ -176,10 +168,9 @@ def _said_instead(behaviour: SriBehaviour, key: str) -> Reply | None:
 
 
 def _other_key(key: str) -> str:
-    """Return a key of the same issuer and day, or of anybody, that is not this one."""
     if not is_key(key):
-        return make_key(datetime(2026, 1, 2, tzinfo=UTC).date(), "01", "1799999990001", 1)
-    day = datetime.strptime(key[:8], "%d%m%Y").replace(tzinfo=UTC).date()
+        return make_key(date(2026, 1, 2), "01", "1799999990001", 1)
+    day = date(int(key[4:8]), int(key[2:4]), int(key[:2]))
     sequence = (int(key[30:39]) + 1) % 10**9
     return make_key(day, key[8:10], key[10:23], sequence, environment=key[23], series=key[24:30], number=key[39:47])
 
@@ -194,38 +185,28 @@ def _waiting(key: str, play: Play) -> Reply:
 
 
 def _decided(key: str, play: Play, document: str, at: datetime) -> Reply:
-    """Write the last word on a document, with what is odd about it."""
-    oddities = play.oddities
-    environment, inside = _environment(key, oddities), _document_inside(key, document, oddities)
+    oddities, codes, authorized = play.oddities, play.codes or ("39",), play.outcome == "authorized"
+    test = (key[23] == "1") != ("other_environment" in oddities)
+    environment = {True: ("PRUEBAS", "1"), False: ("PRODUCCIÓN", "2")}[test]["bare_environment" in oddities]
+    inside = _document_inside(key, document, oddities)
 
     def node(state: str, codes: Iterable[str], minutes_before: int = 0, number: str | None = None) -> _Node:
         date = _date(at - timedelta(minutes=minutes_before), oddities)
         return _Node(state, number, date, environment, inside, codes)
 
-    codes = play.codes or ("39",)
-    if play.outcome == "authorized":
+    if authorized:
         notices = ("60", "62") if key[23] == "1" else ("62",)
-        last = node(
-            "AUTORIZADO", notices if "notice" in oddities else (), number=None if "no_number" in oddities else key
-        )
-        before, after = [node("NO AUTORIZADO", codes, minutes) for minutes in (9, 4)], node("NO AUTORIZADO", codes, 2)
+        number = None if "no_number" in oddities else key
+        last = node("AUTORIZADO", notices if "notice" in oddities else (), number=number)
     else:
         last = node("RECHAZADO" if play.outcome == "rejected" else "NO AUTORIZADO", codes)
-        before, after = [last._replace(date=_date(at - timedelta(hours=1), oddities))], None
-    nodes = [*(before if "several" in oddities else ()), last]
-    if after is not None and "several_after" in oddities:
-        nodes.append(after)
-    return _authorizations(key, nodes, oddities)
+    refused = "NO AUTORIZADO" if authorized else last.state
+    before = [node(refused, codes, minutes) for minutes in ((9, 4) if authorized else (60,)) if "several" in oddities]
+    after = [node(refused, codes, 2)] if authorized and "several_after" in oddities else []
+    return _authorizations(key, [*before, last, *after], oddities)
 
 
-def _environment(key: str, oddities: Iterable[str]) -> str:
-    test = (key[23] == "1") != ("other_environment" in oddities)
-    if "bare_environment" in oddities:
-        return "1" if test else "2"
-    return "PRUEBAS" if test else "PRODUCCIÓN"
-
-
-_ODD_DATES = {
+_DATES = {
     "bad_date": "31/02/2026 10:30:00",
     "day_first_date": "%d/%m/%Y %H:%M:%S",
     "local_date": "%Y-%m-%d %H:%M:%S",
@@ -234,12 +215,9 @@ _ODD_DATES = {
 
 def _date(moment: datetime, oddities: Iterable[str]) -> str | None:
     local = moment.astimezone(_ECUADOR)
-    if "no_date" in oddities:
-        return None
-    for oddity, form in _ODD_DATES.items():
-        if oddity in oddities:
-            return local.strftime(form)
-    return local.isoformat(timespec="milliseconds" if local.second % 2 else "seconds")
+    usual = local.isoformat(timespec="milliseconds" if local.second % 2 else "seconds")
+    odd = next((form for oddity, form in _DATES.items() if oddity in oddities), None)
+    return None if "no_date" in oddities else local.strftime(odd) if odd else usual
 
 
 def _document_inside(key: str, document: str, oddities: Iterable[str]) -> str | None:

@@ -2,70 +2,38 @@
 The business rule of authorization checks, pure: what an answer of the SRI means for the document that was asked for.
 
 In the table, `X 39` is a state with a message code, `+` joins several authorizations of one answer from the earliest
-to the latest, `nothing` is an answer without any. Spellings in other case count the same.
+to the latest, `nothing` is an answer without any; semicolons part answers that mean the same. Spellings in other case
+count the same. `code_N` names the last code of the answer.
 
-| the SRI says                   | outcome         | reason         | asked again |
-| ------------------------------ | --------------- | -------------- | ----------- |
-| AUTORIZADO                     | authorized      | authorized     | no          |
-| AUT                            | authorized      | authorized     | no          |
-| AUTORIZADO 60                  | authorized      | authorized     | no          |
-| NO AUTORIZADO 39 + AUTORIZADO  | authorized      | authorized     | no          |
-| AUTORIZADO + NO AUTORIZADO 39  | authorized      | authorized     | no          |
-| EN PROCESO + AUTORIZADO        | authorized      | authorized     | no          |
-| EN PROCESO                     | pending         | in_process     | soon        |
-| EN PROCESAMIENTO               | pending         | in_process     | soon        |
-| PPR                            | pending         | in_process     | soon        |
-| NO AUTORIZADO 39 + EN PROCESO  | pending         | in_process     | soon        |
-| nothing                        | pending         | empty          | soon        |
-| nothing, 5 times in 24 hours   | needs_attention | empty          | in 6 hours  |
-| RECIBIDA                       | pending         | received       | soon        |
-| NO AUTORIZADO                  | rejected        | refused        | no          |
-| NO AUTORIZADO 39               | rejected        | code_39        | no          |
-| NO AUTORIZADO 60               | rejected        | refused        | no          |
-| NO AUTORIZADO 60 52            | rejected        | code_52        | no          |
-| NO AUTORIZADO 9999             | rejected        | code_9999      | no          |
-| NO AUTORIZADO 45               | rejected        | code_45        | no          |
-| NO AUTORIZADO 39 + RECHAZADO 52 | rejected       | code_52        | no          |
-| RECHAZADO 35                   | rejected        | code_35        | no          |
-| RECHAZADA 35                   | rejected        | code_35        | no          |
-| NAT 39                         | rejected        | code_39        | no          |
-| NO AUTORIZADO 43               | pending         | code_43        | soon        |
-| NO AUTORIZADO 70               | pending         | code_70        | soon        |
-| NO AUTORIZADO 60 70            | pending         | code_70        | soon        |
-| NO AUTORIZADO 70 39            | rejected        | code_39        | no          |
-| NO AUTORIZADO 50               | pending         | code_50        | soon        |
-| NO AUTORIZADO 069              | rejected        | code_69        | no          |
-| NO AUTORIZADO 64               | rejected        | code_64        | no          |
-| NO AUTORIZADO 82               | rejected        | code_82        | no          |
-| NO AUTORIZADO 53               | rejected        | code_53        | no          |
-| NO AUTORIZADO 2001             | rejected        | code_2001      | no          |
-| NO AUTORIZADO 53 39            | rejected        | code_39        | no          |
-| NO AUTORIZADO 53 70            | pending         | code_70        | soon        |
-| EN PROCESO 53                  | pending         | in_process     | soon        |
-| NO AUTORIZADO 33               | pending         | code_33        | soon        |
-| NO AUTORIZADO 33 39            | pending         | code_33        | soon        |
-| RECHAZADA 33                   | pending         | code_33        | soon        |
-| EN PROCESO 33                  | pending         | code_33        | soon        |
-| DEVUELTA 33                    | pending         | code_33        | soon        |
-| AUTORIZADO 33                  | authorized      | authorized     | no          |
-| RECHAZADA 99                   | pending         | code_99        | soon        |
-| RECHAZADA 0099 39              | pending         | code_99        | soon        |
-| NO AUTORIZADO 34               | needs_attention | code_34        | in 6 hours  |
-| NO AUTORIZADO 53 34            | needs_attention | code_34        | in 6 hours  |
-| NO AUTORIZADO 2                | needs_attention | code_2         | in 6 hours  |
-| NO AUTORIZADO 39 63            | needs_attention | code_63        | in 6 hours  |
-| NO AUTORIZADO 80               | needs_attention | code_80        | in 6 hours  |
-| DEVUELTA 35                    | rejected        | code_35        | no          |
-| DEVUELTA 43                    | pending         | code_43        | soon        |
-| DEVUELTA 45                    | pending         | code_45        | soon        |
-| DEVUELTA 70                    | pending         | code_70        | soon        |
-| DEVUELTA 28                    | needs_attention | code_28        | in 6 hours  |
-| ANULADO                        | needs_attention | annulled       | in 6 hours  |
-| PENDIENTE DE ANULAR            | needs_attention | annulled       | in 6 hours  |
-| AUTORIZADO + ANULADO           | needs_attention | annulled       | in 6 hours  |
-| NO AUTORIZADO 39 + ANULADO     | needs_attention | annulled       | in 6 hours  |
-| ALGO NUEVO                     | fault           | unknown_state  | soon        |
-| NO AUTORIZADO 39 + ALGO NUEVO  | fault           | unknown_state  | soon        |
+| the SRI says                                                | outcome         | reason        | asked again |
+| ----------------------------------------------------------- | --------------- | ------------- | ----------- |
+| AUTORIZADO; AUT; AUTORIZADO 60; AUTORIZADO 33               | authorized      | authorized    | no          |
+| NO AUTORIZADO 39 + AUTORIZADO; EN PROCESO + AUTORIZADO      | authorized      | authorized    | no          |
+| AUTORIZADO + NO AUTORIZADO 39                               | authorized      | authorized    | no          |
+| EN PROCESO; EN PROCESAMIENTO; PPR; EN PROCESO 53            | pending         | in_process    | soon        |
+| NO AUTORIZADO 39 + EN PROCESO                               | pending         | in_process    | soon        |
+| nothing                                                     | pending         | empty         | soon        |
+| nothing, 5 times in 24 hours                                | needs_attention | empty         | in 6 hours  |
+| RECIBIDA                                                    | pending         | received      | soon        |
+| NO AUTORIZADO; NO AUTORIZADO 60                             | rejected        | refused       | no          |
+| NO AUTORIZADO 39; NAT 39; RECHAZADO 35; RECHAZADA 35        | rejected        | code_N        | no          |
+| NO AUTORIZADO 45; NO AUTORIZADO 64; NO AUTORIZADO 82        | rejected        | code_N        | no          |
+| NO AUTORIZADO 60 52; NO AUTORIZADO 70 39                    | rejected        | code_N        | no          |
+| NO AUTORIZADO 39 + RECHAZADO 52                             | rejected        | code_N        | no          |
+| NO AUTORIZADO 53; NO AUTORIZADO 9999; NO AUTORIZADO 2001    | rejected        | code_N        | no          |
+| NO AUTORIZADO 53 39; DEVUELTA 35                            | rejected        | code_N        | no          |
+| NO AUTORIZADO 069                                           | rejected        | code_69       | no          |
+| NO AUTORIZADO 43; NO AUTORIZADO 50; NO AUTORIZADO 70        | pending         | code_N        | soon        |
+| NO AUTORIZADO 60 70; NO AUTORIZADO 53 70                    | pending         | code_N        | soon        |
+| NO AUTORIZADO 33; RECHAZADA 33; EN PROCESO 33; DEVUELTA 33  | pending         | code_N        | soon        |
+| NO AUTORIZADO 33 39                                         | pending         | code_33       | soon        |
+| RECHAZADA 99; RECHAZADA 0099 39                             | pending         | code_99       | soon        |
+| DEVUELTA 43; DEVUELTA 45; DEVUELTA 70                       | pending         | code_N        | soon        |
+| NO AUTORIZADO 2; NO AUTORIZADO 34; NO AUTORIZADO 80         | needs_attention | code_N        | in 6 hours  |
+| NO AUTORIZADO 53 34; NO AUTORIZADO 39 63; DEVUELTA 28       | needs_attention | code_N        | in 6 hours  |
+| ANULADO; PENDIENTE DE ANULAR                                | needs_attention | annulled      | in 6 hours  |
+| AUTORIZADO + ANULADO; NO AUTORIZADO 39 + ANULADO            | needs_attention | annulled      | in 6 hours  |
+| ALGO NUEVO; NO AUTORIZADO 39 + ALGO NUEVO                   | fault           | unknown_state | soon        |
 
 A code decides what a refusal means only if it was read in the SRI's own table of these documents; another one leaves it
 to the state. The exception is 33, which says that we ask too often: it says nothing about the document, and where it
@@ -82,12 +50,14 @@ Source: docs/facts/sri.md, "States".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from hashlib import blake2b
 
 from jobsync.fiscal.access_key import ENVIRONMENTS, LENGTH
+from jobsync.fiscal.document import issue_date
 from jobsync.fiscal.states import ANNULLED, AUTHORIZED, normal_state
 from jobsync.sri.catalogue import NO_DATA, TOO_OFTEN, CodeClass, explain
 from jobsync.sri.model import (
@@ -120,6 +90,7 @@ _DECIDED = AUTHORIZED | _REFUSED | {_RETURNED}
 _NOT_YET = frozenset({"43", "50", "70"})
 _NOT_YET_RETURNED = _NOT_YET | {"45"}
 _NEEDS_SOMEBODY = frozenset({CodeClass.TENANT_MUST_ACT, CodeClass.OUR_BUG})
+_KEY = re.compile(f"[0-9]{{{LENGTH}}}")
 _ECUADOR = timezone(timedelta(hours=-5))
 _CLOCKS_APART = timedelta(minutes=5)  # the SRI's and ours
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -127,15 +98,14 @@ _REFUSED_SILENTLY = (
     "The SRI refused it without saying why. Look the key up in the SRI's portal, correct the document and send it again"
     " with the same key."
 )
+_SILENT = (
+    "The SRI knows nothing of this key: submit the document again, with the same key. Look for line breaks inside its"
+    " texts first: they can be the cause of such silence."
+)
 
 
 def judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
-    """
-    Decide what one ask means for one document.
-
-    Args:
-        now: the database's clock, aware.
-    """
+    """Decide what one ask means for one document; `now` is the database's clock."""
     verdict = _judge(answer, history, now)
     return replace(verdict, next_check_in=_next_check(verdict, history, now))
 
@@ -183,9 +153,6 @@ def _nothing_said(outcome: Outcome, reason: str, history: History) -> Verdict:
     return Verdict(outcome, reason, empty_since=history.empty_since, empty_count=history.empty_count)
 
 
-# --- when to ask again -----------------------------------------------------------------------------------------------
-
-
 def _next_check(verdict: Verdict, history: History, now: datetime) -> timedelta | None:
     if verdict.outcome in (Outcome.AUTHORIZED, Outcome.REJECTED):
         return None
@@ -209,29 +176,16 @@ def back_off(history: History, now: datetime) -> timedelta:
     seed = f"{history.access_key} {history.empty_count} {now.timestamp()}".encode()
     draw = int.from_bytes(blake2b(seed, digest_size=4).digest(), "big") / 2**32  # 0 to 1
     seconds *= 1 + _JITTER * (2 * draw - 1)
-    if seconds < least:
-        seconds = 2 * least - seconds
-    elif seconds > most:
-        seconds = 2 * most - seconds
-    return timedelta(seconds=seconds)
-
-
-# --- whom it is about ------------------------------------------------------------------------------------------------
-
-
-def _is_key(text: str | None) -> bool:
-    return text is not None and len(text) == LENGTH and text.isascii() and text.isdigit()
+    seconds = max(seconds, 2 * least - seconds)
+    return timedelta(seconds=min(seconds, 2 * most - seconds))
 
 
 def _may_be_ours(one: Authorization, answer: Answer, access_key: str) -> bool:
     """Whether an authorization names our key, or names none and need not: what decides nothing needs no proof."""
     names = (one.number, one.document_key)
-    if any(_is_key(name) and name != access_key for name in names):
+    if any(name != access_key and _KEY.fullmatch(name or "") for name in names):
         return False
     return access_key in (answer.access_key, *names) or normal_state(one.state) not in _DECIDED
-
-
-# --- what it means ---------------------------------------------------------------------------------------------------
 
 
 def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) -> Verdict:
@@ -246,12 +200,16 @@ def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) 
         state, one = waiting[-1]
         return _said(Outcome.PENDING, "received" if state == _RECEIVED else "in_process", one, history)
     if unknown := [one for state, one in states if state not in _DECIDED]:
-        return _unknown(unknown[-1], history)
-    return _judge_refused(_latest([one for _, one in states]), history, now)
+        state, messages = unknown[-1].state[:60], unknown[-1].messages
+        text = f"the SRI names a state that is not known here: {state!r}" if state else "no state is named"
+        return replace(_fault(FaultKind.UNKNOWN_STATE, text, history), messages=messages)
+    return _judge_refused(_latest(ours), history, now)
 
 
 def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdict:
-    if _is_earlier(one, history, now):
+    # the one that the submission before this got; after a day it is the SRI's last word
+    known = one.authorized_at is not None and one.authorized_at == history.earlier_refusal_at
+    if known and now - history.waiting_since < SRI_WINDOW:
         return _said(Outcome.PENDING, "earlier_refusal", one, history)
     told = [explain(message.code) for message in one.messages if message.code]
     if no_data := next((known for known in told if known.code == NO_DATA), None):
@@ -268,29 +226,18 @@ def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdi
     return _said(Outcome.REJECTED, "refused", one, history, advice=_REFUSED_SILENTLY)
 
 
-def _is_earlier(one: Authorization, history: History, now: datetime) -> bool:
-    """Whether the refusal is the one that the submission before this got; after a day it is the SRI's last word."""
-    known = one.authorized_at is not None and one.authorized_at == history.earlier_refusal_at
-    return known and now - history.waiting_since < SRI_WINDOW
-
-
 def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime) -> tuple[str, ...]:
     """
     Return what is odd about the date of an authorization; it is stored as it was received all the same.
 
     Args:
-        authorized_at: aware; None if it is unknown.
-        access_key: 49 digits; they begin with the day of issue, in mainland Ecuador.
+        access_key: it begins with the day of issue, in mainland Ecuador.
     """
     if authorized_at is None:
         return ("date_unreadable",)
-    try:
-        issued = date(int(access_key[4:8]), int(access_key[2:4]), int(access_key[:2]))
-    except ValueError:
-        issued = date.min
-    before = authorized_at.astimezone(_ECUADOR).date() < issued
-    ahead = authorized_at > now + _CLOCKS_APART
-    return (*(["date_before_issue"] if before else []), *(["date_in_future"] if ahead else []))
+    before = authorized_at.astimezone(_ECUADOR).date() < (issue_date(None, access_key) or date.min)
+    odd = {"date_before_issue": before, "date_in_future": authorized_at > now + _CLOCKS_APART}
+    return tuple(name for name, is_so in odd.items() if is_so)
 
 
 def _authorized(one: Authorization, history: History, now: datetime) -> Verdict:
@@ -309,7 +256,7 @@ def _said(outcome: Outcome, reason: str, one: Authorization, history: History, *
 
 def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
     """
-    Nothing to tell: not processed yet, never received, or returned at the door; the answer does not say which.
+    Nothing to tell: not processed yet, never received, or returned; the answer does not say which.
 
     Only the empty answers themselves tell how long the SRI has known nothing: an outage in between proves nothing. An
     answer that announces documents and holds none is one of them, with a warning: a person sees it after a day, while a
@@ -322,10 +269,7 @@ def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
     return Verdict(
         Outcome.NEEDS_ATTENTION if needs_attention else Outcome.PENDING,
         "empty",
-        advice="The SRI knows nothing of this key: submit the document again, with the same key. Look for line breaks"
-        " inside its texts first: they can be the cause of such silence."
-        if needs_attention
-        else None,
+        advice=_SILENT if needs_attention else None,
         empty_since=since,
         empty_count=count,
         messages=answer.messages,
@@ -333,14 +277,8 @@ def _judge_empty(answer: Answer, history: History, now: datetime) -> Verdict:
     )
 
 
-def _unknown(one: Authorization, history: History) -> Verdict:
-    text = f"the SRI names a state that is not known here: {one.state[:60]!r}" if one.state else "no state is named"
-    return _fault(FaultKind.UNKNOWN_STATE, text, history, messages=one.messages)
-
-
-def _fault(kind: FaultKind, text: str, history: History, *, messages: tuple[Message, ...] = ()) -> Verdict:
-    verdict = _nothing_said(Outcome.FAULT, kind.value, history)
-    return replace(verdict, advice=text, messages=messages, status_stays=True)
+def _fault(kind: FaultKind, text: str, history: History) -> Verdict:
+    return replace(_nothing_said(Outcome.FAULT, kind.value, history), advice=text, status_stays=True)
 
 
 def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: datetime, count: int) -> Verdict:
@@ -350,8 +288,7 @@ def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: 
 
     Args:
         verdict: the fault that the latest of them is.
-        since: when the first of these answers in a row came.
-        count: how many there were, with the latest.
+        since, count: when the first of these answers in a row came, and how many there were, with the latest.
     """
     if history.status == DocumentStatus.NEEDS_ATTENTION or now - since < SRI_WINDOW or count < EMPTY_ANSWERS_LEAST:
         return verdict

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from jobsync.causes import Cause
 from jobsync.db.statements import rows_of
@@ -41,110 +40,41 @@ _CONCURRENCY_MOST = cast("Number", CATALOGUE["sri_check_concurrency"]).most
 _PROMISED = {"authorized": timedelta(minutes=5), "rendered": timedelta(minutes=2)}
 
 
-@dataclass(frozen=True)
-class TenantFacts:
-    """
-    One tenant.
-
-    Args:
-        paused_until: None while it is paused: until it is resumed.
-        oldest_due_at: the longest time that a due document of it waits.
-        too_far_ahead: documents that are due because their next time lies further ahead than any that the job sets.
-        next_at: when the first of its documents that wait is asked about.
-        asked_test, asked_production: open documents that will be asked about, by whose host their key names.
-    """
-
-    id: int
-    ruc: str
-    name: str
-    is_active: bool
-    paused: bool
-    paused_until: datetime | None
-    pending: int
-    needs_attention: int
-    rejected: int
-    due: int
-    oldest_due_at: datetime | None
-    too_far_ahead: int
-    attention_since: datetime | None
-    attention_key: str | None
-    next_at: datetime | None
-    asked_test: int
-    asked_production: int
-
-    @property
-    def takes_part(self) -> bool:
-        """Whether scheduled runs take its documents."""
-        return self.is_active and not self.paused
-
-
-@dataclass(frozen=True)
-class AsksFacts:
-    """Answers of one outcome within the window, with the time they took."""
-
-    outcome: str
-    asks: int
-    p50_ms: float | None
-    p95_ms: float | None
-
-
-@dataclass(frozen=True)
-class SriFacts:
+class SriFacts(NamedTuple):
     """
     What the tables say of documents and of the SRI.
 
     Args:
-        levels: what was promised within the window.
-        refused: documents that the SRI refused within the window, and that were not submitted again since.
-        ahead_before: documents and RIDEs attempted within the window because their next time lay too far ahead.
+        tenants: a row of `_TENANTS` each.
+        asks: the answers of each outcome within the window, and of all, with the time they took; a row of `_ASKS` each.
+        told: what became of documents within the window; the row of `_SERVICE`.
     """
 
-    tenants: tuple[TenantFacts, ...]
+    tenants: Sequence[Row[Any]]
     hosts: tuple[HostFacts, ...]
-    asks: tuple[AsksFacts, ...]
-    levels: tuple[model.ServiceLevel, ...]
-    refused: int
-    ahead_before: int
+    asks: Sequence[Row[Any]]
+    told: Row[Any]
 
 
 def facts_of(seen: model.Snapshot) -> SriFacts:
-    """Return what was read of this slice."""
     return cast("SriFacts", seen.parts[ABOUT.job])
 
 
 def read(connection: Connection, now: datetime, since: datetime, _settings: SystemSettings) -> SriFacts:
-    """Return what the tables say."""
     within = {"now": now, "since": since}
-    tenants = tuple(TenantFacts(**row) for row in rows_of(connection, text(_TENANTS), {"now": now}))
-    ready = [found for found in tenants if found.takes_part]
-    waiting = {
-        "test": urlsplit(ADDRESSES["test"]).netloc,
-        "production": urlsplit(ADDRESSES["production"]).netloc,
-        "asked_test": sum(found.asked_test for found in ready),
-        "asked_production": sum(found.asked_production for found in ready),
-    }
-    [told] = rows_of(connection, text(_SERVICE), {**within, **_PROMISED})
-    drawn, submitted = told["to_draw"] if told["any_drawn"] else 0, told["authorized"] + told["late"]
+    tenants = connection.execute(text(_TENANTS), {"now": now}).all()
+    waiting: dict[str, object] = {name: urlsplit(address).netloc for name, address in ADDRESSES.items()}
+    for name in ("asked_test", "asked_production"):
+        waiting[name] = sum(getattr(found, name) for found in tenants if found.takes_part)
     return SriFacts(
-        tenants=tenants,
-        hosts=read_hosts(connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **waiting),
-        asks=tuple(
-            AsksFacts(row["outcome"] or "all", row["asks"], *(row["ms"] or (None, None)))
-            for row in rows_of(connection, text(_ASKS), within)
-            if row["asks"]
-        ),
-        levels=(
-            model.ServiceLevel("authorized within 5 min of submission", told["in_time"], submitted, timely=True),
-            model.ServiceLevel("PDF within 2 min of authorization", told["drawn"], drawn, timely=True),
-            model.ServiceLevel("neither rejected nor waiting for a person", told["authorized"], told["decided"]),
-        ),
-        refused=told["rejected"],
-        ahead_before=told["ahead"],
+        tenants,
+        read_hosts(connection, now, vendor="SRI", which="environments = '{}'", behind=_BEHIND, **waiting),
+        connection.execute(text(_ASKS), within).all(),
+        connection.execute(text(_SERVICE), {**within, **_PROMISED}).one(),
     )
 
 
 def work_of(facts: SriFacts, now: datetime, *, known: bool) -> model.WorkToDo:  # noqa: ARG001 - as every slice is asked
-    """Return how many documents are due, wait, or wait at tenants that take no part."""
     open_tenants = [found for found in facts.tenants if found.takes_part]
     due = sum(found.due for found in open_tenants)
     return model.WorkToDo(
@@ -154,7 +84,7 @@ def work_of(facts: SriFacts, now: datetime, *, known: bool) -> model.WorkToDo:  
         blocked=sum(found.pending for found in facts.tenants if not found.takes_part),
         oldest_due_at=min((f.oldest_due_at for f in open_tenants if f.oldest_due_at), default=None),
         next_at=min((found.next_at for found in open_tenants if found.next_at), default=None),
-        too_far_ahead=facts.ahead_before + sum(found.too_far_ahead for found in facts.tenants),
+        too_far_ahead=facts.told.ahead + sum(found.too_far_ahead for found in facts.tenants),
     )
 
 
@@ -165,12 +95,13 @@ _TENANTS = """
                count(*) FILTER (WHERE too_far_ahead) AS too_far_ahead
         FROM due_documents GROUP BY tenant_id
     )
-    SELECT t.id, t.ruc, t.name, t.is_active, coalesce(t.paused_until > :now, false) AS paused,
+    SELECT t.id, t.ruc, t.name, t.is_active, paused.paused, t.is_active AND NOT paused.paused AS takes_part,
            CASE WHEN t.paused_until < '9000-01-01' THEN t.paused_until END AS paused_until,
            o.pending, o.needs_attention, rejected.rejected,
            coalesce(due.due, 0) AS due, due.oldest_due_at, coalesce(due.too_far_ahead, 0) AS too_far_ahead,
            o.attention_since, o.attention_key, o.next_at, o.asked_test, o.asked_production
     FROM tenants t
+    CROSS JOIN LATERAL (SELECT coalesce(t.paused_until > :now, false)) paused (paused)
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE status = 'pending_authorization') AS pending,
                count(*) FILTER (WHERE status = 'needs_attention') AS needs_attention,
@@ -198,10 +129,11 @@ _BEHIND = """
     + CASE WHEN host = :test THEN 0 ELSE CAST(:asked_production AS bigint) END
 """
 _ASKS = """
-    SELECT kind AS outcome, count(*) AS asks,
-           percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY duration_ms) AS ms
+    SELECT coalesce(kind, 'all') AS outcome, count(*) AS asks,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) AS p50_ms,
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms) AS p95_ms
     FROM sri_events WHERE at BETWEEN :since AND :now AND duration_ms IS NOT NULL GROUP BY GROUPING SETS ((kind), ())
-    ORDER BY kind NULLS FIRST
+    HAVING count(*) > 0 ORDER BY kind NULLS FIRST
 """
 # Only what was decided within the window is looked at, found by the instant at which we knew. Those that are due now
 # because their time lay too far ahead have no event yet; the attempt writes it, for a RIDE too.
@@ -236,7 +168,6 @@ _SERVICE = """
 
 
 def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | None:
-    """Return the state that only documents and the SRI's hosts tell."""
     facts = facts_of(seen)
     hosts = [host for host in facts.hosts if host.behind]
     if scolding := [host for host in hosts if host.too_often]:
@@ -255,7 +186,6 @@ def job_state(seen: model.Snapshot, job: model.JobFacts) -> model.JobStatus | No
 
 
 def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
-    """Return hosts that do not answer, and tenants with documents that need a person."""
     facts = facts_of(seen)
     if seen.job(ABOUT.job).enabled:
         yield from problems_of(facts.hosts, seen.now)
@@ -265,20 +195,15 @@ def problems(seen: model.Snapshot) -> Iterator[model.Problem]:
             yield model.Problem(
                 f"tenant {tenant.ruc}",
                 f"tenant {tenant.ruc} {tenant.name}: {count} a person since {stamp(tenant.attention_since)}",
-                _what_of(tenant),
+                Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key),
                 tenant.attention_since,
                 cause=Cause.DOCUMENTS_WAIT,
             )
 
 
-def _what_of(tenant: TenantFacts) -> str:
-    return Cause.DOCUMENTS_WAIT.do(KEY=tenant.attention_key)
-
-
 def queue(seen: model.Snapshot, _job: model.JobFacts) -> model.Queue:
-    """Return the documents to be asked about."""
-    number = seen.settings.number
-    p50_ms = next((asks.p50_ms for asks in facts_of(seen).asks if asks.outcome == "all"), None)
+    number, asks = seen.settings.number, facts_of(seen).asks
+    p50_ms = asks[0].p50_ms if asks else None
     return model.Queue(
         "to be asked about", *what_limits(number("sri_call_delay_ms"), number("sri_check_concurrency"), p50_ms)
     )
@@ -309,26 +234,28 @@ def what_limits(delay_ms: int, concurrency: int, p50_ms: float | None) -> tuple[
 
 
 def notes(seen: model.Snapshot) -> Iterator[str]:
-    """Return what is worth knowing of hosts and documents, and needs no person now."""
     facts = facts_of(seen)
     yield from notes_of(facts.hosts, seen.now, "document")
-    if facts.refused:
+    if rejected := facts.told.rejected:
         window = span((seen.now - seen.since).total_seconds())
         yield (
-            f"the SRI rejected {many(facts.refused, 'document')} in the last {window}, for the issuer to"
+            f"the SRI rejected {many(rejected, 'document')} in the last {window}, for the issuer to"
             " correct and submit again: jobsync invoice list --status rejected"
         )
 
 
 def pauses(seen: model.Snapshot) -> Iterator[str]:
-    """Return how many tenants are paused."""
     if paused := sum(1 for tenant in facts_of(seen).tenants if tenant.paused):
         yield f"{many(paused, 'tenant is', 'tenants are')} paused"
 
 
 def levels(seen: model.Snapshot) -> Iterator[model.ServiceLevel]:
-    """Return what was promised of documents."""
-    yield from facts_of(seen).levels
+    told = facts_of(seen).told
+    drawn = told.to_draw if told.any_drawn else 0
+    submitted = told.authorized + told.late
+    yield model.ServiceLevel("authorized within 5 min of submission", told.in_time, submitted, timely=True)
+    yield model.ServiceLevel("PDF within 2 min of authorization", told.drawn, drawn, timely=True)
+    yield model.ServiceLevel("neither rejected nor waiting for a person", told.authorized, told.decided)
 
 
 # --- what every view draws --------------------------------------------------------------------------------------------
@@ -340,62 +267,57 @@ def _count(name: str, noun: str, nouns: str | None = None) -> model.Column:
     return model.Column(name, model.Unit.COUNT, noun, nouns or noun, metric)
 
 
-_TENANT_COLUMNS = model.columns_of(
-    TenantFacts,
-    _count("needs_attention", "needs a person", "need a person"),
-    model.Column("due", model.Unit.COUNT, "due", "due"),
+_TENANT_COLUMNS = (
+    *map(model.Column, ("id", "ruc", "name", "is_active", "paused", "paused_until")),
     _count("pending", "pending"),
+    _count("needs_attention", "needs a person", "need a person"),
     _count("rejected", "rejected"),
+    model.Column("due", model.Unit.COUNT, "due", "due"),
+    *map(model.Column, ("oldest_due_at", "too_far_ahead", "attention_since", "attention_key", "next_at")),
+    *map(model.Column, ("asked_test", "asked_production")),
 )
-_ASKED = {
-    "asks": ("sri_answers", "Answers of the SRI within the window."),
-    "p50_ms": ("sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer."),
-    "p95_ms": ("sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer."),
-}
-_ASKS_COLUMNS = model.columns_of(
-    AsksFacts,
-    *(
-        model.Column(
-            name,
-            model.Unit.COUNT if name == "asks" else model.Unit.MILLISECONDS,
-            metric=model.Metric(*metric, {"outcome": "outcome"}),
-        )
-        for name, metric in _ASKED.items()
-    ),
+
+
+def _asks(name: str, unit: model.Unit, metric: str, words: str) -> model.Column:
+    return model.Column(name, unit, metric=model.Metric(metric, words, {"outcome": "outcome"}))
+
+
+_MS = model.Unit.MILLISECONDS
+_ASKS_COLUMNS = (
+    model.Column("outcome"),
+    _asks("asks", model.Unit.COUNT, "sri_answers", "Answers of the SRI within the window."),
+    _asks("p50_ms", _MS, "sri_answer_p50_seconds", "Half of the SRI's answers within the window took no longer."),
+    _asks("p95_ms", _MS, "sri_answer_p95_seconds", "95 % of the SRI's answers within the window took no longer."),
 )
 
 
 def sections(seen: model.Snapshot) -> Iterator[model.Section]:
     """Return the tenants with their documents, and for machines the SRI's hosts and answers."""
-    facts = facts_of(seen)
-    rejected = sum(found.rejected for found in facts.tenants)
-    attention = many(sum(found.needs_attention for found in facts.tenants), "needs a person", "need a person")
+    tenants, hosts, asks, _ = facts_of(seen)
+    rejected = sum(found.rejected for found in tenants)
+    attention = many(sum(found.needs_attention for found in tenants), "needs a person", "need a person")
     notes = ["rejected: for the issuer to correct; jobsync invoice list --status rejected"] if rejected else []
-    for asks in facts.asks:
-        if asks.outcome == "all":
-            timing = f"p50 {asks.p50_ms:.0f} ms, p95 {asks.p95_ms:.0f} ms" if asks.p50_ms is not None else ""
-            notes.append(f"the SRI answered {asks.asks} times, {timing}")
+    if asks:
+        notes.append(f"the SRI answered {asks[0].asks} times, p50 {asks[0].p50_ms:.0f} ms, p95 {asks[0].p95_ms:.0f} ms")
+    ordered = sorted(tenants, key=lambda found: (-found.needs_attention, -found.due, -found.pending, found.id))
     yield model.Section(
         "tenants",
         _TENANT_COLUMNS,
-        tuple(
-            _row(seen, found)
-            for found in sorted(facts.tenants, key=lambda t: (-t.needs_attention, -t.due, -t.pending, t.id))
-        ),
+        tuple(_row(seen, found) for found in ordered),
         title="Tenants",
-        summary=f"{sum(found.pending for found in facts.tenants)} pending, {attention}, {rejected} rejected",
+        summary=f"{sum(found.pending for found in tenants)} pending, {attention}, {rejected} rejected",
         state="standing",
         states=("needs a person", "takes no part", "fine"),
         notes=tuple(notes),
         listing="jobsync tenant list",
     )
-    yield section_of("sri.hosts", facts.hosts)
+    yield section_of("sri.hosts", hosts)
     yield model.Section(
-        "sri.asks", _ASKS_COLUMNS, tuple(model.Row(asks.outcome, asks.outcome, vars(asks)) for asks in facts.asks)
+        "sri.asks", _ASKS_COLUMNS, tuple(model.Row(row.outcome, row.outcome, row._asdict()) for row in asks)
     )
 
 
-def _row(seen: model.Snapshot, found: TenantFacts) -> model.Row:
+def _row(seen: model.Snapshot, found: Row[Any]) -> model.Row:
     whys, severity, state, what = [], model.Severity.OK, "fine", None
     if not found.takes_part:
         severity, state = model.Severity.PAUSED, "takes no part"
@@ -404,9 +326,10 @@ def _row(seen: model.Snapshot, found: TenantFacts) -> model.Row:
     if found.due:
         whys.append(f"the oldest due {ago(seen.now, found.oldest_due_at)}")
     if found.needs_attention:
-        severity, state, what = model.Severity.ATTENTION, "needs a person", _what_of(found)
+        severity, state = model.Severity.ATTENTION, "needs a person"
+        what = Cause.DOCUMENTS_WAIT.do(KEY=found.attention_key)
     name, why = f"{found.ruc} {found.name}", ", ".join(whys) or None
-    return model.Row(found.id, name, vars(found), severity, state, why, what, f"tenant {found.ruc}")
+    return model.Row(found.id, name, found._asdict(), severity, state, why, what, f"tenant {found.ruc}")
 
 
 _OUTCOMES = {
@@ -426,12 +349,11 @@ _ASKS_A_DAY = """
 
 
 def past(connection: Connection, days: model.Days) -> Mapping[str, model.Past]:
-    """Return the SRI's answers by day, and how long due documents wait."""
-    states = rows_of(connection, text("SELECT status, count(*) AS documents FROM invoices GROUP BY status"))
+    states = rows_of(connection, "SELECT status, count(*) AS documents FROM invoices GROUP BY status")
     known = {row["status"]: row["documents"] for row in states}
-    told = rows_of(connection, text(_ASKS_A_DAY), {"now": days.now, "since": days.since})
-    asks = {(row["day"], row["kind"]): row["asks"] for row in told if row["kind"] is not None}
-    waits: dict[date, list[float]] = {row["day"]: row["ms"] for row in told if row["kind"] is None}
+    told = connection.execute(text(_ASKS_A_DAY), {"now": days.now, "since": days.since}).all()
+    asks = {(day, kind): count for day, kind, count, _ in told if kind is not None}
+    waits: dict[date, list[float]] = {day: ms for day, kind, _, ms in told if kind is None}
     charts = []
     if asks:
         bars = (
@@ -463,10 +385,9 @@ _STATUS = {
 
 
 def lately(connection: Connection, section: str, row: model.Row, days: model.Days) -> Iterator[model.Moment]:
-    """Return the documents of a tenant about which something was learnt last."""
     if section != "tenants":
         return
-    for found in rows_of(connection, text(_LATELY), {"id": row.key, "since": days.since, "now": days.now}):
+    for found in rows_of(connection, _LATELY, id=row.key, since=days.since, now=days.now):
         kind = " ".join(filter(None, (found["document_type"], found["series_number"])))
         why = "; ".join(filter(None, (kind, found["status_reason"], found["ride_error"])))
         severity = _STATUS.get(found["status"], model.Severity.UNUSED)

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
@@ -45,6 +45,13 @@ _SKEW_WARNING_S, _SKEW_PROBLEM_S = 2.0, 30.0
 _FREE_WARNING, _FREE_PROBLEM = 2 << 30, 256 << 20
 _CERTIFICATE_DAYS = 14
 _REACH_WITHIN_S = 6.0
+# what else frees something, by what lies there
+_ROOM = {"system": "journalctl --vacuum-size=500M", "database": "jobsync runs prune"}
+_UNWOKEN = {
+    Waker.NOBODY: "nothing wakes the jobs of the private database",
+    Waker.SYSTEMD: "systemd runs here, the timers are not installed",
+    Waker.ABSENT: f"no systemd here and no {CRON_FILE}",
+}
 
 
 def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
@@ -52,9 +59,6 @@ def exit_code_of(findings: Sequence[Finding]) -> ExitCode:
     codes = {finding.code for finding in findings if finding.level is Level.PROBLEM}
     order = (ExitCode.CONFIGURATION, ExitCode.UNAVAILABLE, ExitCode.NEEDS_ATTENTION)
     return next((code for code in order if code in codes), ExitCode.DONE)
-
-
-# --- configuration ---------------------------------------------------------------------------------------------------
 
 
 def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, list[Finding]]:
@@ -137,9 +141,6 @@ def _existing(folder: Path) -> Path | None:
     return next((place for place in (folder, *folder.parents) if place.exists()), None)
 
 
-# --- database --------------------------------------------------------------------------------------------------------
-
-
 def check_database(settings: Settings, open_database: Callable[[], Database]) -> tuple[Engine | None, list[Finding]]:
     """Return an engine if the database can be used, and what was found on the way."""
     findings = []
@@ -155,17 +156,17 @@ def check_database(settings: Settings, open_database: Callable[[], Database]) ->
         engine = database.engine(application_name="jobsync:doctor", connections=2, lock_timeout_s=LOCK_WITHIN_S)
         with translated(), engine.connect() as connection:
             findings += list(_server(connection))
-            if all(finding.level is not Level.PROBLEM for finding in findings):
-                findings += list(_rights(connection))
+            wrong = {finding.name for finding in findings if finding.level is Level.PROBLEM}
+            findings += [] if wrong else list(_rights(connection))
     except JobsyncError as error:
-        return None, [*findings, problem("database", _words(error), _remedy(error), error.exit_code)]
-    findings += list(_locks(database))
-    usable = all(finding.level is not Level.PROBLEM for finding in findings if finding.name == "schema")
-    return (engine if usable else None), findings
+        return None, [*findings, _refusal(error)]
+    findings += _locks(database)
+    return (None if "schema" in wrong else engine), findings
 
 
-def _words(error: JobsyncError) -> str:
-    return visible(error, most=500).removeprefix("database: ")
+def _refusal(error: JobsyncError) -> Finding:
+    words = visible(error, most=500).removeprefix("database: ")
+    return problem("database", words, _remedy(error), error.exit_code)
 
 
 def _remedy(error: JobsyncError) -> str:
@@ -191,7 +192,7 @@ def _server(connection: Connection) -> Iterator[Finding]:
     if row["number"] < _OLDEST_SERVER:
         yield problem("database", f"{who}: too old", "PostgreSQL 14 or newer", ExitCode.CONFIGURATION)
     elif (why := driver(connection).no_writes) is not None:
-        yield problem("database", _words(why), _remedy(why), why.exit_code)
+        yield _refusal(why)
     else:
         yield ok("database", who)
     skew_s = abs((here - row["now"]).total_seconds()) - took_s
@@ -206,36 +207,32 @@ def _server(connection: Connection) -> Iterator[Finding]:
     except ConfigurationProblem as error:
         yield problem("schema", str(error), "jobsync db upgrade", ExitCode.CONFIGURATION)
         return
-    missing = _missing(connection)
-    if missing:
+    if missing := _missing(connection):
+        words = f"version {migrate.HEAD}, but damaged: {some(missing)} missing"
         what = "restore the database from a backup, or create them as in a fresh one: jobsync db upgrade in another"
-        yield problem(
-            "schema", f"version {migrate.HEAD}, but damaged: {some(missing)} missing", what, ExitCode.CONFIGURATION
-        )
+        yield problem("schema", words, what, ExitCode.CONFIGURATION)
     else:
         yield ok("schema", f"{migrate.HEAD}, as this version needs it")
 
 
 def _missing(connection: Connection) -> list[str]:
-    """Return the tables, columns, views and functions that this version's schema has and the database has not."""
     wanted = [(table.name, column.name) for table in metadata.tables.values() for column in table.columns]
     wanted += [(view, "") for view in VIEWS]
-    rows = rows_of(
-        connection,
-        "SELECT name, col, to_regclass(quote_ident(name)) IS NULL AS whole FROM unnest(CAST(:names AS text[]),"
-        " CAST(:columns AS text[])) AS wanted (name, col) WHERE to_regclass(quote_ident(name)) IS NULL OR col <> ''"
-        " AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(quote_ident(name))"
-        "  AND a.attname = col AND NOT a.attisdropped) ORDER BY col = '', name, col",
-        names=[name for name, _ in wanted],
-        columns=[column for _, column in wanted],
+    found = connection.execute(
+        text(
+            "SELECT CASE WHEN to_regclass(quote_ident(name)) IS NOT NULL THEN concat('column ', name, '.', col)"
+            "  WHEN col = '' THEN concat('view ', name) ELSE concat('table ', name) END"
+            " FROM unnest(CAST(:names AS text[]), CAST(:columns AS text[])) AS wanted (name, col)"
+            " WHERE to_regclass(quote_ident(name)) IS NULL OR col <> '' AND NOT EXISTS (SELECT FROM pg_attribute a"
+            "  WHERE a.attrelid = to_regclass(quote_ident(name)) AND a.attname = col AND NOT a.attisdropped)"
+            " ORDER BY col = '', name, col"
+        ),
+        {"names": [name for name, _ in wanted], "columns": [column for _, column in wanted]},
+    ).scalars()
+    more = connection.execute(
+        text("SELECT 'function jobsync_tick' WHERE to_regprocedure('jobsync_tick(text)') IS NULL")
     )
-    found = []
-    for row in rows:
-        kind = "view" if row["name"] in VIEWS else "table"
-        found.append(f"{kind} {row['name']}" if row["whole"] else f"column {row['name']}.{row['col']}")
-    if rows_of(connection, "SELECT WHERE to_regprocedure('jobsync_tick(text)') IS NULL"):
-        found.append("function jobsync_tick")
-    return [*dict.fromkeys(found)]
+    return [*dict.fromkeys([*found, *more.scalars()])]
 
 
 def _rights(connection: Connection) -> Iterator[Finding]:
@@ -266,9 +263,6 @@ def _locks(database: Database) -> Iterator[Finding]:
         yield problem("locks", visible(error), _remedy(error) if named else what, error.exit_code)
     else:
         yield ok("locks", "session locks hold: no pooler in the way, one and the same server")
-
-
-# --- the way out -----------------------------------------------------------------------------------------------------
 
 
 def check_proxy(settings: Settings) -> Iterator[Finding]:
@@ -313,26 +307,14 @@ def check_reach(name: str, url: str, proxies: Mapping[str, str | None]) -> Findi
         return problem(name, f"{host}: {visible(error, most=200)}", what)
     finally:
         client.close()
-    days = _days_left(certificate)
     took = f"{host} answers in {(time.monotonic() - started) * 1000:.0f} ms"
-    if days is not None and days < _CERTIFICATE_DAYS:
-        return warning(name, f"{took}; its certificate ends in {days} days", "theirs to renew: tell them")
-    return ok(name, took if days is None else f"{took}; certificate good for {days} days")
-
-
-def _days_left(certificate: Mapping[str, Any] | None) -> int | None:
-    """Return for how many days a certificate is good, None without TLS."""
     ends = (certificate or {}).get("notAfter")
-    if not isinstance(ends, str):
-        return None
-    return int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
-
-
-# --- this host -------------------------------------------------------------------------------------------------------
-
-
-# what else frees something, by what lies there
-_ROOM = {"system": "journalctl --vacuum-size=500M", "database": "jobsync runs prune"}
+    if not isinstance(ends, str):  # without TLS
+        return ok(name, took)
+    days = int((ssl.cert_time_to_seconds(ends) - time.time()) // 86400)
+    if days < _CERTIFICATE_DAYS:
+        return warning(name, f"{took}; its certificate ends in {days} days", "theirs to renew: tell them")
+    return ok(name, f"{took}; certificate good for {days} days")
 
 
 def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
@@ -356,42 +338,26 @@ def check_disk(folders: Mapping[str, Path]) -> Iterator[Finding]:
 
 def check_bytecode(package: Path) -> Finding:
     """Is the program compiled? A service that may not write compiles anew at every start."""
-    sources = sorted(package.rglob("*.py"))
-    stale = [source for source in sources if not _is_compiled(source)]
+    sources = [(source, Path(importlib.util.cache_from_source(str(source)))) for source in package.rglob("*.py")]
+    stale = sum(
+        not cached.exists() or cached.stat().st_mtime < source.stat().st_mtime - 1 for source, cached in sources
+    )
     if not stale:
         return ok("bytecode", "compiled")
     what = f"as the owner: {shlex.quote(sys.executable)} -m compileall -q {shlex.quote(str(package))}"
-    return warning("bytecode", f"{len(stale)} of {len(sources)} files are not compiled: every start costs more", what)
+    return warning("bytecode", f"{stale} of {len(sources)} files are not compiled: every start costs more", what)
 
 
-def _is_compiled(source: Path) -> bool:
-    cached = Path(importlib.util.cache_from_source(str(source)))
-    return cached.exists() and cached.stat().st_mtime >= source.stat().st_mtime - 1
-
-
-# --- timers ----------------------------------------------------------------------------------------------------------
-
-_UNWOKEN = {
-    Waker.NOBODY: "nothing wakes the jobs of the private database",
-    Waker.SYSTEMD: "systemd runs here, the timers are not installed",
-    Waker.ABSENT: f"no systemd here and no {CRON_FILE}",
-}
+def _run(command: Sequence[str]) -> str:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
+    return ""
 
 
 def check_timers(
-    waker: Waker,
-    *,
-    run: Callable[[Sequence[str]], str] | None = None,
-    renders: bool = True,
-    also: Sequence[str] = (),
+    waker: Waker, *, run: Callable[[Sequence[str]], str] = _run, renders: bool = True, also: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """
-    Does anything wake the jobs on this host?
-
-    Args:
-        also: what else is configured to be woken.
-        renders: RIDE files have a place; where they have none, their timer is left off on purpose.
-    """
+    """Does anything wake the jobs on this host, and what is `also` configured? Without a storage nothing renders."""
     if waker is Waker.CRON:
         yield ok("timers", f"no systemd here; cron wakes the jobs ({CRON_FILE})")
         return
@@ -399,7 +365,7 @@ def check_timers(
         yield warning("timers", _UNWOKEN[waker], how_to_wake(waker, JOBS[0].name))
         return
     names = [f"jobsync-{name}.timer" for name in (*BY_NAME, "health", *also)]
-    shown = (run or _run)(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
+    shown = run(["systemctl", "show", "-p", "Id,LoadState,UnitFileState,ActiveState", *names])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
     states = {facts.get("Id"): facts for facts in blocks}
     for name in names:
@@ -419,12 +385,7 @@ def check_timers(
 
 
 def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
-    """
-    Are the installed unit files those that this version and configuration would write?
-
-    Args:
-        read_changed: returns the paths of files that differ or are missing; raises what keeps them from being compared.
-    """
+    """Are the installed unit files, of which `read_changed` has those that differ, as we would write them?"""
     try:
         changed = read_changed()
     except JobsyncError as error:
@@ -436,10 +397,3 @@ def check_units(read_changed: Callable[[], Sequence[str]]) -> Finding:
     differ = many(len(changed), "installed file differs", "installed files differ")
     words = f"{differ} from what this version and configuration would write: {names}"
     return warning("units", words, "what: jobsync units diff; as root: jobsync units install")
-
-
-def _run(command: Sequence[str]) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

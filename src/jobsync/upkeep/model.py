@@ -1,7 +1,4 @@
-"""
-The nouns of upkeep: an answer of the doctor, the retention of one table, the items of past runs. A slice hands in what
-is its own of each.
-"""
+"""The nouns of upkeep: an answer of the doctor, the retention of one table, the items of past runs."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from jobsync.errors import ExitCode
+from jobsync.logs import visible
 
 
 class Level(StrEnum):
@@ -35,7 +33,8 @@ class Finding:
     code: ExitCode = ExitCode.NEEDS_ATTENTION
 
     def as_json(self) -> dict[str, Any]:
-        return {"name": self.name, "level": str(self.level), "text": self.text, "what_to_do": self.what_to_do}
+        what = self.what_to_do and visible(self.what_to_do)
+        return {"name": visible(self.name), "level": str(self.level), "text": visible(self.text), "what_to_do": what}
 
 
 def ok(name: str, words: str) -> Finding:
@@ -64,21 +63,13 @@ BATCH_SIZE: Any = sa.bindparam("batch", type_=sa.Integer)
 
 @dataclass(frozen=True)
 class RetentionRule:
-    """
-    One table's retention.
-
-    Args:
-        find: selects the next batch of ids older than :before; a text calls the table that they are of `old`.
-        most: rows of one transaction at most.
-        walked: the column of the instant, for a table that is walked along its primary key: a batch ends at an id, not
-            at the first row that stays.
-    """
+    """One table's retention."""
 
     table: sa.Table
     setting: str
-    find: sa.Select[Any] | sa.TextClause
-    most: int = 1_000_000
-    walked: sa.Column[Any] | None = None
+    find: sa.Select[Any] | sa.TextClause  # the next batch of ids older than :before; a text calls their table `old`
+    most: int = 1_000_000  # rows of one transaction
+    walked: sa.Column[Any] | None = None  # the instant, where the primary key is walked: a batch ends at an id
 
     @property
     def find_locked(self) -> sa.Executable:
@@ -107,14 +98,8 @@ def walk(at: sa.Column[Any], setting: str, *wanted: sa.ColumnElement[bool]) -> R
 
 @dataclass(frozen=True)
 class ItemsOfRuns:
-    """
-    What a slice knows of the items of its job's past runs.
-
-    Args:
-        read_there: returns those of the keys that a run can still take.
-        read_warnings: returns what the items of a run warned of, by key.
-    """
+    """What a slice knows of the items of its job's past runs."""
 
     job: str
-    read_there: Callable[[sa.Connection, Sequence[str]], Set[str]]
-    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = lambda *_: {}
+    read_there: Callable[[sa.Connection, Sequence[str]], Set[str]]  # those of the keys that a run can still take
+    read_warnings: Callable[[sa.Connection, UUID], Mapping[str, list[str]]] = lambda *_: {}  # of a run's items, by key

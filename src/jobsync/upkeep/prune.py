@@ -1,21 +1,15 @@
-"""
-Retention: what is older than its setting goes, oldest first, in short transactions that each stand alone.
-
-Here stand the rules of runs; each slice, and alerts, hand in those of their own tables. Kept for good: documents, and
-audit, which grows no faster than people type.
-"""
+"""Retention: what is older than its setting goes, oldest first, in short transactions; documents and audit stay."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import errors
-from sqlalchemy import ARRAY, Column, Connection, Engine, Table, and_, any_, delete, func, literal, select, text
+from sqlalchemy import ARRAY, Column, Connection, Engine, Table, and_, any_, delete, false, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
 from jobsync.db.engine import translated
@@ -63,7 +57,6 @@ def prune(
     Delete what is past its retention; returns how many rows went, by table.
 
     Args:
-        rules: ours and those that the slices hand in.
         batch: rows of one transaction.
         within_s: stop after this long; what is left goes next time. None: all of it.
         told: gets a sentence about rows that the database does not let go.
@@ -76,8 +69,8 @@ def prune(
     try:
         for rule in rules:
             before = now - timedelta(days=settings.number(rule.setting))
-            span = Span(before, now, thorough=within_s is None)
-            for number in _batches(engine, rule, span, min(batch, rule.most), kept):
+            walked_to = None if within_s is None else now
+            for number in _batches(engine, rule, before, min(batch, rule.most), kept, now=walked_to):
                 gone[rule.table.name] += number
                 if stop(gone) or (end is not None and clock() >= end):
                     return gone
@@ -98,12 +91,7 @@ def count_old(
     now: datetime,
     told: Callable[[str], object],
 ) -> dict[str, int]:
-    """
-    Return how many rows are past their retention, by table; nothing is written or locked.
-
-    Args:
-        told: gets the name of each table before its rows are counted.
-    """
+    """Return how many rows are past their retention, by table, each of which `told` gets before; nothing is locked."""
     old = {rule.table.name: 0 for rule in rules}
     for rule in rules:
         told(rule.table.name)
@@ -115,29 +103,27 @@ def count_old(
     return old
 
 
-@dataclass(frozen=True)
-class Span:
-    """What is older than `before` goes; a thorough walk ends only where its table does."""
-
-    before: datetime
-    now: datetime
-    thorough: bool
-
-
 # Rows past their retention that the database refused to delete, by table and reason.
 Kept = Counter[tuple[str, str]]
 
 
-def _batches(engine: Engine, rule: RetentionRule, span: Span, batch: int, kept: Kept) -> Iterator[int]:
-    """Delete a batch in each step, each in a transaction of its own; yields how many went."""
+def _batches(
+    engine: Engine, rule: RetentionRule, before: datetime, batch: int, kept: Kept, *, now: datetime | None
+) -> Iterator[int]:
+    """
+    Delete a batch in each step, each in a transaction of its own; yields how many went.
+
+    Args:
+        now: a walk ends with a batch that is young as a whole; None: only where its table does.
+    """
     after, over = _FIRST, False
     stuck: set[object] = set()  # refused before
     while not over:
-        asked = {"before": span.before, "after": after, "batch": batch}
+        asked = {"before": before, "after": after, "batch": batch}
         with translated(), engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = '60s'"))
             if rule.walked is not None:
-                after, over = _end_of_batch(connection, rule.walked, asked, span)
+                after, over = _end_of_batch(connection, rule.walked, asked, now)
             asked |= {"end": after, "batch": batch + len(stuck)}
             ids = [row[0] for row in connection.execute(rule.find_locked, asked) if row[0] not in stuck][:batch]
             refused = _delete(connection, rule.table, ids, kept)
@@ -147,7 +133,7 @@ def _batches(engine: Engine, rule: RetentionRule, span: Span, batch: int, kept: 
 
 
 def _end_of_batch(
-    connection: Connection, walked: Column[Any], asked: Mapping[str, Any], span: Span
+    connection: Connection, walked: Column[Any], asked: Mapping[str, Any], now: datetime | None
 ) -> tuple[int, bool]:
     """
     Return the last id of the batch, and whether the walk is over.
@@ -157,14 +143,13 @@ def _end_of_batch(
     """
     ids = walked.table.c.id
     rows = select(ids, walked.label("at")).where(ids > AFTER).order_by(ids).limit(BATCH_SIZE).subquery()
-    all_young = and_(func.min(rows.c.at) >= BEFORE, func.max(rows.c.at) <= span.now)
+    all_young = false() if now is None else and_(func.min(rows.c.at) >= BEFORE, func.max(rows.c.at) <= now)
     wanted = select(func.max(rows.c.id), func.count(), all_young).select_from(rows)
     last, number, young = connection.execute(wanted, asked).one()
-    return last, number < asked["batch"] or (young and not span.thorough)
+    return last, number < asked["batch"] or young
 
 
 def _delete(connection: Connection, table: Table, ids: Sequence[object], kept: Kept) -> list[object]:
-    """Delete rows, by halves where the database refuses; returns the ids of those that cannot go."""
     if not ids:
         return []
     try:

@@ -6,11 +6,10 @@ import json
 import os
 import pwd
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from jobsync.errors import ConfigurationProblem
@@ -19,16 +18,11 @@ from jobsync.logs import visible, visible_lines
 # What journalctl says, in every language, of entries that this user may not see: of all, or of those of services.
 _CLOSED = (b"insufficient permissions", b"not seeing messages")
 _LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+Read = TypeVar("Read")
 
 
-@dataclass(frozen=True)
-class JournalEntry:
-    """
-    One entry.
-
-    Args:
-        fields: those of ours, JOBSYNC_… and MESSAGE_ID, as text.
-    """
+class JournalEntry(NamedTuple):
+    """One entry, with the fields of ours: JOBSYNC_… and MESSAGE_ID, as text."""
 
     at: datetime
     level: str
@@ -41,60 +35,42 @@ class JournalClosed(ConfigurationProblem):
 
 
 def read_entries(run_id: UUID) -> list[JournalEntry] | None:
-    """
-    Return the run's entries, oldest first; None where no journal can be read.
-
-    Raises:
-        JournalClosed: there are none that this user may see.
-    """
-    ran = _ask(f"JOBSYNC_RUN_ID={run_id}", "-o", "json", "--all")
-    entries = [entry for line in (ran.stdout if ran else b"").splitlines() if (entry := _parse(line)) is not None]
-    if not entries:
-        _require_open(ran)
-    return entries if entries or (ran is not None and ran.returncode == 0) else None
+    """Return the run's entries, oldest first; None where no journal can be read. Raises JournalClosed."""
+    return _ask(_parse, f"JOBSYNC_RUN_ID={run_id}", "-o", "json", "--all")
 
 
 def find_runs(beginning: str) -> list[UUID]:
-    """
-    Return the runs of which the journal has entries, by the beginning of their ids.
+    """Return the runs of which the journal has entries, by the beginning of their ids; raises JournalClosed."""
 
-    Raises:
-        JournalClosed: there are none that this user may see.
-    """
-    ran = _ask("-F", "JOBSYNC_RUN_ID")
-    lines = ran.stdout.decode(errors="replace").split() if ran else []
-    found = sorted(run for line in lines if line.startswith(beginning.lower()) and (run := as_run_id(line)))
-    if not found:
-        _require_open(ran)
-    return found
+    def read(line: bytes) -> UUID | None:
+        text = line.decode(errors="replace").strip()
+        return as_run_id(text) if text.startswith(beginning.lower()) else None
+
+    return sorted(_ask(read, "-F", "JOBSYNC_RUN_ID") or [])
 
 
 def as_run_id(text: str) -> UUID | None:
     """Return a whole run id, None for what is none."""
-    try:
+    with suppress(ValueError):
         return UUID(text)
-    except ValueError:
-        return None
-
-
-def _ask(*arguments: str) -> subprocess.CompletedProcess[bytes] | None:
-    """Return what journalctl answers, None where there is none."""
-    with suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(["journalctl", *arguments, "--no-pager"], capture_output=True, check=False, timeout=60)
     return None
 
 
-def _require_open(ran: subprocess.CompletedProcess[bytes] | None) -> None:
-    if ran is None or not any(words in ran.stderr for words in _CLOSED):
-        return
+def _ask(read: Callable[[bytes], Read | None], *arguments: str) -> list[Read] | None:
     try:
-        user = visible(pwd.getpwuid(os.geteuid()).pw_name)
-    except KeyError:
+        ran = subprocess.run(["journalctl", *arguments, "--no-pager"], capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = [each for line in ran.stdout.splitlines() if (each := read(line)) is not None]
+    if not found and any(words in ran.stderr for words in _CLOSED):
         user = str(os.geteuid())
-    raise JournalClosed(
-        f"the journal of this host cannot be read by {user}, who is in neither of the groups systemd-journal and adm:"
-        f" ask as root, or allow it for good, as root: usermod -aG systemd-journal {user}"
-    )
+        with suppress(KeyError):
+            user = visible(pwd.getpwuid(os.geteuid()).pw_name)
+        raise JournalClosed(
+            f"the journal of this host cannot be read by {user}, who is in neither of the groups systemd-journal and"
+            f" adm: ask as root, or allow it for good, as root: usermod -aG systemd-journal {user}"
+        )
+    return found if found or ran.returncode == 0 else None
 
 
 def _parse(line: bytes) -> JournalEntry | None:
@@ -127,13 +103,7 @@ def speaks_to_journal(run: Mapping[str, Any], *, of: str) -> bool:
 
 
 def where_to_look(run: Mapping[str, Any] | None, *, this_host: str, readable: bool) -> str:
-    """
-    Return the sentence for somebody whose run has no entry here.
-
-    Args:
-        run: the run's row, None if the database could not be asked.
-        readable: there is a journal, and it could be read.
-    """
+    """Return the sentence for somebody whose run has no entry here; None: the database could not be asked."""
     if run is None:
         return "the journal of this host has nothing of this run, and the database cannot be asked where it was"
     started = f"{run['started_at']:%Y-%m-%d %H:%M}"

@@ -44,13 +44,7 @@ def list_runs(
     statuses: Sequence[str] = (),
     since: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """
-    Return the latest runs, newest first; one whose process is gone is shown as crashed at once.
-
-    Args:
-        statuses: only runs that ended so; empty means all.
-        since: only runs that began then or later.
-    """
+    """Return the latest runs, newest first, of these statuses if any; one whose process is gone has crashed."""
     wanted = select(*_BEGUN, *_WHERE)
     if job is not None:
         wanted = wanted.where(job_runs.c.job == job)
@@ -65,15 +59,7 @@ def list_runs(
 
 
 def find_run(connection: Connection, name: str) -> UUID:
-    """
-    Return the id of a run.
-
-    Args:
-        name: the run's id, or as many of its first characters as make it unique.
-
-    Raises:
-        UsageProblem: no run, or more than one, has such an id.
-    """
+    """Return the id of a run by as many of its first characters as make it unique; raises UsageProblem."""
     starts = func.starts_with(cast(job_runs.c.id, Text), name.strip().lower())
     found = connection.execute(select(job_runs.c.id).where(starts).limit(2)).all()
     if len(found) != 1 or not name.strip():
@@ -90,46 +76,27 @@ def read_run(connection: Connection, name: str) -> dict[str, Any]:
 
 
 def show_run(connection: Connection, name: str, of_jobs: Mapping[str, ItemsOfRuns]) -> dict[str, Any]:
-    """
-    Return one run with its items, and what each of them warned of.
-
-    Args:
-        name: as `find_run` takes it.
-        of_jobs: what each slice knows of its items, by name of the job.
-
-    Raises:
-        UsageProblem: no run, or more than one, has such an id.
-    """
+    """Return one run, found as `find_run` does, with its items and what each of them warned of, as its slice knows."""
     run = read_run(connection, name)
     items = rows_of(connection, select(*_ITEM).where(job_items.c.run_id == run["run_id"]).order_by(job_items.c.id))
     known = of_jobs.get(run["job"])
     warnings = known.read_warnings(connection, run["run_id"]) if known else {}
-    run["items"] = [
-        {**item, "counts": as_counts(item["counts"]), "warnings": warnings.get(item["item_key"], [])} for item in items
-    ]
-    if run["status"] == "crashed":
-        for item in run["items"]:
-            item["status"] = "crashed" if item["status"] == "running" else item["status"]
-    return run
+    for item in items:
+        item.update(counts=as_counts(item["counts"]), warnings=warnings.get(item["item_key"], []))
+        if run["status"] == "crashed" and item["status"] == "running":
+            item["status"] = "crashed"
+    return {**run, "items": items}
 
 
 def read_retriable(
-    connection: Connection, run: Mapping[str, Any], of_jobs: Mapping[str, ItemsOfRuns]
+    connection: Connection, run: Mapping[str, Any], items_of: ItemsOfRuns
 ) -> tuple[list[str], list[str]]:
     """
     Return the keys of the items of a run that failed, or were begun and never ended; and those of them that no run can
     take any more, since the dealership or document is gone.
-
-    Args:
-        run: as `show_run` returns it.
-
-    Raises:
-        UsageProblem: it is of a job that is not known here.
     """
-    if run["job"] not in of_jobs:
-        raise UsageProblem(f"run {run['run_id']} is of job {run['job']}, which is not known here")
     failed = [item["item_key"] for item in run["items"] if item["status"] in ("failed", "crashed", "running")]
-    there = of_jobs[run["job"]].read_there(connection, failed)
+    there = items_of.read_there(connection, failed)
     return [key for key in failed if key in there], [key for key in failed if key not in there]
 
 

@@ -11,15 +11,15 @@ from typing import Any
 from jobsync.causes import Cause, Kind
 from jobsync.db.system_settings import CATALOGUE, SystemSettings, problem_of_value
 from jobsync.errors import ExitCode
-from jobsync.phrases import ago, many, percent, span, stamp
+from jobsync.phrases import ago, many, percent, stamp
 from jobsync.watch.model import QUEUE, WATCH, Check, JobFacts, Problem, Snapshot, by_hand
 from jobsync.watch.state import (
-    end_advice,
     is_timer_silent,
     job_status,
     limit_of,
     missing_ticks,
-    run_limit,
+    overdue,
+    run_limit_s,
     service_levels,
     wake_advice,
 )
@@ -90,7 +90,7 @@ def judge_health(seen: Snapshot) -> Health:
 
 
 def _of_job(seen: Snapshot, facts: JobFacts) -> Iterator[Problem]:
-    name, limit = facts.name, run_limit(seen, facts.name)
+    name = facts.name
     if facts.enabled and facts.in_use and is_timer_silent(facts, seen.now):
         yield Problem(
             name,
@@ -100,14 +100,12 @@ def _of_job(seen: Snapshot, facts: JobFacts) -> Iterator[Problem]:
             facts.last_tick_at,
             cause=Cause.TIMER_SILENT,
         )
-    if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > limit.total_seconds():
+    if facts.enabled and facts.holder and facts.consecutive_skips * facts.kind.beat_s > run_limit_s(seen, facts):
         text = f"{name}: the last {facts.consecutive_skips} ticks found the lock taken: {facts.holder}"
         yield Problem(name, text, Cause.LOCK_HELD.do(), cause=Cause.LOCK_HELD)
-    for run in facts.running:
-        if run.alive and seen.now - run.started_at > limit:
-            works = f"run {run.short} works since {stamp(run.started_at)}"
-            text = f"{name}: {works}, more than {span(limit.total_seconds())}"
-            yield Problem(name, text, end_advice(run), run.started_at, cause=Cause.RUN_TOO_LONG)
+    for run, how_long, what in overdue(seen, facts):
+        text = f"{name}: run {run.short} works since {stamp(run.started_at)}, {how_long}"
+        yield Problem(name, text, what, run.started_at, cause=Cause.RUN_TOO_LONG)
     if facts.enabled and facts.consecutive_failures >= seen.settings.number("alert_after_failures"):
         bad = facts.last_missed or facts.last_bad
         why = f": {bad.error}" if bad and bad.error else ""

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from jobsync.causes import Cause, Kind
 from jobsync.db.statements import rows_of
@@ -19,9 +21,6 @@ from jobsync.db.system_settings import SystemSettings
 from jobsync.jobs import Job
 from jobsync.runner.lock import Holder
 from jobsync.watch.timers import Waker
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 QUEUE = "queue"
 WATCH = "health"  # the row of `jobs` that says when the health timer last acted
@@ -104,12 +103,6 @@ class JobFacts(WorkToDo):
         """The run that works now."""
         return next((run for run in self.running if run.alive), None)
 
-    @property
-    def got_through_at(self) -> datetime | None:
-        """When a run of the whole job last ended without failing; what was held or left out ends a row of failures."""
-        through = self.last_status in ("succeeded", "partial", "held")
-        return self.last_finished_at if through else self.last_success_at
-
 
 @dataclass(frozen=True)
 class FailureKind:
@@ -165,20 +158,11 @@ class Snapshot:
     def owner(self, name: str) -> Watched:
         return next(each for each in self.watched if each.ABOUT.job == name)
 
-    def failure_of(self, run: RunFacts) -> FailureKind | None:
-        """Return the kind of failure that a run is the latest of."""
-        return next((group for group in self.failures if group.run_id == run.run_id), None)
-
-    def reason(self, run: RunFacts) -> str:
-        """Return why a run failed, to be put behind a sentence."""
-        found = self.failure_of(run)
+    def reason(self, run: RunFacts) -> tuple[str, str | None]:
+        """Return why a run failed, to be put behind a sentence, and the fingerprint if it is the latest of its kind."""
+        found = next((group for group in self.failures if group.run_id == run.run_id), None)
         text = run.error or (found.sample if found else None)
-        return f": {text}" if text else ""
-
-    def fingerprint(self, run: RunFacts) -> str | None:
-        """Return of which kind the failure of a run is."""
-        found = self.failure_of(run)
-        return found.fingerprint if found else None
+        return f": {text}" if text else "", found.fingerprint if found else None
 
 
 class Severity(StrEnum):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from jobsync.db.engine import driver
 from jobsync.db.jsonb import as_counts, as_object
 from jobsync.db.statements import rows_of
-from jobsync.db.system_settings import SystemSettings, read_system_settings
+from jobsync.db.system_settings import read_system_settings
 from jobsync.db.tables import alerts, jobs
 from jobsync.jobs import BY_NAME
 from jobsync.runner.lock import read_holders
@@ -22,12 +22,9 @@ from jobsync.watch.error_kinds import fingerprint, normalise
 from jobsync.watch.model import WATCH, AlertFacts, FailureKind, JobFacts, RunFacts, Snapshot, Watched
 from jobsync.watch.timers import Waker
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
 WINDOW = timedelta(days=7)
+_LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)  # no window goes further back
 _FAILURES_MOST = 5000  # different texts looked at; beyond that the oldest are left out
-
 
 # Compiling these statements would cost more than running them.
 _CLOCK = "SELECT now() AS now, current_database() AS database, set_config('jit', 'off', true)"
@@ -47,119 +44,90 @@ def read_snapshot(
     Read everything an operator asks about.
 
     Args:
-        watched: the slices, in the order in which they are told.
         now: another instant than the database's clock, for tests.
         window: how far rates, durations and failures look back.
-        waker, timers_on: what wakes the jobs on this host, for advice that works here.
-        channels: by which ways people are told.
     """
     [clock] = rows_of(connection, _CLOCK)
     now = now or clock["now"]
-    since = _before(now, window)
+    since = now - min(window, now - _LONG_AGO)
     settings = read_system_settings(driver(connection))
-    parts = {each.ABOUT.job: each.read(connection, now, since, settings) for each in watched}
-    return Snapshot(
+    seen = Snapshot(
         now=now,
         since=since,
         database=clock["database"],
         settings=settings,
-        jobs=_jobs(connection, settings, now, since, watched, parts),
-        failures=_failures(connection, now, since),
-        alerts=_alerts(connection),
-        watched_at=connection.execute(select(jobs.c.last_tick_at).where(jobs.c.name == WATCH)).scalar_one_or_none(),
         waker=waker,
         timers_on=timers_on,
         channels=channels,
         watched=tuple(watched),
-        parts=parts,
+        parts={each.ABOUT.job: each.read(connection, now, since, settings) for each in watched},
     )
-
-
-def _before(now: datetime, window: timedelta) -> datetime:
-    try:
-        return now - window
-    except OverflowError:
-        return datetime(1, 1, 2, tzinfo=UTC)
+    return replace(
+        seen,
+        jobs=tuple(_jobs(connection, seen)),
+        failures=_failures(connection, seen),
+        alerts=_alerts(connection),
+        watched_at=connection.execute(select(jobs.c.last_tick_at).where(jobs.c.name == WATCH)).scalar_one_or_none(),
+    )
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 
 _RUN = "id AS run_id, job, status, trigger, exit_code, started_at, finished_at, counts, error, host, pid"
 _STATES = """
-    SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at,
+    SELECT name, j.name IS NOT NULL AS known, last_tick_at, last_finished_at, last_status, last_success_at, skipped_by,
            coalesce(consecutive_failures, 0) AS consecutive_failures,
-           coalesce(consecutive_skips, 0) AS consecutive_skips, skipped_by
+           coalesce(consecutive_skips, 0) AS consecutive_skips, coalesce(runs, 0) AS runs, coalesce(clean, 0) AS clean,
+           coalesce(failed, 0) AS failed, seconds[1] AS p50_s, seconds[2] AS p95_s
     FROM unnest(CAST(:jobs AS text[])) WITH ORDINALITY AS wanted (name, place) LEFT JOIN jobs j USING (name)
-    ORDER BY place
-"""
-_LASTS = ("last_run", "last_bad", "last_missed", "last_good")
-_LAST = f"""
-    SELECT {_RUN}, 'last_run' AS which FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
-        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.status <> 'running' AND r.started_at <= :now
-        ORDER BY started_at DESC LIMIT 1) r
-    UNION ALL
-    SELECT {_RUN}, 'last_bad' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
-        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
-        AND r.status NOT IN ('running', 'succeeded', 'cancelled') ORDER BY started_at DESC LIMIT 1) r
-    UNION ALL
-    SELECT {_RUN}, 'last_missed' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) CROSS JOIN LATERAL (
-        SELECT * FROM job_runs r WHERE r.job = wanted.name AND r.started_at BETWEEN :since AND :now
-        AND r.status IN ('failed', 'crashed', 'lock_lost', 'timed_out') AND r.trigger <> 'manual'
-        ORDER BY started_at DESC LIMIT 1) r
-    UNION ALL
-    SELECT {_RUN}, 'last_good' FROM jobs j CROSS JOIN LATERAL (
-        SELECT * FROM job_runs r WHERE r.job = j.name AND r.started_at BETWEEN :since AND j.last_success_at
-        AND r.finished_at = j.last_success_at ORDER BY started_at DESC LIMIT 1) r
-    UNION ALL
-    SELECT {_RUN}, 'running' FROM job_runs r WHERE r.status = 'running'
-"""
-_NUMBERS = """
-    SELECT job, runs, clean, failed, seconds[1] AS p50_s, seconds[2] AS p95_s FROM (
+    LEFT JOIN (
         SELECT job, count(*) AS runs, count(*) FILTER (WHERE status IN ('succeeded', 'cancelled')) AS clean,
                count(*) FILTER (WHERE status IN ('failed', 'crashed', 'lock_lost', 'timed_out')) AS failed,
                percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
                    extract(epoch FROM finished_at - started_at)::float8) FILTER (WHERE status <> 'crashed') AS seconds
         FROM job_runs WHERE job = ANY(:jobs) AND started_at BETWEEN :since AND :now AND status <> 'running'
-        GROUP BY job) numbers
+        GROUP BY job) numbers ON job = name
+    ORDER BY place
 """
+_LATELY = "started_at BETWEEN :since AND :now AND"
+_LASTS = {  # the latest run of a job for which this holds
+    "last_run": "status <> 'running' AND started_at <= :now",
+    "last_bad": f"{_LATELY} status NOT IN ('running', 'succeeded', 'cancelled')",
+    "last_missed": f"{_LATELY} status IN ('failed', 'crashed', 'lock_lost', 'timed_out') AND trigger <> 'manual'",
+    "last_good": "started_at BETWEEN :since AND last_success_at AND finished_at = last_success_at",
+}
+_LAST = f"SELECT {_RUN}, 'running' AS which FROM job_runs WHERE status = 'running'" + "".join(
+    f"""
+    UNION ALL SELECT {_RUN}, '{which}' FROM unnest(CAST(:jobs AS text[])) AS wanted (name) LEFT JOIN jobs USING (name)
+    CROSS JOIN LATERAL (
+        SELECT * FROM job_runs WHERE job = wanted.name AND {condition} ORDER BY started_at DESC LIMIT 1) r
+    """
+    for which, condition in _LASTS.items()
+)
 
 
-def _jobs(
-    connection: Connection,
-    settings: SystemSettings,
-    now: datetime,
-    since: datetime,
-    watched: Sequence[Watched],
-    parts: Mapping[str, Any],
-) -> tuple[JobFacts, ...]:
-    asked = {"jobs": [*BY_NAME], "now": now, "since": since}
-    states = {row.pop("name"): row for row in rows_of(connection, _STATES, asked)}
+def _jobs(connection: Connection, seen: Snapshot) -> Iterator[JobFacts]:
+    asked = {"jobs": [*BY_NAME], "now": seen.now, "since": seen.since}
+    states = rows_of(connection, _STATES, asked)
     runs: dict[tuple[str, str], list[RunFacts]] = defaultdict(list)
     for row in rows_of(connection, _LAST, asked):
         which = row.pop("which")
         runs[row["job"], which].append(RunFacts(**{**row, "counts": as_counts(row["counts"])}))
     open_runs = [run.run_id for (_, which), found in runs.items() if which == "running" for run in found]
     alive = living_runs(driver(connection), open_runs) if open_runs else set()
-    numbers = {row.pop("job"): row for row in rows_of(connection, _NUMBERS, asked)}
     holders = {holder.name: holder for holder in read_holders(driver(connection), [*BY_NAME])}
-    owners = {each.ABOUT.job: each for each in watched}
-    facts = []
-    for name, state in states.items():
-        known, switch = state.pop("known"), BY_NAME[name].switch
+    for state in states:
+        name, known = state.pop("name"), state.pop("known")
         last: dict[str, Any] = {which: next(iter(runs[name, which]), None) for which in _LASTS}
-        facts.append(
-            JobFacts(
-                kind=BY_NAME[name],
-                enabled=settings.switch(switch),
-                holder=holders[name] if holders[name].pid is not None else None,
-                running=tuple(replace(run, alive=run.run_id in alive) for run in runs[name, "running"]),
-                **state,
-                **last,
-                **numbers.get(name, {}),
-                **vars(owners[name].work_of(parts[name], now, known=known)),
-            )
+        yield JobFacts(
+            kind=BY_NAME[name],
+            enabled=seen.settings.switch(BY_NAME[name].switch),
+            holder=holders[name] if holders[name].pid is not None else None,
+            running=tuple(replace(run, alive=run.run_id in alive) for run in runs[name, "running"]),
+            **state,
+            **last,
+            **vars(seen.owner(name).work_of(seen.parts[name], seen.now, known=known)),
         )
-    return tuple(facts)
 
 
 # --- failures and alerts ---------------------------------------------------------------------------------------------
@@ -180,9 +148,9 @@ _FAILURES = f"""
 """
 
 
-def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[FailureKind, ...]:
+def _failures(connection: Connection, seen: Snapshot) -> tuple[FailureKind, ...]:
     groups: dict[tuple[str, str], FailureKind] = {}
-    for row in rows_of(connection, _FAILURES, {"jobs": [*BY_NAME], "now": now, "since": since}):
+    for row in rows_of(connection, _FAILURES, jobs=[*BY_NAME], now=seen.now, since=seen.since):
         error = row.pop("error")
         found = FailureKind(**row, fingerprint=fingerprint(error), sample=error, pattern=normalise(error))
         known = groups.setdefault((found.job, found.pattern), found)  # the latest text comes first
@@ -197,7 +165,6 @@ def _failures(connection: Connection, now: datetime, since: datetime) -> tuple[F
 
 
 def _alerts(connection: Connection) -> tuple[AlertFacts, ...]:
-    names = [each.name for each in fields(AlertFacts)]
-    open_ones = select(*(alerts.c[name] for name in names)).where(alerts.c.closed_at.is_(None))
+    open_ones = select(*(alerts.c[each.name] for each in fields(AlertFacts))).where(alerts.c.closed_at.is_(None))
     rows = rows_of(connection, open_ones.order_by(alerts.c.opened_at, alerts.c.id).limit(1000))
     return tuple(AlertFacts(**{**row, "details": as_object(row["details"])}) for row in rows)

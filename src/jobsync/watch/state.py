@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from jobsync.causes import Cause
 from jobsync.db.system_settings import CATALOGUE
-from jobsync.jobs import BY_NAME
 from jobsync.phrases import ago, span
 from jobsync.watch.model import JobFacts, JobStatus, Queue, RunFacts, ServiceLevel, Snapshot, State, by_hand
 from jobsync.watch.timers import BY_SYSTEMD, Waker, how_to_wake
@@ -45,14 +44,17 @@ def wake_advice(seen: Snapshot, name: str) -> str:
     return how_to_wake(seen.waker, name, is_on=name in seen.timers_on)
 
 
-def end_advice(run: RunFacts) -> str:
-    """Return the commands that show and end a run that takes too long."""
-    return Cause.RUN_TOO_LONG.do(RUN=run.short, HOST=run.host, PID=run.pid)
-
-
-def run_limit(seen: Snapshot, name: str) -> timedelta:
+def run_limit_s(seen: Snapshot, facts: JobFacts) -> float:
     """Return how long a run may take before somebody should look."""
-    return timedelta(seconds=BY_NAME[name].deadline_s or 60 * seen.settings.number("alert_run_minutes"))
+    return facts.kind.deadline_s or 60 * seen.settings.number("alert_run_minutes")
+
+
+def overdue(seen: Snapshot, facts: JobFacts) -> Iterator[tuple[RunFacts, str, str]]:
+    """Return each run that takes longer than it may, that in words, and the commands that show and end it."""
+    limit_s = run_limit_s(seen, facts)
+    for run in facts.running:
+        if run.alive and (seen.now - run.started_at).total_seconds() > limit_s:
+            yield run, f"more than {span(limit_s)}", Cause.RUN_TOO_LONG.do(RUN=run.short, HOST=run.host, PID=run.pid)
 
 
 def job_status(seen: Snapshot, facts: JobFacts) -> JobStatus:
@@ -70,11 +72,8 @@ def _states(seen: Snapshot, facts: JobFacts) -> Iterator[JobStatus]:
         why = f"the last {facts.consecutive_skips} ticks found the lock taken: {by}"
         what = Cause.LOCK_HELD.do() if facts.holder else "nothing holds the lock now: the next tick runs"
         yield JobStatus(facts, State.BLOCKED, why, what)
-    limit = run_limit(seen, facts.name)
-    for run in facts.running:
-        if run.alive and seen.now - run.started_at > limit:
-            why = f"{_progress(seen, facts, run)}; more than {span(limit.total_seconds())}"
-            yield JobStatus(facts, State.STUCK, why, end_advice(run))
+    for run, how_long, what in overdue(seen, facts):
+        yield JobStatus(facts, State.STUCK, f"{_progress(seen, facts, run)}; {how_long}", what)
     owner = seen.owner(facts.name)
     own = owner.job_state(seen, facts)
     failing = _failing(seen, facts, own)
@@ -90,9 +89,9 @@ def _states(seen: Snapshot, facts: JobFacts) -> Iterator[JobStatus]:
 
 def _off(seen: Snapshot, facts: JobFacts) -> JobStatus:
     key = facts.kind.switch
-    value = seen.settings.texts.get(key, "")
-    is_readable = CATALOGUE[key].read(value) is not None
-    words = "is off" if is_readable else f"is {value!r}, which cannot be read and counts as off"
+    value, words = seen.settings.texts.get(key, ""), "is off"
+    if CATALOGUE[key].read(value) is None:
+        words = f"is {value!r}, which cannot be read and counts as off"
     what = f"jobsync settings set {key} true; who set it by command, not by SQL: jobsync audit"
     return JobStatus(facts, State.OFF, f"{key} {words}: every form of this job does nothing", what)
 
@@ -147,9 +146,10 @@ def _failing(seen: Snapshot, facts: JobFacts, own: JobStatus | None) -> JobStatu
         return JobStatus(facts, State.FAILING, why, what)
     assert run is not None  # noqa: S101 - one of the two is there, or it would not be failing
     which = "last run" if run == last else "last scheduled run to fail" if run == facts.last_missed else "last bad run"
-    ended = f"the {which}{by_hand(run)} ended as {run.status}{seen.reason(run)}"
+    reason, fingerprint = seen.reason(run)
+    ended = f"the {which}{by_hand(run)} ended as {run.status}{reason}"
     why = "; ".join(filter(None, (_in_a_row(seen, facts), ended)))
-    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {run.short}", seen.fingerprint(run))
+    return JobStatus(facts, State.FAILING, why, f"jobsync runs show {run.short}", fingerprint)
 
 
 def _in_a_row(seen: Snapshot, facts: JobFacts) -> str:
@@ -186,6 +186,6 @@ def limit_of(status: JobStatus, queue: Queue) -> tuple[str, str]:
 
 def service_levels(seen: Snapshot) -> list[ServiceLevel]:
     """Return the promises of the window: those about time, then that runs are clean, then what became of the items."""
-    found = [level for each in seen.watched for level in each.levels(seen)]
     clean = ServiceLevel("runs clean", sum(job.clean for job in seen.jobs), sum(job.runs for job in seen.jobs))
-    return [*(level for level in found if level.timely), clean, *(level for level in found if not level.timely)]
+    found = [clean, *(level for each in seen.watched for level in each.levels(seen))]
+    return sorted(found, key=lambda level: not level.timely)

@@ -1,8 +1,6 @@
 """
-The one place that builds the real tools (database, HTTP, waits) for the commands.
-
-Here is what many commands share; each slice's part has its own file, imported by the commands that need it. Many
-commands need no database: its driver is imported where one is asked for.
+The one place that builds the real tools (database, HTTP, waits) for the commands; each slice's part has its own file.
+Many commands need no database: its driver is imported where one is asked for.
 """
 
 from __future__ import annotations
@@ -15,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobsync.errors import ConfigurationProblem
-from jobsync.logs import configure_logs
+from jobsync.errors import ConfigurationProblem, JobsyncError
+from jobsync.logs import configure_logs, get_logger
 from jobsync.masking import register_secret
 from jobsync.proxies import secrets_of
 from jobsync.settings import Settings, closed_place, load_alert_settings, load_settings
@@ -36,16 +34,7 @@ _SET_BY_OTHERS = ("USER", "LOGNAME", "SUDO_USER", "INVOCATION_ID", "MONITOR_")
 
 
 class Tools:
-    """
-    What commands work with; everything is built when it is first asked for.
-
-    Args:
-        environ: the process's environment.
-        pause: for tests, instead of waiting between tries.
-
-    Attributes:
-        stack: what is given back at the end.
-    """
+    """What commands work with; everything is built when it is first asked for, and `stack` gives it back at the end."""
 
     def __init__(
         self, environ: Mapping[str, str] | None = None, *, pause: Callable[[float], bool] | None = None
@@ -83,6 +72,18 @@ class Tools:
             from jobsync.alerts.post import hide_secrets
 
             hide_secrets(settings)
+
+    def ping(self, job: str, signal: str, *, run: str | None = None, text: str = "") -> None:
+        """Tell a dead-man switch how a job stands, if its address is set; that this fails is only logged."""
+        settings, _ = self.alert_settings  # whatever else is wrong
+        if not settings.ping_url:
+            return
+        from jobsync.alerts.post import Ping
+
+        try:
+            Ping(settings.ping_url, proxies=settings.proxies).tell(job, signal, run=run, text=text)
+        except JobsyncError as error:
+            get_logger().warning("ping.not_sent", error=str(error), signal=signal)
 
     def wait(self, seconds: float) -> None:
         """Wait, outside any run."""

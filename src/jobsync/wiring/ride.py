@@ -10,12 +10,7 @@ from jobsync.wiring import Tools
 
 
 def storage_of(tools: Tools) -> Storage:
-    """
-    Return where RIDE files lie: JOBSYNC_STORAGE, or beside the embedded database's data.
-
-    Raises:
-        ConfigurationProblem: the database is a named one, and the storage is not.
-    """
+    """Return where RIDE files lie: JOBSYNC_STORAGE, or beside the embedded database; raises ConfigurationProblem."""
     settings = tools.settings
     if settings.storage is not None:
         return Storage(settings.storage)

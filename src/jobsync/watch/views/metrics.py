@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import accumulate
 from math import inf
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -39,20 +40,8 @@ def render_away() -> str:
     return _text(_gauge("up", "The database answered.", [({}, 0)]))
 
 
-class _Once(Collector):
-    """Hands out what was found."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = list(families)
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
-
-
 def _text(families: Iterable[Metric]) -> str:
-    registry = CollectorRegistry()
-    registry.register(_Once(families))
-    return generate_latest(registry).decode()
+    return generate_latest(cast("Collector", SimpleNamespace(collect=lambda: families))).decode()
 
 
 def _gauge(name: str, words: str, samples: Iterable[Sample]) -> Iterator[Metric]:
@@ -81,12 +70,9 @@ def _whole(seen: Snapshot, health: Health) -> Iterator[Metric]:
     yield from _gauge("open_alerts", "Open alerts.", [({}, len(seen.alerts))])
     levels = [({"level": level.name}, level.kept / level.of if level.of else None) for level in service_levels(seen)]
     yield from _gauge("service_level_ratio", "Share that kept the promise, within the window.", levels)
-    kinds = seen.failures[:_FAILURES_MOST]
-    yield from _gauge(
-        "failures",
-        f"Failures within the window, the {_FAILURES_MOST} most frequent kinds.",
-        [({"job": kind.job, "fingerprint": kind.fingerprint}, kind.times) for kind in kinds],
-    )
+    kinds = [({"job": kind.job, "fingerprint": kind.fingerprint}, kind.times) for kind in seen.failures]
+    words = f"Failures within the window, the {_FAILURES_MOST} most frequent kinds."
+    yield from _gauge("failures", words, kinds[:_FAILURES_MOST])
 
 
 _OF_A_JOB: tuple[tuple[str, str, Callable[[JobFacts, datetime], float | None]], ...] = (
@@ -158,9 +144,9 @@ def _sections(seen: Snapshot) -> Iterator[Metric]:
 
 
 def _number(value: Any, unit: Unit) -> float | None:
-    if value is None:
-        return None
-    return _unix(value) if unit is Unit.INSTANT else value / 1000 if unit is Unit.MILLISECONDS else float(value)
+    if value is None or unit is Unit.INSTANT:
+        return _unix(value)
+    return value / 1000 if unit is Unit.MILLISECONDS else float(value)
 
 
 def _unix(instant: datetime | None) -> float | None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg import errors
+from psycopg import Connection, errors
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -63,7 +62,7 @@ def migrations_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
 
 
-def read_version(connection: psycopg.Connection[Any]) -> str | None:
+def read_version(connection: Connection[Any]) -> str | None:
     """Return the schema's revision, None without one; raises ConfigurationProblem where row-level security hides."""
     table = f"{quoted(schema_of(connection))}.{VERSION_TABLE}"
     [found] = connection.execute("SELECT to_regclass(%s)", [table]).fetchall()
@@ -74,7 +73,7 @@ def read_version(connection: psycopg.Connection[Any]) -> str | None:
     return row[0] if row else None
 
 
-def check_schema(connection: psycopg.Connection[Any]) -> None:
+def check_schema(connection: Connection[Any]) -> None:
     """Raise ConfigurationProblem, with the remedy, for a schema that this code was not written for."""
     current = read_version(connection)
     if current == HEAD:
@@ -153,7 +152,7 @@ def _run_migrations(engine: Engine) -> str | None:
     return current
 
 
-def _refuse_others(connection: psycopg.Connection[Any]) -> None:
+def _refuse_others(connection: Connection[Any]) -> None:
     found = connection.execute(
         "SELECT relname::text FROM pg_class"
         " WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
@@ -176,7 +175,7 @@ def _taken(schema: str, what: str) -> ConfigurationProblem:
     )
 
 
-def _create_schema(connection: psycopg.Connection[Any]) -> None:
+def _create_schema(connection: Connection[Any]) -> None:
     schema = schema_of(connection)
     [(there, role)] = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s), quote_ident(current_user)", [schema]

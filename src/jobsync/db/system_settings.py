@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-import psycopg
+from psycopg import Connection
 
 from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
@@ -193,13 +193,13 @@ def _report(key: str, text: str) -> None:
     )
 
 
-def read_system_settings(connection: psycopg.Connection[Any]) -> SystemSettings:
+def read_system_settings(connection: Connection[Any]) -> SystemSettings:
     rows = connection.execute("SELECT key, value, last_good FROM system_settings").fetchall()
     good = {key: last_good for key, _, last_good in rows if last_good is not None}
     return SystemSettings({key: value for key, value, _ in rows}, good)
 
 
-def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings) -> None:
+def keep_last_good(connection: Connection[Any], settings: SystemSettings) -> None:
     """Remember the map of StockStatus while it can be read: an unreadable one leaves it in force."""
     text = settings.texts.get(STATUS_MAP)
     if text is None or text == settings.last_good.get(STATUS_MAP, "") or _read_status_map(text) is None:

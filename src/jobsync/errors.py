@@ -83,7 +83,7 @@ class ConfigurationProblem(JobsyncError):
 
     def __init__(self, text: str = "", *, problems: Sequence[str] = (), cause: Cause | None = None) -> None:
         super().__init__(text, cause=cause)
-        self.problems = tuple(problems)  # each thing that is wrong, where the text has several
+        self.problems = tuple(problems)  # each thing that is wrong
 
 
 class Unavailable(JobsyncError):

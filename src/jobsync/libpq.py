@@ -21,7 +21,7 @@ class Refusal:
     """Why a server did not let us in."""
 
     def __init__(self, code: str | None, *, needs_password: bool = False) -> None:
-        self.code = code  # SQLSTATE of its answer, None if it gave none: no server, silence, a fault of TLS
+        self.code = code  # SQLSTATE of its answer, None if it gave none
         self.needs_password = needs_password  # it asks for one, and none was given
 
 

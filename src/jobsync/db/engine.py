@@ -157,7 +157,7 @@ def _why_no_host(error: Exception, hosts: list[dict[str, Any]]) -> JobsyncError:
             problem = refusal
         if problem is not None:
             problems.append(problem)
-    for kind in (ReadOnly, ConfigurationProblem, Standby):  # what somebody must change comes first
+    for kind in (ReadOnly, ConfigurationProblem, Standby):  # what needs a person first
         for problem in problems:
             if isinstance(problem, kind):
                 others = [str(other).removeprefix("database: ") for other in problems if other is not problem]
@@ -177,7 +177,7 @@ def _why_refused(error: Exception, conninfo: str, given: dict[str, Any]) -> Jobs
     if why.needs_password:
         return ConfigurationProblem(f"database: the server asks for a password, and none is set: {text}")
     if why.code is None:
-        if given.get("target_session_attrs", "any") != "any":  # the server may not be what the URL asks for
+        if given.get("target_session_attrs", "any") != "any":  # it may be another kind of server
             with suppress(JobsyncError), closing(_log_in({**given, "target_session_attrs": "any"})) as found:
                 return why_read_only(found) or Unavailable(f"database: {text}")
         return Unavailable(f"database: {text}")
@@ -424,7 +424,7 @@ class Database:
         statements.
         """
         prepare = prepare and self.url == self.lock_url
-        isolation = IsolationLevel.READ_COMMITTED  # what jobs were written for, whatever is set
+        isolation = IsolationLevel.READ_COMMITTED  # as jobs were written for
         how = {"application_name": application_name, "prepare": prepare, "writes": True}
         return self._make_engine(connections, None, isolation, **how)
 
@@ -448,7 +448,7 @@ class Database:
             pool_reset_on_return=None,  # _take_back does it
             use_native_hstore=False,
         )
-        statements = [schema_name.use_schema(self.schema)]  # LOCAL: a pooler may stand between
+        statements = [schema_name.use_schema(self.schema)]  # LOCAL, for poolers
         if lock_timeout_s is not None:
             statements.append(f"SET LOCAL lock_timeout = '{lock_timeout_s}s'")
         event.listen(engine, "checkout", _refuse_dead)

@@ -37,9 +37,9 @@ STOP_STEP_S = 10
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
 SETTINGS = (
-    "listen_addresses= port=5432 unix_socket_permissions=0700 shared_buffers=32MB wal_level=minimal"
-    " max_wal_senders=0 max_logical_replication_workers=0 max_wal_size=256MB timezone=UTC log_timezone=UTC"
-    " log_checkpoints=off jit=off"
+    "listen_addresses= port=5432 unix_socket_permissions=0700 shared_buffers=32MB jit=off"
+    " wal_level=minimal max_wal_senders=0 max_logical_replication_workers=0 max_wal_size=256MB"
+    " timezone=UTC log_timezone=UTC log_checkpoints=off"
 )
 NOT_DURABLE = "fsync=off synchronous_commit=off full_page_writes=off"
 
@@ -118,7 +118,7 @@ def call_libc(name: str, *args: int) -> None:
 class Guardian:
     """Runs one child at a time, until nobody uses the server."""
 
-    keep: int | None = None  # a descriptor that the programs and their children hold as long as they live
+    keep: int | None = None  # a descriptor that all programs hold as long as they live
     stopping = False
     child: subprocess.Popen[bytes] | None = None
 
@@ -288,7 +288,7 @@ class Guardian:
             # A killed server's number may be another process's by now, and PostgreSQL would give up.
             if server_in(file, self.data) is None:
                 file.unlink(missing_ok=True)
-        quoted = str(sockets).replace('"', '""')  # a list: quoted, for folders with commas or spaces
+        quoted = str(sockets).replace('"', '""')  # it is a list of folders
         settings = [f'unix_socket_directories="{quoted}"', *SETTINGS.split()]
         settings += [] if self.plan.durable else NOT_DURABLE.split()
         options = [word for setting in settings for word in ("-c", setting)]

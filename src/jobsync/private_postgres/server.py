@@ -89,7 +89,7 @@ def acquire(
         # where it fails, the guardian, if there is one, stops what it has begun
         with contextlib.ExitStack() as failed:
             failed.callback(_close, users)
-            _lock(users, fcntl.LOCK_SH, folder, deadline)  # waits for a guardian that is just stopping its server
+            _lock(users, fcntl.LOCK_SH, folder, deadline)  # waits for a guardian that is stopping
             start = _open(folder / "start.lock")
             try:
                 _lock(start, fcntl.LOCK_EX, folder, deadline)

@@ -53,11 +53,11 @@ class Item:
 
     key: str
     label: str
-    lock_name: str | None = None  # taken while it is worked on, unless the run holds it already
+    lock_name: str | None = None  # taken while it is worked on
     named: bool = False  # the caller asked for this very item
-    about: Mapping[str, object] = field(default_factory=dict)  # fields of every log line about it
+    about: Mapping[str, object] = field(default_factory=dict)  # in every log line about it
     group: str | None = None  # what its slice sorts it by, such as whom it asks
-    seen: object = None  # what its slice saw of it when it was chosen: is it so still when it begins?
+    seen: object = None  # what its slice saw of it when it was chosen
 
 
 @dataclass
@@ -67,8 +67,8 @@ class Trial:
     run: Run | DryRun
     item: Item
     number: int = 0  # of the attempt; 0 in a dry run
-    let_next: Callable[[], None] = lambda: None  # the item no longer counts among those at work: another may start
-    turn: ExitStack = field(default_factory=ExitStack)  # left when the item's result is committed, or it has failed
+    let_next: Callable[[], None] = lambda: None  # it counts no longer among those at work
+    turn: ExitStack = field(default_factory=ExitStack)  # left when it is over
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -81,7 +81,7 @@ class Attempt(Trial):
     """What the work on one item may use."""
 
     run: Run
-    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log, once its result is committed
+    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log
 
     @property
     def run_id(self) -> UUID:
@@ -201,7 +201,7 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
     said: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()  # who has ended; None: there is room
-    most = 2 * concurrency  # with those that have given their place back and are still writing
+    most = 2 * concurrency  # with those that only write any more
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
         flying: dict[Ending, ExitStack] = {}
         exhausted = False

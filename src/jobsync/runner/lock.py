@@ -193,7 +193,7 @@ class LockSession:
         while not self.lost.is_set():
             if any(place == self._watch_end for place, _ in watched.poll(CHECK_EVERY_S * 1000)):
                 break
-            with suppress(Exception):  # what one check meets must not keep the next from coming
+            with suppress(Exception):  # the next check comes all the same
                 self.check()
         os.close(self._watch_end)
 
@@ -225,7 +225,7 @@ class LockSession:
         return bool(taken)
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
-        table = qualified(self._connection, "run_locks")  # no transaction of the engine is around
+        table = qualified(self._connection, "run_locks")  # outside of any transaction
         try:
             [(number,)] = self._connection.execute(
                 f"INSERT INTO {table} AS l (name, fence, run_id, holder, acquired_at)"
@@ -254,7 +254,7 @@ class LockSession:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name, self._schema)])
 
     def _hang_up(self) -> None:
-        if not self.lost.is_set():  # the server ends a session a little after its client: the next run may be faster
+        if not self.lost.is_set():  # the server ends a session after its client: the next run may be faster
             with suppress(Exception):  # the connection is closed in any case
                 self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()

@@ -268,7 +268,7 @@ def close_run(
                 _write_job(connection, proved, counts_for_streak=counts_for_streak, counted=was == "crashed")
             return proved, was is not None
 
-    refusals = (psycopg.Error, JobsyncError)  # a server that changes its role refuses variously
+    refusals = (psycopg.Error, JobsyncError)  # as a server refuses that changes its role
     stop, wait = stop_after_delay(CLOSE_FOR_S), wait_fixed(0.2)
     trying = Retrying(retry=retry_if_exception_type(refusals), stop=stop, wait=wait, reraise=True)
     try:

@@ -23,7 +23,6 @@ _WHOLE = {column: FEED_KEYS[column][0] for column in ("year", "odometer", "doors
 _MONEY = {column: FEED_KEYS[column][0] for column in ("price", "special_price")}
 _OF_THEIR_OWN = {*_WHOLE, *_MONEY, "vin", "is_drive_away", "odometer_unit", "images"}
 _TEXT = {column: keys[0] for column, keys in FEED_KEYS.items() if len(keys) == 1 and column not in _OF_THEIR_OWN}
-_TEXT_COLUMNS, _WHOLE_COLUMNS = tuple(_TEXT.items()), tuple(_WHOLE.items())
 # The rest of the 72 documented keys of an item (vendor's Stock API paper V1.01, 2025-09-16): they fill no column.
 _WATCHED = (
     "YardName",
@@ -346,10 +345,10 @@ def _values(
             raise _TooLarge(f"{key} is {error}") from None
 
     values: dict[str, Any] = {}
-    for column, key in _TEXT_COLUMNS:
+    for column, key in _TEXT.items():
         text = get(key)
         values[column] = (text.strip() or None) if type(text) is str else told(_text, key)  # mostly worth a call less
-    for column, key in _WHOLE_COLUMNS:
+    for column, key in _WHOLE.items():
         number = get(key)
         plain = type(number) is int and 0 <= number <= INTEGER_MOST
         values[column] = number if plain else told(_kilometres if column == "odometer" else _whole, key)

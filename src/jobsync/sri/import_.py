@@ -20,7 +20,7 @@ from jobsync.fiscal.access_key import AccessKey, AccessKeyError, parse_access_ke
 from jobsync.fiscal.document import Summary
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
-from jobsync.fiscal.states import is_authorized
+from jobsync.fiscal.states import AUTHORIZED, normal_state
 from jobsync.runner.run import database_now
 from jobsync.sri import store
 from jobsync.sri.model import Authorization, DocumentFile, DocumentStatus
@@ -178,7 +178,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _authorization(said: Authorization | None, key: AccessKey) -> Authorization | None:
     """Return what a file says only if it says AUTORIZADO; about anything else the SRI is asked."""
-    if said is None or not is_authorized(said.state):
+    if said is None or normal_state(said.state) not in AUTHORIZED:
         return None
     if said.number is not None and len(said.number) == len(key.text) and said.number != key.text:
         raise FileRefused(f"its authorization number {said.number} is not its access key {key.text}")

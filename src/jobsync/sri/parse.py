@@ -20,7 +20,7 @@ from lxml import etree
 
 from jobsync.errors import JobsyncError
 from jobsync.fiscal.access_key import Environment
-from jobsync.fiscal.states import is_annulled, is_authorized
+from jobsync.fiscal.states import ANNULLED, AUTHORIZED, normal_state
 from jobsync.logs import visible
 from jobsync.sri.model import Answer, Authorization, DocumentFile, Fault, FaultKind, Message
 
@@ -193,10 +193,7 @@ def mend(text: str) -> str:
     >>> mend("<a>P\x0bEREZ &#11;&amp; &#65; CIA & CO<![CDATA[A & B]]></a>")
     '<a>PEREZ &amp; &#65; CIA &amp; CO<![CDATA[A & B]]></a>'
     """
-    return _mend_references(_FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text)))
-
-
-def _mend_references(text: str) -> str:
+    text = _FORBIDDEN.sub("", _BROKEN.sub("\ufffd", text))
     suspect = _SUSPECT.search(text) and text.count("&") <= MARKS_MOST
     return _REFERENCE.sub(_mend_reference, text) if suspect else text
 
@@ -422,7 +419,7 @@ def _parse_document(text: str | None) -> tuple[bytes | None, bool]:
         return None, False
     if text.startswith("&lt;"):  # escaped twice
         text = unescape(text, {"&quot;": '"', "&apos;": "'"})
-    mended = _mend_references(text)  # the characters themselves came through a parser
+    mended = mend(text)
     return _to_document(mended), mended != text
 
 
@@ -570,8 +567,7 @@ def _choose(root: etree._Element) -> Authorization:
         held = held or ("a web page" if root.tag == "html" else f"XML of another kind ({name})")
         raise UnreadableFile(f"the file holds {held}; expected a fiscal document of the SRI")
     found = list(map(_parse_authorization, nodes))
-    annulled = [one for one in found if is_annulled(one.state)]
-    good = [one for one in found if is_authorized(one.state)]
+    annulled, good = ([one for one in found if normal_state(one.state) in words] for words in (ANNULLED, AUTHORIZED))
     earliest = datetime.min.replace(tzinfo=UTC)
     chosen = max(annulled or good or found, key=lambda one: one.authorized_at or earliest)
     if chosen.document is None and annulled and good:  # the word of one, the document of the other

@@ -43,17 +43,13 @@ D = TypeVar("D", bound=Waiting)
 
 @dataclass(frozen=True)
 class DocumentQueue(Generic[D]):
-    """
-    Where the documents of a job wait.
-
-    Args:
-        turn: window that tells whom a due document waits behind. Those with the fewest attempts are to come first, so
-            that a document that kills the process cannot stand in the way of the others.
-    """
+    """Where the documents of a job wait."""
 
     row: type[D]  # what one of them becomes: a field for each column that it needs
     view: str  # source of what is due, with `due_since`; it may lack what has a default, as `whole` may
     whole: str  # source of all documents
+    # window that tells whom a due document waits behind. Those with the fewest attempts are to come first, so that a
+    # document that kills the process cannot stand in the way of the others.
     turn: str
 
     def statement(self) -> str:
@@ -116,12 +112,7 @@ class DocumentWork(JobWork, Generic[D]):
             self.choose(connection)
 
     def choose(self, connection: Connection[Any]) -> ChosenDocuments[D]:
-        """
-        Return what to work on, tenants in fair turns.
-
-        Raises:
-            UsageProblem: a named tenant or document does not exist, or is of no use.
-        """
+        """Return what to work on; raise UsageProblem if a named tenant or document does not exist, or is of no use."""
         raise NotImplementedError
 
     def require_tenants(self, connection: Connection[Any]) -> None:

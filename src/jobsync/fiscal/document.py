@@ -35,16 +35,9 @@ class Party(Noun, frozen=True):
 
 
 class Summary(Noun, frozen=True):
-    """
-    What the list of documents needs to know of one.
+    """What the list of documents needs to know of one; the receiver is its Party, or the first recipient of goods."""
 
-    Args:
-        access_key: as it stands in the document; whether it is 49 right digits is judged elsewhere.
-        receiver_name, receiver_id: buyer, supplier, taxpayer withheld from, or the first recipient of the goods.
-        total: in the document's currency; None for delivery notes. A withholding names none: it is the sum.
-    """
-
-    access_key: str = tag("infoTributaria/claveAcceso")
+    access_key: str = tag("infoTributaria/claveAcceso")  # right or not
     document_code: str = ""  # as in DocumentKind
     issuer_ruc: str = tag("infoTributaria/ruc")
     issuer_name: str | None = tag("infoTributaria/razonSocial")
@@ -53,7 +46,7 @@ class Summary(Noun, frozen=True):
     issue_date: date | None = None
     receiver_name: str | None = None
     receiver_id: str | None = None
-    total: Decimal | None = None
+    total: Decimal | None = None  # None for delivery notes; of a withholding, which names none, the sum
 
 
 class Issuer(Noun, frozen=True):

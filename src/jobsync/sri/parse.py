@@ -50,7 +50,7 @@ _LONG_DIGITS = re.compile(r"\d{10,}")
 
 
 class UnreadableFile(JobsyncError):
-    """A file holds no fiscal document that can be read; the text says what is wrong and what was expected."""
+    """A file holds no fiscal document that can be taken in; the text says what is wrong and what was expected."""
 
 
 # --- text and trees --------------------------------------------------------------------------------------------------
@@ -514,17 +514,12 @@ def parse_date(text: str) -> datetime | None:
 
 def open_file(raw: bytes, *, mend_bare: bool = False) -> DocumentFile:
     """
-    Find the fiscal document in whatever people keep as "the authorized XML".
+    Find the fiscal document in whatever people keep as "the authorized XML"; raise UnreadableFile without one.
 
     That is the bare document, an `autorizacion` around it, an answer of the service, or a whole SOAP envelope. Of
     several authorizations the annulled one counts, then the authorized one, else the latest. What XML forbids is left
-    out of an answer, which is the SRI's final answer; in a bare document it is an error of its issuer.
-
-    Args:
-        mend_bare: leave it out of a bare document too, for one that the SRI has authorized.
-
-    Raises:
-        UnreadableFile: there is none, or not exactly one.
+    out of an answer, which is the SRI's final answer; in a bare document it is an error of its issuer, unless the SRI
+    has authorized it: `mend_bare`.
     """
     if len(raw) > FILE_BYTES_MAX:
         raise UnreadableFile(f"the file has {len(raw)} bytes, expected at most {FILE_BYTES_MAX}")

@@ -67,7 +67,6 @@ from jobsync.sri.model import (
     Fault,
     FaultKind,
     History,
-    Message,
     Outcome,
     Verdict,
 )
@@ -116,7 +115,10 @@ def _judge(answer: Answer | Fault, history: History, now: datetime) -> Verdict:
     verdict = _judge_answer(answer, history, now)
     if answer.mended:
         verdict = replace(verdict, warnings=(*verdict.warnings, "forbidden_characters"))
-    if not (sanction := _too_often(answer)):
+    # these are about us, whatever document stands beside them
+    every = (answer.messages, *(one.messages for one in answer.authorizations))
+    sanction = tuple(said for several in every for said in several if explain(said.code).code == TOO_OFTEN)
+    if not sanction:
         return verdict
     if verdict.outcome is Outcome.AUTHORIZED:
         return replace(verdict, too_often=True)
@@ -142,12 +144,6 @@ def _judge_answer(answer: Answer, history: History, now: datetime) -> Verdict:
     return _judge_said(ours, history, now)
 
 
-def _too_often(answer: Answer) -> tuple[Message, ...]:
-    """Return the messages that say that we ask too often: they are about us, whatever document stands beside them."""
-    every = (answer.messages, *(one.messages for one in answer.authorizations))
-    return tuple(message for several in every for message in several if explain(message.code).code == TOO_OFTEN)
-
-
 def _nothing_said(outcome: Outcome, reason: str, history: History) -> Verdict:
     """Nothing was said of the document: what is remembered of empty answers stays."""
     return Verdict(outcome, reason, empty_since=history.empty_since, empty_count=history.empty_count)
@@ -167,8 +163,7 @@ def back_off(history: History, now: datetime) -> timedelta:
     """
     Return how long to wait while nothing is decided: a 24th of the wait so far, 30 s to an hour, give or take 10 %.
 
-    The jitter follows from the key and the hour, so that the same input gives the same answer; it is mirrored at both
-    ends, so that it never leaves them.
+    The jitter follows from the input, and is mirrored at both ends, so that it never leaves them.
     """
     least, most = BACK_OFF_LEAST.total_seconds(), BACK_OFF_MOST.total_seconds()
     age = (now - history.waiting_since).total_seconds()
@@ -227,12 +222,7 @@ def _judge_refused(one: Authorization, history: History, now: datetime) -> Verdi
 
 
 def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime) -> tuple[str, ...]:
-    """
-    Return what is odd about the date of an authorization; it is stored as it was received all the same.
-
-    Args:
-        access_key: it begins with the day of issue, in mainland Ecuador.
-    """
+    """Return what is odd about an authorization's date, beside the key's day of issue; it is stored all the same."""
     if authorized_at is None:
         return ("date_unreadable",)
     before = authorized_at.astimezone(_ECUADOR).date() < (issue_date(None, access_key) or date.min)
@@ -283,12 +273,9 @@ def _fault(kind: FaultKind, text: str, history: History) -> Verdict:
 
 def judge_unusable(verdict: Verdict, history: History, now: datetime, *, since: datetime, count: int) -> Verdict:
     """
-    Decide what it means that complete answers go on saying nothing usable: after a day, and five of them, it is no
-    passing fault, and a person looks.
+    Decide what it means that complete answers go on saying nothing usable: `count` in a row `since` then.
 
-    Args:
-        verdict: the fault that the latest of them is.
-        since, count: when the first of these answers in a row came, and how many there were, with the latest.
+    After a day, and five of them, it is no passing fault, and a person looks. `verdict` is of the latest.
     """
     if history.status == DocumentStatus.NEEDS_ATTENTION or now - since < SRI_WINDOW or count < EMPTY_ANSWERS_LEAST:
         return verdict

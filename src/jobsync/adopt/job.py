@@ -154,7 +154,6 @@ class _Adoption:
     # --- what is written
 
     def write(self) -> None:
-        """Write what is new or changed, and take away what is gone there."""
         written = self._write("dealership", self._dealerships, store.write_dealerships)
         self._dealerships = {number: values for number, values in self._dealerships.items() if number in written}
         self._write_credentials()

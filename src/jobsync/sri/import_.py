@@ -235,7 +235,6 @@ def _find(raw: Driver, incoming: IncomingFile, locking: LiteralString = "") -> T
 
 
 def _judge(incoming: IncomingFile, tenant_id: int, there: There) -> Taken:
-    """Return what becomes of a file whose document is here already."""
     waiting = there.status not in (DocumentStatus.AUTHORIZED, DocumentStatus.CANCELLED)
     news = incoming.said is not None and waiting
     if there.tenant_id != tenant_id:

@@ -135,7 +135,6 @@ class _CheckWork:
         self._documents = {document.access_key: document for document in documents}
 
     def lines(self) -> list[ItemQueue]:
-        """Return a line for each host, and one for documents that the SRI is not asked about."""
         by_host: dict[str | None, list[Item]] = {}
         for document in self._documents.values():
             by_host.setdefault(self._host(document), []).append(document.item(named=bool(self._job.access_keys)))
@@ -245,7 +244,6 @@ def _write(connection: Connection[Any], found: _CheckedDocument) -> bool:
 
 
 def _events(found: _CheckedDocument) -> list[Event]:
-    """Return the ask itself with its first message, then a row for each further message and warning."""
     verdict, asked = found.verdict, found.asked
     told = Event(
         str(verdict.outcome),

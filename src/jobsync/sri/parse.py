@@ -247,7 +247,6 @@ def _simplify(root: etree._Element) -> None:
 
 
 def _text(node: etree._Element | None) -> str | None:
-    """Return an element's text without blanks around it; None if there is none."""
     return None if node is None else "".join(map(str, node.itertext())).strip(_BLANK + "\u00a0") or None
 
 

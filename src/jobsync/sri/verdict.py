@@ -136,12 +136,11 @@ def _judge_answer(answer: Answer, history: History, now: datetime) -> Verdict:
     if answer.access_key is not None and answer.access_key != history.access_key:
         return _fault(FaultKind.OTHER_KEY, "the SRI answered about another access key than was asked for", history)
     said = [one for one in answer.authorizations if one != Authorization(state="")]
-    ours = [one for one in said if _may_be_ours(one, answer, history.access_key)]
-    if said and not ours:
+    if ours := [one for one in said if _may_be_ours(one, answer, history.access_key)]:
+        return _judge_said(ours, history, now)
+    if said:
         return _fault(FaultKind.OTHER_KEY, "what the SRI said does not name the document asked for", history)
-    if not ours:
-        return _judge_empty(answer, history, now)
-    return _judge_said(ours, history, now)
+    return _judge_empty(answer, history, now)
 
 
 def _nothing_said(outcome: Outcome, reason: str, history: History) -> Verdict:
@@ -190,7 +189,11 @@ def _judge_said(ours: Sequence[Authorization], history: History, now: datetime) 
         advice = " ".join(WORDS["annulled"])
         return _said(Outcome.NEEDS_ATTENTION, "annulled", _latest(annulled), history, advice=advice)
     if authorized := [one for state, one in states if state in AUTHORIZED]:
-        return _authorized(_latest(authorized), history, now)
+        one = _latest(authorized)
+        verdict = _said(Outcome.AUTHORIZED, "authorized", one, history)
+        missing = ("no_document",) if one.document is None else ()
+        odd = date_warnings(one.authorized_at, history.access_key, now)
+        return replace(verdict, warnings=(*odd, *missing, *verdict.warnings))
     if waiting := [(state, one) for state, one in states if state in _IN_PROCESS or state == _RECEIVED]:
         state, one = waiting[-1]
         return _said(Outcome.PENDING, "received" if state == _RECEIVED else "in_process", one, history)
@@ -228,13 +231,6 @@ def date_warnings(authorized_at: datetime | None, access_key: str, now: datetime
     before = authorized_at.astimezone(_ECUADOR).date() < (issue_date(None, access_key) or date.min)
     odd = {"date_before_issue": before, "date_in_future": authorized_at > now + _CLOCKS_APART}
     return tuple(name for name, is_so in odd.items() if is_so)
-
-
-def _authorized(one: Authorization, history: History, now: datetime) -> Verdict:
-    odd = date_warnings(one.authorized_at, history.access_key, now)
-    missing = ("no_document",) if one.document is None else ()
-    verdict = _said(Outcome.AUTHORIZED, "authorized", one, history)
-    return replace(verdict, warnings=(*odd, *missing, *verdict.warnings))
 
 
 def _said(outcome: Outcome, reason: str, one: Authorization, history: History, *, advice: str | None = None) -> Verdict:

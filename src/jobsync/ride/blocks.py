@@ -213,7 +213,9 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
     else:
         called = "NÚMERO DE AUTORIZACIÓN Y CLAVE DE ACCESO"
     if stamp.authorized:
-        box.stacked("FECHA Y HORA DE AUTORIZACIÓN", authorization_time(stamp), VALUE)
+        at = stamp.authorized_at
+        when = at.astimezone(_GUAYAQUIL).strftime("%d/%m/%Y %H:%M:%S") if at else stamp.authorized_at_text
+        box.stacked("FECHA Y HORA DE AUTORIZACIÓN", when, VALUE)
     emission = document.emission_type or "1"
     environment = {"test": "PRUEBAS", "production": "PRODUCCIÓN"}.get(document.environment or "")
     box.beside(("AMBIENTE:", environment), ("EMISIÓN:", codes.EMISSIONS.get(emission, emission)))
@@ -248,13 +250,6 @@ def _add_access_key(box: _Texts, text: str) -> None:
 def is_key(text: str) -> bool:
     """Whether the text has the shape of an access key, so that a barcode can carry it."""
     return len(text) == 49 and text.isascii() and text.isdigit()
-
-
-def authorization_time(stamp: Stamp) -> str | None:
-    """Return when the document was authorized, on Guayaquil's clocks; an unreadable time as it was sent."""
-    if stamp.authorized_at is None:
-        return stamp.authorized_at_text
-    return stamp.authorized_at.astimezone(_GUAYAQUIL).strftime("%d/%m/%Y %H:%M:%S")
 
 
 # --- texts as pieces -------------------------------------------------------------------------------------------------

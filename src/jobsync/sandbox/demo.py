@@ -203,9 +203,6 @@ def _explain(show: Show) -> None:
     write(_HELD.format(number=len(held["stock_numbers"]), id=held["id"], dealership=held["dealership_id"]))
 
 
-# --- documents -------------------------------------------------------------------------------------------------------
-
-
 def submitted() -> list[Invented]:
     """Invent the documents; the last one will be refused, the one before takes its time."""
     documents = list(invent_documents(6, seed=11, issuers=1, rich=True))

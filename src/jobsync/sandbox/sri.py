@@ -126,9 +126,6 @@ def _draw(rng: Random, span: float | list[float]) -> float:
     return rng.uniform(*span) if isinstance(span, list) else rng.uniform(span, span)
 
 
-# --- what is said ----------------------------------------------------------------------------------------------------
-
-
 class _Node(NamedTuple):
     state: str
     number: str | None = None

@@ -77,8 +77,6 @@ class Sheet:
     def contents(self) -> list[str]:
         return ["\n".join(page.operators) for page in self._pages]
 
-    # --- measuring ---------------------------------------------------------------------------------------------------
-
     def clean(self, text: str | None) -> str:
         """Return the text as it will be printed: single blanks, and a visible mark for what has no glyph."""
         if not text:
@@ -127,8 +125,6 @@ class Sheet:
         if width <= width_mm:
             return ink
         return replace(ink, size_pt=max(least_pt, int(ink.size_pt * width_mm / width * 20) / 20))
-
-    # --- drawing -----------------------------------------------------------------------------------------------------
 
     def write(self, x: float, y: float, text: str, ink: Ink, *, align: Align = "left") -> None:
         """Write one clean line; y is the top of the line, x its left end, right end or middle."""

@@ -77,27 +77,6 @@ most of them at once, refuses one, and takes its time over another.
 
 """
 
-_REFUSED = """
-One was refused. This is its story, and what the code means:
-
-"""
-
-_SLOW = """
-One was still in process: the timer asks again, ever more rarely. A person may ask at once:
-
-"""
-
-_PAGES = """
-What is authorized gets its printed form (RIDE), within a minute if the timer runs:
-
-"""
-
-_PRINTED = """
-{number} PDFs, all six kinds of documents among them:
-
-    {folder}
-"""
-
 _SLOW_S = 2.0
 
 
@@ -242,13 +221,13 @@ def _play_documents(show: Show, documents: Sequence[Invented], folder: Path, sto
     show.command("invoice", "import", str(folder))
     show.command(CHECK_AUTHORIZATIONS.name)
     asked = time.monotonic()  # the slow one's time began before
-    write(_REFUSED)
+    write("\nOne was refused. This is its story, and what the code means:\n\n")
     show.command("invoice", "show", documents[-1].key)
     show.command("sri", "explain", "39")
-    write(_SLOW)
+    write("\nOne was still in process: the timer asks again, ever more rarely. A person may ask at once:\n\n")
     time.sleep(max(0.0, asked + _SLOW_S - time.monotonic()))
     show.command(CHECK_AUTHORIZATIONS.name, "--access-key", documents[-2].key)
-    write(_PAGES)
+    write("\nWhat is authorized gets its printed form (RIDE), within a minute if the timer runs:\n\n")
     show.command(GENERATE_RIDE.name)
     with suppress(OSError):
         (storage / ".unfinished").rmdir()  # a run's own; nobody who opens the folder should wonder
@@ -256,4 +235,4 @@ def _play_documents(show: Show, documents: Sequence[Invented], folder: Path, sto
     kinds = {page.name[8:10] for page in pages}
     if len(pages) < len(documents) - 1 or len(kinds) != 6:
         raise DemoFailed(f"demo: {len(pages)} PDFs of {len(kinds)} kinds of documents, expected 8 of 6")
-    write(_PRINTED.format(number=len(documents) - 1, folder=storage))
+    write(f"\n{len(documents) - 1} PDFs, all six kinds of documents among them:\n\n    {storage}\n")

@@ -15,17 +15,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
 
 import msgspec
 
 from jobsync.sandbox.scenario import NORMAL, Behaviour, Body, Client, Dealer, Scenario
 from jobsync.sandbox.stand_in import Reply, StandIn, Text, plain, read_body
 from jobsync.sandbox.stock import entries_on
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
 
 REQUESTS_KEPT = 10_000
 _JSON = "application/json; charset=utf-8"

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from jobsync.db.tables import dealerships, tenants
 from jobsync.easycars import registry as stock
@@ -18,14 +18,10 @@ from jobsync.errors import UsageProblem
 from jobsync.fiscal.element import UnreadableDocument
 from jobsync.fiscal.read import read_summary
 from jobsync.sandbox.documents import ENVIRONMENTS, invent_documents, is_key, taxpayer_of, write_documents
+from jobsync.sandbox.scenario import Scenario
 from jobsync.sri import registry as documents
 from jobsync.sri.import_ import find_files, take_in
 from jobsync.sri.parse import UnreadableFile, open_file
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from jobsync.sandbox.scenario import Scenario
 
 ZONE = "Australia/Sydney"  # where EasyCars' customers are
 

@@ -8,15 +8,12 @@ import threading
 import time
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from jobsync.errors import ConfigurationProblem, UsageProblem
 from jobsync.sandbox.easycars import EasyCarsSandbox
 from jobsync.sandbox.sri import SriSandbox
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
 
 EASYCARS_PATH = "/ECService/StockService/"
 SRI_PATH = "/comprobantes-electronicos-ws/"

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+from wsgiref.types import WSGIEnvironment
 
 from lxml import etree
 from markupsafe import Markup
@@ -20,9 +21,6 @@ from markupsafe import Markup
 from jobsync.sandbox.documents import invent_document, is_key, make_key, templates
 from jobsync.sandbox.sri_scenario import Play, SriBehaviour, SriScenario
 from jobsync.sandbox.stand_in import Reply, StandIn, plain, read_body
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIEnvironment
 
 OPERATION = "AutorizacionComprobantesOffline"
 ASKS_KEPT = 1_000_000

@@ -235,7 +235,6 @@ def _title(sheet: Sheet, room: float, title: str) -> list[str]:
 
 
 def _add_access_key(box: _Texts, text: str) -> None:
-    """Add the key in figures; as bars too if they can carry it."""
     sheet, key = box.sheet, box.sheet.clean(text) or "NO CONSTA"
     if not is_key(text):
         box.text(key, sheet.shrink(key, box.room, KEY, least_pt=LEAST_PT))

@@ -121,7 +121,6 @@ class GenerateRide(DocumentWork[DueRide]):
         return database_id
 
     def _find_lost(self, run: Run) -> array[int]:
-        """Return the numbers of printed documents whose file is missing or altered, newest first."""
         lost = array("q")
         printed = store.each_printed(run.transaction, access_keys=self.access_keys, tenants=self.tenants)
         for seen, (number, _key, path, sha256) in enumerate(printed):
@@ -172,8 +171,6 @@ class _NoPlace(ItemFailure):
 
 
 class _RideWork:
-    """RIDE rendering's side of runner.items.Work."""
-
     def __init__(self, job: GenerateRide, run: Run, database_id: UUID) -> None:
         self._job = job
         self._run = run

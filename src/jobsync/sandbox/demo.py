@@ -144,8 +144,6 @@ def command_here() -> str:
 
 
 class Show:
-    """Runs commands of the program in this process and shows them as somebody would type them."""
-
     def __init__(self, program: Any, environ: dict[str, str]) -> None:
         self.program, self.environ = program, environ
 
@@ -154,7 +152,6 @@ class Show:
         self._run(arguments, expect)
 
     def ask(self, *arguments: str) -> Any:
-        """Run a command quietly and return its JSON document."""
         with redirect_stdout(StringIO()) as out:
             self._run((*arguments, "--json"), 0)
         return json.loads(out.getvalue())
@@ -166,7 +163,6 @@ class Show:
 
 
 def _explain(show: Show) -> None:
-    """Show what of the second night a person would ask about."""
     rows: list[Any] = []
     for title, words in (
         ("Prices that changed, cars that were sold", ("stock", "changes")),
@@ -189,7 +185,6 @@ def submitted() -> list[Invented]:
 
 
 def decisions(documents: Sequence[Invented]) -> SriScenario:
-    """Return what becomes of the documents."""
     return SriScenario(
         latency_ms=120,
         rules=(

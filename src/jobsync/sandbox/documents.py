@@ -319,7 +319,6 @@ class _Document:
         return _Tax("2", *self.rate, base, _share(base, self.rate[1]))
 
     def parts(self, total: int) -> list[int]:
-        """In which parts a total is paid."""
         first = total if total < 2000 or self.rng.random() < 0.6 else total // 3
         return [first, total - first] if first != total else [total]
 

@@ -31,8 +31,6 @@ _JSON = "application/json; charset=utf-8"
 
 @dataclass
 class SeenRequest:
-    """A request as the stand-in saw it."""
-
     operation: str
     at: float
     night: int
@@ -169,7 +167,6 @@ class EasyCarsSandbox(StandIn):
         return self.misbehave(behaviour)
 
     def _list(self, dealer: Dealer, night: int, yard: str | None) -> bytes:
-        """Return the JSON array of a dealer's items; kept until the night turns."""
         key = (dealer.account_number, night, yard)
         with self._building:
             if key not in self._lists:

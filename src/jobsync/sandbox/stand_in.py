@@ -65,8 +65,6 @@ class ConnectionDropped(ConnectionError):  # it is what happens, not a fault of 
 
 
 class Reply(NamedTuple):
-    """An answer before anything happens to it on the way."""
-
     body: bytes
     content_type: str
     status: int = 200
@@ -74,7 +72,6 @@ class Reply(NamedTuple):
 
 
 def plain(status: int, text: str) -> Reply:
-    """Return an answer in plain text."""
     return Reply(text.encode() + b"\n", "text/plain; charset=utf-8", status)
 
 

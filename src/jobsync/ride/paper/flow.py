@@ -48,7 +48,6 @@ class Flow:
 
     @property
     def room_mm(self) -> float:
-        """What is left of the page."""
         return self.bottom - self.y
 
     @property
@@ -58,11 +57,9 @@ class Flow:
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing was put onto this page yet."""
         return self.y <= self._top
 
     def next_page(self) -> None:
-        """Go to the top of the next page."""
         self.sheet.turn_to(self.sheet.page + 1)
         self.y = self._top = self.next_top
 
@@ -295,7 +292,6 @@ class Table:
 
     @property
     def _room(self) -> float:
-        """Width that pads and leads leave to all columns together."""
         return self._width - sum(laid.lead for laid in self._laid) - 2 * self._pad_x * len(self._laid)
 
     def _spread(self) -> list[float]:

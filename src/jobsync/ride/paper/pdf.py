@@ -174,8 +174,6 @@ class _Producer(OutputProducer):
 
 
 class _Dictionary(PDFObject):
-    """An object that is already written out."""
-
     def __init__(self, body: str) -> None:
         super().__init__()
         self._body = body
@@ -185,8 +183,6 @@ class _Dictionary(PDFObject):
 
 
 class _Deflated(PDFContentStream):
-    """A stream that is compressed already, once a process."""
-
     def __init__(self, deflated: bytes, *, length1: int | None = None) -> None:
         super().__init__(deflated, compress=False)
         self.filter = Name("FlateDecode")

@@ -170,12 +170,10 @@ class Sheet:
         self._draw(" ".join(parts) + " f")
 
     def picture(self, x: float, y: float, width: float, height: float) -> None:
-        """Place the document's one picture."""
         left, bottom = x * POINTS, _HEIGHT_PT - (y + height) * POINTS
         self._draw(f"q {width * POINTS:.2f} 0 0 {height * POINTS:.2f} {left:.2f} {bottom:.2f} cm /I1 Do Q")
 
     def _set(self, operator: str, *operands: object) -> None:
-        """Set what is drawn with, unless the page does so already."""
         page = self._pages[self.page]
         if page.state.get(operator) != operands:
             page.state[operator] = operands

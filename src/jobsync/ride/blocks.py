@@ -55,7 +55,6 @@ SECTION = Ink(7.2, bold=True)
 WARNING = Ink(10.5, bold=True)
 TOTAL = Ink(7.6)
 GRAND_TOTAL = Ink(9.4, bold=True)
-LEAST_PT = 7.0
 
 WITHOUT_AUTHORIZATION = "SIN AUTORIZACIÓN – SIN VALIDEZ TRIBUTARIA"
 TEST_ENVIRONMENT = "AMBIENTE DE PRUEBAS – SIN VALIDEZ TRIBUTARIA"
@@ -209,7 +208,7 @@ def _key_pieces(sheet: Sheet, document: Document, stamp: Stamp, title: str) -> l
         box.stacked("NÚMERO DE AUTORIZACIÓN", "SIN AUTORIZACIÓN", STRONG)
     elif stamp.number and stamp.number != document.access_key:  # before 2018
         number = sheet.clean(stamp.number)
-        box.stacked("NÚMERO DE AUTORIZACIÓN", number, sheet.shrink(number, box.room, KEY, least_pt=LEAST_PT))
+        box.stacked("NÚMERO DE AUTORIZACIÓN", number, sheet.shrink(number, box.room, KEY))
     else:
         called = "NÚMERO DE AUTORIZACIÓN Y CLAVE DE ACCESO"
     if stamp.authorized:
@@ -237,11 +236,12 @@ def _title(sheet: Sheet, room: float, title: str) -> list[str]:
 def _add_access_key(box: _Texts, text: str) -> None:
     sheet, key = box.sheet, box.sheet.clean(text) or "NO CONSTA"
     if not is_key(text):
-        box.text(key, sheet.shrink(key, box.room, KEY, least_pt=LEAST_PT))
+        box.text(key, sheet.shrink(key, box.room, KEY))
         return
     widths, module = barcode.code128(text), barcode.MODULE_MM
     wide, middle = sum(widths) * module, box.x - PAD + KEY_BOX / 2
-    left, ink = round((middle - wide / 2) / module) * module, sheet.shrink(key, wide, KEY, least_pt=LEAST_PT)
+    left = round((middle - wide / 2) / module) * module
+    ink = sheet.shrink(key, wide, KEY)
     box.pieces.append(Piece(BAR_HEIGHT + 1.3, lambda y: sheet.bars(left, y + 0.5, BAR_HEIGHT, module, widths)))
     box.pieces.append(Piece(ink.line_mm, lambda y: sheet.write(middle, y, key, ink, align="center")))
 
@@ -422,7 +422,7 @@ def total_pieces(sheet: Sheet, totals: Sequence[TotalLine], *, currency: str | N
 def _total_piece(sheet: Sheet, line: TotalLine, text: str, room: float, fraction: float, *, first: bool) -> Piece:
     label_ink = GRAND_TOTAL if line.grand else TOTAL
     labels = sheet.wrap(head_text(sheet, line.label), TOTALS_WIDTH - room - 2 * PAD_X - 2, label_ink)
-    ink = sheet.shrink(text, _AMOUNT_MOST, label_ink, least_pt=LEAST_PT)
+    ink = sheet.shrink(text, _AMOUNT_MOST, label_ink)
     values = sheet.wrap(text, _AMOUNT_MOST, ink)
     label_height, value_height = len(labels) * label_ink.line_mm, len(values) * ink.line_mm
     height = max(label_height, value_height) + (2.4 if line.grand else 1.1)

@@ -139,7 +139,8 @@ def make_key(
 
 def is_key(text: str) -> bool:
     """Whether a text is a key: 49 digits, the last one right, of a kind that exists."""
-    return bool(re.fullmatch("[0-9]{49}", text)) and check_digit(text[:48]) == text[48] and text[8:10] in KINDS
+    digits = re.fullmatch("[0-9]{49}", text) is not None
+    return digits and check_digit(text[:48]) == text[48] and text[8:10] in KINDS
 
 
 # --- what is asked for -----------------------------------------------------------------------------------------------

@@ -86,9 +86,12 @@ class Flow:
             if piece.draw is None:
                 self.y += 0.0 if self.fresh else min(piece.height_mm, max(0.0, self.room_mm))
             else:
-                last = next((end for end in range(place, len(pieces)) if not pieces[end].keep), len(pieces) - 1)
-                group = sum(one.height_mm for one in pieces[place : last + 1])
-                self.need(group if not kept and group <= self.page_room_mm else piece.height_mm)
+                height = piece.height_mm
+                if not kept:  # the first of a group, which is to stay together
+                    end = next((end for end in range(place, len(pieces)) if not pieces[end].keep), len(pieces))
+                    group = sum(one.height_mm for one in pieces[place : end + 1])
+                    height = group if group <= self.page_room_mm else height
+                self.need(height)
                 piece.draw(self.y)
                 self.y += piece.height_mm
             kept = piece.keep

@@ -17,6 +17,7 @@ HEIGHT_MM = 297.0  # A4
 POINTS = 72 / 25.4  # in a millimetre
 _HEIGHT_PT = HEIGHT_MM * POINTS
 _LEADING = 1.19  # line height by font size
+_LEAST_PT = 7.0
 _BASELINE = 0.90  # from the top of a line to its baseline, by font size
 _CURVE = 0.5523  # where a quarter circle's control points are
 _BREAK_AFTER = "-/\\,;:._@&=+)]}?|"
@@ -119,12 +120,12 @@ class Sheet:
             used = face.width(line)
         return [*lines, line]
 
-    def shrink(self, text: str, width_mm: float, ink: Ink, *, least_pt: float) -> Ink:
+    def shrink(self, text: str, width_mm: float, ink: Ink) -> Ink:
         """Return the ink, made smaller as far as allowed so that the text takes one line."""
         width = self.measure(self.clean(text), ink)
         if width <= width_mm:
             return ink
-        return replace(ink, size_pt=max(least_pt, int(ink.size_pt * width_mm / width * 20) / 20))
+        return replace(ink, size_pt=max(_LEAST_PT, int(ink.size_pt * width_mm / width * 20) / 20))
 
     def write(self, x: float, y: float, text: str, ink: Ink, *, align: Align = "left") -> None:
         """Write one clean line; y is the top of the line, x its left end, right end or middle."""

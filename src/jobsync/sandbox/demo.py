@@ -95,14 +95,9 @@ def demo(context: typer.Context, tools: Tools) -> None:
         serve(service) as cars,
         serve(SriSandbox(decisions(documents))) as taxes,
     ):
-        show = Show(
-            context.find_root().command,
-            {
-                **{name: text for name, text in tools.environ.items() if not name.startswith("JOBSYNC_")},
-                **exempting(tools.environ, "127.0.0.1"),
-                **addresses(lease.url, cars, taxes, storage=pages),
-            },
-        )
+        environ = {name: text for name, text in tools.environ.items() if not name.startswith("JOBSYNC_")}
+        environ |= exempting(tools.environ, "127.0.0.1") | addresses(lease.url, cars, taxes, storage=pages)
+        show = Show(context.find_root().command, environ)
         play(show, service, documents, folder / "submitted", pages)
     write(_OUTRO.format(command=command_here()))
 

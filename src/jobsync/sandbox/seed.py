@@ -53,26 +53,18 @@ def seed(
         else:
             write_documents(Path(folder), invent_documents(invented, issuers=2, environment=ENVIRONMENTS[environment]))
             files = list(find_files([Path(folder)]))
-        added = _add_dealerships(connection, cipher, scenario, names)
+        added: list[dict[str, object]] = []
+        for dealer in (dealer for dealer in scenario.dealers if dealer.name not in names):
+            row = stock.add_dealership(connection, dealer.name, timezone=ZONE, email=None)
+            stored = parse_credentials(scenario.credentials_to_store(dealer))
+            stock.set_credentials(connection, row["id"], stored, cipher)
+            added.append({"id": row["id"], "name": dealer.name})
         issuers = _add_tenants(connection, files, rucs)
         taken = Counter[str]()
         take_in(files, transaction=lambda: nullcontext(connection), told=lambda file: taken.update([file.status]))
     if taken:
         documents.record_import(connection, ["jobsync sandbox seed"], dict(taken))
     return {"dealerships": added, "tenants": issuers, "documents": dict(taken)}
-
-
-def _add_dealerships(
-    connection: Connection, cipher: Cipher, scenario: Scenario, there: set[str]
-) -> list[dict[str, object]]:
-    added: list[dict[str, object]] = []
-    for dealer in scenario.dealers:
-        if dealer.name not in there:
-            row = stock.add_dealership(connection, dealer.name, timezone=ZONE, email=None)
-            stored = parse_credentials(scenario.credentials_to_store(dealer))
-            stock.set_credentials(connection, row["id"], stored, cipher)
-            added.append({"id": row["id"], "name": dealer.name})
-    return added
 
 
 def _add_tenants(connection: Connection, files: Iterable[Path], there: set[str]) -> list[dict[str, object]]:

@@ -112,9 +112,9 @@ def read_picture(data: bytes) -> RasterImageInfo:
 
 def _embeddable(image: Image.Image, data: bytes) -> Image.Image | BytesIO:
     """Return what fpdf2 shall embed: pixels, to be packed without loss, or a JPEG as it is."""
-    small = image.width <= PRINTED_PIXELS[0] and image.height <= PRINTED_PIXELS[1]
     if image.format == "JPEG":
         image.load()  # finds what is cut off
+        small = image.width <= PRINTED_PIXELS[0] and image.height <= PRINTED_PIXELS[1]
         if small and image.mode in ("L", "RGB") and "icc_profile" not in image.info:
             return BytesIO(data)
         image = image.convert("RGB")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
+from psycopg import Connection
 
 from jobsync.causes import Cause
 from jobsync.db.tables import metadata
@@ -54,7 +54,7 @@ def hidden_function() -> str:
     )
 
 
-def refuse_hidden(connection: psycopg.Connection[Any]) -> None:
+def refuse_hidden(connection: Connection[Any]) -> None:
     """Raise ConfigurationProblem, naming tables, role and cure, where row-level security binds it on any of ours."""
     rows = connection.execute(
         f"SELECT hidden.relname, current_user, quote_ident(current_user) FROM ({hidden_tables('%s')}) hidden".encode(),

@@ -1,8 +1,7 @@
 """
 The driver's connection with a deadline of ours: a statement may take its time, a server that says nothing may not.
 
-Silence is judged, not slowness. A login ends by itself (connect_timeout), and keepalives notice a dead host; but a
-server, or a proxy before it, that takes a statement and then stays silent would hold us for ever.
+A login ends by itself, and keepalives notice a dead host; a server that takes a statement and stays silent would not.
 """
 
 from __future__ import annotations

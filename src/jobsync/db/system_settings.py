@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-import psycopg
+from psycopg import Connection
 
 from jobsync.cron import BLANKS, DEFAULT_CRON, DEFAULT_ZONE, problem_of_cron, text_of_cron, text_of_zone
 from jobsync.errors import UsageProblem
@@ -58,20 +58,13 @@ def _read_status_map(text: str) -> Mapping[str, str] | None:
 
 @dataclass(frozen=True)
 class Setting:
-    """
-    One setting.
-
-    Args:
-        read: returns what a stored text means, None if it cannot be read.
-        consequence: what holds where it cannot be read.
-        write: returns a value as it is stored.
-    """
+    """One setting, and how its text is read and written."""
 
     default: bool | int | str
     description: str
-    read: Callable[[str], Any]
+    read: Callable[[str], Any]  # returns what a stored text means, None if it cannot be read
     expected: str
-    consequence: str
+    consequence: str  # what holds where it cannot be read
     write: Callable[[Any], str] = str
 
     def spell(self, text: str) -> str:
@@ -200,13 +193,13 @@ def _report(key: str, text: str) -> None:
     )
 
 
-def read_system_settings(connection: psycopg.Connection[Any]) -> SystemSettings:
+def read_system_settings(connection: Connection[Any]) -> SystemSettings:
     rows = connection.execute("SELECT key, value, last_good FROM system_settings").fetchall()
     good = {key: last_good for key, _, last_good in rows if last_good is not None}
     return SystemSettings({key: value for key, value, _ in rows}, good)
 
 
-def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings) -> None:
+def keep_last_good(connection: Connection[Any], settings: SystemSettings) -> None:
     """Remember the map of StockStatus while it can be read: an unreadable one leaves it in force."""
     text = settings.texts.get(STATUS_MAP)
     if text is None or text == settings.last_good.get(STATUS_MAP, "") or _read_status_map(text) is None:
@@ -215,12 +208,7 @@ def keep_last_good(connection: psycopg.Connection[Any], settings: SystemSettings
 
 
 def check_setting(key: str, value: str) -> str:
-    """
-    Return a value as it is to be stored.
-
-    Raises:
-        UsageProblem: there is no such setting, or it cannot have this value; the range is named.
-    """
+    """Return a value as it is to be stored; raises UsageProblem if there is no such setting, or not of this value."""
     setting = require_setting(key)
     if setting.read(value) is None:
         raise UsageProblem(f"{key}: {problem_of_value(setting, value)}")

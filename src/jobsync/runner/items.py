@@ -24,13 +24,7 @@ from jobsync.runner.run import DryRun, Run
 
 
 class ItemFailure(JobsyncError):
-    """
-    One item failed for a foreseen reason.
-
-    Args:
-        reason: a short stable code, for example `credentials`.
-        unreachable: there was no usable answer.
-    """
+    """One item failed for a foreseen reason, a short stable code such as `credentials`."""
 
     status = ItemStatus.FAILED
 
@@ -46,11 +40,7 @@ class NoLongerDue(JobsyncError):
 
 
 class NotStarted(JobsyncError):
-    """
-    An attempt that was begun comes to nothing, through no fault of its item: another run takes it up.
-
-    `undo` takes back, in the slice's own rows, that it was begun.
-    """
+    """An attempt comes to nothing by no fault of its item; `undo` takes back, in the slice's rows, that it began."""
 
     def __init__(self, text: str, *, undo: Callable[[Connection[Any]], None]) -> None:
         super().__init__(text)
@@ -63,11 +53,11 @@ class Item:
 
     key: str
     label: str
-    lock_name: str | None = None  # taken while it is worked on, unless the run holds it already
+    lock_name: str | None = None  # taken while it is worked on
     named: bool = False  # the caller asked for this very item
-    about: Mapping[str, object] = field(default_factory=dict)  # fields of every log line about it
+    about: Mapping[str, object] = field(default_factory=dict)  # in every log line about it
     group: str | None = None  # what its slice sorts it by, such as whom it asks
-    seen: object = None  # what its slice saw of it when it was chosen: is it so still when it begins?
+    seen: object = None  # what its slice saw of it when it was chosen
 
 
 @dataclass
@@ -77,8 +67,8 @@ class Trial:
     run: Run | DryRun
     item: Item
     number: int = 0  # of the attempt; 0 in a dry run
-    let_next: Callable[[], None] = lambda: None  # the item no longer counts among those at work: another may start
-    turn: ExitStack = field(default_factory=ExitStack)  # left when the item's result is committed, or it has failed
+    let_next: Callable[[], None] = lambda: None  # it counts no longer among those at work
+    turn: ExitStack = field(default_factory=ExitStack)  # left when it is over
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -91,7 +81,7 @@ class Attempt(Trial):
     """What the work on one item may use."""
 
     run: Run
-    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log, once its result is committed
+    on_commit: list[Callable[[], None]] = field(default_factory=list)  # for the log
 
     @property
     def run_id(self) -> UUID:
@@ -162,8 +152,7 @@ def work_queues(
     """
     Work on several queues at once, `concurrency` items of each; a dry run on one item after the other.
 
-    Args:
-        total: how many the run will have worked on in the end, if these are not all.
+    `total`: how many the run will have worked on in the end, if these are not all.
     """
     total = sum(len(waiting.items) for waiting in queues) if total is None else total
     if isinstance(run, DryRun):
@@ -191,12 +180,8 @@ def in_pages(
     most: int,
 ) -> Iterator[Sequence[T]]:
     """
-    Yield what to work on, a page at a time, until the run must stop. The numbers were read once, so what becomes due
-    again meanwhile is not taken twice.
-
-    Args:
-        later: the numbers of what comes after `first`; a page has `most` of them.
-        read: returns those of a page that are still to be worked on.
+    Yield `first`, then what `read` says is still to be worked on of `later`, `most` of them a page, until the run must
+    stop. The numbers were read once, so what becomes due again meanwhile is not taken twice.
     """
     if not run.must_stop():
         yield first
@@ -216,7 +201,7 @@ def _work_queue(run: Run, line: ItemQueue, work: Work[Any], concurrency: int) ->
     waiting = iter(line.items)
     room = threading.Semaphore(concurrency)
     said: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()  # who has ended; None: there is room
-    most = 2 * concurrency  # with those that have given their place back and are still writing
+    most = 2 * concurrency  # with those that only write any more
     with ThreadPoolExecutor(max_workers=most, thread_name_prefix="jobsync-item") as pool:
         flying: dict[Ending, ExitStack] = {}
         exhausted = False

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from psycopg import errors
+from psycopg import Connection, errors
 
 from jobsync.db.engine import Database
 from jobsync.errors import ConfigurationProblem, ExitCode, JobsyncError, Unavailable
@@ -121,7 +121,7 @@ class LockSession:
     """
 
     def __init__(
-        self, open_connection: Callable[[], psycopg.Connection[Any]], *, on_lost: Callable[[str], None] | None = None
+        self, open_connection: Callable[[], Connection[Any]], *, on_lost: Callable[[str], None] | None = None
     ) -> None:
         self._connection = open_connection()
         # Asked, not taken from the handshake: there a pooler in session mode tells a number of its own.
@@ -193,7 +193,7 @@ class LockSession:
         while not self.lost.is_set():
             if any(place == self._watch_end for place, _ in watched.poll(CHECK_EVERY_S * 1000)):
                 break
-            with suppress(Exception):  # what one check meets must not keep the next from coming
+            with suppress(Exception):  # the next check comes all the same
                 self.check()
         os.close(self._watch_end)
 
@@ -225,7 +225,7 @@ class LockSession:
         return bool(taken)
 
     def _bump(self, name: str, run_id: UUID, holder: str) -> Fence:
-        table = qualified(self._connection, "run_locks")  # no transaction of the engine is around
+        table = qualified(self._connection, "run_locks")  # outside of any transaction
         try:
             [(number,)] = self._connection.execute(
                 f"INSERT INTO {table} AS l (name, fence, run_id, holder, acquired_at)"
@@ -254,7 +254,7 @@ class LockSession:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name, self._schema)])
 
     def _hang_up(self) -> None:
-        if not self.lost.is_set():  # the server ends a session a little after its client: the next run may be faster
+        if not self.lost.is_set():  # the server ends a session after its client: the next run may be faster
             with suppress(Exception):  # the connection is closed in any case
                 self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
@@ -267,7 +267,7 @@ class LockSession:
                 self._on_lost(why)
 
 
-def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
+def pass_fence(connection: Connection[Any], fences: Sequence[Fence]) -> None:
     """
     Raise LockLost, as the first statement of a write transaction, unless every lock protecting it is still ours.
 
@@ -297,7 +297,7 @@ def pass_fence(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> 
     _require_held(rows[0][1] if rows else 0, fences)
 
 
-def prove_locks(connection: psycopg.Connection[Any], fences: Sequence[Fence]) -> None:
+def prove_locks(connection: Connection[Any], fences: Sequence[Fence]) -> None:
     """Raise LockLost unless the lock connection still holds the locks: the last thing before a commit."""
     [(held,)] = connection.execute(_HELD, _held(fences)).fetchall()
     _require_held(held, fences)
@@ -312,13 +312,13 @@ def _require_held(held: int, fences: Sequence[Fence]) -> None:
         raise LockLost("the lock connection is gone")
 
 
-def read_holder(connection: psycopg.Connection[Any], name: str) -> Holder:
+def read_holder(connection: Connection[Any], name: str) -> Holder:
     """Return who holds the lock `name`, as far as an ordinary role may see it."""
     [found] = read_holders(connection, [name])
     return found
 
 
-def read_holders(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[Holder]:
+def read_holders(connection: Connection[Any], names: Sequence[str]) -> list[Holder]:
     """Return who holds each of the locks, in one question; `pid` is None where it is free."""
     rows = connection.execute(
         "SELECT wanted.name, r.run_id, r.holder, r.acquired_at, l.pid, a.application_name"
@@ -340,9 +340,7 @@ def _as_signed(found: Holder) -> Holder:
     return found
 
 
-def held_names(
-    connection: psycopg.Connection[Any], names: Iterable[str], *, backend_pid: int | None = None
-) -> set[str]:
+def held_names(connection: Connection[Any], names: Iterable[str], *, backend_pid: int | None = None) -> set[str]:
     """Return those of the lock names that somebody, or this backend, holds now."""
     by_key = {lock_key(name, schema_of(connection)): name for name in names}
     rows = connection.execute(
@@ -368,7 +366,7 @@ def refuse_lock_url(database: Database, *, application_name: str) -> None:
     refuse_pooler(lambda: database.lock_connection(application_name=application_name))
 
 
-def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> None:
+def refuse_pooler(open_connection: Callable[[], Connection[Any]]) -> None:
     """
     Raise ConfigurationProblem unless session locks mean something here: a second session must not get the same lock.
 
@@ -382,11 +380,11 @@ def refuse_pooler(open_connection: Callable[[], psycopg.Connection[Any]]) -> Non
         " set JOBSYNC_LOCK_DATABASE_URL to a direct connection"
     )
 
-    def ask(connection: psycopg.Connection[Any], function: str) -> tuple[bool, int]:
+    def ask(connection: Connection[Any], function: str) -> tuple[bool, int]:
         [(said, backend)] = connection.execute(f"SELECT {function}(%s), pg_backend_pid()", [key]).fetchall()
         return said, backend
 
-    def backend(connection: psycopg.Connection[Any]) -> int:
+    def backend(connection: Connection[Any]) -> int:
         [(pid,)] = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchall()
         return int(pid)
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, ClassVar, Self
 from uuid import uuid4
 
-import psycopg
+from psycopg import Connection
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -156,13 +156,13 @@ class Run:
                     self.lose(str(error))
 
     @contextmanager
-    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+    def transaction(self) -> Iterator[Connection[Any]]:
         """Open one that no fence protects: to read, or to write what is this run's alone."""
         with translated(), transaction(self.engine) as connection:
             yield connection
 
     @contextmanager
-    def writing(self, fences: Sequence[lock.Fence]) -> Iterator[psycopg.Connection[Any]]:
+    def writing(self, fences: Sequence[lock.Fence]) -> Iterator[Connection[Any]]:
         """Open a write transaction behind the fence."""
         if self.why_lost is not None:
             raise lock.LockLost(self.why_lost)
@@ -206,7 +206,7 @@ class DryRun:
         return True
 
     @contextmanager
-    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+    def transaction(self) -> Iterator[Connection[Any]]:
         """Open a read-only transaction, which waits for what others keep locked no longer than a write."""
         with translated(), transaction(self.engine) as connection:
             connection.execute("SET TRANSACTION READ ONLY")
@@ -219,18 +219,18 @@ class JobWork:
 
     job: ClassVar[Job]
 
-    def require_known(self, connection: psycopg.Connection[Any]) -> None:
+    def require_known(self, connection: Connection[Any]) -> None:
         """Raise UsageProblem if what is named does not exist, or is of no use."""
 
-    def if_due(self, connection: psycopg.Connection[Any]) -> Self | None:
+    def if_due(self, connection: Connection[Any]) -> Self | None:
         """Stamp the tick; return what of a scheduled run there is to do by now, None if nothing is."""
         return self if record.is_tick_due(connection, self.job.name) else None
 
-    def told_again_at(self, connection: psycopg.Connection[Any], now: datetime) -> datetime:  # noqa: ARG002 - others do
+    def told_again_at(self, connection: Connection[Any], now: datetime) -> datetime:  # noqa: ARG002 - others do
         """Return when a tick that finds the job switched off says so again, if work is due then."""
         return now + timedelta(hours=1)
 
-    def require_ready(self, connection: psycopg.Connection[Any]) -> None:
+    def require_ready(self, connection: Connection[Any]) -> None:
         """Raise what would make the whole run pointless."""
 
     @property
@@ -434,7 +434,7 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def database_now(connection: psycopg.Connection[Any]) -> datetime:
+def database_now(connection: Connection[Any]) -> datetime:
     """Return the database's clock, read once a transaction and handed down."""
     now: datetime
     [(now,)] = connection.execute("SELECT now()").fetchall()

@@ -101,9 +101,9 @@ def _services(settings: Settings, used: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _tell(found: list[Finding]) -> None:
-    marks = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
     for finding in found:
-        write(f"{marks[finding.level]}  {visible(f'{finding.name}: {finding.text}')}\n")
+        mark = "PROBLEM" if finding.level is Level.PROBLEM else finding.level.ljust(7)
+        write(f"{mark}  {visible(f'{finding.name}: {finding.text}')}\n")
         if finding.what_to_do:
             write(f"           what to do: {visible(finding.what_to_do)}\n")
     counts = Counter(finding.level for finding in found)

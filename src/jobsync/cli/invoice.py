@@ -117,14 +117,13 @@ def show(connection: Connection, key: AccessKey) -> Answer:
         hidden = {"events"} if row["status"] == "authorized" else {"events", *(n for n in row if n.startswith("ride_"))}
         print_facts({name: value for name, value in row.items() if name not in hidden and value is not None})
         columns = {"at": "at", "what": "kind", "code": "code", "http": "http_status", "ms": "duration_ms"}
-        events = [{**event, "message": _message(event)} for event in row["events"]]
+        events = [
+            {**event, "message": " - ".join(filter(None, (event["message"], event["additional_info"]))) or None}
+            for event in row["events"]
+        ]
         print_table({**columns, "message": "message"}, events, title="what happened", empty="nothing yet")
 
     return Answer(row, tell)
-
-
-def _message(event: dict[str, Any]) -> str | None:
-    return " - ".join(part for part in (event["message"], event["additional_info"]) if part) or None
 
 
 @command(f"invoice recheck {_KEY}", of=app)

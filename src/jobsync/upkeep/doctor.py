@@ -71,12 +71,13 @@ def check_configuration(load: Callable[[], Settings]) -> tuple[Settings | None, 
     return settings, [ok("configuration", "environment, credentials and configuration file can be read")]
 
 
-def check_names(environ: Mapping[str, str]) -> Iterator[Finding]:
+def check_names(environ: Mapping[str, str]) -> list[Finding]:
     """Is a variable set whose name is nearly one of ours? Nobody reads it, and its default counts in silence."""
-    for name in sorted(environ):
-        if name.startswith("JOBSYNC_") and name not in NAMES:
-            for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85):
-                yield warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
+    return [
+        warning("environment", f"{visible(name, most=60)} is read by nobody", f"is {meant} meant?")
+        for name in sorted({name for name in environ if name.startswith("JOBSYNC_")} - {*NAMES})
+        for meant in difflib.get_close_matches(name, NAMES, n=1, cutoff=0.85)
+    ]
 
 
 def _with_remedy(words: str) -> tuple[str, str]:
@@ -117,24 +118,23 @@ def check_alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fin
             yield warning("state folder", f"{folder} {words}", what)
 
 
-def check_settings(connection: Connection, watched: Sequence[Watched]) -> Iterator[Finding]:
+def check_settings(connection: Connection, watched: Sequence[Watched]) -> list[Finding]:
     """Can what is stored in the database be read? The question of `jobsync health` of the same name."""
     checks = judge_health(read_snapshot(connection, watched)).checks
     wrong = next(check.problems for check in checks if check.name == "settings")
-    for each in wrong:
-        yield problem("settings", each.text, each.what_to_do)
-    if not wrong:
-        yield ok("settings", "every value stored in the database can be read")
+    found = [problem("settings", each.text, each.what_to_do) for each in wrong]
+    return found or [ok("settings", "every value stored in the database can be read")]
 
 
-def check_upkeep(connection: Connection) -> Iterator[Finding]:
+def check_upkeep(connection: Connection) -> list[Finding]:
     """What only health can find: rows that cannot be deleted, addresses that take no mail."""
-    names = {"prune": "old rows", "mail": "alerts"}
-    for row in rows_of(
-        connection,
-        "SELECT kind, text, what_to_do FROM alerts WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id",
-    ):
-        yield warning(names[row["kind"]], row["text"], row["what_to_do"])
+    rows = connection.execute(
+        text(
+            "SELECT CASE kind WHEN 'mail' THEN 'alerts' ELSE 'old rows' END, text, what_to_do FROM alerts"
+            " WHERE closed_at IS NULL AND kind IN ('prune', 'mail') ORDER BY id"
+        )
+    )
+    return [warning(*row) for row in rows]
 
 
 def _existing(folder: Path) -> Path | None:

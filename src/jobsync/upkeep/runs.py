@@ -21,12 +21,7 @@ from jobsync.upkeep.model import ItemsOfRuns
 _LASTED = extract("epoch", func.coalesce(job_runs.c.finished_at, func.now()) - job_runs.c.started_at)
 _BEGUN = (
     job_runs.c.id.label("run_id"),
-    job_runs.c.job,
-    job_runs.c.trigger,
-    job_runs.c.status,
-    job_runs.c.exit_code,
-    job_runs.c.started_at,
-    job_runs.c.finished_at,
+    *(job_runs.c[name] for name in ("job", "trigger", "status", "exit_code", "started_at", "finished_at")),
     cast(func.round(cast(_LASTED, Numeric), 3), Double).label("duration_s"),
     job_runs.c.counts,
     job_runs.c.error,

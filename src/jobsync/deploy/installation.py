@@ -1,7 +1,5 @@
 """What of a server's configuration its unit files depend on: paths, the database's address, where secrets lie."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Is this installation able to work? Each question answered with ok, warning or problem, and what to do."""
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import os

@@ -1,7 +1,5 @@
 """The nouns of upkeep: an answer of the doctor, the retention of one table, the items of past runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """What ran, how it ended, and who holds a lock now; a row that says running is checked against its lock."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
